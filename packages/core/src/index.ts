@@ -1,0 +1,3 @@
+// Public surface of @nsa/core.
+export * from "./batch.ts";
+export * from "./errors.ts";

@@ -1,0 +1,2 @@
+// Public surface of @nsa/kernels.
+export {};
