@@ -2,7 +2,7 @@
 //
 // T(x) buffer, O(x) optional buffer, I(x) int64, F(x) double.
 // Legend: T tokens (rows), D model width, V vocabulary, Hq query heads, Hkv KV heads, G = Hq/Hkv, Dk / Dv head
-// dims of keys / values, n documents, NB compressed blocks, B sequences in a decode batch.
+// dims of keys / values (fields dim_k, dim_v), n documents, NB compressed blocks, B sequences in a decode batch.
 // Float buffers are f32 or bf16 (f64 too on the reference backend); accumulation is f32 (f64 on the reference).
 // "f32" below means f32 on fast backends and f64 or f32 on the reference. Index buffers are i32.
 // ldx is the distance in elements between rows of x (tokens), heads are adjacent inside a row: x[t, h, c] is
@@ -85,11 +85,11 @@
 // q [tq, hq, dk], k [tk, hkv, dk], v [tk, hkv, dv], o [tq, hq, dv]; lse f32 [tq, hq] natural log.
 // Query head h reads KV head h/(hq/hkv). No visible key: o = 0, lse = −inf, zero gradient.
 #define NSA_FIELDS_flash_fwd(T, O, I, F) \
-  T(q) T(k) T(v) T(o) T(lse) T(cu_q) T(cu_k) O(q_start) I(n_docs) I(tq) I(tk) I(hq) I(hkv) I(dk) I(dv) \
+  T(q) T(k) T(v) T(o) T(lse) T(cu_q) T(cu_k) O(q_start) I(n_docs) I(tq) I(tk) I(hq) I(hkv) I(dim_k) I(dim_v) \
   I(ldq) I(ldk) I(ldv) I(ldo) I(window) I(block_size) I(stride) F(scale)
 // dq, dk, dv have the strides of q, k, v; do_ that of o. Overwritten, or added to when accumulate (bit 0 dq, bit 1 dk and dv).
 #define NSA_FIELDS_flash_bwd(T, O, I, F) \
-  T(q) T(k) T(v) T(o) T(lse) T(do_) T(dq) T(dk) T(dv) T(cu_q) T(cu_k) I(n_docs) I(tq) I(tk) I(hq) I(hkv) I(dk) I(dv) \
+  T(q) T(k) T(v) T(o) T(lse) T(do_) T(dq) T(dk) T(dv) T(cu_q) T(cu_k) I(n_docs) I(tq) I(tk) I(hq) I(hkv) I(dim_k) I(dim_v) \
   I(ldq) I(ldk) I(ldv) I(ldo) I(window) I(block_size) I(stride) I(accumulate) F(scale)
 
 // Input of φ (NSA eq. 7): y[b·hkv + h, j·d + c] = x[block_start[b] + j, h, c] + pos[j, c]; block_start [nb] holds
@@ -112,22 +112,22 @@
 // [tokens, hkv, num_selected]: document-local block indices ascending, −1 tail. Candidates: blocks starting at or before t.
 // scores (optional, f32 [tokens, hkv, max_blocks]) receives the group-summed p_slc for candidates, 0 elsewhere.
 #define NSA_FIELDS_nsa_select(T, O, I, F) \
-  T(q) T(k_cmp) T(lse) T(idx) O(scores) T(cu_seqlens) T(cu_blocks) I(n_docs) I(tokens) I(nb) I(hq) I(hkv) I(dk) \
+  T(q) T(k_cmp) T(lse) T(idx) O(scores) T(cu_seqlens) T(cu_blocks) I(n_docs) I(tokens) I(nb) I(hq) I(hkv) I(dim_k) \
   I(ldq) I(ldk) I(block_size) I(stride) I(selection_block_size) I(num_selected) I(num_init) I(num_local) I(max_blocks) \
   F(scale)
 // Attention over the selected blocks of the query's document, keys after t masked.
 #define NSA_FIELDS_nsa_selected_fwd(T, O, I, F) \
-  T(q) T(k) T(v) T(idx) T(o) T(lse) T(cu_seqlens) I(n_docs) I(tokens) I(hq) I(hkv) I(dk) I(dv) I(ldq) I(ldk) I(ldv) \
+  T(q) T(k) T(v) T(idx) T(o) T(lse) T(cu_seqlens) I(n_docs) I(tokens) I(hq) I(hkv) I(dim_k) I(dim_v) I(ldq) I(ldk) I(ldv) \
   I(ldo) I(selection_block_size) I(num_selected) F(scale)
 #define NSA_FIELDS_nsa_selected_bwd(T, O, I, F) \
-  T(q) T(k) T(v) T(idx) T(o) T(lse) T(do_) T(dq) T(dk) T(dv) T(cu_seqlens) I(n_docs) I(tokens) I(hq) I(hkv) I(dk) I(dv) \
+  T(q) T(k) T(v) T(idx) T(o) T(lse) T(do_) T(dq) T(dk) T(dv) T(cu_seqlens) I(n_docs) I(tokens) I(hq) I(hkv) I(dim_k) I(dim_v) \
   I(ldq) I(ldk) I(ldv) I(ldo) I(selection_block_size) I(num_selected) I(accumulate) F(scale)
 // o[t,h,:] = Σ_c sigmoid(gate[t, h·3 + c])·o_c[t,h,:], c = cmp, slc, win; gate rows ldg apart; o_* and o [tokens, hq, dv].
 #define NSA_FIELDS_nsa_gate_fwd(T, O, I, F) \
-  T(gate) T(o_cmp) T(o_slc) T(o_win) T(o) I(tokens) I(hq) I(dv) I(ldg)
+  T(gate) T(o_cmp) T(o_slc) T(o_win) T(o) I(tokens) I(hq) I(dim_v) I(ldg)
 // dgate has the strides of gate.
 #define NSA_FIELDS_nsa_gate_bwd(T, O, I, F) \
-  T(do_) T(gate) T(o_cmp) T(o_slc) T(o_win) T(dgate) T(do_cmp) T(do_slc) T(do_win) I(tokens) I(hq) I(dv) I(ldg)
+  T(do_) T(gate) T(o_cmp) T(o_slc) T(o_win) T(dgate) T(do_cmp) T(do_slc) T(do_win) I(tokens) I(hq) I(dim_v) I(ldg)
 
 // ---- lm head --------------------------------------------------------------------------------------------------
 // z = inv_temperature·h·Wᵀ; lse = logsumexp(z), logp = z[target] − lse (0 where target = −1), entropy = lse − Σ p·z.
@@ -177,13 +177,13 @@
 // `window` entries when window > 0. q [b, hq, dk], o [b, hq, dv], lse f32 [b, hq] optional. seq_len includes the query's token;
 // seq_len 0 marks an idle row (o = 0).
 #define NSA_FIELDS_paged_attn(T, O, I, F) \
-  T(q) T(k_cache) T(v_cache) T(block_table) T(seq_lens) T(o) O(lse) I(b) I(hq) I(hkv) I(dk) I(dv) I(ldq) I(ldo) \
+  T(q) T(k_cache) T(v_cache) T(block_table) T(seq_lens) T(o) O(lse) I(b) I(hq) I(hkv) I(dim_k) I(dim_v) I(ldq) I(ldo) \
   I(page_size) I(max_pages) I(window) I(block_size) I(stride) F(scale)
 // nsa_select for the last token of each sequence over the paged compressed keys; page_size counts compressed entries a page.
 #define NSA_FIELDS_nsa_decode_select(T, O, I, F) \
-  T(q) T(k_cmp_cache) T(lse) T(block_table) T(seq_lens) T(idx) I(b) I(hq) I(hkv) I(dk) I(ldq) I(page_size) I(max_pages) \
+  T(q) T(k_cmp_cache) T(lse) T(block_table) T(seq_lens) T(idx) I(b) I(hq) I(hkv) I(dim_k) I(ldq) I(page_size) I(max_pages) \
   I(block_size) I(stride) I(selection_block_size) I(num_selected) I(num_init) I(num_local) F(scale)
 // Attention of one query per sequence over its selected blocks in the paged cache.
 #define NSA_FIELDS_nsa_decode_selected(T, O, I, F) \
-  T(q) T(k_cache) T(v_cache) T(idx) T(block_table) T(seq_lens) T(o) I(b) I(hq) I(hkv) I(dk) I(dv) I(ldq) I(ldo) \
+  T(q) T(k_cache) T(v_cache) T(idx) T(block_table) T(seq_lens) T(o) I(b) I(hq) I(hkv) I(dim_k) I(dim_v) I(ldq) I(ldo) \
   I(page_size) I(max_pages) I(selection_block_size) I(num_selected) F(scale)

@@ -1,0 +1,311 @@
+// N-API glue and nothing else: every op goes through one function driven by the field table of nsa/ops.h.
+//
+// A call writes its fields as doubles into a shared array (handles, integers below 2^53, floats), then calls
+// run(device, op); integers and handles are exact as doubles.
+#include <node_api.h>
+
+#include <cstddef>
+#include <string>
+
+#include "addon/device.h"
+
+namespace nsa::addon {
+namespace {
+
+struct Field {
+  const char* name;
+  char kind;  // T, O, I, F
+  size_t offset;
+};
+struct OpInfo {
+  const char* name;
+  const Field* fields;
+  int count;
+  size_t size;
+};
+
+#define NSA_ROW_T(f) {#f, 'T', offsetof(Params, f)},
+#define NSA_ROW_O(f) {#f, 'O', offsetof(Params, f)},
+#define NSA_ROW_I(f) {#f, 'I', offsetof(Params, f)},
+#define NSA_ROW_F(f) {#f, 'F', offsetof(Params, f)},
+#define NSA_DESCRIBE(op) \
+  OpInfo describe_##op() { \
+    using Params = Nsa_##op##_params; \
+    static const Field fields[] = {NSA_FIELDS_##op(NSA_ROW_T, NSA_ROW_O, NSA_ROW_I, NSA_ROW_F)}; \
+    return {#op, fields, int(sizeof fields / sizeof fields[0]), sizeof(Params)}; \
+  }
+NSA_OP_LIST(NSA_DESCRIBE)
+
+const OpInfo* op_table() {
+#define NSA_INFO(op) describe_##op(),
+  static const OpInfo table[] = {NSA_OP_LIST(NSA_INFO)};
+  return table;
+}
+
+constexpr int kMaxArgs = 64;
+constexpr size_t kMaxParams = 1024;
+double g_args[kMaxArgs];
+std::vector<std::unique_ptr<Device>> g_devices;
+
+napi_value fail(napi_env env, const char* code, const std::string& message) {
+  napi_throw_error(env, code, message.c_str());
+  return nullptr;
+}
+
+struct Args {
+  napi_value v[6];
+  size_t n = 6;
+  Args(napi_env env, napi_callback_info info) { napi_get_cb_info(env, info, &n, v, nullptr, nullptr); }
+  double num(napi_env env, size_t i) const {
+    double d = 0;
+    if (i < n) napi_get_value_double(env, v[i], &d);
+    return d;
+  }
+  std::string str(napi_env env, size_t i) const {
+    char buf[4096];
+    size_t len = 0;
+    if (i >= n || napi_get_value_string_utf8(env, v[i], buf, sizeof buf, &len) != napi_ok) return "";
+    return std::string(buf, len);
+  }
+};
+
+Device* device_at(double id) {
+  auto i = size_t(id);
+  return i < g_devices.size() ? g_devices[i].get() : nullptr;
+}
+#define NSA_DEVICE(d, args) \
+  Device* d = device_at((args).num(env, 0)); \
+  if (!d) return fail(env, "closed", "the device is closed");
+
+napi_value number(napi_env env, double d) {
+  napi_value v;
+  napi_create_double(env, d, &v);
+  return v;
+}
+
+const char* status_code(int status) {
+  switch (status) {
+    case NSA_UNSUPPORTED: return "unsupported";
+    case NSA_BAD_ARGUMENT: return "bad_argument";
+    case NSA_OUT_OF_MEMORY: return "out_of_memory";
+    default: return "device_error";
+  }
+}
+
+napi_value check(napi_env env, Device* d, int status, const std::string& what) {
+  if (status == NSA_OK) return nullptr;
+  const char* detail = d->backend->last_error ? d->backend->last_error(d->ctx) : "";
+  return fail(env, status_code(status), what + ": " + status_code(status) + (detail && *detail ? std::string(" (") + detail + ")" : ""));
+}
+
+napi_value open(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  std::string error;
+  auto d = Device::open(a.str(env, 0), a.str(env, 1), int64_t(a.num(env, 2)), int64_t(a.num(env, 3)), error);
+  if (!d) return fail(env, "unavailable", error);
+  g_devices.push_back(std::move(d));
+  return number(env, double(g_devices.size() - 1));
+}
+
+napi_value close(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  g_devices[size_t(a.num(env, 0))].reset();
+  return nullptr;
+}
+
+napi_value run(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  auto op = int64_t(a.num(env, 1));
+  if (op < 0 || op >= NSA_OP_COUNT) return fail(env, "bad_argument", "no such op");
+  const OpInfo& desc = op_table()[op];
+  if (!d->backend->ops[op]) return fail(env, "unsupported", std::string(desc.name) + ": not built for backend " + d->backend->name);
+  alignas(16) char params[kMaxParams];
+  for (int i = 0; i < desc.count; ++i) {
+    const Field& f = desc.fields[i];
+    double v = g_args[i];
+    if (f.kind == 'I') {
+      *reinterpret_cast<int64_t*>(params + f.offset) = int64_t(v);
+    } else if (f.kind == 'F') {
+      *reinterpret_cast<double*>(params + f.offset) = v;
+    } else {
+      NsaBuf b{};
+      if (v != 0) {
+        Slot* s = d->resolve(v);
+        if (!s) return fail(env, "stale_handle", std::string(desc.name) + ": tensor '" + f.name + "' was freed");
+        b.ptr = s->ptr;
+        b.numel = s->numel;
+        b.dtype = s->dtype;
+      } else if (f.kind == 'T') {
+        return fail(env, "bad_argument", std::string(desc.name) + ": tensor '" + f.name + "' is missing");
+      }
+      *reinterpret_cast<NsaBuf*>(params + f.offset) = b;
+    }
+  }
+  return check(env, d, d->backend->ops[op](d->ctx, params), desc.name);
+}
+
+napi_value alloc(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  double h = d->alloc(int64_t(a.num(env, 1)), int32_t(a.num(env, 2)));
+  if (h == 0) return fail(env, "out_of_memory", "out of memory on " + std::string(d->backend->name) + ": " + std::to_string(int64_t(a.num(env, 1)) * int64_t(dtype_size(int32_t(a.num(env, 2))))) + " bytes wanted, " + std::to_string(d->pool->live_bytes()) + " in use");
+  return number(env, h);
+}
+
+napi_value view(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  if (!d->resolve(a.num(env, 1))) return fail(env, "stale_handle", "view of a freed tensor");
+  double h = d->view(a.num(env, 1), int64_t(a.num(env, 2)), int64_t(a.num(env, 3)));
+  if (h == 0) return fail(env, "bad_argument", "view outside its tensor");
+  return number(env, h);
+}
+
+napi_value release(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  if (!d->free(a.num(env, 1))) return fail(env, "stale_handle", "free of a freed tensor");
+  return nullptr;
+}
+
+napi_value is_live(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  napi_value v;
+  napi_get_boolean(env, d->resolve(a.num(env, 1)) != nullptr, &v);
+  return v;
+}
+
+// transfer(device, handle, typedArray, elementOffset, toDevice)
+napi_value transfer(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  Slot* s = d->resolve(a.num(env, 1));
+  if (!s) return fail(env, "stale_handle", "transfer of a freed tensor");
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, a.v[2], &type, &length, &data, nullptr, nullptr) != napi_ok)
+    return fail(env, "bad_argument", "transfer needs a typed array");
+  static const size_t sizes[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};
+  size_t element = dtype_size(s->dtype);
+  auto offset = int64_t(a.num(env, 3));
+  if (sizes[type] != element || offset < 0 || offset + int64_t(length) > s->numel)
+    return fail(env, "bad_argument", "typed array and tensor do not fit");
+  char* p = s->ptr + size_t(offset) * element;
+  bool to_device = a.num(env, 4) != 0;
+  int status = to_device ? d->backend->upload(d->ctx, p, data, length * element) : d->backend->download(d->ctx, data, p, length * element);
+  return check(env, d, status, to_device ? "write" : "read");
+}
+
+napi_value sync(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  return check(env, d, d->backend->sync(d->ctx), "sync");
+}
+
+napi_value stats(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  if (a.num(env, 1) != 0) d->pool->reset_peak();
+  napi_value o;
+  napi_create_object(env, &o);
+  napi_set_named_property(env, o, "liveBytes", number(env, double(d->pool->live_bytes())));
+  napi_set_named_property(env, o, "peakBytes", number(env, double(d->pool->peak_bytes())));
+  napi_set_named_property(env, o, "reservedBytes", number(env, double(d->pool->reserved_bytes())));
+  napi_set_named_property(env, o, "handles", number(env, double(d->live_handles)));
+  return o;
+}
+
+napi_value describe(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  char json[4096] = "{}";
+  d->backend->info(d->ctx, json, sizeof json);
+  napi_value v;
+  napi_create_string_utf8(env, json, NAPI_AUTO_LENGTH, &v);
+  return v;
+}
+
+napi_value supports(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  auto op = int64_t(a.num(env, 1));
+  napi_value v;
+  napi_get_boolean(env, op >= 0 && op < NSA_OP_COUNT && d->backend->ops[op] != nullptr, &v);
+  return v;
+}
+
+// capture(device, verb, graph): 0 begin, 1 end -> graph, 2 launch, 3 destroy, 4 available?
+napi_value capture(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  static std::vector<void*> graphs;
+  const NsaBackend* b = d->backend;
+  auto verb = int(a.num(env, 1));
+  if (verb == 4) return number(env, b->capture_begin ? 1 : 0);
+  if (!b->capture_begin) return fail(env, "unsupported", std::string("backend ") + b->name + " has no captured steps");
+  if (verb == 0) return check(env, d, b->capture_begin(d->ctx), "capture_begin");
+  if (verb == 1) {
+    void* g = b->capture_end(d->ctx);
+    if (!g) return check(env, d, NSA_DEVICE_ERROR, "capture_end");
+    graphs.push_back(g);
+    return number(env, double(graphs.size() - 1));
+  }
+  void* g = graphs.at(size_t(a.num(env, 2)));
+  if (verb == 2) return check(env, d, b->graph_launch(d->ctx, g), "graph_launch");
+  b->graph_destroy(d->ctx, g);
+  return nullptr;
+}
+
+// timer(device, slot) marks; timer(device, from, to) gives milliseconds.
+napi_value timer(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  if (!d->backend->mark) return fail(env, "unsupported", "this backend has no device clock");
+  if (a.n < 3) return check(env, d, d->backend->mark(d->ctx, int64_t(a.num(env, 1))), "mark");
+  return number(env, d->backend->elapsed_ms(d->ctx, int64_t(a.num(env, 1)), int64_t(a.num(env, 2))));
+}
+
+napi_value op_list(napi_env env) {
+  napi_value list;
+  napi_create_array_with_length(env, NSA_OP_COUNT, &list);
+  for (int i = 0; i < NSA_OP_COUNT; ++i) {
+    const OpInfo& op = op_table()[i];
+    napi_value o, name, fields;
+    napi_create_object(env, &o);
+    napi_create_string_utf8(env, op.name, NAPI_AUTO_LENGTH, &name);
+    napi_set_named_property(env, o, "name", name);
+    std::string text;
+    for (int f = 0; f < op.count; ++f) text += std::string(f ? " " : "") + op.fields[f].kind + op.fields[f].name;
+    napi_create_string_utf8(env, text.c_str(), text.size(), &fields);
+    napi_set_named_property(env, o, "fields", fields);
+    napi_set_element(env, list, uint32_t(i), o);
+  }
+  return list;
+}
+
+napi_value init(napi_env env, napi_value exports) {
+  struct { const char* name; napi_callback fn; } table[] = {
+      {"open", open}, {"close", close}, {"run", run}, {"alloc", alloc}, {"view", view}, {"free", release},
+      {"isLive", is_live}, {"transfer", transfer}, {"sync", sync}, {"stats", stats}, {"info", describe},
+      {"supports", supports}, {"capture", capture}, {"timer", timer}};
+  for (auto& e : table) {
+    napi_value f;
+    napi_create_function(env, e.name, NAPI_AUTO_LENGTH, e.fn, nullptr, &f);
+    napi_set_named_property(env, exports, e.name, f);
+  }
+  napi_value buffer, args;
+  napi_create_external_arraybuffer(env, g_args, sizeof g_args, nullptr, nullptr, &buffer);
+  napi_create_typedarray(env, napi_float64_array, kMaxArgs, buffer, 0, &args);
+  napi_set_named_property(env, exports, "args", args);
+  napi_set_named_property(env, exports, "ops", op_list(env));
+  return exports;
+}
+
+}  // namespace
+}  // namespace nsa::addon
+
+NAPI_MODULE_INIT() { return nsa::addon::init(env, exports); }

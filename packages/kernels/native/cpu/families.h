@@ -1,0 +1,11 @@
+// The op families of the CPU backend; each is one .cc file that overrides its rows of the table.
+#pragma once
+#include "nsa/abi.h"
+
+#define NSA_CPU_FAMILIES(F)
+
+namespace nsa::cpu {
+#define NSA_DECLARE_FAMILY(family) void register_##family(NsaOpFn* ops);
+NSA_CPU_FAMILIES(NSA_DECLARE_FAMILY)
+#undef NSA_DECLARE_FAMILY
+}  // namespace nsa::cpu

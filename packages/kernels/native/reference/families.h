@@ -1,0 +1,11 @@
+// The op families of the reference backend; each is one .cc file that fills its rows of the table.
+#pragma once
+#include "nsa/abi.h"
+
+#define NSA_REFERENCE_FAMILIES(F) F(elementwise)
+
+namespace nsa::ref {
+#define NSA_DECLARE_FAMILY(family) void register_##family(NsaOpFn* ops);
+NSA_REFERENCE_FAMILIES(NSA_DECLARE_FAMILY)
+#undef NSA_DECLARE_FAMILY
+}  // namespace nsa::ref
