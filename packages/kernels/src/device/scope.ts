@@ -1,0 +1,35 @@
+// Scopes own the tensors made while they are innermost and free them at their end.
+import type { Device } from "./device.ts";
+import type { Tensor } from "./tensor.ts";
+
+export class Scope implements Disposable {
+  private owned = new Map<number, Tensor>();
+
+  constructor(
+    private readonly device: Device,
+    private readonly parent: Scope | undefined,
+  ) {}
+
+  own(t: Tensor): void {
+    this.owned.set(t.handle, t);
+  }
+
+  /** Hands the tensor to the enclosing scope (or to the caller, who then frees it). */
+  keep<T extends Tensor>(t: T): T {
+    if (this.owned.delete(t.handle)) this.parent?.own(t);
+    return t;
+  }
+
+  /** Takes the tensor out of all scopes: it lives until freed by hand. */
+  detach<T extends Tensor>(t: T): T {
+    this.owned.delete(t.handle);
+    return t;
+  }
+
+  /** Frees everything owned so far, now. */
+  [Symbol.dispose](): void {
+    this.device.endScope(this);
+    for (const t of this.owned.values()) if (t.isLive) t.free();
+    this.owned.clear();
+  }
+}

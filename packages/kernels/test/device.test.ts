@@ -1,0 +1,62 @@
+// Handles, scopes and transfers of the device layer.
+import { afterAll, expect, test } from "vitest";
+import { Device } from "../src/index.ts";
+
+const device = Device.open("cpu", { threads: 1 });
+afterAll(() => device.close());
+
+test("values_survive_a_round_trip_in_every_dtype", () => {
+  for (const dtype of ["f32", "bf16", "f64", "i32", "i64", "u8"] as const) {
+    const t = device.from([1, 2, 3, 200], [4], dtype);
+    expect([...t.read()]).toEqual([1, 2, 3, 200]);
+    t.free();
+  }
+});
+
+test("a_scope_frees_what_it_owns_and_keeps_what_is_kept", () => {
+  const before = device.stats();
+  let kept: ReturnType<Device["zeros"]>;
+  let lost: ReturnType<Device["zeros"]>;
+  {
+    using scope = device.scope();
+    kept = scope.keep(device.full([8], "f32", 3));
+    lost = device.zeros([1000], "f32");
+    expect(device.stats().liveBytes).toBeGreaterThan(before.liveBytes);
+  }
+  expect(lost.isLive).toBe(false);
+  expect([...kept.read()]).toEqual(Array(8).fill(3));
+  kept.free();
+  expect(device.stats().liveBytes).toBe(before.liveBytes);
+  expect(device.stats().handles).toBe(before.handles);
+});
+
+test("a_stale_handle_throws_and_never_reads_reused_memory", () => {
+  const a = device.full([4], "f32", 1);
+  a.free();
+  const b = device.full([4], "f32", 2);
+  expect(() => a.read()).toThrow(/freed/);
+  expect(() => device.run("add", { a, b, y: b, alpha: 1, beta: 1 })).toThrow(/'a' was freed/);
+  b.free();
+});
+
+test("a_view_dies_with_its_owner", () => {
+  const t = device.from([1, 2, 3, 4], [4], "f32");
+  const v = t.view(2, [2]);
+  expect([...v.read()]).toEqual([3, 4]);
+  expect(() => t.view(3, [2])).toThrow(/outside/);
+  t.free();
+  expect(() => v.read()).toThrow(/freed/);
+});
+
+test("unknown_and_missing_fields_are_refused", () => {
+  const t = device.zeros([2], "f32");
+  expect(() => device.run("fill", { x: t, value: 1, extra: 2 })).toThrow(/unknown field/);
+  expect(() => device.run("fill", { x: t })).toThrow(/'value' is missing/);
+  t.free();
+});
+
+test("cuda_without_its_library_says_why_and_exits_4", () => {
+  expect(() => Device.open("cuda", { ordinal: 99 })).toThrowError(
+    expect.objectContaining({ code: "device_unavailable", exitCode: 4 }),
+  );
+});
