@@ -2,7 +2,8 @@
 #pragma once
 #include "nsa/abi.h"
 
-#define NSA_REFERENCE_FAMILIES(F) F(elementwise)
+#define NSA_REFERENCE_FAMILIES(F) F(elementwise) \
+  F(flash) F(nsa_compress) F(nsa_select) F(nsa_selected) F(nsa_gate) F(decode)
 
 namespace nsa::ref {
 #define NSA_DECLARE_FAMILY(family) void register_##family(NsaOpFn* ops);
