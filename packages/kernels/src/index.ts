@@ -4,4 +4,26 @@ export { Device, type DeviceName, type DeviceOptions, type OpArgs } from "./devi
 export { type Dtype, dtypeBytes, type FloatDtype, fromBf16, hostArray, toBf16 } from "./device/dtype.ts";
 export type { Scope } from "./device/scope.ts";
 export { Tensor } from "./device/tensor.ts";
+export { type CompressedGrid, type Documents, packDocuments } from "./ops/documents.ts";
+export { type FlashConfig, flashAttention } from "./ops/flash-attention.ts";
+export {
+  type NsaInputs,
+  type NsaOptions,
+  type NsaResult,
+  nsaAttention,
+  selectBlocks,
+} from "./ops/nsa-attention.ts";
+export { compressBlocks, type Phi, type RopeTables } from "./ops/nsa-compress.ts";
+export { type NsaConfig, resolveNsaConfig } from "./ops/nsa-config.ts";
+export {
+  cacheSlot,
+  type DecodePlan,
+  type DecodeSequence,
+  decodeAttention,
+  type NsaLayerCache,
+  nsaDecode,
+  nsaLayerCache,
+  planDecode,
+  writeCache,
+} from "./ops/nsa-decode.ts";
 export { Tape } from "./tape.ts";
