@@ -1,0 +1,101 @@
+// Decoding token by token over a paged cache gives the rows of a prefill, whatever else is in the batch.
+import { afterAll, describe, expect, test } from "vitest";
+import {
+  Device,
+  decodeAttention,
+  flashAttention,
+  nsaAttention,
+  nsaDecode,
+  nsaLayerCache,
+  packDocuments,
+  planDecode,
+  Tape,
+  writeCache,
+} from "../src/index.ts";
+import type { NaiveConfig } from "./naive-nsa.ts";
+import { deviceInputs, naiveInputs, nsaConfig, sliceInputs } from "./nsa-fixture.ts";
+
+const device = Device.open("reference");
+afterAll(() => device.close());
+
+const c: NaiveConfig = { H: 4, G: 2, K: 4, V: 3, l: 4, d: 2, lp: 4, n: 4, w: 5 };
+const pageSize = 8;
+const maxPages = 6;
+const T = 41;
+const pages = [
+  [7, 2, 9, 4, 11, 0],
+  [1, 10, 3, 8, 5, 6],
+];
+
+/** Decodes documents side by side, the second one `lag` steps behind; outputs [sequence][t][H·V]. */
+function decodeAll(phi: "mean" | "weighted" | "mlp", everyRow: boolean, lag: number, alone = false) {
+  const config = nsaConfig(c);
+  const xs = alone ? [naiveInputs(T, c, phi, 1)] : [1, 2].map((seed) => naiveInputs(T, c, phi, seed));
+  const shared = deviceInputs(device, xs[0]!, T, c, "f64");
+  const cache = nsaLayerCache(device, config, 12, pageSize, "f64");
+  const out: number[][][] = xs.map(() => []);
+  for (let step = 0; step < T + lag; step++) {
+    using _ = device.scope();
+    const at = xs.map((_, s) => step - s * lag);
+    const active = at.map((t) => t >= 0 && t < T);
+    const sequences = at.map((t, s) => ({ length: active[s] ? t + 1 : 0, pages: pages[s]! }));
+    const plan = planDecode(device, sequences, pageSize, maxPages, config, everyRow);
+    const rows = xs.map((x, s) => sliceInputs(x, T, active[s] ? at[s]! : 0, (active[s] ? at[s]! : 0) + 1));
+    const names = ["q", "kCmp", "vCmp", "kSlc", "vSlc", "kWin", "vWin", "gate"] as const;
+    const joined = Object.fromEntries(names.map((name) => [name, rows.flatMap((r) => r[name])]));
+    const inputs = {
+      ...deviceInputs(device, { ...xs[0]!, ...joined }, xs.length, c, "f64", T),
+      ...weights(shared),
+    };
+    const o = nsaDecode(inputs, cache, plan, config).read();
+    xs.forEach((_, s) => {
+      if (active[s]) out[s]!.push([...o.slice(s * c.H * c.V, (s + 1) * c.H * c.V)]);
+    });
+  }
+  return { out, xs, shared };
+}
+
+const weights = (x: ReturnType<typeof deviceInputs>) => ({ phiK: x.phiK, phiV: x.phiV, rope: x.rope });
+
+describe("decode_equals_prefill", () => {
+  for (const phi of ["mean", "weighted", "mlp"] as const) {
+    for (const everyRow of [false, true]) {
+      test(`${phi}, compressing ${everyRow ? "every row" : "completed rows only"}`, () => {
+        using _ = device.scope();
+        const { out, xs, shared } = decodeAll(phi, everyRow, 3);
+        const docs = packDocuments(device, [0, T], { blockSize: c.l, stride: c.d });
+        xs.forEach((x, s) => {
+          const inputs = { ...deviceInputs(device, x, T, c, "f64"), ...weights(shared) };
+          const { o } = nsaAttention(new Tape(false), inputs, docs, nsaConfig(c));
+          const want = o.read();
+          out[s]!.flat().forEach((y, i) => void expect(y).toBeCloseTo(want[i]!, 12));
+          expect(out[s]!.flat().length).toBe(want.length);
+        });
+      });
+    }
+  }
+});
+
+test("a_sequence_decodes_to_the_same_bits_alone_and_in_a_batch", () => {
+  using _ = device.scope();
+  expect(decodeAll("mlp", false, 5).out[0]).toEqual(decodeAll("mlp", false, 0, true).out[0]);
+});
+
+test("dense_and_window_decode_equal_prefill", () => {
+  for (const windowSize of [0, 5]) {
+    using _ = device.scope();
+    const x = naiveInputs(T, c, "mean", 4);
+    const { q, kWin: k, vWin: v } = deviceInputs(device, x, T, c, "f64");
+    const config = { heads: c.H, kvHeads: c.G, dimK: c.K, dimV: c.V, windowSize };
+    const want = flashAttention(new Tape(false), { q, k, v }, packDocuments(device, [0, T]), config).read();
+    const plan = planDecode(device, [{ length: T, pages: pages[0]! }], pageSize, maxPages);
+    const [kCache, vCache] = [device.zeros([96, c.G * c.K], "f64"), device.zeros([96, c.G * c.V], "f64")];
+    const slots = Array.from({ length: T }, (_, t) => pages[0]![Math.floor(t / 8)]! * 8 + (t % 8));
+    const slot = device.from(slots, [T], "i32");
+    writeCache(k, kCache, slot, T);
+    writeCache(v, vCache, slot, T);
+    const last = q.view((T - 1) * c.H * c.K, [1, c.H * c.K]);
+    const o = decodeAttention(last, kCache, vCache, plan, config).read();
+    o.forEach((y, i) => void expect(y).toBeCloseTo(want[(T - 1) * c.H * c.V + i]!, 12));
+  }
+});
