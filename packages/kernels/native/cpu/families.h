@@ -2,7 +2,8 @@
 #pragma once
 #include "nsa/abi.h"
 
-#define NSA_CPU_FAMILIES(F)
+#define NSA_CPU_FAMILIES(F) \
+  F(flash)
 
 namespace nsa::cpu {
 #define NSA_DECLARE_FAMILY(family) void register_##family(NsaOpFn* ops);

@@ -1,0 +1,12 @@
+// AttnKernels for AVX-512F.
+#include "cpu/attn_kernels.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <cstring>
+#include <limits>
+#pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")
+#define NSA_ISA avx512
+#define NSA_W 16
+#include "cpu/attn_kernels_impl.h"
+#endif

@@ -1,0 +1,135 @@
+// Attention ops of the CPU backend against the reference on the same f32 and bf16 values, at one and two threads.
+import { afterAll, describe, expect, test } from "vitest";
+import { Device, type Tensor } from "../src/index.ts";
+import { noise } from "./nsa-fixture.ts";
+
+const reference = Device.open("reference");
+const cpu = Device.open("cpu", { threads: 2 });
+const single = Device.open("cpu", { threads: 1 });
+afterAll(() => {
+  for (const device of [reference, cpu, single]) device.close();
+});
+
+type Dtype = "f32" | "bf16";
+
+/** ‖a − b‖/‖b‖ over everything, and max|a − b| over rms(b). */
+function errors(a: Float64Array, b: Float64Array) {
+  let [diff, size, worst] = [0, 0, 0];
+  b.forEach((want, i) => {
+    if (want === a[i]) {
+      size += Number.isFinite(want) ? want * want : 0;
+      return;
+    }
+    diff += (a[i]! - want) ** 2;
+    size += want ** 2;
+    worst = Math.max(worst, Math.abs(a[i]! - want));
+  });
+  const rms = Math.sqrt(size / b.length);
+  return { relative: Math.sqrt(diff / (size || 1)), worst: worst / (rms || 1) };
+}
+
+function close(a: Tensor, b: Tensor, dtype: Dtype, what: string) {
+  const { relative, worst } = errors(a.read(), b.read());
+  expect(relative, `${what}: relative`).toBeLessThanOrEqual(dtype === "f32" ? 1e-5 : 4e-3);
+  expect(worst, `${what}: worst`).toBeLessThanOrEqual(dtype === "f32" ? 1e-4 : 4e-2);
+}
+
+/** Runs `body` on the three devices, compares the outputs with the reference's and across thread counts. */
+function compare(dtype: Dtype, body: (device: Device) => Record<string, Tensor>) {
+  using a = reference.scope();
+  using b = cpu.scope();
+  using c = single.scope();
+  void [a, b, c];
+  const want = body(reference);
+  const got = body(cpu);
+  const alone = body(single);
+  for (const [name, t] of Object.entries(want)) {
+    close(got[name]!, t, dtype, name);
+    expect([...alone[name]!.read()], `${name}: threads`).toEqual([...got[name]!.read()]);
+  }
+}
+
+interface FlashCase {
+  borders: number[];
+  heads: number;
+  kvHeads: number;
+  dimK: number;
+  dimV: number;
+  window?: number;
+  block?: number;
+  stride?: number;
+}
+
+const flashCases: Record<string, FlashCase> = {
+  causal: { borders: [0, 300], heads: 4, kvHeads: 2, dimK: 64, dimV: 64 },
+  "packed documents": { borders: [0, 1, 70, 71, 200, 333], heads: 4, kvHeads: 1, dimK: 32, dimV: 48 },
+  window: { borders: [0, 260, 410], heads: 2, kvHeads: 2, dimK: 64, dimV: 64, window: 100 },
+  "window of one": { borders: [0, 130], heads: 2, kvHeads: 1, dimK: 16, dimV: 16, window: 1 },
+  "odd head sizes": { borders: [0, 97], heads: 3, kvHeads: 1, dimK: 20, dimV: 7 },
+  "compressed blocks": {
+    borders: [0, 20, 420, 700],
+    heads: 8,
+    kvHeads: 2,
+    dimK: 64,
+    dimV: 32,
+    block: 32,
+    stride: 16,
+  },
+  "one token": { borders: [0, 1], heads: 16, kvHeads: 1, dimK: 192, dimV: 128 },
+};
+
+describe("flash_equals_the_reference", () => {
+  for (const [name, c] of Object.entries(flashCases)) {
+    for (const dtype of ["f32", "bf16"] as const) {
+      test(`${name} ${dtype}`, () => {
+        compare(dtype, (device) => {
+          const next = noise(9);
+          const random = (rows: number, cols: number) =>
+            device.from(Array.from({ length: rows * cols }, next), [rows, cols], dtype);
+          const tokens = c.borders.at(-1)!;
+          const [block, stride] = [c.block ?? 1, c.stride ?? 1];
+          const cuK = [0];
+          c.borders.slice(1).forEach((end, i) => {
+            const length = end - c.borders[i]!;
+            cuK.push(cuK[i]! + (length < block ? 0 : Math.floor((length - block) / stride) + 1));
+          });
+          const keys = cuK.at(-1)!;
+          const q = random(tokens, c.heads * c.dimK);
+          const k = random(keys, c.kvHeads * c.dimK);
+          const v = random(keys, c.kvHeads * c.dimV);
+          const do_ = random(tokens, c.heads * c.dimV);
+          const o = device.empty(do_.shape, dtype);
+          const lse = device.empty([tokens, c.heads], "f32");
+          const sizes = {
+            cu_q: device.from(c.borders, [c.borders.length], "i32"),
+            cu_k: device.from(cuK, [cuK.length], "i32"),
+            n_docs: c.borders.length - 1,
+            tq: tokens,
+            tk: keys,
+            hq: c.heads,
+            hkv: c.kvHeads,
+            dim_k: c.dimK,
+            dim_v: c.dimV,
+            ldq: c.heads * c.dimK,
+            ldk: c.kvHeads * c.dimK,
+            ldv: c.kvHeads * c.dimV,
+            ldo: c.heads * c.dimV,
+            window: c.window ?? 0,
+            block_size: block,
+            stride,
+            scale: 1 / Math.sqrt(c.dimK),
+          };
+          device.run("flash_fwd", { q, k, v, o, lse, ...sizes });
+          const [dq, dk, dv] = [random(tokens, c.heads * c.dimK), random(...size(k)), random(...size(v))];
+          const before = { q, k, v, o, lse, do_, ...sizes };
+          device.run("flash_bwd", { ...before, dq, dk, dv, accumulate: 3 });
+          const fresh = [q, k, v].map((t) => device.empty(t.shape, dtype));
+          device.run("flash_bwd", { ...before, dq: fresh[0], dk: fresh[1], dv: fresh[2], accumulate: 0 });
+          return { o, lse, dq, dk, dv, dq0: fresh[0]!, dk0: fresh[1]!, dv0: fresh[2]! };
+        });
+      });
+    }
+  }
+});
+
+const size = (t: Tensor): [number, number] => [t.shape[0]!, t.shape[1]!];
