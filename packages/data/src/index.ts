@@ -1,2 +1,6 @@
 // Public surface of @nsa/data.
-export {};
+export * from "./dedup/index.ts";
+export * from "./fasttext/index.ts";
+export * from "./jobs/index.ts";
+export * from "./loop/index.ts";
+export * from "./readers/index.ts";

@@ -1,0 +1,202 @@
+// `nsa data build`: rounds of train → score → rank → domains → annotate, until little new is collected.
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { writeAtomic } from "../jobs/manifest.ts";
+import {
+  type Executor,
+  inlineExecutor,
+  type JobContext,
+  runStage,
+  type StageProgress,
+} from "../jobs/stage.ts";
+import { offerAnnotations } from "./annotations.ts";
+import type { BuildConfig } from "./config.ts";
+import type { DomainRow, PathProposal } from "./domains.ts";
+import { measureRanking, type Quality, readLabels } from "./measure.ts";
+import type { RankStats } from "./rank-task.ts";
+import { type NearSample, nearThreshold } from "./samples.ts";
+import {
+  type CleanShard,
+  cleanStep,
+  dedupStep,
+  domainsStep,
+  emitStep,
+  type FunnelRow,
+  rankStep,
+  readStep,
+  scoreStep,
+} from "./steps.ts";
+import { TASKS } from "./tasks.ts";
+
+export interface BuildContext {
+  executor?: Executor;
+  onProgress?: (p: StageProgress) => void;
+  signal?: AbortSignal;
+}
+
+export interface RoundReport {
+  round: number;
+  train: Record<string, unknown>;
+  rank: RankStats;
+  /** Share of the collected pages that the round before had not collected. */
+  newShare: number;
+  domains: DomainRow[];
+  proposedDomains: string[];
+  paths: PathProposal[];
+  quality?: Quality;
+}
+
+export interface BuildReport {
+  status: "finished" | "annotation_needed";
+  /** Set when a person should edit it before the next run. */
+  annotationFile?: string;
+  stoppedBecause?: "little_new" | "max_rounds" | "nothing_accepted";
+  funnel: FunnelRow[];
+  rounds: RoundReport[];
+  samples: NearSample[];
+  /** Relative to out_dir. */
+  outputs: string[];
+}
+
+/** Context for calling single steps: `jobContext(out_dir)` then `readStep(ctx, …)`. */
+export function jobContext(outDir: string, ctx: BuildContext = {}): JobContext {
+  return {
+    outDir: resolve(outDir),
+    executor: ctx.executor ?? inlineExecutor(TASKS),
+    hashes: new Map(),
+    onProgress: ctx.onProgress,
+    signal: ctx.signal,
+  };
+}
+
+async function trainStep(
+  job: JobContext,
+  config: BuildConfig,
+  seeds: { positives: string[]; negatives: string[] },
+  round: number,
+  pool: CleanShard[],
+  collected: string[],
+  annotations: string[],
+): Promise<{ model: string; stats: Record<string, unknown> }> {
+  const folder = `round-${round}`;
+  const withPool = annotations.length > 0;
+  const [manifest] = await runStage(job, `train ${folder}`, [
+    {
+      kind: "train",
+      name: folder,
+      spec: {
+        fasttext: config.fasttext,
+        positive_label: config.positive_label,
+        positives: seeds.positives.length,
+        negatives: seeds.negatives.length,
+        pool: withPool ? pool.length : 0,
+      },
+      inputs: [
+        ...seeds.positives,
+        ...seeds.negatives,
+        ...(withPool ? pool.flatMap((s, i) => [s.documents, collected[i]!]) : []),
+        ...annotations,
+      ],
+      outputs: [`${folder}/model.bin`, `${folder}/training.json`],
+    },
+  ]);
+  return { model: `${folder}/model.bin`, stats: manifest!.stats };
+}
+
+/**
+ * Runs the loop in `config.out_dir`, redoing only what is missing. Without `auto_annotate` it stops after each
+ * round's proposals with status `annotation_needed`; the next call goes on with the edited file.
+ */
+export async function buildCorpus(config: BuildConfig, ctx: BuildContext = {}): Promise<BuildReport> {
+  const job = jobContext(config.out_dir, ctx);
+  const labels = config.labels ? await readLabels(config.labels, config.positive_label) : undefined;
+  const positives = (await readStep(job, config, config.positives, "positives")).shards.map(
+    (s) => s.documents,
+  );
+  const negatives = (await readStep(job, config, config.negatives, "negatives")).shards.map(
+    (s) => s.documents,
+  );
+  const read = await readStep(job, config, config.inputs);
+  const { verdicts, stats: dropped } = await dedupStep(job, config, read.shards);
+  const clean = await cleanStep(job, config, read.shards, verdicts);
+  const funnel: FunnelRow[] = [
+    { step: "records", documents: read.documents + read.refused },
+    { step: "read", documents: read.documents, detail: read.reasons },
+    { step: "deduplicated", documents: read.documents - (clean.dropped.duplicates ?? 0), detail: dropped },
+    { step: "cleaned", documents: clean.documents, tokens: clean.tokens, detail: clean.dropped },
+  ];
+
+  const rounds: RoundReport[] = [];
+  const annotations: string[] = [];
+  let collected: string[] = [];
+  let last: { order: string; stats: RankStats } | undefined;
+  let stoppedBecause: BuildReport["stoppedBecause"] = "max_rounds";
+  let annotationFile: string | undefined;
+  for (let round = 1; round <= config.loop.max_rounds; round++) {
+    const folder = `round-${round}`;
+    const trained = await trainStep(
+      job,
+      config,
+      { positives, negatives },
+      round,
+      clean.shards,
+      collected,
+      annotations,
+    );
+    const scores = await scoreStep(job, config.positive_label, clean.shards, trained.model, folder);
+    const ranked = await rankStep(job, config, clean.shards, scores, folder, collected);
+    const domainsFile = await domainsStep(job, config, clean.shards, scores, ranked.collected, folder);
+    const found = JSON.parse(readFileSync(join(job.outDir, domainsFile), "utf8")) as {
+      domains: DomainRow[];
+      proposed: DomainRow[];
+      paths: PathProposal[];
+    };
+    const newShare = ranked.stats.newly_collected / Math.max(1, ranked.stats.collected);
+    rounds.push({
+      round,
+      train: trained.stats,
+      rank: ranked.stats,
+      newShare,
+      domains: found.domains,
+      proposedDomains: found.proposed.map((d) => d.domain),
+      paths: found.paths,
+      quality: labels && measureRanking(job.outDir, clean.shards, scores, labels),
+    });
+    last = ranked;
+    collected = ranked.collected;
+    if (round > 1 && newShare <= config.loop.stop_new_share) {
+      stoppedBecause = "little_new";
+      break;
+    }
+    if (round === config.loop.max_rounds) break;
+    const path = join(job.outDir, `annotations/round-${round}.yaml`);
+    const { existed } = offerAnnotations(
+      path,
+      round,
+      job.hashes.get(join(job.outDir, domainsFile))!,
+      found.paths,
+    );
+    if (!existed && !config.loop.auto_annotate) {
+      annotationFile = path;
+      break;
+    }
+    annotations.push(path);
+  }
+  const outputs = await emitStep(job, clean.shards, last!.order, last!.stats);
+  funnel.push({
+    step: "ranked",
+    documents: last!.stats.collected,
+    tokens: last!.stats.collected_tokens,
+  });
+  const report: BuildReport = {
+    status: annotationFile ? "annotation_needed" : "finished",
+    annotationFile,
+    stoppedBecause: annotationFile ? undefined : stoppedBecause,
+    funnel,
+    rounds,
+    samples: nearThreshold(job.outDir, clean.shards, last!.stats),
+    outputs,
+  };
+  writeAtomic(join(job.outDir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
+  return report;
+}

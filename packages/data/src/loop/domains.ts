@@ -1,0 +1,132 @@
+// Domain discovery: how much of each domain was collected, and which of its URL paths look wanted.
+
+export interface PageRef {
+  url: string;
+  domain: string;
+  collected: boolean;
+  score: number;
+}
+
+export interface DomainRow {
+  domain: string;
+  pages: number;
+  collected: number;
+  /** collected / pages */
+  share: number;
+  meanScore: number;
+}
+
+export interface PathProposal {
+  domain: string;
+  /** `/books/algebra/`: every page below it; a path without final slash names one page. */
+  path: string;
+  pages: number;
+  collected: number;
+  share: number;
+  accept: boolean;
+}
+
+export interface DomainRules {
+  domainShare: number;
+  minDomainPages: number;
+  pathShare: number;
+  maxPathDepth: number;
+}
+
+/** The domain table, most collected pages first (ties by name). */
+export function domainTable(pages: Iterable<PageRef>): DomainRow[] {
+  const rows = new Map<string, DomainRow>();
+  for (const { domain, collected, score } of pages) {
+    if (domain === "") continue;
+    let row = rows.get(domain);
+    if (!row) {
+      row = { domain, pages: 0, collected: 0, share: 0, meanScore: 0 };
+      rows.set(domain, row);
+    }
+    row.pages++;
+    row.collected += collected ? 1 : 0;
+    row.meanScore += score;
+  }
+  for (const row of rows.values()) {
+    row.share = row.collected / row.pages;
+    row.meanScore /= row.pages;
+  }
+  return [...rows.values()].sort((a, b) => b.collected - a.collected || (a.domain < b.domain ? -1 : 1));
+}
+
+/** Domains of which more than `domainShare` is collected. */
+export function proposedDomains(table: DomainRow[], rules: DomainRules): DomainRow[] {
+  return table.filter((row) => row.share > rules.domainShare && row.pages >= rules.minDomainPages);
+}
+
+/** Folders of a URL's path: `/a/b/page` → `/`, `/a/`, `/a/b/`. */
+export function pathPrefixes(url: string, maxDepth: number): string[] {
+  const path = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*([^?#]*)/i.exec(url)?.[1] ?? "";
+  const parts = path.split("/").slice(1, -1);
+  const out = ["/"];
+  for (const part of parts.slice(0, maxDepth)) out.push(`${out[out.length - 1]}${part}/`);
+  return out;
+}
+
+interface Node {
+  path: string;
+  pages: number;
+  collected: number;
+  children: Map<string, Node>;
+}
+
+/**
+ * Proposes paths of the proposed domains. A folder is split into its subfolders while they disagree: some would be
+ * accepted and some refused; else it is proposed whole.
+ */
+export function proposePaths(
+  pages: Iterable<PageRef>,
+  domains: DomainRow[],
+  rules: DomainRules,
+): PathProposal[] {
+  const roots = new Map<string, Node>(
+    domains.map((d) => [d.domain, { path: "/", pages: 0, collected: 0, children: new Map() }]),
+  );
+  for (const { url, domain, collected } of pages) {
+    let node = roots.get(domain);
+    if (!node) continue;
+    const prefixes = pathPrefixes(url, rules.maxPathDepth);
+    for (let i = 0; ; i++) {
+      node.pages++;
+      node.collected += collected ? 1 : 0;
+      const next = prefixes[i + 1];
+      if (next === undefined) break;
+      let child = node.children.get(next);
+      if (!child) {
+        child = { path: next, pages: 0, collected: 0, children: new Map() };
+        node.children.set(next, child);
+      }
+      node = child;
+    }
+  }
+  const proposals: PathProposal[] = [];
+  const accepts = (n: Node) => n.collected >= rules.pathShare * n.pages;
+  const visit = (domain: string, node: Node) => {
+    const children = [...node.children.values()].filter((c) => c.pages >= rules.minDomainPages);
+    const agreed = children.every((c) => uniform(c, accepts(node)));
+    if (agreed) {
+      proposals.push({
+        domain,
+        path: node.path,
+        pages: node.pages,
+        collected: node.collected,
+        share: node.collected / node.pages,
+        accept: accepts(node),
+      });
+      return;
+    }
+    for (const child of node.children.values()) visit(domain, child);
+  };
+  const uniform = (n: Node, verdict: boolean): boolean =>
+    accepts(n) === verdict &&
+    [...n.children.values()].every((c) => c.pages < rules.minDomainPages || uniform(c, verdict));
+  for (const [domain, root] of roots) visit(domain, root);
+  return proposals.sort((a, b) =>
+    a.domain === b.domain ? (a.path < b.path ? -1 : 1) : a.domain < b.domain ? -1 : 1,
+  );
+}

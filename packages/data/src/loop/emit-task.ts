@@ -1,0 +1,33 @@
+// Task `emit`: one output shard, its documents in rank order with their score.
+import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import type { TaskIo } from "../jobs/task.ts";
+import { JsonlWriter } from "../readers/write.ts";
+import { ORDER_BYTES } from "./rank-task.ts";
+import { readRows } from "./shards.ts";
+
+/** spec: {start, end, shards}. Inputs: [order, documents of each shard …, rows of each shard …]. Outputs: [jsonl]. */
+export async function emitTask(io: TaskIo): Promise<Record<string, unknown>> {
+  const { start, end, shards } = io.spec as { start: number; end: number; shards: number };
+  const order = readFileSync(io.inputs[0]!);
+  const files = io.inputs.slice(1, 1 + shards);
+  const rows = io.inputs.slice(1 + shards, 1 + 2 * shards).map(readRows);
+  const fds = files.map((path) => openSync(path, "r"));
+  const writer = new JsonlWriter(io.outputs[0]!);
+  let tokens = 0;
+  try {
+    for (let k = start; k < end; k++) {
+      const shard = order.readUInt32LE(k * ORDER_BYTES);
+      const row = order.readUInt32LE(k * ORDER_BYTES + 4);
+      const score = order.readFloatLE(k * ORDER_BYTES + 8);
+      const table = rows[shard]!;
+      const line = Buffer.alloc(table.bytes(row));
+      readSync(fds[shard]!, line, 0, line.length, table.offset(row));
+      tokens += table.tokens(row);
+      writer.write({ ...(JSON.parse(line.toString()) as object), score: Number(score.toFixed(6)) });
+    }
+  } finally {
+    for (const fd of fds) closeSync(fd);
+    writer.close();
+  }
+  return { documents: writer.rows, tokens };
+}

@@ -1,0 +1,28 @@
+// Documents just above and just below the cut, for the report.
+import { closeSync, openSync, readSync } from "node:fs";
+import { join } from "node:path";
+import type { Document } from "../readers/document.ts";
+import type { RankStats } from "./rank-task.ts";
+import { readRows } from "./shards.ts";
+import type { CleanShard } from "./steps.ts";
+
+export interface NearSample {
+  id: string;
+  url: string;
+  score: number;
+  kept: boolean;
+  excerpt: string;
+}
+
+export function nearThreshold(outDir: string, shards: CleanShard[], stats: RankStats): NearSample[] {
+  return stats.near_threshold.map(({ shard, row, score, kept }) => {
+    const files = shards[shard]!;
+    const rows = readRows(join(outDir, files.rows));
+    const line = Buffer.alloc(rows.bytes(row));
+    const fd = openSync(join(outDir, files.documents), "r");
+    readSync(fd, line, 0, line.length, rows.offset(row));
+    closeSync(fd);
+    const d = JSON.parse(line.toString()) as Document;
+    return { id: d.id, url: d.url, score, kept, excerpt: d.text.slice(0, 400) };
+  });
+}

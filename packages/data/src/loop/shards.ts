@@ -1,0 +1,84 @@
+// The files of a cleaned shard: `NAME.jsonl` (documents), `NAME.rows` (where each lies, its tokens), `NAME.pages.jsonl`
+// (id, url, domain), and the score and collected columns that rounds add. One reader for each.
+import { readFileSync } from "node:fs";
+import type { Document } from "../readers/document.ts";
+import { JsonlWriter } from "../readers/write.ts";
+
+/** Byte offset f64, byte length u32, tokens u32. */
+const ROW_BYTES = 16;
+
+export interface Rows {
+  count: number;
+  offset(i: number): number;
+  bytes(i: number): number;
+  tokens(i: number): number;
+}
+
+export interface Page {
+  id: string;
+  url: string;
+  domain: string;
+}
+
+export class ShardWriter {
+  private documents: JsonlWriter;
+  private pages: JsonlWriter;
+  private rows: Buffer[] = [];
+  private offset = 0;
+  documentsWritten = 0;
+  tokens = 0;
+  constructor(
+    documentsPath: string,
+    private rowsPath: string,
+    pagesPath: string,
+    private bytesPerToken: number,
+  ) {
+    this.documents = new JsonlWriter(documentsPath);
+    this.pages = new JsonlWriter(pagesPath);
+  }
+  write(document: Document): void {
+    const line = JSON.stringify(document);
+    const bytes = Buffer.byteLength(line);
+    const tokens = tokenCount(document.text, this.bytesPerToken);
+    const row = Buffer.alloc(ROW_BYTES);
+    row.writeDoubleLE(this.offset, 0);
+    row.writeUInt32LE(bytes, 8);
+    row.writeUInt32LE(tokens, 12);
+    this.rows.push(row);
+    this.offset += bytes + 1;
+    this.documents.line(line);
+    this.pages.write({ id: document.id, url: document.url, domain: document.domain } satisfies Page);
+    this.documentsWritten++;
+    this.tokens += tokens;
+  }
+  close(writeFile: (path: string, bytes: Buffer) => void): void {
+    this.documents.close();
+    this.pages.close();
+    writeFile(this.rowsPath, Buffer.concat(this.rows));
+  }
+}
+
+/** Tokens that the budget counts for a text: its UTF-8 bytes over `bytesPerToken`, at least 1. */
+export function tokenCount(text: string, bytesPerToken: number): number {
+  return Math.max(1, Math.round(Buffer.byteLength(text) / bytesPerToken));
+}
+
+export function readRows(path: string): Rows {
+  const b = readFileSync(path);
+  return {
+    count: b.length / ROW_BYTES,
+    offset: (i) => b.readDoubleLE(i * ROW_BYTES),
+    bytes: (i) => b.readUInt32LE(i * ROW_BYTES + 8),
+    tokens: (i) => b.readUInt32LE(i * ROW_BYTES + 12),
+  };
+}
+
+export function readScores(path: string): Float32Array {
+  const b = readFileSync(path);
+  return new Float32Array(b.buffer.slice(b.byteOffset, b.byteOffset + b.length));
+}
+
+export function scoresBytes(scores: Float32Array | number[]): Buffer {
+  const f = Float32Array.from(scores);
+  return Buffer.from(f.buffer, f.byteOffset, f.byteLength);
+}

@@ -1,0 +1,241 @@
+// The steps of the loop as stages of tasks. Each can be called alone; outputs of one are inputs of the next.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { NsaError } from "@nsa/core";
+import { writeAtomic } from "../jobs/manifest.ts";
+import { type JobContext, runStage } from "../jobs/stage.ts";
+import { expandInputs, shardName } from "../readers/inputs.ts";
+import type { BuildConfig } from "./config.ts";
+import type { RankStats } from "./rank-task.ts";
+
+/** Where a pool shard's files lie, relative to the run's folder. */
+export interface ReadShard {
+  name: string;
+  documents: string;
+  keys: string;
+}
+
+export interface FunnelRow {
+  step: string;
+  documents: number;
+  tokens?: number;
+  detail?: Record<string, number>;
+}
+
+/** Reads input files into JSONL shards. Throws NsaError `too_many_refused` (exit 3) over the quarantine limit. */
+export async function readStep(
+  ctx: JobContext,
+  config: Pick<BuildConfig, "max_record_bytes" | "max_quarantine_share">,
+  patterns: string[],
+  set = "pool",
+): Promise<{ shards: ReadShard[]; documents: number; refused: number; reasons: Record<string, number> }> {
+  const files = expandInputs(patterns);
+  const shards: ReadShard[] = files.map((path, i) => {
+    const name = shardName(path, i);
+    return { name, documents: `read/${set}/${name}.jsonl`, keys: `read/${set}/${name}.keys` };
+  });
+  const manifests = await runStage(
+    ctx,
+    `read ${set}`,
+    files.map((path, i) => ({
+      kind: "read",
+      name: `${set}-${shards[i]!.name}`,
+      spec: { max_record_bytes: config.max_record_bytes, file: path.split("/").pop()! },
+      inputs: [path],
+      outputs: [shards[i]!.documents, `read/${set}/${shards[i]!.name}.quarantine.jsonl`, shards[i]!.keys],
+    })),
+  );
+  const reasons: Record<string, number> = {};
+  let documents = 0;
+  let refused = 0;
+  for (const { stats } of manifests) {
+    documents += stats.documents as number;
+    refused += stats.refused as number;
+    for (const [reason, n] of Object.entries(stats.reasons as Record<string, number>))
+      reasons[reason] = (reasons[reason] ?? 0) + n;
+  }
+  const quarantine = shards.map((s) =>
+    readFileSync(join(ctx.outDir, s.documents.replace(/\.jsonl$/, ".quarantine.jsonl"))),
+  );
+  const quarantinePath = set === "pool" ? "quarantine.jsonl" : `quarantine-${set}.jsonl`;
+  writeAtomic(join(ctx.outDir, quarantinePath), Buffer.concat(quarantine));
+  if (refused > config.max_quarantine_share * (documents + refused)) {
+    throw new NsaError({
+      code: "too_many_refused",
+      what: `${refused} of ${documents + refused} records of ${set} could not be read`,
+      why: `that is more than max_quarantine_share (${config.max_quarantine_share}); reasons: ${JSON.stringify(reasons)}`,
+      fix: `look at ${join(ctx.outDir, quarantinePath)}, mend the input or raise max_quarantine_share`,
+      exitCode: 3,
+    });
+  }
+  return { shards, documents, refused, reasons };
+}
+
+/** Duplicate verdicts over all shards; `dedup/<set>/NAME.verdicts`, one byte a document. */
+export async function dedupStep(
+  ctx: JobContext,
+  config: Pick<BuildConfig, "dedup">,
+  shards: ReadShard[],
+  set = "pool",
+): Promise<{ verdicts: string[]; stats: Record<string, number> }> {
+  const verdicts = shards.map((s) => `dedup/${set}/${s.name}.verdicts`);
+  const [manifest] = await runStage(ctx, `dedup ${set}`, [
+    {
+      kind: "dedup",
+      name: set,
+      spec: { ...config.dedup },
+      inputs: shards.map((s) => s.keys),
+      outputs: verdicts,
+    },
+  ]);
+  return { verdicts, stats: manifest!.stats as Record<string, number> };
+}
+
+export interface CleanShard {
+  name: string;
+  documents: string;
+  rows: string;
+  pages: string;
+}
+
+/** Applies verdicts and per-document filters, and indexes what stays. */
+export async function cleanStep(
+  ctx: JobContext,
+  config: Pick<BuildConfig, "min_chars" | "bytes_per_token">,
+  shards: ReadShard[],
+  verdicts: string[],
+  set = "pool",
+): Promise<{ shards: CleanShard[]; documents: number; tokens: number; dropped: Record<string, number> }> {
+  const out: CleanShard[] = shards.map(({ name }) => ({
+    name,
+    documents: `clean/${set}/${name}.jsonl`,
+    rows: `clean/${set}/${name}.rows`,
+    pages: `clean/${set}/${name}.pages.jsonl`,
+  }));
+  const manifests = await runStage(
+    ctx,
+    `clean ${set}`,
+    shards.map((s, i) => ({
+      kind: "clean",
+      name: `${set}-${s.name}`,
+      spec: { min_chars: config.min_chars, bytes_per_token: config.bytes_per_token },
+      inputs: [s.documents, verdicts[i]!],
+      outputs: [out[i]!.documents, out[i]!.rows, out[i]!.pages],
+    })),
+  );
+  const dropped: Record<string, number> = {};
+  let documents = 0;
+  let tokens = 0;
+  for (const { stats } of manifests) {
+    documents += stats.documents as number;
+    tokens += stats.tokens as number;
+    for (const key of ["duplicates", "short"]) dropped[key] = (dropped[key] ?? 0) + (stats[key] as number);
+  }
+  return { shards: out, documents, tokens, dropped };
+}
+
+/** Probability of the wanted class for each document; `<folder>/score/NAME.f32`. */
+export async function scoreStep(
+  ctx: JobContext,
+  positiveLabel: string,
+  shards: CleanShard[],
+  model: string,
+  folder: string,
+): Promise<string[]> {
+  const scores = shards.map((s) => `${folder}/score/${s.name}.f32`);
+  const modelHash = ctx.hashes.get(join(ctx.outDir, model));
+  await runStage(
+    ctx,
+    `score ${folder}`,
+    shards.map((s, i) => ({
+      kind: "score",
+      name: `${folder}-${s.name}`,
+      spec: { positive_label: positiveLabel, model_hash: modelHash },
+      inputs: [s.documents, model],
+      outputs: [scores[i]!],
+    })),
+  );
+  return scores;
+}
+
+/** Ranks all shards and collects the top up to the budget. */
+export async function rankStep(
+  ctx: JobContext,
+  config: Pick<BuildConfig, "budget_tokens" | "output_shard_bytes">,
+  shards: CleanShard[],
+  scores: string[],
+  folder: string,
+  previous: string[] = [],
+): Promise<{ order: string; collected: string[]; stats: RankStats }> {
+  const order = `${folder}/order.bin`;
+  const collected = shards.map((s) => `${folder}/collected/${s.name}.u8`);
+  const [manifest] = await runStage(ctx, `rank ${folder}`, [
+    {
+      kind: "rank",
+      name: folder,
+      spec: {
+        budget_tokens: config.budget_tokens,
+        output_shard_bytes: config.output_shard_bytes,
+        shards: shards.length,
+        previous: previous.length > 0,
+      },
+      inputs: [...scores, ...shards.map((s) => s.rows), ...previous],
+      outputs: [order, ...collected],
+    },
+  ]);
+  return { order, collected, stats: manifest!.stats as RankStats };
+}
+
+/** Domain table and proposed paths of a round: `<folder>/domains.json`. */
+export async function domainsStep(
+  ctx: JobContext,
+  config: Pick<BuildConfig, "loop">,
+  shards: CleanShard[],
+  scores: string[],
+  collected: string[],
+  folder: string,
+): Promise<string> {
+  const out = `${folder}/domains.json`;
+  const { loop } = config;
+  await runStage(ctx, `domains ${folder}`, [
+    {
+      kind: "domains",
+      name: folder,
+      spec: {
+        rules: {
+          domainShare: loop.domain_share,
+          minDomainPages: loop.min_domain_pages,
+          pathShare: loop.path_share,
+          maxPathDepth: loop.max_path_depth,
+        },
+      },
+      inputs: shards.flatMap((s, i) => [s.pages, scores[i]!, collected[i]!]),
+      outputs: [out],
+    },
+  ]);
+  return out;
+}
+
+/** Writes the ranked documents: `ranked/ranked-00000.jsonl` … in rank order. */
+export async function emitStep(
+  ctx: JobContext,
+  shards: CleanShard[],
+  order: string,
+  stats: RankStats,
+): Promise<string[]> {
+  const outputs = stats.shard_starts
+    .slice(0, -1)
+    .map((_, i) => `ranked/ranked-${String(i).padStart(5, "0")}.jsonl`);
+  await runStage(
+    ctx,
+    "emit",
+    outputs.map((path, i) => ({
+      kind: "emit",
+      name: `ranked-${String(i).padStart(5, "0")}`,
+      spec: { start: stats.shard_starts[i]!, end: stats.shard_starts[i + 1]!, shards: shards.length },
+      inputs: [order, ...shards.map((s) => s.documents), ...shards.map((s) => s.rows)],
+      outputs: [path],
+    })),
+  );
+  return outputs;
+}

@@ -1,0 +1,21 @@
+// The table of task kinds: what a worker process or a Slurm array element can be asked to do.
+import type { TaskTable } from "../jobs/task.ts";
+import { cleanTask } from "./clean-task.ts";
+import { dedupTask } from "./dedup-task.ts";
+import { domainsTask } from "./domains-task.ts";
+import { emitTask } from "./emit-task.ts";
+import { rankTask } from "./rank-task.ts";
+import { readTask } from "./read-task.ts";
+import { scoreTask } from "./score-task.ts";
+import { trainTask } from "./train-task.ts";
+
+export const TASKS: TaskTable = {
+  read: readTask,
+  dedup: dedupTask,
+  clean: cleanTask,
+  train: trainTask,
+  score: scoreTask,
+  rank: rankTask,
+  domains: domainsTask,
+  emit: emitTask,
+};

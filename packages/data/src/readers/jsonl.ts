@@ -1,0 +1,63 @@
+// JSONL (plain, .gz, .zst): one object a line with `text` and, if known, `id`, `url`, `domain`, `title`.
+import { readBytes, splitLines } from "./bytes.ts";
+import { type Document, domainOf, type ReadEvent, refuse } from "./document.ts";
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+function field(row: Record<string, unknown>, ...names: string[]): string {
+  for (const name of names) {
+    const value = row[name];
+    if (typeof value === "string") return value;
+    if (typeof value === "number") return String(value);
+  }
+  return "";
+}
+
+/** One parsed row as a document, or why it is none. */
+export function documentOf(
+  row: unknown,
+  file: string,
+  offset: number,
+  ordinal: number,
+): Document | { reason: string } {
+  if (row === null || typeof row !== "object" || Array.isArray(row)) return { reason: "not_an_object" };
+  const fields = row as Record<string, unknown>;
+  const text = field(fields, "text", "content", "raw_content");
+  if (text === "") return { reason: "no_text" };
+  const url = field(fields, "url", "uri");
+  return {
+    id: field(fields, "id") || `${file}:${ordinal}`,
+    url,
+    domain: field(fields, "domain") || domainOf(url),
+    title: field(fields, "title"),
+    text,
+    source: { file, offset },
+  };
+}
+
+export async function* readJsonl(path: string, file: string, maxBytes: number): AsyncGenerator<ReadEvent> {
+  let ordinal = 0;
+  for await (const { bytes, offset, tooLong } of splitLines(readBytes(path), maxBytes)) {
+    if (tooLong !== undefined) {
+      yield refuse(file, offset, "line_too_long", `${tooLong} bytes`);
+      continue;
+    }
+    if (bytes.length === 0 || (bytes.length === 1 && bytes[0] === 13)) continue;
+    let line: string;
+    try {
+      line = utf8.decode(bytes);
+    } catch {
+      yield refuse(file, offset, "not_utf8", Buffer.from(bytes.subarray(0, 120)).toString("latin1"));
+      continue;
+    }
+    let row: unknown;
+    try {
+      row = JSON.parse(line);
+    } catch {
+      yield refuse(file, offset, "not_json", line);
+      continue;
+    }
+    const document = documentOf(row, file, offset, ordinal++);
+    yield "reason" in document ? refuse(file, offset, document.reason, line) : { document };
+  }
+}

@@ -1,0 +1,22 @@
+// Plain rows of a JSONL file (labels, benchmarks) that must be whole: a bad row is an error, not a quarantine case.
+import { NsaError } from "@nsa/core";
+import { readBytes, splitLines } from "./bytes.ts";
+
+export async function* readDocumentsRows(path: string): AsyncGenerator<Record<string, unknown>> {
+  let number = 0;
+  try {
+    for await (const { bytes } of splitLines(readBytes(path), 1 << 28)) {
+      number++;
+      if (bytes.length > 0) yield JSON.parse(Buffer.from(bytes).toString("utf8")) as Record<string, unknown>;
+    }
+  } catch (cause) {
+    throw new NsaError({
+      code: "rows_bad",
+      what: `cannot read row ${number} of ${path}`,
+      why: (cause as Error).message,
+      fix: "give a whole JSONL file",
+      exitCode: 3,
+      cause,
+    });
+  }
+}
