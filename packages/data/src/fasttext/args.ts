@@ -13,6 +13,10 @@ export const FastTextConfig = z.strictObject({
   epoch: z.int().min(1).default(3).describe("Passes over the training text (paper: 3)."),
   bucket: z.int().min(1).default(2_000_000).describe("Rows shared by the hashed n-grams (fastText default)."),
   seed: z.int().min(0).default(1).describe("Seed of the input matrix."),
+  engine: z
+    .enum(["auto", "native", "typescript"])
+    .default("auto")
+    .describe("Who trains and scores; auto is native where it has been built."),
   threads: z
     .int()
     .min(1)

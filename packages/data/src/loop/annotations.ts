@@ -69,8 +69,10 @@ export function offerAnnotations(
   return { existed: false };
 }
 
-/** Tells whether a page lies under an accepted path; the longest matching path decides. */
-export function annotationMatcher(file: AnnotationFile): (url: string, domain: string) => boolean {
+/** Verdict on a page by the longest annotated path over it; undefined where none is. */
+export function annotationMatcher(
+  file: AnnotationFile,
+): (url: string, domain: string) => boolean | undefined {
   const rules = new Map<string, boolean>();
   let depth = 1;
   for (const { domain, path, accept } of file.paths) {
@@ -84,6 +86,6 @@ export function annotationMatcher(file: AnnotationFile): (url: string, domain: s
       const verdict = rules.get(domain + prefix);
       if (verdict !== undefined) return verdict;
     }
-    return false;
+    return undefined;
   };
 }

@@ -1,6 +1,7 @@
 // `nsa data build`: rounds of train → score → rank → domains → annotate, until little new is collected.
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { resolveEngine } from "../fasttext/engine.ts";
 import { writeAtomic } from "../jobs/manifest.ts";
 import {
   type Executor,
@@ -75,26 +76,28 @@ async function trainStep(
   seeds: { positives: string[]; negatives: string[] },
   round: number,
   pool: CleanShard[],
-  collected: string[],
+  columns: string[][],
   annotations: string[],
 ): Promise<{ model: string; stats: Record<string, unknown> }> {
   const folder = `round-${round}`;
-  const withPool = annotations.length > 0;
   const [manifest] = await runStage(job, `train ${folder}`, [
     {
       kind: "train",
       name: folder,
       spec: {
-        fasttext: config.fasttext,
+        fasttext: { ...config.fasttext, engine: resolveEngine(config.fasttext.engine) },
         positive_label: config.positive_label,
+        refused_as_negatives: config.loop.refused_as_negatives,
         positives: seeds.positives.length,
         negatives: seeds.negatives.length,
-        pool: withPool ? pool.length : 0,
+        pool: annotations.length > 0 ? pool.length : 0,
+        rounds: annotations.length,
       },
       inputs: [
         ...seeds.positives,
         ...seeds.negatives,
-        ...(withPool ? pool.flatMap((s, i) => [s.documents, collected[i]!]) : []),
+        ...(annotations.length > 0 ? pool.map((s) => s.documents) : []),
+        ...columns.flat(),
         ...annotations,
       ],
       outputs: [`${folder}/model.bin`, `${folder}/training.json`],
@@ -128,7 +131,7 @@ export async function buildCorpus(config: BuildConfig, ctx: BuildContext = {}): 
 
   const rounds: RoundReport[] = [];
   const annotations: string[] = [];
-  let collected: string[] = [];
+  const columns: string[][] = [];
   let last: { order: string; stats: RankStats } | undefined;
   let stoppedBecause: BuildReport["stoppedBecause"] = "max_rounds";
   let annotationFile: string | undefined;
@@ -140,11 +143,11 @@ export async function buildCorpus(config: BuildConfig, ctx: BuildContext = {}): 
       { positives, negatives },
       round,
       clean.shards,
-      collected,
+      columns,
       annotations,
     );
-    const scores = await scoreStep(job, config.positive_label, clean.shards, trained.model, folder);
-    const ranked = await rankStep(job, config, clean.shards, scores, folder, collected);
+    const scores = await scoreStep(job, config, clean.shards, trained.model, folder);
+    const ranked = await rankStep(job, config, clean.shards, scores, folder, columns.at(-1));
     const domainsFile = await domainsStep(job, config, clean.shards, scores, ranked.collected, folder);
     const found = JSON.parse(readFileSync(join(job.outDir, domainsFile), "utf8")) as {
       domains: DomainRow[];
@@ -163,7 +166,7 @@ export async function buildCorpus(config: BuildConfig, ctx: BuildContext = {}): 
       quality: labels && measureRanking(job.outDir, clean.shards, scores, labels),
     });
     last = ranked;
-    collected = ranked.collected;
+    columns.push(ranked.collected);
     if (round > 1 && newShare <= config.loop.stop_new_share) {
       stoppedBecause = "little_new";
       break;

@@ -26,6 +26,12 @@ export const LoopConfig = z.strictObject({
     .default(0.5)
     .describe("A URL path is accepted automatically when at least this share of its pages is collected."),
   max_path_depth: z.int().min(1).default(4).describe("Deepest URL path that an annotation may name."),
+  refused_as_negatives: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Pages under refused paths become negatives of the next round (not in the paper; sharpens the cut).",
+    ),
   auto_annotate: z
     .boolean()
     .default(false)

@@ -76,7 +76,8 @@ interface Node {
 }
 
 /**
- * Proposes paths of the proposed domains. A folder is split into its subfolders while they disagree: some would be
+ * Proposes URL paths of every proposed domain, and of domains where some folder passes the same share rule by itself
+ * (a site that is mostly something else). A folder is split into its subfolders while they disagree, some to be
  * accepted and some refused; else it is proposed whole.
  */
 export function proposePaths(
@@ -84,12 +85,15 @@ export function proposePaths(
   domains: DomainRow[],
   rules: DomainRules,
 ): PathProposal[] {
-  const roots = new Map<string, Node>(
-    domains.map((d) => [d.domain, { path: "/", pages: 0, collected: 0, children: new Map() }]),
-  );
+  const proposed = new Set(domains.map((d) => d.domain));
+  const roots = new Map<string, Node>();
   for (const { url, domain, collected } of pages) {
+    if (domain === "") continue;
     let node = roots.get(domain);
-    if (!node) continue;
+    if (!node) {
+      node = emptyNode("/");
+      roots.set(domain, node);
+    }
     const prefixes = pathPrefixes(url, rules.maxPathDepth);
     for (let i = 0; ; i++) {
       node.pages++;
@@ -98,7 +102,7 @@ export function proposePaths(
       if (next === undefined) break;
       let child = node.children.get(next);
       if (!child) {
-        child = { path: next, pages: 0, collected: 0, children: new Map() };
+        child = emptyNode(next);
         node.children.set(next, child);
       }
       node = child;
@@ -106,27 +110,31 @@ export function proposePaths(
   }
   const proposals: PathProposal[] = [];
   const accepts = (n: Node) => n.collected >= rules.pathShare * n.pages;
-  const visit = (domain: string, node: Node) => {
-    const children = [...node.children.values()].filter((c) => c.pages >= rules.minDomainPages);
-    const agreed = children.every((c) => uniform(c, accepts(node)));
-    if (agreed) {
-      proposals.push({
-        domain,
-        path: node.path,
-        pages: node.pages,
-        collected: node.collected,
-        share: node.collected / node.pages,
-        accept: accepts(node),
-      });
+  const large = (n: Node) => n.pages >= rules.minDomainPages;
+  const agrees = (n: Node, verdict: boolean): boolean =>
+    accepts(n) === verdict && [...n.children.values()].every((c) => !large(c) || agrees(c, verdict));
+  const passes = (n: Node): boolean =>
+    (large(n) && n.collected > rules.domainShare * n.pages) || [...n.children.values()].some(passes);
+  const propose = (domain: string, node: Node): void => {
+    if (!agrees(node, accepts(node))) {
+      for (const child of node.children.values()) propose(domain, child);
       return;
     }
-    for (const child of node.children.values()) visit(domain, child);
+    proposals.push({
+      domain,
+      path: node.path,
+      pages: node.pages,
+      collected: node.collected,
+      share: node.collected / node.pages,
+      accept: accepts(node),
+    });
   };
-  const uniform = (n: Node, verdict: boolean): boolean =>
-    accepts(n) === verdict &&
-    [...n.children.values()].every((c) => c.pages < rules.minDomainPages || uniform(c, verdict));
-  for (const [domain, root] of roots) visit(domain, root);
+  for (const [domain, root] of roots) if (proposed.has(domain) || passes(root)) propose(domain, root);
   return proposals.sort((a, b) =>
     a.domain === b.domain ? (a.path < b.path ? -1 : 1) : a.domain < b.domain ? -1 : 1,
   );
+}
+
+function emptyNode(path: string): Node {
+  return { path, pages: 0, collected: 0, children: new Map() };
 }

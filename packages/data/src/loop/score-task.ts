@@ -1,24 +1,40 @@
 // Task `score`: the classifier's probability of the wanted class for each document of a shard.
-import { writeFileSync } from "node:fs";
-import { CollapsedScorer, collapseFile } from "../fasttext/collapse.ts";
+import { closeSync, openSync, writeSync } from "node:fs";
+import { type Engine, type LineScorer, openScorer } from "../fasttext/engine.ts";
 import type { TaskIo } from "../jobs/task.ts";
 import type { Document } from "../readers/document.ts";
 import { forEachJson } from "../readers/each.ts";
 import { classifierLine } from "./normalise.ts";
 import { scoresBytes } from "./shards.ts";
 
-let cached: { key: string; scorer: CollapsedScorer } | undefined;
+const BATCH_CHARS = 1 << 22;
 
-/** spec: {positive_label, model_hash}. Inputs: [documents, model.bin]. Outputs: [scores f32]. */
+let cached: { key: string; scorer: LineScorer } | undefined;
+
+/** spec: {positive_label, engine, model_hash}. Inputs: [documents, model.bin]. Outputs: [scores f32]. */
 export async function scoreTask(io: TaskIo): Promise<Record<string, unknown>> {
   const label = io.spec.positive_label as string;
-  const key = `${io.inputs[1]} ${io.spec.model_hash} ${label}`;
-  if (cached?.key !== key) cached = { key, scorer: new CollapsedScorer(collapseFile(io.inputs[1]!), label) };
+  const engine = io.spec.engine as Engine;
+  const key = `${io.inputs[1]} ${io.spec.model_hash} ${label} ${engine}`;
+  if (cached?.key !== key) cached = { key, scorer: openScorer(io.inputs[1]!, label, engine) };
   const { scorer } = cached;
-  const scores: number[] = [];
+  const out = openSync(io.outputs[0]!, "w");
+  let lines: string[] = [];
+  let chars = 0;
+  let documents = 0;
+  const flush = () => {
+    writeSync(out, scoresBytes(scorer.score(lines)));
+    documents += lines.length;
+    lines = [];
+    chars = 0;
+  };
   forEachJson<Document>(io.inputs[0]!, (d) => {
-    scores.push(scorer.score(classifierLine(d.title, d.text)));
+    const line = classifierLine(d.title, d.text);
+    lines.push(line);
+    chars += line.length;
+    if (chars > BATCH_CHARS) flush();
   });
-  writeFileSync(io.outputs[0]!, scoresBytes(scores));
-  return { documents: scores.length };
+  if (lines.length > 0) flush();
+  closeSync(out);
+  return { documents };
 }

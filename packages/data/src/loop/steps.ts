@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { NsaError } from "@nsa/core";
+import { resolveEngine } from "../fasttext/engine.ts";
 import { writeAtomic } from "../jobs/manifest.ts";
 import { type JobContext, runStage } from "../jobs/stage.ts";
 import { expandInputs, shardName } from "../readers/inputs.ts";
@@ -137,7 +138,7 @@ export async function cleanStep(
 /** Probability of the wanted class for each document; `<folder>/score/NAME.f32`. */
 export async function scoreStep(
   ctx: JobContext,
-  positiveLabel: string,
+  config: Pick<BuildConfig, "positive_label" | "fasttext">,
   shards: CleanShard[],
   model: string,
   folder: string,
@@ -150,7 +151,11 @@ export async function scoreStep(
     shards.map((s, i) => ({
       kind: "score",
       name: `${folder}-${s.name}`,
-      spec: { positive_label: positiveLabel, model_hash: modelHash },
+      spec: {
+        positive_label: config.positive_label,
+        engine: resolveEngine(config.fasttext.engine),
+        model_hash: modelHash,
+      },
       inputs: [s.documents, model],
       outputs: [scores[i]!],
     })),

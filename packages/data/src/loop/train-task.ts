@@ -2,8 +2,7 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { FastTextConfig } from "../fasttext/args.ts";
 import { LABEL_PREFIX } from "../fasttext/dictionary.ts";
-import { writeModel } from "../fasttext/model.ts";
-import { trainFastText } from "../fasttext/train.ts";
+import { type Engine, trainToFile } from "../fasttext/engine.ts";
 import type { TaskIo } from "../jobs/task.ts";
 import type { Document } from "../readers/document.ts";
 import { forEachJson } from "../readers/each.ts";
@@ -25,9 +24,10 @@ export function shuffledIndices(n: number, seed: number): Uint32Array {
 }
 
 /**
- * spec: {fasttext, positive_label, positives, negatives, pool, first_annotation}: counts of input files in that
- * order: positive and negative seed shards, then for each pool shard documents and the collected column of the
- * round before, then annotation files of all earlier rounds. Outputs: [model.bin, seeds.json].
+ * spec: {fasttext, positive_label, refused_as_negatives, positives, negatives, pool, rounds}; the last four count the
+ * inputs: positive seed shards, negative seed shards, pool shards, then for each earlier round the collected column
+ * of every pool shard, then the rounds' annotation files. A page joins the positives for good when some round's
+ * annotation accepts its path and that round had not collected it. Outputs: [model.bin, training.json].
  */
 export async function trainTask(io: TaskIo): Promise<Record<string, unknown>> {
   const { positives, negatives, pool } = io.spec as Record<string, number>;
@@ -36,7 +36,9 @@ export async function trainTask(io: TaskIo): Promise<Record<string, unknown>> {
   const inputs = [...io.inputs];
   const positiveFiles = inputs.splice(0, positives);
   const negativeFiles = inputs.splice(0, negatives);
-  const poolFiles = inputs.splice(0, 2 * (pool ?? 0));
+  const { rounds } = io.spec as Record<string, number>;
+  const poolFiles = inputs.splice(0, pool);
+  const columns = Array.from({ length: rounds! }, () => inputs.splice(0, pool));
   const lines: string[] = [];
   const take = (d: Document, name: string) =>
     lines.push(`${LABEL_PREFIX}${name} ${classifierLine(d.title, d.text)}`);
@@ -45,16 +47,22 @@ export async function trainTask(io: TaskIo): Promise<Record<string, unknown>> {
   for (const path of negativeFiles) forEachJson<Document>(path, (d) => take(d, "other"));
   const seedNegatives = lines.length - seedPositives;
   let added = 0;
-  if (inputs.length > 0) {
+  let refused = 0;
+  if (rounds! > 0) {
     const matchers = inputs.map((path) => annotationMatcher(readAnnotations(path)));
-    for (let s = 0; s < poolFiles.length; s += 2) {
-      const collected = readFileSync(poolFiles[s + 1]!);
-      forEachJson<Document>(poolFiles[s]!, (d, i) => {
-        if (collected[i] === 1 || !matchers.some((accepts) => accepts(d.url, d.domain))) return;
-        take(d, label);
-        added++;
+    poolFiles.forEach((path, s) => {
+      const collected = columns.map((round) => readFileSync(round[s]!));
+      forEachJson<Document>(path, (d, i) => {
+        const verdicts = matchers.map((verdict) => verdict(d.url, d.domain));
+        if (verdicts.some((v, r) => v === true && collected[r]![i] !== 1)) {
+          take(d, label);
+          added++;
+        } else if (verdicts.at(-1) === false && io.spec.refused_as_negatives === true) {
+          take(d, "other");
+          refused++;
+        }
       });
-    }
+    });
   }
   const text = `${io.outputs[0]}.txt`;
   const order = shuffledIndices(lines.length, fasttext.seed);
@@ -63,15 +71,16 @@ export async function trainTask(io: TaskIo): Promise<Record<string, unknown>> {
     const part = Array.from(order.subarray(at, at + 4096), (i) => `${lines[i]}\n`);
     writeFileSync(text, part.join(""), { flag: "a" });
   }
-  const model = trainFastText(text, fasttext);
-  writeModel(io.outputs[0]!, model);
+  const trained = trainToFile(text, io.outputs[0]!, fasttext, fasttext.engine as Engine);
   rmSync(text);
   const stats = {
     seed_positives: seedPositives,
     seed_negatives: seedNegatives,
     added_positives: added,
-    words: model.dictionary.nwords,
-    training_tokens: model.dictionary.ntokens,
+    added_negatives: refused,
+    words: trained.words,
+    training_tokens: trained.tokens,
+    loss: trained.loss,
   };
   writeFileSync(io.outputs[1]!, `${JSON.stringify(stats)}\n`);
   return stats;
