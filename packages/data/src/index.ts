@@ -1,6 +1,7 @@
 // Public surface of @nsa/data.
 export * from "./dedup/index.ts";
 export * from "./fasttext/index.ts";
+export * from "./generate/index.ts";
 export * from "./jobs/index.ts";
 export * from "./loop/index.ts";
 export * from "./readers/index.ts";

@@ -1,0 +1,93 @@
+// The corpus loop end to end on generated pages.
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { BuildConfig, type BuildConfigInput, buildCorpus, writeCrawl } from "../src/index.ts";
+
+const root = mkdtempSync(join(tmpdir(), "nsa-loop-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const crawl = writeCrawl(join(root, "crawl"), { pages: 600, seed: 3, mathShare: 0.15 });
+
+function config(out: string, extra: Partial<BuildConfigInput> = {}): BuildConfig {
+  return BuildConfig.parse({
+    out_dir: join(root, out),
+    inputs: [crawl.pool],
+    positives: [crawl.positives],
+    negatives: [crawl.negatives],
+    labels: crawl.labels,
+    budget_tokens: 20_000,
+    fasttext: { dim: 16, bucket: 20_000, lr: 0.5, epoch: 5, engine: "typescript" },
+    loop: { auto_annotate: true },
+    ...extra,
+  });
+}
+
+function contents(dir: string): Record<string, string> {
+  const files = readdirSync(dir, { recursive: true, withFileTypes: true }).filter((e) => e.isFile());
+  return Object.fromEntries(
+    files.map((e) => {
+      const path = join(e.parentPath, e.name);
+      return [path.slice(dir.length), readFileSync(path).toString("base64")];
+    }),
+  );
+}
+
+test("math_pages_rank_first_and_the_mixed_domain_is_split_by_path", async () => {
+  const report = await buildCorpus(config("a"));
+  const last = report.rounds.at(-1)!;
+  expect(report.status).toBe("finished");
+  expect(last.quality!.averagePrecision).toBeGreaterThan(0.97);
+  const mixed = last.paths.filter((p) => p.domain === "campus.example");
+  expect(mixed.find((p) => p.path === "/math/")?.accept).toBe(true);
+  expect(mixed.filter((p) => p.accept).map((p) => p.path)).toEqual(["/math/"]);
+  const rows = readFileSync(join(root, "a", report.outputs[0]!), "utf8")
+    .trim()
+    .split("\n");
+  const scores = rows.map((row) => JSON.parse(row).score as number);
+  expect(scores).toEqual([...scores].sort((a, b) => b - a));
+  expect(report.funnel.at(-1)!.tokens!).toBeLessThanOrEqual(20_000);
+});
+
+test("planted_exact_duplicates_are_dropped", async () => {
+  const report = await buildCorpus(config("a"));
+  const deduplicated = report.funnel.find((row) => row.step === "deduplicated")!;
+  expect(deduplicated.detail!.dropped_exact).toBeGreaterThanOrEqual(5);
+});
+
+test("a_rerun_redoes_only_what_is_missing_and_gives_the_same_bytes", async () => {
+  await buildCorpus(config("a"));
+  const before = contents(join(root, "a"));
+  rmSync(join(root, "a", "ranked"), { recursive: true });
+  rmSync(join(root, "a", "round-1", "score"), { recursive: true });
+  const redone: string[] = [];
+  await buildCorpus(config("a"), {
+    onProgress: ({ stage, total, skipped }) => {
+      if (skipped < total && !redone.includes(stage)) redone.push(stage);
+    },
+  });
+  expect(redone).toEqual(["score round-1", "emit"]);
+  expect(contents(join(root, "a"))).toEqual(before);
+});
+
+test("without_auto_annotate_it_waits_and_an_edited_file_decides_the_next_round", async () => {
+  const manual = config("manual", { loop: { auto_annotate: false } });
+  const first = await buildCorpus(manual);
+  expect(first.status).toBe("annotation_needed");
+  expect(existsSync(first.annotationFile!)).toBe(true);
+  const edited = readFileSync(first.annotationFile!, "utf8").replaceAll("accept: true", "accept: false");
+  writeFileSync(first.annotationFile!, edited);
+  const second = await buildCorpus(manual);
+  expect(second.rounds.length).toBe(2);
+  expect(second.rounds[1]!.train.added_positives).toBe(0);
+  expect(readFileSync(first.annotationFile!, "utf8")).toBe(edited);
+});
+
+test("labels_that_fit_no_document_are_an_error", async () => {
+  cpSync(crawl.labels, join(root, "other.jsonl"));
+  writeFileSync(join(root, "other.jsonl"), '{"id":"nobody","label":"math"}\n');
+  await expect(buildCorpus(config("a", { labels: join(root, "other.jsonl") }))).rejects.toMatchObject({
+    code: "labels_do_not_fit",
+    exitCode: 3,
+  });
+});
