@@ -1,5 +1,6 @@
 // Public surface of @nsa/data.
 export * from "./dedup/index.ts";
+export * from "./extract/index.ts";
 export * from "./fasttext/index.ts";
 export * from "./generate/index.ts";
 export * from "./jobs/index.ts";

@@ -11,12 +11,17 @@ export async function readTask(io: TaskIo): Promise<Record<string, unknown>> {
   const quarantine = new JsonlWriter(io.outputs[1]!);
   const keys: BigUint64Array[] = [];
   const reasons: Record<string, number> = {};
+  const skipped: Record<string, number> = {};
   let chars = 0;
   const maxRecordBytes = io.spec.max_record_bytes as number;
   for await (const event of readDocuments(io.inputs[0]!, { maxRecordBytes })) {
     if ("refusal" in event) {
       quarantine.write(event.refusal);
       reasons[event.refusal.reason] = (reasons[event.refusal.reason] ?? 0) + 1;
+      continue;
+    }
+    if ("skipped" in event) {
+      skipped[event.skipped] = (skipped[event.skipped] ?? 0) + 1;
       continue;
     }
     const { document } = event;
@@ -27,5 +32,5 @@ export async function readTask(io: TaskIo): Promise<Record<string, unknown>> {
   documents.close();
   quarantine.close();
   writeFileSync(io.outputs[2]!, Buffer.concat(keys.map((k) => new Uint8Array(k.buffer))));
-  return { documents: documents.rows, refused: quarantine.rows, reasons, chars };
+  return { documents: documents.rows, refused: quarantine.rows, reasons, skipped, chars };
 }

@@ -20,7 +20,8 @@ export interface Refusal {
   excerpt: string;
 }
 
-export type ReadEvent = { document: Document } | { refusal: Refusal };
+/** `skipped`: a sound record that is no document (an image, a redirect); counted, not quarantined. */
+export type ReadEvent = { document: Document } | { refusal: Refusal } | { skipped: string };
 
 export function domainOf(url: string): string {
   const match = /^[a-z][a-z0-9+.-]*:\/\/(?:[^/?#@]*@)?([^/?#:]+)/i.exec(url);

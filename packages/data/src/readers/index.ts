@@ -2,4 +2,5 @@
 export { type Document, domainOf, type ReadEvent, type Refusal } from "./document.ts";
 export { expandInputs, shardName } from "./inputs.ts";
 export { formatOf, type InputFormat, type ReadOptions, readDocuments } from "./read.ts";
+export { type ArchiveEvent, type ArchiveRecord, readArchive } from "./warc.ts";
 export { JsonlWriter } from "./write.ts";

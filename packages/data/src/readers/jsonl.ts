@@ -1,4 +1,5 @@
-// JSONL (plain, .gz, .zst): one object a line with `text` and, if known, `id`, `url`, `domain`, `title`.
+// JSONL (plain, .gz, .zst): one object a line with `text` (or `html`) and, if known, `id`, `url`, `domain`, `title`.
+import { extractHtml } from "../extract/html.ts";
 import { readBytes, splitLines } from "./bytes.ts";
 import { type Document, domainOf, type ReadEvent, refuse } from "./document.ts";
 
@@ -22,14 +23,22 @@ export function documentOf(
 ): Document | { reason: string } {
   if (row === null || typeof row !== "object" || Array.isArray(row)) return { reason: "not_an_object" };
   const fields = row as Record<string, unknown>;
-  const text = field(fields, "text", "content", "raw_content");
-  if (text === "") return { reason: "no_text" };
+  let text = field(fields, "text", "content", "raw_content");
+  let title = field(fields, "title");
+  if (text === "") {
+    const html = field(fields, "html");
+    if (html === "") return { reason: "no_text" };
+    const extracted = extractHtml(html);
+    text = extracted.text;
+    title ||= extracted.title;
+    if (text.trim() === "") return { reason: "no_text" };
+  }
   const url = field(fields, "url", "uri");
   return {
     id: field(fields, "id") || `${file}:${ordinal}`,
     url,
     domain: field(fields, "domain") || domainOf(url),
-    title: field(fields, "title"),
+    title,
     text,
     source: { file, offset },
   };

@@ -1,20 +1,34 @@
 // Picks the reader of a file by its name, and turns a broken stream into a refusal that keeps what came before.
 import { basename } from "node:path";
 import { NsaError } from "@nsa/core";
+import { decodePage } from "../extract/charset.ts";
+import { extractHtml } from "../extract/html.ts";
+import { readArchiveDocuments } from "./archive.ts";
+import { readBytes } from "./bytes.ts";
 import { type ReadEvent, refuse } from "./document.ts";
 import { readJsonl } from "./jsonl.ts";
+import { readParquet } from "./parquet.ts";
 
-export type InputFormat = "jsonl";
+export type InputFormat = "jsonl" | "archive" | "parquet" | "html" | "text";
 
+const FORMATS: [RegExp, InputFormat][] = [
+  [/\.(jsonl|ndjson|json)$/, "jsonl"],
+  [/\.(warc|wet|arc)$/, "archive"],
+  [/\.parquet$/, "parquet"],
+  [/\.(html?|xhtml)$/, "html"],
+  [/\.(txt|text|md|tex)$/, "text"],
+];
+
+/** Format by name, compression suffix aside. Throws NsaError `input_format` (exit 2). */
 export function formatOf(path: string): InputFormat {
   const name = basename(path)
     .toLowerCase()
     .replace(/\.(gz|zst)$/, "");
-  if (/\.(jsonl|ndjson|json)$/.test(name)) return "jsonl";
+  for (const [pattern, format] of FORMATS) if (pattern.test(name)) return format;
   throw new NsaError({
     code: "input_format",
     what: `cannot tell the format of ${path}`,
-    why: "its name ends in none of .jsonl(.gz|.zst)",
+    why: "its name ends in none of .jsonl .warc .wet .arc .parquet .html .txt (with .gz or .zst, but for Parquet)",
     fix: "rename the file",
     exitCode: 2,
   });
@@ -25,14 +39,54 @@ export interface ReadOptions {
   maxRecordBytes: number;
 }
 
-/** Streams documents and refusals of one file. */
+/** A text or HTML file is one document. */
+async function* readWhole(
+  path: string,
+  file: string,
+  html: boolean,
+  maxBytes: number,
+): AsyncGenerator<ReadEvent> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of readBytes(path)) {
+    bytes += part.length;
+    if (bytes > maxBytes) {
+      yield refuse(file, 0, "record_too_long", file);
+      return;
+    }
+    parts.push(part);
+  }
+  const content = decodePage(Buffer.concat(parts), "");
+  const { title, text } = html ? extractHtml(content) : { title: "", text: content };
+  if (text.trim() === "") yield refuse(file, 0, "no_text", content);
+  else yield { document: { id: file, url: "", domain: "", title, text, source: { file, offset: 0 } } };
+}
+
+function reader(path: string, file: string, maxBytes: number): AsyncGenerator<ReadEvent> {
+  switch (formatOf(path)) {
+    case "jsonl":
+      return readJsonl(path, file, maxBytes);
+    case "archive":
+      return readArchiveDocuments(path, file, maxBytes);
+    case "parquet":
+      return readParquet(path, file);
+    case "html":
+      return readWhole(path, file, true, maxBytes);
+    case "text":
+      return readWhole(path, file, false, maxBytes);
+  }
+}
+
+/**
+ * Streams documents, refusals and skipped records of one file. A stream that breaks (truncated gzip, damaged Parquet)
+ * ends with the refusal `stream_broken`; everything before it is kept.
+ */
 export async function* readDocuments(path: string, options: ReadOptions): AsyncGenerator<ReadEvent> {
   const file = basename(path);
-  formatOf(path);
   try {
-    yield* readJsonl(path, file, options.maxRecordBytes);
+    yield* reader(path, file, options.maxRecordBytes);
   } catch (error) {
     if (error instanceof NsaError) throw error;
-    yield refuse(file, -1, "stream_broken", String((error as Error).message));
+    yield refuse(file, -1, "stream_broken", (error as Error).message);
   }
 }

@@ -1,0 +1,42 @@
+// The part of the DOM that extraction uses, as linkedom provides it (the library's own types need the browser's).
+import { parseHTML } from "linkedom";
+
+export interface DomNode {
+  nodeType: number;
+  textContent: string | null;
+  firstChild: DomNode | null;
+  nextSibling: DomNode | null;
+  childNodes: ArrayLike<DomNode>;
+}
+
+export interface DomElement extends DomNode {
+  localName: string;
+  parentElement: DomElement | null;
+  firstElementChild: DomElement | null;
+  nextElementSibling: DomElement | null;
+  innerHTML: string;
+  getAttribute(name: string): string | null;
+  hasAttribute(name: string): boolean;
+  querySelector(selector: string): DomElement | null;
+  querySelectorAll(selector: string): Iterable<DomElement>;
+  getElementsByTagName(name: string): Iterable<DomElement>;
+  closest(selector: string): DomElement | null;
+  replaceWith(node: DomNode): void;
+  remove(): void;
+}
+
+export interface DomDocument extends DomNode {
+  body: DomElement | null;
+  documentElement: DomElement | null;
+  querySelector(selector: string): DomElement | null;
+  createElement(name: string): DomElement;
+  createTextNode(text: string): DomNode;
+}
+
+export function parseDom(html: string): DomDocument {
+  return (parseHTML(html) as unknown as { document: DomDocument }).document;
+}
+
+export function isElement(node: DomNode): node is DomElement {
+  return node.nodeType === 1;
+}

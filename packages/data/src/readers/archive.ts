@@ -1,0 +1,60 @@
+// Documents of WARC, WET and ARC files: HTML responses extracted, plain text taken as it is.
+import { decodePage } from "../extract/charset.ts";
+import { extractHtml } from "../extract/html.ts";
+import { readBytes } from "./bytes.ts";
+import { type Document, domainOf, type ReadEvent, refuse } from "./document.ts";
+import { parseHttp } from "./http.ts";
+import { type ArchiveRecord, readArchive } from "./warc.ts";
+
+function page(
+  record: ArchiveRecord,
+  file: string,
+  body: Uint8Array,
+  contentType: string,
+): Document | { skipped: string } {
+  if (record.url !== "" && !/^https?:/i.test(record.url)) return { skipped: "not_web" };
+  const html =
+    /html/i.test(contentType) || (contentType === "" && /^\s*</.test(decodePage(body.subarray(0, 64), "")));
+  if (!html && !/^text\/plain/i.test(contentType)) return { skipped: "not_text" };
+  const text = decodePage(body, contentType);
+  const extracted = html ? extractHtml(text) : { title: "", text };
+  if (extracted.text.trim() === "") return { skipped: "no_text" };
+  return {
+    id: record.id || `${file}:${record.offset}`,
+    url: record.url,
+    domain: domainOf(record.url),
+    title: extracted.title,
+    text: extracted.text,
+    source: { file, offset: record.offset },
+  };
+}
+
+function documentOfRecord(record: ArchiveRecord, file: string): Document | { skipped: string } {
+  if (record.type === "conversion" || !/^application\/http/i.test(record.contentType))
+    return page(record, file, record.block, record.contentType);
+  const http = parseHttp(record.block);
+  if (!http) throw new Error("not an HTTP response");
+  if (http.status !== 200) return { skipped: `http_${http.status}` };
+  return page(record, file, http.body, http.headers.get("content-type") ?? "");
+}
+
+export async function* readArchiveDocuments(
+  path: string,
+  file: string,
+  maxBytes: number,
+): AsyncGenerator<ReadEvent> {
+  for await (const event of readArchive(readBytes(path), maxBytes)) {
+    if ("broken" in event) {
+      const { offset, reason, excerpt } = event.broken;
+      yield refuse(file, offset, reason, excerpt);
+      continue;
+    }
+    const { record } = event;
+    try {
+      const result = documentOfRecord(record, file);
+      yield "skipped" in result ? result : { document: result };
+    } catch (error) {
+      yield refuse(file, record.offset, "bad_body", `${record.url} ${(error as Error).message}`);
+    }
+  }
+}

@@ -1,0 +1,44 @@
+// Parquet: one row group at a time, the columns a document needs.
+import { gunzipSync } from "node:zlib";
+import { decompress as unzstd } from "fzstd";
+import {
+  asyncBufferFromFile,
+  type Compressors,
+  parquetMetadataAsync,
+  parquetReadObjects,
+  parquetSchema,
+} from "hyparquet";
+import type { ReadEvent } from "./document.ts";
+import { refuse } from "./document.ts";
+import { documentOf } from "./jsonl.ts";
+
+const compressors: Compressors = {
+  GZIP: (input) => gunzipSync(input),
+  ZSTD: (input) => unzstd(input),
+};
+const COLUMNS = ["id", "url", "uri", "domain", "title", "text", "content", "raw_content", "html"];
+
+/** `offset` in the documents' source is the row number. */
+export async function* readParquet(path: string, file: string): AsyncGenerator<ReadEvent> {
+  const buffer = await asyncBufferFromFile(path);
+  const metadata = await parquetMetadataAsync(buffer);
+  const present = new Set(parquetSchema(metadata).children.map((c) => c.element.name));
+  const columns = COLUMNS.filter((name) => present.has(name));
+  let start = 0;
+  for (const group of metadata.row_groups) {
+    const end = start + Number(group.num_rows);
+    const rows = await parquetReadObjects({
+      file: buffer,
+      metadata,
+      columns,
+      rowStart: start,
+      rowEnd: end,
+      compressors,
+    });
+    for (let i = 0; i < rows.length; i++) {
+      const document = documentOf(rows[i], file, start + i, start + i);
+      yield "reason" in document ? refuse(file, start + i, document.reason, "") : { document };
+    }
+    start = end;
+  }
+}

@@ -1,0 +1,159 @@
+// Readers: every format, every kind of damage, and no document lost silently.
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { afterAll, expect, test } from "vitest";
+import { type Document, type Refusal, readDocuments } from "../src/index.ts";
+
+const root = mkdtempSync(join(tmpdir(), "nsa-readers-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+async function read(path: string, maxRecordBytes = 1 << 20) {
+  const documents: Document[] = [];
+  const refusals: Refusal[] = [];
+  const skipped: string[] = [];
+  for await (const event of readDocuments(path, { maxRecordBytes })) {
+    if ("document" in event) documents.push(event.document);
+    else if ("refusal" in event) refusals.push(event.refusal);
+    else skipped.push(event.skipped);
+  }
+  return { documents, refusals, skipped };
+}
+
+function file(name: string, content: string | Uint8Array): string {
+  const path = join(root, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+const row = (i: number) => JSON.stringify({ id: `d${i}`, url: `https://www.a.org/${i}`, text: `text ${i}` });
+
+test("jsonl_records_carry_id_url_domain_and_offset", async () => {
+  const { documents } = await read(file("a.jsonl", `${row(1)}\n${row(2)}\n`));
+  expect(documents.map((d) => d.id)).toEqual(["d1", "d2"]);
+  expect(documents[1]!.domain).toBe("a.org");
+  expect(documents[1]!.source).toEqual({ file: "a.jsonl", offset: row(1).length + 1 });
+});
+
+test("gzip_of_many_members_reads_through", async () => {
+  const members = [1, 2, 3].map((i) => gzipSync(`${row(i)}\n`));
+  const { documents, refusals } = await read(file("b.jsonl.gz", Buffer.concat(members)));
+  expect(documents.length).toBe(3);
+  expect(refusals).toEqual([]);
+});
+
+test("a_truncated_gzip_keeps_what_came_before_and_says_so", async () => {
+  const rows = Array.from({ length: 50_000 }, (_, i) => row(i * 7919)).join("\n");
+  const whole = gzipSync(rows);
+  const { documents, refusals } = await read(file("c.jsonl.gz", whole.subarray(0, whole.length - 1000)));
+  expect(documents.length).toBeGreaterThan(10_000);
+  expect(refusals.map((r) => r.reason)).toContain("stream_broken");
+});
+
+test("bad_rows_are_refused_one_by_one_with_their_reasons", async () => {
+  const bad = Buffer.concat([
+    Buffer.from(`${row(1)}\nnot json\n[1]\n{"id":"x"}\n`),
+    Buffer.from([0x7b, 0xff, 0xfe, 10]),
+    Buffer.from(`${row(2)}\n`),
+  ]);
+  const { documents, refusals } = await read(file("d.jsonl", bad));
+  expect(documents.length).toBe(2);
+  expect(refusals.map((r) => r.reason)).toEqual(["not_json", "not_an_object", "no_text", "not_utf8"]);
+});
+
+test("a_line_over_the_limit_is_skipped_without_holding_it", async () => {
+  const path = file("e.jsonl", `${row(1)}\n{"text":"${"x".repeat(100_000_000)}"}\n${row(2)}\n`);
+  const before = process.memoryUsage().arrayBuffers;
+  const { documents, refusals } = await read(path, 1 << 20);
+  expect(documents.map((d) => d.id)).toEqual(["d1", "d2"]);
+  expect(refusals.map((r) => r.reason)).toEqual(["line_too_long"]);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(60_000_000);
+});
+
+test("an_empty_file_yields_nothing_and_an_unknown_name_is_a_usage_error", async () => {
+  expect(await read(file("f.jsonl", ""))).toEqual({ documents: [], refusals: [], skipped: [] });
+  await expect(read(file("f.xyz", "a"))).rejects.toMatchObject({ code: "input_format", exitCode: 2 });
+});
+
+test("html_and_text_files_are_one_document_each", async () => {
+  const html = await read(
+    file("g.html", "<html><head><title>H</title></head><body><p>Body \\(x\\)</p></body></html>"),
+  );
+  expect(html.documents[0]).toMatchObject({ title: "H", text: "Body $x$" });
+  const text = await read(file("g.txt", "plain\ntext"));
+  expect(text.documents[0]!.text).toBe("plain\ntext");
+});
+
+function warc(
+  type: string,
+  uri: string,
+  block: string,
+  contentType = "application/http; msgtype=response",
+): string {
+  return `WARC/1.0\r\nWARC-Type: ${type}\r\nWARC-Record-ID: <urn:x:${uri}>\r\nWARC-Target-URI: ${uri}\r\nContent-Type: ${contentType}\r\nContent-Length: ${Buffer.byteLength(block)}\r\n\r\n${block}\r\n\r\n`;
+}
+const http = (body: string, head = "Content-Type: text/html", status = 200) =>
+  `HTTP/1.1 ${status} OK\r\n${head}\r\n\r\n${body}`;
+
+test("warc_responses_are_extracted_and_other_records_counted", async () => {
+  const records = [
+    warc("request", "https://a.org/", "GET / HTTP/1.1\r\n\r\n"),
+    warc("response", "<https://a.org/one>", http("<html><body><p>One page</p></body></html>")),
+    warc("response", "https://a.org/gone", http("gone", "Content-Type: text/html", 404)),
+    warc("response", "https://a.org/i.png", http("x", "Content-Type: image/png")),
+    warc("conversion", "https://a.org/two", "Two as text", "text/plain"),
+    warc(
+      "response",
+      "https://a.org/chunked",
+      http(
+        "1b\r\n<html><body><p>Chunked</p>\r\n0\r\n\r\n",
+        "Content-Type: text/html\r\nTransfer-Encoding: chunked",
+      ),
+    ),
+  ];
+  const path = file("h.warc.gz", Buffer.concat(records.map((r) => gzipSync(r))));
+  const { documents, refusals, skipped } = await read(path);
+  expect(documents.map((d) => [d.url, d.text])).toEqual([
+    ["https://a.org/one", "One page"],
+    ["https://a.org/two", "Two as text"],
+    ["https://a.org/chunked", "Chunked"],
+  ]);
+  expect(skipped).toEqual(["http_404", "not_text"]);
+  expect(refusals).toEqual([]);
+});
+
+test("a_damaged_warc_header_is_refused_and_the_next_record_found", async () => {
+  const good = warc("conversion", "https://a.org/x", "Good text", "text/plain");
+  const broken = good.replace(/Content-Length: \d+/, "Content-Length: many");
+  const { documents, refusals } = await read(file("i.warc", good + broken + good.slice(0, -8)));
+  expect(documents.length).toBe(1);
+  expect(refusals.map((r) => r.reason)).toEqual(["no_content_length", "truncated_record"]);
+});
+
+const real = process.env.NSA_DATA ?? join(import.meta.dirname, "../../../../shared/data");
+const fixtures = join(real, "html-pages");
+test.skipIf(!existsSync(fixtures))("warcio_fixtures_read_as_webrecorder_reads_them", async () => {
+  const counts: Record<string, [number, string[]]> = {
+    "example.warc": [1, []],
+    "example.warc.gz": [1, []],
+    "example.arc": [1, []],
+    "example.arc.gz": [1, []],
+    "example-bad-non-chunked.warc.gz": [1, []],
+    "example-wrong-chunks.warc.gz": [1, []],
+    "example-resource.warc.gz": [1, []],
+    "example-iana.org-chunked.warc": [1, []],
+    "example-wget-bad-target-uri.warc.gz": [1, []],
+    "example-space-in-url.arc": [0, ["truncated_record"]],
+  };
+  for (const [name, [documents, reasons]] of Object.entries(counts)) {
+    const got = await read(join(fixtures, "warcio-fixtures", name));
+    expect([name, got.documents.length, got.refusals.map((r) => r.reason)]).toEqual([
+      name,
+      documents,
+      reasons,
+    ]);
+  }
+  for (const name of ["sample.warc.gz", "sample.warc.wet.gz"])
+    expect((await read(join(fixtures, name))).documents.length).toBe(100);
+});
