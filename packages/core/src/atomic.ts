@@ -1,0 +1,91 @@
+// Files and folders that appear whole or not at all: temporary name, fsync, rename, fsync of the parent.
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { ExitCode, NsaError } from "./errors.ts";
+
+const diskFull = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
+
+/** Turns a full disk into a clear error; other errors pass through. */
+export function explainWriteError(path: string, error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  if (code === undefined || !diskFull.has(code)) return error;
+  return new NsaError({
+    code: "disk_full",
+    what: `cannot write ${path}`,
+    why: `the disk is full or a quota is used up (${code}); what was saved before is intact`,
+    fix: "free some space, then continue with --resume latest",
+    exitCode: ExitCode.data,
+    cause: error,
+  });
+}
+
+function fsyncPath(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function fsyncTree(dir: string): void {
+  for (const entry of readdirSync(dir, { withFileTypes: true })) {
+    const path = join(dir, entry.name);
+    if (entry.isDirectory()) fsyncTree(path);
+    else fsyncPath(path);
+  }
+  fsyncPath(dir);
+}
+
+/** Writes a file atomically and durably. Throws `disk_full` (exit 3) and leaves the old file intact. */
+export function atomicWriteFile(path: string, data: string | Uint8Array): void {
+  const temporary = `${path}.tmp-${process.pid}`;
+  try {
+    const bytes = typeof data === "string" ? Buffer.from(data) : data;
+    const fd = openSync(temporary, "w");
+    try {
+      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+    fsyncPath(dirname(path));
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw explainWriteError(path, error);
+  }
+}
+
+/**
+ * Fills a folder under a temporary name, then renames it to `path`; an older folder there is replaced.
+ * Throws `disk_full` (exit 3); on any error the temporary folder is removed and the old one is intact.
+ */
+export async function atomicWriteDir(
+  path: string,
+  fill: (temporary: string) => void | Promise<void>,
+): Promise<void> {
+  const temporary = `${path}.tmp-${process.pid}`;
+  rmSync(temporary, { recursive: true, force: true });
+  mkdirSync(temporary, { recursive: true });
+  try {
+    await fill(temporary);
+    fsyncTree(temporary);
+    // A folder cannot be renamed onto a non-empty one: the old goes only once the new is safe on disk.
+    rmSync(path, { recursive: true, force: true });
+    renameSync(temporary, path);
+    fsyncPath(dirname(path));
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true });
+    throw explainWriteError(path, error);
+  }
+}

@@ -1,0 +1,109 @@
+// Loads a recipe: defaults < extends < file < --set, checked by the stage's strict schema.
+import { stringify } from "yaml";
+import type { z } from "zod";
+import { ExitCode, NsaError } from "../errors.ts";
+import { didYouMean } from "./did-you-mean.ts";
+import { fieldsOf, type Schema, schemaAt, snakeCase, toCamel, toSnake } from "./schema-walk.ts";
+import { assign, merge, type Plain, readSources, type Source, setSource } from "./source.ts";
+
+export interface LoadedConfig<T> {
+  /** Checked, with defaults filled in, camelCase. */
+  config: T;
+  /** The whole resolved config as a file would write it. */
+  yaml: string;
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** Union errors come as one list per option: shows the option that fits best. */
+function flatten(issues: readonly Issue[], prefix: readonly PropertyKey[] = []): Issue[] {
+  return issues.flatMap((issue) => {
+    const path = [...prefix, ...issue.path];
+    if (issue.code === "invalid_union" && issue.errors.length > 0) {
+      const depth = (list: readonly Issue[]) => Math.max(...list.map((i) => i.path.length));
+      const best = [...issue.errors].sort((a, b) => depth(b) - depth(a) || a.length - b.length)[0]!;
+      return flatten(best, path);
+    }
+    if (issue.code === "unrecognized_keys" && issue.keys.length > 1)
+      return issue.keys.map((key) => ({ ...issue, path, keys: [key] }) as Issue);
+    return [{ ...issue, path } as Issue];
+  });
+}
+
+/** A camelCase path as the file writes it: only keys that are schema fields change. */
+function filePath(schema: Schema, path: readonly PropertyKey[]): PropertyKey[] {
+  return path.map((part, i) => {
+    const parent = schemaAt(schema, path.slice(0, i));
+    return parent && typeof part === "string" && fieldsOf(parent).has(part) ? snakeCase(part) : part;
+  });
+}
+
+function describeIssue(schema: Schema, issue: Issue, sources: readonly Source[], file: string) {
+  const unknown = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
+  const path = filePath(schema, unknown === undefined ? issue.path : [...issue.path, unknown]);
+  const dotted = path.join(".");
+  let place: string | undefined;
+  for (const source of [...sources].reverse()) {
+    place = source.locate(path, unknown !== undefined);
+    if (place) break;
+  }
+  const what = `${place ?? file}: ${dotted || "config"}`;
+  if (unknown !== undefined) {
+    const parent = schemaAt(schema, issue.path);
+    const known = parent ? [...fieldsOf(parent).keys()].map(snakeCase) : [];
+    const near = didYouMean(unknown, known);
+    const fix = near ? `did you mean \`${near}\`?` : `known keys here: ${known.join(", ")}`;
+    return { code: "config_unknown_key", what, why: `unknown key \`${unknown}\``, fix };
+  }
+  const missing = issue.code === "invalid_type" && /received undefined/.test(issue.message);
+  const why = missing ? "this key is required and not given" : issue.message.replace(/^Invalid input: /, "");
+  const about = schemaAt(schema, issue.path)?.description;
+  const fix = about ? `\`${dotted}\`: ${about}` : `see \`nsa config explain\` for what \`${dotted}\` takes`;
+  return { code: missing ? "config_missing_key" : "config_invalid", what, why, fix };
+}
+
+function validate<S extends Schema>(schema: S, data: Plain, sources: readonly Source[], file: string) {
+  const result = schema.safeParse(toCamel(schema, data));
+  if (result.success) return result.data as z.output<S>;
+  const issues = flatten(result.error.issues);
+  const first = describeIssue(schema, issues[0]!, sources, file);
+  const others = issues.slice(1).map((issue) => {
+    const { what, why } = describeIssue(schema, issue, sources, file);
+    return `${what} (${why})`;
+  });
+  const why = others.length ? `${first.why}; also: ${others.join("; ")}` : first.why;
+  throw new NsaError({ ...first, why, exitCode: ExitCode.usage, cause: result.error });
+}
+
+/**
+ * Loads and checks a config file.
+ * @param schema `z.strictObject` with camelCase keys; the file's keys are their snake_case
+ * @param path the YAML file; null for a config made of defaults and `set` alone
+ * @param options.set assignments `section.key=value`, applied last
+ * @throws NsaError config_* (exit 2) with `file:line:column` and a suggestion
+ */
+export function loadConfig<S extends Schema>(
+  schema: S,
+  path: string | null,
+  options: { set?: readonly string[] } = {},
+): LoadedConfig<z.output<S>> {
+  const sources = path === null ? [] : readSources(path);
+  let data = sources.reduce<Plain>((all, source) => merge(all, source.data), {});
+  for (const assignment of options.set ?? []) {
+    const set = setSource(assignment);
+    data = assign(data, set.path, set.value);
+    sources.push(set.source);
+  }
+  const config = validate(schema, data, sources, path ?? "config");
+  return { config, yaml: configYaml(schema, config) };
+}
+
+/** Checks snake_case data that did not come from a file of its own (a section of a pipeline, a request). */
+export function parseConfig<S extends Schema>(schema: S, data: Plain, origin: string): z.output<S> {
+  return validate(schema, data, [], origin);
+}
+
+/** A config as its file would write it. */
+export function configYaml(schema: Schema, config: unknown): string {
+  return stringify(toSnake(schema, config), { lineWidth: 100 });
+}

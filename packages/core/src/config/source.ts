@@ -1,0 +1,154 @@
+// Where config data come from: YAML files (with `extends:`) and `--set`, and the place of every value.
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, visit } from "yaml";
+import { ExitCode, NsaError } from "../errors.ts";
+
+export type Plain = Record<string, unknown>;
+
+export interface Source {
+  data: Plain;
+  /** `file:line:column` of a snake_case path (of its key, or its nearest ancestor that is there), or undefined. */
+  locate(path: readonly PropertyKey[], onKey: boolean): string | undefined;
+}
+
+function usage(code: string, what: string, why: string, fix: string): NsaError {
+  return new NsaError({ code, what, why, fix, exitCode: ExitCode.usage });
+}
+
+/** `${NAME}` and `${NAME:-fallback}` in strings, so that recipes can name data folders. */
+function expandVariables(document: Document): void {
+  visit(document, {
+    Scalar(_, node) {
+      if (typeof node.value !== "string") return;
+      node.value = node.value.replace(
+        /\$\{(\w+)(?::-([^}]*))?\}/g,
+        (all, name: string, fallback?: string) => process.env[name] ?? fallback ?? all,
+      );
+    },
+  });
+}
+
+function locator(file: string, document: Document, lines: LineCounter): Source["locate"] {
+  return (path, onKey) => {
+    for (let depth = path.length; depth >= 0; depth--) {
+      const parent = document.getIn(path.slice(0, depth - 1), true);
+      const key = path[depth - 1];
+      let node: unknown = depth === 0 ? document.contents : document.getIn(path.slice(0, depth), true);
+      if (depth > 0 && isMap(parent) && (onKey || depth < path.length || !isNode(node))) {
+        const pair = parent.items.find((item) => isScalar(item.key) && item.key.value === key);
+        node = pair?.key;
+      }
+      if (isNode(node) && node.range) {
+        const { line, col } = lines.linePos(node.range[0]);
+        if (depth === path.length) return `${file}:${line}:${col}`;
+        return depth === 0 ? undefined : `${file}:${line}:${col}`;
+      }
+    }
+    return undefined;
+  };
+}
+
+/** Reads one YAML file. @throws NsaError config_missing, config_syntax (exit 2) */
+function readSource(file: string): Source {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    const why = (error as NodeJS.ErrnoException).code === "ENOENT" ? "there is no such file" : String(error);
+    throw usage("config_missing", `cannot read ${file}`, why, "check the path; recipes are in configs/");
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const problem = document.errors[0];
+  if (problem) {
+    const { line, col } = lines.linePos(problem.pos[0]);
+    throw usage(
+      "config_syntax",
+      `${file}:${line}:${col}`,
+      problem.message,
+      "correct the YAML there (indentation, colons, quotes)",
+    );
+  }
+  expandVariables(document);
+  const data: unknown = document.toJS() ?? {};
+  if (typeof data !== "object" || Array.isArray(data))
+    throw usage(
+      "config_shape",
+      `${file}:1:1`,
+      "a config is a mapping of keys to values",
+      "write `key: value`",
+    );
+  return { data: data as Plain, locate: locator(file, document, lines) };
+}
+
+/** The file's sources, base files of `extends:` first. @throws NsaError config_extends_cycle (exit 2) */
+export function readSources(file: string, seen: readonly string[] = []): Source[] {
+  const absolute = resolve(file);
+  if (seen.includes(absolute))
+    throw usage("config_extends_cycle", file, "it extends itself", "remove one of the `extends:` lines");
+  const source = readSource(file);
+  const { extends: bases, ...data } = source.data;
+  source.data = data;
+  const list = bases === undefined ? [] : Array.isArray(bases) ? bases : [bases];
+  for (const base of list)
+    if (typeof base !== "string")
+      throw usage(
+        "config_extends",
+        source.locate(["extends"], false) ?? file,
+        "`extends` takes a path or a list of paths",
+        "write `extends: base.yaml`",
+      );
+  const inherited = (list as string[]).flatMap((base) => {
+    const path = base.startsWith("/") ? base : `${dirname(file)}/${base}`;
+    return readSources(path, [...seen, absolute]);
+  });
+  return [...inherited, source];
+}
+
+/** A `--set train.lr=3e-4`; the value is read as YAML. @throws NsaError config_set (exit 2) */
+export function setSource(assignment: string): { path: string[]; value: unknown; source: Source } {
+  const at = assignment.indexOf("=");
+  const wrong = (why: string) =>
+    usage(
+      "config_set",
+      `--set ${assignment}`,
+      why,
+      "write --set section.key=value, for example --set train.lr=3e-4",
+    );
+  if (at < 1) throw wrong("there is no key or no `=`");
+  const path = assignment.slice(0, at).split(".");
+  const document = parseDocument(assignment.slice(at + 1));
+  if (path.includes("") || document.errors.length) throw wrong("the key or the value cannot be read");
+  const value: unknown = document.toJS();
+  const locate: Source["locate"] = (wanted) =>
+    path.every((part, i) => i >= wanted.length || String(wanted[i]) === part)
+      ? `--set ${assignment}`
+      : undefined;
+  return { path, value, source: { data: {}, locate } };
+}
+
+const isPlain = (value: unknown): value is Plain =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Lays `over` on `base`: mappings merge, everything else (lists too) is replaced. */
+export function merge(base: Plain, over: Plain): Plain {
+  const out: Plain = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const old = out[key];
+    out[key] = isPlain(old) && isPlain(value) ? merge(old, value) : value;
+  }
+  return out;
+}
+
+/** Sets a value at a dotted path; numbers index lists. */
+export function assign(data: Plain, path: readonly string[], value: unknown): Plain {
+  const [head, ...rest] = path as [string, ...string[]];
+  const old = data[head];
+  if (rest.length === 0) return { ...data, [head]: value };
+  if (Array.isArray(old)) {
+    const copy: Plain = { ...old };
+    return { ...data, [head]: Object.values(assign(copy, rest, value)) };
+  }
+  return { ...data, [head]: assign(isPlain(old) ? old : {}, rest, value) };
+}

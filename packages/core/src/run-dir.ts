@@ -1,0 +1,108 @@
+// Run folders: runs/<stage>-<name>-<yyyymmdd-hhmmss>/ with config.yaml, env.json and what the stage writes.
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { describeEnvironment } from "./environment.ts";
+import { ExitCode, NsaError } from "./errors.ts";
+
+export interface RunInfo {
+  /** Folder name. */
+  id: string;
+  /** Absolute path. */
+  path: string;
+  stage: string;
+  name: string;
+  /** `yyyymmdd-hhmmss`, local time. */
+  started: string;
+}
+
+const pattern = /^([a-z0-9]+)-(.+)-(\d{8}-\d{6})(?:-\d+)?$/;
+
+function stamp(date: Date): string {
+  const two = (n: number) => String(n).padStart(2, "0");
+  const day = `${date.getFullYear()}${two(date.getMonth() + 1)}${two(date.getDate())}`;
+  return `${day}-${two(date.getHours())}${two(date.getMinutes())}${two(date.getSeconds())}`;
+}
+
+/** Makes a new run folder with the resolved config and env.json; two runs of one second get different names. */
+export function createRunDir(options: {
+  root: string;
+  stage: string;
+  name: string;
+  configYaml: string;
+  now?: Date;
+}): string {
+  const base = `${options.stage}-${options.name.replace(/[^\w.-]+/g, "-")}-${stamp(options.now ?? new Date())}`;
+  mkdirSync(options.root, { recursive: true });
+  for (let n = 1; ; n++) {
+    const path = resolve(options.root, n === 1 ? base : `${base}-${n}`);
+    try {
+      mkdirSync(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EEXIST") continue;
+      throw error;
+    }
+    mkdirSync(join(path, "checkpoints"));
+    writeFileSync(join(path, "config.yaml"), options.configYaml);
+    const environment = describeEnvironment(process.cwd());
+    writeFileSync(join(path, "env.json"), `${JSON.stringify(environment, null, 2)}\n`);
+    return path;
+  }
+}
+
+/** All runs under `root`, oldest first. */
+export function listRuns(root: string): RunInfo[] {
+  if (!existsSync(root)) return [];
+  const runs: RunInfo[] = [];
+  for (const id of readdirSync(root)) {
+    const match = pattern.exec(id);
+    const path = resolve(root, id);
+    if (!match || !statSync(path).isDirectory()) continue;
+    runs.push({ id, path, stage: match[1]!, name: match[2]!, started: match[3]! });
+  }
+  return runs.sort((a, b) => a.started.localeCompare(b.started) || a.id.localeCompare(b.id));
+}
+
+/**
+ * Finds a run by `latest`, folder name, unique beginning of it, or path.
+ * @param stage looks only at runs of this stage
+ * @throws NsaError `run_not_found` (exit 3)
+ */
+export function findRun(root: string, which: string, stage?: string): RunInfo {
+  const runs = listRuns(root).filter((run) => stage === undefined || run.stage === stage);
+  const exact =
+    which === "latest" ? runs.at(-1) : runs.find((run) => run.id === which || run.path === resolve(which));
+  if (exact) return exact;
+  const starting = runs.filter((run) => run.id.startsWith(which));
+  if (which !== "latest" && starting.length === 1) return starting[0]!;
+  if (existsSync(join(which, "config.yaml"))) {
+    const path = resolve(which);
+    const id = path.slice(path.lastIndexOf("/") + 1);
+    const match = pattern.exec(id);
+    return { id, path, stage: match?.[1] ?? "", name: match?.[2] ?? id, started: match?.[3] ?? "" };
+  }
+  throw new NsaError({
+    code: "run_not_found",
+    what: `no run "${which}" in ${root}`,
+    why: starting.length > 1 ? `${starting.length} runs begin so` : "no folder there has this name",
+    fix: "see `nsa runs ls` for the names",
+    exitCode: ExitCode.data,
+  });
+}
+
+/** The newest complete checkpoint of a run (`checkpoints/step-000400` with a state.json), or null. */
+export function latestCheckpoint(runDir: string): string | null {
+  const dir = join(runDir, "checkpoints");
+  if (!existsSync(dir)) return null;
+  const steps = readdirSync(dir).filter(
+    (name) => /^step-\d+$/.test(name) && existsSync(join(dir, name, "state.json")),
+  );
+  steps.sort((a, b) => Number(a.slice(5)) - Number(b.slice(5)));
+  const last = steps.at(-1);
+  return last === undefined ? null : join(dir, last);
+}
+
+/** Reads a JSON file of a run; null where it is absent. */
+export function readRunJson(runDir: string, file: string): unknown {
+  const path = join(runDir, file);
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : null;
+}

@@ -1,0 +1,67 @@
+// Makes the context of a stage: recorded metrics and samples, log file, forwarded events.
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
+import { JsonlFile } from "./jsonl.ts";
+import { JsonlSink, type MetricSink, MultiSink } from "./metrics/sink.ts";
+import type { StageContext, StageEvent } from "./stage.ts";
+
+export interface StageContextOptions {
+  runDir: string;
+  resumeFrom?: string;
+  device?: string;
+  signal?: AbortSignal;
+  /** Sinks besides metrics.jsonl. */
+  sinks?: readonly MetricSink[];
+  /** Sees every event after it was recorded. */
+  onEvent?: (event: StageEvent) => void;
+  /** Seconds since the epoch. */
+  now?: () => number;
+}
+
+export interface OpenStageContext extends StageContext {
+  /** Delivers what sinks still hold and closes the files. */
+  close(): Promise<void>;
+}
+
+/** Opens the recording files of `runDir` and returns the context to hand to a {@link StageRunner}. */
+export function openStageContext(options: StageContextOptions): OpenStageContext {
+  const now = options.now ?? (() => Date.now() / 1000);
+  const signal = options.signal ?? new AbortController().signal;
+  const sink = new MultiSink([
+    new JsonlSink(join(options.runDir, "metrics.jsonl")),
+    ...(options.sinks ?? []),
+  ]);
+  const samples = new JsonlFile(join(options.runDir, "samples.jsonl"));
+
+  function emit(event: StageEvent): void {
+    if (event.type === "step" || event.type === "eval") sink.write(event.step, event.metrics, now());
+    if (event.type === "sample") {
+      const { type: _, ...row } = event;
+      samples.append(row);
+    }
+    if (event.type === "log") {
+      const stamp = new Date(now() * 1000).toISOString();
+      appendFileSync(join(options.runDir, "log.txt"), `${stamp} ${event.level} ${event.text}\n`);
+    }
+    options.onEvent?.(event);
+  }
+
+  return {
+    runDir: options.runDir,
+    resumeFrom: options.resumeFrom,
+    device: options.device ?? "auto",
+    emit,
+    samples,
+    signal,
+    interrupted: () => signal.aborted,
+    log: (text, level = "info") => emit({ type: "log", level, text }),
+    rewind(step) {
+      sink.rewind(step);
+      samples.truncateToStep(step);
+    },
+    async close() {
+      samples.close();
+      await sink.close();
+    },
+  };
+}

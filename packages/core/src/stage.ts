@@ -1,0 +1,45 @@
+// The shape of a training or evaluation stage: the library runs it, the CLI gives it a folder and listens.
+import type { JsonlFile } from "./jsonl.ts";
+import type { Metrics } from "./metrics/sink.ts";
+
+/** What a stage tells while it runs; all fields are plain data and survive process messages. */
+export type StageEvent =
+  | { type: "start"; totalSteps: number; step: number; info?: Record<string, number | string> }
+  /** One optimizer step: goes to metrics.jsonl and the screen. */
+  | { type: "step"; step: number; totalSteps: number; metrics: Metrics }
+  /** A measurement on held-out data: goes to metrics.jsonl under its own keys (`val/loss`). */
+  | { type: "eval"; step: number; metrics: Metrics }
+  /** Text written by the model: goes to samples.jsonl. */
+  | { type: "sample"; step: number; prompt: string; text: string; reward?: number; parts?: Metrics }
+  | { type: "checkpoint"; step: number; path: string }
+  | { type: "log"; level: "info" | "warn"; text: string }
+  | { type: "done"; step: number; metrics: Metrics };
+
+export interface StageContext {
+  /** Absolute path of the run folder; it exists. */
+  runDir: string;
+  /** Checkpoint folder to continue from. */
+  resumeFrom?: string;
+  device: string;
+  /** Reports an event; step, eval and sample events are also recorded in the run folder. */
+  emit(event: StageEvent): void;
+  /** Forgets recorded rows above `step`: call it once after loading a checkpoint. */
+  rewind(step: number): void;
+  /** samples.jsonl, for stages that write rows of their own. */
+  samples: JsonlFile;
+  /** Aborts when the user asks to stop. */
+  signal: AbortSignal;
+  interrupted(): boolean;
+  log(text: string, level?: "info" | "warn"): void;
+}
+
+export interface StageResult {
+  status: "completed" | "interrupted";
+  step: number;
+  /** Final figures of the stage. */
+  metrics: Metrics;
+  /** What later stages take in, by name (`checkpoint`, `tokenizer`, `shards` …): absolute paths. */
+  outputs: Record<string, string>;
+}
+
+export type StageRunner<C> = (config: C, context: StageContext) => Promise<StageResult>;

@@ -1,0 +1,164 @@
+// Run folders, sinks and atomic writes: what is on disk after a run, a kill and a resume.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { atomicWriteDir, atomicWriteFile, explainWriteError } from "../src/atomic.ts";
+import type { NsaError } from "../src/errors.ts";
+import { JsonlFile, readJsonl } from "../src/jsonl.ts";
+import { MlflowSink } from "../src/metrics/mlflow.ts";
+import { crc32c, TensorBoardSink } from "../src/metrics/tensorboard.ts";
+import { createRunDir, findRun, latestCheckpoint, listRuns } from "../src/run-dir.ts";
+import { openStageContext } from "../src/stage-context.ts";
+
+const fresh = () => mkdtempSync(join(tmpdir(), "nsa-core-"));
+
+test("atomic_folder_replaces_the_old_one_and_a_failure_leaves_it", async () => {
+  const target = join(fresh(), "step-000001");
+  await atomicWriteDir(target, (tmp) => writeFileSync(join(tmp, "a"), "old"));
+  const failing = atomicWriteDir(target, () => {
+    throw Object.assign(new Error("write"), { code: "ENOSPC" });
+  });
+  await expect(failing).rejects.toMatchObject({ code: "disk_full", exitCode: 3 });
+  expect(readFileSync(join(target, "a"), "utf8")).toBe("old");
+  await atomicWriteDir(target, (tmp) => writeFileSync(join(tmp, "a"), "new"));
+  expect(readFileSync(join(target, "a"), "utf8")).toBe("new");
+  expect(readdirSync(join(target, ".."))).toEqual(["step-000001"]);
+});
+
+test("full_disk_is_explained_and_other_errors_pass", () => {
+  if (existsSync("/dev/full"))
+    expect(() => new JsonlFile("/dev/full").append({ a: 1 })).toThrow(/disk is full/);
+  const other = new Error("other");
+  expect(explainWriteError("x", other)).toBe(other);
+  expect((explainWriteError("x", { code: "ENOSPC" }) as NsaError).fix).toContain("--resume");
+});
+
+test("atomic_file_leaves_no_temporary_name", () => {
+  const dir = fresh();
+  atomicWriteFile(join(dir, "a.json"), "{}");
+  expect(readdirSync(dir)).toEqual(["a.json"]);
+});
+
+test("jsonl_cut_back_to_a_step_drops_later_and_half_written_rows", () => {
+  const path = join(fresh(), "metrics.jsonl");
+  const file = new JsonlFile(path);
+  for (const step of [1, 2, 3]) file.append({ step });
+  const offset = file.offset();
+  file.append({ step: 4 });
+  file.close();
+  writeFileSync(path, '{"step":5', { flag: "a" });
+  file.truncateToStep(3);
+  expect(file.offset()).toBe(offset);
+  file.append({ step: 4, again: true });
+  expect(readJsonl(path)).toEqual([{ step: 1 }, { step: 2 }, { step: 3 }, { step: 4, again: true }]);
+});
+
+test("crc32c_gives_the_rfc3720_answer", () => {
+  expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
+  expect(crc32c(Buffer.from("123456789"))).toBe(0xe3069283);
+});
+
+test("tensorboard_records_are_framed_and_rewound_by_step", () => {
+  const dir = fresh();
+  const sink = new TensorBoardSink(dir, 1000);
+  sink.write(1, { "train/loss": 2 }, 1000);
+  sink.write(300, { "train/loss": 1.5 }, 1001);
+  sink.close();
+  const full = readFileSync(sink.path);
+  const steps: number[] = [];
+  for (let at = 0; at < full.length; at += 16 + full.readUInt32LE(at)) {
+    const payload = full.subarray(at + 12, at + 12 + full.readUInt32LE(at));
+    const crc = crc32c(payload);
+    const masked = (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
+    expect(full.readUInt32LE(at + 12 + payload.length)).toBe(masked);
+    steps.push(payload.indexOf("train/loss"));
+  }
+  expect(steps.filter((at) => at > 0)).toHaveLength(2);
+  const again = new TensorBoardSink(dir, 2000);
+  expect(again.path).toBe(sink.path);
+  again.rewind(299);
+  const cut = readFileSync(sink.path);
+  expect(cut.equals(full.subarray(0, cut.length))).toBe(true);
+  expect(cut.toString("latin1").match(/train\/loss/g)).toHaveLength(1);
+});
+
+test("mlflow_gets_every_row_and_an_absent_server_only_warns", async () => {
+  const seen: { url: string; body: Record<string, unknown> }[] = [];
+  const server = createServer(async (request, response) => {
+    let text = "";
+    for await (const chunk of request) text += chunk;
+    seen.push({ url: request.url!, body: text ? JSON.parse(text) : {} });
+    const answers: Record<string, object> = {
+      "experiments/create": { experiment_id: "7" },
+      "runs/create": { run: { info: { run_id: "r1" } } },
+    };
+    const key = request.url!.replace("/api/2.0/mlflow/", "");
+    response.statusCode = key.startsWith("experiments/get-by-name") ? 404 : 200;
+    response.end(JSON.stringify(answers[key] ?? {}));
+  });
+  await new Promise<void>((done) => server.listen(0, done));
+  const uri = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const errors: string[] = [];
+  const options = { experiment: "e", runName: "n", onError: (reason: string) => errors.push(reason) };
+  const sink = new MlflowSink({ ...options, uri });
+  for (let step = 1; step <= 3; step++) sink.write(step, { "train/loss": step, bad: Number.NaN }, step);
+  await sink.close();
+  server.close();
+  const batches = seen.filter((call) => call.url.endsWith("log-batch"));
+  expect(batches.flatMap((call) => call.body.metrics)).toEqual(
+    [1, 2, 3].map((step) => ({ key: "train/loss", value: step, step, timestamp: step * 1000 })),
+  );
+  expect(errors).toEqual([]);
+  const away = new MlflowSink({ ...options, uri });
+  away.write(1, { a: 1 }, 1);
+  await away.close();
+  expect(errors).toHaveLength(1);
+});
+
+test("runs_are_found_by_latest_name_and_beginning", () => {
+  const root = fresh();
+  const make = (stage: string, second: number) =>
+    createRunDir({ root, stage, name: "a b", configYaml: "x: 1\n", now: new Date(2026, 0, 2, 3, 4, second) });
+  const first = make("pretrain", 5);
+  const twin = make("pretrain", 5);
+  const last = make("grpo", 6);
+  expect(first.endsWith("pretrain-a-b-20260102-030405")).toBe(true);
+  expect(twin).not.toBe(first);
+  expect(listRuns(root).map((run) => run.stage)).toEqual(["pretrain", "pretrain", "grpo"]);
+  expect(findRun(root, "latest").path).toBe(last);
+  expect(findRun(root, "latest", "pretrain").path).toBe(twin);
+  expect(findRun(root, "grpo").path).toBe(last);
+  expect(() => findRun(root, "absent")).toThrow(/no run/);
+  expect(JSON.parse(readFileSync(join(first, "env.json"), "utf8")).node).toBe(process.versions.node);
+});
+
+test("latest_checkpoint_ignores_incomplete_folders", () => {
+  const dir = fresh();
+  expect(latestCheckpoint(dir)).toBeNull();
+  for (const name of ["step-000009", "step-000010", "step-000011.tmp-1"])
+    mkdirSync(join(dir, "checkpoints", name), { recursive: true });
+  writeFileSync(join(dir, "checkpoints", "step-000009", "state.json"), "{}");
+  expect(latestCheckpoint(dir)).toBe(join(dir, "checkpoints", "step-000009"));
+});
+
+test("a_resumed_stage_records_no_row_twice", async () => {
+  const runDir = fresh();
+  const events: string[] = [];
+  const open = () => openStageContext({ runDir, now: () => 5, onEvent: (event) => events.push(event.type) });
+  const first = open();
+  for (const step of [1, 2, 3]) first.emit({ type: "step", step, totalSteps: 4, metrics: { loss: step } });
+  first.emit({ type: "sample", step: 3, prompt: "p", text: "t" });
+  await first.close();
+  const second = open();
+  second.rewind(2);
+  for (const step of [3, 4]) second.emit({ type: "step", step, totalSteps: 4, metrics: { loss: step } });
+  second.log("resumed");
+  await second.close();
+  expect(readJsonl(join(runDir, "metrics.jsonl")).map((row) => row.step)).toEqual([1, 2, 3, 4]);
+  expect(readJsonl(join(runDir, "samples.jsonl"))).toEqual([]);
+  expect(readFileSync(join(runDir, "log.txt"), "utf8")).toContain("info resumed");
+  expect(events.at(-1)).toBe("log");
+});
