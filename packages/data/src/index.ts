@@ -1,4 +1,5 @@
 // Public surface of @nsa/data.
+export * from "./decontaminate/index.ts";
 export * from "./dedup/index.ts";
 export * from "./extract/index.ts";
 export * from "./fasttext/index.ts";

@@ -31,6 +31,8 @@ export interface NativeAddon {
   labelsOf(model: object): string[];
   /** Probabilities [lines × labels] of newline-separated text. */
   scoreLines(model: object, text: Uint8Array): Float32Array;
+  /** Signatures [documents × hashes] of newline-ended normalised documents. */
+  minhash(text: Uint8Array, options: { shingleWords: number; hashes: number; seed: number }): Uint32Array;
   isa(): string;
 }
 

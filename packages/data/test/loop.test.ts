@@ -3,7 +3,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { BuildConfig, type BuildConfigInput, buildCorpus, writeCrawl } from "../src/index.ts";
+import { BuildConfig, type BuildConfigInput, buildCorpus, generateCrawl, writeCrawl } from "../src/index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-loop-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -16,6 +16,7 @@ function config(out: string, extra: Partial<BuildConfigInput> = {}): BuildConfig
     positives: [crawl.positives],
     negatives: [crawl.negatives],
     labels: crawl.labels,
+    decontaminate: { benchmarks: [crawl.benchmark] },
     budget_tokens: 20_000,
     fasttext: { dim: 16, bucket: 20_000, lr: 0.5, epoch: 5, engine: "typescript" },
     loop: { auto_annotate: true },
@@ -49,10 +50,19 @@ test("math_pages_rank_first_and_the_mixed_domain_is_split_by_path", async () => 
   expect(report.funnel.at(-1)!.tokens!).toBeLessThanOrEqual(20_000);
 });
 
-test("planted_exact_duplicates_are_dropped", async () => {
-  const report = await buildCorpus(config("a"));
-  const deduplicated = report.funnel.find((row) => row.step === "deduplicated")!;
-  expect(deduplicated.detail!.dropped_exact).toBeGreaterThanOrEqual(5);
+test("planted_duplicates_and_the_benchmark_leak_are_dropped", async () => {
+  const pages = [...generateCrawl({ pages: 600, seed: 3, mathShare: 0.15 })];
+  const copies = pages.filter((p) => p.duplicateOf).length;
+  const { funnel, contamination } = await buildCorpus(config("a"));
+  const step = (name: string) => funnel.find((row) => row.step === name)!;
+  const { dropped_url, dropped_exact, dropped_near } = step("deduplicated").detail!;
+  expect(dropped_url).toBe(0);
+  expect(dropped_exact).toBeGreaterThanOrEqual(5);
+  expect(dropped_exact! + dropped_near!).toBeGreaterThanOrEqual(copies - 1);
+  expect(dropped_exact! + dropped_near!).toBeLessThanOrEqual(copies + 2);
+  expect(contamination.pages).toBe(1);
+  expect(contamination.examples[0]!.item).toBe(pages.find((p) => p.leaks)!.leaks);
+  expect(step("decontaminated").detail!.contaminated).toBe(1);
 });
 
 test("a_rerun_redoes_only_what_is_missing_and_gives_the_same_bytes", async () => {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "dedup/minhash.h"
 #include "fasttext/collapsed.h"
 #include "fasttext/row_kernels.h"
 #include "fasttext/train.h"
@@ -51,12 +52,13 @@ void set(napi_env env, napi_value object, const char* name, double value) {
   napi_set_named_property(env, object, name, v);
 }
 
-napi_value float_array(napi_env env, const std::vector<float>& values) {
+// A typed array of four-byte elements.
+napi_value typed_array(napi_env env, napi_typedarray_type type, const void* values, size_t count) {
   void* data = nullptr;
   napi_value buffer, array;
-  napi_create_arraybuffer(env, values.size() * 4, &data, &buffer);
-  if (!values.empty()) std::memcpy(data, values.data(), values.size() * 4);
-  napi_create_typedarray(env, napi_float32_array, values.size(), buffer, 0, &array);
+  napi_create_arraybuffer(env, count * 4, &data, &buffer);
+  if (count > 0) std::memcpy(data, values, count * 4);
+  napi_create_typedarray(env, type, count, buffer, 0, &array);
   return array;
 }
 
@@ -127,7 +129,16 @@ napi_value score_lines(napi_env env, napi_callback_info info) {
   Args a(env, info);
   std::vector<float> out;
   model_of(a)->score(a.bytes(1), out);
-  return float_array(env, out);
+  return typed_array(env, napi_float32_array, out.data(), out.size());
+}
+
+// minhash(buffer of newline-ended documents, {shingleWords, hashes, seed}) → Uint32Array [documents × hashes]
+napi_value minhash(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  std::vector<uint32_t> out;
+  nsa::data::minhash(a.bytes(0), int(a.field(1, "shingleWords")), int(a.field(1, "hashes")),
+                     uint32_t(a.field(1, "seed")), out);
+  return typed_array(env, napi_uint32_array, out.data(), out.size());
 }
 
 napi_value isa(napi_env env, napi_callback_info) {
@@ -144,6 +155,7 @@ napi_value init(napi_env env, napi_value exports) {
                    {"openCollapsed", open_collapsed},
                    {"labelsOf", labels_of},
                    {"scoreLines", score_lines},
+                   {"minhash", minhash},
                    {"isa", isa}};
   for (const auto& [name, f] : functions) {
     napi_value fn;

@@ -1,12 +1,8 @@
 // Lines of a file as byte ranges, read in blocks so that memory does not grow with the file.
 import { closeSync, openSync, readSync } from "node:fs";
 
-/** Calls visit(bytes, start, end) for each line without its newline. A last line without newline counts too. */
-export function forEachLine(
-  path: string,
-  visit: (bytes: Uint8Array, start: number, end: number) => void,
-  blockBytes = 1 << 22,
-): void {
+/** Lines without their newlines, each valid until the next is taken. A last line without newline counts too. */
+export function* eachLine(path: string, blockBytes = 1 << 22): Generator<Uint8Array> {
   const fd = openSync(path, "r");
   try {
     let buffer = Buffer.allocUnsafe(blockBytes);
@@ -18,11 +14,11 @@ export function forEachLine(
       for (;;) {
         const newline = buffer.indexOf(10, from);
         if (newline < 0 || newline >= end) break;
-        visit(buffer, from, newline);
+        yield buffer.subarray(from, newline);
         from = newline + 1;
       }
       if (got === 0) {
-        if (end > from) visit(buffer, from, end);
+        if (end > from) yield buffer.subarray(from, end);
         return;
       }
       kept = end - from;
@@ -35,4 +31,12 @@ export function forEachLine(
   } finally {
     closeSync(fd);
   }
+}
+
+/** Calls visit(bytes, start, end) for each line without its newline. */
+export function forEachLine(
+  path: string,
+  visit: (bytes: Uint8Array, start: number, end: number) => void,
+): void {
+  for (const line of eachLine(path)) visit(line, 0, line.length);
 }

@@ -12,6 +12,7 @@ import {
 } from "../jobs/stage.ts";
 import { offerAnnotations } from "./annotations.ts";
 import type { BuildConfig } from "./config.ts";
+import { type ContaminationReport, contaminationReport } from "./contamination.ts";
 import type { DomainRow, PathProposal } from "./domains.ts";
 import { measureRanking, type Quality, readLabels } from "./measure.ts";
 import type { RankStats } from "./rank-task.ts";
@@ -54,6 +55,7 @@ export interface BuildReport {
   stoppedBecause?: "little_new" | "max_rounds" | "nothing_accepted";
   funnel: FunnelRow[];
   rounds: RoundReport[];
+  contamination: ContaminationReport;
   samples: NearSample[];
   /** Relative to out_dir. */
   outputs: string[];
@@ -125,9 +127,20 @@ export async function buildCorpus(config: BuildConfig, ctx: BuildContext = {}): 
   const funnel: FunnelRow[] = [
     { step: "records", documents: read.documents + read.refused },
     { step: "read", documents: read.documents, detail: read.reasons },
-    { step: "deduplicated", documents: read.documents - (clean.dropped.duplicates ?? 0), detail: dropped },
-    { step: "cleaned", documents: clean.documents, tokens: clean.tokens, detail: clean.dropped },
+    { step: "deduplicated", documents: clean.deduplicated, detail: dropped },
+    {
+      step: "filtered",
+      documents: clean.filtered,
+      detail: { short: clean.dropped.short ?? 0, language: clean.dropped.language ?? 0 },
+    },
+    {
+      step: "decontaminated",
+      documents: clean.documents,
+      tokens: clean.tokens,
+      detail: { contaminated: clean.dropped.contaminated ?? 0 },
+    },
   ];
+  const contamination = contaminationReport(job.outDir, clean.shards);
 
   const rounds: RoundReport[] = [];
   const annotations: string[] = [];
@@ -197,6 +210,7 @@ export async function buildCorpus(config: BuildConfig, ctx: BuildContext = {}): 
     stoppedBecause: annotationFile ? undefined : stoppedBecause,
     funnel,
     rounds,
+    contamination,
     samples: nearThreshold(job.outDir, clean.shards, last!.stats),
     outputs,
   };

@@ -1,24 +1,81 @@
-// Task `clean`: applies the duplicate verdicts and the length filter, and writes the shard's index columns.
+// Task `clean`: applies the duplicate verdicts and the filters of a single page (length, language, contamination),
+// and writes the shard's index columns.
 import { readFileSync, writeFileSync } from "node:fs";
+import { readBenchmark } from "../decontaminate/benchmarks.ts";
+import { GramIndex, type GramRules } from "../decontaminate/index-grams.ts";
+import { wordsOf } from "../dedup/words.ts";
+import { identifyLanguage } from "../extract/language.ts";
 import type { TaskIo } from "../jobs/task.ts";
 import type { Document } from "../readers/document.ts";
-import { forEachJson } from "../readers/each.ts";
+import { eachJson } from "../readers/each.ts";
+import { JsonlWriter } from "../readers/write.ts";
 import { KEEP } from "./dedup-task.ts";
 import { ShardWriter } from "./shards.ts";
 
-/** spec: {min_chars, bytes_per_token}. Inputs: [documents, verdicts]. Outputs: [documents, rows, pages]. */
+let cached: { key: string; index: GramIndex } | undefined;
+
+async function gramIndex(
+  paths: string[],
+  fields: string[],
+  rules: GramRules,
+  hash: string,
+): Promise<GramIndex> {
+  if (cached?.key !== hash) {
+    const texts = [];
+    for (const path of paths) texts.push(...(await readBenchmark(path, fields)));
+    cached = { key: hash, index: new GramIndex(texts, rules) };
+  }
+  return cached.index;
+}
+
+/**
+ * spec: {min_chars, bytes_per_token, languages, language_probability, rules, fields, benchmarks_hash}. Inputs:
+ * [documents, verdicts, benchmark files …]. Outputs: [documents, rows, pages, hits.jsonl].
+ */
 export async function cleanTask(io: TaskIo): Promise<Record<string, unknown>> {
   const verdicts = readFileSync(io.inputs[1]!);
-  const [documents, rows, pages] = io.outputs as [string, string, string];
+  const [documents, rows, pages, hits] = io.outputs as [string, string, string, string];
   const writer = new ShardWriter(documents, rows, pages, io.spec.bytes_per_token as number);
+  const report = new JsonlWriter(hits);
+  const languages = io.spec.languages as string[];
+  const minProbability = io.spec.language_probability as number;
   const minChars = io.spec.min_chars as number;
-  let short = 0;
-  let duplicates = 0;
-  forEachJson<Document>(io.inputs[0]!, (document, i) => {
-    if (verdicts[i] !== KEEP) duplicates++;
-    else if (document.text.length < minChars) short++;
-    else writer.write(document);
-  });
+  const index = await gramIndex(
+    io.inputs.slice(2),
+    io.spec.fields as string[],
+    io.spec.rules as GramRules,
+    io.spec.benchmarks_hash as string,
+  );
+  const dropped = { duplicates: 0, short: 0, language: 0, contaminated: 0 };
+  const kept = { deduplicated: 0, filtered: 0 };
+  let i = 0;
+  for (const document of eachJson<Document>(io.inputs[0]!)) {
+    if (verdicts[i++] !== KEEP) {
+      dropped.duplicates++;
+      continue;
+    }
+    kept.deduplicated++;
+    if (document.text.length < minChars) {
+      dropped.short++;
+      continue;
+    }
+    if (languages.length > 0) {
+      const { language, probability } = await identifyLanguage(document.text);
+      if (!languages.includes(language) || probability < minProbability) {
+        dropped.language++;
+        continue;
+      }
+    }
+    kept.filtered++;
+    const hit = index.size > 0 ? index.find(wordsOf(document.text)) : undefined;
+    if (hit) {
+      dropped.contaminated++;
+      report.write({ id: document.id, url: document.url, ...hit });
+      continue;
+    }
+    writer.write(document);
+  }
   writer.close(writeFileSync);
-  return { documents: writer.documentsWritten, tokens: writer.tokens, duplicates, short };
+  report.close();
+  return { documents: writer.documentsWritten, tokens: writer.tokens, ...kept, dropped };
 }

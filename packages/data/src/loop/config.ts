@@ -38,12 +38,52 @@ export const LoopConfig = z.strictObject({
     .describe("Accept the proposed annotations without waiting for a person to edit the YAML."),
 });
 
+export const NearConfig = z.strictObject({
+  enabled: z.boolean().default(true).describe("Drop pages similar to an earlier one."),
+  threshold: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.72)
+    .describe("Estimated Jaccard similarity from which pages are duplicates; 0.72 finds 95 % at a true 0.8."),
+  shingle_words: z.int().min(1).default(5).describe("Words in a shingle."),
+  bands: z
+    .int()
+    .min(1)
+    .max(255)
+    .default(20)
+    .describe("Bands of the signature; sharing one makes a candidate."),
+  rows: z.int().min(1).default(6).describe("Values in a band; the signature has bands × rows."),
+  seed: z.int().min(0).default(1).describe("Seed of the hash functions."),
+});
+
 export const DedupConfig = z.strictObject({
   url: z.boolean().default(true).describe("Drop pages whose normalised URL was seen before."),
-  exact: z
-    .boolean()
-    .default(true)
-    .describe("Drop pages whose text was seen before, up to case and punctuation."),
+  exact: z.boolean().default(true).describe("Drop pages whose words were seen before, in the same order."),
+  near: NearConfig.prefault({}).describe("MinHash-LSH near duplicates."),
+});
+
+export const DecontaminateConfig = z.strictObject({
+  benchmarks: z
+    .array(z.string())
+    .default([])
+    .describe("JSONL files of benchmarks whose texts must not occur."),
+  fields: z
+    .array(z.string())
+    .default([])
+    .describe("Fields that hold benchmark text; empty takes all string fields but ids and labels."),
+  ngram: z
+    .int()
+    .min(2)
+    .default(10)
+    .describe("A page that shares this many words in a row is dropped (paper: 10)."),
+  min_words: z
+    .int()
+    .min(1)
+    .default(3)
+    .describe(
+      "Benchmark texts with fewer words than `ngram` but at least this many match exactly (paper: 3).",
+    ),
 });
 
 export const BuildConfig = z.strictObject({
@@ -74,6 +114,12 @@ export const BuildConfig = z.strictObject({
     .max(1)
     .default(0.05)
     .describe("More refused records than this share stop the run with exit 3."),
+  languages: z
+    .array(z.string())
+    .default([])
+    .describe("ISO 639 codes to keep, identified by lid.176; empty keeps all."),
+  language_probability: z.number().min(0).max(1).default(0.5).describe("Least certainty of the language."),
+  decontaminate: DecontaminateConfig.prefault({}).describe("Removal of benchmark texts."),
   dedup: DedupConfig.prefault({}).describe("Duplicate removal."),
   loop: LoopConfig.prefault({}).describe("Rounds, domain discovery and annotations."),
   output_shard_bytes: z.int().min(1024).default(64_000_000).describe("Size of a ranked output shard."),

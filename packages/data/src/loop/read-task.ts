@@ -1,6 +1,7 @@
 // Task `read`: one input file to plain JSONL, with a duplicate key column and a quarantine of refused records.
 import { writeFileSync } from "node:fs";
 import { contentKey, urlKey } from "../dedup/exact.ts";
+import { wordsOf } from "../dedup/words.ts";
 import type { TaskIo } from "../jobs/task.ts";
 import { readDocuments } from "../readers/read.ts";
 import { JsonlWriter } from "../readers/write.ts";
@@ -27,7 +28,7 @@ export async function readTask(io: TaskIo): Promise<Record<string, unknown>> {
     const { document } = event;
     documents.write(document);
     chars += document.text.length;
-    keys.push(BigUint64Array.of(urlKey(document.url), contentKey(document.text)));
+    keys.push(BigUint64Array.of(urlKey(document.url), contentKey(wordsOf(document.text))));
   }
   documents.close();
   quarantine.close();

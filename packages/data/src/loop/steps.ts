@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { NsaError } from "@nsa/core";
 import { resolveEngine } from "../fasttext/engine.ts";
-import { writeAtomic } from "../jobs/manifest.ts";
+import { canonicalJson, hashFile, writeAtomic } from "../jobs/manifest.ts";
 import { type JobContext, runStage } from "../jobs/stage.ts";
 import { expandInputs, shardName } from "../readers/inputs.ts";
 import type { BuildConfig } from "./config.ts";
@@ -79,13 +79,35 @@ export async function dedupStep(
   shards: ReadShard[],
   set = "pool",
 ): Promise<{ verdicts: string[]; stats: Record<string, number> }> {
+  const { url, exact, near } = config.dedup;
+  const signatures = shards.map((s) => `dedup/${set}/${s.name}.signatures`);
+  const bands = shards.map((s) => `dedup/${set}/${s.name}.bands`);
+  if (near.enabled) {
+    const { shingle_words, rows, seed } = near;
+    await runStage(
+      ctx,
+      `minhash ${set}`,
+      shards.map((s, i) => ({
+        kind: "minhash",
+        name: `${set}-${s.name}`,
+        spec: { shingle_words, bands: near.bands, rows, seed },
+        inputs: [s.documents],
+        outputs: [signatures[i]!, bands[i]!],
+      })),
+    );
+  }
   const verdicts = shards.map((s) => `dedup/${set}/${s.name}.verdicts`);
   const [manifest] = await runStage(ctx, `dedup ${set}`, [
     {
       kind: "dedup",
       name: set,
-      spec: { ...config.dedup },
-      inputs: shards.map((s) => s.keys),
+      spec: {
+        url,
+        exact,
+        near: near.enabled ? { bands: near.bands, rows: near.rows, threshold: near.threshold } : null,
+        shards: shards.length,
+      },
+      inputs: [...shards.map((s) => s.keys), ...(near.enabled ? [...signatures, ...bands] : [])],
       outputs: verdicts,
     },
   ]);
@@ -99,40 +121,71 @@ export interface CleanShard {
   pages: string;
 }
 
-/** Applies verdicts and per-document filters, and indexes what stays. */
+export interface CleanResult {
+  shards: CleanShard[];
+  documents: number;
+  tokens: number;
+  deduplicated: number;
+  filtered: number;
+  dropped: Record<string, number>;
+}
+
+/** Applies verdicts and the filters of a single page, and indexes what stays. Hits go to `clean/<set>/NAME.hits.jsonl`. */
 export async function cleanStep(
   ctx: JobContext,
-  config: Pick<BuildConfig, "min_chars" | "bytes_per_token">,
+  config: Pick<
+    BuildConfig,
+    "min_chars" | "bytes_per_token" | "languages" | "language_probability" | "decontaminate"
+  >,
   shards: ReadShard[],
   verdicts: string[],
   set = "pool",
-): Promise<{ shards: CleanShard[]; documents: number; tokens: number; dropped: Record<string, number> }> {
+): Promise<CleanResult> {
   const out: CleanShard[] = shards.map(({ name }) => ({
     name,
     documents: `clean/${set}/${name}.jsonl`,
     rows: `clean/${set}/${name}.rows`,
     pages: `clean/${set}/${name}.pages.jsonl`,
   }));
+  const { min_chars, bytes_per_token, languages, language_probability, decontaminate } = config;
+  const benchmarks = expandInputs(decontaminate.benchmarks);
+  const hashes = await Promise.all(benchmarks.map(hashFile));
+  const { ngram, min_words, fields } = decontaminate;
+  const spec = {
+    min_chars,
+    bytes_per_token,
+    languages,
+    language_probability,
+    fields,
+    rules: { ngram, minWords: min_words },
+    benchmarks_hash: canonicalJson([hashes, fields, ngram, min_words]),
+  };
   const manifests = await runStage(
     ctx,
     `clean ${set}`,
     shards.map((s, i) => ({
       kind: "clean",
       name: `${set}-${s.name}`,
-      spec: { min_chars: config.min_chars, bytes_per_token: config.bytes_per_token },
-      inputs: [s.documents, verdicts[i]!],
-      outputs: [out[i]!.documents, out[i]!.rows, out[i]!.pages],
+      spec,
+      inputs: [s.documents, verdicts[i]!, ...benchmarks],
+      outputs: [out[i]!.documents, out[i]!.rows, out[i]!.pages, `clean/${set}/${s.name}.hits.jsonl`],
     })),
   );
-  const dropped: Record<string, number> = {};
-  let documents = 0;
-  let tokens = 0;
+  const result: CleanResult = {
+    shards: out,
+    documents: 0,
+    tokens: 0,
+    deduplicated: 0,
+    filtered: 0,
+    dropped: {},
+  };
   for (const { stats } of manifests) {
-    documents += stats.documents as number;
-    tokens += stats.tokens as number;
-    for (const key of ["duplicates", "short"]) dropped[key] = (dropped[key] ?? 0) + (stats[key] as number);
+    for (const key of ["documents", "tokens", "deduplicated", "filtered"] as const)
+      result[key] += stats[key] as number;
+    for (const [key, n] of Object.entries(stats.dropped as Record<string, number>))
+      result.dropped[key] = (result.dropped[key] ?? 0) + n;
   }
-  return { shards: out, documents, tokens, dropped };
+  return result;
 }
 
 /** Probability of the wanted class for each document; `<folder>/score/NAME.f32`. */

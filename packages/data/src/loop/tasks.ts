@@ -4,6 +4,7 @@ import { cleanTask } from "./clean-task.ts";
 import { dedupTask } from "./dedup-task.ts";
 import { domainsTask } from "./domains-task.ts";
 import { emitTask } from "./emit-task.ts";
+import { minhashTask } from "./minhash-task.ts";
 import { rankTask } from "./rank-task.ts";
 import { readTask } from "./read-task.ts";
 import { scoreTask } from "./score-task.ts";
@@ -11,6 +12,7 @@ import { trainTask } from "./train-task.ts";
 
 export const TASKS: TaskTable = {
   read: readTask,
+  minhash: minhashTask,
   dedup: dedupTask,
   clean: cleanTask,
   train: trainTask,

@@ -1,5 +1,5 @@
 // Rows of our own JSONL files, parsed one at a time.
-import { forEachLine } from "../fasttext/lines.ts";
+import { eachLine, forEachLine } from "../fasttext/lines.ts";
 
 export function forEachJson<T>(path: string, visit: (row: T, index: number) => void): void {
   let index = 0;
@@ -7,4 +7,9 @@ export function forEachJson<T>(path: string, visit: (row: T, index: number) => v
   forEachLine(path, (bytes, start, end) => {
     visit(JSON.parse(utf8.decode(bytes.subarray(start, end))) as T, index++);
   });
+}
+
+export function* eachJson<T>(path: string): Generator<T> {
+  const utf8 = new TextDecoder();
+  for (const line of eachLine(path)) yield JSON.parse(utf8.decode(line)) as T;
 }

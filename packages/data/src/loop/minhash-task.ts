@@ -1,0 +1,46 @@
+// Task `minhash`: signatures of a shard's documents, and its sorted run of every band.
+import { closeSync, openSync, writeSync } from "node:fs";
+import { bandHash, type MinhashOptions, minhashSignatures } from "../dedup/minhash.ts";
+import { bandRun } from "../dedup/near.ts";
+import { wordsOf } from "../dedup/words.ts";
+import type { TaskIo } from "../jobs/task.ts";
+import type { Document } from "../readers/document.ts";
+import { forEachJson } from "../readers/each.ts";
+
+const BATCH_CHARS = 1 << 22;
+
+/** spec: {shingle_words, bands, rows, seed}. Inputs: [documents]. Outputs: [signatures, bands]. */
+export async function minhashTask(io: TaskIo): Promise<Record<string, unknown>> {
+  const { shingle_words, bands, rows, seed } = io.spec as Record<string, number>;
+  const options: MinhashOptions = { shingleWords: shingle_words!, hashes: bands! * rows!, seed: seed! };
+  const out = openSync(io.outputs[0]!, "w");
+  const hashes: number[][] = Array.from({ length: bands! }, () => []);
+  let batch: string[] = [];
+  let chars = 0;
+  let documents = 0;
+  const flush = () => {
+    const signatures = minhashSignatures(batch, options);
+    writeSync(out, new Uint8Array(signatures.buffer, signatures.byteOffset, signatures.byteLength));
+    for (let d = 0; d < batch.length; d++)
+      for (let b = 0; b < bands!; b++)
+        hashes[b]!.push(bandHash(signatures, d * options.hashes + b * rows!, rows!));
+    documents += batch.length;
+    batch = [];
+    chars = 0;
+  };
+  forEachJson<Document>(io.inputs[0]!, ({ text }) => {
+    const words = wordsOf(text);
+    batch.push(words);
+    chars += words.length;
+    if (chars > BATCH_CHARS) flush();
+  });
+  if (batch.length > 0) flush();
+  closeSync(out);
+  const bandsOut = openSync(io.outputs[1]!, "w");
+  for (const column of hashes) {
+    const run = bandRun(column);
+    writeSync(bandsOut, new Uint8Array(run.buffer));
+  }
+  closeSync(bandsOut);
+  return { documents };
+}
