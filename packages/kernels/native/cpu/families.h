@@ -3,7 +3,7 @@
 #include "nsa/abi.h"
 
 #define NSA_CPU_FAMILIES(F) \
-  F(flash)
+  F(flash) F(gemm) F(dense)
 
 namespace nsa::cpu {
 #define NSA_DECLARE_FAMILY(family) void register_##family(NsaOpFn* ops);
