@@ -6,4 +6,5 @@ export * from "./fasttext/index.ts";
 export * from "./generate/index.ts";
 export * from "./jobs/index.ts";
 export * from "./loop/index.ts";
+export { hasNative } from "./native.ts";
 export * from "./readers/index.ts";

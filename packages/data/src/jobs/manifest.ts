@@ -1,20 +1,9 @@
 // Manifests: what a task made, addressed by a hash of its settings and inputs. They hold no clock and no host, so
 // that a rerun's manifests are byte-identical too.
 import { createHash } from "node:crypto";
-import {
-  closeSync,
-  createReadStream,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { createReadStream, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { NsaError } from "@nsa/core";
+import { atomicWriteFile, NsaError } from "@nsa/core";
 
 /** Raised when a task's output format changes, so that old outputs are made again. */
 const FORMAT = 1;
@@ -65,19 +54,10 @@ export function fingerprintOf(kind: string, spec: unknown, inputHashes: string[]
   return createHash("sha256").update(canonicalJson({ FORMAT, kind, spec, inputHashes })).digest("hex");
 }
 
-/** Writes through a temporary name, fsync and rename: readers see the old file or the whole new one. */
+/** Writes a file whole or not at all, making its folder. */
 export function writeAtomic(path: string, data: string | Uint8Array): void {
   mkdirSync(dirname(path), { recursive: true });
-  const temporary = `${path}.tmp-${process.pid}`;
-  const fd = openSync(temporary, "w");
-  try {
-    const bytes = typeof data === "string" ? Buffer.from(data) : data;
-    for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(temporary, path);
+  atomicWriteFile(path, data);
 }
 
 export function manifestPath(outDir: string, kind: string, name: string): string {

@@ -28,9 +28,9 @@ export const LoopConfig = z.strictObject({
   max_path_depth: z.int().min(1).default(4).describe("Deepest URL path that an annotation may name."),
   refused_as_negatives: z
     .boolean()
-    .default(false)
+    .default(true)
     .describe(
-      "Pages under refused paths become negatives of the next round (not in the paper; sharpens the cut).",
+      "Pages under refused paths become negatives of the next round. Not in the paper, whose negatives are random pages; a refusal says more.",
     ),
   auto_annotate: z
     .boolean()

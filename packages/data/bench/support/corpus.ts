@@ -1,0 +1,46 @@
+// Text for the benches: the real pages where they are, generated ones elsewhere.
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { generateCrawl } from "../../src/index.ts";
+
+export interface LabelledText {
+  title: string;
+  text: string;
+  label: "math" | "other";
+}
+
+function dataFolder(): string | undefined {
+  const folder = process.env.NSA_DATA ?? join(import.meta.dirname, "../../../../../shared/data");
+  return existsSync(join(folder, "math-pages")) ? folder : undefined;
+}
+
+export function dataFile(path: string): string | undefined {
+  const folder = dataFolder();
+  return folder && existsSync(join(folder, path)) ? join(folder, path) : undefined;
+}
+
+function rows(path: string): { title: string; text: string }[] {
+  const lines = gunzipSync(readFileSync(path)).toString("utf8").trim().split("\n");
+  return lines.map((line) => JSON.parse(line) as { title: string; text: string });
+}
+
+/** At least 10,000 labelled pages, math and other interleaved; the same on every call. */
+export function labelledPages(): { pages: LabelledText[]; source: string } {
+  const math = dataFile("math-pages/pages.jsonl.gz");
+  const other = dataFile("nonmath-pages/pages.jsonl.gz");
+  const pool = dataFile("mixed-pool/pool.jsonl.gz");
+  if (!math || !other || !pool) {
+    const pages = [...generateCrawl({ pages: 12_000, seed: 1, mathShare: 0.3 })];
+    return { pages, source: "generated" };
+  }
+  const pages: LabelledText[] = [
+    ...rows(math).map((r) => ({ ...r, label: "math" as const })),
+    ...rows(other).map((r) => ({ ...r, label: "other" as const })),
+    ...rows(pool).map((r) => ({ ...r, label: "other" as const })),
+  ];
+  // A fixed stride over all pages mixes the sources.
+  const stride = 4099;
+  const mixed = Array.from({ length: pages.length }, (_, i) => pages[(i * stride) % pages.length]!);
+  return { pages: mixed, source: "real" };
+}
