@@ -6,6 +6,10 @@ export type { Scope } from "./device/scope.ts";
 export { Tensor } from "./device/tensor.ts";
 export { type CompressedGrid, type Documents, packDocuments } from "./ops/documents.ts";
 export { type FlashConfig, flashAttention } from "./ops/flash-attention.ts";
+export { embedding, gatherRows, type LinearOptions, linear, scatterRows } from "./ops/linear.ts";
+export { type LmHeadOptions, type LmHeadResult, lmHead } from "./ops/lm-head.ts";
+export { type Operand, TensorMath } from "./ops/math.ts";
+export { rmsNorm, swiglu } from "./ops/norm.ts";
 export {
   type NsaInputs,
   type NsaOptions,
@@ -26,4 +30,12 @@ export {
   planDecode,
   writeCache,
 } from "./ops/nsa-decode.ts";
+export {
+  type HeadColumns,
+  type RopeScaling,
+  rope,
+  ropeFrequencies,
+  ropeTables,
+  splitHeads,
+} from "./ops/rope.ts";
 export { Tape } from "./tape.ts";

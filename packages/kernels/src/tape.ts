@@ -31,12 +31,27 @@ export class Tape {
     else t.device.run("add", { a: t.grad, b: g, y: t.grad, alpha: 1, beta: 1 });
   }
 
+  /** Gives out's gradient to t as it is: for ops whose gradient is the identity. The last act of a closure. */
+  handOver(out: Tensor, t: Tensor): void {
+    if (!t.requiresGrad || !out.grad) return;
+    if (t.grad) this.accumulate(t, out.grad);
+    else {
+      t.grad = out.grad;
+      out.grad = undefined;
+    }
+  }
+
   /** Runs the recorded closures in reverse, starting from the given output gradients, and forgets them. */
   backward(seeds: [output: Tensor, grad: Tensor][]): void {
+    const given = new Set(seeds.map(([, g]) => g.handle));
     for (const [t, g] of seeds) this.accumulate(t, g);
     for (let node = this.nodes.pop(); node; node = this.nodes.pop()) {
       if (node.outputs.some((t) => t.grad)) node.backward();
-      for (const t of node.outputs) t.grad = undefined;
+      for (const t of node.outputs) {
+        // A gradient has one owner: once its op has run nobody reads it again.
+        if (t.grad?.isLive && !given.has(t.grad.handle)) t.grad.free();
+        t.grad = undefined;
+      }
     }
   }
 }

@@ -1,0 +1,101 @@
+// Linear layers, embedding and the pick of rows: the ops that multiply by or look up in a weight.
+//
+// Legend: M rows, K inputs, N outputs, V vocabulary, D model width.
+import type { Tensor } from "../device/tensor.ts";
+import type { Tape } from "../tape.ts";
+import { gradientBuffer } from "./nsa-compress.ts";
+
+export interface LinearOptions {
+  /** [N], added to every row. */
+  bias?: Tensor;
+  /** [M, N], added to the output (the residual stream). */
+  residual?: Tensor;
+}
+
+/**
+ * y = x·Wᵀ (+ bias) (+ residual); x [M, K], w [N, K] as Hugging Face stores it → [M, N].
+ * Gradients of w and bias are added into their persistent fp32 `grad`.
+ */
+export function linear(tape: Tape, x: Tensor, w: Tensor, options: LinearOptions = {}): Tensor {
+  const { bias, residual } = options;
+  const device = x.device;
+  const [n, k] = [w.shape[0]!, w.shape[1]!];
+  const m = x.numel / k;
+  const y = device.empty([m, n], x.dtype);
+  const plain = { alpha: 1, beta: 0, trans_a: 0, trans_b: 0 };
+  device.run("gemm", {
+    a: x,
+    b: w,
+    c: y,
+    bias,
+    residual,
+    ...plain,
+    m,
+    n,
+    k,
+    lda: k,
+    ldb: k,
+    ldc: n,
+    trans_b: 1,
+  });
+  if (!tape.needs(x, w, bias, residual)) return y;
+  tape.push([y], () => {
+    const dy = y.grad!;
+    if (w.requiresGrad) {
+      const sizes = { m: n, n: k, k: m, lda: n, ldb: k, ldc: k };
+      device.run("gemm", { a: dy, b: x, c: gradientBuffer(w), ...plain, ...sizes, trans_a: 1, beta: 1 });
+    }
+    if (bias?.requiresGrad) device.run("col_sum", { x: dy, y: gradientBuffer(bias), rows: m, cols: n });
+    if (x.requiresGrad) {
+      const dx = device.empty(x.shape, x.dtype);
+      device.run("gemm", { a: dy, b: w, c: dx, ...plain, m, n: k, k: n, lda: n, ldb: k, ldc: k });
+      tape.accumulate(x, dx);
+    }
+    if (residual?.requiresGrad) tape.handOver(y, residual);
+  });
+  return y;
+}
+
+/** Rows ids [M] of w [V, D] → [M, D]; id −1 gives a zero row. The backward sums in the order of tokens. */
+export function embedding(tape: Tape, w: Tensor, ids: Tensor): Tensor {
+  const [vocab, d] = [w.shape[0]!, w.shape[1]!];
+  const tokens = ids.numel;
+  const y = w.device.empty([tokens, d], w.dtype);
+  w.device.run("gather_rows", { x: w, idx: ids, y, rows: tokens, cols: d });
+  if (!tape.needs(w)) return y;
+  tape.push([y], () => {
+    w.device.run("embedding_bwd", { dy: y.grad!, ids, dw: gradientBuffer(w), tokens, vocab, d });
+  });
+  return y;
+}
+
+/** Rows idx [M] (each at most once) of x [T, D] → [M, D]; the gradient is scattered back, zero elsewhere. */
+export function gatherRows(tape: Tape, x: Tensor, idx: Tensor): Tensor {
+  const rows = idx.numel;
+  const xRows = x.shape[0]!;
+  const cols = x.numel / xRows;
+  const y = x.device.empty([rows, cols], x.dtype);
+  x.device.run("gather_rows", { x, idx, y, rows, cols });
+  if (!tape.needs(x)) return y;
+  tape.push([y], () => {
+    const dx = x.device.empty(x.shape, x.dtype);
+    x.device.run("scatter_rows", { y: y.grad!, idx, x: dx, rows, cols, x_rows: xRows });
+    tape.accumulate(x, dx);
+  });
+  return y;
+}
+
+/** The inverse of {@link gatherRows}: y [M, D] into rows idx of a zero tensor [rows, D]. */
+export function scatterRows(tape: Tape, y: Tensor, idx: Tensor, rows: number): Tensor {
+  const m = idx.numel;
+  const cols = y.numel / m;
+  const x = y.device.empty(y.shape.length === 1 ? [rows] : [rows, cols], y.dtype);
+  y.device.run("scatter_rows", { y, idx, x, rows: m, cols, x_rows: rows });
+  if (!tape.needs(y)) return x;
+  tape.push([x], () => {
+    const dy = y.device.empty(y.shape, y.dtype);
+    y.device.run("gather_rows", { x: x.grad!, idx, y: dy, rows: m, cols });
+    tape.accumulate(y, dy);
+  });
+  return x;
+}

@@ -1,0 +1,182 @@
+// Every taped op outside attention against central differences in the double-precision reference.
+import { afterAll, expect, test } from "vitest";
+import {
+  Device,
+  embedding,
+  gatherRows,
+  linear,
+  lmHead,
+  rmsNorm,
+  ropeFrequencies,
+  ropeTables,
+  scatterRows,
+  splitHeads,
+  swiglu,
+  Tape,
+  type Tensor,
+  TensorMath,
+} from "../src/index.ts";
+import { noise } from "./nsa-fixture.ts";
+
+const device = Device.open("reference");
+afterAll(() => device.close());
+
+/** Largest relative error ‖analytic − numeric‖/‖numeric‖ over the inputs, for Σ c·output with fixed random c. */
+function gradientError(
+  shapes: number[][],
+  body: (tape: Tape, inputs: Tensor[]) => Tensor[],
+  transform = (x: number) => x,
+): number {
+  using _ = device.scope();
+  const next = noise(7);
+  const values = shapes.map((s) =>
+    Array.from({ length: s.reduce((a, b) => a * b, 1) }, () => transform(next())),
+  );
+  const weights: number[][] = [];
+  const inputs = () => values.map((v, i) => device.from(v, shapes[i]!, "f64"));
+  const evaluate = () => {
+    using _inner = device.scope();
+    return body(new Tape(false), inputs()).reduce((sum, out, i) => {
+      weights[i] ??= Array.from({ length: out.numel }, () => next());
+      return out.read().reduce((s, x, j) => s + x * weights[i]![j]!, sum);
+    }, 0);
+  };
+  evaluate();
+  const tape = new Tape();
+  const taped = inputs();
+  for (const t of taped) t.requiresGrad = true;
+  const outputs = body(tape, taped);
+  tape.backward(outputs.map((out, i) => [out, device.from(weights[i]!, out.shape, "f64")]));
+  let worst = 0;
+  for (const [i, v] of values.entries()) {
+    const analytic = taped[i]!.grad!.read();
+    let [difference, norm] = [0, 0];
+    for (let j = 0; j < v.length; j++) {
+      const x = v[j]!;
+      const h = 1e-5;
+      v[j] = x + h;
+      const up = evaluate();
+      v[j] = x - h;
+      const down = evaluate();
+      v[j] = x;
+      const numeric = (up - down) / (2 * h);
+      difference += (analytic[j]! - numeric) ** 2;
+      norm += numeric ** 2;
+    }
+    worst = Math.max(worst, Math.sqrt(difference / Math.max(norm, 1e-20)));
+  }
+  return worst;
+}
+
+const i32 = (values: number[]) => device.from(values, [values.length], "i32");
+
+test("linear_with_bias_and_residual", () => {
+  const error = gradientError([[3, 4], [5, 4], [5], [3, 5]], (tape, [x, w, bias, residual]) => [
+    linear(tape, x!, w!, { bias: bias!, residual: residual! }),
+  ]);
+  expect(error).toBeLessThan(1e-6);
+});
+
+test("a_residual_block_adds_both_paths_into_its_input", () => {
+  const error = gradientError([[3, 4], [4], [4, 4]], (tape, [x, norm, w]) => [
+    linear(tape, rmsNorm(tape, x!, norm!, 1e-5), w!, { residual: x! }),
+  ]);
+  expect(error).toBeLessThan(1e-6);
+});
+
+test("embedding_gather_and_scatter", () => {
+  expect(gradientError([[4, 3]], (tape, [w]) => [embedding(tape, w!, i32([1, 3, 1, 0]))])).toBeLessThan(1e-6);
+  expect(gradientError([[4, 3]], (tape, [x]) => [gatherRows(tape, x!, i32([2, 0]))])).toBeLessThan(1e-6);
+  expect(gradientError([[2, 3]], (tape, [y]) => [scatterRows(tape, y!, i32([3, 1]), 5)])).toBeLessThan(1e-6);
+});
+
+test("rms_norm_over_heads_and_swiglu", () => {
+  expect(gradientError([[3, 8], [4]], (tape, [x, w]) => [rmsNorm(tape, x!, w!, 1e-5)])).toBeLessThan(1e-6);
+  expect(gradientError([[3, 8]], (tape, [gu]) => [swiglu(tape, gu!)])).toBeLessThan(1e-6);
+});
+
+test("split_heads_turns_only_the_marked_columns", () => {
+  const parts = [
+    { offset: 0, heads: 2, headDim: 4, rotate: true },
+    { offset: 8, heads: 1, headDim: 4, rotate: false },
+    { offset: 12, heads: 1, headDim: 3, rotate: false },
+  ];
+  const error = gradientError([[3, 15]], (tape, [x]) => {
+    const tables = ropeTables(device, { rotDim: 4, positions: 8, theta: 100, dtype: "f64" });
+    return splitHeads(tape, x!, parts, tables, i32([0, 1, 5]));
+  });
+  expect(error).toBeLessThan(1e-6);
+});
+
+test("lm_head_through_logp_lse_and_entropy_with_and_without_stored_logits", () => {
+  for (const logitsBudgetBytes of [0, 1e6]) {
+    const error = gradientError(
+      [
+        [3, 4],
+        [6, 4],
+      ],
+      (tape, [h, w]) => {
+        const out = lmHead(tape, h!, w!, i32([2, -1, 5]), { temperature: 0.7, logitsBudgetBytes });
+        return [out.logp, out.lse, out.entropy];
+      },
+    );
+    expect(error).toBeLessThan(1e-6);
+  }
+});
+
+test("every_expression_has_the_gradient_of_its_formula", () => {
+  const two: ((m: TensorMath, a: Tensor, b: Tensor) => Tensor)[] = [
+    (m, a, b) => m.add(a, b),
+    (m, a, b) => m.sub(a, b),
+    (m, a, b) => m.mul(a, b),
+    (m, a, b) => m.div(a, b),
+    (m, a, b) => m.min(a, b),
+    (m, a, b) => m.max(a, b),
+    (m, a, b) => m.where(m.gt(a, 0.1), a, b),
+    (m, a, b) => m.mul(a, m.sum(b)),
+    (m, a, b) => m.div(m.mean(a), m.sum(m.exp(b))),
+    (m, a, b) => m.add(m.neg(m.clamp(a, -0.5, 0.5)), m.sigmoid(b)),
+    (m, a, b) => m.mul(m.tanh(a), m.logSigmoid(m.square(b))),
+    (m, a, b) => m.mul(a, m.segmentBroadcast(m.segmentSum(b, i32([0, 2, 5])), i32([0, 2, 5]), 5)),
+    (m, a, b) => m.weightedMean(a, m.detach(m.exp(b))),
+  ];
+  for (const [i, body] of two.entries()) {
+    const shapes = i === two.length - 1 ? [[5]] : [[5], [5]];
+    const fixed = () => device.from([0.3, -1, 0.2, 0.9, 1.1], [5], "f64");
+    const error = gradientError(shapes, (tape, [a, b]) => [body(new TensorMath(tape), a!, b ?? fixed())]);
+    expect(error, two[i]!.toString()).toBeLessThan(1e-6);
+  }
+  const positive = gradientError(
+    [[4]],
+    (tape, [x]) => {
+      const m = new TensorMath(tape);
+      return [m.log(x!), m.sqrt(x!)];
+    },
+    (x) => Math.abs(x) + 0.3,
+  );
+  expect(positive).toBeLessThan(1e-6);
+});
+
+test("rope_scaling_follows_the_published_formulas", () => {
+  const linearScaled = ropeFrequencies(8, 10000, { type: "linear", factor: 4 }).frequencies;
+  expect(linearScaled[0]).toBeCloseTo(0.25, 12);
+  const llama3 = ropeFrequencies(128, 500000, {
+    type: "llama3",
+    factor: 8,
+    lowFreqFactor: 1,
+    highFreqFactor: 4,
+    originalMaxPositionEmbeddings: 8192,
+  }).frequencies;
+  expect(llama3[0]).toBe(1);
+  expect(llama3[63]).toBeCloseTo(500000 ** (-126 / 128) / 8, 15);
+  const yarn = ropeFrequencies(64, 10000, {
+    type: "yarn",
+    factor: 4,
+    originalMaxPositionEmbeddings: 4096,
+    betaFast: 32,
+    betaSlow: 1,
+  });
+  expect(yarn.attentionFactor).toBeCloseTo(1.138629436, 8);
+  expect(yarn.frequencies[0]).toBe(1);
+  expect(yarn.frequencies[31]).toBeCloseTo(10000 ** (-62 / 64) / 4, 15);
+});
