@@ -1,0 +1,45 @@
+// `pnpm bench` lists the benchmarks; `pnpm bench <name> [--json]` builds what is stale and runs one.
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { must, root } from "./lib.mjs";
+
+const files = readdirSync(join(root, "packages"))
+  .map((name) => join(root, "packages", name, "bench"))
+  .filter((dir) => existsSync(dir))
+  .flatMap((dir) =>
+    readdirSync(dir)
+      .filter((f) => f.endsWith(".ts"))
+      .map((f) => [f.slice(0, -3), join(dir, f)]),
+  );
+const names = new Map(files);
+const [wanted, ...rest] = process.argv.slice(2).filter((a) => a !== "--");
+
+if (!wanted || wanted.startsWith("-")) {
+  console.log([...names.keys()].sort().join("\n"));
+  process.exit(0);
+}
+const file = names.get(wanted);
+if (!file) {
+  console.error(
+    `no benchmark "${wanted}"\nthere are: ${[...names.keys()].sort().join(", ")}\nrun \`pnpm bench\` to list them`,
+  );
+  process.exit(2);
+}
+must("node", ["scripts/setup.mjs"], { stdio: ["ignore", "ignore", "inherit"] });
+const body = `
+  const bench = (await import(${JSON.stringify(file)})).default;
+  const result = await bench.run();
+  if (!${rest.includes("--json")}) {
+    console.log(result.machine);
+    console.table(result.figures);
+    for (const b of result.bars) console.log((b.pass ? "pass " : "FALLS SHORT ") + b.what + ": " + b.value + " (bar " + b.bar + ")");
+  }
+  console.log(JSON.stringify(result));
+  process.exit(result.bars.every((b) => b.pass) ? 0 : 1);`;
+const run = spawnSync(
+  process.execPath,
+  ["--conditions=nsa-source", "--import", "tsx", "--input-type=module", "-e", body],
+  { cwd: root, stdio: "inherit", env: { ...process.env, NSA_BENCH_ARGS: JSON.stringify(rest) } },
+);
+process.exit(run.status ?? 1);

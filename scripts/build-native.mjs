@@ -1,0 +1,52 @@
+// Builds the addons by CMake into build/native; with --cuda also libnsa_cuda.so. Does nothing when sources are unchanged.
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { digest, has, must, once, root } from "./lib.mjs";
+
+const cuda = process.argv.includes("--cuda");
+const sources = ["CMakeLists.txt", "packages/kernels/native", "packages/data/native"];
+const require = createRequire(join(root, "package.json"));
+
+export function buildNative() {
+  for (const tool of ["cmake", "c++"]) {
+    if (has(tool)) continue;
+    console.error(
+      `${tool} is missing: install a C++20 compiler and CMake (Debian: apt-get install g++ cmake make)`,
+    );
+    process.exit(4);
+  }
+  if (cuda && !has("nvcc")) {
+    console.error(
+      "nvcc is missing: install the CUDA toolkit, or build libnsa_cuda.so elsewhere and carry it",
+    );
+    process.exit(4);
+  }
+  if (
+    cuda &&
+    !readFileSync(join(root, "packages/kernels/native/CMakeLists.txt"), "utf8").includes("nsa_cuda")
+  ) {
+    console.error("the CUDA backend is not built yet in this version");
+    process.exit(4);
+  }
+  const target = cuda ? "libnsa_cuda.so" : "nsa.node";
+  once(cuda ? "cuda" : "native", digest(sources), `build/native/${target}`, () => {
+    const headers = require("node-api-headers").include_dir;
+    const addon = require("node-addon-api").include_dir;
+    must("cmake", [
+      "-S",
+      ".",
+      "-B",
+      "build/native",
+      "-DCMAKE_BUILD_TYPE=Release",
+      `-DNODE_API_INCLUDE=${headers}`,
+      `-DNODE_ADDON_API_INCLUDE=${addon}`,
+      `-DNSA_CUDA=${cuda ? "ON" : "OFF"}`,
+    ]);
+    must("cmake", ["--build", "build/native", "-j", String(Math.min(8, availableParallelism()))]);
+  });
+  if (!existsSync(join(root, "build/native", target))) process.exit(1);
+}
+
+buildNative();

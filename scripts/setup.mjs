@@ -1,0 +1,8 @@
+// Sets up a clone: dependencies, native code. Fast when nothing changed.
+import { digest, must, once, pnpm } from "./lib.mjs";
+
+const manifests = ["pnpm-lock.yaml", "pnpm-workspace.yaml", "package.json"];
+once("install", digest(manifests), "node_modules/.modules.yaml", () =>
+  pnpm(["install", "--frozen-lockfile"]),
+);
+must("node", ["scripts/build-native.mjs"]);
