@@ -1,0 +1,83 @@
+// Advantages against hand-computed groups, and the faults of others as tests.
+import { expect, test } from "vitest";
+import { advantages, type SampleRewards, zeroVarianceShare } from "../src/algorithm/advantages.ts";
+import { aggregationWeights } from "../src/algorithm/aggregation.ts";
+
+const outcome = (group: number, reward: number, length = 2): SampleRewards => ({
+  group,
+  length,
+  steps: [{ token: length - 1, reward }],
+});
+const first = (a: Float32Array[]) => a.map((x) => x[0]);
+
+test("grpo_normalises_by_the_population_deviation_of_the_group", () => {
+  const got = advantages([outcome(0, 1), outcome(0, 0), outcome(0, 0), outcome(0, 0)], "grpo");
+  // mean 1/4, variance 3/16
+  expect(got[0]![0]).toBeCloseTo(0.75 / Math.sqrt(3 / 16), 6);
+  expect(got[1]![1]).toBeCloseTo(-0.25 / Math.sqrt(3 / 16), 6);
+});
+
+test("groups_do_not_see_each_other", () => {
+  const got = advantages([outcome(0, 1), outcome(1, 5), outcome(0, 0), outcome(1, 3)], "grpo");
+  expect(first(got)).toEqual([1, 1, -1, -1]);
+});
+
+test("equal_rewards_give_zero_and_never_blow_up", () => {
+  for (const r of [0, 1, 0.1 + 0.2]) {
+    expect(first(advantages([outcome(0, r), outcome(0, r), outcome(0, r)], "grpo"))).toEqual([0, 0, 0]);
+  }
+  expect(zeroVarianceShare([outcome(0, 1), outcome(0, 1), outcome(1, 0), outcome(1, 1)])).toBe(0.5);
+});
+
+test("a_single_output_gives_zero_not_nan", () => {
+  expect(first(advantages([outcome(0, 3)], "grpo"))).toEqual([0]);
+  expect(first(advantages([outcome(0, 3)], "rloo"))).toEqual([0]);
+});
+
+test("a_nan_reward_does_not_poison_its_group", () => {
+  const got = advantages([outcome(0, 1), outcome(0, Number.NaN), outcome(0, 0)], "grpo");
+  expect(first(got)).toEqual([1, 0, -1]);
+});
+
+test("dr_grpo_and_rloo_match_their_definitions", () => {
+  const group = [outcome(0, 3), outcome(0, 0), outcome(0, 0)];
+  expect(first(advantages(group, "dr_grpo"))).toEqual([2, -1, -1]);
+  expect(first(advantages(group, "rloo"))).toEqual([3, -1.5, -1.5]);
+  expect(first(advantages(group, "reinforce"))).toEqual([3, 0, 0]);
+});
+
+test("process_supervision_sums_the_normalised_rewards_of_this_and_later_steps", () => {
+  const a: SampleRewards = {
+    group: 0,
+    length: 5,
+    steps: [
+      { token: 1, reward: 1 },
+      { token: 4, reward: 0 },
+    ],
+  };
+  const b: SampleRewards = { group: 0, length: 2, steps: [{ token: 1, reward: 0.5 }] };
+  const std = Math.sqrt(((1 - 0.5) ** 2 + (0 - 0.5) ** 2 + 0) / 3);
+  const [x, y] = advantages([a, b], "process");
+  const [up, down] = [0.5 / std, -0.5 / std];
+  [up + down, up + down, down, down, down].forEach((v, t) => {
+    expect(x![t]).toBeCloseTo(v, 5);
+  });
+  expect([...y!]).toEqual([0, 0]);
+});
+
+test("aggregation_masks_truncated_outputs_in_numerator_and_denominator", () => {
+  const keep = [true, false, true];
+  expect(aggregationWeights([4, 8, 2], "sequence_mean", { maxTokens: 8, keep })).toEqual({
+    weights: [0.25, 0, 0.5],
+    sum: 2,
+  });
+  expect(aggregationWeights([4, 8, 2], "token_mean", { maxTokens: 8, keep })).toEqual({
+    weights: [1, 0, 1],
+    sum: 6,
+  });
+  expect(aggregationWeights([4, 8, 2], "fixed_length", { maxTokens: 8 }).weights).toEqual([
+    1 / 8,
+    1 / 8,
+    1 / 8,
+  ]);
+});
