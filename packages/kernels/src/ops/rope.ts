@@ -154,7 +154,8 @@ export function splitHeads(
     }
     tape.accumulate(fused, d);
   });
-  return outputs;
+  // A copy: callers may put other tensors in its places.
+  return [...outputs];
 }
 
 /** Turns x [T, heads·headDim] by its positions. */

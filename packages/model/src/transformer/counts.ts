@@ -1,0 +1,112 @@
+// How many parameters, floating-point operations and bytes a configuration costs: formulas, no measurement.
+import { attentionOf, type ModelConfig } from "../config/model-config.ts";
+import { layoutOf } from "./layout.ts";
+
+/** Trainable numbers. */
+export function parameterCount(config: ModelConfig): number {
+  return layoutOf(config).parameterCount;
+}
+
+/** Weights that multiply activations: all matrices but the looked-up embedding (a tied one counts as head) and φ. */
+export function matmulParameters(config: ModelConfig): number {
+  let n = 0;
+  for (const w of layoutOf(config).weights) {
+    if (!w.matrix || w.key.includes("phi_") || (w.key === "embed" && !config.tieEmbeddings)) continue;
+    n += w.shape[0]! * w.shape[1]!;
+  }
+  return n;
+}
+
+export interface TrainFlops {
+  /** Per token and step, PaLM appendix B: 6N + 12·L·H·d·T, as if attention were full and unmasked. */
+  palm: number;
+  /** Counting only visible keys of each layer's attention as if it were causal. */
+  causal: number;
+  /** What the layers' own attention does: NSA's three branches and φ, windows. */
+  actual: number;
+  /** Mean share of visible keys that an attention layer reads (NSA's compressed entries included). */
+  readShare: number;
+}
+
+/** Mean over queries t < T of min(t + 1, limit). */
+function meanVisible(T: number, limit: number): number {
+  const full = Math.min(T, limit);
+  return ((full * (full + 1)) / 2 + (T - full) * limit) / T;
+}
+
+/** Training FLOPs per token (forward and backward, a multiply-add as 2) for documents of T tokens. */
+export function trainFlops(config: ModelConfig, T: number): TrainFlops {
+  const c = config;
+  const perKey = 6 * c.numHeads * (c.headDim + c.valueHeadDim);
+  const dense = 6 * matmulParameters(c);
+  const visible = (T + 1) / 2;
+  let actual = dense;
+  let read = 0;
+  for (let i = 0; i < c.numLayers; i++) {
+    const kind = attentionOf(c, i);
+    if (kind !== "nsa") {
+      const keys = meanVisible(T, kind === "window" ? c.windowSize : T);
+      actual += perKey * keys;
+      read += keys;
+      continue;
+    }
+    const compressed = Math.max(0, (T - c.blockSize + c.stride) / c.stride) / 2;
+    const keys =
+      compressed +
+      meanVisible(T, c.numSelectedBlocks * c.selectionBlockSize) +
+      meanVisible(T, Math.min(c.windowSize, T));
+    // Selection scores the compressed keys once more, forward only.
+    actual += perKey * keys + 2 * c.numHeads * c.headDim * compressed;
+    if (c.compress === "mlp") {
+      const phi = (d: number) => 4 * d * (c.blockSize * d + d);
+      actual += (6 * c.numKvHeads * (phi(c.headDim) + phi(c.valueHeadDim))) / c.stride;
+    }
+    read += keys;
+  }
+  const layers = c.numLayers * perKey;
+  return {
+    palm: dense + layers * T,
+    causal: dense + layers * visible,
+    actual,
+    readShare: read / c.numLayers / visible,
+  };
+}
+
+/** Bytes that live through a step: parameters, optimizer, activations and head of one micro-batch of T tokens. */
+export function trainMemory(
+  config: ModelConfig,
+  T: number,
+  options: { recompute: boolean; optimizerBytesPerParameter?: number; logitsBudgetBytes: number },
+): { parameters: number; activations: number; total: number } {
+  const c = config;
+  const { numel } = layoutOf(c);
+  const width = c.dtype === "bf16" ? 2 : 4;
+  const parameters =
+    numel * (4 + 4 + (options.optimizerBytesPerParameter ?? 8) + (c.dtype === "bf16" ? 2 : 0));
+  let largest = 0;
+  let sum = 0;
+  for (let i = 0; i < c.numLayers; i++) {
+    const branches = attentionOf(c, i) === "nsa" ? 3 : 1;
+    const q = c.numHeads * c.headDim;
+    const kv = c.numKvHeads * (c.headDim + c.valueHeadDim) * branches;
+    const o = c.numHeads * c.valueHeadDim * (branches === 3 ? 4 : 1);
+    const stats = 4 * (2 + c.numHeads * branches);
+    const nsa =
+      branches === 3
+        ? 3 * c.numHeads * width +
+          4 * c.numKvHeads * c.numSelectedBlocks +
+          (c.compress === "mlp" ? (8 * width * c.numKvHeads * (c.headDim + c.valueHeadDim)) / c.stride : 0) +
+          (width * c.numKvHeads * (c.headDim + c.valueHeadDim)) / c.stride
+        : 0;
+    const bytes = T * (width * (4 * c.dModel + 2 * (q + kv) + o + 3 * c.dFf) + stats + nsa);
+    largest = Math.max(largest, bytes);
+    sum += bytes;
+  }
+  const logits = T * c.vocabSize * 4;
+  const head = logits <= options.logitsBudgetBytes ? logits : 0;
+  const stream = T * c.dModel * width;
+  const activations = options.recompute
+    ? c.numLayers * stream + largest + Math.max(largest / 2, head)
+    : sum + Math.max(largest / 2, head) + 3 * stream;
+  return { parameters, activations, total: parameters + activations };
+}

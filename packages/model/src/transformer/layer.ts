@@ -1,0 +1,133 @@
+// One transformer layer in three row-wise or attention steps, so that generation replaces the attention step alone.
+//
+// Legend: T tokens, D model width, H query heads, G KV heads, K and V head dims.
+import {
+  type Documents,
+  flashAttention,
+  linear,
+  type NsaInputs,
+  nsaAttention,
+  type Phi,
+  type RopeTables,
+  rmsNorm,
+  rope,
+  splitHeads,
+  swiglu,
+  type Tape,
+  type Tensor,
+} from "@nsa/kernels";
+import { type AttentionKind, attentionOf, type ModelConfig, nsaConfigOf } from "../config/model-config.ts";
+import type { Parameters } from "./parameters.ts";
+
+/** What the attention step takes: rotated q [T, H·K], k [T, G·K], v [T, G·V]; for NSA three pairs and the gates. */
+export type AttentionInputs =
+  | { kind: "full" | "window"; q: Tensor; k: Tensor; v: Tensor }
+  | ({ kind: "nsa" } & NsaInputs);
+
+/** Replaces the attention step of a layer: inputs → o [T, H·V]. */
+export type Attend = (layer: Layer, inputs: AttentionInputs, tape: Tape) => Tensor;
+
+export class Layer {
+  readonly kind: AttentionKind;
+  private readonly prefix: string;
+
+  constructor(
+    readonly parameters: Parameters,
+    readonly config: ModelConfig,
+    readonly index: number,
+  ) {
+    this.kind = attentionOf(config, index);
+    this.prefix = `model.layers.${index}.`;
+  }
+
+  /** Norm, fused projection, QK-norm, rotation: x [T, D], positions i32 [T]. Rows do not see one another. */
+  project(tape: Tape, x: Tensor, tables: RopeTables, positions: Tensor): AttentionInputs {
+    const c = this.config;
+    const normed = rmsNorm(tape, x, this.weight("norm1"), c.normEps);
+    const fused = linear(tape, normed, this.weight("self_attn.qkv"), {
+      bias: this.parameters.find(`${this.prefix}self_attn.qkv_bias`),
+    });
+    const [H, G, K, V] = [c.numHeads, c.numKvHeads, c.headDim, c.valueHeadDim];
+    const nsa = this.kind === "nsa";
+    const heads: [heads: number, dim: number, isKey: boolean, turned: boolean][] = [[H, K, true, true]];
+    for (const branch of nsa ? ["cmp", "slc", "win"] : [""]) {
+      heads.push([G, K, true, branch !== "cmp"], [G, V, false, false]);
+    }
+    let offset = 0;
+    const columns = heads.map(([n, headDim, isKey, turned]) => {
+      const part = { offset, heads: n, headDim, rotate: isKey && turned && !c.qkNorm };
+      offset += n * headDim;
+      return part;
+    });
+    const parts = splitHeads(tape, fused, columns, tables, positions);
+    if (c.qkNorm) {
+      for (const [i, [n, headDim, isKey, turned]] of heads.entries()) {
+        if (!isKey) continue;
+        const w = this.weight(i === 0 ? "self_attn.q_norm" : "self_attn.k_norm");
+        const unit = rmsNorm(tape, parts[i]!, w, c.normEps);
+        parts[i] = turned ? rope(tape, unit, n, headDim, tables, positions) : unit;
+      }
+    }
+    const [q, k, v, kSlc, vSlc, kWin, vWin] = parts as [Tensor, Tensor, Tensor, ...Tensor[]];
+    if (this.kind !== "nsa") return { kind: this.kind, q, k, v };
+    const gate = linear(tape, normed, this.weight("self_attn.gate"), {
+      bias: this.weight("self_attn.gate_bias"),
+    });
+    return {
+      kind: "nsa",
+      q,
+      kCmp: k,
+      vCmp: v,
+      kSlc: kSlc!,
+      vSlc: vSlc!,
+      kWin: kWin!,
+      vWin: vWin!,
+      gate,
+      phiK: this.phi("phi_k"),
+      phiV: this.phi("phi_v"),
+      rope: c.compressedRope === "block_start" ? tables : undefined,
+    };
+  }
+
+  /** The attention step of training and prefill over packed documents. */
+  attend(tape: Tape, inputs: AttentionInputs, docs: Documents): Tensor {
+    const c = this.config;
+    if (inputs.kind === "nsa") return nsaAttention(tape, inputs, docs, nsaConfigOf(c)).o;
+    return flashAttention(tape, inputs, docs, {
+      heads: c.numHeads,
+      kvHeads: c.numKvHeads,
+      dimK: c.headDim,
+      dimV: c.valueHeadDim,
+      windowSize: inputs.kind === "window" ? c.windowSize : 0,
+    });
+  }
+
+  /** Output projection and residual, then norm, SwiGLU MLP and residual: x [T, D], o [T, H·V] → [T, D]. */
+  finish(tape: Tape, x: Tensor, o: Tensor): Tensor {
+    const mid = linear(tape, o, this.weight("self_attn.o"), { residual: x });
+    const normed = rmsNorm(tape, mid, this.weight("norm2"), this.config.normEps);
+    const hidden = swiglu(tape, linear(tape, normed, this.weight("mlp.gate_up")));
+    return linear(tape, hidden, this.weight("mlp.down"), { residual: mid });
+  }
+
+  private weight(key: string): Tensor {
+    return this.parameters.weight(this.prefix + key);
+  }
+
+  private phi(name: string): Phi {
+    const key = `self_attn.${name}`;
+    switch (this.config.compress) {
+      case "mean":
+        return { kind: "mean" };
+      case "weighted":
+        return { kind: "weighted", weight: this.weight(key) };
+      case "mlp":
+        return {
+          kind: "mlp",
+          pos: this.weight(`${key}.pos`),
+          up: this.weight(`${key}.up`),
+          down: this.weight(`${key}.down`),
+        };
+    }
+  }
+}

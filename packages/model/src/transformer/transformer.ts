@@ -1,0 +1,145 @@
+// The decoder: embedding, layers, final norm. The output head is applied by `logprobs` on the rows that need it.
+//
+// Legend: T tokens, D model width.
+import type { Batch } from "@nsa/core";
+import {
+  type Device,
+  type Documents,
+  embedding,
+  type FloatDtype,
+  packDocuments,
+  type RopeTables,
+  rmsNorm,
+  ropeTables,
+  Tape,
+  type Tensor,
+} from "@nsa/kernels";
+import { type ModelConfig, usesNsa } from "../config/model-config.ts";
+import { type Attend, Layer } from "./layer.ts";
+import { Parameters } from "./parameters.ts";
+
+export interface ForwardOptions {
+  /** Replaces the attention step (paged decode, ablations). */
+  attend?: Attend;
+  /** Keeps only the layers' inputs and runs each layer again in the backward. */
+  recompute?: boolean;
+}
+
+/** Tokens and borders of a micro-batch on the device. */
+export interface DeviceBatch {
+  /** i32 [T]. */
+  tokens: Tensor;
+  docs: Documents;
+}
+
+export class Transformer {
+  readonly parameters: Parameters;
+  readonly layers: Layer[];
+  private tables: RopeTables | undefined;
+  private tableLength = 0;
+
+  constructor(
+    readonly device: Device,
+    readonly config: ModelConfig,
+    private readonly dtype: FloatDtype = config.dtype === "bf16" ? "bf16" : "f32",
+  ) {
+    this.parameters = new Parameters(device, config, dtype);
+    this.layers = Array.from({ length: config.numLayers }, (_, i) => new Layer(this.parameters, config, i));
+  }
+
+  /** [V, D], the embedding itself when tied. */
+  get headWeight(): Tensor {
+    return this.parameters.weight(this.config.tieEmbeddings ? "embed" : "lm_head");
+  }
+
+  /** Rotary tables that cover positions below `length`; kept by the model. */
+  rope(length: number): RopeTables {
+    if (this.tables && length <= this.tableLength) return this.tables;
+    this.tables?.cos.free();
+    this.tables?.sin.free();
+    this.tableLength = Math.max(length, this.config.maxSeqLen);
+    using scope = this.device.scope();
+    const tables = ropeTables(this.device, {
+      rotDim: this.config.headDim,
+      positions: this.tableLength,
+      theta: this.config.ropeTheta,
+      scaling: this.config.ropeScaling,
+      dtype: this.dtype === "f64" ? "f64" : "f32",
+    });
+    scope.detach(tables.cos);
+    scope.detach(tables.sin);
+    this.tables = tables;
+    return tables;
+  }
+
+  /** Uploads what a forward needs; the tensors belong to the innermost scope. */
+  upload(batch: Pick<Batch, "tokens" | "cuSeqlens">): DeviceBatch {
+    const { blockSize, stride } = this.config;
+    const docs = packDocuments(
+      this.device,
+      batch.cuSeqlens,
+      usesNsa(this.config) ? { blockSize, stride } : undefined,
+    );
+    return { tokens: this.device.from(batch.tokens, [batch.tokens.length], "i32"), docs };
+  }
+
+  /** Hidden states after the final norm, [T, D]. */
+  forward(tape: Tape, batch: DeviceBatch, options: ForwardOptions = {}): Tensor {
+    let x = this.embed(tape, batch.tokens);
+    for (const layer of this.layers) {
+      x =
+        options.recompute && tape.enabled
+          ? this.recomputed(tape, layer, x, batch, options)
+          : this.layerForward(tape, layer, x, batch, options);
+    }
+    return this.finalNorm(tape, x);
+  }
+
+  embed(tape: Tape, tokens: Tensor): Tensor {
+    return embedding(tape, this.parameters.weight("embed"), tokens);
+  }
+
+  finalNorm(tape: Tape, x: Tensor): Tensor {
+    return rmsNorm(tape, x, this.parameters.weight("norm"), this.config.normEps);
+  }
+
+  layerForward(tape: Tape, layer: Layer, x: Tensor, batch: DeviceBatch, options: ForwardOptions): Tensor {
+    const { docs } = batch;
+    // Without gradients nothing inside a layer outlives it.
+    using scope = tape.enabled ? undefined : this.device.scope();
+    const inputs = layer.project(tape, x, this.rope(docs.longest), docs.positions);
+    const o = options.attend ? options.attend(layer, inputs, tape) : layer.attend(tape, inputs, docs);
+    const y = layer.finish(tape, x, o);
+    return scope ? scope.keep(y) : y;
+  }
+
+  free(): void {
+    this.parameters.free();
+    this.tables?.cos.free();
+    this.tables?.sin.free();
+  }
+
+  private recomputed(
+    tape: Tape,
+    layer: Layer,
+    x: Tensor,
+    batch: DeviceBatch,
+    options: ForwardOptions,
+  ): Tensor {
+    const y = this.layerForward(new Tape(false), layer, x, batch, options);
+    tape.push([y], () => {
+      const dy = y.grad!;
+      y.grad = undefined;
+      using scope = this.device.scope();
+      const inner = new Tape();
+      const input = x.reshape(...x.shape);
+      input.requiresGrad = true;
+      input.grad = undefined;
+      inner.backward([[this.layerForward(inner, layer, input, batch, options), dy]]);
+      const dx = scope.keep(input.grad!);
+      if (dx !== dy) dy.free();
+      tape.accumulate(x, dx);
+    });
+    return y;
+  }
+}
