@@ -1,0 +1,2 @@
+// From token documents to training steps.
+export { PackedSource, type PackOptions } from "./pack.ts";

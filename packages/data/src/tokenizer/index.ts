@@ -1,0 +1,4 @@
+// Byte-level BPE: training, encoding, decoding.
+export { type PreTokenizer, preTokenize } from "./pretokenize.ts";
+export { Tokenizer } from "./tokenizer.ts";
+export { type BpeTraining, trainBpe } from "./train.ts";

@@ -1,0 +1,183 @@
+// Training of byte-level BPE: repeatedly merges the most frequent pair; ties go to the lower pair of ids.
+import { NsaError } from "@nsa/core";
+import { byteChars } from "./bytes.ts";
+import { type PreTokenizer, preTokenize } from "./pretokenize.ts";
+
+export interface BpeTraining {
+  vocabSize: number;
+  preTokenizer: PreTokenizer;
+  /** Ids 0 … are given to these, before the 256 bytes. */
+  specialTokens: string[];
+}
+
+const SPLIT = 2 ** 24;
+
+interface Pair {
+  count: number;
+  key: number;
+}
+
+/** A max-heap by count, then the lower key. */
+class PairHeap {
+  private items: Pair[] = [];
+
+  push(pair: Pair): void {
+    const h = this.items;
+    let i = h.push(pair) - 1;
+    while (i > 0 && before(pair, h[(i - 1) >> 1]!)) {
+      h[i] = h[(i - 1) >> 1]!;
+      i = (i - 1) >> 1;
+    }
+    h[i] = pair;
+  }
+
+  pop(): Pair | undefined {
+    const h = this.items;
+    const top = h[0];
+    const last = h.pop();
+    if (h.length === 0 || last === undefined) return top;
+    let i = 0;
+    for (;;) {
+      let child = 2 * i + 1;
+      if (child >= h.length) break;
+      if (child + 1 < h.length && before(h[child + 1]!, h[child]!)) child++;
+      if (!before(h[child]!, last)) break;
+      h[i] = h[child]!;
+      i = child;
+    }
+    h[i] = last;
+    return top;
+  }
+}
+
+function before(a: Pair, b: Pair): boolean {
+  return a.count !== b.count ? a.count > b.count : a.key < b.key;
+}
+
+/**
+ * Learns a vocabulary and returns it as a `tokenizer.json` object. May end below `vocabSize` when the text has no more
+ * repeated pairs. Throws NsaError `corpus_empty` (exit 3) and `vocab_too_small` (exit 2).
+ */
+export function trainBpe(texts: Iterable<string>, options: BpeTraining): Record<string, unknown> {
+  const { vocabSize, preTokenizer, specialTokens } = options;
+  const first = specialTokens.length;
+  if (vocabSize < first + 256) {
+    throw new NsaError({
+      code: "vocab_too_small",
+      what: `vocab_size ${vocabSize}`,
+      why: `256 bytes and ${first} special tokens need ${first + 256} ids`,
+      fix: `set vocab_size to at least ${first + 256}`,
+      exitCode: 2,
+    });
+  }
+  const counts = new Map<string, number>();
+  for (const text of texts) {
+    for (const word of preTokenize(text, preTokenizer)) counts.set(word, (counts.get(word) ?? 0) + 1);
+  }
+  if (counts.size === 0) {
+    throw new NsaError({
+      code: "corpus_empty",
+      what: "no text to train a tokenizer on",
+      why: "the corpus holds no words",
+      fix: "check the inputs",
+      exitCode: 3,
+    });
+  }
+  const tokens = [...specialTokens, ...byteChars];
+  const encoder = new TextEncoder();
+  const words = [...counts].map(([word, count]) => ({
+    ids: Array.from(encoder.encode(word), (b) => first + b),
+    count,
+  }));
+  const merges = learn(words, tokens, vocabSize);
+  const vocab = Object.fromEntries(tokens.map((t, i) => [t, i]));
+  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
+  const digits = { type: "Digits", individual_digits: true };
+  return {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: specialTokens.map((content, id) => ({
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
+    normalizer: null,
+    pre_tokenizer:
+      preTokenizer === "digits" ? { type: "Sequence", pretokenizers: [digits, byteLevel] } : byteLevel,
+    post_processor: null,
+    decoder: byteLevel,
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab,
+      merges,
+    },
+  };
+}
+
+/** Merges in order; appends the new tokens to `tokens`. */
+function learn(words: { ids: number[]; count: number }[], tokens: string[], size: number): string[][] {
+  const counts = new Map<number, number>();
+  const where = new Map<number, Set<number>>();
+  const heap = new PairHeap();
+  const change = (a: number, b: number, by: number, word: number) => {
+    const key = a * SPLIT + b;
+    const count = (counts.get(key) ?? 0) + by;
+    counts.set(key, count);
+    if (by > 0) {
+      const set = where.get(key);
+      if (set) set.add(word);
+      else where.set(key, new Set([word]));
+    }
+    return key;
+  };
+  words.forEach(({ ids, count }, w) => {
+    for (let i = 1; i < ids.length; i++) change(ids[i - 1]!, ids[i]!, count, w);
+  });
+  for (const [key, count] of counts) heap.push({ key, count });
+
+  const merges: string[][] = [];
+  while (tokens.length < size) {
+    const top = heap.pop();
+    if (!top || top.count < 2) break;
+    const current = counts.get(top.key) ?? 0;
+    if (current !== top.count) {
+      if (current > 0 && current < top.count) heap.push({ key: top.key, count: current });
+      continue;
+    }
+    const [a, b] = [Math.floor(top.key / SPLIT), top.key % SPLIT];
+    const merged = tokens.push(tokens[a]! + tokens[b]!) - 1;
+    merges.push([tokens[a]!, tokens[b]!]);
+    const touched = new Set<number>();
+    for (const w of where.get(top.key) ?? []) {
+      const word = words[w]!;
+      const { ids, count } = word;
+      const next: number[] = [];
+      for (let i = 0; i < ids.length; i++) {
+        if (ids[i] === a && ids[i + 1] === b) {
+          next.push(merged);
+          i++;
+        } else next.push(ids[i]!);
+      }
+      if (next.length === ids.length) continue;
+      for (let i = 1; i < ids.length; i++) change(ids[i - 1]!, ids[i]!, -count, w);
+      for (let i = 1; i < next.length; i++) touched.add(change(next[i - 1]!, next[i]!, count, w));
+      word.ids = next;
+    }
+    counts.delete(top.key);
+    where.delete(top.key);
+    for (const key of touched) heap.push({ key, count: counts.get(key)! });
+  }
+  return merges;
+}
