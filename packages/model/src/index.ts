@@ -9,6 +9,7 @@ export {
   resolveModelConfig,
   usesNsa,
 } from "./config/model-config.ts";
+export * from "./generate/index.ts";
 export {
   matmulParameters,
   parameterCount,

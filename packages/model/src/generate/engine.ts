@@ -1,0 +1,302 @@
+// Continuous batching over a paged KV cache: prompts are prefilled together, outputs decode together and leave when done.
+//
+// An output depends on (seed, request, position) only: rows do not see one another, and noise is keyed by request.
+import { NsaError } from "@nsa/core";
+import { planDecode, Tape, type Tensor } from "@nsa/kernels";
+import { nsaConfigOf, usesNsa } from "../config/model-config.ts";
+import type { Transformer } from "../transformer/transformer.ts";
+import { KvCache } from "./cache.ts";
+import { PagePool } from "./pages.ts";
+import type { GeneratedSample, GenerateRequest } from "./request.ts";
+
+export interface EngineOptions {
+  /** Sequences decoded at once. */
+  maxSequences: number;
+  /** Tokens the cache holds; requests wait until theirs fit. */
+  cacheTokens: number;
+  /** Prompt tokens prefilled at once. */
+  prefillTokens: number;
+  /** Text of ids, needed for stop strings and streaming. */
+  decode?: (ids: readonly number[]) => string;
+  /** Called with every new token: request index, sample index, id. */
+  onToken?: (request: number, sample: number, id: number) => void;
+  /** Stops early when it returns true; unfinished outputs end with `length`. */
+  cancelled?: () => boolean;
+}
+
+interface Sequence {
+  request: number;
+  sample: number;
+  pages: number[];
+  /** Tokens whose keys are in the cache, plus the one being decoded. */
+  length: number;
+  last: number;
+  out: GeneratedSample;
+}
+
+export interface EngineStats {
+  prefillTokens: number;
+  decodeTokens: number;
+  steps: number;
+}
+
+export class Engine {
+  readonly stats: EngineStats = { prefillTokens: 0, decodeTokens: 0, steps: 0 };
+  private readonly pageSize: number;
+  private readonly nsa: boolean;
+
+  constructor(
+    readonly model: Transformer,
+    readonly options: EngineOptions,
+  ) {
+    this.nsa = usesNsa(model.config);
+    // Pages hold whole compressed entries: the stride divides the selection block.
+    this.pageSize = this.nsa ? model.config.selectionBlockSize : 16;
+  }
+
+  /** Outputs of every request, in order. Throws NsaError `prompt_too_long` and `prompt_empty` (exit 2). */
+  generate(requests: readonly GenerateRequest[]): GeneratedSample[][] {
+    for (const r of requests) this.check(r);
+    const results: GeneratedSample[][] = requests.map((r) => new Array(r.n));
+    const need = (r: GenerateRequest) => r.n * this.pagesFor(r.prompt.length + r.maxTokens);
+    const wanted = requests.reduce((a, r) => a + need(r), 0);
+    const largest = requests.reduce((a, r) => Math.max(a, this.pagesFor(r.prompt.length + r.maxTokens)), 1);
+    const budget = Math.ceil(this.options.cacheTokens / this.pageSize);
+    const pages = Math.max(Math.min(wanted, budget), largest);
+    const cache = new KvCache(this.model, pages, this.pageSize);
+    const pool = new PagePool(pages);
+    // Requests larger than the cache are split into single outputs.
+    const queue = requests.flatMap((r, i) =>
+      need(r) <= pages && r.n <= this.options.maxSequences
+        ? [{ request: i, first: 0, n: r.n }]
+        : Array.from({ length: r.n }, (_, s) => ({ request: i, first: s, n: 1 })),
+    );
+    let active: Sequence[] = [];
+    let reserved = 0;
+    const cost = (s: { request: number }) =>
+      this.pagesFor(requests[s.request]!.prompt.length + requests[s.request]!.maxTokens);
+    try {
+      while (queue.length > 0 || active.length > 0) {
+        const admitted: typeof queue = [];
+        let tokens = 0;
+        while (queue.length > 0) {
+          const next = queue[0]!;
+          const length = requests[next.request]!.prompt.length;
+          const pagesNeeded = next.n * cost(next);
+          const sequences = active.length + admitted.reduce((a, b) => a + b.n, 0) + next.n;
+          if (reserved + pagesNeeded > pages || sequences > this.options.maxSequences) break;
+          if (admitted.length > 0 && tokens + length > this.options.prefillTokens) break;
+          admitted.push(queue.shift()!);
+          reserved += pagesNeeded;
+          tokens += length;
+        }
+        const fresh = admitted.length > 0 ? this.prefill(requests, admitted, cache, pool) : [];
+        active = [...active, ...fresh];
+        const done = active.filter((s) => this.finished(s, requests[s.request]!));
+        for (const s of done) {
+          results[s.request]![s.sample] = s.out;
+          for (const page of s.pages) pool.release(page);
+          reserved -= cost(s);
+        }
+        active = active.filter((s) => !done.includes(s));
+        if (active.length > 0) this.step(requests, active, cache, pool);
+      }
+    } finally {
+      cache.free();
+    }
+    return results;
+  }
+
+  private check(r: GenerateRequest): void {
+    const refuse = (code: string, what: string, why: string, fix: string) => {
+      throw new NsaError({ code, what, why, fix, exitCode: 2 });
+    };
+    if (r.prompt.length === 0)
+      refuse("prompt_empty", "a prompt without tokens", "there is nothing to continue", "give a prompt");
+    const { maxSeqLen } = this.model.config;
+    if (r.prompt.length + 1 > maxSeqLen) {
+      refuse(
+        "prompt_too_long",
+        `a prompt of ${r.prompt.length} tokens`,
+        `the model's context is ${maxSeqLen}`,
+        "shorten the prompt, or raise model.max_seq_len",
+      );
+    }
+  }
+
+  private pagesFor(tokens: number): number {
+    return Math.ceil(tokens / this.pageSize);
+  }
+
+  private finished(s: Sequence, r: GenerateRequest): boolean {
+    const { out } = s;
+    const last = out.ids.at(-1);
+    if (last !== undefined && r.stopIds.includes(last)) out.finish = "stop";
+    else if (r.stopStrings?.length && this.options.decode) {
+      // Only the tail can hold a new match; a token is at least one byte unless it is special.
+      const longest = Math.max(...r.stopStrings.map((x) => Buffer.byteLength(x)));
+      const tail = this.options.decode(out.ids.slice(-longest - 8));
+      if (r.stopStrings.some((x) => tail.includes(x))) out.finish = "stop";
+    }
+    if (out.finish === "stop") return true;
+    if (this.options.cancelled?.()) return true;
+    return out.ids.length >= r.maxTokens || r.prompt.length + out.ids.length >= this.model.config.maxSeqLen;
+  }
+
+  /** Runs the prompts once each, spreads them over their outputs, and draws every output's first token. */
+  private prefill(
+    requests: readonly GenerateRequest[],
+    admitted: readonly { request: number; first: number; n: number }[],
+    cache: KvCache,
+    pool: PagePool,
+  ): Sequence[] {
+    const { model } = this;
+    const { device, config } = model;
+    using _scope = device.scope();
+    const tokens: number[] = [];
+    const cuSeqlens = [0];
+    const slots: number[] = [];
+    const blockSlots: number[] = [];
+    const prompts = admitted.map(({ request }) => {
+      const { prompt } = requests[request]!;
+      const pages = Array.from({ length: this.pagesFor(prompt.length) }, () => pool.take());
+      for (let t = 0; t < prompt.length; t++) {
+        tokens.push(prompt[t]!);
+        slots.push(cache.tokenSlot(pages, t));
+      }
+      if (this.nsa) {
+        for (let p = 0; p + config.blockSize <= prompt.length; p += config.stride) {
+          blockSlots.push(cache.blockSlot(pages, p / config.stride));
+        }
+      }
+      cuSeqlens.push(tokens.length);
+      return pages;
+    });
+    const batch = model.upload({ tokens: Int32Array.from(tokens), cuSeqlens: Int32Array.from(cuSeqlens) });
+    const prefillSlots = {
+      tokens: device.from(slots, [slots.length], "i32"),
+      blocks: blockSlots.length > 0 ? device.from(blockSlots, [blockSlots.length], "i32") : undefined,
+    };
+    const hidden = model.forward(new Tape(false), batch, {
+      attend: (layer, inputs, tape) => cache.prefill(layer, inputs, batch.docs, prefillSlots, tape),
+    });
+    this.stats.prefillTokens += tokens.length;
+
+    const sequences: Sequence[] = [];
+    const rows: number[] = [];
+    const [from, to]: [number[], number[]] = [[], []];
+    admitted.forEach(({ request, first, n }, a) => {
+      const pages = prompts[a]!;
+      const { length } = requests[request]!.prompt;
+      for (let i = 0; i < n; i++) {
+        // A page is shared when neither tokens nor compressed blocks will be written into it again.
+        const overhang = this.nsa ? config.blockSize - config.stride : 0;
+        const own = pages.map((page, j) => {
+          if (i === 0) return page;
+          if ((j + 1) * this.pageSize + overhang <= length) {
+            pool.share(page);
+            return page;
+          }
+          const copy = pool.take();
+          from.push(page);
+          to.push(copy);
+          return copy;
+        });
+        rows.push(cuSeqlens[a + 1]! - 1);
+        const out: GeneratedSample = { ids: [], logp: [], keptLogmass: [], finish: "length" };
+        sequences.push({ request, sample: first + i, pages: own, length, last: -1, out });
+      }
+    });
+    cache.copyPages(from, to);
+    const idx = device.from(rows, [rows.length], "i32");
+    const last = device.empty([rows.length, config.dModel], hidden.dtype);
+    device.run("gather_rows", { x: hidden, idx, y: last, rows: rows.length, cols: config.dModel });
+    this.draw(requests, sequences, last);
+    return sequences;
+  }
+
+  /** One token for every active sequence. */
+  private step(
+    requests: readonly GenerateRequest[],
+    active: readonly Sequence[],
+    cache: KvCache,
+    pool: PagePool,
+  ): void {
+    const { model } = this;
+    const { device } = model;
+    using _scope = device.scope();
+    for (const s of active) {
+      s.length++;
+      if (s.length > s.pages.length * this.pageSize) s.pages.push(pool.take());
+    }
+    const maxPages = active.reduce((a, s) => Math.max(a, s.pages.length), 0);
+    const nsa = this.nsa ? nsaConfigOf(model.config) : undefined;
+    const plan = planDecode(device, active, this.pageSize, maxPages, nsa);
+    const tape = new Tape(false);
+    const ids = device.from(
+      active.map((s) => s.last),
+      [active.length],
+      "i32",
+    );
+    const tables = model.rope(model.config.maxSeqLen);
+    let x = model.embed(tape, ids);
+    for (const layer of model.layers) {
+      using scope = device.scope();
+      const inputs = layer.project(tape, x, tables, plan.positions);
+      x = scope.keep(layer.finish(tape, x, cache.decode(layer, inputs, plan)));
+    }
+    this.draw(requests, active, model.finalNorm(tape, x));
+    this.stats.decodeTokens += active.length;
+    this.stats.steps++;
+  }
+
+  /** Samples the next token of each sequence from hidden [B, D]. */
+  private draw(requests: readonly GenerateRequest[], sequences: readonly Sequence[], hidden: Tensor): void {
+    const { device, config, headWeight } = this.model;
+    const b = sequences.length;
+    const [v, d] = [config.vocabSize, config.dModel];
+    const f = hidden.dtype === "f64" ? "f64" : "f32";
+    const logits = device.empty([b, v], f);
+    const layout = { m: b, n: v, k: d, lda: d, ldb: d, ldc: v, trans_a: 0, trans_b: 1, alpha: 1, beta: 0 };
+    device.run("gemm", { a: hidden, b: headWeight, c: logits, ...layout });
+    const of = (s: Sequence) => requests[s.request]!;
+    const params = sequences.flatMap((s) => {
+      const { temperature, topP, minP, topK } = of(s).sampling;
+      return [temperature, topP, minP, topK];
+    });
+    const ids = device.empty([b], "i32");
+    const [logp, kept] = [device.empty([b], f), device.empty([b], f)];
+    device.run("sample", {
+      logits,
+      params: device.from(params, [b, 4], f),
+      seeds: device.from(
+        sequences.map((s) => of(s).seed),
+        [b],
+        "i64",
+      ),
+      request: device.from(
+        sequences.map((s) => of(s).id + s.sample),
+        [b],
+        "i32",
+      ),
+      position: device.from(
+        sequences.map((s) => s.out.ids.length),
+        [b],
+        "i32",
+      ),
+      ids,
+      logp,
+      kept_logmass: kept,
+      b,
+      v,
+    });
+    const [idValues, logpValues, keptValues] = [ids.read(), logp.read(), kept.read()];
+    sequences.forEach((s, i) => {
+      s.last = idValues[i]!;
+      s.out.ids.push(s.last);
+      s.out.logp.push(logpValues[i]!);
+      s.out.keptLogmass.push(keptValues[i]!);
+      this.options.onToken?.(s.request, s.sample, s.last);
+    });
+  }
+}

@@ -1,0 +1,42 @@
+// What the generation engine takes and gives.
+
+export interface SamplingParams {
+  /** 0 = greedy. */
+  temperature: number;
+  /** Smallest set of tokens with this mass; 1 = off. */
+  topP: number;
+  /** Tokens at least this fraction of the most likely one; 0 = off. */
+  minP: number;
+  /** The k most likely tokens; 0 = off. */
+  topK: number;
+}
+
+export const plainSampling: SamplingParams = { temperature: 1, topP: 1, minP: 0, topK: 0 };
+
+export interface GenerateRequest {
+  /** Token ids, at least one. */
+  prompt: ArrayLike<number>;
+  /** Outputs wanted for this prompt; they share its prefill. */
+  n: number;
+  maxTokens: number;
+  sampling: SamplingParams;
+  /** Key of the random numbers. */
+  seed: number;
+  /** Sample i of the request draws with request number `id + i`: an output depends on (seed, id + i) alone. */
+  id: number;
+  /** Ids that end an output; they are its last token. */
+  stopIds: readonly number[];
+  /** Ends an output when its text so far contains one of these. */
+  stopStrings?: readonly string[];
+}
+
+export interface GeneratedSample {
+  /** Sampled ids, the stop id included. */
+  ids: number[];
+  /** Full-vocabulary log-probability of each id at the sampling temperature (at 1 when greedy). */
+  logp: number[];
+  /** ln of the probability mass that top-k, top-p and min-p kept. */
+  keptLogmass: number[];
+  /** `stop`: a stop id or string; `length`: max_tokens was reached. */
+  finish: "stop" | "length";
+}
