@@ -33,7 +33,8 @@ async function run(): Promise<BenchResult> {
   const dir = mkdtempSync(join(tmpdir(), "nsa-bench-train-"));
   try {
     const { pages, source } = labelledPages();
-    const rows = pages.map((p) => `${LABEL_PREFIX}${p.label} ${classifierLine(p.title, p.text)}\n`);
+    const labelled = pages.filter((p) => p.label);
+    const rows = labelled.map((p) => `${LABEL_PREFIX}${p.label} ${classifierLine(p.title, p.text)}\n`);
     const train = join(dir, "train.txt");
     const test = join(dir, "test.txt");
     writeFileSync(train, rows.slice(HELD_OUT).join(""));

@@ -1,9 +1,10 @@
 // The corpus loop end to end on generated pages.
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { BuildConfig, type BuildConfigInput, buildCorpus, generateCrawl, writeCrawl } from "../src/index.ts";
+import { folderHashes } from "./folder.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-loop-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -17,21 +18,12 @@ function config(out: string, extra: Partial<BuildConfigInput> = {}): BuildConfig
     negatives: [crawl.negatives],
     labels: crawl.labels,
     decontaminate: { benchmarks: [crawl.benchmark] },
+    executor: "inline",
     budget_tokens: 20_000,
     fasttext: { dim: 16, bucket: 20_000, lr: 0.5, epoch: 5, engine: "typescript" },
     loop: { auto_annotate: true },
     ...extra,
   });
-}
-
-function contents(dir: string): Record<string, string> {
-  const files = readdirSync(dir, { recursive: true, withFileTypes: true }).filter((e) => e.isFile());
-  return Object.fromEntries(
-    files.map((e) => {
-      const path = join(e.parentPath, e.name);
-      return [path.slice(dir.length), readFileSync(path).toString("base64")];
-    }),
-  );
 }
 
 test("math_pages_rank_first_and_the_mixed_domain_is_split_by_path", async () => {
@@ -67,7 +59,7 @@ test("planted_duplicates_and_the_benchmark_leak_are_dropped", async () => {
 
 test("a_rerun_redoes_only_what_is_missing_and_gives_the_same_bytes", async () => {
   await buildCorpus(config("a"));
-  const before = contents(join(root, "a"));
+  const before = folderHashes(join(root, "a"));
   rmSync(join(root, "a", "ranked"), { recursive: true });
   rmSync(join(root, "a", "round-1", "score"), { recursive: true });
   const redone: string[] = [];
@@ -77,7 +69,7 @@ test("a_rerun_redoes_only_what_is_missing_and_gives_the_same_bytes", async () =>
     },
   });
   expect(redone).toEqual(["score round-1", "emit"]);
-  expect(contents(join(root, "a"))).toEqual(before);
+  expect(folderHashes(join(root, "a"))).toEqual(before);
 });
 
 test("without_auto_annotate_it_waits_and_an_edited_file_decides_the_next_round", async () => {

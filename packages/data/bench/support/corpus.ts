@@ -7,7 +7,8 @@ import { generateCrawl } from "../../src/index.ts";
 export interface LabelledText {
   title: string;
   text: string;
-  label: "math" | "other";
+  /** Absent on pages of the mixed pool. */
+  label?: "math" | "other";
 }
 
 function dataFolder(): string | undefined {
@@ -25,7 +26,7 @@ function rows(path: string): { title: string; text: string }[] {
   return lines.map((line) => JSON.parse(line) as { title: string; text: string });
 }
 
-/** At least 10,000 labelled pages, math and other interleaved; the same on every call. */
+/** At least 10,000 pages, most of them labelled, math and other interleaved; the same on every call. */
 export function labelledPages(): { pages: LabelledText[]; source: string } {
   const math = dataFile("math-pages/pages.jsonl.gz");
   const other = dataFile("nonmath-pages/pages.jsonl.gz");
@@ -37,7 +38,7 @@ export function labelledPages(): { pages: LabelledText[]; source: string } {
   const pages: LabelledText[] = [
     ...rows(math).map((r) => ({ ...r, label: "math" as const })),
     ...rows(other).map((r) => ({ ...r, label: "other" as const })),
-    ...rows(pool).map((r) => ({ ...r, label: "other" as const })),
+    ...rows(pool),
   ];
   // A fixed stride over all pages mixes the sources.
   const stride = 4099;

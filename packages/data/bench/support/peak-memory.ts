@@ -1,8 +1,19 @@
 // Run as a process of its own: scores a file of lines with a model and prints its peak memory in MB.
-import { readFileSync } from "node:fs";
+
+import { eachLine } from "../../src/fasttext/lines.ts";
 import { openScorer } from "../../src/index.ts";
 
+const BATCH = 500;
 const [model, text, engine] = process.argv.slice(2) as [string, string, "native" | "typescript"];
 const scorer = openScorer(model, "math", engine);
-const scores = scorer.score(readFileSync(text, "utf8").trimEnd().split("\n"));
-process.stdout.write(JSON.stringify({ lines: scores.length, peakMb: process.resourceUsage().maxRSS / 1024 }));
+const utf8 = new TextDecoder();
+let batch: string[] = [];
+let lines = 0;
+for (const line of eachLine(text)) {
+  batch.push(utf8.decode(line));
+  if (batch.length < BATCH) continue;
+  lines += scorer.score(batch).length;
+  batch = [];
+}
+if (batch.length > 0) lines += scorer.score(batch).length;
+process.stdout.write(JSON.stringify({ lines, peakMb: process.resourceUsage().maxRSS / 1024 }));

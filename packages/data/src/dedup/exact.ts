@@ -16,3 +16,7 @@ export function urlKey(url: string): bigint {
 export function contentKey(words: string): bigint {
   return key64(`t:${words}`);
 }
+
+export function idKey(id: string): bigint {
+  return key64(`i:${id}`);
+}

@@ -1,5 +1,7 @@
 // Resumable jobs: tasks, manifests, stages and the executors that run them.
+export { type LocalOptions, localExecutor } from "./local.ts";
 export { hashFile, type Manifest, writeAtomic } from "./manifest.ts";
+export { arrayRanges, type SlurmOptions, slurmExecutor } from "./slurm.ts";
 export {
   type Executor,
   inlineExecutor,

@@ -19,6 +19,8 @@ export interface Executor {
     work: { task: Task; fingerprint: string }[],
     onDone: (manifest: Manifest) => void,
   ): Promise<Manifest[]>;
+  /** Ends what the executor keeps running between stages. */
+  close?(): void;
 }
 
 export interface JobContext {

@@ -1,8 +1,11 @@
 // `nsa data build`: rounds of train → score → rank → domains → annotate, until little new is collected.
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { NsaError } from "@nsa/core";
 import { resolveEngine } from "../fasttext/engine.ts";
-import { writeAtomic } from "../jobs/manifest.ts";
+import { localExecutor } from "../jobs/local.ts";
+import { clearTemporaries, writeAtomic } from "../jobs/manifest.ts";
+import { slurmExecutor } from "../jobs/slurm.ts";
 import {
   type Executor,
   inlineExecutor,
@@ -61,11 +64,24 @@ export interface BuildReport {
   outputs: string[];
 }
 
-/** Context for calling single steps: `jobContext(out_dir)` then `readStep(ctx, …)`. */
-export function jobContext(outDir: string, ctx: BuildContext = {}): JobContext {
+type ExecutorConfig = Pick<BuildConfig, "executor" | "workers" | "slurm">;
+
+function executorOf(config: ExecutorConfig, signal?: AbortSignal): Executor {
+  switch (config.executor) {
+    case "inline":
+      return inlineExecutor(TASKS);
+    case "local":
+      return localExecutor({ workers: config.workers, signal });
+    case "slurm":
+      return slurmExecutor({ flags: config.slurm.flags, atOnce: config.slurm.at_once });
+  }
+}
+
+/** Context for calling single steps: `jobContext(config)`, then `readStep(job, config, …)` and so on. */
+export function jobContext(config: ExecutorConfig & { out_dir: string }, ctx: BuildContext = {}): JobContext {
   return {
-    outDir: resolve(outDir),
-    executor: ctx.executor ?? inlineExecutor(TASKS),
+    outDir: resolve(config.out_dir),
+    executor: ctx.executor ?? executorOf(config, ctx.signal),
     hashes: new Map(),
     onProgress: ctx.onProgress,
     signal: ctx.signal,
@@ -113,7 +129,16 @@ async function trainStep(
  * round's proposals with status `annotation_needed`; the next call goes on with the edited file.
  */
 export async function buildCorpus(config: BuildConfig, ctx: BuildContext = {}): Promise<BuildReport> {
-  const job = jobContext(config.out_dir, ctx);
+  const job = jobContext(config, ctx);
+  try {
+    return await build(job, config);
+  } finally {
+    job.executor.close?.();
+  }
+}
+
+async function build(job: JobContext, config: BuildConfig): Promise<BuildReport> {
+  clearTemporaries(job.outDir);
   const labels = config.labels ? await readLabels(config.labels, config.positive_label) : undefined;
   const positives = (await readStep(job, config, config.positives, "positives")).shards.map(
     (s) => s.documents,
@@ -140,6 +165,15 @@ export async function buildCorpus(config: BuildConfig, ctx: BuildContext = {}): 
       detail: { contaminated: clean.dropped.contaminated ?? 0 },
     },
   ];
+  if (clean.documents === 0) {
+    throw new NsaError({
+      code: "nothing_to_rank",
+      what: "no document of the pool is left to rank",
+      why: `of ${read.documents} read, ${clean.deduplicated} were no duplicates and ${clean.filtered} passed the filters`,
+      fix: "check `inputs`, `min_chars`, `languages` and the quarantine file",
+      exitCode: 3,
+    });
+  }
   const contamination = contaminationReport(job.outDir, clean.shards);
 
   const rounds: RoundReport[] = [];

@@ -122,6 +122,18 @@ export const BuildConfig = z.strictObject({
   decontaminate: DecontaminateConfig.prefault({}).describe("Removal of benchmark texts."),
   dedup: DedupConfig.prefault({}).describe("Duplicate removal."),
   loop: LoopConfig.prefault({}).describe("Rounds, domain discovery and annotations."),
+  executor: z
+    .enum(["inline", "local", "slurm"])
+    .default("local")
+    .describe("Where shards are worked on: this process, child processes, or Slurm job arrays."),
+  workers: z.int().min(1).default(1).describe("Child processes of the local executor."),
+  slurm: z
+    .strictObject({
+      flags: z.array(z.string()).default([]).describe("Flags for sbatch, e.g. --partition=cpu."),
+      at_once: z.int().min(0).default(0).describe("Array elements that may run at once; 0: no limit."),
+    })
+    .prefault({})
+    .describe("Settings of the Slurm executor."),
   output_shard_bytes: z.int().min(1024).default(64_000_000).describe("Size of a ranked output shard."),
 });
 export type BuildConfig = z.infer<typeof BuildConfig>;

@@ -6,6 +6,7 @@ import { wordsOf } from "../dedup/words.ts";
 import type { TaskIo } from "../jobs/task.ts";
 import type { Document } from "../readers/document.ts";
 import { forEachJson } from "../readers/each.ts";
+import { ByteColumn } from "./column.ts";
 
 const BATCH_CHARS = 1 << 22;
 
@@ -14,7 +15,7 @@ export async function minhashTask(io: TaskIo): Promise<Record<string, unknown>> 
   const { shingle_words, bands, rows, seed } = io.spec as Record<string, number>;
   const options: MinhashOptions = { shingleWords: shingle_words!, hashes: bands! * rows!, seed: seed! };
   const out = openSync(io.outputs[0]!, "w");
-  const hashes: number[][] = Array.from({ length: bands! }, () => []);
+  const hashes = Array.from({ length: bands! }, () => new ByteColumn());
   let batch: string[] = [];
   let chars = 0;
   let documents = 0;
@@ -22,8 +23,10 @@ export async function minhashTask(io: TaskIo): Promise<Record<string, unknown>> 
     const signatures = minhashSignatures(batch, options);
     writeSync(out, new Uint8Array(signatures.buffer, signatures.byteOffset, signatures.byteLength));
     for (let d = 0; d < batch.length; d++)
-      for (let b = 0; b < bands!; b++)
-        hashes[b]!.push(bandHash(signatures, d * options.hashes + b * rows!, rows!));
+      for (let b = 0; b < bands!; b++) {
+        const { bytes, at } = hashes[b]!.extend(4);
+        bytes.writeUInt32LE(bandHash(signatures, d * options.hashes + b * rows!, rows!), at);
+      }
     documents += batch.length;
     batch = [];
     chars = 0;
@@ -38,7 +41,10 @@ export async function minhashTask(io: TaskIo): Promise<Record<string, unknown>> 
   closeSync(out);
   const bandsOut = openSync(io.outputs[1]!, "w");
   for (const column of hashes) {
-    const run = bandRun(column);
+    const bytes = column.view();
+    const run = bandRun(
+      new Uint32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)),
+    );
     writeSync(bandsOut, new Uint8Array(run.buffer));
   }
   closeSync(bandsOut);

@@ -1,16 +1,20 @@
 // Task `read`: one input file to plain JSONL, with a duplicate key column and a quarantine of refused records.
 import { writeFileSync } from "node:fs";
-import { contentKey, urlKey } from "../dedup/exact.ts";
+import { contentKey, idKey, urlKey } from "../dedup/exact.ts";
+import { KeySet } from "../dedup/key-set.ts";
 import { wordsOf } from "../dedup/words.ts";
 import type { TaskIo } from "../jobs/task.ts";
 import { readDocuments } from "../readers/read.ts";
 import { JsonlWriter } from "../readers/write.ts";
+import { ByteColumn } from "./column.ts";
 
-/** spec: {max_record_bytes}. Inputs: [file]. Outputs: [documents.jsonl, quarantine.jsonl, keys]. */
+/** An id seen before in the file gets the record's place appended. spec: {max_record_bytes}. Inputs: [file]. Outputs: [documents.jsonl, quarantine.jsonl, keys]. */
 export async function readTask(io: TaskIo): Promise<Record<string, unknown>> {
   const documents = new JsonlWriter(io.outputs[0]!);
   const quarantine = new JsonlWriter(io.outputs[1]!);
-  const keys: BigUint64Array[] = [];
+  const keys = new ByteColumn();
+  const ids = new KeySet();
+  let duplicateIds = 0;
   const reasons: Record<string, number> = {};
   const skipped: Record<string, number> = {};
   let chars = 0;
@@ -26,12 +30,25 @@ export async function readTask(io: TaskIo): Promise<Record<string, unknown>> {
       continue;
     }
     const { document } = event;
+    if (!ids.add(idKey(document.id))) {
+      duplicateIds++;
+      document.id = `${document.id}#${document.source.file}:${document.source.offset}`;
+    }
     documents.write(document);
     chars += document.text.length;
-    keys.push(BigUint64Array.of(urlKey(document.url), contentKey(wordsOf(document.text))));
+    const { bytes, at } = keys.extend(16);
+    bytes.writeBigUInt64LE(urlKey(document.url), at);
+    bytes.writeBigUInt64LE(contentKey(wordsOf(document.text)), at + 8);
   }
   documents.close();
   quarantine.close();
-  writeFileSync(io.outputs[2]!, Buffer.concat(keys.map((k) => new Uint8Array(k.buffer))));
-  return { documents: documents.rows, refused: quarantine.rows, reasons, skipped, chars };
+  writeFileSync(io.outputs[2]!, keys.view());
+  return {
+    documents: documents.rows,
+    refused: quarantine.rows,
+    reasons,
+    skipped,
+    chars,
+    duplicate_ids: duplicateIds,
+  };
 }

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import type { Document } from "../readers/document.ts";
 import { JsonlWriter } from "../readers/write.ts";
+import { ByteColumn } from "./column.ts";
 
 /** Byte offset f64, byte length u32, tokens u32. */
 const ROW_BYTES = 16;
@@ -23,7 +24,7 @@ export interface Page {
 export class ShardWriter {
   private documents: JsonlWriter;
   private pages: JsonlWriter;
-  private rows: Buffer[] = [];
+  private rows = new ByteColumn();
   private offset = 0;
   documentsWritten = 0;
   tokens = 0;
@@ -40,11 +41,10 @@ export class ShardWriter {
     const line = JSON.stringify(document);
     const bytes = Buffer.byteLength(line);
     const tokens = tokenCount(document.text, this.bytesPerToken);
-    const row = Buffer.alloc(ROW_BYTES);
-    row.writeDoubleLE(this.offset, 0);
-    row.writeUInt32LE(bytes, 8);
-    row.writeUInt32LE(tokens, 12);
-    this.rows.push(row);
+    const row = this.rows.extend(ROW_BYTES);
+    row.bytes.writeDoubleLE(this.offset, row.at);
+    row.bytes.writeUInt32LE(bytes, row.at + 8);
+    row.bytes.writeUInt32LE(tokens, row.at + 12);
     this.offset += bytes + 1;
     this.documents.line(line);
     this.pages.write({ id: document.id, url: document.url, domain: document.domain } satisfies Page);
@@ -54,7 +54,7 @@ export class ShardWriter {
   close(writeFile: (path: string, bytes: Buffer) => void): void {
     this.documents.close();
     this.pages.close();
-    writeFile(this.rowsPath, Buffer.concat(this.rows));
+    writeFile(this.rowsPath, this.rows.view());
   }
 }
 

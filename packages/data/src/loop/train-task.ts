@@ -8,20 +8,7 @@ import type { Document } from "../readers/document.ts";
 import { forEachJson } from "../readers/each.ts";
 import { annotationMatcher, readAnnotations } from "./annotations.ts";
 import { classifierLine } from "./normalise.ts";
-
-/** Deterministic shuffle of [0, n) (Fisher–Yates over a 32-bit LCG). */
-export function shuffledIndices(n: number, seed: number): Uint32Array {
-  const order = Uint32Array.from({ length: n }, (_, i) => i);
-  let s = (seed ^ 0x9e3779b9) >>> 0;
-  for (let i = n - 1; i > 0; i--) {
-    s = (Math.imul(s, 1664525) + 1013904223) >>> 0;
-    const j = Math.floor((s / 4294967296) * (i + 1));
-    const t = order[i]!;
-    order[i] = order[j]!;
-    order[j] = t;
-  }
-  return order;
-}
+import { ShuffledLines } from "./shuffle.ts";
 
 /**
  * spec: {fasttext, positive_label, refused_as_negatives, positives, negatives, pool, rounds}; the last four count the
@@ -39,13 +26,13 @@ export async function trainTask(io: TaskIo): Promise<Record<string, unknown>> {
   const { rounds } = io.spec as Record<string, number>;
   const poolFiles = inputs.splice(0, pool);
   const columns = Array.from({ length: rounds! }, () => inputs.splice(0, pool));
-  const lines: string[] = [];
+  const lines = new ShuffledLines(`${io.outputs[0]}.unshuffled`);
   const take = (d: Document, name: string) =>
-    lines.push(`${LABEL_PREFIX}${name} ${classifierLine(d.title, d.text)}`);
+    lines.add(`${LABEL_PREFIX}${name} ${classifierLine(d.title, d.text)}`);
   for (const path of positiveFiles) forEachJson<Document>(path, (d) => take(d, label));
-  const seedPositives = lines.length;
+  const seedPositives = lines.count;
   for (const path of negativeFiles) forEachJson<Document>(path, (d) => take(d, "other"));
-  const seedNegatives = lines.length - seedPositives;
+  const seedNegatives = lines.count - seedPositives;
   let added = 0;
   let refused = 0;
   if (rounds! > 0) {
@@ -65,12 +52,7 @@ export async function trainTask(io: TaskIo): Promise<Record<string, unknown>> {
     });
   }
   const text = `${io.outputs[0]}.txt`;
-  const order = shuffledIndices(lines.length, fasttext.seed);
-  writeFileSync(text, "");
-  for (let at = 0; at < order.length; at += 4096) {
-    const part = Array.from(order.subarray(at, at + 4096), (i) => `${lines[i]}\n`);
-    writeFileSync(text, part.join(""), { flag: "a" });
-  }
+  lines.writeShuffled(text, fasttext.seed);
   const trained = trainToFile(text, io.outputs[0]!, fasttext, fasttext.engine as Engine);
   rmSync(text);
   const stats = {

@@ -1,0 +1,85 @@
+// Resumable jobs: kills, worker processes and Slurm change nothing about the outputs.
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { arrayRanges, BuildConfig, buildCorpus, choices, generateCrawl, writeCrawl } from "../src/index.ts";
+import { taskEntry } from "../src/jobs/process.ts";
+import { folderHashes } from "./folder.ts";
+
+const root = mkdtempSync(join(tmpdir(), "nsa-jobs-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const crawl = writeCrawl(join(root, "crawl"), { pages: 200, seed: 4, mathShare: 0.2 });
+const pages = [...generateCrawl({ pages: 900, seed: 5, mathShare: 0.2 })];
+const SHARDS = 6;
+for (let s = 0; s < SHARDS; s++) {
+  const rows = pages
+    .filter((_, i) => i % SHARDS === s)
+    .map(({ html: _, label: __, ...page }) => JSON.stringify(page));
+  writeFileSync(join(root, "crawl", `part-${s}.jsonl`), `${rows.join("\n")}\n`);
+}
+
+function config(out: string, executor: "inline" | "local" | "slurm") {
+  return {
+    out_dir: join(root, out),
+    inputs: [join(root, "crawl", "part-*.jsonl")],
+    positives: [crawl.positives],
+    negatives: [crawl.negatives],
+    executor,
+    workers: 2,
+    budget_tokens: 20_000,
+    output_shard_bytes: 20_000,
+    fasttext: { dim: 16, bucket: 20_000, lr: 0.5, epoch: 3, engine: "typescript" as const },
+    loop: { auto_annotate: true },
+  };
+}
+
+function buildProcess(out: string) {
+  const { flags } = taskEntry();
+  const main = join(import.meta.dirname, "build-main.ts");
+  return spawn(process.execPath, [...flags, main, JSON.stringify(config(out, "local"))], { stdio: "ignore" });
+}
+
+test("killed_at_random_moments_and_rerun_it_gives_the_same_bytes", async () => {
+  await buildCorpus(BuildConfig.parse(config("whole", "inline")));
+  const c = choices(8);
+  let kills = 0;
+  for (let finished = false; !finished; ) {
+    const child = buildProcess("killed");
+    const timer = setTimeout(() => child.kill("SIGKILL"), kills < 4 ? c.int(700, 2500) : 60_000);
+    const code = await new Promise<number | null>((done) => child.on("exit", (exit) => done(exit)));
+    clearTimeout(timer);
+    if (code === null) kills++;
+    else {
+      expect(code).toBe(0);
+      finished = true;
+    }
+  }
+  expect(kills).toBeGreaterThan(0);
+  expect(folderHashes(join(root, "killed"))).toEqual(folderHashes(join(root, "whole")));
+}, 120_000);
+
+test("array_indices_fold_into_ranges", () => {
+  expect(arrayRanges([0, 1, 2, 5, 7, 8])).toBe("0-2,5,7-8");
+  expect(arrayRanges([3])).toBe("3");
+});
+
+const slurmUp = spawnSync("sinfo", ["--noheader", "--format=%T"], { encoding: "utf8", timeout: 5000 });
+const noSlurm = slurmUp.error !== undefined || slurmUp.status !== 0 || !/idle|mixed/.test(slurmUp.stdout);
+if (noSlurm)
+  process.stderr.write("skipping the Slurm test: no running Slurm on this machine (sinfo fails)\n");
+test.skipIf(noSlurm)(
+  "slurm_arrays_give_the_bytes_of_the_inline_run",
+  async () => {
+    const short = (out: string, executor: "inline" | "slurm") => ({
+      ...config(out, executor),
+      dedup: { near: { enabled: false } },
+      loop: { max_rounds: 1 },
+    });
+    await buildCorpus(BuildConfig.parse(short("inline", "inline")));
+    await buildCorpus(BuildConfig.parse(short("slurm", "slurm")));
+    expect(folderHashes(join(root, "slurm"), /^\/slurm\//)).toEqual(folderHashes(join(root, "inline")));
+  },
+  300_000,
+);

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Starts a one-machine Slurm (Debian: slurmctld slurmd slurm-client munge), as root, for the Slurm test.
+set -e
+dir=${1:-/tmp/nsa-slurm}
+host=$(hostname -s)
+mkdir -p "$dir/state" "$dir/spool" /etc/slurm /run/munge
+chown munge /run/munge
+cat > /etc/slurm/slurm.conf <<CONF
+ClusterName=test
+SlurmctldHost=$host
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+ReturnToService=2
+StateSaveLocation=$dir/state
+SlurmdSpoolDir=$dir/spool
+SlurmctldPidFile=$dir/slurmctld.pid
+SlurmdPidFile=$dir/slurmd.pid
+SlurmctldLogFile=$dir/slurmctld.log
+SlurmdLogFile=$dir/slurmd.log
+SchedulerParameters=sched_interval=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+NodeName=$host CPUs=$(nproc) State=UNKNOWN
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+CONF
+su munge -s /bin/sh -c /usr/sbin/munged
+slurmctld
+slurmd
+sleep 3
+sinfo
