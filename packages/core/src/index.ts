@@ -14,5 +14,6 @@ export * from "./metrics/sink.ts";
 export { crc32c, TensorBoardSink } from "./metrics/tensorboard.ts";
 export * from "./rng.ts";
 export * from "./run-dir.ts";
+export * from "./safetensors.ts";
 export * from "./stage.ts";
 export * from "./stage-context.ts";

@@ -1,4 +1,14 @@
 // Public surface of @nsa/model.
+
+export {
+  type CheckpointParts,
+  type CheckpointState,
+  CheckpointStore,
+  loadCheckpoint,
+  loadModel,
+  readCheckpointState,
+  saveCheckpoint,
+} from "./checkpoint/checkpoint.ts";
 export {
   type AttentionKind,
   attentionOf,
@@ -10,6 +20,12 @@ export {
   usesNsa,
 } from "./config/model-config.ts";
 export * from "./generate/index.ts";
+export { type Collectives, singleRank } from "./train/collectives.ts";
+export { type HeadResult, headOn, logprobs } from "./train/head.ts";
+export { crossEntropy, type LossContext, type LossFunction, type LossResult } from "./train/loss.ts";
+export { Optimizer, type OptimizerConfig, optimizerSchema } from "./train/optimizer.ts";
+export { lrShare, type Schedule, scheduleSchema } from "./train/schedule.ts";
+export { Trainer, type TrainerConfig, type TrainerConfigInput, trainerSchema } from "./train/trainer.ts";
 export {
   matmulParameters,
   parameterCount,

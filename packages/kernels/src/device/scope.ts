@@ -29,7 +29,8 @@ export class Scope implements Disposable {
   /** Frees everything owned so far, now. */
   [Symbol.dispose](): void {
     this.device.endScope(this);
-    for (const t of this.owned.values()) if (t.isLive) t.free();
+    // Views are younger than their owner and go first: a view left behind would keep its handle.
+    for (const t of [...this.owned.values()].reverse()) if (t.isLive) t.free();
     this.owned.clear();
   }
 }

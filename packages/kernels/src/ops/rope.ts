@@ -133,11 +133,16 @@ export function splitHeads(
 ): Tensor[] {
   const rows = fused.shape[0]!;
   const width = fused.numel / rows;
-  const tail = (t: Tensor, offset: number) => t.view(offset, [t.numel - offset]);
+  const onColumns = (t: Tensor, offset: number, body: (columns: Tensor) => void) => {
+    const columns = t.view(offset, [t.numel - offset]);
+    body(columns);
+    columns.free();
+  };
   const outputs = parts.map((part) => {
     const cols = part.heads * part.headDim;
     const y = fused.device.empty([rows, cols], fused.dtype);
-    runRope(tail(fused, part.offset), y, tables, positions, part, { ldx: width, ldy: cols }, 0);
+    const ld = { ldx: width, ldy: cols };
+    onColumns(fused, part.offset, (x) => runRope(x, y, tables, positions, part, ld, 0));
     return y;
   });
   if (!tape.needs(fused)) return outputs;
@@ -150,7 +155,7 @@ export function splitHeads(
       const dy = outputs[i]!.grad;
       if (!dy) continue;
       const ld = { ldx: part.heads * part.headDim, ldy: width };
-      runRope(dy, tail(d, part.offset), tables, positions, part, ld, 1);
+      onColumns(d, part.offset, (dx) => runRope(dy, dx, tables, positions, part, ld, 1));
     }
     tape.accumulate(fused, d);
   });

@@ -1,0 +1,132 @@
+// The trainer: learning, accumulation, determinism, memory, skipping, divergence, schedules, Muon.
+import { Device } from "@nsa/kernels";
+import { afterAll, expect, test } from "vitest";
+import { crossEntropy, logprobs, lrShare, scheduleSchema, Trainer, Transformer } from "../src/index.ts";
+import { CountingSource, countingBatch, stepOf, tinyConfig } from "./training-fixture.ts";
+
+const cpu = Device.open("cpu", { threads: 2 });
+afterAll(() => cpu.close());
+
+function start(device = cpu, config: ConstructorParameters<typeof Trainer>[2] = {}, total = 60) {
+  const model = new Transformer(device, tinyConfig);
+  model.parameters.init(7);
+  return new Trainer(model, total, { optimizer: { lr: 0.01 }, ...config });
+}
+
+for (const kind of ["adamw", "muon"] as const) {
+  test(`a_model_learns_to_count_with_${kind}`, () => {
+    const trainer = start(cpu, { optimizer: { kind, lr: 0.01 } });
+    const source = new CountingSource();
+    const losses: number[] = [];
+    for (let i = 0; i < 60; i++) losses.push(trainer.step(source.next(), crossEntropy)["train/loss"]!);
+    expect(losses[0]).toBeGreaterThan(Math.log(17) - 0.3);
+    expect(trainer.evaluate([countingBatch(99, 0)]).loss).toBeLessThan(0.6 * losses[0]!);
+    trainer.model.free();
+    trainer.free();
+  });
+}
+
+test("splitting_a_step_into_micro_batches_changes_nothing_beyond_rounding", () => {
+  const [a, b] = [countingBatch(5, 0, 1), countingBatch(5, 1, 1)];
+  const joined = {
+    ...a,
+    tokens: Int32Array.of(...a.tokens, ...b.tokens),
+    targets: Int32Array.of(...a.targets, ...b.targets),
+    lossWeight: Float32Array.of(...a.lossWeight, ...b.lossWeight),
+    positions: Int32Array.of(...a.positions, ...b.positions),
+    cuSeqlens: Int32Array.of(0, 24, 48),
+  };
+  const gradients = [stepOf(joined), stepOf(a, b)].map((step) => {
+    const trainer = start();
+    const metrics = trainer.step(step, crossEntropy);
+    return { loss: metrics["train/loss"]!, g: trainer.model.parameters.gradients!.read() };
+  });
+  const [whole, split] = gradients as [(typeof gradients)[0], (typeof gradients)[0]];
+  expect(Math.abs(whole.loss - split.loss)).toBeLessThan(1e-6);
+  const norm = Math.sqrt(whole.g.reduce((s, x) => s + x * x, 0));
+  const distance = Math.sqrt(whole.g.reduce((s, x, i) => s + (x - split.g[i]!) ** 2, 0));
+  expect(distance / norm).toBeLessThan(1e-6);
+});
+
+test("twenty_steps_have_the_same_bits_at_one_and_two_threads", () => {
+  const weights = [1, 2].map((threads) => {
+    const device = Device.open("cpu", { threads });
+    const trainer = start(device);
+    const source = new CountingSource();
+    for (let i = 0; i < 20; i++) trainer.step(source.next(), crossEntropy);
+    const values = [...trainer.model.parameters.flat.read()];
+    device.close();
+    return values;
+  });
+  expect(weights[1]).toEqual(weights[0]);
+});
+
+test("live_bytes_and_handles_stay_flat_over_steps", () => {
+  const trainer = start();
+  const source = new CountingSource();
+  for (let i = 0; i < 3; i++) trainer.step(source.next(), crossEntropy);
+  const before = cpu.stats();
+  for (let i = 0; i < 200; i++) trainer.step(source.next(), crossEntropy);
+  expect(cpu.stats().liveBytes).toBe(before.liveBytes);
+  expect(cpu.stats().handles).toBe(before.handles);
+});
+
+test("logprobs_equal_what_the_loss_sees_at_the_same_temperature", () => {
+  const trainer = start();
+  const batch = countingBatch(5, 3);
+  const host = logprobs(trainer.model, batch, { temperature: 0.7 });
+  trainer.step(
+    stepOf(batch),
+    (b, context) => {
+      expect([...context.logp.read()]).toEqual([...host.logp]);
+      return crossEntropy(b, context);
+    },
+    { temperature: 0.7 },
+  );
+  expect(host.logp[23]).toBe(0);
+});
+
+test("a_gradient_outlier_is_skipped_and_leaves_the_weights", () => {
+  const trainer = start(cpu, { skipZScore: 6, optimizer: { lr: 0.001 } });
+  const source = new CountingSource();
+  for (let i = 0; i < 40; i++) trainer.step(source.next(), crossEntropy);
+  const before = [...trainer.model.parameters.flat.read()];
+  const metrics = trainer.step(source.next(), (b, c) => ({
+    loss: c.math.mul(crossEntropy(b, c).loss, 1e4),
+  }));
+  expect(metrics["train/skipped"]).toBe(1);
+  expect([...trainer.model.parameters.flat.read()]).toEqual(before);
+});
+
+test("a_loss_that_is_not_finite_stops_with_exit_5_and_leaves_the_weights", () => {
+  const trainer = start();
+  const before = [...trainer.model.parameters.flat.read()];
+  const bad = () =>
+    trainer.step(stepOf(countingBatch(5, 0)), (b, c) => ({
+      loss: c.math.mul(crossEntropy(b, c).loss, Number.NaN),
+    }));
+  expect(bad).toThrowError(expect.objectContaining({ code: "diverged", exitCode: 5 }));
+  expect([...trainer.model.parameters.flat.read()]).toEqual(before);
+});
+
+test("schedules_take_their_published_values", () => {
+  const schedule = (s: object) => scheduleSchema.parse(s);
+  const multi = schedule({ kind: "multi_step", warmupSteps: 10 });
+  expect([5, 80, 81, 90, 91].map((s) => lrShare(multi, s, 100))).toEqual([
+    0.5,
+    1,
+    Math.sqrt(0.1),
+    Math.sqrt(0.1),
+    0.1,
+  ]);
+  const cosine = schedule({ kind: "cosine", minRatio: 0.1 });
+  expect(lrShare(cosine, 50, 100)).toBeCloseTo(0.55, 12);
+  expect(lrShare(cosine, 100, 100)).toBeCloseTo(0.1, 12);
+  const wsd = schedule({ kind: "wsd", minRatio: 0, decayShare: 0.2 });
+  expect([10, 80, 90, 100].map((s) => lrShare(wsd, s, 100))).toEqual([
+    1,
+    expect.closeTo(1, 9),
+    expect.closeTo(0.5, 9),
+    0,
+  ]);
+});
