@@ -1,2 +1,6 @@
 // Public surface of @nsa/eval.
-export {};
+export { type AnswerKind, type Extracted, extractAnswer } from "./grader/extract.ts";
+export { type Grade, grade, sameAnswer, type Verdict } from "./grader/grade.ts";
+export { bootstrapInterval } from "./metrics/bootstrap.ts";
+export { majAtK, passAtK } from "./metrics/pass-at-k.ts";
+export { type Family, familyNames, makeFamily, type Problem, type Split } from "./tasks/generated/family.ts";
