@@ -3,7 +3,16 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { BuildConfig, type BuildConfigInput, buildCorpus, generateCrawl, writeCrawl } from "../src/index.ts";
+import {
+  BuildConfig,
+  type BuildConfigInput,
+  buildCorpus,
+  corpusStats,
+  generateCrawl,
+  hasNative,
+  runCorpusStep,
+  writeCrawl,
+} from "../src/index.ts";
 import { folderHashes } from "./folder.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-loop-"));
@@ -92,4 +101,116 @@ test("labels_that_fit_no_document_are_an_error", async () => {
     code: "labels_do_not_fit",
     exitCode: 3,
   });
+});
+
+test("steps_alone_stop_where_they_say_and_build_takes_up_their_work", async () => {
+  const alone = config("steps");
+  const read = await runCorpusStep("read", alone);
+  expect(read.funnel.map((row) => row.step)).toEqual(["records", "read"]);
+  expect(read.outputs.every(existsSync)).toBe(true);
+  expect(existsSync(join(root, "steps", "dedup"))).toBe(false);
+  const dedup = await runCorpusStep("dedup", alone);
+  expect(dedup.figures.dropped_exact).toBeGreaterThan(0);
+  const filter = await runCorpusStep("filter", alone);
+  expect(filter.outputs.length).toBe(1);
+  const domains = await runCorpusStep("domains", alone);
+  expect(domains.figures.proposedDomains).toContain("mathnotes.example");
+  await buildCorpus(alone);
+  await buildCorpus(config("a"));
+  expect(folderHashes(join(root, "steps"))).toEqual(folderHashes(join(root, "a")));
+});
+
+test("a_given_model_ranks_without_seeds", async () => {
+  await buildCorpus(config("a"));
+  const report = await buildCorpus(
+    config("given", {
+      positives: [],
+      negatives: [],
+      model: join(root, "a", "round-1", "model.bin"),
+      loop: { max_rounds: 1 },
+    }),
+  );
+  expect(report.rounds[0]!.quality!.averagePrecision).toBeGreaterThan(0.97);
+  await expect(buildCorpus(config("none", { positives: [] }))).rejects.toMatchObject({
+    code: "seeds_missing",
+    exitCode: 2,
+  });
+});
+
+test("too_many_unreadable_records_stop_the_run_and_are_all_in_quarantine", async () => {
+  const path = join(root, "bad.jsonl");
+  const good = '{"id":"a","url":"https://a.org/","text":"words"}';
+  writeFileSync(path, `${good}\n${"broken\n".repeat(3)}`);
+  await expect(buildCorpus(config("bad", { inputs: [path] }))).rejects.toMatchObject({
+    code: "too_many_refused",
+    exitCode: 3,
+  });
+  const quarantine = readFileSync(join(root, "bad", "quarantine.jsonl"), "utf8")
+    .trim()
+    .split("\n");
+  expect(quarantine.map((row) => JSON.parse(row).reason)).toEqual(["not_json", "not_json", "not_json"]);
+});
+
+test("an_empty_pool_missing_inputs_and_a_wrong_model_are_clear_errors", async () => {
+  writeFileSync(join(root, "empty.jsonl"), "");
+  await expect(buildCorpus(config("empty", { inputs: [join(root, "empty.jsonl")] }))).rejects.toMatchObject({
+    code: "nothing_to_rank",
+    exitCode: 3,
+  });
+  await expect(buildCorpus(config("absent", { inputs: [join(root, "no-*.jsonl")] }))).rejects.toMatchObject({
+    code: "input_missing",
+    exitCode: 3,
+  });
+  writeFileSync(join(root, "wrong.bin"), Buffer.alloc(64, 7));
+  await expect(
+    buildCorpus(config("wrong", { model: join(root, "wrong.bin"), loop: { max_rounds: 1 } })),
+  ).rejects.toMatchObject({ code: "fasttext_model_bad", exitCode: 3 });
+});
+
+test("a_repeated_id_keeps_its_record_under_a_name_of_its_own", async () => {
+  const path = join(root, "twice.jsonl");
+  writeFileSync(
+    path,
+    ["one", "two"].map((text) => `{"id":"x","text":"${text} ${"word ".repeat(30)}"}\n`).join(""),
+  );
+  const { outputs } = await runCorpusStep("read", config("twice", { inputs: [path] }));
+  const ids = readFileSync(outputs[0]!, "utf8")
+    .trim()
+    .split("\n")
+    .map((row) => JSON.parse(row).id as string);
+  expect(ids[0]).toBe("x");
+  expect(ids[1]).toMatch(/^x#twice\.jsonl:\d+$/);
+});
+
+test("statistics_count_documents_tokens_and_domains", async () => {
+  const stats = await corpusStats([crawl.pool]);
+  expect(stats.documents).toBe(600);
+  expect(stats.tokens).toBeGreaterThan(stats.bytes / 4 - 600);
+  expect(stats.topDomains.reduce((n, d) => n + d.documents, 0)).toBe(600);
+  expect(stats.lengthHistogram.reduce((n, x) => n + x, 0)).toBe(600);
+});
+
+const real = process.env.NSA_DATA ?? join(import.meta.dirname, "../../../../shared/data");
+const noReal = !existsSync(join(real, "mixed-pool"));
+if (noReal) process.stderr.write("skipping the mixed-pool test: no shared data ($NSA_DATA)\n");
+test.skipIf(noReal || !hasNative())("on_real_pages_the_loop_finds_the_unseen_math_domains", async () => {
+  const report = await buildCorpus(
+    config("real", {
+      inputs: [join(real, "mixed-pool/pool.jsonl.gz")],
+      positives: [join(real, "math-pages/pages.jsonl.gz")],
+      negatives: [join(real, "nonmath-pages/pages.jsonl.gz")],
+      labels: join(real, "mixed-pool/labels.jsonl.gz"),
+      decontaminate: { benchmarks: [] },
+      budget_tokens: 250_000,
+      fasttext: { dim: 32, bucket: 200_000, lr: 0.5, epoch: 10, word_ngrams: 2, engine: "native" },
+    }),
+  );
+  const last = report.rounds.at(-1)!;
+  expect(last.quality!.averagePrecision).toBeGreaterThanOrEqual(0.975);
+  expect(last.quality!.rPrecision).toBeGreaterThanOrEqual(0.94);
+  const unseen = ["builds.openlogicproject.org", "cp-algorithms.com", "mpmath.org", "flintlib.org"];
+  expect(unseen.filter((d) => last.proposedDomains.includes(d)).length).toBeGreaterThanOrEqual(3);
+  const mixed = last.paths.filter((p) => p.domain === "openstax.org" && p.accept).map((p) => p.path);
+  expect(mixed).toContain("/books/contemporary-mathematics/");
+  expect(mixed.some((p) => /history|economics|microbiology|psychology|astronomy/.test(p))).toBe(false);
 });

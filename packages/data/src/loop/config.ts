@@ -92,8 +92,15 @@ export const BuildConfig = z.strictObject({
     .array(z.string())
     .min(1)
     .describe("Crawl files to collect from (the pool); `*` matches in names."),
-  positives: z.array(z.string()).min(1).describe("Seed pages that are wanted (paper: OpenWebMath)."),
-  negatives: z.array(z.string()).min(1).describe("Seed pages that are not (paper: random Common Crawl)."),
+  model: z
+    .string()
+    .optional()
+    .describe("A trained classifier (.bin) for the first round; then a single round needs no seeds."),
+  positives: z.array(z.string()).default([]).describe("Seed pages that are wanted (paper: OpenWebMath)."),
+  negatives: z
+    .array(z.string())
+    .default([])
+    .describe("Seed pages that are not (paper: random Common Crawl)."),
   labels: z
     .string()
     .optional()

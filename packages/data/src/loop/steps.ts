@@ -1,6 +1,6 @@
 // The steps of the loop as stages of tasks. Each can be called alone; outputs of one are inputs of the next.
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { NsaError } from "@nsa/core";
 import { resolveEngine } from "../fasttext/engine.ts";
 import { canonicalJson, hashFile, writeAtomic } from "../jobs/manifest.ts";
@@ -197,7 +197,8 @@ export async function scoreStep(
   folder: string,
 ): Promise<string[]> {
   const scores = shards.map((s) => `${folder}/score/${s.name}.f32`);
-  const modelHash = ctx.hashes.get(join(ctx.outDir, model));
+  const modelHash =
+    ctx.hashes.get(resolve(ctx.outDir, model)) ?? (await hashFile(resolve(ctx.outDir, model)));
   await runStage(
     ctx,
     `score ${folder}`,

@@ -1,0 +1,38 @@
+// From a config to the context of its jobs: folder, executor, progress.
+import { resolve } from "node:path";
+import { localExecutor } from "../jobs/local.ts";
+import { slurmExecutor } from "../jobs/slurm.ts";
+import { type Executor, inlineExecutor, type JobContext, type StageProgress } from "../jobs/stage.ts";
+import type { BuildConfig } from "./config.ts";
+import { TASKS } from "./tasks.ts";
+
+export interface BuildContext {
+  /** Instead of the config's. */
+  executor?: Executor;
+  onProgress?: (p: StageProgress) => void;
+  signal?: AbortSignal;
+}
+
+type ExecutorConfig = Pick<BuildConfig, "executor" | "workers" | "slurm">;
+
+function executorOf(config: ExecutorConfig, signal?: AbortSignal): Executor {
+  switch (config.executor) {
+    case "inline":
+      return inlineExecutor(TASKS);
+    case "local":
+      return localExecutor({ workers: config.workers, signal });
+    case "slurm":
+      return slurmExecutor({ flags: config.slurm.flags, atOnce: config.slurm.at_once });
+  }
+}
+
+/** Context for calling single steps: `jobContext(config)`, then `readStep(job, config, …)` and so on. */
+export function jobContext(config: ExecutorConfig & { out_dir: string }, ctx: BuildContext = {}): JobContext {
+  return {
+    outDir: resolve(config.out_dir),
+    executor: ctx.executor ?? executorOf(config, ctx.signal),
+    hashes: new Map(),
+    onProgress: ctx.onProgress,
+    signal: ctx.signal,
+  };
+}

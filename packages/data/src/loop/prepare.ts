@@ -1,0 +1,58 @@
+// The part of the loop before its rounds: read, deduplicate, clean; with the funnel so far.
+import { NsaError } from "@nsa/core";
+import type { JobContext } from "../jobs/stage.ts";
+import type { BuildConfig } from "./config.ts";
+import { type CleanShard, cleanStep, dedupStep, type FunnelRow, type ReadShard, readStep } from "./steps.ts";
+
+export interface Prepared {
+  shards: CleanShard[];
+  funnel: FunnelRow[];
+}
+
+export interface Read {
+  shards: ReadShard[];
+  funnel: FunnelRow[];
+}
+
+export async function readPool(job: JobContext, config: BuildConfig): Promise<Read> {
+  const { shards, documents, refused, reasons } = await readStep(job, config, config.inputs);
+  return {
+    shards,
+    funnel: [
+      { step: "records", documents: documents + refused },
+      { step: "read", documents, detail: reasons },
+    ],
+  };
+}
+
+/** Pool shards ready to score. Throws NsaError `nothing_to_rank` (exit 3) when no document is left. */
+export async function preparePool(job: JobContext, config: BuildConfig): Promise<Prepared> {
+  const read = await readPool(job, config);
+  const { verdicts, stats } = await dedupStep(job, config, read.shards);
+  const clean = await cleanStep(job, config, read.shards, verdicts);
+  const funnel: FunnelRow[] = [
+    ...read.funnel,
+    { step: "deduplicated", documents: clean.deduplicated, detail: stats },
+    {
+      step: "filtered",
+      documents: clean.filtered,
+      detail: { short: clean.dropped.short ?? 0, language: clean.dropped.language ?? 0 },
+    },
+    {
+      step: "decontaminated",
+      documents: clean.documents,
+      tokens: clean.tokens,
+      detail: { contaminated: clean.dropped.contaminated ?? 0 },
+    },
+  ];
+  if (clean.documents === 0) {
+    throw new NsaError({
+      code: "nothing_to_rank",
+      what: "no document of the pool is left to rank",
+      why: `of the records: ${funnel.map((row) => `${row.step} ${row.documents}`).join(", ")}`,
+      fix: "check `inputs`, `min_chars`, `languages` and the quarantine file",
+      exitCode: 3,
+    });
+  }
+  return { shards: clean.shards, funnel };
+}
