@@ -3,4 +3,5 @@ export { type AnswerKind, type Extracted, extractAnswer } from "./grader/extract
 export { type Grade, grade, sameAnswer, type Verdict } from "./grader/grade.ts";
 export { bootstrapInterval } from "./metrics/bootstrap.ts";
 export { majAtK, passAtK } from "./metrics/pass-at-k.ts";
+export * from "./pretrain/index.ts";
 export { type Family, familyNames, makeFamily, type Problem, type Split } from "./tasks/generated/family.ts";

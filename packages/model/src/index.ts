@@ -21,9 +21,11 @@ export {
 } from "./config/model-config.ts";
 export * from "./generate/index.ts";
 export { type Collectives, singleRank } from "./train/collectives.ts";
+export { openDevice } from "./train/device.ts";
 export { type HeadResult, headOn, logprobs } from "./train/head.ts";
 export { crossEntropy, type LossContext, type LossFunction, type LossResult } from "./train/loss.ts";
 export { Optimizer, type OptimizerConfig, optimizerSchema } from "./train/optimizer.ts";
+export { type LoopConfig, loopSchema, runTraining, type TrainingRun } from "./train/run.ts";
 export { lrShare, type Schedule, scheduleSchema } from "./train/schedule.ts";
 export { Trainer, type TrainerConfig, type TrainerConfigInput, trainerSchema } from "./train/trainer.ts";
 export {

@@ -1,0 +1,163 @@
+// Texts of a recipe's sources, its tokenizer, and the split into training and validation documents.
+import { readFileSync } from "node:fs";
+import { gunzipSync } from "node:zlib";
+import { NsaError, Rng } from "@nsa/core";
+import {
+  choices,
+  expandInputs,
+  mathParagraph,
+  proseParagraph,
+  readDocuments,
+  Tokenizer,
+  trainBpe,
+  wordProblem,
+} from "@nsa/data";
+import type { PretrainConfig } from "./config.ts";
+
+const SPLIT_STREAM = 12;
+const MAX_RECORD_BYTES = 64 * 2 ** 20;
+
+/** A document of paragraphs; every third one is about numbers. */
+function* stories(documents: number, seed: number): Generator<string> {
+  const c = choices(seed);
+  for (let i = 0; i < documents; i++) {
+    const parts = Array.from({ length: c.int(2, 5) }, () => {
+      const kind = c.int(0, 2);
+      if (kind === 0) return mathParagraph(c);
+      if (kind === 1) return proseParagraph(c);
+      const p = wordProblem(c);
+      return `Question: ${p.question}\nAnswer: ${p.solution} The answer is ${p.answer}.`;
+    });
+    yield parts.join("\n\n");
+  }
+}
+
+function fill(template: string, record: Record<string, unknown>, place: string): string {
+  return template.replace(/\{(\w+)\}/g, (_, field: string) => {
+    const value = record[field];
+    if (typeof value === "string" || typeof value === "number") return String(value);
+    throw new NsaError({
+      code: "data_field_missing",
+      what: `${place}: no field \`${field}\``,
+      why: `the template asks for it; the record has ${Object.keys(record).join(", ")}`,
+      fix: "correct data.sources[].template",
+      exitCode: 3,
+    });
+  });
+}
+
+function* templated(path: string, template: string): Generator<string> {
+  const bytes = readFileSync(path);
+  const text = (path.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
+  let line = 0;
+  for (const row of text.split("\n")) {
+    line++;
+    if (row.trim() === "") continue;
+    let record: Record<string, unknown>;
+    try {
+      record = JSON.parse(row);
+    } catch (cause) {
+      throw new NsaError({
+        code: "data_not_json",
+        what: `${path}:${line}`,
+        why: "the line is not JSON",
+        fix: "a template needs one JSON object a line",
+        exitCode: 3,
+        cause,
+      });
+    }
+    yield fill(template, record, `${path}:${line}`);
+  }
+}
+
+async function readTexts(config: PretrainConfig, log: (text: string) => void): Promise<string[]> {
+  const texts: string[] = [];
+  for (const source of config.data.sources) {
+    if ("generate" in source) {
+      texts.push(...stories(source.documents, config.seed));
+      continue;
+    }
+    const limit = texts.length + (source.maxDocuments ?? Number.POSITIVE_INFINITY);
+    let refused = 0;
+    let reason = "";
+    for (const path of expandInputs(source.files)) {
+      if (source.template !== undefined) {
+        for (const text of templated(path, source.template)) if (texts.length < limit) texts.push(text);
+        continue;
+      }
+      for await (const event of readDocuments(path, { maxRecordBytes: MAX_RECORD_BYTES })) {
+        if (texts.length >= limit) break;
+        if ("document" in event) texts.push(event.document.text);
+        else if ("refusal" in event) {
+          refused++;
+          reason = `${event.refusal.reason} in ${event.refusal.file}`;
+        }
+      }
+    }
+    if (refused > 0) log(`${refused} records were refused, the last one: ${reason}`);
+  }
+  const useful = texts.filter((t) => t.trim() !== "");
+  if (useful.length > 0) return useful;
+  throw new NsaError({
+    code: "corpus_empty",
+    what: "there is no text to train on",
+    why: "the sources of data.sources hold no usable document",
+    fix: "name files with text, or use `generate: stories`",
+    exitCode: 3,
+  });
+}
+
+export interface Corpus {
+  tokenizer: Tokenizer;
+  /** Documents as ids, each ending with the end-of-text id. */
+  train: Int32Array[];
+  validation: Int32Array[];
+  /** UTF-8 bytes per token over the validation documents (the training ones where there are none). */
+  bytesPerToken: number;
+}
+
+/**
+ * Reads, tokenizes and splits. With `tokenizerFrom` (a checkpoint folder) that tokenizer is used.
+ * Throws NsaError `corpus_empty` and `data_*` (exit 3).
+ */
+export async function loadCorpus(
+  config: PretrainConfig,
+  options: { tokenizerFrom?: string; log: (text: string) => void },
+): Promise<Corpus> {
+  const { data, seed } = config;
+  const texts = await readTexts(config, options.log);
+  const order = new Rng(seed, SPLIT_STREAM).permutation(texts.length);
+  const held = data.validationShare > 0 ? Math.max(1, Math.round(texts.length * data.validationShare)) : 0;
+  const given = options.tokenizerFrom ?? data.tokenizer;
+  const tokenizer = given
+    ? Tokenizer.load(given)
+    : new Tokenizer(
+        trainBpe(
+          Array.from(order.subarray(held, held + data.tokenizerDocuments), (i) => texts[i]!),
+          { vocabSize: data.vocabSize, preTokenizer: data.preTokenizer, specialTokens: ["<|endoftext|>"] },
+        ),
+      );
+  const encode = (i: number) =>
+    Int32Array.from([...tokenizer.encode(texts[i]!, { plain: true }), tokenizer.eosId]);
+  const validation: Int32Array[] = [];
+  let tokens = 0;
+  let bytes = 0;
+  for (const i of order.subarray(0, held)) {
+    if (tokens >= data.validationTokens) break;
+    const ids = encode(i);
+    validation.push(ids);
+    tokens += ids.length;
+    bytes += Buffer.byteLength(texts[i]!);
+  }
+  const train = Array.from(order.subarray(held), encode);
+  if (train.length === 0) {
+    throw new NsaError({
+      code: "corpus_empty",
+      what: "no document is left to train on",
+      why: `all ${texts.length} are held out for validation`,
+      fix: "lower data.validation_share or add text",
+      exitCode: 3,
+    });
+  }
+  return { tokenizer, train, validation, bytesPerToken: tokens > 0 ? bytes / tokens : 0 };
+}

@@ -1,0 +1,193 @@
+// `nsa pretrain`: texts → tokenizer → packed steps → a trained transformer with its checkpoints.
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Batch, NsaError, type StageContext, type StageResult, type StageRunner } from "@nsa/core";
+import { PackedSource, type Tokenizer } from "@nsa/data";
+import {
+  crossEntropy,
+  Engine,
+  loadCheckpoint,
+  openDevice,
+  parameterCount,
+  plainSampling,
+  resolveModelConfig,
+  runTraining,
+  Trainer,
+  Transformer,
+  trainFlops,
+  trainMemory,
+} from "@nsa/model";
+import type { PretrainConfig } from "./config.ts";
+import { type Corpus, loadCorpus } from "./corpus.ts";
+
+/** What a run will cost, from the recipe alone. */
+export function estimatePretrain(config: PretrainConfig): Record<string, number> {
+  const vocabSize = config.model.vocabSize || config.data.vocabSize;
+  const model = resolveModelConfig({ ...config.model, vocabSize });
+  const { train } = config;
+  const tokens = train.steps * train.microBatches * train.microBatchTokens;
+  const flops = trainFlops(model, train.seqLen);
+  const memory = trainMemory(model, train.microBatchTokens, {
+    recompute: train.recompute,
+    logitsBudgetBytes: train.logitsBudgetMb * 2 ** 20,
+  });
+  return {
+    parameters: parameterCount(model),
+    tokens,
+    flops_per_token_palm: flops.palm,
+    flops_per_token_actual: flops.actual,
+    attention_read_share: flops.readShare,
+    flops: flops.actual * tokens,
+    memory_parameters_bytes: memory.parameters,
+    memory_activations_bytes: memory.activations,
+    memory_bytes: memory.total,
+  };
+}
+
+/** Whole documents cut to `seqLen`, one micro-batch after another. */
+function validationBatches(documents: readonly Int32Array[], config: PretrainConfig): Batch[] {
+  const { seqLen, microBatchTokens } = config.train;
+  const batches: Batch[] = [];
+  let pieces: Int32Array[] = [];
+  let room = microBatchTokens;
+  const flush = () => {
+    if (pieces.length === 0) return;
+    const T = pieces.reduce((n, p) => n + p.length - 1, 0);
+    const batch: Batch = {
+      tokens: new Int32Array(T),
+      targets: new Int32Array(T),
+      lossWeight: new Float32Array(T).fill(1),
+      positions: new Int32Array(T),
+      cuSeqlens: new Int32Array(pieces.length + 1),
+      sampleIds: new Float64Array(pieces.length),
+    };
+    let t = 0;
+    for (const [i, p] of pieces.entries()) {
+      for (let j = 0; j + 1 < p.length; j++, t++) {
+        batch.tokens[t] = p[j]!;
+        batch.targets[t] = p[j + 1]!;
+        batch.positions[t] = j;
+      }
+      batch.cuSeqlens[i + 1] = t;
+    }
+    batches.push(batch);
+    pieces = [];
+    room = microBatchTokens;
+  };
+  for (const ids of documents) {
+    for (let from = 0; from + 1 < ids.length; from += seqLen) {
+      const piece = ids.subarray(from, from + seqLen + 1);
+      if (piece.length - 1 > room) flush();
+      pieces.push(piece);
+      room -= piece.length - 1;
+    }
+  }
+  flush();
+  return batches;
+}
+
+function writeSamples(
+  model: Transformer,
+  tokenizer: Tokenizer,
+  config: PretrainConfig,
+  context: StageContext,
+  step: number,
+): void {
+  const { prompts, maxTokens, temperature } = config.sample;
+  if (prompts.length === 0) return;
+  const ids = prompts.map((p) => tokenizer.encode(p));
+  const longest = Math.max(...ids.map((p) => p.length));
+  const engine = new Engine(model, {
+    maxSequences: prompts.length,
+    cacheTokens: prompts.length * (longest + maxTokens + model.config.selectionBlockSize),
+    prefillTokens: config.train.microBatchTokens,
+  });
+  const outputs = engine.generate(
+    ids.map((prompt, id) => ({
+      prompt,
+      n: 1,
+      maxTokens,
+      sampling: { ...plainSampling, temperature },
+      seed: config.seed,
+      id,
+      stopIds: [tokenizer.eosId],
+    })),
+  );
+  for (const [i, prompt] of prompts.entries()) {
+    const text = tokenizer.decode(outputs[i]![0]!.ids.filter((id) => id !== tokenizer.eosId));
+    context.emit({ type: "sample", step, prompt, text });
+  }
+}
+
+function fittingVocabulary(config: PretrainConfig, corpus: Corpus): number {
+  const wanted = config.model.vocabSize;
+  const has = corpus.tokenizer.vocabSize;
+  if (wanted === 0) return has;
+  if (wanted >= has) return wanted;
+  throw new NsaError({
+    code: "tokenizer_mismatch",
+    what: `model.vocab_size is ${wanted}, the tokenizer has ${has} ids`,
+    why: "ids above the embedding have no row",
+    fix: "leave model.vocab_size at 0 or raise it",
+    exitCode: 2,
+  });
+}
+
+/** Runs the stage; resumes exactly when the context names a checkpoint. */
+export const runPretrain: StageRunner<PretrainConfig> = async (config, context): Promise<StageResult> => {
+  const log = (text: string) => context.log(text);
+  const from = context.resumeFrom ?? config.train.initFrom;
+  const tokenizerFrom = from && existsSync(join(from, "tokenizer.json")) ? from : undefined;
+  const corpus = await loadCorpus(config, { tokenizerFrom, log });
+  const { tokenizer } = corpus;
+  const tokenizerJson = JSON.stringify(tokenizer.json);
+  const tokenizerPath = join(context.runDir, "tokenizer.json");
+  writeFileSync(tokenizerPath, tokenizerJson);
+  const trainTokens = corpus.train.reduce((n, ids) => n + ids.length, 0);
+  log(`${corpus.train.length} documents, ${trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
+
+  const device = openDevice(context.device, { threads: config.threads, log });
+  try {
+    const model = new Transformer(
+      device,
+      resolveModelConfig({
+        ...config.model,
+        vocabSize: fittingVocabulary(config, corpus),
+        maxSeqLen: Math.max(config.model.maxSeqLen, config.train.seqLen),
+      }),
+    );
+    model.parameters.init(config.seed);
+    if (config.train.initFrom && !context.resumeFrom) await loadCheckpoint(config.train.initFrom, { model });
+    const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
+    const trainer = new Trainer(model, config.train.steps, {
+      optimizer,
+      schedule,
+      recompute,
+      logitsBudgetMb,
+      skipZScore,
+    });
+    const source = new PackedSource(corpus.train, {
+      microBatchTokens: config.train.microBatchTokens,
+      microBatches: config.train.microBatches,
+      maxLength: config.train.seqLen,
+      seed: config.seed,
+    });
+    const result = await runTraining(
+      {
+        trainer,
+        source,
+        loss: crossEntropy,
+        config: config.train,
+        validation: validationBatches(corpus.validation, config),
+        bytesPerToken: corpus.bytesPerToken,
+        files: { "tokenizer.json": tokenizerJson },
+        onEval: (step) => writeSamples(model, tokenizer, config, context, step),
+        sequenceLength: config.train.seqLen,
+      },
+      context,
+    );
+    return { ...result, outputs: { ...result.outputs, tokenizer: tokenizerPath } };
+  } finally {
+    device.close();
+  }
+};

@@ -1,0 +1,131 @@
+// The loop that pretraining and fine-tuning share: steps, validation, samples, checkpoints, interruption, exact resume.
+import {
+  type Batch,
+  type BatchSource,
+  type Metrics,
+  NsaError,
+  type StageContext,
+  type StageResult,
+} from "@nsa/core";
+import { z } from "zod";
+import { CheckpointStore, loadCheckpoint } from "../checkpoint/checkpoint.ts";
+import { trainFlops } from "../transformer/counts.ts";
+import type { LossFunction } from "./loss.ts";
+import type { Trainer } from "./trainer.ts";
+
+export const loopSchema = z.strictObject({
+  steps: z.number().int().min(1).default(200).describe("Optimizer steps"),
+  logEvery: z.number().int().min(1).default(1).describe("Steps between metric rows"),
+  evalEvery: z.number().int().min(0).default(50).describe("Steps between validations; 0 = at the end only"),
+  saveEvery: z.number().int().min(0).default(100).describe("Steps between checkpoints; 0 = at the end only"),
+  keepLast: z.number().int().min(1).default(2).describe("Checkpoints kept besides the best one"),
+});
+
+export type LoopConfig = z.output<typeof loopSchema>;
+
+export interface TrainingRun {
+  trainer: Trainer;
+  source: BatchSource;
+  loss: LossFunction;
+  config: LoopConfig;
+  validation: readonly Batch[];
+  /** Turns validation nats per token into bits per byte. */
+  bytesPerToken?: number;
+  /** Files to keep with each checkpoint. */
+  files?: Record<string, string>;
+  /** Reports samples after a validation. */
+  onEval?: (step: number) => void | Promise<void>;
+  /** Typical document length for FLOPs per token. */
+  sequenceLength: number;
+}
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** Trains to the last step or until the user stops, which saves first. Emits start, step, eval, checkpoint, done. */
+export async function runTraining(run: TrainingRun, context: StageContext): Promise<StageResult> {
+  const { trainer, source, config } = run;
+  const { model, optimizer } = trainer;
+  const store = new CheckpointStore(`${context.runDir}/checkpoints`, config.keepLast);
+  const stateful = [trainer, source];
+  if (context.resumeFrom) {
+    await loadCheckpoint(context.resumeFrom, { model, optimizer, stateful });
+    context.rewind(trainer.stepsDone);
+  }
+  const flops = trainFlops(model.config, run.sequenceLength);
+  context.emit({
+    type: "start",
+    totalSteps: config.steps,
+    step: trainer.stepsDone,
+    info: {
+      parameters: model.parameters.layout.parameterCount,
+      flops_per_token: flops.actual,
+      attention_read_share: flops.readShare,
+      device: model.device.name,
+    },
+  });
+
+  let lastPath = context.resumeFrom;
+  let valLoss: number | undefined;
+  let final: Metrics = {};
+  const save = async () => {
+    const step = trainer.stepsDone;
+    lastPath = await store.save({ model, optimizer, stateful, step, valLoss, files: run.files });
+    context.emit({ type: "checkpoint", step, path: lastPath });
+  };
+  const validate = async () => {
+    if (run.validation.length === 0) return;
+    const { loss } = trainer.evaluate(run.validation);
+    valLoss = loss;
+    const metrics: Metrics = { "val/loss": loss };
+    if (run.bytesPerToken) metrics["val/bits_per_byte"] = loss / Math.LN2 / run.bytesPerToken;
+    final = { ...final, ...metrics };
+    context.emit({ type: "eval", step: trainer.stepsDone, metrics });
+    await run.onEval?.(trainer.stepsDone);
+  };
+
+  const steps = source[Symbol.asyncIterator]();
+  try {
+    while (trainer.stepsDone < config.steps) {
+      await turn();
+      if (context.interrupted()) {
+        await save();
+        return { status: "interrupted", step: trainer.stepsDone, metrics: final, outputs: outputs(lastPath) };
+      }
+      const next = await steps.next();
+      if (next.done) break;
+      const from = performance.now();
+      const metrics = trainer.step(next.value, run.loss);
+      const seconds = (performance.now() - from) / 1000;
+      metrics["perf/tokens_per_sec"] = metrics["train/tokens"]! / seconds;
+      metrics["perf/tflops"] = (flops.actual * metrics["perf/tokens_per_sec"]) / 1e12;
+      const step = trainer.stepsDone;
+      final = {
+        ...final,
+        "train/loss": metrics["train/loss"]!,
+        "train/loss_ema": metrics["train/loss_ema"]!,
+      };
+      const last = step === config.steps;
+      if (step % config.logEvery === 0 || last) {
+        context.emit({ type: "step", step, totalSteps: config.steps, metrics });
+      }
+      if (last || (config.evalEvery > 0 && step % config.evalEvery === 0)) await validate();
+      if (last || (config.saveEvery > 0 && step % config.saveEvery === 0)) await save();
+    }
+  } catch (error) {
+    if (!(error instanceof NsaError) || error.code !== "diverged") throw error;
+    throw new NsaError({
+      code: error.code,
+      what: error.what,
+      why: `${error.why}; the last good checkpoint is ${lastPath ?? "none yet"}`,
+      fix: error.fix,
+      exitCode: error.exitCode,
+      cause: error,
+    });
+  }
+  context.emit({ type: "done", step: trainer.stepsDone, metrics: final });
+  return { status: "completed", step: trainer.stepsDone, metrics: final, outputs: outputs(lastPath) };
+}
+
+function outputs(checkpoint: string | undefined): Record<string, string> {
+  return checkpoint ? { checkpoint } : {};
+}
