@@ -55,7 +55,7 @@ int sample(void*, const void* params) {
     }
     set(p.ids, row, double(best));
     set(p.logp, row, logp[size_t(best)]);
-    set(p.kept_logmass, row, std::log(mass));
+    set(p.kept_logmass, row, int64_t(kept) == p.v ? 0 : std::log(mass));
   }
   return NSA_OK;
 }

@@ -1,0 +1,414 @@
+// Body of VecKernels for one ISA; included by vec_<isa>.cc with NSA_ISA naming the namespace and NSA_W the f32 lanes.
+namespace nsa::cpu::NSA_ISA {
+namespace {
+
+constexpr int W = NSA_W;
+constexpr int MR = W == 16 ? 12 : W == 8 ? 6 : 4;
+constexpr int NR = 2 * W;
+typedef float vf __attribute__((vector_size(W * 4)));
+typedef int32_t vi __attribute__((vector_size(W * 4)));
+typedef float v4 __attribute__((vector_size(16)));
+
+inline vf load(const float* p) {
+  vf v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void store(float* p, vf v) { std::memcpy(p, &v, sizeof v); }
+inline vf splat(float x) { return x - vf{}; }
+inline vf fma(vf a, vf b, vf c) {
+#if NSA_W == 16
+  return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif NSA_W == 8
+  return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+  return a * b + c;
+#endif
+}
+// The greater of lo and x; NaN in x stays.
+inline vf at_least(vf lo, vf x) {
+#if NSA_W == 16
+  return (vf)_mm512_maskz_max_ps(0xffff, (__m512)lo, (__m512)x);
+#elif NSA_W == 8
+  return (vf)_mm256_max_ps((__m256)lo, (__m256)x);
+#else
+  return lo > x ? lo : x;
+#endif
+}
+inline vf at_most(vf hi, vf x) {
+#if NSA_W == 16
+  return (vf)_mm512_maskz_min_ps(0xffff, (__m512)hi, (__m512)x);
+#elif NSA_W == 8
+  return (vf)_mm256_min_ps((__m256)hi, (__m256)x);
+#else
+  return hi < x ? hi : x;
+#endif
+}
+
+// e^x to about 1 ulp: x = n·ln 2 + r, a polynomial in r, n into the exponent in two halves so that the ends are right.
+inline vf expv(vf x) {
+  x = at_most(splat(89.f), at_least(splat(-104.f), x));
+  const vf magic = splat(12582912.f);  // 1.5·2^23: adding it rounds to an integer in the low bits
+  vf shifted = fma(x, splat(1.44269504088896341f), magic);
+  vf n = shifted - magic;
+  vf r = fma(n, splat(-0.693359375f), x);
+  r = fma(n, splat(2.12194440e-4f), r);
+  vf p = splat(1.9875691500e-4f);
+  p = fma(p, r, splat(1.3981999507e-3f));
+  p = fma(p, r, splat(8.3334519073e-3f));
+  p = fma(p, r, splat(4.1665795894e-2f));
+  p = fma(p, r, splat(1.6666665459e-1f));
+  p = fma(p, r, splat(5.0000001201e-1f));
+  p = fma(p, r * r, r) + splat(1.f);
+  vi bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  bits -= 0x4B400000;
+  vi half = bits >> 1;
+  vi low = (half + 127) << 23, high = (bits - half + 127) << 23;
+  vf a, b;
+  std::memcpy(&a, &low, sizeof a);
+  std::memcpy(&b, &high, sizeof b);
+  return p * a * b;
+}
+inline vf sigmoidv(vf x) { return splat(1.f) / (splat(1.f) + expv(-x)); }
+
+// f(vectors...) over a span; the tail goes through padded vectors, so every element sees the same operations.
+template <class F>
+inline void map(int64_t n, F f) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) f(i, W);
+  if (i < n) f(i, int(n - i));
+}
+inline vf load_n(const float* p, int n) {
+  if (n == W) return load(p);
+  vf v = {};
+  std::memcpy(&v, p, size_t(n) * 4);
+  return v;
+}
+inline void store_n(float* p, vf v, int n) {
+  if (n == W)
+    store(p, v);
+  else
+    std::memcpy(p, &v, size_t(n) * 4);
+}
+inline float hsum(vf v) {
+  float x[W];
+  store(x, v);
+  for (int step = W / 2; step > 0; step /= 2)
+    for (int i = 0; i < step; ++i) x[i] += x[i + step];
+  return x[0];
+}
+
+template <int M>
+void tile(int64_t k, const float* a, const float* b, float* c, int64_t ldc, bool accumulate) {
+  vf acc[M][2];
+  for (int i = 0; i < M; ++i)
+    for (int j = 0; j < 2; ++j) acc[i][j] = accumulate ? load(c + i * ldc + j * W) : vf{};
+  for (int64_t l = 0; l < k; ++l) {
+    vf b0 = load(b), b1 = load(b + W);
+#pragma GCC unroll 16
+    for (int i = 0; i < M; ++i) {
+      vf x = splat(a[i]);
+      acc[i][0] = fma(x, b0, acc[i][0]);
+      acc[i][1] = fma(x, b1, acc[i][1]);
+    }
+    a += MR;
+    b += NR;
+  }
+  for (int i = 0; i < M; ++i)
+    for (int j = 0; j < 2; ++j) store(c + i * ldc + j * W, acc[i][j]);
+}
+
+void gemm_tile(int64_t rows, int64_t k, const float* a, const float* b, float* c, int64_t ldc, bool accumulate) {
+  switch (rows) {
+    case 1: return tile<1>(k, a, b, c, ldc, accumulate);
+    case 2: return tile<2>(k, a, b, c, ldc, accumulate);
+    case 3: return tile<3>(k, a, b, c, ldc, accumulate);
+    case 4: return tile<4>(k, a, b, c, ldc, accumulate);
+#if NSA_W > 4
+    case 5: return tile<5>(k, a, b, c, ldc, accumulate);
+    case 6: return tile<6>(k, a, b, c, ldc, accumulate);
+#endif
+#if NSA_W > 8
+    case 7: return tile<7>(k, a, b, c, ldc, accumulate);
+    case 8: return tile<8>(k, a, b, c, ldc, accumulate);
+    case 9: return tile<9>(k, a, b, c, ldc, accumulate);
+    case 10: return tile<10>(k, a, b, c, ldc, accumulate);
+    case 11: return tile<11>(k, a, b, c, ldc, accumulate);
+    case 12: return tile<12>(k, a, b, c, ldc, accumulate);
+#endif
+  }
+}
+
+inline void transpose_4x4(const float* src, int64_t ld, float* dst, int64_t width) {
+  v4 r[4];
+  for (int i = 0; i < 4; ++i) std::memcpy(&r[i], src + i * ld, 16);
+  v4 a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5), b = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+  v4 c = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5), d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+  v4 out[4] = {__builtin_shufflevector(a, c, 0, 1, 4, 5), __builtin_shufflevector(a, c, 2, 3, 6, 7),
+               __builtin_shufflevector(b, d, 0, 1, 4, 5), __builtin_shufflevector(b, d, 2, 3, 6, 7)};
+  for (int i = 0; i < 4; ++i) std::memcpy(dst + i * width, &out[i], 16);
+}
+
+#if NSA_W == 16
+inline void transpose_16x16(const float* src, int64_t ld, float* dst, int64_t width) {
+  __m512d a[16], b[16];
+  for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_pd(src + i * ld);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    __m512 x = (__m512)a[2 * i], y = (__m512)a[2 * i + 1];
+    b[2 * i] = (__m512d)_mm512_maskz_unpacklo_ps(0xffff, x, y);
+    b[2 * i + 1] = (__m512d)_mm512_maskz_unpackhi_ps(0xffff, x, y);
+  }
+  // After this a[4g + c] holds column c of every four columns, rows 4g..4g+3.
+#pragma GCC unroll 4
+  for (int g = 0; g < 4; ++g) {
+    a[4 * g] = _mm512_maskz_unpacklo_pd(0xff, b[4 * g], b[4 * g + 2]);
+    a[4 * g + 1] = _mm512_maskz_unpackhi_pd(0xff, b[4 * g], b[4 * g + 2]);
+    a[4 * g + 2] = _mm512_maskz_unpacklo_pd(0xff, b[4 * g + 1], b[4 * g + 3]);
+    a[4 * g + 3] = _mm512_maskz_unpackhi_pd(0xff, b[4 * g + 1], b[4 * g + 3]);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    __m512d r01 = _mm512_maskz_shuffle_f64x2(0xff, a[c], a[4 + c], 0x88), r23 = _mm512_maskz_shuffle_f64x2(0xff, a[8 + c], a[12 + c], 0x88);
+    __m512d s01 = _mm512_maskz_shuffle_f64x2(0xff, a[c], a[4 + c], 0xdd), s23 = _mm512_maskz_shuffle_f64x2(0xff, a[8 + c], a[12 + c], 0xdd);
+    _mm512_storeu_pd(dst + c * width, _mm512_maskz_shuffle_f64x2(0xff, r01, r23, 0x88));
+    _mm512_storeu_pd(dst + (4 + c) * width, _mm512_maskz_shuffle_f64x2(0xff, s01, s23, 0x88));
+    _mm512_storeu_pd(dst + (8 + c) * width, _mm512_maskz_shuffle_f64x2(0xff, r01, r23, 0xdd));
+    _mm512_storeu_pd(dst + (12 + c) * width, _mm512_maskz_shuffle_f64x2(0xff, s01, s23, 0xdd));
+  }
+}
+#endif
+
+void pack_transposed(const float* src, int64_t ld, int64_t count, int64_t k, float* dst, int64_t width) {
+  int64_t j = 0;
+#if NSA_W == 16
+  for (; j + 16 <= count; j += 16) {
+    int64_t l = 0;
+    for (; l + 16 <= k; l += 16) transpose_16x16(src + j * ld + l, ld, dst + l * width + j, width);
+    for (; l < k; ++l)
+      for (int i = 0; i < 16; ++i) dst[l * width + j + i] = src[(j + i) * ld + l];
+  }
+#endif
+  for (; j + 4 <= count; j += 4) {
+    int64_t l = 0;
+    for (; l + 4 <= k; l += 4) transpose_4x4(src + j * ld + l, ld, dst + l * width + j, width);
+    for (; l < k; ++l)
+      for (int i = 0; i < 4; ++i) dst[l * width + j + i] = src[(j + i) * ld + l];
+  }
+  for (; j < width; ++j)
+    for (int64_t l = 0; l < k; ++l) dst[l * width + j] = j < count ? src[j * ld + l] : 0.f;
+}
+
+void from_bf16(const uint16_t* x, float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    uint32_t u = uint32_t(x[i]) << 16;
+    std::memcpy(y + i, &u, 4);
+  }
+}
+void to_bf16(const float* x, uint16_t* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    uint32_t u;
+    std::memcpy(&u, x + i, 4);
+    uint32_t nan = (u >> 16) | 0x40, rounded = (u + 0x7fffu + ((u >> 16) & 1)) >> 16;
+    y[i] = uint16_t((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+  }
+}
+
+void axpby(const float* a, const float* b, float* y, float alpha, float beta, int64_t n) {
+  map(n, [&](int64_t i, int c) {
+    store_n(y + i, fma(splat(alpha), load_n(a + i, c), splat(beta) * load_n(b + i, c)), c);
+  });
+}
+
+template <class F>
+inline void scalar_map(const float* x, float* y, int64_t n, F f) {
+  for (int64_t i = 0; i < n; ++i) y[i] = f(x[i]);
+}
+template <class F>
+inline void vector_map(const float* x, float* y, int64_t n, F f) {
+  map(n, [&](int64_t i, int c) { store_n(y + i, f(load_n(x + i, c)), c); });
+}
+
+void unary(int64_t kind, const float* x, float* y, int64_t n) {
+  switch (kind) {
+    case 0: return vector_map(x, y, n, [](vf v) { return -v; });
+    case 1: return vector_map(x, y, n, [](vf v) { return expv(v); });
+    case 2: return scalar_map(x, y, n, [](float v) { return std::log(v); });
+    case 3: return vector_map(x, y, n, [](vf v) { return sigmoidv(v); });
+    case 4: return vector_map(x, y, n, [](vf v) { return v * v; });
+    case 5: return scalar_map(x, y, n, [](float v) { return std::sqrt(v); });
+    case 6: return vector_map(x, y, n, [](vf v) { return splat(1.f) / v; });
+    case 7: return scalar_map(x, y, n, [](float v) { return std::fabs(v); });
+    case 8: return scalar_map(x, y, n, [](float v) { return std::tanh(v); });
+    case 9: return vector_map(x, y, n, [](vf v) { return v * sigmoidv(v); });
+    case 10: return vector_map(x, y, n, [](vf v) { return at_least(vf{}, v); });
+    case 11: return scalar_map(x, y, n, [](float v) { return (v < 0 ? v : 0.f) - std::log1p(std::exp(-std::fabs(v))); });
+    default: return scalar_map(x, y, n, [](float v) { return v > 0 ? 1.f : v < 0 ? -1.f : 0.f; });
+  }
+}
+
+void unary_bwd(int64_t kind, const float* x, const float* y, const float* dy, float* dx, int64_t n) {
+  auto each = [&](auto f) {
+    map(n, [&](int64_t i, int c) { store_n(dx + i, f(load_n(x + i, c), load_n(y + i, c)) * load_n(dy + i, c), c); });
+  };
+  auto one = splat(1.f);
+  auto sign = [](vf v) {
+    vf out;
+    for (int i = 0; i < W; ++i) out[i] = v[i] > 0 ? 1.f : v[i] < 0 ? -1.f : 0.f;
+    return out;
+  };
+  switch (kind) {
+    case 0: return each([&](vf, vf) { return -one; });
+    case 1: return each([&](vf, vf v) { return v; });
+    case 2: return each([&](vf v, vf) { return one / v; });
+    case 3: return each([&](vf, vf v) { return v * (one - v); });
+    case 4: return each([&](vf v, vf) { return v + v; });
+    case 5: return each([&](vf, vf v) { return splat(0.5f) / v; });
+    case 6: return each([&](vf, vf v) { return -v * v; });
+    case 7: return each([&](vf v, vf) { return sign(v); });
+    case 8: return each([&](vf, vf v) { return one - v * v; });
+    case 9:
+      return each([&](vf v, vf) {
+        vf s = sigmoidv(v);
+        return s * (one + v * (one - s));
+      });
+    case 10: return each([&](vf v, vf) { return at_least(vf{}, sign(v)); });
+    case 11: return each([&](vf v, vf) { return sigmoidv(-v); });
+    default: return each([&](vf, vf) { return vf{}; });
+  }
+}
+
+template <class B>
+void binary_with(int64_t kind, const float* a, B b, float* y, int64_t n) {
+  auto each = [&](auto f) {
+    for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b(i));
+  };
+  switch (kind) {
+    case 0: return each([](float u, float v) { return u + v; });
+    case 1: return each([](float u, float v) { return u - v; });
+    case 2: return each([](float u, float v) { return u * v; });
+    case 3: return each([](float u, float v) { return u / v; });
+    case 4: return each([](float u, float v) { return v < u ? v : u; });
+    case 5: return each([](float u, float v) { return u < v ? v : u; });
+    case 6: return each([](float u, float v) { return u > v ? 1.f : 0.f; });
+    case 7: return each([](float u, float v) { return u >= v ? 1.f : 0.f; });
+    case 8: return each([](float u, float v) { return u == v ? 1.f : 0.f; });
+    case 9: return each([](float u, float v) { return v - u; });
+    default: return each([](float u, float v) { return v / u; });
+  }
+}
+void binary(int64_t kind, const float* a, const float* b, float* y, int64_t n) {
+  binary_with(kind, a, [b](int64_t i) { return b[i]; }, y, n);
+}
+void binary_scalar(int64_t kind, const float* a, float b, float* y, int64_t n) {
+  binary_with(kind, a, [b](int64_t) { return b; }, y, n);
+}
+
+template <class F>
+inline double sum_of(int64_t n, F f) {
+  double lanes[W] = {};
+  int64_t i = 0;
+  for (; i + W <= n; i += W)
+    for (int j = 0; j < W; ++j) lanes[j] += f(i + j);
+  for (int j = 0; i < n; ++i, ++j) lanes[j] += f(i);
+  for (int step = W / 2; step > 0; step /= 2)
+    for (int j = 0; j < step; ++j) lanes[j] += lanes[j + step];
+  return lanes[0];
+}
+double sum(const float* x, int64_t n) {
+  return sum_of(n, [x](int64_t i) { return double(x[i]); });
+}
+double sum_squares(const float* x, int64_t n) {
+  return sum_of(n, [x](int64_t i) { return double(x[i]) * x[i]; });
+}
+float max(const float* x, int64_t n) {
+  vf best = splat(-std::numeric_limits<float>::infinity());
+  int64_t i = 0;
+  for (; i + W <= n; i += W) best = at_least(best, load(x + i));
+  float lanes[W], top = -std::numeric_limits<float>::infinity();
+  store(lanes, best);
+  for (int j = 0; j < W; ++j) top = top > lanes[j] ? top : lanes[j];
+  for (; i < n; ++i) top = top > x[i] ? top : x[i];
+  return top;
+}
+float dot3(const float* a, const float* b, const float* c, int64_t n) {
+  vf acc = {};
+  map(n, [&](int64_t i, int m) { acc = fma(load_n(a + i, m) * load_n(b + i, m), load_n(c + i, m), acc); });
+  return hsum(acc);
+}
+void scale_mul(const float* x, float s, const float* w, float* y, int64_t n) {
+  map(n, [&](int64_t i, int c) { store_n(y + i, load_n(x + i, c) * splat(s) * load_n(w + i, c), c); });
+}
+void norm_bwd(const float* dy, const float* x, const float* w, float rstd, float mean, bool accumulate, float* dx, float* dw,
+              int64_t n) {
+  map(n, [&](int64_t i, int c) {
+    vf g = load_n(dy + i, c), xhat = load_n(x + i, c) * splat(rstd);
+    vf d = splat(rstd) * fma(xhat, splat(-mean), g * load_n(w + i, c));
+    store_n(dw + i, fma(g, xhat, load_n(dw + i, c)), c);
+    store_n(dx + i, accumulate ? load_n(dx + i, c) + d : d, c);
+  });
+}
+void rotate(const float* a, const float* b, const float* cos, const float* sin, float sign, float* ya, float* yb, int64_t n) {
+  map(n, [&](int64_t i, int c) {
+    vf va = load_n(a + i, c), vb = load_n(b + i, c), co = load_n(cos + i, c), si = load_n(sin + i, c) * splat(sign);
+    store_n(ya + i, fma(va, co, -(vb * si)), c);
+    store_n(yb + i, fma(vb, co, va * si), c);
+  });
+}
+void swiglu(const float* g, const float* u, float* y, int64_t n) {
+  map(n, [&](int64_t i, int c) {
+    vf x = load_n(g + i, c);
+    store_n(y + i, x * sigmoidv(x) * load_n(u + i, c), c);
+  });
+}
+void swiglu_bwd(const float* dy, const float* g, const float* u, float* dg, float* du, int64_t n) {
+  map(n, [&](int64_t i, int c) {
+    vf x = load_n(g + i, c), d = load_n(dy + i, c), s = sigmoidv(x), up = load_n(u + i, c);
+    store_n(dg + i, d * up * s * fma(x, splat(1.f) - s, splat(1.f)), c);
+    store_n(du + i, d * x * s, c);
+  });
+}
+void softmax_sums(const float* z, float top, double* sums, int64_t n) {
+  typedef double vd __attribute__((vector_size(W * 8)));
+  vd s = {}, sz = {};
+  map(n, [&](int64_t i, int c) {
+    vf x = load_n(z + i, c) - splat(top), e = expv(x);
+    for (int j = c; j < W; ++j) e[j] = 0, x[j] = 0;
+    s += __builtin_convertvector(e, vd);
+    for (int j = 0; j < W; ++j) x[j] = x[j] < -104.f ? 0.f : x[j];
+    sz += __builtin_convertvector(e * x, vd);
+  });
+  sums[0] = sums[1] = 0;
+  for (int j = 0; j < W; ++j) {
+    sums[0] += s[j];
+    sums[1] += sz[j];
+  }
+}
+void exp_shifted(const float* x, float shift, float* y, int64_t n) {
+  vector_map(x, y, n, [shift](vf v) { return expv(v - splat(shift)); });
+}
+void lm_head_slope(float* z, float lse, float entropy, float a, float b, int64_t n) {
+  vector_map(z, z, n, [=](vf v) {
+    vf logp = v - splat(lse);
+    return expv(logp) * fma(splat(-b), logp + splat(entropy), splat(a));
+  });
+}
+void adamw(const AdamStep& s, float* p, const float* g, float* m, float* v, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    float d = g[i] * s.clip;
+    m[i] = s.beta1 * m[i] + s.rest1 * d;
+    v[i] = s.beta2 * v[i] + s.rest2 * d * d;
+    p[i] -= s.lr * (m[i] * s.correct_m / (std::sqrt(v[i] * s.correct_v) + s.eps) + s.decay * p[i]);
+  }
+}
+
+}  // namespace
+
+extern const VecKernels kVec;
+const VecKernels kVec = {MR,      NR,        gemm_tile, pack_transposed, from_bf16,     to_bf16,     axpby,
+                         unary,   unary_bwd, binary,    binary_scalar,   sum,           sum_squares, max,
+                         dot3,    scale_mul, norm_bwd,  rotate,          swiglu,        swiglu_bwd,  softmax_sums,
+                         exp_shifted, lm_head_slope, adamw};
+
+}  // namespace nsa::cpu::NSA_ISA

@@ -1,0 +1,169 @@
+// Every case of the tester on the CPU backend, its bits at one and two threads, and the reference's gradients.
+
+import { philox4x32, uniformOf } from "@nsa/core";
+import { afterAll, describe, expect, test } from "vitest";
+import { Device } from "../src/index.ts";
+import { normal } from "./backend-ops/case.ts";
+import { gradCases } from "./backend-ops/cases/grad.ts";
+import { cases } from "./backend-ops/cases/index.ts";
+import { bitDifferences, check } from "./backend-ops/compare.ts";
+import { gradErrors } from "./backend-ops/grad.ts";
+
+const reference = Device.open("reference");
+const one = Device.open("cpu", { threads: 1 });
+const two = Device.open("cpu", { threads: 2 });
+afterAll(() => {
+  for (const device of [reference, one, two]) device.close();
+});
+
+const small = cases.filter((c) => !c.perfOnly);
+const everyCase = small.flatMap((c) =>
+  (c.dtypes ?? (["f32", "bf16"] as const)).map((dtype) => ({ c, dtype })),
+);
+
+describe("the_cpu_equals_the_reference", () => {
+  for (const { c, dtype } of everyCase) {
+    test(`${c.op} ${c.name} ${dtype}`, () => expect(check(c, dtype, two, reference)).toEqual([]));
+  }
+});
+
+test("bits_are_equal_at_one_and_two_threads", () => {
+  const differing = everyCase.filter(({ c, dtype }) => bitDifferences(c, dtype, one, two).length > 0);
+  expect(differing.map(({ c, dtype }) => `${c.op} ${c.name} ${dtype}`)).toEqual([]);
+});
+
+describe("gradients_equal_central_differences", () => {
+  for (const c of gradCases) {
+    test(c.name, () => {
+      for (const [name, error] of Object.entries(gradErrors(c, reference))) {
+        expect(error, name).toBeLessThanOrEqual(1e-6);
+      }
+    });
+  }
+});
+
+test("normals_are_those_of_philox_in_typescript", () => {
+  const x = reference.empty([7], "f64");
+  const [seed, stream, step] = [2 ** 33 + 5, 4, 11];
+  reference.run("philox_normal", { x, seed, stream, step, mean: 0, std: 1 });
+  const want = Float64Array.from({ length: 7 }, (_, i) => {
+    const words = philox4x32(seed, [stream, step, Math.floor(i / 2), 0]);
+    const radius = Math.sqrt(-2 * Math.log(uniformOf(words[0]!)));
+    const angle = 2 * Math.PI * uniformOf(words[1]!);
+    return radius * (i % 2 ? Math.sin(angle) : Math.cos(angle));
+  });
+  x.read().forEach((value, i) => {
+    expect(value).toBeCloseTo(want[i]!, 13);
+  });
+});
+
+test("a_row_of_a_product_does_not_depend_on_the_other_rows", () => {
+  const [m, n, k] = [29, 200, 700];
+  const b = two.from(normal(2, n * k), [n, k], "f32");
+  const a = two.from(normal(1, m * k), [m, k], "f32");
+  const product = (rows: number, offset: number) => {
+    const c = two.empty([rows, n], "f32");
+    const layout = { lda: k, ldb: k, ldc: n, trans_a: 0, trans_b: 1, alpha: 1, beta: 0 };
+    two.run("gemm", { a: two.view(a, offset * k, [rows, k]), b, c, m: rows, n, k, ...layout });
+    return c.read();
+  };
+  const all = product(m, 0);
+  for (const row of [0, 12, 28]) expect(product(1, row)).toEqual(all.slice(row * n, (row + 1) * n));
+});
+
+test("a_draw_does_not_depend_on_the_batch", () => {
+  const v = 5000;
+  const logits = normal(3, 3 * v, 2);
+  const draw = (rows: number[]) => {
+    const b = rows.length;
+    const values = rows.flatMap((r) => [...logits.subarray(r * v, (r + 1) * v)]);
+    const out = {
+      ids: two.empty([b], "i32"),
+      logp: two.empty([b], "f32"),
+      kept_logmass: two.empty([b], "f32"),
+    };
+    two.run("sample", {
+      logits: two.from(values, [b, v], "f32"),
+      params: two.from(
+        rows.flatMap(() => [0.9, 0.95, 0, 0]),
+        [b, 4],
+        "f32",
+      ),
+      seeds: two.from(
+        rows.map((r) => r),
+        [b],
+        "i64",
+      ),
+      request: two.from(
+        rows.map((r) => r + 4),
+        [b],
+        "i32",
+      ),
+      position: two.from(
+        rows.map(() => 8),
+        [b],
+        "i32",
+      ),
+      ...out,
+      b,
+      v,
+    });
+    return [...out.ids.read()].map((id, i) => [id, out.logp.read()[i], out.kept_logmass.read()[i]]);
+  };
+  const together = draw([0, 1, 2]);
+  expect([draw([2])[0], draw([1])[0], draw([0])[0]]).toEqual([together[2], together[1], together[0]]);
+});
+
+test("draws_follow_the_softmax", () => {
+  const [v, b] = [5, 20_000];
+  const z = [0, 1, 2, -1, 0.5];
+  const ids = two.empty([b], "i32");
+  const rest = { logp: two.empty([b], "f32"), kept_logmass: two.empty([b], "f32") };
+  two.run("sample", {
+    logits: two.from(Array.from({ length: b }, () => z).flat(), [b, v], "f32"),
+    params: two.from(Array.from({ length: b }, () => [1, 1, 0, 0]).flat(), [b, 4], "f32"),
+    seeds: two.from(new Float64Array(b).fill(9), [b], "i64"),
+    request: two.from(new Float64Array(b), [b], "i32"),
+    position: two.from(
+      Float64Array.from({ length: b }, (_, i) => i),
+      [b],
+      "i32",
+    ),
+    ids,
+    ...rest,
+    b,
+    v,
+  });
+  const counts = new Float64Array(v);
+  for (const id of ids.read()) counts[id]! += 1 / b;
+  const sum = z.reduce((a, x) => a + Math.exp(x), 0);
+  // Five standard deviations of a frequency near one half.
+  for (let j = 0; j < v; j++)
+    expect(Math.abs(counts[j]! - Math.exp(z[j]!) / sum)).toBeLessThan(5 * Math.sqrt(0.25 / b));
+});
+
+test("stochastic_rounding_of_moments_is_unbiased_and_repeats", () => {
+  const n = 40_000;
+  const step = (device: Device) => {
+    const m = device.zeros([n], "bf16");
+    device.run("adamw", {
+      p: device.zeros([n], "f32"),
+      g: device.full([n], "f32", 1.001),
+      m,
+      v: device.zeros([n], "bf16"),
+      state: device.from([1e-3, 1, 1, 0, 0, 0, 0, 0], [8], "f32"),
+      lr_mult: 1,
+      beta1: 0.9,
+      beta2: 0.95,
+      eps: 1e-8,
+      weight_decay: 0,
+      seed: 3,
+    });
+    return m.read();
+  };
+  const a = step(two);
+  expect(step(one)).toEqual(a);
+  expect(new Set(a).size).toBe(2);
+  const mean = a.reduce((s, x) => s + x, 0) / n;
+  expect(Math.abs(mean / 0.1001 - 1)).toBeLessThan(2e-4);
+});

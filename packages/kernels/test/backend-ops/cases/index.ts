@@ -1,0 +1,7 @@
+// The one list of cases.
+import type { OpCase } from "../case.ts";
+import { denseCases } from "./dense.ts";
+import { elementwiseCases } from "./elementwise.ts";
+import { trainingCases } from "./training.ts";
+
+export const cases: OpCase[] = [...elementwiseCases, ...denseCases, ...trainingCases];
