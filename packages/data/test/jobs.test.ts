@@ -1,10 +1,19 @@
 // Resumable jobs: kills, worker processes and Slurm change nothing about the outputs.
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { arrayRanges, BuildConfig, buildCorpus, choices, generateCrawl, writeCrawl } from "../src/index.ts";
+import {
+  arrayRanges,
+  BuildConfig,
+  buildCorpus,
+  choices,
+  generateCrawl,
+  runStage,
+  slurmExecutor,
+  writeCrawl,
+} from "../src/index.ts";
 import { taskEntry } from "../src/jobs/process.ts";
 import { folderHashes } from "./folder.ts";
 
@@ -82,4 +91,37 @@ test.skipIf(noSlurm)(
     expect(folderHashes(join(root, "slurm"), /^\/slurm\//)).toEqual(folderHashes(join(root, "inline")));
   },
   300_000,
+);
+
+test.skipIf(noSlurm)(
+  "a_failed_array_element_is_submitted_again_alone",
+  async () => {
+    const out = join(root, "retry");
+    const inputs = [0, 1, 2].map((s) => join(root, "crawl", `part-${s}.jsonl`));
+    // A folder where element 1 must put its output makes its first attempt fail; it is moved away once it has.
+    const blocked = join(out, "read", "1.jsonl");
+    mkdirSync(blocked, { recursive: true });
+    const log = join(out, "slurm", "read", "1.log");
+    const timer = setInterval(() => {
+      if (existsSync(log) && statSync(log).size > 0) rmSync(blocked, { recursive: true, force: true });
+    }, 100);
+    const tasks = inputs.map((path, i) => ({
+      kind: "read",
+      name: `${i}`,
+      spec: { max_record_bytes: 1_000_000 },
+      inputs: [path],
+      outputs: [`read/${i}.jsonl`, `read/${i}.quarantine.jsonl`, `read/${i}.keys`],
+    }));
+    const job = {
+      outDir: out,
+      executor: slurmExecutor({ pollSeconds: 0.5 }),
+      hashes: new Map<string, string>(),
+    };
+    const manifests = await runStage(job, "read", tasks);
+    clearInterval(timer);
+    expect(manifests.map((m) => m.stats.documents)).toEqual([150, 150, 150]);
+    const made = [0, 1, 2].map((i) => statSync(join(out, `read/${i}.jsonl`)).mtimeMs);
+    expect(made[1]!).toBeGreaterThan(Math.max(made[0]!, made[2]!));
+  },
+  120_000,
 );

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, expect, test } from "vitest";
 import { type Document, type Refusal, readDocuments } from "../src/index.ts";
 
@@ -41,6 +42,31 @@ test("gzip_of_many_members_reads_through", async () => {
   const { documents, refusals } = await read(file("b.jsonl.gz", Buffer.concat(members)));
   expect(documents.length).toBe(3);
   expect(refusals).toEqual([]);
+});
+
+test("zstandard_files_read_as_plain_ones", async () => {
+  const frame = "KLUv/SQe8QAAeyJpZCI6InoiLCJ0ZXh0IjoienN0ZCB0ZXh0In0KY4T0qA==";
+  const { documents } = await read(file("b.jsonl.zst", Buffer.from(frame, "base64")));
+  expect(documents.map((d) => [d.id, d.text])).toEqual([["z", "zstd text"]]);
+});
+
+test("parquet_row_groups_give_documents_and_rows_without_text_are_refused", async () => {
+  const buffer = parquetWriteBuffer({
+    columnData: [
+      { name: "url", data: ["https://a.org/1", "https://a.org/2", "https://a.org/3"], type: "STRING" },
+      { name: "text", data: ["first", "", "third"], type: "STRING" },
+      { name: "other", data: [1, 2, 3], type: "INT32" },
+    ],
+    rowGroupSize: 2,
+  });
+  const { documents, refusals } = await read(file("b.parquet", new Uint8Array(buffer)));
+  expect(documents.map((d) => [d.domain, d.text, d.source.offset])).toEqual([
+    ["a.org", "first", 0],
+    ["a.org", "third", 2],
+  ]);
+  expect(refusals.map((r) => [r.reason, r.offset])).toEqual([["no_text", 1]]);
+  const damaged = await read(file("c.parquet", new Uint8Array(buffer).subarray(0, 60)));
+  expect(damaged.refusals.map((r) => r.reason)).toEqual(["stream_broken"]);
 });
 
 test("a_truncated_gzip_keeps_what_came_before_and_says_so", async () => {

@@ -1,4 +1,5 @@
 // A stage: tasks that do not depend on each other. Those with a valid manifest are skipped, the rest run.
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { fingerprintOf, hashFile, type Manifest, validManifest } from "./manifest.ts";
 import { resolveInput, runTask, type Task, type TaskTable } from "./task.ts";
@@ -9,6 +10,9 @@ export interface StageProgress {
   total: number;
   /** Tasks that an earlier run had already finished. */
   skipped: number;
+  /** Bytes of the first inputs (the shards) of the tasks done now, and of all that this run has to do. */
+  bytes: number;
+  totalBytes: number;
 }
 
 /** Runs tasks somewhere: in this process, in worker processes, as a Slurm array. Results in task order. */
@@ -46,6 +50,11 @@ export function inlineExecutor(table: TaskTable): Executor {
   };
 }
 
+function shardBytes(outDir: string, task: Task): number {
+  const input = task.inputs[0];
+  return input === undefined ? 0 : statSync(resolveInput(outDir, input)).size;
+}
+
 /** Runs what is missing of a stage and returns all manifests in task order. */
 export async function runStage(ctx: JobContext, stage: string, tasks: Task[]): Promise<Manifest[]> {
   ctx.signal?.throwIfAborted();
@@ -66,10 +75,15 @@ export async function runStage(ctx: JobContext, stage: string, tasks: Task[]): P
   }
   const skipped = done.size;
   let finished = skipped;
-  const report = () => ctx.onProgress?.({ stage, done: finished, total: tasks.length, skipped });
+  const sizes = new Map(work.map(({ task }) => [`${task.kind}/${task.name}`, shardBytes(ctx.outDir, task)]));
+  const totalBytes = [...sizes.values()].reduce((sum, n) => sum + n, 0);
+  let bytes = 0;
+  const report = () =>
+    ctx.onProgress?.({ stage, done: finished, total: tasks.length, skipped, bytes, totalBytes });
   report();
-  const made = await ctx.executor.run(ctx.outDir, stage, work, () => {
+  const made = await ctx.executor.run(ctx.outDir, stage, work, ({ kind, name }) => {
     finished++;
+    bytes += sizes.get(`${kind}/${name}`) ?? 0;
     report();
     ctx.signal?.throwIfAborted();
   });

@@ -108,6 +108,12 @@ export const BuildConfig = z.strictObject({
   positive_label: z.string().default("math").describe("Name of the wanted class, also in `labels`."),
   fasttext: FastTextConfig.prefault({}).describe("The classifier."),
   budget_tokens: z.int().min(1).describe("Tokens to keep from the top of the ranking, each round."),
+  min_score: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("Pages below this probability are not collected even when the budget has room."),
   bytes_per_token: z
     .number()
     .positive()

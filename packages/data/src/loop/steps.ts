@@ -220,7 +220,7 @@ export async function scoreStep(
 /** Ranks all shards and collects the top up to the budget. */
 export async function rankStep(
   ctx: JobContext,
-  config: Pick<BuildConfig, "budget_tokens" | "output_shard_bytes">,
+  config: Pick<BuildConfig, "budget_tokens" | "min_score" | "output_shard_bytes">,
   shards: CleanShard[],
   scores: string[],
   folder: string,
@@ -234,6 +234,7 @@ export async function rankStep(
       name: folder,
       spec: {
         budget_tokens: config.budget_tokens,
+        min_score: config.min_score,
         output_shard_bytes: config.output_shard_bytes,
         shards: shards.length,
         previous: previous.length > 0,
