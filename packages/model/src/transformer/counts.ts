@@ -81,9 +81,11 @@ export function trainMemory(
   const c = config;
   const { numel } = layoutOf(c);
   const width = c.dtype === "bf16" ? 2 : 4;
-  const parameters =
-    numel * (4 + 4 + (options.optimizerBytesPerParameter ?? 8) + (c.dtype === "bf16" ? 2 : 0));
+  const perParameter = 4 + 4 + (options.optimizerBytesPerParameter ?? 8) + (c.dtype === "bf16" ? 2 : 0);
+  const ropeTables = 4 * c.maxSeqLen * c.headDim;
+  const parameters = numel * perParameter + ropeTables;
   let largest = 0;
+  let gradients = 0;
   let sum = 0;
   for (let i = 0; i < c.numLayers; i++) {
     const branches = attentionOf(c, i) === "nsa" ? 3 : 1;
@@ -100,13 +102,17 @@ export function trainMemory(
         : 0;
     const bytes = T * (width * (4 * c.dModel + 2 * (q + kv) + o + 3 * c.dFf) + stats + nsa);
     largest = Math.max(largest, bytes);
+    // Gradients that live at once: around the MLP, or around attention with its branch outputs.
+    const mlp = 3 * c.dFf + 3 * c.dModel;
+    const attention = c.dModel + Math.max(o + q + kv, 2 * (q + kv));
+    gradients = Math.max(gradients, T * width * Math.max(mlp, attention));
     sum += bytes;
   }
   const logits = T * c.vocabSize * 4;
   const head = logits <= options.logitsBudgetBytes ? logits : 0;
   const stream = T * c.dModel * width;
   const activations = options.recompute
-    ? c.numLayers * stream + largest + Math.max(largest / 2, head)
-    : sum + Math.max(largest / 2, head) + 3 * stream;
+    ? c.numLayers * stream + largest + Math.max(gradients, head)
+    : sum + Math.max(gradients, head) + 3 * stream;
   return { parameters, activations, total: parameters + activations };
 }

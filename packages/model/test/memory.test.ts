@@ -1,0 +1,46 @@
+// The dry-run's memory formula against what the arena measures.
+import { Device } from "@nsa/kernels";
+import { expect, test } from "vitest";
+import { crossEntropy, resolveModelConfig, Trainer, Transformer, trainMemory } from "../src/index.ts";
+
+test("the_estimate_is_within_ten_percent_of_the_arena_peak", () => {
+  const T = 1024;
+  for (const attention of ["nsa", "full"] as const) {
+    for (const recompute of [false, true]) {
+      const device = Device.open("cpu", { threads: 2 });
+      const config = resolveModelConfig({
+        vocabSize: 512,
+        dModel: 96,
+        numLayers: 3,
+        numHeads: 4,
+        numKvHeads: 1,
+        headDim: 32,
+        dFf: 256,
+        attention,
+        blockSize: 16,
+        stride: 8,
+        selectionBlockSize: 32,
+        numSelectedBlocks: 4,
+        windowSize: 64,
+        maxSeqLen: T,
+      });
+      const model = new Transformer(device, config);
+      const trainer = new Trainer(model, 1, { recompute });
+      const batch = {
+        tokens: Int32Array.from({ length: T }, (_, t) => (t * 31) % 512),
+        targets: Int32Array.from({ length: T }, (_, t) => (t * 37) % 512),
+        lossWeight: new Float32Array(T).fill(1),
+        positions: new Int32Array(T),
+        cuSeqlens: Int32Array.of(0, T),
+        sampleIds: new Float64Array(1),
+      };
+      model.parameters.init(1);
+      trainer.step({ microBatches: [batch], weightSum: T }, crossEntropy);
+      const estimate = trainMemory(config, T, { recompute, logitsBudgetBytes: 64 * 2 ** 20 }).total;
+      const ratio = estimate / device.stats().peakBytes;
+      expect(ratio, `${attention}, recompute ${recompute}`).toBeGreaterThan(0.9);
+      expect(ratio, `${attention}, recompute ${recompute}`).toBeLessThan(1.1);
+      device.close();
+    }
+  }
+});
