@@ -20,6 +20,8 @@ export {
   usesNsa,
 } from "./config/model-config.ts";
 export * from "./generate/index.ts";
+export { fromHfConfig, type HfConfig, toHfConfig } from "./hf/config.ts";
+export { exportHuggingFace, importHuggingFace, inspectHuggingFace } from "./hf/transfer.ts";
 export { type Collectives, singleRank } from "./train/collectives.ts";
 export { openDevice } from "./train/device.ts";
 export { type HeadResult, headOn, logprobs } from "./train/head.ts";

@@ -66,6 +66,12 @@ function named(parameters: Parameters, buffer: Tensor) {
   }));
 }
 
+/** Writes the fp32 masters under their Hugging Face names. */
+export function writeWeights(path: string, model: Transformer): void {
+  const tensors = named(model.parameters, model.parameters.flat);
+  writeSafetensors(path, tensors, { format: "pt", nsa_config: JSON.stringify(model.config) });
+}
+
 const hashOf = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 /** Writes a checkpoint folder; it appears whole or not at all. */
@@ -74,15 +80,12 @@ export async function saveCheckpoint(dir: string, parts: CheckpointParts): Promi
   const stateful: Record<string, unknown> = {};
   for (const s of parts.stateful ?? []) stateful[s.name] = await s.save();
   await atomicWriteDir(dir, (folder) => {
-    const config = JSON.stringify(model.config);
-    const write = (file: string, tensors: ReturnType<typeof named>) =>
-      writeSafetensors(join(folder, file), tensors, { format: "pt", nsa_config: config });
-    write("model.safetensors", named(model.parameters, model.parameters.flat));
+    writeWeights(join(folder, "model.safetensors"), model);
     if (optimizer) {
       const moments = (["m", "v"] as const).flatMap((key) =>
         named(model.parameters, optimizer[key]).map((t) => ({ ...t, name: `${t.name}.${key}` })),
       );
-      write("optimizer.safetensors", moments);
+      writeSafetensors(join(folder, "optimizer.safetensors"), moments);
     }
     for (const [name, content] of Object.entries(parts.files ?? {}))
       writeFileSync(join(folder, name), content);
