@@ -29,7 +29,7 @@ import { classifierLine } from "../src/loop/normalise.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-fasttext-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
-const CONFIG = FastTextConfig.parse({ dim: 24, bucket: 5_003, lr: 0.5, epoch: 4, min_count: 1 });
+const CONFIG = FastTextConfig.parse({ dim: 24, bucket: 5_003, lr: 0.5, epoch: 4, minCount: 1 });
 
 function example(i: number): { label: string; line: string } {
   const c = choices(i);

@@ -31,16 +31,16 @@ for (let s = 0; s < SHARDS; s++) {
 
 function config(out: string, executor: "inline" | "local" | "slurm") {
   return {
-    out_dir: join(root, out),
+    outDir: join(root, out),
     inputs: [join(root, "crawl", "part-*.jsonl")],
     positives: [crawl.positives],
     negatives: [crawl.negatives],
     executor,
     workers: 2,
-    budget_tokens: 20_000,
-    output_shard_bytes: 20_000,
+    budgetTokens: 20_000,
+    outputShardBytes: 20_000,
     fasttext: { dim: 16, bucket: 20_000, lr: 0.5, epoch: 3, engine: "typescript" as const },
-    loop: { auto_annotate: true },
+    loop: { autoAnnotate: true },
   };
 }
 
@@ -84,7 +84,7 @@ test.skipIf(noSlurm)(
     const short = (out: string, executor: "inline" | "slurm") => ({
       ...config(out, executor),
       dedup: { near: { enabled: false } },
-      loop: { max_rounds: 1 },
+      loop: { maxRounds: 1 },
     });
     await buildCorpus(BuildConfig.parse(short("inline", "inline")));
     await buildCorpus(BuildConfig.parse(short("slurm", "slurm")));
@@ -108,7 +108,7 @@ test.skipIf(noSlurm)(
     const tasks = inputs.map((path, i) => ({
       kind: "read",
       name: `${i}`,
-      spec: { max_record_bytes: 1_000_000 },
+      spec: { maxRecordBytes: 1_000_000 },
       inputs: [path],
       outputs: [`read/${i}.jsonl`, `read/${i}.quarantine.jsonl`, `read/${i}.keys`],
     }));

@@ -21,16 +21,16 @@ const crawl = writeCrawl(join(root, "crawl"), { pages: 600, seed: 3, mathShare: 
 
 function config(out: string, extra: Partial<BuildConfigInput> = {}): BuildConfig {
   return BuildConfig.parse({
-    out_dir: join(root, out),
+    outDir: join(root, out),
     inputs: [crawl.pool],
     positives: [crawl.positives],
     negatives: [crawl.negatives],
     labels: crawl.labels,
     decontaminate: { benchmarks: [crawl.benchmark] },
     executor: "inline",
-    budget_tokens: 20_000,
+    budgetTokens: 20_000,
     fasttext: { dim: 16, bucket: 20_000, lr: 0.5, epoch: 5, engine: "typescript" },
-    loop: { auto_annotate: true },
+    loop: { autoAnnotate: true },
     ...extra,
   });
 }
@@ -82,7 +82,7 @@ test("a_rerun_redoes_only_what_is_missing_and_gives_the_same_bytes", async () =>
 });
 
 test("without_auto_annotate_it_waits_and_an_edited_file_decides_the_next_round", async () => {
-  const manual = config("manual", { loop: { auto_annotate: false } });
+  const manual = config("manual", { loop: { autoAnnotate: false } });
   const first = await buildCorpus(manual);
   expect(first.status).toBe("annotation_needed");
   expect(existsSync(first.annotationFile!)).toBe(true);
@@ -127,7 +127,7 @@ test("a_given_model_ranks_without_seeds", async () => {
       positives: [],
       negatives: [],
       model: join(root, "a", "round-1", "model.bin"),
-      loop: { max_rounds: 1 },
+      loop: { maxRounds: 1 },
     }),
   );
   expect(report.rounds[0]!.quality!.averagePrecision).toBeGreaterThan(0.97);
@@ -163,7 +163,7 @@ test("an_empty_pool_missing_inputs_and_a_wrong_model_are_clear_errors", async ()
   });
   writeFileSync(join(root, "wrong.bin"), Buffer.alloc(64, 7));
   await expect(
-    buildCorpus(config("wrong", { model: join(root, "wrong.bin"), loop: { max_rounds: 1 } })),
+    buildCorpus(config("wrong", { model: join(root, "wrong.bin"), loop: { maxRounds: 1 } })),
   ).rejects.toMatchObject({ code: "fasttext_model_bad", exitCode: 3 });
 });
 
@@ -201,8 +201,8 @@ test.skipIf(noReal || !hasNative())("on_real_pages_the_loop_finds_the_unseen_mat
       negatives: [join(real, "nonmath-pages/pages.jsonl.gz")],
       labels: join(real, "mixed-pool/labels.jsonl.gz"),
       decontaminate: { benchmarks: [] },
-      budget_tokens: 250_000,
-      fasttext: { dim: 32, bucket: 200_000, lr: 0.5, epoch: 10, word_ngrams: 2, engine: "native" },
+      budgetTokens: 250_000,
+      fasttext: { dim: 32, bucket: 200_000, lr: 0.5, epoch: 10, wordNgrams: 2, engine: "native" },
     }),
   );
   const last = report.rounds.at(-1)!;

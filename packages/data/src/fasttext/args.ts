@@ -4,12 +4,8 @@ import { z } from "zod";
 export const FastTextConfig = z.strictObject({
   dim: z.int().min(1).default(256).describe("Size of the word vectors (DeepSeekMath §2.1: 256)."),
   lr: z.number().positive().default(0.1).describe("Initial learning rate; falls linearly to 0 (paper: 0.1)."),
-  word_ngrams: z.int().min(1).default(3).describe("Longest word n-gram (paper: 3)."),
-  min_count: z
-    .int()
-    .min(1)
-    .default(3)
-    .describe("Least occurrences for a word to get its own row (paper: 3)."),
+  wordNgrams: z.int().min(1).default(3).describe("Longest word n-gram (paper: 3)."),
+  minCount: z.int().min(1).default(3).describe("Least occurrences for a word to get its own row (paper: 3)."),
   epoch: z.int().min(1).default(3).describe("Passes over the training text (paper: 3)."),
   bucket: z.int().min(1).default(2_000_000).describe("Rows shared by the hashed n-grams (fastText default)."),
   seed: z.int().min(0).default(1).describe("Seed of the input matrix."),
@@ -68,12 +64,12 @@ export function argsOf(config: FastTextConfig): FastTextArgs {
     dim: config.dim,
     ws: 5,
     epoch: config.epoch,
-    minCount: config.min_count,
+    minCount: config.minCount,
     neg: 5,
-    wordNgrams: config.word_ngrams,
+    wordNgrams: config.wordNgrams,
     loss: LOSS_SOFTMAX,
     model: MODEL_SUPERVISED,
-    bucket: config.word_ngrams > 1 ? config.bucket : 0,
+    bucket: config.wordNgrams > 1 ? config.bucket : 0,
     minn: 0,
     maxn: 0,
     lrUpdateRate: 100,

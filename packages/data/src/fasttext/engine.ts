@@ -29,13 +29,13 @@ export function trainToFile(
   engine: Engine,
 ): TrainedFigures {
   if (engine === "native") {
-    const { word_ngrams, bucket } = config;
+    const { wordNgrams, bucket } = config;
     const options = {
       dim: config.dim,
-      wordNgrams: word_ngrams,
-      minCount: config.min_count,
+      wordNgrams: wordNgrams,
+      minCount: config.minCount,
       epoch: config.epoch,
-      bucket: word_ngrams > 1 ? bucket : 0,
+      bucket: wordNgrams > 1 ? bucket : 0,
       lr: config.lr,
       seed: config.seed,
       threads: config.threads,

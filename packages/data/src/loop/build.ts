@@ -16,17 +16,17 @@ export interface BuildReport {
   status: "finished" | "annotation_needed";
   /** Set when a person should edit it before the next run. */
   annotationFile?: string;
-  stoppedBecause?: "little_new" | "max_rounds";
+  stoppedBecause?: "little_new" | "maxRounds";
   funnel: FunnelRow[];
   rounds: RoundReport[];
   contamination: ContaminationReport;
   samples: NearSample[];
-  /** Relative to out_dir. */
+  /** Relative to outDir. */
   outputs: string[];
 }
 
 /**
- * Runs the loop in `config.out_dir`, redoing only what is missing. Without `auto_annotate` it stops after each
+ * Runs the loop in `config.outDir`, redoing only what is missing. Without `auto_annotate` it stops after each
  * round's proposals with status `annotation_needed`; the next call goes on with the edited file.
  */
 export async function buildCorpus(config: BuildConfig, ctx: BuildContext = {}): Promise<BuildReport> {
@@ -40,7 +40,7 @@ export async function buildCorpus(config: BuildConfig, ctx: BuildContext = {}): 
 
 async function build(job: JobContext, config: BuildConfig): Promise<BuildReport> {
   clearTemporaries(job.outDir);
-  const labels = config.labels ? await readLabels(config.labels, config.positive_label) : undefined;
+  const labels = config.labels ? await readLabels(config.labels, config.positiveLabel) : undefined;
   const seeds = await readSeeds(job, config);
   const { shards, funnel } = await preparePool(job, config);
   const contamination = contaminationReport(job.outDir, shards);
@@ -48,20 +48,20 @@ async function build(job: JobContext, config: BuildConfig): Promise<BuildReport>
   const rounds: RoundReport[] = [];
   const history: History = { columns: [], annotations: [] };
   let last: Round | undefined;
-  let stoppedBecause: BuildReport["stoppedBecause"] = "max_rounds";
+  let stoppedBecause: BuildReport["stoppedBecause"] = "maxRounds";
   let annotationFile: string | undefined;
-  for (let round = 1; round <= config.loop.max_rounds; round++) {
+  for (let round = 1; round <= config.loop.maxRounds; round++) {
     last = await runRound(job, config, seeds, round, shards, history, labels);
     rounds.push(last.report);
     history.columns.push(last.collected);
-    if (round > 1 && last.report.newShare <= config.loop.stop_new_share) {
+    if (round > 1 && last.report.newShare <= config.loop.stopNewShare) {
       stoppedBecause = "little_new";
       break;
     }
-    if (round === config.loop.max_rounds) break;
+    if (round === config.loop.maxRounds) break;
     const path = join(job.outDir, `annotations/round-${round}.yaml`);
     const { existed } = offerAnnotations(path, round, last.proposalsHash, last.report.paths);
-    if (!existed && !config.loop.auto_annotate) {
+    if (!existed && !config.loop.autoAnnotate) {
       annotationFile = path;
       break;
     }

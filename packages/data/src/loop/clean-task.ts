@@ -29,22 +29,22 @@ async function gramIndex(
 }
 
 /**
- * spec: {min_chars, bytes_per_token, languages, language_probability, rules, fields, benchmarks_hash}. Inputs:
+ * spec: {minChars, bytesPerToken, languages, languageProbability, rules, fields, benchmarksHash}. Inputs:
  * [documents, verdicts, benchmark files …]. Outputs: [documents, rows, pages, hits.jsonl].
  */
 export async function cleanTask(io: TaskIo): Promise<Record<string, unknown>> {
   const verdicts = readFileSync(io.inputs[1]!);
   const [documents, rows, pages, hits] = io.outputs as [string, string, string, string];
-  const writer = new ShardWriter(documents, rows, pages, io.spec.bytes_per_token as number);
+  const writer = new ShardWriter(documents, rows, pages, io.spec.bytesPerToken as number);
   const report = new JsonlWriter(hits);
   const languages = io.spec.languages as string[];
-  const minProbability = io.spec.language_probability as number;
-  const minChars = io.spec.min_chars as number;
+  const minProbability = io.spec.languageProbability as number;
+  const minChars = io.spec.minChars as number;
   const index = await gramIndex(
     io.inputs.slice(2),
     io.spec.fields as string[],
     io.spec.rules as GramRules,
-    io.spec.benchmarks_hash as string,
+    io.spec.benchmarksHash as string,
   );
   const dropped = { duplicates: 0, short: 0, language: 0, contaminated: 0 };
   const kept = { deduplicated: 0, filtered: 0 };

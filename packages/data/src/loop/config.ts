@@ -3,8 +3,8 @@ import { z } from "zod";
 import { FastTextConfig } from "../fasttext/args.ts";
 
 export const LoopConfig = z.strictObject({
-  max_rounds: z.int().min(1).default(4).describe("Most rounds of train, score, rank (paper: 4)."),
-  stop_new_share: z
+  maxRounds: z.int().min(1).default(4).describe("Most rounds of train, score, rank (paper: 4)."),
+  stopNewShare: z
     .number()
     .min(0)
     .max(1)
@@ -12,27 +12,27 @@ export const LoopConfig = z.strictObject({
     .describe(
       "Stop when this share of the collected pages, or less, is new (paper: 98 % already collected).",
     ),
-  domain_share: z
+  domainShare: z
     .number()
     .min(0)
     .max(1)
     .default(0.1)
     .describe("A domain of which more than this share of pages is collected is proposed (paper: 10 %)."),
-  min_domain_pages: z.int().min(1).default(5).describe("Domains with fewer pages are not proposed."),
-  path_share: z
+  minDomainPages: z.int().min(1).default(5).describe("Domains with fewer pages are not proposed."),
+  pathShare: z
     .number()
     .min(0)
     .max(1)
     .default(0.5)
     .describe("A URL path is accepted automatically when at least this share of its pages is collected."),
-  max_path_depth: z.int().min(1).default(4).describe("Deepest URL path that an annotation may name."),
-  refused_as_negatives: z
+  maxPathDepth: z.int().min(1).default(4).describe("Deepest URL path that an annotation may name."),
+  refusedAsNegatives: z
     .boolean()
     .default(true)
     .describe(
       "Pages under refused paths become negatives of the next round. Not in the paper, whose negatives are random pages; a refusal says more.",
     ),
-  auto_annotate: z
+  autoAnnotate: z
     .boolean()
     .default(false)
     .describe("Accept the proposed annotations without waiting for a person to edit the YAML."),
@@ -46,7 +46,7 @@ export const NearConfig = z.strictObject({
     .max(1)
     .default(0.72)
     .describe("Estimated Jaccard similarity from which pages are duplicates; 0.72 finds 95 % at a true 0.8."),
-  shingle_words: z.int().min(1).default(5).describe("Words in a shingle."),
+  shingleWords: z.int().min(1).default(5).describe("Words in a shingle."),
   bands: z
     .int()
     .min(1)
@@ -77,7 +77,7 @@ export const DecontaminateConfig = z.strictObject({
     .min(2)
     .default(10)
     .describe("A page that shares this many words in a row is dropped (paper: 10)."),
-  min_words: z
+  minWords: z
     .int()
     .min(1)
     .default(3)
@@ -87,7 +87,7 @@ export const DecontaminateConfig = z.strictObject({
 });
 
 export const BuildConfig = z.strictObject({
-  out_dir: z.string().describe("Folder of all outputs; a rerun there does only what is missing."),
+  outDir: z.string().describe("Folder of all outputs; a rerun there does only what is missing."),
   inputs: z
     .array(z.string())
     .min(1)
@@ -105,23 +105,23 @@ export const BuildConfig = z.strictObject({
     .string()
     .optional()
     .describe("JSONL of {id, label}: used only to measure precision and recall, never to train."),
-  positive_label: z.string().default("math").describe("Name of the wanted class, also in `labels`."),
+  positiveLabel: z.string().default("math").describe("Name of the wanted class, also in `labels`."),
   fasttext: FastTextConfig.prefault({}).describe("The classifier."),
-  budget_tokens: z.int().min(1).describe("Tokens to keep from the top of the ranking, each round."),
-  min_score: z
+  budgetTokens: z.int().min(1).describe("Tokens to keep from the top of the ranking, each round."),
+  minScore: z
     .number()
     .min(0)
     .max(1)
     .default(0)
     .describe("Pages below this probability are not collected even when the budget has room."),
-  bytes_per_token: z
+  bytesPerToken: z
     .number()
     .positive()
     .default(4)
     .describe("Bytes of UTF-8 a token stands for when the budget is counted."),
-  min_chars: z.int().min(0).default(100).describe("Shorter pages are dropped."),
-  max_record_bytes: z.int().min(1024).default(32_000_000).describe("Longer records are quarantined."),
-  max_quarantine_share: z
+  minChars: z.int().min(0).default(100).describe("Shorter pages are dropped."),
+  maxRecordBytes: z.int().min(1024).default(32_000_000).describe("Longer records are quarantined."),
+  maxQuarantineShare: z
     .number()
     .min(0)
     .max(1)
@@ -131,7 +131,7 @@ export const BuildConfig = z.strictObject({
     .array(z.string())
     .default([])
     .describe("ISO 639 codes to keep, identified by lid.176; empty keeps all."),
-  language_probability: z.number().min(0).max(1).default(0.5).describe("Least certainty of the language."),
+  languageProbability: z.number().min(0).max(1).default(0.5).describe("Least certainty of the language."),
   decontaminate: DecontaminateConfig.prefault({}).describe("Removal of benchmark texts."),
   dedup: DedupConfig.prefault({}).describe("Duplicate removal."),
   loop: LoopConfig.prefault({}).describe("Rounds, domain discovery and annotations."),
@@ -143,11 +143,11 @@ export const BuildConfig = z.strictObject({
   slurm: z
     .strictObject({
       flags: z.array(z.string()).default([]).describe("Flags for sbatch, e.g. --partition=cpu."),
-      at_once: z.int().min(0).default(0).describe("Array elements that may run at once; 0: no limit."),
+      atOnce: z.int().min(0).default(0).describe("Array elements that may run at once; 0: no limit."),
     })
     .prefault({})
     .describe("Settings of the Slurm executor."),
-  output_shard_bytes: z.int().min(1024).default(64_000_000).describe("Size of a ranked output shard."),
+  outputShardBytes: z.int().min(1024).default(64_000_000).describe("Size of a ranked output shard."),
 });
 export type BuildConfig = z.infer<typeof BuildConfig>;
 export type BuildConfigInput = z.input<typeof BuildConfig>;

@@ -22,14 +22,14 @@ function executorOf(config: ExecutorConfig, signal?: AbortSignal): Executor {
     case "local":
       return localExecutor({ workers: config.workers, signal });
     case "slurm":
-      return slurmExecutor({ flags: config.slurm.flags, atOnce: config.slurm.at_once });
+      return slurmExecutor({ flags: config.slurm.flags, atOnce: config.slurm.atOnce });
   }
 }
 
 /** Context for calling single steps: `jobContext(config)`, then `readStep(job, config, …)` and so on. */
-export function jobContext(config: ExecutorConfig & { out_dir: string }, ctx: BuildContext = {}): JobContext {
+export function jobContext(config: ExecutorConfig & { outDir: string }, ctx: BuildContext = {}): JobContext {
   return {
-    outDir: resolve(config.out_dir),
+    outDir: resolve(config.outDir),
     executor: ctx.executor ?? executorOf(config, ctx.signal),
     hashes: new Map(),
     onProgress: ctx.onProgress,

@@ -10,10 +10,10 @@ import { ByteColumn } from "./column.ts";
 
 const BATCH_CHARS = 1 << 22;
 
-/** spec: {shingle_words, bands, rows, seed}. Inputs: [documents]. Outputs: [signatures, bands]. */
+/** spec: {shingleWords, bands, rows, seed}. Inputs: [documents]. Outputs: [signatures, bands]. */
 export async function minhashTask(io: TaskIo): Promise<Record<string, unknown>> {
-  const { shingle_words, bands, rows, seed } = io.spec as Record<string, number>;
-  const options: MinhashOptions = { shingleWords: shingle_words!, hashes: bands! * rows!, seed: seed! };
+  const { shingleWords, bands, rows, seed } = io.spec as Record<string, number>;
+  const options: MinhashOptions = { shingleWords: shingleWords!, hashes: bands! * rows!, seed: seed! };
   const out = openSync(io.outputs[0]!, "w");
   const hashes = Array.from({ length: bands! }, () => new ByteColumn());
   let batch: string[] = [];

@@ -34,14 +34,14 @@ export function rankOrder(scores: Float32Array): Uint32Array {
 }
 
 /**
- * spec: {budget_tokens, min_score, output_shard_bytes, shards, previous}. Inputs: scores of each shard, rows of each shard,
+ * spec: {budgetTokens, minScore, outputShardBytes, shards, previous}. Inputs: scores of each shard, rows of each shard,
  * then, if `previous`, the collected columns of the round before. Outputs: [order, collected of each shard …].
  */
 export async function rankTask(io: TaskIo): Promise<RankStats> {
   const shards = io.spec.shards as number;
-  const budget = io.spec.budget_tokens as number;
-  const minScore = io.spec.min_score as number;
-  const perShard = io.spec.output_shard_bytes as number;
+  const budget = io.spec.budgetTokens as number;
+  const minScore = io.spec.minScore as number;
+  const perShard = io.spec.outputShardBytes as number;
   const parts = io.inputs.slice(0, shards).map(readScores);
   const rows: Rows[] = io.inputs.slice(shards, 2 * shards).map(readRows);
   const before = io.spec.previous === true ? io.inputs.slice(2 * shards) : [];

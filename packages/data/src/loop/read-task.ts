@@ -8,7 +8,7 @@ import { readDocuments } from "../readers/read.ts";
 import { JsonlWriter } from "../readers/write.ts";
 import { ByteColumn } from "./column.ts";
 
-/** An id seen before in the file gets the record's place appended. spec: {max_record_bytes}. Inputs: [file]. Outputs: [documents.jsonl, quarantine.jsonl, keys]. */
+/** An id seen before in the file gets the record's place appended. spec: {maxRecordBytes}. Inputs: [file]. Outputs: [documents.jsonl, quarantine.jsonl, keys]. */
 export async function readTask(io: TaskIo): Promise<Record<string, unknown>> {
   const documents = new JsonlWriter(io.outputs[0]!);
   const quarantine = new JsonlWriter(io.outputs[1]!);
@@ -18,7 +18,7 @@ export async function readTask(io: TaskIo): Promise<Record<string, unknown>> {
   const reasons: Record<string, number> = {};
   const skipped: Record<string, number> = {};
   let chars = 0;
-  const maxRecordBytes = io.spec.max_record_bytes as number;
+  const maxRecordBytes = io.spec.maxRecordBytes as number;
   for await (const event of readDocuments(io.inputs[0]!, { maxRecordBytes })) {
     if ("refusal" in event) {
       quarantine.write(event.refusal);

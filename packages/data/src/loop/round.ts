@@ -30,7 +30,7 @@ export interface Seeds {
 /** Seed shards. Throws NsaError `seeds_missing` (exit 2) when there is neither a model nor both kinds of seeds. */
 export async function readSeeds(job: JobContext, config: BuildConfig): Promise<Seeds> {
   const given = config.positives.length > 0 && config.negatives.length > 0;
-  if (!given && (!config.model || config.loop.max_rounds > 1)) {
+  if (!given && (!config.model || config.loop.maxRounds > 1)) {
     throw new NsaError({
       code: "seeds_missing",
       what: "there is nothing to train the classifier on",
@@ -63,8 +63,8 @@ async function trainStep(
       name: folder,
       spec: {
         fasttext: { ...config.fasttext, engine: resolveEngine(config.fasttext.engine) },
-        positive_label: config.positive_label,
-        refused_as_negatives: config.loop.refused_as_negatives,
+        positiveLabel: config.positiveLabel,
+        refusedAsNegatives: config.loop.refusedAsNegatives,
         positives: seeds.positives.length,
         negatives: seeds.negatives.length,
         pool: annotations.length > 0 ? pool.length : 0,

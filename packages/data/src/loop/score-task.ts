@@ -11,11 +11,11 @@ const BATCH_CHARS = 1 << 22;
 
 let cached: { key: string; scorer: LineScorer } | undefined;
 
-/** spec: {positive_label, engine, model_hash}. Inputs: [documents, model.bin]. Outputs: [scores f32]. */
+/** spec: {positiveLabel, engine, modelHash}. Inputs: [documents, model.bin]. Outputs: [scores f32]. */
 export async function scoreTask(io: TaskIo): Promise<Record<string, unknown>> {
-  const label = io.spec.positive_label as string;
+  const label = io.spec.positiveLabel as string;
   const engine = io.spec.engine as Engine;
-  const key = `${io.inputs[1]} ${io.spec.model_hash} ${label} ${engine}`;
+  const key = `${io.inputs[1]} ${io.spec.modelHash} ${label} ${engine}`;
   if (cached?.key !== key) cached = { key, scorer: openScorer(io.inputs[1]!, label, engine) };
   const { scorer } = cached;
   const out = openSync(io.outputs[0]!, "w");

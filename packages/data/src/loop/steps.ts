@@ -26,7 +26,7 @@ export interface FunnelRow {
 /** Reads input files into JSONL shards. Throws NsaError `too_many_refused` (exit 3) over the quarantine limit. */
 export async function readStep(
   ctx: JobContext,
-  config: Pick<BuildConfig, "max_record_bytes" | "max_quarantine_share">,
+  config: Pick<BuildConfig, "maxRecordBytes" | "maxQuarantineShare">,
   patterns: string[],
   set = "pool",
 ): Promise<{ shards: ReadShard[]; documents: number; refused: number; reasons: Record<string, number> }> {
@@ -41,7 +41,7 @@ export async function readStep(
     files.map((path, i) => ({
       kind: "read",
       name: `${set}-${shards[i]!.name}`,
-      spec: { max_record_bytes: config.max_record_bytes, file: path.split("/").pop()! },
+      spec: { maxRecordBytes: config.maxRecordBytes, file: path.split("/").pop()! },
       inputs: [path],
       outputs: [shards[i]!.documents, `read/${set}/${shards[i]!.name}.quarantine.jsonl`, shards[i]!.keys],
     })),
@@ -60,11 +60,11 @@ export async function readStep(
   );
   const quarantinePath = set === "pool" ? "quarantine.jsonl" : `quarantine-${set}.jsonl`;
   writeAtomic(join(ctx.outDir, quarantinePath), Buffer.concat(quarantine));
-  if (refused > config.max_quarantine_share * (documents + refused)) {
+  if (refused > config.maxQuarantineShare * (documents + refused)) {
     throw new NsaError({
       code: "too_many_refused",
       what: `${refused} of ${documents + refused} records of ${set} could not be read`,
-      why: `that is more than max_quarantine_share (${config.max_quarantine_share}); reasons: ${JSON.stringify(reasons)}`,
+      why: `that is more than max_quarantine_share (${config.maxQuarantineShare}); reasons: ${JSON.stringify(reasons)}`,
       fix: `look at ${join(ctx.outDir, quarantinePath)}, mend the input or raise max_quarantine_share`,
       exitCode: 3,
     });
@@ -83,14 +83,14 @@ export async function dedupStep(
   const signatures = shards.map((s) => `dedup/${set}/${s.name}.signatures`);
   const bands = shards.map((s) => `dedup/${set}/${s.name}.bands`);
   if (near.enabled) {
-    const { shingle_words, rows, seed } = near;
+    const { shingleWords, rows, seed } = near;
     await runStage(
       ctx,
       `minhash ${set}`,
       shards.map((s, i) => ({
         kind: "minhash",
         name: `${set}-${s.name}`,
-        spec: { shingle_words, bands: near.bands, rows, seed },
+        spec: { shingleWords, bands: near.bands, rows, seed },
         inputs: [s.documents],
         outputs: [signatures[i]!, bands[i]!],
       })),
@@ -135,7 +135,7 @@ export async function cleanStep(
   ctx: JobContext,
   config: Pick<
     BuildConfig,
-    "min_chars" | "bytes_per_token" | "languages" | "language_probability" | "decontaminate"
+    "minChars" | "bytesPerToken" | "languages" | "languageProbability" | "decontaminate"
   >,
   shards: ReadShard[],
   verdicts: string[],
@@ -147,18 +147,18 @@ export async function cleanStep(
     rows: `clean/${set}/${name}.rows`,
     pages: `clean/${set}/${name}.pages.jsonl`,
   }));
-  const { min_chars, bytes_per_token, languages, language_probability, decontaminate } = config;
+  const { minChars, bytesPerToken, languages, languageProbability, decontaminate } = config;
   const benchmarks = expandInputs(decontaminate.benchmarks);
   const hashes = await Promise.all(benchmarks.map(hashFile));
-  const { ngram, min_words, fields } = decontaminate;
+  const { ngram, minWords, fields } = decontaminate;
   const spec = {
-    min_chars,
-    bytes_per_token,
+    minChars,
+    bytesPerToken,
     languages,
-    language_probability,
+    languageProbability,
     fields,
-    rules: { ngram, minWords: min_words },
-    benchmarks_hash: canonicalJson([hashes, fields, ngram, min_words]),
+    rules: { ngram, minWords: minWords },
+    benchmarksHash: canonicalJson([hashes, fields, ngram, minWords]),
   };
   const manifests = await runStage(
     ctx,
@@ -191,7 +191,7 @@ export async function cleanStep(
 /** Probability of the wanted class for each document; `<folder>/score/NAME.f32`. */
 export async function scoreStep(
   ctx: JobContext,
-  config: Pick<BuildConfig, "positive_label" | "fasttext">,
+  config: Pick<BuildConfig, "positiveLabel" | "fasttext">,
   shards: CleanShard[],
   model: string,
   folder: string,
@@ -206,9 +206,9 @@ export async function scoreStep(
       kind: "score",
       name: `${folder}-${s.name}`,
       spec: {
-        positive_label: config.positive_label,
+        positiveLabel: config.positiveLabel,
         engine: resolveEngine(config.fasttext.engine),
-        model_hash: modelHash,
+        modelHash: modelHash,
       },
       inputs: [s.documents, model],
       outputs: [scores[i]!],
@@ -220,7 +220,7 @@ export async function scoreStep(
 /** Ranks all shards and collects the top up to the budget. */
 export async function rankStep(
   ctx: JobContext,
-  config: Pick<BuildConfig, "budget_tokens" | "min_score" | "output_shard_bytes">,
+  config: Pick<BuildConfig, "budgetTokens" | "minScore" | "outputShardBytes">,
   shards: CleanShard[],
   scores: string[],
   folder: string,
@@ -233,9 +233,9 @@ export async function rankStep(
       kind: "rank",
       name: folder,
       spec: {
-        budget_tokens: config.budget_tokens,
-        min_score: config.min_score,
-        output_shard_bytes: config.output_shard_bytes,
+        budgetTokens: config.budgetTokens,
+        minScore: config.minScore,
+        outputShardBytes: config.outputShardBytes,
         shards: shards.length,
         previous: previous.length > 0,
       },
@@ -263,10 +263,10 @@ export async function domainsStep(
       name: folder,
       spec: {
         rules: {
-          domainShare: loop.domain_share,
-          minDomainPages: loop.min_domain_pages,
-          pathShare: loop.path_share,
-          maxPathDepth: loop.max_path_depth,
+          domainShare: loop.domainShare,
+          minDomainPages: loop.minDomainPages,
+          pathShare: loop.pathShare,
+          maxPathDepth: loop.maxPathDepth,
         },
       },
       inputs: shards.flatMap((s, i) => [s.pages, scores[i]!, collected[i]!]),

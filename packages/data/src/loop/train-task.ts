@@ -11,7 +11,7 @@ import { classifierLine } from "./normalise.ts";
 import { ShuffledLines } from "./shuffle.ts";
 
 /**
- * spec: {fasttext, positive_label, refused_as_negatives, positives, negatives, pool, rounds}; the last four count the
+ * spec: {fasttext, positiveLabel, refusedAsNegatives, positives, negatives, pool, rounds}; the last four count the
  * inputs: positive seed shards, negative seed shards, pool shards, then for each earlier round the collected column
  * of every pool shard, then the rounds' annotation files. A page joins the positives for good when some round's
  * annotation accepts its path and that round had not collected it. Outputs: [model.bin, training.json].
@@ -19,7 +19,7 @@ import { ShuffledLines } from "./shuffle.ts";
 export async function trainTask(io: TaskIo): Promise<Record<string, unknown>> {
   const { positives, negatives, pool } = io.spec as Record<string, number>;
   const fasttext = FastTextConfig.parse(io.spec.fasttext);
-  const label = io.spec.positive_label as string;
+  const label = io.spec.positiveLabel as string;
   const inputs = [...io.inputs];
   const positiveFiles = inputs.splice(0, positives);
   const negativeFiles = inputs.splice(0, negatives);
@@ -44,7 +44,7 @@ export async function trainTask(io: TaskIo): Promise<Record<string, unknown>> {
         if (verdicts.some((v, r) => v === true && collected[r]![i] !== 1)) {
           take(d, label);
           added++;
-        } else if (verdicts.at(-1) === false && io.spec.refused_as_negatives === true) {
+        } else if (verdicts.at(-1) === false && io.spec.refusedAsNegatives === true) {
           take(d, "other");
           refused++;
         }
