@@ -1,4 +1,4 @@
-// matmul on the CPU: blocks of C as tasks; each packs its panels of A and B as f32 and runs the register tile.
+// matmul on the CPU: blocks of C as tasks; each packs its panels of A and B and runs the register tile.
 #include "cpu/matmul.h"
 
 #include "cpu/families.h"
@@ -7,13 +7,13 @@
 namespace nsa::cpu {
 namespace {
 
-constexpr int64_t kDepth = 256;     // k of a packed panel: a panel of B fits the first-level cache
+constexpr int64_t kDepth = 256;      // 32-bit words of k in a packed panel: a panel of B fits the first-level cache
 constexpr int64_t kBlockRows = 240;  // rows of C in a task; a multiple of every mr
 constexpr int64_t kBlockCols = 256;  // columns of C in a task
 
 // Panels of `width` rows of op(X), k in [k0, k0 + depth): dst[panel][l][width], f32, zero rows past the end.
-void pack(const MatmulSide& s, int64_t row0, int64_t rows, int64_t k0, int64_t depth, int64_t width, float* dst, float* tmp) {
-  const VecKernels& v = vec();
+void pack(const VecKernels& v, const MatmulSide& s, int64_t row0, int64_t rows, int64_t k0, int64_t depth, int64_t width, float* dst,
+          float* tmp) {
   for (int64_t r = 0; r < rows; r += width, dst += width * depth) {
     int64_t count = std::min(width, rows - r), at = s.at + (row0 + r) * s.row_step + k0 * s.k_step;
     if (s.k_step == 1) {
@@ -36,22 +36,45 @@ void pack(const MatmulSide& s, int64_t row0, int64_t rows, int64_t k0, int64_t d
   }
 }
 
+// The same for bf16 as pairs of k: dst[panel][pair][width] in 32-bit words.
+void pack_pairs(const GemmKernels& g, const MatmulSide& s, int64_t row0, int64_t rows, int64_t k0, int64_t depth, int64_t width,
+                float* dst, float* tmp) {
+  int64_t pairs = (depth + 1) / 2;
+  for (int64_t r = 0; r < rows; r += width, dst += width * pairs) {
+    int64_t count = std::min(width, rows - r);
+    const auto* src = static_cast<const uint16_t*>(s.x.ptr) + s.at + (row0 + r) * s.row_step + k0 * s.k_step;
+    if (s.k_step != 1) {
+      g.bf16->pack_rows(src, s.k_step, count, depth, reinterpret_cast<uint32_t*>(dst), width);
+    } else if (s.row_step % 2 == 0 && depth % 2 == 0) {
+      g.vec->pack_transposed(reinterpret_cast<const float*>(src), s.row_step / 2, count, pairs, dst, width);
+    } else {
+      std::memset(tmp, 0, size_t(count * pairs) * 4);
+      for (int64_t j = 0; j < count; ++j) std::memcpy(tmp + j * pairs, src + j * s.row_step, size_t(depth) * 2);
+      g.vec->pack_transposed(tmp, pairs, count, pairs, dst, width);
+    }
+  }
+}
+
 // C from the finished sums of one row.
 void finish_row(const MatmulOut& out, const float* sums, int64_t row, int64_t col, int64_t n) {
   const VecKernels& v = vec();
-  float tmp[kBlockCols], y[kBlockCols];
+  float tmp[kBlockCols], staged[kBlockCols];
   int64_t at = out.at + row * out.ldc + col;
+  float* y = write_span(out.c, at, staged);
+  const float* now = sums;
   if (out.beta != 0) {
-    v.axpby(sums, read_span(out.c, at, n, tmp), y, out.alpha, out.beta, n);
-  } else {
-    v.binary_scalar(2, sums, out.alpha, y, n);
+    const float* old = read_span(out.c, at, n, tmp);
+    if (out.alpha == 1 && out.beta == 1) v.binary(0, old, now, y, n);
+    else v.axpby(now, old, y, out.alpha, out.beta, n);
+    now = y;
+  } else if (out.alpha != 1) {
+    v.binary_scalar(2, now, out.alpha, y, n);
+    now = y;
   }
-  if (out.bias.ptr) v.binary(0, y, read_span(out.bias, col, n, tmp), y, n);
-  if (out.residual.ptr) v.binary(0, y, read_span(out.residual, row * out.ldc + col, n, tmp), y, n);
-  if (out.c.dtype == NSA_F32)
-    std::memcpy(static_cast<float*>(out.c.ptr) + at, y, size_t(n) * 4);
-  else
-    store_span(out.c, at, n, y);
+  if (out.bias.ptr) v.binary(0, now, read_span(out.bias, col, n, tmp), y, n), now = y;
+  if (out.residual.ptr) v.binary(0, now, read_span(out.residual, row * out.ldc + col, n, tmp), y, n), now = y;
+  if (out.c.dtype == NSA_BF16) store_span(out.c, at, n, now);
+  else if (now != y) std::memcpy(y, now, size_t(n) * 4);
 }
 
 struct Workspace {
@@ -72,12 +95,34 @@ int run(void* ctx, const void* params) {
 
 }  // namespace
 
-int matmul(void* ctx, int64_t m, int64_t n, int64_t k, const MatmulSide& a, const MatmulSide& b, const MatmulOut& out) {
-  const VecKernels& v = vec();
+const std::vector<NamedKernels>& gemm_kernel_sets() {
+  static const std::vector<NamedKernels> sets = [] {
+    std::vector<NamedKernels> s{{"baseline", {&baseline::kVec, nullptr}}};
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) s.push_back({"avx2", {&avx2::kVec, nullptr}});
+    if (&vec() == &avx512::kVec) {
+      s.push_back({"avx512", {&avx512::kVec, nullptr}});
+      if (__builtin_cpu_supports("avx512bf16")) s.push_back({"avx512-bf16", {&avx512::kVec, &avx512_bf16::kBf16}});
+    }
+#endif
+    return s;
+  }();
+  return sets;
+}
+const GemmKernels& gemm_kernels() {
+  static const GemmKernels best = gemm_kernel_sets().back().kernels;
+  return best;
+}
+
+int matmul(void* ctx, int64_t m, int64_t n, int64_t k, const MatmulSide& a, const MatmulSide& b, const MatmulOut& out,
+           const GemmKernels& kernels) {
+  const VecKernels& v = *kernels.vec;
+  const Bf16Kernels* half = a.x.dtype == NSA_BF16 && b.x.dtype == NSA_BF16 ? kernels.bf16 : nullptr;
+  const int64_t mr = half ? half->mr : v.mr, nr = half ? half->nr : v.nr, max_depth = half ? 2 * kDepth : kDepth;
   // Narrower blocks when there are too few for the threads; the sums of an element stay the same.
-  int64_t block_rows = std::min(kBlockRows, (m + v.mr - 1) / v.mr * v.mr), block_cols = kBlockCols;
+  int64_t block_rows = std::min(kBlockRows, (m + mr - 1) / mr * mr), block_cols = kBlockCols;
   int64_t row_blocks = (m + block_rows - 1) / block_rows;
-  while (block_cols > 2 * v.nr && row_blocks * ((n + block_cols - 1) / block_cols) < 2 * pool(ctx).size()) block_cols /= 2;
+  while (block_cols > 2 * nr && row_blocks * ((n + block_cols - 1) / block_cols) < 2 * pool(ctx).size()) block_cols /= 2;
   int64_t col_blocks = (n + block_cols - 1) / block_cols;
 
   pool(ctx).parallel_for(row_blocks * col_blocks, [&](int64_t task) {
@@ -88,14 +133,26 @@ int matmul(void* ctx, int64_t m, int64_t n, int64_t k, const MatmulSide& a, cons
     w.tmp.resize(size_t(64 * kDepth));
     int64_t row0 = task % row_blocks * block_rows, rows = std::min(block_rows, m - row0);
     int64_t col0 = task / row_blocks * block_cols, cols = std::min(block_cols, n - col0);
-    for (int64_t k0 = 0; k0 < k; k0 += kDepth) {
-      int64_t depth = std::min(kDepth, k - k0);
-      pack(a, row0, rows, k0, depth, v.mr, w.a.data(), w.tmp.data());
-      pack(b, col0, cols, k0, depth, v.nr, w.b.data(), w.tmp.data());
-      for (int64_t j = 0; j < cols; j += v.nr)
-        for (int64_t i = 0; i < rows; i += v.mr)
-          v.gemm_tile(std::min(v.mr, rows - i), depth, w.a.data() + i * depth, w.b.data() + j * depth,
-                      w.c.data() + i * kBlockCols + j, kBlockCols, k0 > 0);
+    for (int64_t k0 = 0; k0 < k; k0 += max_depth) {
+      int64_t depth = std::min(max_depth, k - k0), words = half ? (depth + 1) / 2 : depth;
+      if (half) {
+        pack_pairs(kernels, a, row0, rows, k0, depth, mr, w.a.data(), w.tmp.data());
+        pack_pairs(kernels, b, col0, cols, k0, depth, nr, w.b.data(), w.tmp.data());
+      } else {
+        pack(v, a, row0, rows, k0, depth, mr, w.a.data(), w.tmp.data());
+        pack(v, b, col0, cols, k0, depth, nr, w.b.data(), w.tmp.data());
+      }
+      for (int64_t j = 0; j < cols; j += nr)
+        for (int64_t i = 0; i < rows; i += mr) {
+          const float *pa = w.a.data() + i * words, *pb = w.b.data() + j * words;
+          float* c = w.c.data() + i * kBlockCols + j;
+          int64_t count = std::min(mr, rows - i);
+          if (half)
+            half->tile(count, words, reinterpret_cast<const uint32_t*>(pa), reinterpret_cast<const uint32_t*>(pb), c, kBlockCols,
+                       k0 > 0);
+          else
+            v.gemm_tile(count, words, pa, pb, c, kBlockCols, k0 > 0);
+        }
     }
     if (k == 0) std::fill(w.c.begin(), w.c.end(), 0.f);
     for (int64_t i = 0; i < rows; ++i) finish_row(out, w.c.data() + i * kBlockCols, row0 + i, col0, cols);
