@@ -4,4 +4,6 @@ export { type Grade, grade, sameAnswer, type Verdict } from "./grader/grade.ts";
 export { bootstrapInterval } from "./metrics/bootstrap.ts";
 export { majAtK, passAtK } from "./metrics/pass-at-k.ts";
 export * from "./pretrain/index.ts";
+export { renderPrompt } from "./prompt/template.ts";
+export { familyDocuments } from "./tasks/generated/corpus.ts";
 export { type Family, familyNames, makeFamily, type Problem, type Split } from "./tasks/generated/family.ts";

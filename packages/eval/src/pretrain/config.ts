@@ -18,6 +18,18 @@ const source = z.union([
     generate: z.enum(["stories"]).describe("Makes simple stories and word problems by seed; needs no files"),
     documents: z.number().int().min(2).default(2000).describe("How many"),
   }),
+  z.strictObject({
+    family: z.string().describe("Generated problem family; only problems outside its held-out split"),
+    difficulty: z.number().int().min(1).default(2).describe("Of the family: digits"),
+    documents: z.number().int().min(2).default(2000).describe("How many"),
+    template: z.string().default("plain").describe("r1_zero, plain, or a text with {question}"),
+    rightShare: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(1)
+      .describe("Share of well-formed right outputs; the others are wrong or malformed, as in raw web text"),
+  }),
 ]);
 
 export const pretrainSchema = z.strictObject({

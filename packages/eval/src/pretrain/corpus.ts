@@ -12,6 +12,7 @@ import {
   trainBpe,
   wordProblem,
 } from "@nsa/data";
+import { familyDocuments } from "../tasks/generated/corpus.ts";
 import type { PretrainConfig } from "./config.ts";
 
 const SPLIT_STREAM = 12;
@@ -75,6 +76,10 @@ async function readTexts(config: PretrainConfig, log: (text: string) => void): P
   for (const source of config.data.sources) {
     if ("generate" in source) {
       texts.push(...stories(source.documents, config.seed));
+      continue;
+    }
+    if ("family" in source) {
+      texts.push(...familyDocuments({ ...source, seed: config.seed }));
       continue;
     }
     const limit = texts.length + (source.maxDocuments ?? Number.POSITIVE_INFINITY);

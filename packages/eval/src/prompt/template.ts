@@ -1,0 +1,26 @@
+// Prompt templates of RL: R1-Zero's verbatim, a plain one, or the user's own.
+import { NsaError } from "@nsa/core";
+
+/** The template for DeepSeek-R1-Zero (arXiv 2501.12948, table 1); `prompt` is replaced by the question. */
+const R1_ZERO =
+  "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. " +
+  "The assistant first thinks about the reasoning process in the mind and then provides the user with the answer. " +
+  "The reasoning process and answer are enclosed within <think> ... </think> and <answer> ... </answer> tags, respectively, i.e., " +
+  "<think> reasoning process here </think> <answer> answer here </answer>. User: {question}. Assistant:";
+
+const named: Record<string, string> = { r1_zero: R1_ZERO, plain: "Q: {question}\nA:" };
+
+/** Prompt of a question. Throws NsaError `template_invalid` (exit 2) for a text without {question}. */
+export function renderPrompt(template: string, question: string): string {
+  const text = named[template] ?? template;
+  if (!text.includes("{question}")) {
+    throw new NsaError({
+      code: "template_invalid",
+      what: `template "${template}"`,
+      why: "it is neither r1_zero nor plain and has no {question}",
+      fix: "put {question} where the question goes",
+      exitCode: 2,
+    });
+  }
+  return text.replace("{question}", () => question);
+}

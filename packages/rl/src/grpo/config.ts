@@ -1,0 +1,108 @@
+// The recipe of `nsa grpo`: one strict schema, every field described.
+import { trainerSchema } from "@nsa/model";
+import { z } from "zod";
+
+const share = z.number().min(0).max(1);
+const count = z.number().int().min(1);
+
+export const rewardSchema = z.strictObject({
+  kind: z
+    .enum(["accuracy", "format", "language", "repetition", "overlong", "custom"])
+    .describe("accuracy and format are R1-Zero's; custom is a TypeScript file of yours"),
+  weight: z.number().default(1).describe("Factor in the summed reward"),
+  language: z.enum(["en", "zh"]).default("en").describe("language: the target language"),
+  buffer: count.default(16).describe("overlong: tokens below max_tokens where the penalty begins"),
+  file: z
+    .string()
+    .default("")
+    .describe("custom: path of the file; its default export gets {prompt, completion, answer}"),
+});
+
+export const grpoSchema = z.strictObject({
+  name: z.string().default("grpo").describe("Name of the run"),
+  seed: z.number().int().min(0).default(0).describe("Of prompts and sampling"),
+  steps: count.default(100).describe("Exploration steps: each samples anew"),
+  init: z.strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") }),
+  task: z
+    .strictObject({
+      family: z.string().default("addition").describe("Generated problem family"),
+      difficulty: count.default(2).describe("Of the family: digits"),
+      file: z.string().default("").describe("JSONL with question and answer, instead of a family"),
+      template: z
+        .string()
+        .default("r1_zero")
+        .describe("r1_zero (verbatim), plain, or a text that contains {question}"),
+    })
+    .prefault({}),
+  rollout: z
+    .strictObject({
+      questionsPerStep: count.default(16).describe("Questions of a step"),
+      groupSize: count.default(16).describe("G: outputs per question"),
+      maxTokens: count.default(64).describe("Longest output, tokens"),
+      temperature: z
+        .number()
+        .positive()
+        .default(1)
+        .describe("Of sampling; also of the trainer's log-probabilities"),
+      topP: share.default(1).describe("Nucleus mass; the trainer's log-probabilities stay full-vocabulary"),
+      topK: z.number().int().min(0).default(0).describe("Most likely tokens kept; 0 = all"),
+      minP: share.default(0).describe("Least probability relative to the most likely token"),
+      maxSequences: count.default(512).describe("Outputs decoded at once"),
+      cacheTokens: count.default(262_144).describe("Tokens in the KV cache"),
+    })
+    .prefault({}),
+  algorithm: z
+    .strictObject({
+      advantage: z
+        .enum(["grpo", "dr_grpo", "rloo", "reinforce"])
+        .default("grpo")
+        .describe("grpo: (r − mean)/std over the group, population std"),
+      loss: z.enum(["grpo", "gspo", "cispo", "reinforce"]).default("grpo").describe("Token objective"),
+      aggregation: z
+        .enum(["sequence_mean", "token_mean", "fixed_length"])
+        .default("sequence_mean")
+        .describe("sequence_mean is GRPO's 1/|o|; R1 and DAPO weigh tokens alike"),
+      clipEpsLow: z.number().min(0).default(0.2).describe("Lower clip range of the ratio"),
+      clipEpsHigh: z.number().min(0).default(0.2).describe("Upper clip range (DAPO raises it)"),
+      klCoef: z.number().min(0).default(0).describe("β of the KL to the reference; 0 holds no reference"),
+      klKind: z.enum(["k1", "k2", "k3"]).default("k3").describe("Estimator; k3 is DeepSeekMath's eq. 4"),
+      innerEpochs: count.default(1).describe("μ: passes over the sampled outputs"),
+      miniBatches: count.default(1).describe("Updates per pass"),
+      referenceEvery: z
+        .number()
+        .int()
+        .min(0)
+        .default(0)
+        .describe("Reference ← policy every so many steps; 0 = never"),
+      maskTruncated: z.boolean().default(false).describe("Leave outputs without an end out of the loss"),
+    })
+    .prefault({}),
+  rewards: z
+    .array(rewardSchema)
+    .min(1)
+    .default([rewardSchema.parse({ kind: "accuracy" }), rewardSchema.parse({ kind: "format" })])
+    .describe("Summed with their weights"),
+  train: trainerSchema.prefault({ optimizer: { lr: 1e-5 }, schedule: { kind: "constant" } }),
+  microBatchTokens: count.default(16_384).describe("Tokens of a micro-batch of the update"),
+  evaluation: z
+    .strictObject({
+      every: z
+        .number()
+        .int()
+        .min(0)
+        .default(0)
+        .describe("Steps between held-out evaluations; 0 = start and end only"),
+      questions: count.default(64).describe("Held-out questions"),
+      samples: count.default(16).describe("Outputs per question"),
+    })
+    .prefault({}),
+  checkpoint: z
+    .strictObject({
+      every: count.default(20).describe("Steps between checkpoints"),
+      keepLast: count.default(2).describe("Checkpoints kept"),
+    })
+    .prefault({}),
+});
+
+export type GrpoConfig = z.output<typeof grpoSchema>;
+export type RewardConfig = z.output<typeof rewardSchema>;
