@@ -2,7 +2,7 @@
 
 import { philox4x32, uniformOf } from "@nsa/core";
 import { afterAll, describe, expect, test } from "vitest";
-import { Device } from "../src/index.ts";
+import { Device, type Tensor } from "../src/index.ts";
 import { normal } from "./backend-ops/case.ts";
 import { gradCases } from "./backend-ops/cases/grad.ts";
 import { cases } from "./backend-ops/cases/index.ts";
@@ -166,4 +166,47 @@ test("stochastic_rounding_of_moments_is_unbiased_and_repeats", () => {
   expect(new Set(a).size).toBe(2);
   const mean = a.reduce((s, x) => s + x, 0) / n;
   expect(Math.abs(mean / 0.1001 - 1)).toBeLessThan(2e-4);
+});
+
+test("ops_that_allow_it_give_the_same_result_in_place", () => {
+  const [rows, cols] = [37, 96];
+  const size = rows * cols;
+  for (const dtype of ["f32", "bf16"] as const) {
+    const fresh = (seed: number) => two.from(normal(seed, size), [rows, cols], dtype);
+    const out = () => two.empty([rows, cols], dtype);
+    const [a, b, w] = [fresh(1), fresh(2), two.from(normal(3, cols), [cols], dtype)];
+    const rstd = two.empty([rows], "f32");
+    const plain = { rows, heads: 1, cols, ldx: cols, ldy: cols };
+    const angles = normal(4, 8 * 16);
+    const turns = {
+      cos: two.from(angles.map(Math.cos), [8, 16], "f32"),
+      sin: two.from(angles.map(Math.sin), [8, 16], "f32"),
+      positions: two.from(
+        Array.from({ length: rows }, (_, i) => i % 8),
+        [rows],
+        "i32",
+      ),
+    };
+    const heads = { rows, heads: 2, head_dim: 48, rot_dim: 32, ldx: cols, ldy: cols, inverse: 0 };
+    const bodies: [string, (y: Tensor, x: Tensor) => void][] = [
+      ["add", (y, x) => two.run("add", { a: x, b, y, alpha: 2, beta: 3 })],
+      ["unary", (y, x) => two.run("unary", { x, y, kind: 9 })],
+      ["binary", (y, x) => two.run("binary", { a: x, b, y, kind: 3 })],
+      ["rms_norm_fwd", (y, x) => two.run("rms_norm_fwd", { x, w, y, rstd, ...plain, eps: 1e-6 })],
+      ["rope", (y, x) => two.run("rope", { x, y, ...turns, ...heads })],
+      [
+        "rms_norm_bwd",
+        (dx, dy) => {
+          const dw = two.zeros([cols], "f32");
+          two.run("rms_norm_bwd", { dy, x: a, w, rstd, dx, dw, ...plain, accumulate: 0 });
+        },
+      ],
+    ];
+    for (const [name, body] of bodies) {
+      const [y, x] = [out(), fresh(1)];
+      body(y, x);
+      body(x, x);
+      expect(x.read(), `${name} ${dtype}`).toEqual(y.read());
+    }
+  }
 });

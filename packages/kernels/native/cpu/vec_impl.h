@@ -397,9 +397,10 @@ void lm_head_slope(float* z, float lse, float entropy, float a, float b, int64_t
 void adamw(const AdamStep& s, float* p, const float* g, float* m, float* v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) {
     float d = g[i] * s.clip;
-    m[i] = s.beta1 * m[i] + s.rest1 * d;
-    v[i] = s.beta2 * v[i] + s.rest2 * d * d;
-    p[i] -= s.lr * (m[i] * s.correct_m / (std::sqrt(v[i] * s.correct_v) + s.eps) + s.decay * p[i]);
+    float mi = s.beta1 * m[i] + s.rest1 * d, vi = s.beta2 * v[i] + s.rest2 * d * d;
+    m[i] = mi;
+    v[i] = vi;
+    p[i] -= s.lr * (mi * s.correct_m / (std::sqrt(vi * s.correct_v) + s.eps) + s.decay * p[i]);
   }
 }
 

@@ -148,7 +148,9 @@
 // skip = norm is not finite. Writes state[2..4].
 #define NSA_FIELDS_optim_prepare(T, O, I, F) T(sumsq) T(state) F(max_norm) F(grad_scale)
 // Decoupled AdamW: g' = g·state[2]; m, v moments; p −= lr·lr_mult·(m̂/(sqrt(v̂)+eps) + weight_decay·p). p f32; p_low
-// (optional bf16) receives the rounded copy. m, v f32 or bf16 (then stochastically rounded by seed, step, index).
+// (optional bf16) receives the rounded copy. m, v f32 or bf16 (then stochastically rounded by seed, step, index:
+// the low 16 bits of Philox(key = seed, counter = (4, step, i/2 lo, i/2 hi)), word 2·(i%2) for m and the next for v, are added below
+// the kept bits before truncation; infinities and NaN round to nearest).
 #define NSA_FIELDS_adamw(T, O, I, F) \
   T(p) T(g) T(m) T(v) O(p_low) T(state) F(lr_mult) F(beta1) F(beta2) F(eps) F(weight_decay) I(seed)
 
@@ -160,7 +162,7 @@
 // Noise of token j: words of Philox(key = seeds[row] (i64), counter = (3, request, position, j/4))[j%4], g = −ln(−ln u).
 // Kept set: top-k, then min-p (p >= min_p·max p), then the smallest set of highest p with mass >= top_p (ties to the lower
 // id). temperature 0: argmax, ties to the lower id. logp: full-vocabulary log-softmax at the temperature (at 1 when it is 0)
-// of the drawn id; kept_logmass = ln Σ kept p.
+// of the drawn id; kept_logmass = ln Σ kept p. p is that full-vocabulary softmax in every filter, never renormalised.
 #define NSA_FIELDS_sample(T, O, I, F) \
   T(logits) T(params) T(seeds) T(request) T(position) T(ids) T(logp) T(kept_logmass) I(b) I(v)
 
