@@ -26,6 +26,25 @@ for (const kind of ["adamw", "muon"] as const) {
   });
 }
 
+test("bf16_storage_learns_nearly_as_fp32_and_keeps_its_copies_in_step_with_the_masters", () => {
+  const losses = (["fp32", "bf16"] as const).map((dtype) => {
+    const model = new Transformer(cpu, { ...tinyConfig, dtype });
+    model.parameters.init(7);
+    const trainer = new Trainer(model, 40, { optimizer: { lr: 0.01 } });
+    const source = new CountingSource();
+    for (let i = 0; i < 40; i++) trainer.step(source.next(), crossEntropy);
+    const key = "model.layers.0.mlp.down";
+    const { offset, shape } = model.parameters.range(`${key}_proj.weight`);
+    const masters = model.parameters.flat.view(offset, shape).read();
+    const used = model.parameters.weight(key).read();
+    const worst = masters.reduce((w, x, i) => Math.max(w, Math.abs(x - used[i]!) / (Math.abs(x) + 1e-9)), 0);
+    expect(worst).toBeLessThanOrEqual(dtype === "bf16" ? 2 ** -8 : 0);
+    return trainer.evaluate([countingBatch(99, 0)]).loss;
+  });
+  expect(losses[0]).toBeLessThan(2.2);
+  expect(Math.abs(losses[1]! - losses[0]!)).toBeLessThan(0.15);
+});
+
 test("splitting_a_step_into_micro_batches_changes_nothing_beyond_rounding", () => {
   const [a, b] = [countingBatch(5, 0, 1), countingBatch(5, 1, 1)];
   const joined = {
