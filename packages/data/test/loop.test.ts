@@ -7,6 +7,7 @@ import {
   BuildConfig,
   type BuildConfigInput,
   buildCorpus,
+  corpusReportHtml,
   corpusStats,
   generateCrawl,
   hasNative,
@@ -49,6 +50,18 @@ test("math_pages_rank_first_and_the_mixed_domain_is_split_by_path", async () => 
   const scores = rows.map((row) => JSON.parse(row).score as number);
   expect(scores).toEqual([...scores].sort((a, b) => b - a));
   expect(report.funnel.at(-1)!.tokens!).toBeLessThanOrEqual(20_000);
+});
+
+test("the_html_report_shows_funnel_histogram_domains_and_escaped_samples", async () => {
+  const report = await buildCorpus(config("a"));
+  const html = readFileSync(join(root, "a", "report.html"), "utf8");
+  for (const row of report.funnel) expect(html).toContain(`<td>${row.step}</td>`);
+  expect(html.match(/<rect /g)!.length).toBe(50 * report.rounds.length);
+  expect(html).toContain("campus.example/math/");
+  expect(html.match(/class="kept"/g)!.length).toBe(10);
+  expect(html.match(/class="dropped"/g)!.length).toBe(10);
+  const shouting = { ...report, samples: [{ ...report.samples[0]!, excerpt: "<script>x</script>" }] };
+  expect(corpusReportHtml(shouting)).toContain("&lt;script&gt;x&lt;/script&gt;");
 });
 
 test("planted_duplicates_and_the_benchmark_leak_are_dropped", async () => {

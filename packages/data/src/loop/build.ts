@@ -8,6 +8,7 @@ import { type ContaminationReport, contaminationReport } from "./contamination.t
 import { type BuildContext, jobContext } from "./context.ts";
 import { readLabels } from "./measure.ts";
 import { preparePool } from "./prepare.ts";
+import { corpusReportHtml } from "./report-html.ts";
 import { type History, type Round, type RoundReport, readSeeds, runRound } from "./round.ts";
 import { type NearSample, nearThreshold } from "./samples.ts";
 import { emitStep, type FunnelRow } from "./steps.ts";
@@ -81,5 +82,6 @@ async function build(job: JobContext, config: BuildConfig): Promise<BuildReport>
     outputs,
   };
   writeAtomic(join(job.outDir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
+  writeAtomic(join(job.outDir, "report.html"), corpusReportHtml(report));
   return report;
 }
