@@ -67,7 +67,7 @@ test("killed_at_random_moments_and_rerun_it_gives_the_same_bytes", async () => {
   }
   expect(kills).toBeGreaterThan(0);
   expect(folderHashes(join(root, "killed"))).toEqual(folderHashes(join(root, "whole")));
-}, 120_000);
+}, 240_000);
 
 test("array_indices_fold_into_ranges", () => {
   expect(arrayRanges([0, 1, 2, 5, 7, 8])).toBe("0-2,5,7-8");
