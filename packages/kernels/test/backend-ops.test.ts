@@ -210,3 +210,25 @@ test("ops_that_allow_it_give_the_same_result_in_place", () => {
     }
   }
 });
+
+test("tensors_that_are_too_short_are_refused", () => {
+  const t = (...shape: number[]) => two.zeros(shape, "f32");
+  const i = (...values: number[]) => two.from(values, [values.length], "i32");
+  const norm = { w: t(8), rstd: t(4), rows: 4, heads: 1, cols: 8, ldx: 8, ldy: 8 };
+  const head = { w: t(10, 8), lse: t(4), entropy: t(4), n: 4, d: 8, v: 10, inv_temperature: 1 };
+  const layout = { lda: 8, ldb: 8, ldc: 4, trans_a: 0, trans_b: 1, alpha: 1, beta: 0 };
+  const bad: [string, () => void][] = [
+    ["rms_norm_fwd", () => two.run("rms_norm_fwd", { ...norm, x: t(3, 8), y: t(4, 8), eps: 1e-6 })],
+    [
+      "lm_head_fwd",
+      () => two.run("lm_head_fwd", { ...head, h: t(3, 8), logp: t(4), targets: i(0, 1, 2, 3) }),
+    ],
+    [
+      "lm_head_fwd target",
+      () => two.run("lm_head_fwd", { ...head, h: t(4, 8), logp: t(4), targets: i(0, 1, 2, 10) }),
+    ],
+    ["gemm", () => two.run("gemm", { a: t(4, 8), b: t(4, 7), c: t(4, 4), m: 4, n: 4, k: 8, ...layout })],
+    ["gather_rows", () => two.run("gather_rows", { x: t(3, 2), idx: i(3), y: t(1, 2), rows: 1, cols: 2 })],
+  ];
+  for (const [name, body] of bad) expect(body, name).toThrow();
+});

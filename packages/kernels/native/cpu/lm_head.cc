@@ -38,6 +38,9 @@ int fwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_lm_head_fwd_params*>(params);
   if (!all_float(p.h, p.w, p.logits) || p.logp.dtype != NSA_F32 || p.lse.dtype != NSA_F32 || p.entropy.dtype != NSA_F32)
     return reference(NSA_OP_lm_head_fwd, ctx, params);
+  if (p.h.numel < p.n * p.d || p.w.numel < p.v * p.d || p.targets.numel < p.n || p.logp.numel < p.n || p.lse.numel < p.n ||
+      p.entropy.numel < p.n || (p.logits.ptr && p.logits.numel < p.n * p.v))
+    return NSA_BAD_ARGUMENT;
   for (int64_t r = 0; r < p.n; ++r)
     if (index_at(p.targets, r) >= p.v) return NSA_BAD_ARGUMENT;
   bool in_place = p.logits.ptr && p.logits.dtype == NSA_F32;
@@ -73,6 +76,11 @@ int bwd(void* ctx, const void* params) {
   if (!all_float(p.h, p.w, p.dh, p.dw, p.logits) || p.lse.dtype != NSA_F32 || p.entropy.dtype != NSA_F32 ||
       !f32_or_absent(p.dlogp) || !f32_or_absent(p.dlse) || !f32_or_absent(p.dentropy))
     return reference(NSA_OP_lm_head_bwd, ctx, params);
+  auto short_of = [](const NsaBuf& b, int64_t n) { return b.ptr && b.numel < n; };
+  if (p.h.numel < p.n * p.d || p.w.numel < p.v * p.d || p.dh.numel < p.n * p.d || p.dw.numel < p.v * p.d ||
+      p.targets.numel < p.n || p.lse.numel < p.n || p.entropy.numel < p.n || short_of(p.logits, p.n * p.v) ||
+      short_of(p.dlogp, p.n) || short_of(p.dlse, p.n) || short_of(p.dentropy, p.n))
+    return NSA_BAD_ARGUMENT;
   // dh is summed over the chunks in f32 even when it is stored as bf16.
   bool direct = p.dh.dtype == NSA_F32;
   Scratch scratch(ctx, size_t(p.n * kChunk + (direct ? 0 : p.n * p.d)) * 4);

@@ -9,7 +9,9 @@ int rope(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_rope_params*>(params);
   if (!all_float(p.x, p.y) || p.cos.dtype != NSA_F32 || p.sin.dtype != NSA_F32) return reference(NSA_OP_rope, ctx, params);
   int64_t half = p.rot_dim / 2, rotated = 2 * half;
-  if (p.rot_dim > p.head_dim || p.positions.numel < p.rows) return NSA_BAD_ARGUMENT;
+  if (p.rot_dim > p.head_dim || p.positions.numel < p.rows || p.sin.numel < p.cos.numel ||
+      !fits(p.x, p.rows, p.ldx, p.heads * p.head_dim) || !fits(p.y, p.rows, p.ldy, p.heads * p.head_dim))
+    return NSA_BAD_ARGUMENT;
   for (int64_t r = 0; r < p.rows; ++r)
     if ((int64_t(index_at(p.positions, r)) + 1) * half > p.cos.numel) return NSA_BAD_ARGUMENT;
   for_rows(ctx, p.rows, p.heads * p.head_dim, [&](int64_t first, int64_t last) {

@@ -10,7 +10,9 @@ namespace {
 int fwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_rms_norm_fwd_params*>(params);
   if (!all_float(p.x, p.w, p.y) || p.rstd.dtype != NSA_F32) return reference(NSA_OP_rms_norm_fwd, ctx, params);
-  if (p.w.numel < p.cols || p.rstd.numel < p.rows * p.heads) return NSA_BAD_ARGUMENT;
+  if (p.w.numel < p.cols || p.rstd.numel < p.rows * p.heads || !fits(p.x, p.rows, p.ldx, p.heads * p.cols) ||
+      !fits(p.y, p.rows, p.ldy, p.heads * p.cols))
+    return NSA_BAD_ARGUMENT;
   std::vector<float> w_tmp(size_t(p.cols));
   const float* w = read_span(p.w, 0, p.cols, w_tmp.data());
   for_rows(ctx, p.rows, p.heads * p.cols, [&](int64_t first, int64_t last) {
@@ -31,6 +33,9 @@ int fwd(void* ctx, const void* params) {
 int bwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_rms_norm_bwd_params*>(params);
   if (!all_float(p.dy, p.x, p.w, p.dx, p.dw) || p.rstd.dtype != NSA_F32) return reference(NSA_OP_rms_norm_bwd, ctx, params);
+  if (p.w.numel < p.cols || p.dw.numel < p.cols || p.rstd.numel < p.rows * p.heads || !fits(p.x, p.rows, p.ldx, p.heads * p.cols) ||
+      !fits(p.dx, p.rows, p.ldx, p.heads * p.cols) || !fits(p.dy, p.rows, p.ldy, p.heads * p.cols))
+    return NSA_BAD_ARGUMENT;
   std::vector<float> w_tmp(size_t(p.cols));
   const float* w = read_span(p.w, 0, p.cols, w_tmp.data());
   int64_t step = std::max<int64_t>(1, kTaskElems / std::max<int64_t>(1, p.heads * p.cols)), tasks = (p.rows + step - 1) / step;

@@ -61,6 +61,8 @@ inline NsaBuf slice(const NsaBuf& x, int64_t at, int64_t n) {
   return y;
 }
 inline int64_t dtype_bytes(const NsaBuf& x) { return x.dtype == NSA_BF16 ? 2 : x.dtype == NSA_U8 ? 1 : x.dtype == NSA_F64 || x.dtype == NSA_I64 ? 8 : 4; }
+// Whether `rows` rows of `cols` elements, ld apart, lie inside x.
+inline bool fits(const NsaBuf& x, int64_t rows, int64_t ld, int64_t cols) { return rows == 0 || (rows - 1) * ld + cols <= x.numel; }
 inline int32_t index_at(const NsaBuf& x, int64_t i) { return static_cast<const int32_t*>(x.ptr)[i]; }
 
 }  // namespace nsa::cpu
