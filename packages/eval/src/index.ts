@@ -5,5 +5,6 @@ export { bootstrapInterval } from "./metrics/bootstrap.ts";
 export { majAtK, passAtK } from "./metrics/pass-at-k.ts";
 export * from "./pretrain/index.ts";
 export { renderPrompt } from "./prompt/template.ts";
+export * from "./sft/index.ts";
 export { familyDocuments } from "./tasks/generated/corpus.ts";
 export { type Family, familyNames, makeFamily, type Problem, type Split } from "./tasks/generated/family.ts";

@@ -1,6 +1,4 @@
 // Texts of a recipe's sources, its tokenizer, and the split into training and validation documents.
-import { readFileSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
 import { NsaError, Rng } from "@nsa/core";
 import {
   choices,
@@ -12,6 +10,7 @@ import {
   trainBpe,
   wordProblem,
 } from "@nsa/data";
+import { fillTemplate, readRecords } from "../records.ts";
 import { familyDocuments } from "../tasks/generated/corpus.ts";
 import type { PretrainConfig } from "./config.ts";
 
@@ -33,44 +32,6 @@ function* stories(documents: number, seed: number): Generator<string> {
   }
 }
 
-function fill(template: string, record: Record<string, unknown>, place: string): string {
-  return template.replace(/\{(\w+)\}/g, (_, field: string) => {
-    const value = record[field];
-    if (typeof value === "string" || typeof value === "number") return String(value);
-    throw new NsaError({
-      code: "data_field_missing",
-      what: `${place}: no field \`${field}\``,
-      why: `the template asks for it; the record has ${Object.keys(record).join(", ")}`,
-      fix: "correct data.sources[].template",
-      exitCode: 3,
-    });
-  });
-}
-
-function* templated(path: string, template: string): Generator<string> {
-  const bytes = readFileSync(path);
-  const text = (path.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
-  let line = 0;
-  for (const row of text.split("\n")) {
-    line++;
-    if (row.trim() === "") continue;
-    let record: Record<string, unknown>;
-    try {
-      record = JSON.parse(row);
-    } catch (cause) {
-      throw new NsaError({
-        code: "data_not_json",
-        what: `${path}:${line}`,
-        why: "the line is not JSON",
-        fix: "a template needs one JSON object a line",
-        exitCode: 3,
-        cause,
-      });
-    }
-    yield fill(template, record, `${path}:${line}`);
-  }
-}
-
 async function readTexts(config: PretrainConfig, log: (text: string) => void): Promise<string[]> {
   const texts: string[] = [];
   for (const source of config.data.sources) {
@@ -87,7 +48,9 @@ async function readTexts(config: PretrainConfig, log: (text: string) => void): P
     let reason = "";
     for (const path of expandInputs(source.files)) {
       if (source.template !== undefined) {
-        for (const text of templated(path, source.template)) if (texts.length < limit) texts.push(text);
+        for (const { record, place } of readRecords(path)) {
+          if (texts.length < limit) texts.push(fillTemplate(source.template, record, place));
+        }
         continue;
       }
       for await (const event of readDocuments(path, { maxRecordBytes: MAX_RECORD_BYTES })) {

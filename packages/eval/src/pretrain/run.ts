@@ -1,15 +1,13 @@
 // `nsa pretrain`: texts → tokenizer → packed steps → a trained transformer with its checkpoints.
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Batch, NsaError, type StageContext, type StageResult, type StageRunner } from "@nsa/core";
-import { PackedSource, type Tokenizer } from "@nsa/data";
+import { type Batch, NsaError, type StageResult, type StageRunner } from "@nsa/core";
+import { PackedSource } from "@nsa/data";
 import {
   crossEntropy,
-  Engine,
   loadCheckpoint,
   openDevice,
   parameterCount,
-  plainSampling,
   resolveModelConfig,
   runTraining,
   Trainer,
@@ -17,6 +15,7 @@ import {
   trainFlops,
   trainMemory,
 } from "@nsa/model";
+import { writeSamples } from "../samples.ts";
 import type { PretrainConfig } from "./config.ts";
 import { type Corpus, loadCorpus } from "./corpus.ts";
 
@@ -86,39 +85,6 @@ function validationBatches(documents: readonly Int32Array[], config: PretrainCon
   return batches;
 }
 
-function writeSamples(
-  model: Transformer,
-  tokenizer: Tokenizer,
-  config: PretrainConfig,
-  context: StageContext,
-  step: number,
-): void {
-  const { prompts, maxTokens, temperature } = config.sample;
-  if (prompts.length === 0) return;
-  const ids = prompts.map((p) => tokenizer.encode(p));
-  const longest = Math.max(...ids.map((p) => p.length));
-  const engine = new Engine(model, {
-    maxSequences: prompts.length,
-    cacheTokens: prompts.length * (longest + maxTokens + model.config.selectionBlockSize),
-    prefillTokens: config.train.microBatchTokens,
-  });
-  const outputs = engine.generate(
-    ids.map((prompt, id) => ({
-      prompt,
-      n: 1,
-      maxTokens,
-      sampling: { ...plainSampling, temperature },
-      seed: config.seed,
-      id,
-      stopIds: [tokenizer.eosId],
-    })),
-  );
-  for (const [i, prompt] of prompts.entries()) {
-    const text = tokenizer.decode(outputs[i]![0]!.ids.filter((id) => id !== tokenizer.eosId));
-    context.emit({ type: "sample", step, prompt, text });
-  }
-}
-
 function fittingVocabulary(config: PretrainConfig, corpus: Corpus): number {
   const wanted = config.model.vocabSize;
   const has = corpus.tokenizer.vocabSize;
@@ -181,7 +147,8 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
         validation: validationBatches(corpus.validation, config),
         bytesPerToken: corpus.bytesPerToken,
         files: { "tokenizer.json": tokenizerJson },
-        onEval: (step) => writeSamples(model, tokenizer, config, context, step),
+        onEval: (step) =>
+          writeSamples(model, tokenizer, { ...config.sample, seed: config.seed }, context, step),
         sequenceLength: config.train.seqLen,
       },
       context,

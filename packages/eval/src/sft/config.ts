@@ -1,0 +1,67 @@
+// The recipe of `nsa sft`.
+import { loopSchema, trainerSchema } from "@nsa/model";
+import { z } from "zod";
+
+export const sftSchema = z.strictObject({
+  name: z.string().default("sft").describe("Part of the run folder's name"),
+  seed: z.number().int().min(0).default(1).describe("Key of all random numbers"),
+  threads: z.number().int().min(0).default(0).describe("CPU threads; 0 = all cores"),
+  initFrom: z.string().describe("Checkpoint folder to start from; it must hold a tokenizer.json"),
+  data: z
+    .strictObject({
+      sources: z
+        .array(
+          z.strictObject({
+            files: z.array(z.string()).min(1).describe("JSONL files (`*` in file names), also .gz"),
+            prompt: z
+              .string()
+              .describe("Template of the part without loss, e.g. `Question: {question}\\nAnswer:`"),
+            completion: z.string().describe("Template of the part that is learned, e.g. ` {solution}`"),
+            format: z
+              .string()
+              .default("cot")
+              .describe("Name under which its loss is reported (cot, pot, tool)"),
+            maxExamples: z.number().int().min(1).optional().describe("Takes the first so many examples"),
+          }),
+        )
+        .min(1)
+        .describe("Examples"),
+      validationShare: z.number().min(0).max(0.5).default(0.05).describe("Examples held out, by seed"),
+      validationExamples: z.number().int().min(1).default(64).describe("Held-out examples measured, at most"),
+    })
+    .describe("Examples"),
+  train: z
+    .strictObject({
+      ...loopSchema.shape,
+      ...trainerSchema.shape,
+      microBatchTokens: z
+        .number()
+        .int()
+        .min(2)
+        .default(4096)
+        .describe("Examples are concatenated at random up to this many tokens (DeepSeekMath: 4K)"),
+      microBatches: z.number().int().min(1).default(1).describe("Micro-batches of one step"),
+      seqLen: z
+        .number()
+        .int()
+        .min(2)
+        .default(4096)
+        .describe("Longest example, tokens; longer ones are left out"),
+    })
+    .prefault({})
+    .describe("Optimization"),
+  sample: z
+    .strictObject({
+      prompts: z
+        .number()
+        .int()
+        .min(0)
+        .default(2)
+        .describe("Held-out prompts answered greedily after a validation"),
+      maxTokens: z.number().int().min(1).default(64).describe("Length of an answer"),
+    })
+    .prefault({})
+    .describe("Answers written while it trains"),
+});
+
+export type SftConfig = z.output<typeof sftSchema>;

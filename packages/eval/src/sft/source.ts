@@ -1,0 +1,92 @@
+// Prompt and completion examples as training steps: shuffled, concatenated to a budget, loss on completions only.
+import { type Batch, type BatchSource, Rng, type StepBatch } from "@nsa/core";
+
+export interface Example {
+  /** Prompt and completion, the end-of-text id included. */
+  ids: Int32Array;
+  /** Tokens of the prompt; no loss on them. */
+  promptLength: number;
+  format: string;
+  prompt: string;
+}
+
+/** Packs examples, each a document of its own: attention never crosses from one to the next. */
+export function packExamples(examples: readonly Example[], indices: readonly number[]): Batch {
+  const T = indices.reduce((n, i) => n + examples[i]!.ids.length - 1, 0);
+  const batch: Batch = {
+    tokens: new Int32Array(T),
+    targets: new Int32Array(T).fill(-1),
+    lossWeight: new Float32Array(T),
+    positions: new Int32Array(T),
+    cuSeqlens: new Int32Array(indices.length + 1),
+    sampleIds: Float64Array.from(indices),
+  };
+  let t = 0;
+  for (const [n, i] of indices.entries()) {
+    const { ids, promptLength } = examples[i]!;
+    for (let j = 0; j + 1 < ids.length; j++, t++) {
+      batch.tokens[t] = ids[j]!;
+      batch.positions[t] = j;
+      if (j + 1 < promptLength) continue;
+      batch.targets[t] = ids[j + 1]!;
+      batch.lossWeight[t] = 1;
+    }
+    batch.cuSeqlens[n + 1] = t;
+  }
+  return batch;
+}
+
+const SHUFFLE_STREAM = 13;
+
+/** An endless, resumable source; order depends on seed and epoch alone. */
+export class ExampleSource implements BatchSource {
+  readonly name = "data";
+  readonly prefetch = 2;
+  private cursor = { epoch: 0, index: 0 };
+  private order: Uint32Array;
+  private readonly rng: Rng;
+
+  constructor(
+    private readonly examples: readonly Example[],
+    private readonly options: { microBatchTokens: number; microBatches: number; seed: number },
+  ) {
+    this.rng = new Rng(options.seed, SHUFFLE_STREAM);
+    this.order = this.rng.permutation(examples.length, 0);
+  }
+
+  save() {
+    return { ...this.cursor };
+  }
+
+  load(state: unknown): void {
+    this.cursor = { ...(state as typeof this.cursor) };
+    this.order = this.rng.permutation(this.examples.length, this.cursor.epoch);
+  }
+
+  next(): StepBatch {
+    const microBatches = Array.from({ length: this.options.microBatches }, () => this.pack());
+    const weightSum = microBatches.reduce((n, b) => n + b.lossWeight.reduce((a, w) => a + w, 0), 0);
+    return { microBatches, weightSum };
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<StepBatch> {
+    for (;;) yield this.next();
+  }
+
+  private pack(): Batch {
+    const chosen: number[] = [];
+    let room = this.options.microBatchTokens;
+    for (;;) {
+      const i = this.order[this.cursor.index]!;
+      const length = this.examples[i]!.ids.length - 1;
+      if (chosen.length > 0 && length > room) break;
+      chosen.push(i);
+      room -= length;
+      this.cursor.index++;
+      if (this.cursor.index < this.order.length) continue;
+      this.cursor = { epoch: this.cursor.epoch + 1, index: 0 };
+      this.order = this.rng.permutation(this.examples.length, this.cursor.epoch);
+    }
+    return packExamples(this.examples, chosen);
+  }
+}
