@@ -1,0 +1,47 @@
+// `nsa generate`: continues a prompt with a checkpoint, streaming when there is one output.
+import { Tokenizer } from "@nsa/data";
+import { Engine, loadModel, openDevice } from "@nsa/model";
+
+interface GenerateOptions {
+  samples: string;
+  maxTokens: string;
+  temperature: string;
+  topP: string;
+  seed: string;
+  device: string;
+  json?: boolean;
+}
+
+export async function generate(checkpoint: string, prompt: string, o: GenerateOptions): Promise<void> {
+  const tokenizer = Tokenizer.load(checkpoint);
+  const device = openDevice(o.device);
+  const model = loadModel(device, checkpoint);
+  const n = Number(o.samples);
+  const stream = n === 1 && !o.json ? tokenizer.stream() : undefined;
+  if (stream) process.stdout.write(prompt);
+  const engine = new Engine(model, {
+    maxSequences: 512,
+    cacheTokens: 262_144,
+    prefillTokens: 16_384,
+    onToken: (_r, _s, id) => void (stream && process.stdout.write(stream.push(id))),
+  });
+  const [outputs] = engine.generate([
+    {
+      prompt: tokenizer.encode(prompt),
+      n,
+      maxTokens: Number(o.maxTokens),
+      sampling: { temperature: Number(o.temperature), topP: Number(o.topP), minP: 0, topK: 0 },
+      seed: Number(o.seed),
+      id: 0,
+      stopIds: [tokenizer.eosId],
+    },
+  ]);
+  if (stream) console.log(stream.end());
+  else {
+    for (const s of outputs!) {
+      const text = tokenizer.decode(s.ids);
+      console.log(o.json ? JSON.stringify({ text, finish: s.finish, logp: s.logp }) : `${prompt}${text}\n`);
+    }
+  }
+  device.close();
+}

@@ -1,0 +1,31 @@
+// The stages that recipes describe: their schemas and runners.
+import { NsaError, type StageRunner } from "@nsa/core";
+import type { z } from "zod";
+
+export interface Stage {
+  // biome-ignore lint/suspicious/noExplicitAny: each stage has its own config type, checked by its schema.
+  schema: z.ZodType<any>;
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  run: StageRunner<any>;
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  estimate?: (config: any) => Record<string, number>;
+}
+
+/** Loads a stage. Throws NsaError `stage_unknown` (exit 2). */
+export async function loadStage(name: string): Promise<Stage> {
+  if (name === "pretrain") {
+    const { estimatePretrain, pretrainSchema, runPretrain } = await import("@nsa/eval");
+    return { schema: pretrainSchema, run: runPretrain, estimate: estimatePretrain };
+  }
+  if (name === "grpo") {
+    const { grpoSchema, runGrpo } = await import("@nsa/rl");
+    return { schema: grpoSchema, run: runGrpo };
+  }
+  throw new NsaError({
+    code: "stage_unknown",
+    what: `no stage "${name}"`,
+    why: "there are pretrain and grpo",
+    fix: "choose one of them",
+    exitCode: 2,
+  });
+}

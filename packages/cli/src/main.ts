@@ -1,0 +1,9 @@
+// Entry of `nsa`: parses the command line, prints errors in three lines, and turns them into exit codes.
+import { buildProgram } from "./program.ts";
+
+buildProgram()
+  .parseAsync(process.argv)
+  .catch(async (error: unknown) => {
+    const { printError } = await import("./print-error.ts");
+    process.exitCode = printError(error, process.argv.includes("--debug"));
+  });

@@ -1,0 +1,36 @@
+// A line chart as inline SVG.
+
+export interface Series {
+  name: string;
+  points: { x: number; y: number }[];
+}
+
+const COLOURS = ["#2458b8", "#c2571a", "#2e7d4f", "#8a3fa0"];
+const [W, H, LEFT, BOTTOM, TOP] = [460, 240, 52, 26, 34];
+
+const label = (v: number) => Number(v.toPrecision(3)).toString();
+
+/** The chart, or nothing when no series has two points. */
+export function curve(title: string, all: readonly Series[]): string {
+  const series = all.filter((s) => s.points.length > 1);
+  if (series.length === 0) return "";
+  const xs = series.flatMap((s) => s.points.map((p) => p.x));
+  const ys = series.flatMap((s) => s.points.map((p) => p.y));
+  const [x0, x1] = [Math.min(...xs), Math.max(...xs)];
+  const [y0, y1] = [Math.min(...ys), Math.max(...ys)];
+  const px = (x: number) => LEFT + ((x - x0) / (x1 - x0 || 1)) * (W - LEFT - 10);
+  const py = (y: number) => H - BOTTOM - ((y - y0) / (y1 - y0 || 1)) * (H - BOTTOM - TOP);
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((f) => {
+    const y = y0 + f * (y1 - y0);
+    return `<line x1="${LEFT}" x2="${W - 10}" y1="${py(y)}" y2="${py(y)}" stroke="#e4e4e0"/><text x="${LEFT - 6}" y="${py(y) + 4}" text-anchor="end">${label(y)}</text>`;
+  });
+  const lines = series.map((s, i) => {
+    const path = s.points
+      .map((p, n) => `${n ? "L" : "M"}${px(p.x).toFixed(1)},${py(p.y).toFixed(1)}`)
+      .join("");
+    const colour = COLOURS[i % COLOURS.length];
+    const at = LEFT + i * 110;
+    return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.5"/><text x="${at}" y="28" fill="${colour}">${s.name}</text>`;
+  });
+  return `<svg viewBox="0 0 ${W} ${H}" font-size="10" font-family="sans-serif"><text x="${LEFT}" y="13" font-size="12" font-weight="600">${title}</text>${ticks.join("")}<text x="${LEFT}" y="${H - 8}">${label(x0)}</text><text x="${W - 10}" y="${H - 8}" text-anchor="end">${label(x1)}</text>${lines.join("")}</svg>`;
+}

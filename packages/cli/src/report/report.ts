@@ -1,0 +1,88 @@
+// report.html of a run: self-contained, curves as inline SVG, config, environment, samples.
+import { join } from "node:path";
+import { atomicWriteFile, readJsonl } from "@nsa/core";
+import { readIfThere } from "../commands/stage.ts";
+import { curve, type Series } from "./curve.ts";
+
+type Row = Record<string, number | string> & { step: number };
+
+const escapeHtml = (s: string) => s.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+const CHARTS: { title: string; names: string[] }[] = [
+  { title: "Loss, nats per token", names: ["train/loss", "val/loss"] },
+  { title: "Held-out accuracy", names: ["eval/pass_at_1", "eval/maj_at_16", "eval/pass_at_16"] },
+  { title: "Reward", names: ["reward/mean", "reward/accuracy", "reward/format"] },
+  { title: "Output length, tokens", names: ["completion/length_mean"] },
+  { title: "Entropy, nats", names: ["policy/entropy"] },
+  { title: "KL to the reference", names: ["kl/mean"] },
+  { title: "Gradient norm", names: ["train/grad_norm"] },
+  { title: "Tokens per second", names: ["perf/tokens_per_sec", "perf/rollout_tokens_per_sec"] },
+];
+
+function seriesOf(rows: readonly Row[], name: string): Series {
+  const points = rows.flatMap((r) =>
+    typeof r[name] === "number" ? [{ x: r.step, y: r[name] as number }] : [],
+  );
+  return { name, points };
+}
+
+/** Pass@K and Maj@K against K, first and last evaluation. */
+function atK(rows: readonly Row[]): string {
+  const evaluations = rows.filter((r) => "eval/pass_at_1" in r);
+  const [first, last] = [evaluations[0], evaluations.at(-1)];
+  if (!first || !last) return "";
+  const series = (["pass", "maj"] as const).flatMap((kind) =>
+    [...new Set([first, last])].map((row): Series => {
+      const points = Object.entries(row).flatMap(([key, y]) => {
+        const m = new RegExp(`^eval/${kind}_at_(\\d+)$`).exec(key);
+        return m && typeof y === "number" ? [{ x: Math.log2(Number(m[1])), y }] : [];
+      });
+      if (kind === "maj") points.push({ x: 0, y: row["eval/pass_at_1"] as number });
+      return { name: `${kind}@K, step ${row.step}`, points: points.sort((a, b) => a.x - b.x) };
+    }),
+  );
+  return curve("Pass@K and Maj@K by log2 K", series);
+}
+
+function samplesTable(rows: readonly Record<string, unknown>[]): string {
+  const picked = rows.length <= 40 ? rows : [...rows.slice(0, 10), ...rows.slice(-30)];
+  const cells = picked.map((r) => {
+    const text = escapeHtml(String(r.text ?? r.completion ?? ""));
+    const prompt = escapeHtml(String(r.prompt ?? r.question ?? ""));
+    return `<tr><td>${r.step}</td><td><pre>${prompt}</pre></td><td><pre>${text}</pre></td><td>${r.reward ?? ""}</td></tr>`;
+  });
+  if (cells.length === 0) return "";
+  return `<h2>Samples</h2><table><tr><th>step</th><th>prompt</th><th>text</th><th>reward</th></tr>${cells.join("")}</table>`;
+}
+
+/** Sections of one run, for its own report or a pipeline's. */
+export function runSections(runDir: string): string {
+  const rows = readJsonl<Row>(join(runDir, "metrics.jsonl"));
+  const charts = CHARTS.map(({ title, names }) =>
+    curve(
+      title,
+      names.map((name) => seriesOf(rows, name)),
+    ),
+  );
+  const samples = samplesTable(readJsonl(join(runDir, "samples.jsonl")));
+  return `<div class="charts">${atK(rows)}${charts.join("")}</div>${samples}
+<h2>Recipe</h2><pre>${escapeHtml(readIfThere(join(runDir, "config.yaml")))}</pre>
+<h2>Machine</h2><pre>${escapeHtml(readIfThere(join(runDir, "env.json")))}</pre>`;
+}
+
+/** A whole page. */
+export function page(title: string, body: string): string {
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escapeHtml(title)}</title><style>
+body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;color:#222}
+pre{background:#f6f6f4;padding:.5rem;overflow:auto;white-space:pre-wrap;margin:0}
+table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ddd;padding:.3rem;text-align:left;vertical-align:top}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(460px,1fr));gap:1rem}svg{width:100%;height:auto}
+</style><h1>${escapeHtml(title)}</h1>${body}</html>\n`;
+}
+
+/** Writes report.html into the run folder and returns its path. */
+export async function writeReport(runDir: string): Promise<string> {
+  const path = join(runDir, "report.html");
+  atomicWriteFile(path, page(runDir.slice(runDir.lastIndexOf("/") + 1), runSections(runDir)));
+  return path;
+}
