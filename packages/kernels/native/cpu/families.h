@@ -3,7 +3,7 @@
 #include "nsa/abi.h"
 
 #define NSA_CPU_FAMILIES(F) \
-  F(flash) F(gemm) F(dense) \
+  F(flash) F(paged_attn) F(gemm) F(dense) \
   F(elementwise) F(reduce) F(rows) F(matmul) F(norm) F(mlp) F(lm_head) F(optim) F(sample)
 
 namespace nsa::cpu {
