@@ -1,7 +1,9 @@
 // Attention ops of the CPU backend against the reference on the same f32 and bf16 values, at one and two threads.
 import { afterAll, describe, expect, test } from "vitest";
-import { Device, type Tensor } from "../src/index.ts";
-import { noise } from "./nsa-fixture.ts";
+import { Device, nsaAttention, packDocuments, Tape, type Tensor } from "../src/index.ts";
+import { flashForward } from "../src/ops/flash-attention.ts";
+import { naiveNsa } from "./naive-nsa.ts";
+import { deviceInputs, naiveInputs, noise, nsaConfig, sliceInputs } from "./nsa-fixture.ts";
 
 const reference = Device.open("reference");
 const cpu = Device.open("cpu", { threads: 2 });
@@ -133,3 +135,122 @@ describe("flash_equals_the_reference", () => {
 });
 
 const size = (t: Tensor): [number, number] => [t.shape[0]!, t.shape[1]!];
+
+interface SelectedCase {
+  borders: number[];
+  heads: number;
+  kvHeads: number;
+  dimK: number;
+  dimV: number;
+  n: number;
+  /** l, d, l'. */
+  blocks: [number, number, number];
+}
+
+const selectedCases: Record<string, SelectedCase> = {
+  "paper block sizes": {
+    borders: [0, 700],
+    heads: 4,
+    kvHeads: 2,
+    dimK: 64,
+    dimV: 64,
+    n: 5,
+    blocks: [32, 16, 64],
+  },
+  "packed documents": {
+    borders: [0, 3, 40, 41, 300],
+    heads: 4,
+    kvHeads: 1,
+    dimK: 32,
+    dimV: 48,
+    n: 4,
+    blocks: [8, 4, 16],
+  },
+  "groups of 16, odd sizes": {
+    borders: [0, 130],
+    heads: 16,
+    kvHeads: 1,
+    dimK: 20,
+    dimV: 9,
+    n: 3,
+    blocks: [8, 4, 12],
+  },
+  "groups of 1": { borders: [0, 150], heads: 2, kvHeads: 2, dimK: 16, dimV: 16, n: 8, blocks: [4, 2, 8] },
+};
+
+describe("selection_and_selected_attention_equal_the_reference", () => {
+  for (const [name, c] of Object.entries(selectedCases)) {
+    for (const dtype of ["f32", "bf16"] as const) {
+      test(`${name} ${dtype}`, () => {
+        const [l, d, lp] = c.blocks;
+        const tokens = c.borders.at(-1)!;
+        compare(dtype, (device) => {
+          const next = noise(21);
+          const random = (rows: number, cols: number, type: Dtype = dtype) =>
+            device.from(Array.from({ length: rows * cols }, next), [rows, cols], type);
+          const docs = packDocuments(device, c.borders, { blockSize: l, stride: d });
+          const nb = docs.compressed!.blocks;
+          const sizes = { hq: c.heads, hkv: c.kvHeads, dim_k: c.dimK, scale: 1 / Math.sqrt(c.dimK) };
+          const shared = { ...sizes, cu_seqlens: docs.cuSeqlens, n_docs: docs.count, tokens };
+          const q = random(tokens, c.heads * c.dimK);
+          const ld = { ldq: c.heads * c.dimK, ldk: c.kvHeads * c.dimK };
+          const k = random(tokens, c.kvHeads * c.dimK);
+          const kBlocks = random(nb, c.kvHeads * c.dimK);
+          const branch = { heads: c.heads, kvHeads: c.kvHeads, dimK: c.dimK, dimV: c.dimK };
+          const grid = { cuKeys: docs.compressed!.cuBlocks, keys: nb, blockSize: l, stride: d };
+          const { lse: cmpLse } = flashForward(device, q, kBlocks, kBlocks, docs, grid, branch);
+          const idx = device.empty([tokens, c.kvHeads, c.n], "i32");
+          const max_blocks = Math.ceil(docs.longest / lp);
+          const scores = device.empty([tokens, c.kvHeads, max_blocks], "f32");
+          const rule = { selection_block_size: lp, num_selected: c.n, num_init: 1, num_local: 2 };
+          const select = { ...shared, ...ld, ...rule, nb, block_size: l, stride: d, max_blocks };
+          const cu_blocks = docs.compressed!.cuBlocks;
+          device.run("nsa_select", { q, k_cmp: kBlocks, lse: cmpLse, idx, scores, cu_blocks, ...select });
+          const v = random(tokens, c.kvHeads * c.dimV);
+          const do_ = random(tokens, c.heads * c.dimV);
+          const o = device.empty(do_.shape, dtype);
+          const lse = device.empty([tokens, c.heads], "f32");
+          const block = { selection_block_size: lp, num_selected: c.n, dim_v: c.dimV };
+          const more = { ...shared, ...ld, ...block, ldv: c.kvHeads * c.dimV, ldo: c.heads * c.dimV };
+          device.run("nsa_selected_fwd", { q, k, v, idx, o, lse, ...more });
+          const [dq, dk, dv] = [random(...size(q)), random(...size(k)), random(...size(v))];
+          device.run("nsa_selected_bwd", { q, k, v, idx, o, lse, do_, dq, dk, dv, ...more, accumulate: 3 });
+          return { scores, idx, o, lse, dq, dk, dv };
+        });
+      });
+    }
+  }
+});
+
+describe("nsa_attention_and_its_gradients_equal_the_reference", () => {
+  for (const phi of ["weighted", "mlp"] as const) {
+    test(phi, () => {
+      const c = { H: 4, G: 2, K: 16, V: 20, l: 8, d: 4, lp: 8, n: 4, w: 13 };
+      const [T, borders] = [70, [0, 5, 70]];
+      const x = naiveInputs(T, c, phi, 31);
+      const frozen = naiveNsa(sliceInputs(x, T, 5, T), T - 5, c).selected;
+      const first = [
+        [0, -1, -1, -1],
+        [0, -1, -1, -1],
+      ];
+      const rows = [...Array.from({ length: 5 }, () => first), ...frozen];
+      const padded = rows.flat().map((chosen) => Array.from({ length: c.n }, (_, i) => chosen[i] ?? -1));
+      compare("f32", (device) => {
+        const inputs = deviceInputs(device, x, T, c, "f32");
+        const docs = packDocuments(device, borders, { blockSize: c.l, stride: c.d });
+        const tape = new Tape();
+        const selected = device.from(padded.flat(), [T, c.G, c.n], "i32");
+        const { o } = nsaAttention(tape, inputs, docs, nsaConfig(c), { selected });
+        tape.backward([[o, device.from(Array.from({ length: o.numel }, noise(2)), o.shape, "f32")]]);
+        const { phiK, phiV, rope, ...tensors } = inputs;
+        const leaves = [tensors, phiK, phiV].flatMap((part, i) =>
+          Object.entries(part).flatMap(([key, t]) =>
+            typeof t === "string" ? [] : [[`${i}.${key}`, t.grad!] as const],
+          ),
+        );
+        expect(leaves.length).toBe(phi === "mlp" ? 14 : 10);
+        return { o, ...Object.fromEntries(leaves) };
+      });
+    });
+  }
+});
