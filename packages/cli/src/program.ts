@@ -45,6 +45,7 @@ export function buildProgram(): Command {
     });
 
   stageCommand(program, "pretrain", "train a transformer on text");
+  stageCommand(program, "sft", "teach a checkpoint to answer in the formats of examples");
   stageCommand(program, "grpo", "reinforcement learning with group-relative advantages and rule rewards");
 
   const pipeline = program.command("pipeline").description("several stages, one after another");
@@ -148,7 +149,6 @@ export function buildProgram(): Command {
       process.exitCode = await doctor();
     });
 
-  absent(program, "sft", "supervised fine-tuning");
   absent(program, "eval", "benchmarks of a checkpoint");
   absent(program, "serve", "an OpenAI-compatible server");
   absent(program, "chat", "talk to a checkpoint");

@@ -22,7 +22,7 @@ export const pipelineSchema = z.strictObject({
     .array(
       z.strictObject({
         name: z.string().describe("Name that later stages refer to, as {name.output}"),
-        stage: z.enum(["pretrain", "grpo"]).describe("What to run"),
+        stage: z.enum(["pretrain", "sft", "grpo"]).describe("What to run"),
         config: z.string().describe("Recipe, relative to this file"),
         set: z
           .array(z.string())

@@ -17,6 +17,10 @@ export async function loadStage(name: string): Promise<Stage> {
     const { estimatePretrain, pretrainSchema, runPretrain } = await import("@nsa/eval");
     return { schema: pretrainSchema, run: runPretrain, estimate: estimatePretrain };
   }
+  if (name === "sft") {
+    const { runSft, sftSchema } = await import("@nsa/eval");
+    return { schema: sftSchema, run: runSft };
+  }
   if (name === "grpo") {
     const { grpoSchema, runGrpo } = await import("@nsa/rl");
     return { schema: grpoSchema, run: runGrpo };
@@ -24,7 +28,7 @@ export async function loadStage(name: string): Promise<Stage> {
   throw new NsaError({
     code: "stage_unknown",
     what: `no stage "${name}"`,
-    why: "there are pretrain and grpo",
+    why: "there are pretrain, sft and grpo",
     fix: "choose one of them",
     exitCode: 2,
   });

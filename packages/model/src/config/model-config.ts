@@ -35,7 +35,7 @@ const ropeScaling = z.discriminatedUnion("type", [
   }),
 ]);
 
-export const attentionKind = z.enum(["nsa", "full", "window"]);
+const attentionKind = z.enum(["nsa", "full", "window"]);
 export type AttentionKind = z.infer<typeof attentionKind>;
 
 export const modelConfigSchema = z.strictObject({
