@@ -1,6 +1,15 @@
 // Attention ops of the CPU backend against the reference on the same f32 and bf16 values, at one and two threads.
 import { afterAll, describe, expect, test } from "vitest";
-import { Device, nsaAttention, packDocuments, Tape, type Tensor } from "../src/index.ts";
+import {
+  Device,
+  nsaAttention,
+  nsaDecode,
+  nsaLayerCache,
+  packDocuments,
+  planDecode,
+  Tape,
+  type Tensor,
+} from "../src/index.ts";
 import { flashForward } from "../src/ops/flash-attention.ts";
 import { naiveNsa } from "./naive-nsa.ts";
 import { deviceInputs, naiveInputs, noise, nsaConfig, sliceInputs } from "./nsa-fixture.ts";
@@ -252,5 +261,37 @@ describe("nsa_attention_and_its_gradients_equal_the_reference", () => {
         return { o, ...Object.fromEntries(leaves) };
       });
     });
+  }
+});
+
+test("paged_decode_equals_the_reference_and_does_not_depend_on_the_batch", () => {
+  const c = { H: 8, G: 2, K: 20, V: 16, l: 8, d: 4, lp: 8, n: 4, w: 13 };
+  const [pageSize, maxPages] = [16, 8];
+  const lengths = [1, 8, 100, 0, 57, 40];
+  const x = naiveInputs(lengths.length, c, "mlp", 17);
+  const decode = (device: Device, rows: number[]) => {
+    const next = noise(4);
+    const cache = nsaLayerCache(device, nsaConfig(c), lengths.length * maxPages, pageSize, "f32");
+    for (const t of Object.values(cache)) t.write(Array.from({ length: t.numel }, next));
+    const some = rows.map((r) => sliceInputs(x, lengths.length, r, r + 1));
+    const names = ["q", "kCmp", "vCmp", "kSlc", "vSlc", "kWin", "vWin", "gate"] as const;
+    const joined = Object.fromEntries(names.map((name) => [name, some.flatMap((part) => part[name])]));
+    const inputs = deviceInputs(device, { ...x, ...joined }, rows.length, c, "f32", 128);
+    const pages = (r: number) => Array.from({ length: maxPages }, (_, i) => r + i * lengths.length);
+    const sequences = rows.map((r) => ({ length: lengths[r]!, pages: pages(r) }));
+    return nsaDecode(
+      inputs,
+      cache,
+      planDecode(device, sequences, pageSize, maxPages, nsaConfig(c)),
+      nsaConfig(c),
+    );
+  };
+  const all = lengths.map((_, i) => i);
+  compare("f32", (device) => ({ o: decode(device, all) }));
+  using _ = cpu.scope();
+  const width = c.H * c.V;
+  const together = decode(cpu, all).read();
+  for (const r of all) {
+    expect([...decode(cpu, [r]).read()]).toEqual([...together.slice(r * width, (r + 1) * width)]);
   }
 });
