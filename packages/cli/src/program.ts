@@ -149,9 +149,23 @@ export function buildProgram(): Command {
       process.exitCode = await doctor();
     });
 
+  const model = program.command("model").description("import and export Hugging Face weights");
+  for (const [verb, usage, about] of [
+    ["import", "import <from> <to>", "a Llama, Qwen2 or Qwen3 folder becomes a checkpoint"],
+    ["export", "export <from> <to>", "a checkpoint becomes a Hugging Face folder"],
+    ["inspect", "inspect <from>", "architecture and size of either"],
+  ] as const) {
+    model
+      .command(usage)
+      .description(about)
+      .action(async (from: string, to: string | undefined) => {
+        const { modelCommand } = await import("./commands/model.ts");
+        await modelCommand(verb, from, verb === "inspect" ? undefined : to);
+      });
+  }
+
   absent(program, "eval", "benchmarks of a checkpoint");
   absent(program, "serve", "an OpenAI-compatible server");
   absent(program, "chat", "talk to a checkpoint");
-  absent(program, "model", "import and export Hugging Face weights");
   return program;
 }

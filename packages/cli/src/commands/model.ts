@@ -1,0 +1,37 @@
+// `nsa model import|export|inspect`: checkpoints from and to Hugging Face folders.
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  exportHuggingFace,
+  importHuggingFace,
+  inspectHuggingFace,
+  loadModel,
+  openDevice,
+  parameterCount,
+  readCheckpointState,
+  saveCheckpoint,
+} from "@nsa/model";
+
+/** tokenizer.json of the folder, to be carried along; none where there is none. */
+function tokenizerOf(folder: string): Record<string, string> {
+  const path = join(folder, "tokenizer.json");
+  return existsSync(path) ? { "tokenizer.json": readFileSync(path, "utf8") } : {};
+}
+
+export async function modelCommand(verb: string, from: string, to: string | undefined): Promise<void> {
+  if (verb === "inspect") {
+    const ours = existsSync(join(from, "state.json"));
+    const config = ours ? readCheckpointState(from).model : inspectHuggingFace(from);
+    console.log(JSON.stringify({ parameters: parameterCount(config), ...config }, null, 2));
+    return;
+  }
+  const device = openDevice("cpu");
+  try {
+    if (verb === "import") {
+      const model = importHuggingFace(device, from);
+      await saveCheckpoint(to!, { model, step: 0, files: tokenizerOf(from) });
+    } else await exportHuggingFace(loadModel(device, from), to!, tokenizerOf(from));
+  } finally {
+    device.close();
+  }
+}
