@@ -21,13 +21,13 @@ interface Output {
   scaling_cpu: number;
 }
 
-/** `core`: the OpenBLAS kernel to force; absent, OpenBLAS chooses. */
-function measure(core?: string): Output {
+function measure(): Output {
+  // Both would keep OpenBLAS from choosing the kernel of this CPU.
   const { OPENBLAS_CORETYPE: _core, OPENBLAS_L2_SIZE: _size, ...env } = process.env;
   const library = existsSync(debian) ? debian : "libopenblas.so.0";
   const run = spawnSync(program, ["bench", library], {
     encoding: "utf8",
-    env: core ? { ...env, OPENBLAS_CORETYPE: core } : env,
+    env,
   });
   if (run.status !== 0)
     throw new NsaError({
@@ -43,15 +43,12 @@ function measure(core?: string): Output {
 async function run(): Promise<BenchResult> {
   const own = measure();
   const present = own.openblas_gflops > 0;
-  // OpenBLAS does not know every new CPU and then takes an AVX2 kernel; its AVX-512 kernel is shown beside it.
-  const wide = present && own.isa.startsWith("avx512") ? measure("SkylakeX") : undefined;
   const figures: BenchResult["figures"] = {
     isa: own.isa,
     openblas_kernel: own.openblas_kernel,
     f32_gflops: own.f32_gflops,
     bf16_gflops: own.bf16_gflops,
     openblas_gflops: present ? own.openblas_gflops : null,
-    openblas_skylakex_gflops: wide?.openblas_gflops ?? null,
     load_average: loadavg()[0]!,
   };
   for (const [name, s] of Object.entries(own.shapes)) {
@@ -66,7 +63,6 @@ async function run(): Promise<BenchResult> {
     figures,
     ratios: {
       f32_over_openblas: ratio,
-      f32_over_openblas_skylakex: wide ? wide.f32_gflops / wide.openblas_gflops : null,
       bf16_over_f32: own.bf16_gflops / own.f32_gflops,
       two_threads_wall: own.scaling,
       two_threads_by_cpu_seconds: own.scaling_cpu,

@@ -11,6 +11,12 @@ constexpr int64_t kDepth = 256;      // 32-bit words of k in a packed panel: a p
 constexpr int64_t kBlockRows = 240;  // rows of C in a task; a multiple of every mr
 constexpr int64_t kBlockCols = 256;  // columns of C in a task
 
+// dst[l][WIDTH] = src[l·ld + …]: fixed sizes become plain moves.
+template <int WIDTH>
+void copy_rows(const float* src, int64_t ld, int64_t depth, float* dst) {
+  for (int64_t l = 0; l < depth; ++l) std::memcpy(dst + l * WIDTH, src + l * ld, WIDTH * 4);
+}
+
 // Panels of `width` rows of op(X), k in [k0, k0 + depth): dst[panel][l][width], f32, zero rows past the end.
 void pack(const VecKernels& v, const MatmulSide& s, int64_t row0, int64_t rows, int64_t k0, int64_t depth, int64_t width, float* dst,
           float* tmp) {
@@ -26,12 +32,31 @@ void pack(const VecKernels& v, const MatmulSide& s, int64_t row0, int64_t rows, 
       }
       v.pack_transposed(src, ld, count, depth, dst, width);
     } else {
-      for (int64_t l = 0; l < depth; ++l) {
-        float* to = dst + l * width;
-        const float* from = read_span(s.x, at + l * s.k_step, count, to);
-        if (from != to) std::memcpy(to, from, size_t(count) * 4);
-        for (int64_t j = count; j < width; ++j) to[j] = 0;
-      }
+      bool whole = count == width && s.x.dtype == NSA_F32;
+      const float* src = static_cast<const float*>(s.x.ptr) + at;
+      if (whole && width == 12) copy_rows<12>(src, s.k_step, depth, dst);
+      else if (whole && width == 32) copy_rows<32>(src, s.k_step, depth, dst);
+      else
+        for (int64_t l = 0; l < depth; ++l) {
+          float* to = dst + l * width;
+          const float* from = read_span(s.x, at + l * s.k_step, count, to);
+          if (from != to) std::memcpy(to, from, size_t(count) * 4);
+          for (int64_t j = count; j < width; ++j) to[j] = 0;
+        }
+    }
+  }
+}
+
+// Rows of A with k contiguous: f32, or bf16 as it lies (pairs), a missing last k 0; dst rows are kPackedRow words apart.
+void pack_rows(const MatmulSide& s, bool pairs, int64_t row0, int64_t rows, int64_t k0, int64_t depth, float* dst) {
+  for (int64_t r = 0; r < rows; ++r, dst += kPackedRow) {
+    int64_t at = s.at + (row0 + r) * s.row_step + k0;
+    if (pairs) {
+      std::memset(dst + depth / 2, 0, 4);
+      std::memcpy(dst, static_cast<const uint16_t*>(s.x.ptr) + at, size_t(depth) * 2);
+    } else {
+      const float* from = read_span(s.x, at, depth, dst);
+      if (from != dst) std::memcpy(dst, from, size_t(depth) * 4);
     }
   }
 }
@@ -119,6 +144,10 @@ int matmul(void* ctx, int64_t m, int64_t n, int64_t k, const MatmulSide& a, cons
   const VecKernels& v = *kernels.vec;
   const Bf16Kernels* half = a.x.dtype == NSA_BF16 && b.x.dtype == NSA_BF16 ? kernels.bf16 : nullptr;
   const int64_t mr = half ? half->mr : v.mr, nr = half ? half->nr : v.nr, max_depth = half ? 2 * kDepth : kDepth;
+  // Sums go straight to C when nothing is left to be done to them.
+  const bool plain = k > 0 && out.c.dtype == NSA_F32 && out.alpha == 1 && out.beta == 0 && !out.bias.ptr && !out.residual.ptr;
+  const bool by_rows = a.k_step == 1;
+  float* c_f32 = plain ? static_cast<float*>(out.c.ptr) + out.at : nullptr;
   // Narrower blocks when there are too few for the threads; the sums of an element stay the same.
   int64_t block_rows = std::min(kBlockRows, (m + mr - 1) / mr * mr), block_cols = kBlockCols;
   int64_t row_blocks = (m + block_rows - 1) / block_rows;
@@ -127,7 +156,7 @@ int matmul(void* ctx, int64_t m, int64_t n, int64_t k, const MatmulSide& a, cons
 
   pool(ctx).parallel_for(row_blocks * col_blocks, [&](int64_t task) {
     thread_local Workspace w;
-    w.a.resize(size_t(kBlockRows * kDepth));
+    w.a.resize(size_t(kBlockRows * kPackedRow));
     w.b.resize(size_t(kBlockCols * kDepth));
     w.c.resize(size_t(kBlockRows * kBlockCols));
     w.tmp.resize(size_t(64 * kDepth));
@@ -135,27 +164,28 @@ int matmul(void* ctx, int64_t m, int64_t n, int64_t k, const MatmulSide& a, cons
     int64_t col0 = task / row_blocks * block_cols, cols = std::min(block_cols, n - col0);
     for (int64_t k0 = 0; k0 < k; k0 += max_depth) {
       int64_t depth = std::min(max_depth, k - k0), words = half ? (depth + 1) / 2 : depth;
-      if (half) {
-        pack_pairs(kernels, a, row0, rows, k0, depth, mr, w.a.data(), w.tmp.data());
-        pack_pairs(kernels, b, col0, cols, k0, depth, nr, w.b.data(), w.tmp.data());
-      } else {
-        pack(v, a, row0, rows, k0, depth, mr, w.a.data(), w.tmp.data());
-        pack(v, b, col0, cols, k0, depth, nr, w.b.data(), w.tmp.data());
-      }
+      if (by_rows) pack_rows(a, half, row0, rows, k0, depth, w.a.data());
+      else if (half) pack_pairs(kernels, a, row0, rows, k0, depth, mr, w.a.data(), w.tmp.data());
+      else pack(v, a, row0, rows, k0, depth, mr, w.a.data(), w.tmp.data());
+      if (half) pack_pairs(kernels, b, col0, cols, k0, depth, nr, w.b.data(), w.tmp.data());
+      else pack(v, b, col0, cols, k0, depth, nr, w.b.data(), w.tmp.data());
       for (int64_t j = 0; j < cols; j += nr)
         for (int64_t i = 0; i < rows; i += mr) {
-          const float *pa = w.a.data() + i * words, *pb = w.b.data() + j * words;
-          float* c = w.c.data() + i * kBlockCols + j;
-          int64_t count = std::min(mr, rows - i);
+          const float *pa = w.a.data() + i * (by_rows ? kPackedRow : words), *pb = w.b.data() + j * words;
+          bool direct = plain && j + nr <= cols;
+          float* c = direct ? c_f32 + (row0 + i) * out.ldc + col0 + j : w.c.data() + i * kBlockCols + j;
+          int64_t count = std::min(mr, rows - i), ldc = direct ? out.ldc : kBlockCols;
           if (half)
-            half->tile(count, words, reinterpret_cast<const uint32_t*>(pa), reinterpret_cast<const uint32_t*>(pb), c, kBlockCols,
+            half->tile(count, words, reinterpret_cast<const uint32_t*>(pa), by_rows, reinterpret_cast<const uint32_t*>(pb), c, ldc,
                        k0 > 0);
           else
-            v.gemm_tile(count, words, pa, pb, c, kBlockCols, k0 > 0);
+            v.gemm_tile(count, words, pa, by_rows, pb, c, ldc, k0 > 0);
         }
     }
     if (k == 0) std::fill(w.c.begin(), w.c.end(), 0.f);
-    for (int64_t i = 0; i < rows; ++i) finish_row(out, w.c.data() + i * kBlockCols, row0 + i, col0, cols);
+    int64_t done = plain ? cols / nr * nr : 0;
+    if (done < cols)
+      for (int64_t i = 0; i < rows; ++i) finish_row(out, w.c.data() + i * kBlockCols + done, row0 + i, col0 + done, cols - done);
   });
   return NSA_OK;
 }

@@ -1,5 +1,6 @@
 // Bf16Kernels for AVX512-BF16: 12 x 32 sums in 24 registers.
 #include "cpu/matmul_bf16.h"
+#include "cpu/vec.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
 #pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma,prefer-vector-width=512")
@@ -9,7 +10,7 @@ namespace {
 
 constexpr int MR = 12, NR = 32;
 
-template <int M>
+template <int M, bool BY_ROWS>
 void tile(int64_t pairs, const uint32_t* a, const uint32_t* b, float* c, int64_t ldc, bool accumulate) {
   __m512 acc[M][2];
   for (int i = 0; i < M; ++i)
@@ -18,22 +19,26 @@ void tile(int64_t pairs, const uint32_t* a, const uint32_t* b, float* c, int64_t
     auto b0 = (__m512bh)_mm512_loadu_si512(b), b1 = (__m512bh)_mm512_loadu_si512(b + 16);
 #pragma GCC unroll 16
     for (int i = 0; i < M; ++i) {
-      auto x = (__m512bh)_mm512_set1_epi32(int(a[i]));
+      auto x = (__m512bh)_mm512_set1_epi32(int(a[BY_ROWS ? i * kPackedRow : i]));
       acc[i][0] = _mm512_dpbf16_ps(acc[i][0], x, b0);
       acc[i][1] = _mm512_dpbf16_ps(acc[i][1], x, b1);
     }
-    a += MR;
+    a += BY_ROWS ? 1 : MR;
     b += NR;
   }
   for (int i = 0; i < M; ++i)
     for (int j = 0; j < 2; ++j) _mm512_storeu_ps(c + i * ldc + j * 16, acc[i][j]);
 }
 
-void any_tile(int64_t rows, int64_t pairs, const uint32_t* a, const uint32_t* b, float* c, int64_t ldc, bool accumulate) {
-  using Tile = void (*)(int64_t, const uint32_t*, const uint32_t*, float*, int64_t, bool);
-  static constexpr Tile tiles[] = {tile<1>, tile<2>, tile<3>, tile<4>,  tile<5>,  tile<6>,
-                                   tile<7>, tile<8>, tile<9>, tile<10>, tile<11>, tile<12>};
-  tiles[rows - 1](pairs, a, b, c, ldc, accumulate);
+using Tile = void (*)(int64_t, const uint32_t*, const uint32_t*, float*, int64_t, bool);
+template <bool BY_ROWS>
+constexpr Tile kTiles[] = {tile<1, BY_ROWS>, tile<2, BY_ROWS>, tile<3, BY_ROWS>,  tile<4, BY_ROWS>,
+                           tile<5, BY_ROWS>, tile<6, BY_ROWS>, tile<7, BY_ROWS>,  tile<8, BY_ROWS>,
+                           tile<9, BY_ROWS>, tile<10, BY_ROWS>, tile<11, BY_ROWS>, tile<12, BY_ROWS>};
+
+void any_tile(int64_t rows, int64_t pairs, const uint32_t* a, bool a_by_rows, const uint32_t* b, float* c, int64_t ldc,
+              bool accumulate) {
+  (a_by_rows ? kTiles<true> : kTiles<false>)[rows - 1](pairs, a, b, c, ldc, accumulate);
 }
 
 void pack_rows(const uint16_t* src, int64_t ld, int64_t count, int64_t depth, uint32_t* dst, int64_t width) {

@@ -7,9 +7,10 @@ namespace nsa::cpu {
 // Operands are packed as pairs of k: one 32-bit word holds (k, k + 1), a missing last k is 0.
 struct Bf16Kernels {
   int64_t mr, nr;
-  // c[rows, nr] (+)= a·b over `pairs` pairs, a packed [pair][mr], b packed [pair][nr]; rows <= mr. Every element is one chain
-  // of vdpbf16ps in order of k: per pair, odd k first, then even, f32 sums rounded to nearest even, denormals as zero.
-  void (*tile)(int64_t rows, int64_t pairs, const uint32_t* a, const uint32_t* b, float* c, int64_t ldc, bool accumulate);
+  // c[rows, nr] (+)= a·b over `pairs` pairs, b packed [pair][nr], a packed [pair][mr] or as rows of kPackedRow words;
+  // rows <= mr. Every element is one chain of vdpbf16ps in order of k: per pair, odd k first, then even, f32 sums rounded to
+  // nearest even, denormals as zero.
+  void (*tile)(int64_t rows, int64_t pairs, const uint32_t* a, bool a_by_rows, const uint32_t* b, float* c, int64_t ldc, bool accumulate);
   // dst[l·width + j] = (src[2l·ld + j], src[(2l + 1)·ld + j]) for j < count, 0 for count <= j < width.
   void (*pack_rows)(const uint16_t* src, int64_t ld, int64_t count, int64_t depth, uint32_t* dst, int64_t width);
 };

@@ -7,6 +7,9 @@
 
 namespace nsa::cpu {
 
+// Distance of the rows of a packed A, in 32-bit words: no power of two, so that rows fall into different cache sets.
+constexpr int64_t kPackedRow = 272;
+
 struct AdamStep {
   float lr, beta1, beta2, rest1, rest2, eps, decay, clip, correct_m, correct_v;  // rest = 1 − beta, correct = 1/(1 − beta^step)
 };
@@ -14,8 +17,9 @@ struct AdamStep {
 struct VecKernels {
   // The register tile: mr rows by nr columns.
   int64_t mr, nr;
-  // c[rows, nr] (+)= a·b with a packed [k][mr] and b packed [k][nr]; rows <= mr. Sums over k in order.
-  void (*gemm_tile)(int64_t rows, int64_t k, const float* a, const float* b, float* c, int64_t ldc, bool accumulate);
+  // c[rows, nr] (+)= a·b with b packed [k][nr] and a packed [k][mr], or as rows of kPackedRow floats; rows <= mr. Sums over k
+  // in order, the same bits from both layouts.
+  void (*gemm_tile)(int64_t rows, int64_t k, const float* a, bool a_by_rows, const float* b, float* c, int64_t ldc, bool accumulate);
   // dst[l·width + j] = src[j·ld + l] for j < count, 0 for count <= j < width.
   void (*pack_transposed)(const float* src, int64_t ld, int64_t count, int64_t k, float* dst, int64_t width);
   void (*from_bf16)(const uint16_t* x, float* y, int64_t n);

@@ -99,7 +99,7 @@ inline float hsum(vf v) {
   return x[0];
 }
 
-template <int M>
+template <int M, bool BY_ROWS>
 void tile(int64_t k, const float* a, const float* b, float* c, int64_t ldc, bool accumulate) {
   vf acc[M][2];
   for (int i = 0; i < M; ++i)
@@ -108,36 +108,31 @@ void tile(int64_t k, const float* a, const float* b, float* c, int64_t ldc, bool
     vf b0 = load(b), b1 = load(b + W);
 #pragma GCC unroll 16
     for (int i = 0; i < M; ++i) {
-      vf x = splat(a[i]);
+      vf x = splat(a[BY_ROWS ? i * kPackedRow : i]);
       acc[i][0] = fma(x, b0, acc[i][0]);
       acc[i][1] = fma(x, b1, acc[i][1]);
     }
-    a += MR;
+    a += BY_ROWS ? 1 : MR;
     b += NR;
   }
   for (int i = 0; i < M; ++i)
     for (int j = 0; j < 2; ++j) store(c + i * ldc + j * W, acc[i][j]);
 }
 
-void gemm_tile(int64_t rows, int64_t k, const float* a, const float* b, float* c, int64_t ldc, bool accumulate) {
-  switch (rows) {
-    case 1: return tile<1>(k, a, b, c, ldc, accumulate);
-    case 2: return tile<2>(k, a, b, c, ldc, accumulate);
-    case 3: return tile<3>(k, a, b, c, ldc, accumulate);
-    case 4: return tile<4>(k, a, b, c, ldc, accumulate);
+using Tile = void (*)(int64_t, const float*, const float*, float*, int64_t, bool);
+template <bool BY_ROWS>
+constexpr Tile kTiles[] = {
+    tile<1, BY_ROWS>, tile<2, BY_ROWS>,  tile<3, BY_ROWS>,  tile<4, BY_ROWS>,
 #if NSA_W > 4
-    case 5: return tile<5>(k, a, b, c, ldc, accumulate);
-    case 6: return tile<6>(k, a, b, c, ldc, accumulate);
+    tile<5, BY_ROWS>, tile<6, BY_ROWS>,
 #endif
 #if NSA_W > 8
-    case 7: return tile<7>(k, a, b, c, ldc, accumulate);
-    case 8: return tile<8>(k, a, b, c, ldc, accumulate);
-    case 9: return tile<9>(k, a, b, c, ldc, accumulate);
-    case 10: return tile<10>(k, a, b, c, ldc, accumulate);
-    case 11: return tile<11>(k, a, b, c, ldc, accumulate);
-    case 12: return tile<12>(k, a, b, c, ldc, accumulate);
+    tile<7, BY_ROWS>, tile<8, BY_ROWS>,  tile<9, BY_ROWS>,  tile<10, BY_ROWS>, tile<11, BY_ROWS>, tile<12, BY_ROWS>,
 #endif
-  }
+};
+
+void gemm_tile(int64_t rows, int64_t k, const float* a, bool a_by_rows, const float* b, float* c, int64_t ldc, bool accumulate) {
+  (a_by_rows ? kTiles<true> : kTiles<false>)[rows - 1](k, a, b, c, ldc, accumulate);
 }
 
 inline void transpose_4x4(const float* src, int64_t ld, float* dst, int64_t width) {
