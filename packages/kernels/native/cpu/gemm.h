@@ -21,8 +21,7 @@ struct GemmArgs {
   NsaBuf bias{}, residual{};
 };
 
-// f32 or bf16 operands, f32 accumulation. Every element is one chain of fused multiply-adds in order of k, so its bits
-// depend neither on m nor on the number of threads. NSA_OUT_OF_MEMORY when the packed operand does not fit.
+// f32 or bf16 operands, f32 sums in order of k: an element's bits depend neither on m nor on the number of threads.
 int gemm(void* ctx, const GemmArgs& args);
 
 }  // namespace nsa::cpu

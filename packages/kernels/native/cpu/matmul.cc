@@ -11,16 +11,24 @@ constexpr int64_t kDepth = 256;      // 32-bit words of k in a packed panel: a p
 constexpr int64_t kBlockRows = 240;  // rows of C in a task; a multiple of every mr
 constexpr int64_t kBlockCols = 256;  // columns of C in a task
 
-// dst[l][WIDTH] = src[l·ld + …]: fixed sizes become plain moves.
+// Whole panels of rows that lie k-major: every k is read once from end to end, since long strides fall into few cache sets.
 template <int WIDTH>
-void copy_rows(const float* src, int64_t ld, int64_t depth, float* dst) {
-  for (int64_t l = 0; l < depth; ++l) std::memcpy(dst + l * WIDTH, src + l * ld, WIDTH * 4);
+void copy_panels(const float* src, int64_t ld, int64_t panels, int64_t depth, float* dst) {
+  for (int64_t l = 0; l < depth; ++l)
+    for (int64_t p = 0; p < panels; ++p) std::memcpy(dst + (p * depth + l) * WIDTH, src + l * ld + p * WIDTH, WIDTH * 4);
 }
 
 // Panels of `width` rows of op(X), k in [k0, k0 + depth): dst[panel][l][width], f32, zero rows past the end.
 void pack(const VecKernels& v, const MatmulSide& s, int64_t row0, int64_t rows, int64_t k0, int64_t depth, int64_t width, float* dst,
           float* tmp) {
-  for (int64_t r = 0; r < rows; r += width, dst += width * depth) {
+  int64_t first = 0;
+  if (s.k_step != 1 && s.x.dtype == NSA_F32 && (width == 12 || width == 32)) {
+    const float* src = static_cast<const float*>(s.x.ptr) + s.at + row0 * s.row_step + k0 * s.k_step;
+    (width == 12 ? copy_panels<12> : copy_panels<32>)(src, s.k_step, rows / width, depth, dst);
+    first = rows / width * width;
+    dst += first * depth;
+  }
+  for (int64_t r = first; r < rows; r += width, dst += width * depth) {
     int64_t count = std::min(width, rows - r), at = s.at + (row0 + r) * s.row_step + k0 * s.k_step;
     if (s.k_step == 1) {
       const float* src = static_cast<const float*>(s.x.ptr) + at;
@@ -32,17 +40,12 @@ void pack(const VecKernels& v, const MatmulSide& s, int64_t row0, int64_t rows, 
       }
       v.pack_transposed(src, ld, count, depth, dst, width);
     } else {
-      bool whole = count == width && s.x.dtype == NSA_F32;
-      const float* src = static_cast<const float*>(s.x.ptr) + at;
-      if (whole && width == 12) copy_rows<12>(src, s.k_step, depth, dst);
-      else if (whole && width == 32) copy_rows<32>(src, s.k_step, depth, dst);
-      else
-        for (int64_t l = 0; l < depth; ++l) {
-          float* to = dst + l * width;
-          const float* from = read_span(s.x, at + l * s.k_step, count, to);
-          if (from != to) std::memcpy(to, from, size_t(count) * 4);
-          for (int64_t j = count; j < width; ++j) to[j] = 0;
-        }
+      for (int64_t l = 0; l < depth; ++l) {
+        float* to = dst + l * width;
+        const float* from = read_span(s.x, at + l * s.k_step, count, to);
+        if (from != to) std::memcpy(to, from, size_t(count) * 4);
+        for (int64_t j = count; j < width; ++j) to[j] = 0;
+      }
     }
   }
 }
@@ -65,12 +68,15 @@ void pack_rows(const MatmulSide& s, bool pairs, int64_t row0, int64_t rows, int6
 void pack_pairs(const GemmKernels& g, const MatmulSide& s, int64_t row0, int64_t rows, int64_t k0, int64_t depth, int64_t width,
                 float* dst, float* tmp) {
   int64_t pairs = (depth + 1) / 2;
+  if (s.k_step != 1) {
+    const auto* src = static_cast<const uint16_t*>(s.x.ptr) + s.at + row0 * s.row_step + k0 * s.k_step;
+    g.bf16->pack_panels(src, s.k_step, rows, depth, reinterpret_cast<uint32_t*>(dst), width);
+    return;
+  }
   for (int64_t r = 0; r < rows; r += width, dst += width * pairs) {
     int64_t count = std::min(width, rows - r);
     const auto* src = static_cast<const uint16_t*>(s.x.ptr) + s.at + (row0 + r) * s.row_step + k0 * s.k_step;
-    if (s.k_step != 1) {
-      g.bf16->pack_rows(src, s.k_step, count, depth, reinterpret_cast<uint32_t*>(dst), width);
-    } else if (s.row_step % 2 == 0 && depth % 2 == 0) {
+    if (s.row_step % 2 == 0 && depth % 2 == 0) {
       g.vec->pack_transposed(reinterpret_cast<const float*>(src), s.row_step / 2, count, pairs, dst, width);
     } else {
       std::memset(tmp, 0, size_t(count * pairs) * 4);

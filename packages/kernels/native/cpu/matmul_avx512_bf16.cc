@@ -3,6 +3,8 @@
 #include "cpu/vec.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
+
+#include <algorithm>
 #pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma,prefer-vector-width=512")
 
 namespace nsa::cpu::avx512_bf16 {
@@ -41,21 +43,24 @@ void any_tile(int64_t rows, int64_t pairs, const uint32_t* a, bool a_by_rows, co
   (a_by_rows ? kTiles<true> : kTiles<false>)[rows - 1](pairs, a, b, c, ldc, accumulate);
 }
 
-void pack_rows(const uint16_t* src, int64_t ld, int64_t count, int64_t depth, uint32_t* dst, int64_t width) {
-  for (int64_t l = 0; l < depth; l += 2, dst += width) {
-    const uint16_t *even = src + l * ld, *odd = even + ld;
-    if (l + 1 < depth)
-      for (int64_t j = 0; j < count; ++j) dst[j] = uint32_t(even[j]) | uint32_t(odd[j]) << 16;
-    else
-      for (int64_t j = 0; j < count; ++j) dst[j] = even[j];
-    for (int64_t j = count; j < width; ++j) dst[j] = 0;
+void pack_panels(const uint16_t* src, int64_t ld, int64_t rows, int64_t depth, uint32_t* dst, int64_t width) {
+  for (int64_t r = 0; r < rows; r += width) {
+    int64_t count = std::min(width, rows - r);
+    for (int64_t l = 0; l < depth; l += 2, dst += width) {
+      const uint16_t *even = src + l * ld + r, *odd = even + ld;
+      if (l + 1 < depth)
+        for (int64_t j = 0; j < count; ++j) dst[j] = uint32_t(even[j]) | uint32_t(odd[j]) << 16;
+      else
+        for (int64_t j = 0; j < count; ++j) dst[j] = even[j];
+      for (int64_t j = count; j < width; ++j) dst[j] = 0;
+    }
   }
 }
 
 }  // namespace
 
 extern const Bf16Kernels kBf16;
-const Bf16Kernels kBf16 = {MR, NR, any_tile, pack_rows};
+const Bf16Kernels kBf16 = {MR, NR, any_tile, pack_panels};
 
 }  // namespace nsa::cpu::avx512_bf16
 #endif

@@ -11,8 +11,8 @@ struct Bf16Kernels {
   // rows <= mr. Every element is one chain of vdpbf16ps in order of k: per pair, odd k first, then even, f32 sums rounded to
   // nearest even, denormals as zero.
   void (*tile)(int64_t rows, int64_t pairs, const uint32_t* a, bool a_by_rows, const uint32_t* b, float* c, int64_t ldc, bool accumulate);
-  // dst[l·width + j] = (src[2l·ld + j], src[(2l + 1)·ld + j]) for j < count, 0 for count <= j < width.
-  void (*pack_rows)(const uint16_t* src, int64_t ld, int64_t count, int64_t depth, uint32_t* dst, int64_t width);
+  // Panels of `width` rows that lie k-major (row r, k l at src[l·ld + r]): dst[panel][pair][width], 0 past the end.
+  void (*pack_panels)(const uint16_t* src, int64_t ld, int64_t rows, int64_t depth, uint32_t* dst, int64_t width);
 };
 
 namespace avx512_bf16 {
