@@ -16,15 +16,35 @@ export interface FamilyCorpus {
   seed: number;
 }
 
+/**
+ * The working of a sum, digit by digit from the right with its carries: `34+58` gives `4+8=12 3+5+1=9`. Questions of other
+ * shapes are restated with their answer.
+ */
+function working(question: string, answer: string): string {
+  const sum = /^(\d+)\+(\d+)$/.exec(question);
+  if (!sum) return `${question} = ${answer}`;
+  const [a, b] = [[...sum[1]!].reverse(), [...sum[2]!].reverse()];
+  const steps: string[] = [];
+  let carry = 0;
+  for (let i = 0; i < Math.max(a.length, b.length); i++) {
+    const [x, y] = [Number(a[i] ?? 0), Number(b[i] ?? 0)];
+    const total = x + y + carry;
+    steps.push(`${x}+${y}${carry ? "+1" : ""}=${total}`);
+    carry = total >= 10 ? 1 : 0;
+  }
+  return steps.join(" ");
+}
+
 /** Outputs that a base model should be able to write, and mostly should not. */
 function output(kind: number, question: string, answer: string, wrong: string): string {
+  const thought = working(question, answer);
   switch (kind) {
     case 0:
-      return ` <think> ${question} = ${answer} </think> <answer> ${answer} </answer>`;
+      return ` <think> ${thought} </think> <answer> ${answer} </answer>`;
     case 1:
-      return ` <think> ${question} = ${wrong} </think> <answer> ${wrong} </answer>`;
+      return ` <think> ${thought} </think> <answer> ${wrong} </answer>`;
     case 2:
-      return ` <think> ${question} = ${answer} </think> ${answer}`;
+      return ` <think> ${thought} </think> ${answer}`;
     case 3:
       return ` ${answer}`;
     default:
