@@ -111,8 +111,11 @@ export function trainMemory(
   const logits = T * c.vocabSize * 4;
   const head = logits <= options.logitsBudgetBytes ? logits : 0;
   const stream = T * c.dModel * width;
+  // Attention backwards pack keys and values twice and sum their gradients in two shares, all in fp32.
+  const scratch = 16 * T * c.numKvHeads * (c.headDim + c.valueHeadDim);
+  const working = Math.max(gradients + scratch, head);
   const activations = options.recompute
-    ? c.numLayers * stream + largest + Math.max(gradients, head)
-    : sum + Math.max(gradients, head) + 3 * stream;
+    ? c.numLayers * stream + largest + working
+    : sum + working + 3 * stream;
   return { parameters, activations, total: parameters + activations };
 }
