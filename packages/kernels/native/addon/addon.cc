@@ -150,7 +150,7 @@ napi_value alloc(napi_env env, napi_callback_info info) {
   Args a(env, info);
   NSA_DEVICE(d, a);
   double h = d->alloc(int64_t(a.num(env, 1)), int32_t(a.num(env, 2)));
-  if (h == 0) return fail(env, "out_of_memory", "out of memory on " + std::string(d->backend->name) + ": " + std::to_string(int64_t(a.num(env, 1)) * int64_t(dtype_size(int32_t(a.num(env, 2))))) + " bytes wanted, " + std::to_string(d->pool->live_bytes()) + " in use");
+  if (h == 0) return fail(env, "out_of_memory", "out of memory on " + std::string(d->backend->name) + ": " + std::to_string(int64_t(a.num(env, 1)) * int64_t(dtype_size(int32_t(a.num(env, 2))))) + " bytes wanted, " + std::to_string(d->live_bytes()) + " in use");
   return number(env, h);
 }
 
@@ -212,9 +212,9 @@ napi_value stats(napi_env env, napi_callback_info info) {
   if (a.num(env, 1) != 0) d->pool->reset_peak();
   napi_value o;
   napi_create_object(env, &o);
-  napi_set_named_property(env, o, "liveBytes", number(env, double(d->pool->live_bytes())));
-  napi_set_named_property(env, o, "peakBytes", number(env, double(d->pool->peak_bytes())));
-  napi_set_named_property(env, o, "reservedBytes", number(env, double(d->pool->reserved_bytes())));
+  napi_set_named_property(env, o, "liveBytes", number(env, double(d->live_bytes())));
+  napi_set_named_property(env, o, "peakBytes", number(env, double(d->peak_bytes())));
+  napi_set_named_property(env, o, "reservedBytes", number(env, double(d->reserved_bytes())));
   napi_set_named_property(env, o, "handles", number(env, double(d->live_handles)));
   return o;
 }
@@ -242,21 +242,18 @@ napi_value supports(napi_env env, napi_callback_info info) {
 napi_value capture(napi_env env, napi_callback_info info) {
   Args a(env, info);
   NSA_DEVICE(d, a);
-  static std::vector<void*> graphs;
   const NsaBackend* b = d->backend;
   auto verb = int(a.num(env, 1));
   if (verb == 4) return number(env, b->capture_begin ? 1 : 0);
   if (!b->capture_begin) return fail(env, "unsupported", std::string("backend ") + b->name + " has no captured steps");
-  if (verb == 0) return check(env, d, b->capture_begin(d->ctx), "capture_begin");
+  auto graph = int64_t(a.num(env, 2));
+  if (verb == 0) return check(env, d, d->capture_begin(), "capture_begin");
   if (verb == 1) {
-    void* g = b->capture_end(d->ctx);
-    if (!g) return check(env, d, NSA_DEVICE_ERROR, "capture_end");
-    graphs.push_back(g);
-    return number(env, double(graphs.size() - 1));
+    graph = d->capture_end();
+    return graph < 0 ? check(env, d, NSA_DEVICE_ERROR, "capture_end") : number(env, double(graph));
   }
-  void* g = graphs.at(size_t(a.num(env, 2)));
-  if (verb == 2) return check(env, d, b->graph_launch(d->ctx, g), "graph_launch");
-  b->graph_destroy(d->ctx, g);
+  if (verb == 2) return check(env, d, d->graph_launch(graph), "graph_launch");
+  d->graph_destroy(graph);
   return nullptr;
 }
 

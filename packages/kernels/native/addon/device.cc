@@ -50,9 +50,9 @@ std::unique_ptr<Device> Device::open(const std::string& name, const std::string&
   NsaCreateInfo info{};
   info.threads = threads;
   info.ordinal = ordinal;
-  info.scratch.owner = d->pool.get();
-  info.scratch.alloc = [](void* owner, size_t bytes) { return static_cast<Pool*>(owner)->alloc(bytes); };
-  info.scratch.free = [](void* owner, void* ptr) { static_cast<Pool*>(owner)->free(ptr); };
+  info.scratch.owner = d.get();
+  info.scratch.alloc = [](void* owner, size_t bytes) { return static_cast<Device*>(owner)->current()->alloc(bytes); };
+  info.scratch.free = [](void* owner, void* ptr) { static_cast<Device*>(owner)->current()->free(ptr); };
   char err[1024] = "";
   d->ctx = d->backend->create(&info, err, sizeof err);
   if (!d->ctx) {
@@ -65,6 +65,8 @@ std::unique_ptr<Device> Device::open(const std::string& name, const std::string&
 Device::~Device() {
   if (ctx) backend->sync(ctx);
   if (ctx) {
+    for (size_t i = 0; i < graphs_.size(); ++i) graph_destroy(int64_t(i));
+    capturing_.reset();
     pool.reset();
     backend->destroy(ctx);
   }
@@ -90,7 +92,8 @@ double Device::take_slot(const Slot& s) {
 
 double Device::alloc(int64_t numel, int32_t dtype) {
   Slot s;
-  s.ptr = static_cast<char*>(pool->alloc(size_t(numel) * dtype_size(dtype)));
+  s.pool = current();
+  s.ptr = static_cast<char*>(s.pool->alloc(size_t(numel) * dtype_size(dtype)));
   if (!s.ptr) return 0;
   s.numel = numel;
   s.dtype = dtype;
@@ -122,11 +125,64 @@ bool Device::free(double handle) {
   double generation = double(int64_t(handle / kGeneration));
   auto i = uint32_t(handle - generation * kGeneration);
   if (i == 0 || i >= slots_.size() || !slots_[i].used || double(slots_[i].generation) != generation) return false;
-  if (slots_[i].parent == 0) pool->free(slots_[i].ptr);
+  if (slots_[i].parent == 0 && slots_[i].pool) slots_[i].pool->free(slots_[i].ptr);
   slots_[i].used = false;
   free_slots_.push_back(i);
   --live_handles;
   return true;
+}
+
+int Device::capture_begin() {
+  if (capturing_) return NSA_BAD_ARGUMENT;
+  int status = backend->capture_begin(ctx);
+  if (status == NSA_OK) capturing_ = std::make_unique<Pool>(backend, &ctx);
+  return status;
+}
+
+int64_t Device::capture_end() {
+  void* handle = backend->capture_end(ctx);
+  graphs_.push_back({handle, std::move(capturing_)});
+  if (handle) return int64_t(graphs_.size()) - 1;
+  graph_destroy(int64_t(graphs_.size()) - 1);
+  return -1;
+}
+
+int Device::graph_launch(int64_t graph) {
+  if (graph < 0 || graph >= int64_t(graphs_.size()) || !graphs_[size_t(graph)].handle) return NSA_BAD_ARGUMENT;
+  return backend->graph_launch(ctx, graphs_[size_t(graph)].handle);
+}
+
+void Device::graph_destroy(int64_t graph) {
+  Graph& g = graphs_.at(size_t(graph));
+  if (!g.pool) return;
+  backend->sync(ctx);
+  if (g.handle) backend->graph_destroy(ctx, g.handle);
+  // Tensors that lived in the graph's memory become stale.
+  for (Slot& s : slots_) {
+    if (!s.used || s.parent != 0 || s.pool != g.pool.get()) continue;
+    s.used = false;
+    free_slots_.push_back(uint32_t(&s - slots_.data()));
+    --live_handles;
+  }
+  g = Graph{};
+}
+
+int64_t Device::live_bytes() const {
+  int64_t n = pool->live_bytes() + (capturing_ ? capturing_->live_bytes() : 0);
+  for (const Graph& g : graphs_) n += g.pool ? g.pool->live_bytes() : 0;
+  return n;
+}
+
+int64_t Device::reserved_bytes() const {
+  int64_t n = pool->reserved_bytes() + (capturing_ ? capturing_->reserved_bytes() : 0);
+  for (const Graph& g : graphs_) n += g.pool ? g.pool->reserved_bytes() : 0;
+  return n;
+}
+
+int64_t Device::peak_bytes() const {
+  int64_t n = pool->peak_bytes() + (capturing_ ? capturing_->peak_bytes() : 0);
+  for (const Graph& g : graphs_) n += g.pool ? g.pool->peak_bytes() : 0;
+  return n;
 }
 
 }  // namespace nsa::addon

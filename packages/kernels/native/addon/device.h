@@ -16,7 +16,14 @@ struct Slot {
   int32_t dtype = 0;
   uint32_t generation = 0;
   double parent = 0;  // handle of the owner, 0 for owners
+  Pool* pool = nullptr;
   bool used = false;
+};
+
+// A captured step. What it allocated stays its own until it is destroyed, so that a replay overwrites nobody.
+struct Graph {
+  void* handle = nullptr;
+  std::unique_ptr<Pool> pool;
 };
 
 size_t dtype_size(int32_t dtype);
@@ -35,6 +42,19 @@ class Device {
   // Null when the handle is stale.
   Slot* resolve(double handle);
 
+  // Between begin and end everything is allocated from the graph's own pool. end returns the graph's index, −1 on failure.
+  int capture_begin();
+  int64_t capture_end();
+  int graph_launch(int64_t graph);
+  void graph_destroy(int64_t graph);
+
+  // Where new memory comes from: the device's pool, or that of the step being captured.
+  Pool* current() { return capturing_ ? capturing_.get() : pool.get(); }
+  // Sums over the device's pool and those of its graphs.
+  int64_t live_bytes() const;
+  int64_t reserved_bytes() const;
+  int64_t peak_bytes() const;
+
   const NsaBackend* backend = nullptr;
   void* ctx = nullptr;
   std::unique_ptr<Pool> pool;
@@ -44,6 +64,8 @@ class Device {
   double take_slot(const Slot& s);
   std::vector<Slot> slots_{Slot{}};  // slot 0 is never handed out
   std::vector<uint32_t> free_slots_;
+  std::unique_ptr<Pool> capturing_;
+  std::vector<Graph> graphs_;
   void* library_ = nullptr;
 };
 
