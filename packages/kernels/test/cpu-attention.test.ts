@@ -11,12 +11,13 @@ import {
   type Tensor,
 } from "../src/index.ts";
 import { flashForward } from "../src/ops/flash-attention.ts";
+import { openBackend } from "./backend.ts";
 import { naiveNsa } from "./naive-nsa.ts";
 import { deviceInputs, naiveInputs, noise, nsaConfig, sliceInputs } from "./nsa-fixture.ts";
 
 const reference = Device.open("reference");
-const cpu = Device.open("cpu", { threads: 2 });
-const single = Device.open("cpu", { threads: 1 });
+const cpu = openBackend({ threads: 2 });
+const single = openBackend({ threads: 1 });
 afterAll(() => {
   for (const device of [reference, cpu, single]) device.close();
 });

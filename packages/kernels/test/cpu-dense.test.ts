@@ -1,10 +1,11 @@
 // The dense ops of the CPU backend against the double oracle, and their independence of rows and threads.
 import { afterAll, expect, test } from "vitest";
 import { Device, type OpArgs, type Tensor } from "../src/index.ts";
+import { openBackend } from "./backend.ts";
 
 const reference = Device.open("reference");
-const one = Device.open("cpu", { threads: 1 });
-const two = Device.open("cpu", { threads: 2 });
+const one = openBackend({ threads: 1 });
+const two = openBackend({ threads: 2 });
 afterAll(() => {
   for (const d of [reference, one, two]) d.close();
 });

@@ -2,8 +2,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Device } from "@nsa/kernels";
 import { afterAll, expect, test } from "vitest";
+import { openBackend } from "../../kernels/test/backend.ts";
 import {
   CheckpointStore,
   crossEntropy,
@@ -15,7 +15,7 @@ import {
 } from "../src/index.ts";
 import { CountingSource, tinyConfig } from "./training-fixture.ts";
 
-const cpu = Device.open("cpu", { threads: 1 });
+const cpu = openBackend({ threads: 1 });
 const folder = mkdtempSync(join(tmpdir(), "nsa-checkpoint-"));
 afterAll(() => {
   cpu.close();

@@ -1,9 +1,10 @@
 // Generation against the trainer's forward: equal log-probabilities, independence of the batch, shared prefills.
-import { Device, lmHead, Tape } from "@nsa/kernels";
+import { lmHead, Tape } from "@nsa/kernels";
 import { afterAll, expect, test } from "vitest";
+import { openBackend } from "../../kernels/test/backend.ts";
 import { Engine, type GenerateRequest, resolveModelConfig, Transformer } from "../src/index.ts";
 
-const device = Device.open("cpu", { threads: 2 });
+const device = openBackend({ threads: 2 });
 afterAll(() => device.close());
 
 const V = 61;

@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { floatsOf, readSafetensors, writeSafetensors } from "@nsa/core";
-import { Device } from "@nsa/kernels";
 import { afterAll, expect, test } from "vitest";
+import { openBackend } from "../../kernels/test/backend.ts";
 import {
   exportHuggingFace,
   fromHfConfig,
@@ -17,7 +17,7 @@ import {
 } from "../src/index.ts";
 import { naiveLlama } from "./naive-llama.ts";
 
-const cpu = Device.open("cpu", { threads: 1 });
+const cpu = openBackend({ threads: 1 });
 const root = mkdtempSync(join(tmpdir(), "nsa-hf-"));
 afterAll(() => {
   cpu.close();

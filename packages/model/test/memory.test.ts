@@ -1,13 +1,13 @@
 // The dry-run's memory formula against what the arena measures.
-import { Device } from "@nsa/kernels";
 import { expect, test } from "vitest";
+import { openBackend } from "../../kernels/test/backend.ts";
 import { crossEntropy, resolveModelConfig, Trainer, Transformer, trainMemory } from "../src/index.ts";
 
 test("the_estimate_is_within_ten_percent_of_the_arena_peak", () => {
   const T = 1024;
   for (const attention of ["nsa", "full"] as const) {
     for (const recompute of [false, true]) {
-      const device = Device.open("cpu", { threads: 2 });
+      const device = openBackend({ threads: 2 });
       const config = resolveModelConfig({
         vocabSize: 512,
         dModel: 96,

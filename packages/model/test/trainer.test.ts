@@ -1,10 +1,10 @@
 // The trainer: learning, accumulation, determinism, memory, skipping, divergence, schedules, Muon.
-import { Device } from "@nsa/kernels";
 import { afterAll, expect, test } from "vitest";
+import { openBackend } from "../../kernels/test/backend.ts";
 import { crossEntropy, logprobs, lrShare, scheduleSchema, Trainer, Transformer } from "../src/index.ts";
 import { CountingSource, countingBatch, stepOf, tinyConfig } from "./training-fixture.ts";
 
-const cpu = Device.open("cpu", { threads: 2 });
+const cpu = openBackend({ threads: 2 });
 afterAll(() => cpu.close());
 
 function start(device = cpu, config: ConstructorParameters<typeof Trainer>[2] = {}, total = 60) {
@@ -69,7 +69,7 @@ test("splitting_a_step_into_micro_batches_changes_nothing_beyond_rounding", () =
 
 test("twenty_steps_have_the_same_bits_at_one_and_two_threads", () => {
   const weights = [1, 2].map((threads) => {
-    const device = Device.open("cpu", { threads });
+    const device = openBackend({ threads });
     const trainer = start(device);
     const source = new CountingSource();
     for (let i = 0; i < 20; i++) trainer.step(source.next(), crossEntropy);

@@ -1,6 +1,7 @@
 // The transformer as a whole: gradients, packed documents, recomputation, counts.
 import { Device, lmHead, Tape, TensorMath } from "@nsa/kernels";
 import { afterAll, expect, test } from "vitest";
+import { openBackend } from "../../kernels/test/backend.ts";
 import {
   type ModelConfigInput,
   parameterCount,
@@ -10,7 +11,7 @@ import {
 } from "../src/index.ts";
 
 const reference = Device.open("reference");
-const cpu = Device.open("cpu", { threads: 2 });
+const cpu = openBackend({ threads: 2 });
 afterAll(() => {
   reference.close();
   cpu.close();
