@@ -1,0 +1,210 @@
+// Table of the CUDA backend: opening a card, memory, transfers, captured steps and device time.
+#include <cuda_runtime.h>
+
+#include <cstdarg>
+#include <cstring>
+#include <string>
+
+#include "cuda/context.h"
+#include "cuda/cublaslt.h"
+#include "cuda/families.h"
+
+namespace nsa::cuda {
+namespace {
+
+// Exists to ask whether the plugin holds code for this card.
+__global__ void probe() {}
+
+void say(char* err, size_t size, const char* format, ...) {
+  va_list args;
+  va_start(args, format);
+  std::vsnprintf(err, size, format, args);
+  va_end(args);
+}
+
+constexpr size_t kPinned = size_t(8) << 20;
+constexpr size_t kWorkspace = size_t(32) << 20;
+
+void destroy(void* p) {
+  auto* c = static_cast<Context*>(p);
+  cudaStreamSynchronize(c->stream);
+  cublaslt_close(c->cublaslt);
+  for (auto& e : c->marks)
+    if (e) cudaEventDestroy(e);
+  if (c->workspace) cudaFree(c->workspace);
+  if (c->pinned) cudaFreeHost(c->pinned);
+  if (c->stream) cudaStreamDestroy(c->stream);
+  delete c;
+}
+
+void* create(const NsaCreateInfo* info, char* err, size_t size) {
+  int driver = 0, runtime = 0, count = 0;
+  cudaRuntimeGetVersion(&runtime);
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+    say(err, size, "there is no NVIDIA driver on this machine");
+    return nullptr;
+  }
+  if (driver / 1000 < runtime / 1000) {
+    say(err, size, "the NVIDIA driver is too old: it supports CUDA %d.%d, the plugin was built with %d.%d", driver / 1000,
+        driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    return nullptr;
+  }
+  cudaError_t e = cudaGetDeviceCount(&count);
+  if (e != cudaSuccess || count == 0) {
+    say(err, size, "no CUDA device: %s", e == cudaSuccess ? "none is visible" : cudaGetErrorString(e));
+    return nullptr;
+  }
+  if (info->ordinal < 0 || info->ordinal >= count) {
+    say(err, size, "there is no GPU %d: the machine has %d", int(info->ordinal), count);
+    return nullptr;
+  }
+  auto* c = new Context;
+  c->ordinal = int(info->ordinal);
+  c->scratch = info->scratch;
+  cudaDeviceProp prop{};
+  e = cudaSetDevice(c->ordinal);
+  if (e == cudaSuccess) e = cudaGetDeviceProperties(&prop, c->ordinal);
+  if (e == cudaSuccess) e = cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking);
+  if (e != cudaSuccess) {
+    say(err, size, "GPU %d cannot be used: %s", c->ordinal, cudaGetErrorString(e));
+    delete c;
+    return nullptr;
+  }
+  c->arch = prop.major * 10 + prop.minor;
+  c->sm_count = prop.multiProcessorCount;
+  c->max_smem = prop.sharedMemPerBlockOptin;
+  cudaFuncAttributes attributes{};
+  if (cudaFuncGetAttributes(&attributes, probe) != cudaSuccess) {
+    say(err, size, "%s has compute capability %d.%d; the plugin was built for 8.0 and 9.0", prop.name, prop.major, prop.minor);
+    destroy(c);
+    return nullptr;
+  }
+  e = cudaMallocHost(&c->pinned, kPinned);
+  if (e == cudaSuccess) c->pinned_bytes = kPinned;
+  e = cudaMalloc(&c->workspace, kWorkspace);
+  if (e != cudaSuccess) {
+    size_t free_bytes = 0, total = 0;
+    cudaMemGetInfo(&free_bytes, &total);
+    say(err, size, "%s has %.1f of %.1f GiB free: another process may hold the rest", prop.name, double(free_bytes) / (1 << 30),
+        double(total) / (1 << 30));
+    destroy(c);
+    return nullptr;
+  }
+  c->workspace_bytes = kWorkspace;
+  for (auto& mark : c->marks) cudaEventCreate(&mark);
+  c->cublaslt = cublaslt_open();
+  return c;
+}
+
+void* alloc(void*, size_t bytes) {
+  void* p = nullptr;
+  if (cudaMalloc(&p, bytes) != cudaSuccess) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  return p;
+}
+void release(void*, void* p) { cudaFree(p); }
+
+int upload(void* ctx, void* dst, const void* src, size_t bytes) {
+  Context& c = context(ctx);
+  return check(ctx, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, c.stream));
+}
+
+int download(void* ctx, void* dst, const void* src, size_t bytes) {
+  Context& c = context(ctx);
+  if (bytes <= c.pinned_bytes) {
+    int status = check(ctx, cudaMemcpyAsync(c.pinned, src, bytes, cudaMemcpyDeviceToHost, c.stream));
+    if (status == NSA_OK) status = check(ctx, cudaStreamSynchronize(c.stream));
+    if (status == NSA_OK) std::memcpy(dst, c.pinned, bytes);
+    return status;
+  }
+  int status = check(ctx, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, c.stream));
+  return status == NSA_OK ? check(ctx, cudaStreamSynchronize(c.stream)) : status;
+}
+
+int sync(void* ctx) { return check(ctx, cudaStreamSynchronize(context(ctx).stream)); }
+
+int info(void* ctx, char* json, size_t size) {
+  Context& c = context(ctx);
+  cudaDeviceProp prop{};
+  size_t free_bytes = 0, total = 0;
+  int driver = 0, runtime = 0;
+  cudaGetDeviceProperties(&prop, c.ordinal);
+  cudaMemGetInfo(&free_bytes, &total);
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  std::snprintf(json, size,
+                "{\"device\":\"cuda\",\"name\":\"%s\",\"arch\":\"sm_%d\",\"sm_count\":%d,\"memory_bytes\":%zu,\"free_bytes\":%zu,"
+                "\"driver\":%d,\"runtime\":%d,\"gemm\":\"%s\"}",
+                prop.name, c.arch, c.sm_count, total, free_bytes, driver, runtime, cublaslt_describe(c.cublaslt).c_str());
+  return NSA_OK;
+}
+
+const char* last_error(void* ctx) { return context(ctx).error; }
+
+int capture_begin(void* ctx) {
+  // Relaxed: the host's pool may call cudaMalloc while a step is recorded.
+  return check(ctx, cudaStreamBeginCapture(context(ctx).stream, cudaStreamCaptureModeRelaxed));
+}
+
+void* capture_end(void* ctx) {
+  cudaGraph_t graph = nullptr;
+  if (check(ctx, cudaStreamEndCapture(context(ctx).stream, &graph)) != NSA_OK) return nullptr;
+  cudaGraphExec_t exec = nullptr;
+  int status = check(ctx, cudaGraphInstantiate(&exec, graph, 0));
+  cudaGraphDestroy(graph);
+  return status == NSA_OK ? exec : nullptr;
+}
+
+int graph_launch(void* ctx, void* graph) {
+  return check(ctx, cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), context(ctx).stream));
+}
+void graph_destroy(void*, void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
+
+int mark(void* ctx, int64_t slot) {
+  if (slot < 0 || slot >= 64) return bad_argument(ctx, "marks are 0 to 63");
+  return check(ctx, cudaEventRecord(context(ctx).marks[slot], context(ctx).stream));
+}
+
+double elapsed_ms(void* ctx, int64_t from, int64_t to) {
+  float ms = 0;
+  if (from < 0 || from >= 64 || to < 0 || to >= 64) return -1;
+  cudaEventSynchronize(context(ctx).marks[to]);
+  if (cudaEventElapsedTime(&ms, context(ctx).marks[from], context(ctx).marks[to]) != cudaSuccess) return -1;
+  return ms;
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) const NsaBackend* nsa_backend_entry(void) {
+  static const NsaBackend table = [] {
+    NsaBackend b{};
+    b.abi_version = NSA_ABI_VERSION;
+    b.struct_size = sizeof(NsaBackend);
+    b.ops_hash = nsa_ops_hash();
+    b.name = "cuda";
+    b.create = create;
+    b.destroy = destroy;
+    b.alloc = alloc;
+    b.free = release;
+    b.upload = upload;
+    b.download = download;
+    b.sync = sync;
+    b.info = info;
+    b.last_error = last_error;
+    b.capture_begin = capture_begin;
+    b.capture_end = capture_end;
+    b.graph_launch = graph_launch;
+    b.graph_destroy = graph_destroy;
+    b.mark = mark;
+    b.elapsed_ms = elapsed_ms;
+#define NSA_REGISTER(family) register_##family(b.ops);
+    NSA_CUDA_FAMILIES(NSA_REGISTER)
+#undef NSA_REGISTER
+    return b;
+  }();
+  return &table;
+}
+
+}  // namespace nsa::cuda

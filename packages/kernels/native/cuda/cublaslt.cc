@@ -1,0 +1,178 @@
+// Loading cuBLASLt and running one of its plans; see cublaslt.h.
+#include "cuda/cublaslt.h"
+
+#include <dlfcn.h>
+#include <glob.h>
+
+#include <array>
+#include <cstdlib>
+#include <map>
+#include <vector>
+
+namespace nsa::cuda {
+namespace {
+
+// Values of cublasLt.h and library_types.h (CUDA 12 and 13), the ones used here.
+constexpr int kBf16 = 14, kF32 = 0, kCompute32F = 68, kOpN = 0, kOpT = 1;
+constexpr int kDescTransA = 3, kDescTransB = 4;
+constexpr int kPrefWorkspace = 1, kPrefAlignA = 5, kPrefAlignB = 6, kPrefAlignC = 7, kPrefAlignD = 8;
+
+using Handle = void*;
+struct Algo {
+  uint64_t data[8];
+};
+struct Heuristic {
+  Algo algo;
+  size_t workspace;
+  int status;
+  float waves;
+  int reserved[4];
+};
+
+struct Plan {
+  Handle desc = nullptr, a = nullptr, b = nullptr, d = nullptr;
+  Algo algo{};
+  bool usable = false;
+};
+
+std::vector<std::string> candidates() {
+  std::vector<std::string> paths;
+  if (const char* p = std::getenv("NSA_CUBLASLT")) paths.push_back(p);
+  for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"}) paths.push_back(name);
+  const char* cuda = std::getenv("CUDA_PATH");
+  std::string root = cuda ? cuda : "/usr/local/cuda";
+  for (const char* pattern :
+       {"/lib64/libcublasLt.so.1*", "/targets/x86_64-linux/lib/libcublasLt.so.1*"}) paths.push_back(root + pattern);
+  for (const char* base : {"/usr/lib/python3*", "/usr/local/lib/python3*", "/opt/*/lib/python3*", "/opt/*/*/lib/python3*", "/root/*/lib/python3*"})
+    for (const char* site : {"/site-packages", "/dist-packages"})
+      for (const char* lib : {"/nvidia/cu13/lib/libcublasLt.so.1*", "/nvidia/cublas/lib/libcublasLt.so.1*"})
+        paths.push_back(std::string(base) + site + lib);
+  return paths;
+}
+
+void* load() {
+  for (const std::string& path : candidates()) {
+    if (path.find('*') == std::string::npos) {
+      if (void* h = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return h;
+      continue;
+    }
+    glob_t found{};
+    void* h = nullptr;
+    if (glob(path.c_str(), 0, nullptr, &found) == 0)
+      for (size_t i = 0; i < found.gl_pathc && !h; ++i) h = dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
+    globfree(&found);
+    if (h) return h;
+  }
+  return nullptr;
+}
+
+int64_t alignment(const void* p) {
+  auto x = reinterpret_cast<uintptr_t>(p);
+  int64_t a = int64_t(x & (~x + 1));
+  return x == 0 || a > 256 ? 256 : a;
+}
+
+}  // namespace
+
+struct CublasLt {
+  Handle handle = nullptr;
+  size_t version = 0;
+  std::map<std::array<int64_t, 13>, Plan> plans;
+
+  int (*create)(Handle*);
+  int (*destroy)(Handle);
+  size_t (*get_version)();
+  int (*desc_create)(Handle*, int, int);
+  int (*desc_destroy)(Handle);
+  int (*desc_set)(Handle, int, const void*, size_t);
+  int (*layout_create)(Handle*, int, uint64_t, uint64_t, int64_t);
+  int (*layout_destroy)(Handle);
+  int (*pref_create)(Handle*);
+  int (*pref_destroy)(Handle);
+  int (*pref_set)(Handle, int, const void*, size_t);
+  int (*heuristic)(Handle, Handle, Handle, Handle, Handle, Handle, Handle, int, Heuristic*, int*);
+  int (*matmul)(Handle, Handle, const void*, const void*, Handle, const void*, Handle, const void*, const void*, Handle, void*, Handle,
+                const Algo*, void*, size_t, cudaStream_t);
+
+  bool resolve(void* lib) {
+    auto get = [lib](auto& f, const char* name) { return (f = reinterpret_cast<std::decay_t<decltype(f)>>(dlsym(lib, name))) != nullptr; };
+    return get(create, "cublasLtCreate") && get(destroy, "cublasLtDestroy") && get(get_version, "cublasLtGetVersion") &&
+           get(desc_create, "cublasLtMatmulDescCreate") && get(desc_destroy, "cublasLtMatmulDescDestroy") &&
+           get(desc_set, "cublasLtMatmulDescSetAttribute") && get(layout_create, "cublasLtMatrixLayoutCreate") &&
+           get(layout_destroy, "cublasLtMatrixLayoutDestroy") && get(pref_create, "cublasLtMatmulPreferenceCreate") &&
+           get(pref_destroy, "cublasLtMatmulPreferenceDestroy") && get(pref_set, "cublasLtMatmulPreferenceSetAttribute") &&
+           get(heuristic, "cublasLtMatmulAlgoGetHeuristic") && get(matmul, "cublasLtMatmul");
+  }
+
+  Plan make(const LtMatmul& p, size_t workspace_bytes, const std::array<int64_t, 4>& align) {
+    Plan plan;
+    int ab = p.a_bf16 ? kBf16 : kF32, d = p.d_bf16 ? kBf16 : kF32;
+    int ta = p.trans_a ? kOpT : kOpN, tb = p.trans_b ? kOpT : kOpN;
+    bool ok = desc_create(&plan.desc, kCompute32F, kF32) == 0 && desc_set(plan.desc, kDescTransA, &ta, sizeof ta) == 0 &&
+              desc_set(plan.desc, kDescTransB, &tb, sizeof tb) == 0 &&
+              layout_create(&plan.a, ab, uint64_t(p.trans_a ? p.k : p.m), uint64_t(p.trans_a ? p.m : p.k), p.lda) == 0 &&
+              layout_create(&plan.b, ab, uint64_t(p.trans_b ? p.n : p.k), uint64_t(p.trans_b ? p.k : p.n), p.ldb) == 0 &&
+              layout_create(&plan.d, d, uint64_t(p.m), uint64_t(p.n), p.ldd) == 0;
+    Handle pref = nullptr;
+    ok = ok && pref_create(&pref) == 0 && pref_set(pref, kPrefWorkspace, &workspace_bytes, sizeof workspace_bytes) == 0;
+    const int names[] = {kPrefAlignA, kPrefAlignB, kPrefAlignC, kPrefAlignD};
+    for (int i = 0; ok && i < 4; ++i) {
+      auto bytes = uint32_t(align[size_t(i)]);
+      ok = pref_set(pref, names[i], &bytes, sizeof bytes) == 0;
+    }
+    Heuristic result{};
+    int found = 0;
+    ok = ok && heuristic(handle, plan.desc, plan.a, plan.b, plan.d, plan.d, pref, 1, &result, &found) == 0 && found > 0;
+    if (pref) pref_destroy(pref);
+    plan.algo = result.algo;
+    plan.usable = ok;
+    return plan;
+  }
+};
+
+CublasLt* cublaslt_open() {
+  void* lib = load();
+  if (!lib) return nullptr;
+  auto* lt = new CublasLt;
+  if (lt->resolve(lib) && lt->create(&lt->handle) == 0) {
+    lt->version = lt->get_version();
+    return lt;
+  }
+  delete lt;
+  return nullptr;
+}
+
+void cublaslt_close(CublasLt* lt) {
+  if (!lt) return;
+  for (auto& [key, plan] : lt->plans) {
+    if (plan.desc) lt->desc_destroy(plan.desc);
+    for (Handle h : {plan.a, plan.b, plan.d})
+      if (h) lt->layout_destroy(h);
+  }
+  lt->destroy(lt->handle);
+  delete lt;
+}
+
+std::string cublaslt_describe(const CublasLt* lt) {
+  if (!lt) return "own kernels (cuBLASLt was not found; set NSA_CUBLASLT to its path)";
+  return "cuBLASLt " + std::to_string(lt->version);
+}
+
+bool cublaslt_matmul(CublasLt* lt, const LtMatmul& p, void* workspace, size_t workspace_bytes, cudaStream_t stream, std::string& why) {
+  std::array<int64_t, 4> align = {alignment(p.a), alignment(p.b), alignment(p.c ? p.c : p.d), alignment(p.d)};
+  int64_t flags = p.trans_a | p.trans_b << 1 | p.a_bf16 << 2 | p.d_bf16 << 3;
+  std::array<int64_t, 13> key = {p.m, p.n, p.k, p.lda, p.ldb, p.ldd, flags, align[0], align[1], align[2], align[3], p.beta != 0, 0};
+  auto it = lt->plans.find(key);
+  if (it == lt->plans.end()) it = lt->plans.emplace(key, lt->make(p, workspace_bytes, align)).first;
+  const Plan& plan = it->second;
+  if (!plan.usable) {
+    why = "cuBLASLt has no algorithm for this shape";
+    return false;
+  }
+  int status = lt->matmul(lt->handle, plan.desc, &p.alpha, p.a, plan.a, p.b, plan.b, &p.beta, p.c ? p.c : p.d, plan.d, p.d, plan.d,
+                          &plan.algo, workspace, workspace_bytes, stream);
+  if (status != 0) why = "cublasLtMatmul failed with status " + std::to_string(status);
+  return status == 0;
+}
+
+}  // namespace nsa::cuda

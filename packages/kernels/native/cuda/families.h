@@ -1,0 +1,13 @@
+// The op families of the CUDA backend; each is one .cu file that fills its rows of the table.
+#pragma once
+#include <cuda_runtime.h>
+
+#include "nsa/abi.h"
+
+#define NSA_CUDA_FAMILIES(F) F(matmul)
+
+namespace nsa::cuda {
+#define NSA_DECLARE_FAMILY(family) void register_##family(NsaOpFn* ops);
+NSA_CUDA_FAMILIES(NSA_DECLARE_FAMILY)
+#undef NSA_DECLARE_FAMILY
+}  // namespace nsa::cuda
