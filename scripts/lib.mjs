@@ -50,13 +50,23 @@ export function digest(paths) {
   return hash.digest("hex");
 }
 
+const stampOf = (name) => join(root, "build", "stamps", name);
+
+/** Whether `name` was done for the same `key` and `product` is still there. */
+export function isDone(name, key, product) {
+  const stamp = stampOf(name);
+  return existsSync(stamp) && readFileSync(stamp, "utf8") === key && existsSync(join(root, product));
+}
+
+export function markDone(name, key) {
+  mkdirSync(dirname(stampOf(name)), { recursive: true });
+  writeFileSync(stampOf(name), key);
+}
+
 /** Does `work` unless it was done for the same `key` and `product` is still there. */
 export function once(name, key, product, work) {
-  const stamp = join(root, "build", "stamps", name);
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === key && existsSync(join(root, product)))
-    return false;
+  if (isDone(name, key, product)) return false;
   work();
-  mkdirSync(dirname(stamp), { recursive: true });
-  writeFileSync(stamp, key);
+  markDone(name, key);
   return true;
 }

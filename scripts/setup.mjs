@@ -1,4 +1,4 @@
-// Sets up a clone: dependencies, native code. Fast when nothing changed.
+// Sets up a clone: dependencies, native code, bundles. Fast when nothing changed.
 import { digest, must, once, pnpm } from "./lib.mjs";
 
 const manifests = ["pnpm-lock.yaml", "pnpm-workspace.yaml", "package.json"];
@@ -6,3 +6,4 @@ once("install", digest(manifests), "node_modules/.modules.yaml", () =>
   pnpm(["install", "--frozen-lockfile"]),
 );
 must("node", ["scripts/build-native.mjs"]);
+must("node", ["scripts/build.mjs"]);

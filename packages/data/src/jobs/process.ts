@@ -10,11 +10,11 @@ export interface NodeEntry {
   path: string;
 }
 
-/** The worker entry beside this module: TypeScript through tsx, or `task-main.js` in a bundle. */
+/** The worker entry beside this module: TypeScript through tsx, or `task-main.mjs` in a bundle. */
 export function taskEntry(): NodeEntry {
   const here = dirname(fileURLToPath(import.meta.url));
   const source = join(here, "task-main.ts");
-  if (!existsSync(source)) return { flags: [], path: join(here, "task-main.js") };
+  if (!existsSync(source)) return { flags: [], path: join(here, "task-main.mjs") };
   const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
   return { flags: ["--conditions=nsa-source", "--import", tsx], path: source };
 }

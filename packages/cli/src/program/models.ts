@@ -1,0 +1,52 @@
+// `nsa generate`, `nsa model`, `nsa tokenizer`.
+import type { Command } from "commander";
+import { withDevice } from "./options.ts";
+
+export function registerModels(program: Command): void {
+  withDevice(program.command("generate <checkpoint> <prompt>"))
+    .description("continue a text with a checkpoint")
+    .option("-n, --samples <n>", "outputs", "1")
+    .option("--max-tokens <n>", "longest output, tokens", "64")
+    .option("--temperature <t>", "0 = greedy", "1")
+    .option("--top-p <p>", "nucleus mass", "1")
+    .option("--seed <n>", "of sampling", "0")
+    .option("--json", "one JSON object per output")
+    .action(async (checkpoint: string, prompt: string, options: object) => {
+      const { generate } = await import("../commands/generate.ts");
+      await generate(checkpoint, prompt, options as never);
+    });
+
+  const model = program.command("model").description("import and export Hugging Face weights");
+  for (const [verb, usage, about] of [
+    ["import", "import <from> <to>", "a Llama, Qwen2 or Qwen3 folder becomes a checkpoint"],
+    ["export", "export <from> <to>", "a checkpoint becomes a Hugging Face folder"],
+    ["inspect", "inspect <from>", "architecture and size of either"],
+  ] as const) {
+    model
+      .command(usage)
+      .description(about)
+      .action(async (from: string, to: string | undefined) => {
+        const { modelCommand } = await import("../commands/model.ts");
+        await modelCommand(verb, from, verb === "inspect" ? undefined : to);
+      });
+  }
+
+  const tokenizer = program.command("tokenizer").description("byte-level BPE");
+  tokenizer
+    .command("train <files...>")
+    .description("learn a vocabulary and write tokenizer.json")
+    .requiredOption("--out <file>", "where to write")
+    .option("--vocab-size <n>", "ids", "8192")
+    .option("--pre-tokenizer <kind>", "gpt2 or digits", "digits")
+    .action(async (files: string[], options: object) => {
+      const { trainTokenizer } = await import("../commands/tokenizer.ts");
+      await trainTokenizer(files, options as never);
+    });
+  tokenizer
+    .command("encode <tokenizer> <text>")
+    .description("print the ids of a text")
+    .action(async (path: string, text: string) => {
+      const { encodeText } = await import("../commands/tokenizer.ts");
+      await encodeText(path, text);
+    });
+}

@@ -1,0 +1,29 @@
+// Options that several commands share. Nothing here may load a library: this code runs for `nsa --help`.
+import type { Command } from "commander";
+
+/** Gathers a repeatable option. */
+export const collect = (value: string, all: string[]) => [...all, value];
+
+export const withSet = (command: Command) =>
+  command.option(
+    "--set <key=value>",
+    "override one setting, e.g. --set train.optimizer.lr=3e-4",
+    collect,
+    [],
+  );
+
+export const withRuns = (command: Command) => command.option("--runs <dir>", "folder of the runs", "runs");
+
+export const withDevice = (command: Command) =>
+  command.option("--device <name>", "auto, cpu or cuda", "auto");
+
+/** How a long command shows itself. */
+export const withOutput = (command: Command) =>
+  command
+    .option("--plain", "one line per step, no screen")
+    .option("--json", "one JSON object per event on stdout");
+
+/** A command line for a sub-command that prints its own exit code. */
+export async function exitWith(code: Promise<number>): Promise<void> {
+  process.exitCode = await code;
+}

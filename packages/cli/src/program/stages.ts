@@ -1,0 +1,33 @@
+// `nsa pretrain`, `nsa sft`, `nsa grpo`, `nsa pipeline run`.
+import type { Command } from "commander";
+import { exitWith, withDevice, withOutput, withRuns, withSet } from "./options.ts";
+
+const STAGES = [
+  ["pretrain", "train a transformer on text"],
+  ["sft", "teach a checkpoint to answer in the formats of examples"],
+  ["grpo", "reinforcement learning with group-relative advantages and rule rewards"],
+] as const;
+
+export function registerStages(program: Command): void {
+  for (const [name, about] of STAGES) {
+    const command = program.command(`${name} <config>`).description(about);
+    withOutput(withRuns(withDevice(withSet(command))))
+      .option("--resume <run>", "go on with a run: its name, its path, or `latest`")
+      .option("--dry-run", "print what it would cost and stop")
+      .action(async (config: string, options: object) => {
+        const { runStage } = await import("../commands/stage.ts");
+        await exitWith(runStage(name, config, options as never));
+      });
+  }
+
+  const run = program
+    .command("pipeline")
+    .description("several stages, one after another")
+    .command("run <config>")
+    .description("run all stages; finished ones are not run again")
+    .option("--resume <run>", "go on with a pipeline run: its name, its path, or `latest`");
+  withOutput(withRuns(withDevice(run))).action(async (config: string, options: object) => {
+    const { runPipeline } = await import("../commands/pipeline.ts");
+    await exitWith(runPipeline(config, options as never));
+  });
+}

@@ -1,0 +1,42 @@
+// `nsa runs`, `nsa config`, `nsa doctor`.
+import type { Command } from "commander";
+import { exitWith, withRuns, withSet } from "./options.ts";
+
+export function registerWorkbench(program: Command): void {
+  const runs = program.command("runs").description("past runs");
+  withRuns(runs.command("ls"))
+    .description("list them, oldest first")
+    .action(async (options: { runs: string }) => {
+      const { listAll } = await import("../commands/runs.ts");
+      listAll(options.runs);
+    });
+  withRuns(runs.command("show <run>"))
+    .description("last figures of a run")
+    .action(async (run: string, options: { runs: string }) => {
+      const { showRun } = await import("../commands/runs.ts");
+      showRun(options.runs, run);
+    });
+
+  const config = program.command("config").description("recipes");
+  config
+    .command("explain <stage> [section]")
+    .description("every setting with its default and meaning")
+    .action(async (stage: string, section?: string) => {
+      const { explain } = await import("../commands/config.ts");
+      await explain(stage, section ?? "");
+    });
+  withSet(config.command("print <stage> [file]"))
+    .description("the resolved recipe")
+    .action(async (stage: string, file: string | undefined, options: { set: string[] }) => {
+      const { printConfig } = await import("../commands/config.ts");
+      await printConfig(stage, file, options.set);
+    });
+
+  program
+    .command("doctor")
+    .description("what this machine can do, and a short self-check")
+    .action(async () => {
+      const { doctor } = await import("../commands/doctor.ts");
+      await exitWith(doctor());
+    });
+}

@@ -1,0 +1,48 @@
+// Bundles every package into its dist/ (TypeScript only; the addon is build-native.mjs's). Does nothing when nothing changed.
+import { existsSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { digest, isDone, markDone, root } from "./lib.mjs";
+
+const packages = readdirSync(join(root, "packages")).filter((name) =>
+  existsSync(join(root, "packages", name, "package.json")),
+);
+
+/** index.ts and every `*-main.ts`, which is started as a process of its own. */
+function entries(name) {
+  const src = join(root, "packages", name, "src");
+  const files = readdirSync(src, { recursive: true });
+  const starts = files.filter((file) => file === "index.ts" || file.endsWith("-main.ts"));
+  return Object.fromEntries(starts.map((file) => [basename(file, ".ts"), join(src, file)]));
+}
+
+/** Third-party code stays outside, so that it is found from its own package; the CLI takes in what --help needs. */
+function options(name) {
+  const cli = name === "cli";
+  return {
+    config: false,
+    cwd: join(root, "packages", name),
+    entry: cli ? { nsa: "src/main.ts", ...entries(name) } : entries(name),
+    outDir: "dist",
+    format: "esm",
+    platform: "node",
+    target: "node20.19",
+    dts: false,
+    clean: true,
+    minify: false,
+    sourcemap: false,
+    report: false,
+    logLevel: "error",
+    fixedExtension: true,
+    deps: cli ? { alwaysBundle: ["commander"], onlyBundle: ["commander"] } : undefined,
+  };
+}
+
+const product = "packages/cli/dist/nsa.mjs";
+const sources = packages.flatMap((name) => [`packages/${name}/src`, `packages/${name}/package.json`]);
+const key = digest(["scripts/build.mjs", "pnpm-lock.yaml", ...sources]);
+if (!isDone("bundle", key, product)) {
+  const { build } = await import("tsdown");
+  for (const name of packages) await build(options(name));
+}
+// Written even when nothing was built: nsa.mjs compares its time with the sources', which is cheaper than a digest.
+markDone("bundle", key);
