@@ -4,7 +4,8 @@
 
 #include "nsa/abi.h"
 
-#define NSA_CUDA_FAMILIES(F) F(matmul)
+#define NSA_CUDA_FAMILIES(F) \
+  F(elementwise) F(reduce) F(rows) F(matmul) F(norm) F(mlp) F(lm_head) F(optim) F(sample)
 
 namespace nsa::cuda {
 #define NSA_DECLARE_FAMILY(family) void register_##family(NsaOpFn* ops);

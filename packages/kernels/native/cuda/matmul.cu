@@ -7,6 +7,7 @@
 #include "cuda/convert.h"
 #include "cuda/cublaslt.h"
 #include "cuda/families.h"
+#include "cuda/gemm.h"
 #include "cuda/mma.h"
 
 namespace nsa::cuda {
@@ -137,6 +138,8 @@ int own_matmul(void* ctx, const Params& p, const void* a, const void* b, bool bf
 
 int64_t extent(int64_t rows, int64_t cols, int64_t ld) { return rows == 0 || cols == 0 ? 0 : (rows - 1) * ld + cols; }
 
+}  // namespace
+
 int gemm(void* ctx, const void* params) {
   const Params& p = *static_cast<const Params*>(params);
   Context& c = context(ctx);
@@ -189,8 +192,6 @@ int gemm(void* ctx, const void* params) {
   });
   return launched(ctx);
 }
-
-}  // namespace
 
 void register_matmul(NsaOpFn* ops) { ops[NSA_OP_gemm] = gemm; }
 

@@ -1,0 +1,191 @@
+// rope, swiglu_fwd, swiglu_bwd: memory-bound, a vector of 16 bytes a thread where sizes and alignment allow it.
+#include <type_traits>
+
+#include "cuda/convert.h"
+#include "cuda/families.h"
+#include "cuda/launch.h"
+
+namespace nsa::cuda {
+namespace {
+
+struct RopeSizes {
+  int64_t rows, heads, head_dim, half, ldx, ldy;
+};
+
+// A unit is V channels j.. of the first half together with those half further on, or V channels that are only copied.
+template <class T, int V>
+__global__ void rope_kernel(const T* x, T* y, const float* cos, const float* sin, const int32_t* positions, RopeSizes s, float sign) {
+  const int64_t turned = s.half / V, units = turned + (s.head_dim - 2 * s.half) / V;
+  NSA_GRID_STRIDE(i, s.rows * s.heads * units) {
+    int64_t u = i % units, item = i / units, r = item / s.heads, h = item % s.heads;
+    const T* from = x + r * s.ldx + h * s.head_dim;
+    T* to = y + r * s.ldy + h * s.head_dim;
+    if (u >= turned) {
+      int64_t c = 2 * s.half + (u - turned) * V;
+#pragma unroll
+      for (int j = 0; j < V; ++j) to[c + j] = from[c + j];
+      continue;
+    }
+    int64_t c = u * V, angle = int64_t(positions[r]) * s.half + c;
+    T low[V], high[V];
+    if constexpr (V * sizeof(T) == 16) {
+      *reinterpret_cast<uint4*>(low) = *reinterpret_cast<const uint4*>(from + c);
+      *reinterpret_cast<uint4*>(high) = *reinterpret_cast<const uint4*>(from + c + s.half);
+    } else {
+#pragma unroll
+      for (int j = 0; j < V; ++j) low[j] = from[c + j], high[j] = from[c + s.half + j];
+    }
+#pragma unroll
+    for (int j = 0; j < V; ++j) {
+      float cs = cos[angle + j], sn = sin[angle + j] * sign, a = to_float(low[j]), b = to_float(high[j]);
+      from_float(a * cs - b * sn, low[j]);
+      from_float(b * cs + a * sn, high[j]);
+    }
+    if constexpr (V * sizeof(T) == 16) {
+      *reinterpret_cast<uint4*>(to + c) = *reinterpret_cast<const uint4*>(low);
+      *reinterpret_cast<uint4*>(to + c + s.half) = *reinterpret_cast<const uint4*>(high);
+    } else {
+#pragma unroll
+      for (int j = 0; j < V; ++j) to[c + j] = low[j], to[c + s.half + j] = high[j];
+    }
+  }
+}
+
+// Copies columns [0, units) of every row, 16 bytes a unit.
+__global__ void copy_rows_kernel(const uint4* x, uint4* y, int64_t rows, int64_t units, int64_t ldx, int64_t ldy) {
+  NSA_GRID_STRIDE(i, rows * units) y[i / units * ldy + i % units] = x[i / units * ldx + i % units];
+}
+
+int rope(void* ctx, const void* params) {
+  const auto& p = *static_cast<const Nsa_rope_params*>(params);
+  RopeSizes s{p.rows, p.heads, p.head_dim, p.rot_dim / 2, p.ldx, p.ldy};
+  int64_t width = p.heads * p.head_dim;
+  if (p.rows == 0 || width == 0) return NSA_OK;
+  if (p.rot_dim > p.head_dim || p.positions.numel < p.rows || p.x.numel < (p.rows - 1) * p.ldx + width || p.y.numel < (p.rows - 1) * p.ldy + width)
+    return bad_argument(ctx, "rope: sizes");
+  if (p.x.dtype != p.y.dtype || (s.half > 0 && (p.cos.dtype != NSA_F32 || p.sin.dtype != NSA_F32))) return unsupported(ctx, "rope of these dtypes");
+  auto stream = context(ctx).stream;
+  bool ok = with_float_type(p.x.dtype, [&](auto* t) {
+    using T = std::remove_pointer_t<decltype(t)>;
+    constexpr int n = kVec<T>;
+    auto* x = static_cast<const T*>(p.x.ptr);
+    auto* y = static_cast<T*>(p.y.ptr);
+    bool aligned = aligned16(x) && aligned16(y) && p.ldx % n == 0 && p.ldy % n == 0;
+    if (s.half == 0 && aligned && width % n == 0) {
+      if (x == y && p.ldx == p.ldy) return;
+      copy_rows_kernel<<<grid_for(ctx, p.rows * width / n), kThreads, 0, stream>>>(reinterpret_cast<const uint4*>(x), reinterpret_cast<uint4*>(y), p.rows,
+                                                                                   width / n, p.ldx / n, p.ldy / n);
+      return;
+    }
+    auto go = [&](auto v) {
+      int64_t units = s.half / v() + (s.head_dim - 2 * s.half) / v();
+      rope_kernel<T, v()><<<grid_for(ctx, p.rows * p.heads * units), kThreads, 0, stream>>>(
+          x, y, static_cast<const float*>(p.cos.ptr), static_cast<const float*>(p.sin.ptr), static_cast<const int32_t*>(p.positions.ptr), s,
+          p.inverse ? -1.f : 1.f);
+    };
+    if (aligned && s.half % n == 0 && s.head_dim % n == 0) go(std::integral_constant<int, n>{});
+    else go(std::integral_constant<int, 1>{});
+  });
+  return ok ? launched(ctx) : unsupported(ctx, "rope takes f32 and bf16");
+}
+
+__device__ inline float sigmoid(float x) { return 1.f / (1.f + __expf(-x)); }
+__device__ inline float precise_sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
+
+template <class T>
+__device__ inline float sigmoid_of(float x) {
+  return sizeof(T) == 2 ? sigmoid(x) : precise_sigmoid(x);
+}
+
+template <class T, bool VECTORS>
+__global__ void swiglu_fwd_kernel(const T* gu, T* y, int64_t rows, int64_t cols) {
+  constexpr int n = VECTORS ? kVec<T> : 1;
+  const int64_t units = cols / n;
+  NSA_GRID_STRIDE(i, rows * units) {
+    int64_t r = i / units, c = i % units * n, at = r * 2 * cols + c;
+    if constexpr (VECTORS) {
+      float g[n], u[n];
+      load_vec(g, gu + at);
+      load_vec(u, gu + at + cols);
+#pragma unroll
+      for (int j = 0; j < n; ++j) g[j] *= sigmoid_of<T>(g[j]) * u[j];
+      store_vec(y + r * cols + c, g);
+    } else {
+      float g = to_float(gu[at]);
+      from_float(g * sigmoid_of<T>(g) * to_float(gu[at + cols]), y[r * cols + c]);
+    }
+  }
+}
+
+template <class T, bool VECTORS>
+__global__ void swiglu_bwd_kernel(const T* dy, const T* gu, T* dgu, int64_t rows, int64_t cols) {
+  constexpr int n = VECTORS ? kVec<T> : 1;
+  const int64_t units = cols / n;
+  NSA_GRID_STRIDE(i, rows * units) {
+    int64_t r = i / units, c = i % units * n, at = r * 2 * cols + c;
+    if constexpr (VECTORS) {
+      float g[n], u[n], d[n];
+      load_vec(g, gu + at);
+      load_vec(u, gu + at + cols);
+      load_vec(d, dy + r * cols + c);
+#pragma unroll
+      for (int j = 0; j < n; ++j) {
+        float s = sigmoid_of<T>(g[j]), dg = d[j] * u[j] * s * (1.f + g[j] * (1.f - s));
+        u[j] = d[j] * g[j] * s;
+        g[j] = dg;
+      }
+      store_vec(dgu + at, g);
+      store_vec(dgu + at + cols, u);
+    } else {
+      float g = to_float(gu[at]), u = to_float(gu[at + cols]), d = to_float(dy[r * cols + c]), s = sigmoid_of<T>(g);
+      from_float(d * u * s * (1.f + g * (1.f - s)), dgu[at]);
+      from_float(d * g * s, dgu[at + cols]);
+    }
+  }
+}
+
+int swiglu_fwd(void* ctx, const void* params) {
+  const auto& p = *static_cast<const Nsa_swiglu_fwd_params*>(params);
+  if (p.rows * p.cols == 0) return NSA_OK;
+  if (p.gu.numel < p.rows * p.cols * 2 || p.y.numel < p.rows * p.cols) return bad_argument(ctx, "swiglu_fwd: sizes");
+  if (p.gu.dtype != p.y.dtype) return unsupported(ctx, "swiglu_fwd of mixed dtypes");
+  bool ok = with_float_type(p.y.dtype, [&](auto* t) {
+    using T = std::remove_pointer_t<decltype(t)>;
+    auto* gu = static_cast<const T*>(p.gu.ptr);
+    auto* y = static_cast<T*>(p.y.ptr);
+    auto stream = context(ctx).stream;
+    if (p.cols % kVec<T> == 0 && aligned16(gu) && aligned16(y))
+      swiglu_fwd_kernel<T, true><<<grid_for(ctx, p.rows * p.cols / kVec<T>), kThreads, 0, stream>>>(gu, y, p.rows, p.cols);
+    else
+      swiglu_fwd_kernel<T, false><<<grid_for(ctx, p.rows * p.cols), kThreads, 0, stream>>>(gu, y, p.rows, p.cols);
+  });
+  return ok ? launched(ctx) : unsupported(ctx, "swiglu_fwd takes f32 and bf16");
+}
+
+int swiglu_bwd(void* ctx, const void* params) {
+  const auto& p = *static_cast<const Nsa_swiglu_bwd_params*>(params);
+  if (p.rows * p.cols == 0) return NSA_OK;
+  if (p.gu.numel < p.rows * p.cols * 2 || p.dgu.numel < p.rows * p.cols * 2 || p.dy.numel < p.rows * p.cols) return bad_argument(ctx, "swiglu_bwd: sizes");
+  if (p.gu.dtype != p.dy.dtype || p.gu.dtype != p.dgu.dtype) return unsupported(ctx, "swiglu_bwd of mixed dtypes");
+  bool ok = with_float_type(p.gu.dtype, [&](auto* t) {
+    using T = std::remove_pointer_t<decltype(t)>;
+    auto *dy = static_cast<const T*>(p.dy.ptr), *gu = static_cast<const T*>(p.gu.ptr);
+    auto* dgu = static_cast<T*>(p.dgu.ptr);
+    auto stream = context(ctx).stream;
+    if (p.cols % kVec<T> == 0 && aligned16(dy) && aligned16(gu) && aligned16(dgu))
+      swiglu_bwd_kernel<T, true><<<grid_for(ctx, p.rows * p.cols / kVec<T>), kThreads, 0, stream>>>(dy, gu, dgu, p.rows, p.cols);
+    else
+      swiglu_bwd_kernel<T, false><<<grid_for(ctx, p.rows * p.cols), kThreads, 0, stream>>>(dy, gu, dgu, p.rows, p.cols);
+  });
+  return ok ? launched(ctx) : unsupported(ctx, "swiglu_bwd takes f32 and bf16");
+}
+
+}  // namespace
+
+void register_mlp(NsaOpFn* ops) {
+  ops[NSA_OP_rope] = rope;
+  ops[NSA_OP_swiglu_fwd] = swiglu_fwd;
+  ops[NSA_OP_swiglu_bwd] = swiglu_bwd;
+}
+
+}  // namespace nsa::cuda
