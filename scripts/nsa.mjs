@@ -33,8 +33,9 @@ function bundleIsFresh() {
 if (bundleIsFresh()) await import(pathToFileURL(join(packages, "cli/dist/nsa.mjs")).href);
 else {
   const { spawn } = await import("node:child_process");
-  const args = ["--conditions=nsa-source", "--import", "tsx", join(packages, "cli/src/main.ts")];
+  const tsx = import.meta.resolve("tsx");
+  const args = ["--conditions=nsa-source", "--import", tsx, join(packages, "cli/src/main.ts")];
   const child = spawn(process.execPath, [...args, ...process.argv.slice(2)], { stdio: "inherit" });
-  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   child.on("exit", (code, signal) => process.exit(code ?? (signal === "SIGINT" ? 130 : 1)));
 }

@@ -1,6 +1,8 @@
 // Ctrl-C once asks the work to save and stop; twice ends the process.
 import { ExitCode } from "./errors.ts";
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 export interface Interruption extends Disposable {
   /** True after the first SIGINT or SIGTERM. */
   interrupted(): boolean;
@@ -9,7 +11,7 @@ export interface Interruption extends Disposable {
 }
 
 /**
- * Listens to SIGINT and SIGTERM. The first sets the flag and aborts `signal`; the second calls `onSecond`
+ * Listens to SIGINT, SIGTERM and SIGHUP (a closed terminal). The first sets the flag and aborts `signal`; the second calls `onSecond`
  * (the CLI passes `process.exit`).
  */
 export function watchInterruption(onSecond: (exitCode: number) => void): Interruption {
@@ -18,14 +20,12 @@ export function watchInterruption(onSecond: (exitCode: number) => void): Interru
     if (controller.signal.aborted) onSecond(ExitCode.interrupted);
     else controller.abort();
   };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
+  for (const name of SIGNALS) process.on(name, onSignal);
   return {
     interrupted: () => controller.signal.aborted,
     signal: controller.signal,
     [Symbol.dispose]() {
-      process.off("SIGINT", onSignal);
-      process.off("SIGTERM", onSignal);
+      for (const name of SIGNALS) process.off(name, onSignal);
     },
   };
 }

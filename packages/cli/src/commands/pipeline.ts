@@ -38,6 +38,7 @@ interface PipelineOptions {
   device: string;
   runs: string;
   resume?: string;
+  plain?: boolean;
   json?: boolean;
 }
 
@@ -78,8 +79,9 @@ export async function runPipeline(file: string, options: PipelineOptions): Promi
       mkdirSync(join(runDir, "checkpoints"), { recursive: true });
       atomicWriteFile(join(runDir, "config.yaml"), loaded.yaml);
       atomicWriteFile(join(runDir, "env.json"), readFileSync(join(dir, "env.json")));
-      console.error(`stage ${stage.name}`);
-      const { result } = await execute(stage.stage, loaded.config, runDir, options, started);
+      const place = `${config.stages.indexOf(stage) + 1}/${config.stages.length}`;
+      const title = `${stage.stage} (stage ${place}, ${stage.name})`;
+      const { result } = await execute(stage.stage, loaded.config, runDir, { ...options, title }, started);
       if (result.status === "interrupted") return ExitCode.interrupted;
       atomicWriteFile(join(runDir, "result.json"), JSON.stringify(result));
       done[stage.name] = result;

@@ -1,19 +1,19 @@
 // Runs one stage: recipe → run folder → events on the terminal → report.
+import type { ChildProcess } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   createRunDir,
   ExitCode,
   findRun,
-  latestCheckpoint,
   loadConfig,
   NsaError,
-  openStageContext,
   type StageResult,
   watchInterruption,
 } from "@nsa/core";
+import { runInChild } from "../child/run-in-child.ts";
 import { writeReport } from "../report/report.ts";
-import { printer } from "../view/plain.ts";
+import { openView, type ViewOptions } from "../view/view.ts";
 import { loadStage } from "./stages.ts";
 
 export interface StageOptions {
@@ -24,6 +24,12 @@ export interface StageOptions {
   dryRun?: boolean;
   plain?: boolean;
   json?: boolean;
+}
+
+export interface ExecuteOptions extends ViewOptions {
+  device: string;
+  /** Shown instead of the stage's name. */
+  title?: string;
 }
 
 /** Runs a stage to its end or interruption and returns the exit code. */
@@ -55,34 +61,37 @@ export async function runStage(name: string, file: string, options: StageOptions
   return result.status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;
 }
 
-/** Runs a checked config in a run folder, resuming from its newest checkpoint when asked. */
+/** Runs a checked config in a run folder, in a process of its own; `resume` goes on from its newest checkpoint. */
 export async function execute(
   name: string,
   config: unknown,
   runDir: string,
-  options: Pick<StageOptions, "device" | "json">,
+  options: ExecuteOptions,
   resume: boolean,
 ): Promise<{ result: StageResult; report: string }> {
-  const stage = await loadStage(name);
-  using stop = watchInterruption((code) => process.exit(code));
-  const print = printer(options.json ? "json" : "plain");
-  console.error(`${name}: ${runDir}`);
-  const ctx = openStageContext({
-    runDir,
-    resumeFrom: (resume && latestCheckpoint(runDir)) || undefined,
-    device: options.device,
-    signal: stop.signal,
-    onEvent: print,
+  let trainer: ChildProcess | undefined;
+  using interruption = watchInterruption((code) => {
+    trainer?.kill("SIGKILL");
+    process.exit(code);
   });
+  const view = await openView(options.title ?? name, runDir, options);
+  interruption.signal.addEventListener("abort", view.stopping);
   let result: StageResult;
   try {
-    if (resume && !ctx.resumeFrom) ctx.rewind(0);
-    result = await stage.run(config, ctx);
+    const job = { stage: name, config, runDir, device: options.device, resume };
+    result = await runInChild(job, {
+      signal: interruption.signal,
+      onEvent: view.onEvent,
+      onStart: (child) => {
+        trainer = child;
+      },
+    });
   } finally {
-    await ctx.close();
+    view.close();
   }
   const report = await writeReport(runDir);
   console.error(`report: ${report}`);
+  if (result.status === "interrupted") console.error(`stopped at step ${result.step}; go on with --resume`);
   return { result, report };
 }
 

@@ -1,5 +1,6 @@
 // Events as lines: one per step for people, or JSON objects for programs.
 import type { StageEvent } from "@nsa/core";
+import { figure } from "./format.ts";
 
 const SHOWN = [
   "train/loss",
@@ -15,11 +16,6 @@ const SHOWN = [
   "perf/tokens_per_sec",
   "perf/rollout_tokens_per_sec",
 ];
-
-function figure(value: number): string {
-  if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)) return value.toExponential(2);
-  return Number(value.toPrecision(4)).toString();
-}
 
 function shown(metrics: Record<string, number>): string {
   const names = SHOWN.filter((name) => name in metrics);

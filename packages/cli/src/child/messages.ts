@@ -1,0 +1,21 @@
+// What the command and its trainer process tell each other; sent by structured clone, so NaN and typed arrays survive.
+import type { NsaErrorFields, StageEvent, StageResult } from "@nsa/core";
+
+export interface Job {
+  /** Name for {@link loadStage}. */
+  stage: string;
+  /** Checked config of the stage. */
+  config: unknown;
+  runDir: string;
+  device: string;
+  /** Go on from the newest checkpoint of the run folder. */
+  resume: boolean;
+}
+
+export type ToChild = { type: "run"; job: Job } | { type: "stop" };
+
+export type FromChild =
+  | { type: "ready" }
+  | { type: "event"; event: StageEvent }
+  | { type: "result"; result: StageResult }
+  | { type: "failed"; message: string; stack?: string; fields?: Omit<NsaErrorFields, "cause"> };

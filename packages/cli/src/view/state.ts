@@ -1,0 +1,106 @@
+// What the screen knows: a pure function of the events so far, so that a test needs no terminal.
+import type { Metrics, StageEvent } from "@nsa/core";
+import type { Point } from "./plot.ts";
+
+export interface ScreenState {
+  /** `pretrain`, `grpo` …, with the place in a pipeline where there is one. */
+  title: string;
+  runDir: string;
+  phase: "starting" | "running" | "stopping" | "done";
+  info: Record<string, number | string>;
+  step: number;
+  totalSteps: number;
+  /** Step and clock (seconds) when this process began, to know its pace. */
+  first?: { step: number; time: number };
+  /** Clock of the last event, seconds. */
+  time: number;
+  /** Latest value of every training metric. */
+  metrics: Metrics;
+  /** Latest value of every held-out metric. */
+  held: Metrics;
+  /** Curves by metric name. */
+  curves: Record<string, Point[]>;
+  sample?: { step: number; prompt: string; text: string; reward?: number };
+  checkpoint?: { step: number; path: string };
+  /** The last remarks, newest last. */
+  notes: { level: "info" | "warn"; text: string }[];
+}
+
+const PLOTTED = ["train/loss", "val/loss", "reward/mean", "eval/pass_at_1", "completion/length_mean"];
+const LONGEST_CURVE = 1024;
+const NOTES = 4;
+
+export function initialState(title: string, runDir: string, time: number): ScreenState {
+  return {
+    title,
+    runDir,
+    phase: "starting",
+    info: {},
+    step: 0,
+    totalSteps: 0,
+    time,
+    metrics: {},
+    held: {},
+    curves: {},
+    notes: [],
+  };
+}
+
+/** Adds a point; a curve that grows too long keeps every other point. */
+function extend(curves: ScreenState["curves"], step: number, metrics: Metrics): ScreenState["curves"] {
+  const out = { ...curves };
+  for (const name of PLOTTED) {
+    const y = metrics[name];
+    if (y === undefined) continue;
+    const points = [...(out[name] ?? []), { x: step, y }];
+    out[name] = points.length > LONGEST_CURVE ? points.filter((_, i) => i % 2 === 0) : points;
+  }
+  return out;
+}
+
+/** The state after an event that came at `time` (seconds). */
+export function reduce(state: ScreenState, event: StageEvent, time: number): ScreenState {
+  const now = { ...state, time };
+  switch (event.type) {
+    case "start":
+      return {
+        ...now,
+        phase: state.phase === "stopping" ? "stopping" : "running",
+        info: event.info ?? {},
+        step: event.step,
+        totalSteps: event.totalSteps,
+        first: { step: event.step, time },
+      };
+    case "step":
+      return {
+        ...now,
+        phase: state.phase === "starting" ? "running" : state.phase,
+        step: event.step,
+        totalSteps: event.totalSteps,
+        metrics: { ...state.metrics, ...event.metrics },
+        curves: extend(state.curves, event.step, event.metrics),
+      };
+    case "eval":
+      return {
+        ...now,
+        held: { ...state.held, ...event.metrics },
+        curves: extend(state.curves, event.step, event.metrics),
+      };
+    case "sample":
+      return { ...now, sample: event };
+    case "checkpoint":
+      return { ...now, checkpoint: { step: event.step, path: event.path } };
+    case "log":
+      return { ...now, notes: [...state.notes, { level: event.level, text: event.text }].slice(-NOTES) };
+    case "done":
+      return { ...now, phase: "done", step: event.step, held: { ...state.held, ...event.metrics } };
+  }
+}
+
+/** Seconds to the end at the pace so far; NaN before the first step. */
+export function secondsLeft(state: ScreenState, time: number): number {
+  if (!state.first || state.step <= state.first.step) return Number.NaN;
+  // The pace ends at the last event: while a step runs, its share of the wait is not pace yet.
+  const pace = (state.time - state.first.time) / (state.step - state.first.step);
+  return Math.max(0, pace * (state.totalSteps - state.step) - (time - state.time));
+}

@@ -1,0 +1,82 @@
+// A real run stopped by signals: it saves, ends with 130, and goes on.
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { buildOnce, bundle, nsa, root } from "./built.ts";
+import { tinyPretrain } from "./tiny.ts";
+
+/** Starts a long tiny run and sends `signals` once a step was printed, then one more per interval. */
+function interrupted(
+  dir: string,
+  config: string,
+  group: boolean,
+): Promise<{ code: number | null; out: string }> {
+  buildOnce();
+  const args = [bundle, "pretrain", config, "--runs", dir, "--set", "train.steps=100000", "--device", "cpu"];
+  const child = spawn(process.execPath, args, {
+    cwd: root,
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let out = "";
+  let sent = false;
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (chunk) => {
+      out += chunk;
+      if (sent || !/step \d+\//.test(out)) return;
+      sent = true;
+      // A terminal's Ctrl-C goes to the whole group, `kill` to one process.
+      process.kill(group ? -child.pid! : child.pid!, "SIGINT");
+    });
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code, out })));
+}
+
+test.each([
+  ["to_the_whole_group_as_from_a_terminal", true],
+  ["to_the_command_alone", false],
+])("sigint_%s_saves_and_ends_with_130_and_the_run_goes_on", async (_, group) => {
+  const dir = mkdtempSync(join(tmpdir(), "nsa-interrupt-"));
+  const config = join(dir, "tiny.yaml");
+  writeFileSync(config, tinyPretrain);
+  const { code, out } = await interrupted(dir, config, group);
+  expect(out).toContain("saved ");
+  expect(code).toBe(130);
+  const run = readdirSync(dir).find((name) => name.startsWith("pretrain-"))!;
+  const saved = readdirSync(join(dir, run, "checkpoints")).filter((name) => name.startsWith("step-"));
+  const at = Math.max(...saved.map((name) => Number(name.slice(5))));
+  expect(at).toBeGreaterThan(0);
+
+  const resumed = nsa([
+    "pretrain",
+    config,
+    "--runs",
+    dir,
+    "--resume",
+    "latest",
+    "--set",
+    `train.steps=${at + 2}`,
+  ]);
+  expect(resumed.status).toBe(0);
+  const rows = readFileSync(join(dir, run, "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n");
+  const steps = rows.map((row) => JSON.parse(row)).filter((row) => "train/loss" in row);
+  expect(steps.map((row) => row.step)).toEqual(Array.from({ length: at + 2 }, (_, i) => i + 1));
+});
+
+test("json_output_is_one_object_per_line_from_start_to_done", () => {
+  const dir = mkdtempSync(join(tmpdir(), "nsa-json-"));
+  const config = join(dir, "tiny.yaml");
+  writeFileSync(config, tinyPretrain);
+  const run = nsa(["pretrain", config, "--runs", dir, "--json"]);
+  const events = run.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { type: string });
+  expect(run.status).toBe(0);
+  expect(events.filter((e) => e.type === "step")).toHaveLength(3);
+  expect(events.find((e) => e.type === "start")).toMatchObject({ totalSteps: 3, step: 0 });
+  expect(events.at(-1)).toMatchObject({ type: "done", step: 3 });
+});
