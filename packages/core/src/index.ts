@@ -9,6 +9,7 @@ export * from "./environment.ts";
 export * from "./errors.ts";
 export * from "./interrupt.ts";
 export * from "./jsonl.ts";
+export * from "./metrics/logging.ts";
 export { type MlflowOptions, MlflowSink } from "./metrics/mlflow.ts";
 export * from "./metrics/sink.ts";
 export { crc32c, TensorBoardSink } from "./metrics/tensorboard.ts";

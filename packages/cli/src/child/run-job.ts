@@ -1,5 +1,13 @@
 // Runs one stage in this process: recording files, resume, events.
-import { latestCheckpoint, openStageContext, type StageEvent, type StageResult } from "@nsa/core";
+import { basename } from "node:path";
+import {
+  type LoggingConfig,
+  latestCheckpoint,
+  openSinks,
+  openStageContext,
+  type StageEvent,
+  type StageResult,
+} from "@nsa/core";
 import { loadStage } from "../commands/stages.ts";
 import type { Job } from "./messages.ts";
 
@@ -10,11 +18,18 @@ export async function runJob(
   onEvent: (event: StageEvent) => void,
 ): Promise<StageResult> {
   const stage = await loadStage(job.stage);
+  const now = () => Date.now() / 1000;
+  // A server that cannot be reached is a remark of the run, not an error.
+  const onError = (reason: string) => context.log(reason, "warn");
+  const { logging } = job.config as { logging?: LoggingConfig };
+  const place = { runDir: job.runDir, runName: basename(job.runDir), time: now(), onError };
   const context = openStageContext({
     runDir: job.runDir,
     resumeFrom: (job.resume && latestCheckpoint(job.runDir)) || undefined,
     device: job.device,
     signal,
+    sinks: logging ? openSinks(logging, place) : [],
+    now,
     onEvent,
   });
   try {

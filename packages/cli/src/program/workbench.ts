@@ -16,6 +16,14 @@ export function registerWorkbench(program: Command): void {
       const { showRun } = await import("../commands/runs.ts");
       showRun(options.runs, run);
     });
+  withRuns(runs.command("compare <runs...>"))
+    .description("settings that differ, and last figures with their differences to the first run")
+    .option("--json", "one JSON object")
+    .option("--out <file>", "also write an HTML page with the curves over each other")
+    .action(async (which: string[], options: { runs: string; json?: boolean; out?: string }) => {
+      const { compareRuns } = await import("../commands/compare.ts");
+      await compareRuns(options.runs, which, options);
+    });
 
   const config = program.command("config").description("recipes");
   config

@@ -4,11 +4,12 @@ import { atomicWriteFile, readJsonl } from "@nsa/core";
 import { readIfThere } from "../commands/stage.ts";
 import { curve, type Series } from "./curve.ts";
 
-type Row = Record<string, number | string> & { step: number };
+export type Row = Record<string, number | string> & { step: number };
 
 const escapeHtml = (s: string) => s.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
-const CHARTS: { title: string; names: string[] }[] = [
+/** What a report draws. */
+export const CHARTS: { title: string; names: string[] }[] = [
   { title: "Loss, nats per token", names: ["train/loss", "val/loss"] },
   { title: "Held-out accuracy", names: ["eval/pass_at_1", "eval/maj_at_16", "eval/pass_at_16"] },
   { title: "Reward", names: ["reward/mean", "reward/accuracy", "reward/format"] },
@@ -19,7 +20,7 @@ const CHARTS: { title: string; names: string[] }[] = [
   { title: "Tokens per second", names: ["perf/tokens_per_sec", "perf/rollout_tokens_per_sec"] },
 ];
 
-function seriesOf(rows: readonly Row[], name: string): Series {
+export function seriesOf(rows: readonly Row[], name: string): Series {
   const points = rows.flatMap((r) =>
     typeof r[name] === "number" ? [{ x: r.step, y: r[name] as number }] : [],
   );

@@ -1,4 +1,5 @@
 // The recipe of `nsa pretrain`.
+import { loggingSchema } from "@nsa/core";
 import { loopSchema, modelConfigSchema, trainerSchema } from "@nsa/model";
 import { z } from "zod";
 
@@ -35,6 +36,7 @@ const source = z.union([
 export const pretrainSchema = z.strictObject({
   name: z.string().default("pretrain").describe("Part of the run folder's name"),
   seed: z.number().int().min(0).default(1).describe("Key of all random numbers"),
+  logging: loggingSchema,
   threads: z.number().int().min(0).default(0).describe("CPU threads; 0 = all cores"),
   data: z
     .strictObject({

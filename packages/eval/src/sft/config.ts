@@ -1,10 +1,12 @@
 // The recipe of `nsa sft`.
+import { loggingSchema } from "@nsa/core";
 import { loopSchema, trainerSchema } from "@nsa/model";
 import { z } from "zod";
 
 export const sftSchema = z.strictObject({
   name: z.string().default("sft").describe("Part of the run folder's name"),
   seed: z.number().int().min(0).default(1).describe("Key of all random numbers"),
+  logging: loggingSchema,
   threads: z.number().int().min(0).default(0).describe("CPU threads; 0 = all cores"),
   initFrom: z.string().describe("Checkpoint folder to start from; it must hold a tokenizer.json"),
   data: z

@@ -1,4 +1,5 @@
 // The recipe of `nsa grpo`: one strict schema, every field described.
+import { loggingSchema } from "@nsa/core";
 import { trainerSchema } from "@nsa/model";
 import { z } from "zod";
 
@@ -21,6 +22,7 @@ export const rewardSchema = z.strictObject({
 export const grpoSchema = z.strictObject({
   name: z.string().default("grpo").describe("Name of the run"),
   seed: z.number().int().min(0).default(0).describe("Of prompts and sampling"),
+  logging: loggingSchema,
   steps: count.default(100).describe("Exploration steps: each samples anew"),
   init: z.strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") }),
   task: z
