@@ -1,6 +1,14 @@
 // Public surface of @nsa/eval.
-export { type AnswerKind, type Extracted, extractAnswer } from "./grader/extract.ts";
-export { type Grade, grade, sameAnswer, type Verdict } from "./grader/grade.ts";
+export { type AnswerKind, type Extracted, type ExtractOptions, extractAnswer } from "./grader/extract.ts";
+export {
+  type Comparison,
+  compareAnswers,
+  type Grade,
+  type GradeOptions,
+  grade,
+  sameAnswer,
+  type Verdict,
+} from "./grader/grade.ts";
 export { bootstrapInterval } from "./metrics/bootstrap.ts";
 export { majAtK, passAtK } from "./metrics/pass-at-k.ts";
 export * from "./pretrain/index.ts";

@@ -1,6 +1,18 @@
 // Finds the one final answer in a completion; an answer that is only part of the reasoning is never taken.
 
-export type AnswerKind = "answer_tag" | "boxed" | "hashes" | "sentence" | "none";
+import { lastValue, sentences } from "./last-value.ts";
+import { groupEnd } from "./lex.ts";
+import { TooMuchWork, Unreadable } from "./node.ts";
+import { parseAnswer } from "./parse.ts";
+
+export type AnswerKind =
+  | "answer_tag"
+  | "boxed"
+  | "hashes"
+  | "final_answer"
+  | "sentence"
+  | "last_value"
+  | "none";
 
 export interface Extracted {
   kind: AnswerKind;
@@ -9,39 +21,186 @@ export interface Extracted {
   why: string;
 }
 
-/** Content of the last \boxed{…} with balanced braces. */
-function lastBoxed(text: string): string | undefined {
-  const at = text.lastIndexOf("\\boxed{");
-  if (at < 0) return undefined;
-  let depth = 0;
-  for (let i = at + 6; i < text.length; i++) {
-    if (text[i] === "{") depth++;
-    if (text[i] === "}" && --depth === 0) return text.slice(at + 7, i);
+export interface ExtractOptions {
+  /**
+   * What stands in for a missing final answer: nothing (rewards), the last formula, or the last formula or number (the
+   * usual rule for base models).
+   */
+  fallback?: "none" | "latex" | "any";
+}
+
+interface Span {
+  start: number;
+  end: number;
+  text: string;
+}
+
+const MAX_JOINED = 24;
+
+/** What may stand between two parts of one answer: separators, a few words with "and" or "or", never a change of mind. */
+function joins(between: string): boolean {
+  if (between.length > 60) return false;
+  const s = between
+    .replace(/\\(?:quad|qquad|text(?:bf|rm)?|mbox|[()[\],;: ])/g, " ")
+    .replace(/[${}*]/g, " ")
+    .trim();
+  if (/^[,;\s+]*$/.test(s)) return true;
+  if (/\b(?:wait|no|not|so|but|actually|hmm|then|thus|hence|therefore|instead|correct)\b|[.?!]/i.test(s))
+    return false;
+  return /(?:^|[\s,;])(?:and|or|和|或)(?:$|[\s,;])/.test(s);
+}
+
+/** The last box, with those before it that belong to the same answer. */
+function lastBoxed(text: string): Span | undefined {
+  const found: Span[] = [];
+  let from = text.length;
+  while (found.length < MAX_JOINED) {
+    const at = Math.max(text.lastIndexOf("\\boxed", from), text.lastIndexOf("\\fbox", from));
+    if (at < 0) break;
+    from = at - 1;
+    let open = at + (text.startsWith("\\boxed", at) ? 6 : 5);
+    while (text[open] === " ") open++;
+    if (text[open] !== "{") {
+      if (found.length > 0) break;
+      const bare = /^\s*(\S{1,20})/.exec(text.slice(open, open + 24));
+      if (!bare) continue;
+      found.unshift({ start: at, end: open + bare[0].length, text: bare[1]! });
+      if (from < 0) break;
+      continue;
+    }
+    const end = groupEnd(text, open);
+    const box = { start: at, end: Math.min(end + 1, text.length), text: text.slice(open + 1, end) };
+    const after = found[0];
+    if (after && (box.end > after.start || !joins(text.slice(box.end, after.start)))) break;
+    // A box that never closes ends at the end of its line.
+    if (end === text.length) box.text = box.text.split("\n")[0]!.replace(/[$\s]+$/, "");
+    found.unshift(box);
+    if (from < 0) break;
   }
-  return undefined;
+  const [first, last] = [found[0], found.at(-1)];
+  if (!first || !last) return undefined;
+  const parts = found.map((b) => b.text.trim());
+  const percent = /^\s*(?:\$|\\\)|\\\])?\s*(?:\\?%|percent\b|pct\b|percentage\b)/.test(
+    text.slice(last.end, last.end + 24),
+  );
+  return { start: first.start, end: last.end, text: parts.join(", ") + (percent ? "\\%" : "") };
+}
+
+const endings =
+  /(?:I hope (?:it|this) is correct\.?|<\|[a-z_]{1,20}\|>(?:user|assistant)?|<\/?s>|<eos>|[\s*])+$/i;
+
+/** The statement after the last "Final Answer" or "the final answer is". */
+function finalStatement(text: string): Span | undefined {
+  const lower = text.toLowerCase();
+  let at = lower.lastIndexOf("final answer");
+  const chinese = Math.max(
+    text.lastIndexOf("最终答案"),
+    text.lastIndexOf("答案是"),
+    text.lastIndexOf("答案为"),
+    text.lastIndexOf("答案："),
+  );
+  if (chinese > at) {
+    const rest = text.slice(chinese, chinese + 400).replace(/^(?:最终)?答案(?:是|为)?[:：]?\s*/, "");
+    const value = rest.split(/[\n。]/)[0]!.trim();
+    return value === "" ? undefined : { start: chinese, end: chinese + value.length, text: value };
+  }
+  if (at < 0) return undefined;
+  const opening = lower.lastIndexOf("final answer", at - 1);
+  const statement = /^final answer\W{0,8}(?:is|to the problem is)?\W{0,3}:?\s*/i;
+  // "Final Answer: The final answer is 5" is one statement.
+  if (opening >= 0 && at - opening < 28) at = Math.max(opening, at);
+  const head = statement.exec(text.slice(at, at + 60));
+  const start = at + (head ? head[0].replace(/[$\\([{"<-]+$/, "").length : 12);
+  const sentence = sentences(text.slice(start, start + 600))[0] ?? "";
+  const value = stated(sentence);
+  return value === "" ? undefined : { start: at, end: start + sentence.length, text: value };
+}
+
+/** "The largest n is 34" says 34; a sentence without "is" says its last value. */
+function stated(sentence: string): string {
+  const s = sentence.trim().replace(endings, "").replace(/\\?"/g, " ").trim();
+  const at = s.search(/^[$\\\d(\-[{]/) === 0 ? -1 : s.toLowerCase().lastIndexOf(" is ");
+  if (at >= 0) return s.slice(at + 4).trim();
+  if (s.length <= 24 || /^(?:\$|\\[([])/.test(s)) return s;
+  return lastValue(s, "any") ?? s;
+}
+
+const lineAnswer = /^(?:A|Answer|ANSWER|Ans|答|解|答案)\s*[:：]\s*(\S[^\n]*)$/;
+const sentenceAnswer = /\b(?:answer|result)\s+is\s*:?\s*(\S.*)$/i;
+
+function lastSentence(text: string): string | undefined {
+  const tail = text.slice(-1200).replace(endings, "").trimEnd();
+  const line = tail.slice(tail.lastIndexOf("\n") + 1).trim();
+  const marked = lineAnswer.exec(line);
+  if (marked) return marked[1]!.trim();
+  const match = sentenceAnswer.exec(sentences(line).at(-1) ?? "");
+  return match ? match[1]!.trim().replace(/[.*\s]+$/, "") : undefined;
+}
+
+const SHORT = 80;
+
+/** Whether a short text is nothing but a value. */
+function isValue(text: string): boolean {
+  if (text === "" || text.length > SHORT || text.includes("$")) return false;
+  try {
+    const { readings } = parseAnswer(text);
+    return readings[0]!.t !== "text" && readings[0]!.t !== "unit";
+  } catch (error) {
+    if (error instanceof Unreadable || error instanceof TooMuchWork) return false;
+    throw error;
+  }
+}
+
+function answerTags(text: string): string[] {
+  const out: string[] = [];
+  for (let at = text.indexOf("<answer>"); at >= 0 && out.length < 2; ) {
+    const end = text.indexOf("</answer>", at);
+    if (end < 0) break;
+    out.push(text.slice(at + 8, end));
+    at = text.indexOf("<answer>", end);
+  }
+  return out;
 }
 
 /**
- * The final answer: the <answer> tag, else the last \boxed, else `#### x`, else "answer is x" in the last sentence.
- * Text before the last </think> does not count; a thought that never ends gives no answer; several <answer> tags give none.
+ * The final answer: the <answer> tag; else the last of \boxed, "Final answer: …" and `#### x`; else "answer is x" or
+ * "A: x" in the last sentence; else the fallback. Text before the last </think> does not count; a thought that never ends
+ * gives no answer; several <answer> tags give none.
  */
-export function extractAnswer(completion: string): Extracted {
+export function extractAnswer(completion: string, options: ExtractOptions = {}): Extracted {
   const end = completion.lastIndexOf("</think>");
   if (end < 0 && completion.includes("<think>")) {
     return { kind: "none", text: "", why: "the thought does not end" };
   }
-  const text = end < 0 ? completion : completion.slice(end + "</think>".length);
-  const tags = [...text.matchAll(/<answer>([\s\S]*?)<\/answer>/g)];
+  let text = end < 0 ? completion : completion.slice(end + "</think>".length);
+  if (text.includes("\\\\boxed{")) text = text.replaceAll("\\\\", "\\");
+  const tags = answerTags(text);
   if (tags.length > 1) return { kind: "none", text: "", why: "several <answer> tags" };
   if (tags.length === 1) {
-    const inside = tags[0]![1]!.trim();
-    return { kind: "answer_tag", text: lastBoxed(inside) ?? inside, why: "<answer> tag" };
+    const inside = tags[0]!.trim();
+    return { kind: "answer_tag", text: lastBoxed(inside)?.text ?? inside, why: "<answer> tag" };
   }
   const boxed = lastBoxed(text);
-  if (boxed !== undefined) return { kind: "boxed", text: boxed.trim(), why: "last \\boxed" };
-  const hashes = [...text.matchAll(/####\s*([^\n]+)/g)].at(-1);
-  if (hashes) return { kind: "hashes", text: hashes[1]!.trim(), why: "after ####" };
-  const sentence = /(?:answer|result)\s+is\s*:?\s*([^\n]+?)\s*\.?\s*$/i.exec(text.trim());
-  if (sentence) return { kind: "sentence", text: sentence[1]!.trim(), why: "final sentence" };
+  const hashAt = text.lastIndexOf("####");
+  const statement = finalStatement(text);
+  const latest = Math.max(boxed?.end ?? -1, hashAt, statement?.start ?? -1);
+  if (boxed && latest === boxed.end) return { kind: "boxed", text: boxed.text.trim(), why: "last \\boxed" };
+  if (hashAt >= 0 && latest === hashAt) {
+    const line = text
+      .slice(hashAt + 4)
+      .split("\n", 1)[0]!
+      .trim();
+    if (line !== "") return { kind: "hashes", text: line, why: "after ####" };
+  }
+  if (statement) return { kind: "final_answer", text: statement.text, why: 'after "final answer"' };
+  if (boxed) return { kind: "boxed", text: boxed.text.trim(), why: "last \\boxed" };
+  const sentence = lastSentence(text);
+  if (sentence) return { kind: "sentence", text: sentence, why: "final sentence" };
+  const fallback = options.fallback ?? "none";
+  if (fallback === "any" && isValue(text.trim()))
+    return { kind: "last_value", text: text.trim(), why: "the whole text" };
+  const value = fallback === "none" ? undefined : lastValue(text.trimEnd().replace(endings, ""), fallback);
+  if (value)
+    return { kind: "last_value", text: value, why: fallback === "any" ? "last value" : "last formula" };
   return { kind: "none", text: "", why: "no final answer found" };
 }

@@ -1,35 +1,115 @@
-// Compares a completion's final answer with the gold answer: exact rationals first, then normalised text.
-import { extractAnswer } from "./extract.ts";
-import { equalRational, parseRational } from "./rational.ts";
+// Grades a completion: finds its final answer and compares it with the gold answer.
+import { bareText, cleanAnswer } from "./clean.ts";
+import { type AnswerKind, type ExtractOptions, extractAnswer } from "./extract.ts";
+import { TooMuchWork, Unreadable } from "./node.ts";
+import { type Parsed, parseAnswer } from "./parse.ts";
+import { hasSymbols, type SameOptions, sameParsed } from "./same-answer.ts";
 
-export type Verdict = "correct" | "wrong" | "unparsed";
+/** `unknown`: no answer, one in an unsupported form, or one that costs too much work to decide. Never credited. */
+export type Verdict = "correct" | "wrong" | "unknown";
 
 export interface Grade {
   verdict: Verdict;
   /** The answer that was compared; empty when none was found. */
   answer: string;
+  /** Where the answer stood. */
+  form: AnswerKind;
   why: string;
 }
 
-const normalise = (s: string) =>
-  s
-    .replace(/\\(?:text|mathrm)\{([^{}]*)\}/g, "$1")
-    .replace(/[\s$]+/g, "")
-    .replace(/\.$/, "")
-    .toLowerCase();
+export interface GradeOptions extends ExtractOptions, Partial<SameOptions> {
+  /** Texts of the options A, B, C …: the text of the right one is as good as its letter. */
+  choices?: readonly string[];
+}
 
-/** Whether two answers are the same number, or the same text. */
-export function sameAnswer(answer: string, gold: string): boolean {
-  const [a, b] = [parseRational(answer), parseRational(gold)];
-  if (a && b) return equalRational(a, b);
-  if (a || b) return false;
-  return normalise(answer) !== "" && normalise(answer) === normalise(gold);
+export interface Comparison {
+  verdict: Verdict;
+  why: string;
+}
+
+const MAX_TEXT = 1500;
+const letterOf = /^\(?([A-Ja-j])\)?(?:[).:,\s].*)?$/s;
+
+/** The chosen letter; undefined when the text names none or several. */
+function chosenLetter(clean: string): string | undefined {
+  const bare = clean
+    .replace(/\\text(?:bf|rm)?\s*\{([^{}]*)\}/g, "$1")
+    .replace(/[{}]/g, "")
+    .trim();
+  const head = /^(?:option|choice|answer)?\s*[:：]?\s*(.*)$/is.exec(bare)![1]!;
+  const match = letterOf.exec(head);
+  if (!match) return undefined;
+  if (/\b(?:or|and)\b|[,/]\s*\(?[A-J]\)?(?![a-z])/i.test(head.slice(1))) return undefined;
+  return match[1]!.toUpperCase();
+}
+
+function compareChoice(answer: string, gold: string, options: GradeOptions): Comparison | undefined {
+  const letter = chosenLetter(cleanAnswer(answer));
+  const right = gold.toUpperCase();
+  if (letter) return { verdict: letter === right ? "correct" : "wrong", why: `the choice is ${letter}` };
+  const { choices } = options;
+  if (!choices) return undefined;
+  const text = choices[right.charCodeAt(0) - 65];
+  if (text === undefined) return undefined;
+  const matches = choices.filter(
+    (c) => compareAnswers(answer, c, { ...options, choices: [] }).verdict === "correct",
+  );
+  if (matches.length !== 1) return { verdict: "wrong", why: "it is not the text of one option" };
+  return { verdict: matches[0] === text ? "correct" : "wrong", why: "the text of an option" };
+}
+
+function read(text: string): Parsed | string {
+  try {
+    return parseAnswer(text);
+  } catch (error) {
+    if (error instanceof Unreadable || error instanceof TooMuchWork) return error.message;
+    throw error;
+  }
+}
+
+/** Compares two answers: same text, choice letters, then values of any shape. Never throws; bounded work. */
+export function compareAnswers(answer: string, gold: string, options: GradeOptions = {}): Comparison {
+  if (answer.trim() === "") return { verdict: "unknown", why: "the answer is empty" };
+  if (answer.length > MAX_TEXT || gold.length > MAX_TEXT) {
+    return answer.trim() === gold.trim()
+      ? { verdict: "correct", why: "the same text" }
+      : { verdict: "unknown", why: "the answer is too long" };
+  }
+  const [cleanGold, cleanGiven] = [cleanAnswer(gold), cleanAnswer(answer)];
+  const goldLetter = /^\(?([A-J])\)?$/.exec(bareText(cleanGold).toUpperCase());
+  if (goldLetter && /^\W*(?:\\text[a-z]*)?\W*[A-J]\W*$/.test(cleanGold)) {
+    const choice = compareChoice(answer, goldLetter[1]!, options);
+    if (choice) return choice;
+  }
+  if (cleanGiven !== "" && (cleanGiven === cleanGold || bareText(cleanGiven) === bareText(cleanGold))) {
+    return { verdict: "correct", why: "the same text" };
+  }
+  const [g, a] = [read(gold), read(answer)];
+  if (typeof a === "string") return { verdict: "unknown", why: `unsupported form: ${a}` };
+  if (typeof g === "string") return { verdict: "unknown", why: `gold answer in an unsupported form: ${g}` };
+  const settings: SameOptions = { relationForSet: options.relationForSet ?? false };
+  let verdict: Verdict = "wrong";
+  for (const [i, x] of g.readings.entries()) {
+    for (const [j, y] of a.readings.entries()) {
+      // The second reading drops a letter that may be a unit: only against an answer without symbols.
+      if ((i > 0 && hasSymbols(y)) || (j > 0 && hasSymbols(x))) continue;
+      const same = sameParsed(x, y, settings);
+      if (same === "same") return { verdict: "correct", why: "equal values" };
+      if (same === "unknown") verdict = "unknown";
+    }
+  }
+  return { verdict, why: verdict === "wrong" ? "different values" : "too much work to decide" };
+}
+
+/** Whether two answers are equal. */
+export function sameAnswer(answer: string, gold: string, options: GradeOptions = {}): boolean {
+  return compareAnswers(answer, gold, options).verdict === "correct";
 }
 
 /** Grades a completion. An answer that offers alternatives ("4 or 5") is wrong unless the gold answer does too. */
-export function grade(completion: string, gold: string): Grade {
-  const { kind, text, why } = extractAnswer(completion);
-  if (kind === "none" || text === "") return { verdict: "unparsed", answer: "", why };
-  if (sameAnswer(text, gold)) return { verdict: "correct", answer: text, why: `${why} equals ${gold}` };
-  return { verdict: "wrong", answer: text, why: `${why} ${text} is not ${gold}` };
+export function grade(completion: string, gold: string, options: GradeOptions = {}): Grade {
+  const { kind, text, why } = extractAnswer(completion, options);
+  if (kind === "none" || text === "") return { verdict: "unknown", answer: "", form: kind, why };
+  const compared = compareAnswers(text, gold, options);
+  return { verdict: compared.verdict, answer: text, form: kind, why: `${why}: ${compared.why}` };
 }

@@ -1,0 +1,102 @@
+// The tree of a parsed answer: expressions below, answer shapes (lists, tuples, relations, …) above.
+import type { Rational } from "./rational.ts";
+
+export type Node =
+  | { t: "num"; value: Rational; decimals: number; digits: number }
+  | { t: "based"; value: Rational; digits: string; base: number }
+  | { t: "sym"; name: string }
+  | { t: "const"; name: "pi" | "e" | "i" | "inf" }
+  | { t: "add"; args: Node[] }
+  | { t: "mul"; args: Node[] }
+  | { t: "neg"; a: Node }
+  | { t: "div"; a: Node; b: Node }
+  | { t: "pow"; a: Node; b: Node }
+  | { t: "root"; a: Node; n: Node }
+  | { t: "call"; fn: string; args: Node[] }
+  | { t: "pm"; a: Node | undefined; b: Node; minusFirst: boolean }
+  | { t: "percent"; a: Node }
+  | { t: "unit"; a: Node; unit: string }
+  | { t: "ratio"; parts: Node[] }
+  | { t: "tuple"; items: Node[]; open: "(" | "["; close: ")" | "]" }
+  | { t: "list"; items: Node[]; form: "list" | "set" | "brace" }
+  | { t: "union"; op: "union" | "intersection" | "difference"; parts: Node[] }
+  | { t: "relation"; parts: Node[]; ops: RelationOp[] }
+  | { t: "matrix"; rows: Node[][] }
+  | { t: "text"; words: string };
+
+export type RelationOp = "=" | "<" | "<=" | ">" | ">=" | "!=" | "~" | "in" | "mod";
+
+/** What the parser cannot read; never leaves the grader. */
+export class Unreadable extends Error {}
+
+/** A work limit was met; never leaves the grader. */
+export class TooMuchWork extends Error {}
+
+/** Sub-nodes of a node, in order. */
+export function children(node: Node): Node[] {
+  switch (node.t) {
+    case "add":
+    case "mul":
+    case "call":
+      return node.args;
+    case "neg":
+    case "percent":
+    case "unit":
+      return [node.a];
+    case "div":
+    case "pow":
+      return [node.a, node.b];
+    case "root":
+      return [node.a, node.n];
+    case "pm":
+      return node.a ? [node.a, node.b] : [node.b];
+    case "ratio":
+    case "union":
+    case "relation":
+      return node.parts;
+    case "tuple":
+    case "list":
+      return node.items;
+    case "matrix":
+      return node.rows.flat();
+    default:
+      return [];
+  }
+}
+
+/** The node with its sub-nodes replaced. */
+export function mapChildren(node: Node, f: (n: Node) => Node): Node {
+  switch (node.t) {
+    case "add":
+    case "mul":
+    case "call":
+      return { ...node, args: node.args.map(f) };
+    case "neg":
+    case "percent":
+    case "unit":
+      return { ...node, a: f(node.a) };
+    case "div":
+    case "pow":
+      return { ...node, a: f(node.a), b: f(node.b) };
+    case "root":
+      return { ...node, a: f(node.a), n: f(node.n) };
+    case "pm":
+      return node.a ? { ...node, a: f(node.a), b: f(node.b) } : { ...node, b: f(node.b) };
+    case "ratio":
+    case "union":
+    case "relation":
+      return { ...node, parts: node.parts.map(f) };
+    case "tuple":
+    case "list":
+      return { ...node, items: node.items.map(f) };
+    case "matrix":
+      return { ...node, rows: node.rows.map((r) => r.map(f)) };
+    default:
+      return node;
+  }
+}
+
+/** Whether a node or one below it holds. */
+export function some(node: Node, holds: (n: Node) => boolean): boolean {
+  return holds(node) || children(node).some((n) => some(n, holds));
+}

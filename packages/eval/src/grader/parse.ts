@@ -1,0 +1,221 @@
+// Parses the shapes of answers: lists, relations, unions, ratios; expressions are in parse-expression.ts.
+import { cleanAnswer } from "./clean.ts";
+import { type Token, tokenize } from "./lex.ts";
+import { type Node, type RelationOp, Unreadable } from "./node.ts";
+import { ExpressionParser } from "./parse-expression.ts";
+import { decimal } from "./rational.ts";
+import { chineseNumeral, englishNumeral, unitName } from "./words.ts";
+
+const relationCommands: Record<string, RelationOp> = {
+  le: "<=",
+  leq: "<=",
+  leqslant: "<=",
+  lt: "<",
+  ge: ">=",
+  geq: ">=",
+  geqslant: ">=",
+  gt: ">",
+  ne: "!=",
+  neq: "!=",
+  approx: "~",
+  simeq: "~",
+  sim: "~",
+  in: "in",
+  equiv: "=",
+  to: "=",
+  mapsto: "=",
+  rightarrow: "=",
+};
+const relationSigns: Record<string, RelationOp> = {
+  "=": "=",
+  "<": "<",
+  ">": ">",
+  "<=": "<=",
+  ">=": ">=",
+  "!=": "!=",
+};
+
+class AnswerParser extends ExpressionParser {
+  /** Items separated by commas, semicolons and "and"/"or"; semicolons bind weakest where both occur. */
+  override parseList(): Node {
+    const groups: Node[][] = [[]];
+    let [commas, semicolons] = [0, 0];
+    if (this.atEnd()) return { t: "list", items: [], form: "list" };
+    for (;;) {
+      groups.at(-1)!.push(this.parseRelation());
+      let separated = false;
+      let semicolon = false;
+      for (;;) {
+        if (this.skipOp(",")) commas++;
+        else if (this.skipOp(";")) semicolon = true;
+        else if (this.skipKind("and")) commas++;
+        else break;
+        separated = true;
+      }
+      if (semicolon) semicolons++;
+      if (!separated || this.atEnd() || this.closes()) break;
+      if (semicolon) groups.push([]);
+    }
+    if (commas === 0 || semicolons === 0) return wrap(groups.flat());
+    const same = groups.every((g) => g.length === groups[0]!.length) && groups[0]!.length > 1;
+    if (!same) return wrap(groups.flat());
+    return wrap(groups.map((items) => ({ t: "tuple", items, open: "(", close: ")" })));
+  }
+
+  parseRelation(): Node {
+    const parts = [this.parseUnion()];
+    const ops: RelationOp[] = [];
+    for (;;) {
+      const op = this.relationOp();
+      if (!op) break;
+      // A chain may end in its sign ("x =") or start a new line of working ("= \\\\ ="): take the value that is there.
+      if (this.atEnd() || this.closes()) break;
+      ops.push(op);
+      parts.push(this.parseUnion());
+    }
+    return ops.length === 0 ? parts[0]! : { t: "relation", parts, ops };
+  }
+
+  private relationOp(): RelationOp | undefined {
+    const token = this.peek();
+    if (token?.t === "op") {
+      const op = relationSigns[token.text];
+      if (!op) return undefined;
+      this.next();
+      if ((op === "<" || op === ">") && this.skipOp("=")) return op === "<" ? "<=" : ">=";
+      return op;
+    }
+    if (token?.t === "cmd" && token.name in relationCommands) {
+      this.next();
+      return relationCommands[token.name];
+    }
+    if (token?.t === "cmd" && token.name === "not") {
+      this.next();
+      if (this.skipOp("=")) return "!=";
+    }
+    return undefined;
+  }
+
+  private parseUnion(): Node {
+    const parts = [this.parseRatio()];
+    let op: "union" | "intersection" | "difference" | undefined;
+    for (;;) {
+      const token = this.peek();
+      const name = token?.t === "cmd" ? token.name : "";
+      const next =
+        name === "cup" || name === "bigcup"
+          ? "union"
+          : name === "cap"
+            ? "intersection"
+            : name === "setminus" || name === "backslash"
+              ? "difference"
+              : undefined;
+      if (!next) break;
+      if (op && next !== op) throw new Unreadable("mixed set operations");
+      op = next;
+      this.next();
+      parts.push(this.parseRatio());
+    }
+    return op ? { t: "union", op, parts } : parts[0]!;
+  }
+
+  private parseRatio(): Node {
+    const parts = [this.parseSum()];
+    while (this.skipOp(":")) parts.push(this.parseSum());
+    return parts.length > 1 ? { t: "ratio", parts } : parts[0]!;
+  }
+}
+
+function wrap(items: Node[]): Node {
+  return items.length === 1 ? items[0]! : { t: "list", items, form: "list" };
+}
+
+/** An answer of words only, or nothing. */
+function wordsOnly(tokens: readonly Token[]): string | undefined {
+  const words: string[] = [];
+  let letters = 0;
+  for (const token of tokens) {
+    if (token.t === "word") words.push(token.text);
+    else if (token.t === "and") words.push("and");
+    else if (token.t === "sym" && token.name.length === 1) {
+      words.push(token.name);
+      letters++;
+    } else if (!(token.t === "op" && "{},;.-'!&%:()".includes(token.text))) return undefined;
+  }
+  return words.length > letters ? words.join(" ") : undefined;
+}
+
+export interface Parsed {
+  /** Readings of the answer, the likeliest first. */
+  readings: Node[];
+}
+
+const MAX_LENGTH = 1500;
+
+/** Readings of an answer. Throws Unreadable or TooMuchWork, with the reason. */
+export function parseAnswer(raw: string): Parsed {
+  if (raw.length > MAX_LENGTH) throw new Unreadable("the answer is too long");
+  const clean = cleanAnswer(raw);
+  if (clean === "") throw new Unreadable("the answer is empty");
+  const numeral = numeralOf(clean);
+  if (numeral) return { readings: [numeral] };
+  const tokens = tokenize(clean);
+  const readings: Node[] = [];
+  let failure: unknown;
+  try {
+    const parser = new AnswerParser(tokens);
+    const node = parser.parseList();
+    if (!parser.atEnd()) throw new Unreadable(`unexpected ${describe(parser.peek()!)}`);
+    readings.push(node);
+  } catch (error) {
+    if (!(error instanceof Unreadable)) throw error;
+    failure = error;
+  }
+  // A decimal comma: 2,74 is also 2.74; 1,234 is one number only.
+  const comma = /^([+-]?\d+),(\d+)\s*\D{0,12}$/.exec(clean);
+  if (comma && readings[0]?.t === "list") {
+    const value = decimal(`${comma[1]!.replace(/^[+-]/, "")}.${comma[2]!}`);
+    const digits = comma[2]!.length;
+    const node: Node = { t: "num", value, decimals: digits, digits: comma[1]!.length + digits };
+    readings.push(comma[1]!.startsWith("-") ? { t: "neg", a: node } : node);
+  }
+  // 1,000.99 m²: letters behind a number that may be a unit.
+  const trailing = /^(.*\d)\s*(m|s|g|h|L|l|N|J|W|V|K|C|F)(?:\^\{?[23]\}?)?$/.exec(clean);
+  if (trailing && readings.length === 1) {
+    try {
+      const parser = new AnswerParser(tokenize(trailing[1]!));
+      const node = parser.parseList();
+      const unit = /\d$/.test(clean) ? "" : unitName(trailing[2]!);
+      if (parser.atEnd()) readings.push(unit ? { t: "unit", a: node, unit } : node);
+    } catch (error) {
+      if (!(error instanceof Unreadable)) throw error;
+    }
+  }
+  if (readings.length > 0) return { readings };
+  const words = wordsOnly(tokens);
+  if (words) return { readings: [{ t: "text", words }] };
+  throw failure;
+}
+
+function numeralOf(clean: string): Node | undefined {
+  if (/[\u4e00-\u9fff]/.test(clean)) {
+    const bare = clean.replace(/^(?:约|大约|共|一共|是|为|等于)+/, "").replace(/\s+/g, "");
+    for (let end = bare.length; end > 0 && end >= bare.length - 6; end--) {
+      const value = chineseNumeral(bare.slice(0, end));
+      if (!value) continue;
+      const rest = bare.slice(end);
+      if (rest !== "" && !/^[\p{L}\d^²³/]+$/u.test(rest)) return undefined;
+      if (/^\d+$/.test(bare.slice(0, end))) return undefined;
+      return { t: "num", value, decimals: 0, digits: 1 };
+    }
+    return undefined;
+  }
+  if (!/^[a-zA-Z]/.test(clean) || clean.length > 80) return undefined;
+  const value = englishNumeral(clean);
+  if (value === undefined) return undefined;
+  return { t: "num", value: decimal(String(value)), decimals: 0, digits: 1 };
+}
+
+function describe(token: Token): string {
+  return token.t === "and" ? '"and"' : JSON.stringify("text" in token ? token.text : token.name);
+}
