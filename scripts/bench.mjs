@@ -39,7 +39,7 @@ const body = `
   process.exit(result.bars.every((b) => b.pass) ? 0 : 1);`;
 const run = spawnSync(
   process.execPath,
-  ["--conditions=nsa-source", "--import", "tsx", "--input-type=module", "-e", body],
+  ["--conditions=nsa-source", "--import", import.meta.resolve("tsx"), "--input-type=module", "-e", body],
   { cwd: root, stdio: "inherit", env: { ...process.env, NSA_BENCH_ARGS: JSON.stringify(rest) } },
 );
 process.exit(run.status ?? 1);

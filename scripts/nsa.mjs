@@ -1,5 +1,5 @@
 // Runs the CLI: `pnpm nsa …`, `npm run nsa -- …`. The bundle where it is as new as the sources, else the sources.
-import { readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -21,6 +21,7 @@ const asksHelp = process.argv
 /** Folders count too: a file that was taken away changes its folder. */
 function bundleIsFresh() {
   try {
+    if (existsSync(join(packages, "../BUNDLE"))) return true;
     const built = statSync(join(packages, "../build/stamps/bundle")).mtimeMs;
     if (!statSync(join(packages, "cli/dist/nsa.mjs")).isFile()) return false;
     const names = asksHelp ? ["cli"] : readdirSync(packages);
