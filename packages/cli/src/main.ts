@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // Entry of `nsa`: parses the command line, prints errors in three lines, and turns them into exit codes.
 import { buildProgram } from "./program.ts";
 

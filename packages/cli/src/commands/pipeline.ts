@@ -14,7 +14,7 @@ import {
 import { z } from "zod";
 import { page, runSections } from "../report/report.ts";
 import { execute } from "./stage.ts";
-import { loadStage } from "./stages.ts";
+import { loadStage, STAGES } from "./stages.ts";
 
 export const pipelineSchema = z.strictObject({
   name: z.string().default("pipeline").describe("Name of the run"),
@@ -22,7 +22,7 @@ export const pipelineSchema = z.strictObject({
     .array(
       z.strictObject({
         name: z.string().describe("Name that later stages refer to, as {name.output}"),
-        stage: z.enum(["pretrain", "sft", "grpo"]).describe("What to run"),
+        stage: z.enum(STAGES).describe("What to run"),
         config: z.string().describe("Recipe, relative to this file"),
         set: z
           .array(z.string())

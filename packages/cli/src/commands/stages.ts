@@ -11,6 +11,9 @@ export interface Stage {
   estimate?: (config: any) => Record<string, number>;
 }
 
+/** Names for {@link loadStage}, in the order of a pipeline. */
+export const STAGES = ["pretrain", "sft", "grpo"] as const;
+
 /** Loads a stage. Throws NsaError `stage_unknown` (exit 2). */
 export async function loadStage(name: string): Promise<Stage> {
   if (name === "pretrain") {
@@ -28,7 +31,7 @@ export async function loadStage(name: string): Promise<Stage> {
   throw new NsaError({
     code: "stage_unknown",
     what: `no stage "${name}"`,
-    why: "there are pretrain, sft and grpo",
+    why: `there are ${STAGES.join(", ")}`,
     fix: "choose one of them",
     exitCode: 2,
   });

@@ -1,5 +1,5 @@
 // `nsa runs`, `nsa config`, `nsa doctor`.
-import type { Command } from "commander";
+import { Argument, type Command } from "commander";
 import { exitWith, withRuns, withSet } from "./options.ts";
 
 export function registerWorkbench(program: Command): void {
@@ -27,17 +27,25 @@ export function registerWorkbench(program: Command): void {
 
   const config = program.command("config").description("recipes");
   config
-    .command("explain <stage> [section]")
+    .command("explain <kind> [section]")
     .description("every setting with its default and meaning")
     .action(async (stage: string, section?: string) => {
       const { explain } = await import("../commands/config.ts");
       await explain(stage, section ?? "");
     });
-  withSet(config.command("print <stage> [file]"))
+  withSet(config.command("print <kind> [file]"))
     .description("the resolved recipe")
     .action(async (stage: string, file: string | undefined, options: { set: string[] }) => {
       const { printConfig } = await import("../commands/config.ts");
       await printConfig(stage, file, options.set);
+    });
+
+  config
+    .command("schema <kind>")
+    .description("JSON Schema of a recipe, for editors")
+    .action(async (kind: string) => {
+      const { printSchema } = await import("../commands/config.ts");
+      await printSchema(kind);
     });
 
   program
@@ -46,5 +54,14 @@ export function registerWorkbench(program: Command): void {
     .action(async () => {
       const { doctor } = await import("../commands/doctor.ts");
       await exitWith(doctor());
+    });
+
+  program
+    .command("completion")
+    .description("print a completion script, e.g. source <(nsa completion bash)")
+    .addArgument(new Argument("<shell>").choices(["bash", "zsh", "fish"]))
+    .action(async (shell: "bash" | "zsh" | "fish") => {
+      const { completionScript } = await import("../commands/completion.ts");
+      process.stdout.write(completionScript(program, shell));
     });
 }

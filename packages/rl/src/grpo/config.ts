@@ -24,7 +24,9 @@ export const grpoSchema = z.strictObject({
   seed: z.number().int().min(0).default(0).describe("Of prompts and sampling"),
   logging: loggingSchema,
   steps: count.default(100).describe("Exploration steps: each samples anew"),
-  init: z.strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") }),
+  init: z
+    .strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") })
+    .describe("Where learning starts"),
   task: z
     .strictObject({
       family: z.string().default("addition").describe("Generated problem family"),
@@ -35,7 +37,8 @@ export const grpoSchema = z.strictObject({
         .default("r1_zero")
         .describe("r1_zero (verbatim), plain, or a text that contains {question}"),
     })
-    .prefault({}),
+    .prefault({})
+    .describe("Questions"),
   rollout: z
     .strictObject({
       questionsPerStep: count.default(16).describe("Questions of a step"),
@@ -52,7 +55,8 @@ export const grpoSchema = z.strictObject({
       maxSequences: count.default(512).describe("Outputs decoded at once"),
       cacheTokens: count.default(262_144).describe("Tokens in the KV cache"),
     })
-    .prefault({}),
+    .prefault({})
+    .describe("Sampling of outputs"),
   algorithm: z
     .strictObject({
       advantage: z
@@ -78,13 +82,16 @@ export const grpoSchema = z.strictObject({
         .describe("Reference ← policy every so many steps; 0 = never"),
       maskTruncated: z.boolean().default(false).describe("Leave outputs without an end out of the loss"),
     })
-    .prefault({}),
+    .prefault({})
+    .describe("GRPO and its kin"),
   rewards: z
     .array(rewardSchema)
     .min(1)
     .default([rewardSchema.parse({ kind: "accuracy" }), rewardSchema.parse({ kind: "format" })])
     .describe("Summed with their weights"),
-  train: trainerSchema.prefault({ optimizer: { lr: 1e-5 }, schedule: { kind: "constant" } }),
+  train: trainerSchema
+    .prefault({ optimizer: { lr: 1e-5 }, schedule: { kind: "constant" } })
+    .describe("Optimization"),
   microBatchTokens: count.default(16_384).describe("Tokens of a micro-batch of the update"),
   evaluation: z
     .strictObject({
@@ -97,13 +104,15 @@ export const grpoSchema = z.strictObject({
       questions: count.default(64).describe("Held-out questions"),
       samples: count.default(16).describe("Outputs per question"),
     })
-    .prefault({}),
+    .prefault({})
+    .describe("Held-out evaluation"),
   checkpoint: z
     .strictObject({
       every: count.default(20).describe("Steps between checkpoints"),
       keepLast: count.default(2).describe("Checkpoints kept"),
     })
-    .prefault({}),
+    .prefault({})
+    .describe("Checkpoints"),
 });
 
 export type GrpoConfig = z.output<typeof grpoSchema>;
