@@ -1,4 +1,4 @@
-// `npm test`: sets up, checks types, format, lint, and runs the suite; the last line counts what ran.
+// `npm test`: sets up, checks types, format, lint, dead exports, and runs the suite; the last line counts what ran.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,6 +16,7 @@ const step = (name, command, args) => {
 const bin = (name) => join(root, "node_modules", ".bin", name);
 step("types", bin("tsc"), ["-p", "tsconfig.json"]);
 step("format and lint", bin("biome"), ["check", "--diagnostic-level=error", "."]);
+step("dead exports", bin("knip"), ["--no-progress", "--no-config-hints"]);
 
 mkdirSync(join(root, "build"), { recursive: true });
 const report = join(root, "build", "vitest.json");

@@ -1,4 +1,4 @@
-// `nsa data`.
+// `nsa data`: the corpus loop on the command line.
 import type { Command } from "commander";
 import { exitWith, withSet } from "./options.ts";
 

@@ -41,7 +41,6 @@ export const negate = (a: Rational): Rational => ({ p: -a.p, q: a.q });
 export const equalRational = (a: Rational, b: Rational) => a.p === b.p && a.q === b.q;
 export const isZero = (a: Rational) => a.p === 0n;
 export const isInteger = (a: Rational) => a.q === 1n;
-export const less = (a: Rational, b: Rational) => a.p * b.q < b.p * a.q;
 
 /** a^n for an integer n; the size of the result is estimated before it is computed. */
 export function power(a: Rational, n: bigint): Rational {

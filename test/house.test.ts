@@ -1,0 +1,120 @@
+// Rules of the house that a machine can check: direction of imports, no printing in libraries, files that say what they are.
+import { readdirSync, readFileSync } from "node:fs";
+import { join, sep } from "node:path";
+import { expect, test } from "vitest";
+
+const root = join(import.meta.dirname, "..");
+
+/** core ← kernels ← model; core ← data; {model, data} ← eval ← rl; all ← cli. */
+const MAY_USE: Record<string, string[]> = {
+  core: [],
+  kernels: ["core"],
+  data: ["core"],
+  model: ["core", "kernels"],
+  eval: ["core", "kernels", "model", "data"],
+  rl: ["core", "kernels", "model", "data", "eval"],
+  cli: ["core", "kernels", "model", "data", "eval", "rl"],
+};
+
+interface Source {
+  path: string;
+  package: string;
+  /** src, test or bench. */
+  part: string;
+  text: string;
+}
+
+function sources(): Source[] {
+  const packages = readdirSync(join(root, "packages"));
+  return packages.flatMap((name) =>
+    (readdirSync(join(root, "packages", name), { recursive: true }) as string[])
+      .filter((file) => /^(src|test|bench)\/.*\.tsx?$/.test(file.split(sep).join("/")))
+      .map((file) => {
+        const path = `packages/${name}/${file}`;
+        return {
+          path,
+          package: name,
+          part: file.split(sep)[0]!,
+          text: readFileSync(join(root, path), "utf8"),
+        };
+      }),
+  );
+}
+
+const all = sources();
+const library = all.filter((s) => s.part === "src" && s.package !== "cli");
+
+const importsOf = (text: string) =>
+  [...text.matchAll(/(?:from|import)\s*\(?\s*["']([^"']+)["']/g)].map((m) => m[1]!);
+
+test("the_packages_are_the_ones_in_the_table", () => {
+  expect(readdirSync(join(root, "packages")).sort()).toEqual(Object.keys(MAY_USE).sort());
+  expect(all.length).toBeGreaterThan(200);
+});
+
+test("packages_import_only_in_the_allowed_direction", () => {
+  const wrong = all.flatMap((s) =>
+    importsOf(s.text)
+      .filter((name) => name.startsWith("@nsa/"))
+      .filter((name) => name.slice(5) !== s.package && !MAY_USE[s.package]!.includes(name.slice(5)))
+      .map((name) => `${s.path} imports ${name}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test("manifests_name_only_allowed_packages", () => {
+  for (const [name, allowed] of Object.entries(MAY_USE)) {
+    const manifest = JSON.parse(readFileSync(join(root, "packages", name, "package.json"), "utf8"));
+    const used = Object.keys({ ...manifest.dependencies, ...manifest.devDependencies })
+      .filter((d) => d.startsWith("@nsa/"))
+      .map((d) => d.slice(5));
+    expect(
+      used.filter((d) => !allowed.includes(d)),
+      name,
+    ).toEqual([]);
+  }
+});
+
+test("no_relative_import_leaves_its_package_and_own_files_are_named_with_their_ending", () => {
+  const wrong = all.flatMap((s) =>
+    importsOf(s.text)
+      .filter((name) => name.startsWith("."))
+      .filter((name) => {
+        // Tests may share each other's helpers; the rule is for what runs.
+        const target = join(`/${s.path}`, "..", name);
+        const inside = s.part === "test" || target.startsWith(`/packages/${s.package}/`);
+        return !inside || !/\.(ts|tsx|json|mjs)$/.test(name);
+      })
+      .map((name) => `${s.path}: ${name}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test("libraries_neither_print_nor_exit", () => {
+  const code = (text: string) => text.replace(/^\s*(\/\/|\*|\/\*).*$/gm, "");
+  const wrong = library
+    .filter((s) => !s.path.endsWith("-main.ts"))
+    .filter((s) => /\bconsole\.|process\.(exit\(|exitCode|stdout|stderr)/.test(code(s.text)))
+    .map((s) => s.path);
+  expect(wrong).toEqual([]);
+});
+
+test("every_file_says_in_its_first_line_what_it_is_for", () => {
+  const first = (text: string) => text.split("\n").find((line) => !line.startsWith("#!"))!;
+  expect(all.filter((s) => !/^\/\/ \S.{15,}|^\/\*\*? ?\S*/.test(first(s.text))).map((s) => s.path)).toEqual(
+    [],
+  );
+});
+
+test("no_file_is_longer_than_600_lines_and_the_median_is_under_200", () => {
+  const lengths = all.map((s) => ({ path: s.path, lines: s.text.split("\n").length }));
+  const limit = (path: string) => (path.startsWith("packages/kernels/") ? 900 : 600);
+  expect(lengths.filter(({ path, lines }) => lines > limit(path))).toEqual([]);
+  const src = lengths.filter(({ path }) => path.includes("/src/")).map(({ lines }) => lines);
+  expect(src.sort((a, b) => a - b)[src.length >> 1]).toBeLessThan(200);
+});
+
+test("nothing_is_left_to_do_later_or_commented_out", () => {
+  const later = new RegExp(["TO", "DO\\b|FIX", "ME\\b|XX", "X\\b"].join(""));
+  expect(all.filter((s) => later.test(s.text)).map((s) => s.path)).toEqual([]);
+});
