@@ -1,38 +1,89 @@
-// Byte-level BPE encoder and decoder over a Hugging Face `tokenizer.json`: own merge loop with a cache of words.
+// Byte-level BPE encoder and decoder over a Hugging Face `tokenizer.json`: own scanners, merge loop and cache of words.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { NsaError } from "@nsa/core";
 import { byteChars, tokenBytes } from "./bytes.ts";
-import { type PreTokenizer, preTokenize } from "./pretokenize.ts";
+import { MergeTable } from "./merges.ts";
+import { type PreTokenizerJson, splitterOf } from "./split.ts";
+import { WordEncoder } from "./word-encoder.ts";
 
-interface TokenizerJson {
-  added_tokens?: { id: number; content: string; special?: boolean }[];
-  pre_tokenizer?: { type: string; pretokenizers?: { type: string; individual_digits?: boolean }[] } | null;
-  normalizer?: unknown;
-  model: { type: string; vocab: Record<string, number>; merges: (string | [string, string])[] };
+interface AddedToken {
+  id: number;
+  content: string;
+  special?: boolean;
+  lstrip?: boolean;
+  rstrip?: boolean;
+  single_word?: boolean;
 }
 
-const CACHE_LIMIT = 200_000;
+interface NormalizerJson {
+  type: string;
+  normalizers?: NormalizerJson[];
+}
+
+interface TokenizerJson {
+  added_tokens?: AddedToken[];
+  pre_tokenizer?: PreTokenizerJson | null;
+  normalizer?: NormalizerJson | null;
+  model: {
+    type: string;
+    vocab: Record<string, number>;
+    merges: (string | [string, string])[];
+    ignore_merges?: boolean;
+    byte_fallback?: boolean;
+  };
+}
 
 function unsupported(what: string): NsaError {
   return new NsaError({
     code: "tokenizer_unsupported",
     what,
-    why: "only byte-level BPE with the GPT-2 or the digit-splitting pre-tokenizer is encoded here",
+    why: "only byte-level BPE, with NFC or no normalizer, is encoded here",
     fix: "train one with `nsa tokenizer train`",
     exitCode: 4,
   });
 }
 
-function preTokenizerOf(json: TokenizerJson): PreTokenizer {
-  const p = json.pre_tokenizer;
-  if (json.normalizer) throw unsupported("a tokenizer with a normalizer");
-  if (p?.type === "ByteLevel") return "gpt2";
-  const parts = p?.type === "Sequence" ? (p.pretokenizers ?? []) : [];
-  if (parts.length === 2 && parts[0]!.type === "Digits" && parts[0]!.individual_digits) return "digits";
-  throw unsupported(`pre-tokenizer ${p?.type ?? "none"}`);
+/** Whether the normalizer is NFC (true) or does nothing (false). */
+function isNfc(json: NormalizerJson | null | undefined): boolean {
+  if (!json) return false;
+  if (json.type === "NFC") return true;
+  if (json.type === "Sequence") return (json.normalizers ?? []).map(isNfc).includes(true);
+  throw unsupported(`a tokenizer with the normalizer ${json.type}`);
 }
+
+function mergeTable(
+  merges: TokenizerJson["model"]["merges"],
+  vocab: ReadonlyMap<string, number>,
+): MergeTable {
+  const table = new MergeTable(merges.length);
+  merges.forEach((merge, rank) => {
+    const cut = typeof merge === "string" ? merge.indexOf(" ") : 0;
+    const a = typeof merge === "string" ? merge.slice(0, cut) : merge[0];
+    const b = typeof merge === "string" ? merge.slice(cut + 1) : merge[1];
+    const [left, right, whole] = [vocab.get(a), vocab.get(b), vocab.get(a + b)];
+    if (left !== undefined && right !== undefined && whole !== undefined) table.set(left, right, rank, whole);
+  });
+  return table;
+}
+
+/** Tokens that are text of their own: id by text. */
+function wholeWords(vocab: Record<string, number>): Map<string, number> {
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const words = new Map<string, number>();
+  for (const [token, id] of Object.entries(vocab)) {
+    try {
+      words.set(decoder.decode(tokenBytes(token)), id);
+    } catch {
+      // Part of a character: no word is one.
+    }
+  }
+  return words;
+}
+
+/** Texts up to this many ids share a buffer. */
+const SHARED = 1 << 20;
 
 export class Tokenizer {
   readonly vocabSize: number;
@@ -43,20 +94,22 @@ export class Tokenizer {
   private readonly tokens: string[] = [];
   private readonly special = new Map<string, number>();
   private readonly specialPattern: RegExp | undefined;
-  private readonly bytes = new Int32Array(256);
-  /** Rank and result of a pair of ids. */
-  private readonly pairs = new Map<number, { rank: number; id: number }>();
-  private readonly cache = new Map<string, Int32Array>();
-  private readonly pre: PreTokenizer;
-  private readonly pieces: Uint8Array[];
+  private readonly words: WordEncoder;
+  private readonly nfc: boolean;
+  private buffer = new Int32Array(0);
+  private readonly pieces: (Uint8Array | undefined)[] = [];
 
   constructor(readonly json: Record<string, unknown>) {
     const t = json as unknown as TokenizerJson;
     if (t.model?.type !== "BPE") throw unsupported(`a tokenizer of type ${t.model?.type}`);
-    this.pre = preTokenizerOf(t);
+    if (t.model.byte_fallback) throw unsupported("a tokenizer with byte fallback");
+    this.nfc = isNfc(t.normalizer);
     this.hash = createHash("sha256").update(JSON.stringify(json)).digest("hex");
-    for (const [token, id] of Object.entries(t.model.vocab)) this.tokens[id] = token;
+    const vocab = new Map(Object.entries(t.model.vocab));
+    for (const [token, id] of vocab) this.tokens[id] = token;
     for (const a of t.added_tokens ?? []) {
+      if (a.lstrip || a.rstrip || a.single_word)
+        throw unsupported(`the added token ${a.content} that strips`);
       this.tokens[a.id] = a.content;
       this.special.set(a.content, a.id);
     }
@@ -67,17 +120,11 @@ export class Tokenizer {
       const longest = [...this.special.keys()].sort((a, b) => b.length - a.length);
       this.specialPattern = new RegExp(`(${longest.map(literal).join("|")})`);
     }
-    byteChars.forEach((c, b) => {
-      this.bytes[b] = t.model.vocab[c] ?? -1;
+    this.words = new WordEncoder(splitterOf(t.pre_tokenizer), {
+      bytes: Int32Array.from(byteChars, (c) => vocab.get(c) ?? -1),
+      merges: mergeTable(t.model.merges, vocab),
+      whole: t.model.ignore_merges ? wholeWords(t.model.vocab) : undefined,
     });
-    t.model.merges.forEach((merge, rank) => {
-      const [a, b] = typeof merge === "string" ? (merge.split(" ") as [string, string]) : merge;
-      const vocab = t.model.vocab;
-      this.pairs.set(vocab[a]! * 2 ** 24 + vocab[b]!, { rank, id: vocab[a + b]! });
-    });
-    this.pieces = this.tokens.map((token) =>
-      this.special.has(token) ? new TextEncoder().encode(token) : tokenBytes(token ?? ""),
-    );
   }
 
   /** Loads `tokenizer.json`, given itself or its folder. Throws NsaError `tokenizer_missing` (exit 3). */
@@ -101,52 +148,40 @@ export class Tokenizer {
 
   /** Ids of the text. Special tokens in the text become their ids unless `plain`. */
   encode(text: string, options: { plain?: boolean } = {}): number[] {
-    const out: number[] = [];
-    if (!this.specialPattern || options.plain) {
-      this.encodeInto(text, out);
-      return out;
-    }
+    return Array.from(this.encodeIds(text, options));
+  }
+
+  /** The same as a typed array, for much text. */
+  encodeIds(text: string, options: { plain?: boolean } = {}): Int32Array {
+    const source = this.nfc ? text.normalize("NFC") : text;
+    let out = this.room(Math.max(text.length, source.length) * 3);
+    if (!this.specialPattern || options.plain) return out.slice(0, this.words.encode(source, out, 0));
+    // Special tokens are found before the normalizer, which may lengthen what lies between.
+    let at = 0;
     for (const part of text.split(this.specialPattern)) {
       const id = this.special.get(part);
-      if (id !== undefined) out.push(id);
-      else if (part !== "") this.encodeInto(part, out);
+      const words = id === undefined && this.nfc ? part.normalize("NFC") : part;
+      if (at + words.length * 3 + 1 > out.length) out = grown(out, at + words.length * 3 + 1);
+      if (id !== undefined) out[at++] = id;
+      else if (words !== "") at = this.words.encode(words, out, at);
     }
-    return out;
+    return out.slice(0, at);
   }
 
-  private encodeInto(text: string, out: number[]): void {
-    for (const word of preTokenize(text, this.pre)) {
-      let ids = this.cache.get(word);
-      if (!ids) {
-        ids = this.merge(word);
-        if (this.cache.size >= CACHE_LIMIT) this.cache.clear();
-        this.cache.set(word, ids);
-      }
-      for (const id of ids) out.push(id);
-    }
-  }
-
-  /** BPE of one word: the pair of lowest rank first, leftmost among equals. */
-  private merge(word: string): Int32Array {
-    const ids = Array.from(Buffer.from(word), (b) => this.bytes[b]!);
-    for (;;) {
-      let best: { rank: number; id: number } | undefined;
-      let at = -1;
-      for (let i = 1; i < ids.length; i++) {
-        const pair = this.pairs.get(ids[i - 1]! * 2 ** 24 + ids[i]!);
-        if (pair && (!best || pair.rank < best.rank)) {
-          best = pair;
-          at = i - 1;
-        }
-      }
-      if (!best) return Int32Array.from(ids);
-      ids.splice(at, 2, best.id);
-    }
+  private room(ids: number): Int32Array<ArrayBuffer> {
+    if (ids > SHARED) return new Int32Array(ids);
+    if (this.buffer.length < ids) this.buffer = new Int32Array(ids * 2);
+    return this.buffer;
   }
 
   /** Bytes of one token. */
   bytesOf(id: number): Uint8Array {
-    return this.pieces[id] ?? new Uint8Array(0);
+    const known = this.pieces[id];
+    if (known) return known;
+    const token = this.tokens[id] ?? "";
+    const bytes = this.isSpecial(id) ? new TextEncoder().encode(token) : tokenBytes(token);
+    this.pieces[id] = bytes;
+    return bytes;
   }
 
   isSpecial(id: number): boolean {
@@ -172,4 +207,10 @@ export class Tokenizer {
   idToToken(id: number): string | undefined {
     return this.tokens[id];
   }
+}
+
+function grown(ids: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
+  const wide = new Int32Array(Math.max(length, ids.length * 2));
+  wide.set(ids);
+  return wide;
 }
