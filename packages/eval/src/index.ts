@@ -1,4 +1,5 @@
 // Public surface of @nsa/eval.
+export * from "./evaluate/index.ts";
 export { type AnswerKind, type Extracted, type ExtractOptions, extractAnswer } from "./grader/extract.ts";
 export {
   type Comparison,
@@ -10,9 +11,17 @@ export {
   type Verdict,
 } from "./grader/grade.ts";
 export { bootstrapInterval } from "./metrics/bootstrap.ts";
+export { type Calibration, majorityCalibration } from "./metrics/calibration.ts";
+export { type AnswerClasses, groupAnswers } from "./metrics/classes.ts";
+export { languageShare } from "./metrics/language.ts";
+export { mcnemar, type PairedDifference, pairedDifference } from "./metrics/paired.ts";
 export { majAtK, passAtK } from "./metrics/pass-at-k.ts";
+export { rmAtK } from "./metrics/rm-at-k.ts";
 export * from "./pretrain/index.ts";
 export { renderPrompt } from "./prompt/template.ts";
 export * from "./sft/index.ts";
+export { findTask, taskNames } from "./tasks/builtin.ts";
+export { readTaskFile, type TaskDefinition, type TaskInput, taskSchema } from "./tasks/definition.ts";
 export { familyDocuments } from "./tasks/generated/corpus.ts";
 export { type Family, familyNames, makeFamily, type Problem, type Split } from "./tasks/generated/family.ts";
+export { readProblems, type TaskProblem, taskPrompt, toProblem } from "./tasks/problems.ts";

@@ -1,0 +1,116 @@
+// The recipe of `nsa eval`.
+import { loggingSchema } from "@nsa/core";
+import { z } from "zod";
+
+const count = (what: string, value: number) => z.number().int().min(1).default(value).describe(what);
+
+const generated = {
+  samples: count("Answers per problem; Pass@K and Maj@K are given for powers of two up to it", 1),
+  limit: z.number().int().min(1).optional().describe("Takes the first so many problems"),
+  maxTokens: z.number().int().min(1).optional().describe("Longest answer, tokens; the task's own by default"),
+};
+
+export const evalTaskSchema = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("problems").describe("Generate answers and grade them"),
+    task: z.string().describe("Built-in task, or a YAML file with one"),
+    shots: z
+      .number()
+      .int()
+      .min(0)
+      .default(0)
+      .describe("Solved examples before each problem; fewer where they do not fit"),
+    ...generated,
+  }),
+  z.strictObject({
+    kind: z.literal("choice").describe("Multiple choice by the log-likelihood of the options"),
+    task: z.string().describe("Built-in task with options, or a YAML file with one"),
+    shots: z.number().int().min(0).default(0).describe("Solved examples before each problem"),
+    score: z
+      .enum(["letter", "text"])
+      .default("letter")
+      .describe("What is scored: the letter after the listed options, or each option's text"),
+    limit: z.number().int().min(1).optional().describe("Takes the first so many problems"),
+  }),
+  z.strictObject({
+    kind: z.literal("family").describe("Generated problems of the held-out split"),
+    family: z.string().describe("addition, modular or word_problems"),
+    difficulty: count("Digits or terms", 2),
+    template: z.string().default("r1_zero").describe("Prompt: r1_zero, plain, or a text with {question}"),
+    questions: count("Problems", 64),
+    samples: generated.samples,
+    maxTokens: count("Longest answer, tokens", 64),
+  }),
+  z.strictObject({
+    kind: z.literal("needle").describe("A fact hidden in a long text is asked for at its end"),
+    name: z.string().default("needle").describe("Name in tables"),
+    lengths: z
+      .array(z.number().int().min(64))
+      .min(1)
+      .default([1024, 2048, 4096, 8192])
+      .describe("Prompt lengths, tokens"),
+    depths: z
+      .array(z.number().min(0).max(1))
+      .min(1)
+      .default([0, 0.25, 0.5, 0.75, 1])
+      .describe("Places of the fact: 0 = start, 1 = end"),
+    trials: count("Facts per cell", 1),
+    files: z
+      .array(z.string())
+      .default([])
+      .describe("Text for the haystack (JSONL, field `text`); built-in sentences when empty"),
+  }),
+  z.strictObject({
+    kind: z.literal("positions").describe("Perplexity by position in long texts"),
+    name: z.string().default("positions").describe("Name in tables"),
+    files: z.array(z.string()).min(1).describe("Texts (JSONL)"),
+    text: z.string().default("{text}").describe("Template of one document"),
+    length: count("Tokens of one sequence; documents are joined until they fill it", 8192),
+    sequences: count("Sequences", 4),
+    buckets: count("Positions are averaged in so many equal parts", 16),
+  }),
+]);
+
+export type EvalTask = z.output<typeof evalTaskSchema>;
+
+export const evalSchema = z.strictObject({
+  name: z.string().default("eval").describe("Part of the run folder's name"),
+  seed: z.number().int().min(0).default(1).describe("Key of all random numbers"),
+  logging: loggingSchema,
+  threads: z.number().int().min(0).default(0).describe("CPU threads; 0 = all cores"),
+  checkpoint: z.string().describe("Checkpoint folder of `nsa pretrain`, `sft` or `grpo`, or one imported"),
+  tokenizer: z.string().optional().describe("tokenizer.json, where it is not in the checkpoint folder"),
+  maxSeqLen: z
+    .number()
+    .int()
+    .min(2)
+    .optional()
+    .describe("Context, tokens, where it differs from the one trained with"),
+  dataDir: z.string().default("data").describe("Folder of the tasks' records"),
+  tasks: z.array(evalTaskSchema).min(1).describe("What to measure"),
+  sampling: z
+    .strictObject({
+      temperature: z.number().min(0).default(0).describe("0 = greedy; Pass@K needs more than 0"),
+      topP: z.number().gt(0).max(1).default(1).describe("Smallest set of tokens with this mass; 1 = off"),
+      minP: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0)
+        .describe("Tokens at least this fraction of the likeliest; 0 = off"),
+      topK: z.number().int().min(0).default(0).describe("The k likeliest tokens; 0 = off"),
+    })
+    .prefault({})
+    .describe("How answers are drawn"),
+  engine: z
+    .strictObject({
+      problems: count("Problems answered together: one step, after which the run can be resumed", 16),
+      maxSequences: count("Answers decoded at once", 64),
+      cacheTokens: count("Tokens the key-value cache holds", 65_536),
+      prefillTokens: count("Prompt tokens run at once", 4096),
+    })
+    .prefault({})
+    .describe("The generation engine"),
+});
+
+export type EvalConfig = z.output<typeof evalSchema>;

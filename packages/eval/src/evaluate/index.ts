@@ -1,0 +1,14 @@
+// Evaluation of checkpoints: recipe schema, runner, figures, comparison.
+export { compareSamples, type TaskComparison } from "./compare.ts";
+export { type EvalConfig, type EvalTask, evalSchema, evalTaskSchema } from "./config.ts";
+export type { ChoiceRow, EvalRow, NeedleRow, PositionRow, SampleRow } from "./rows.ts";
+export { runEval } from "./run.ts";
+export {
+  type ChoiceSummary,
+  type NeedleSummary,
+  type PositionsSummary,
+  type ProblemsSummary,
+  summarise,
+  summaryMetrics,
+  type TaskSummary,
+} from "./summary.ts";

@@ -1,0 +1,211 @@
+// Steps of the tasks that generate answers, and of multiple choice by log-likelihood.
+import { type GradeOptions, grade } from "../grader/grade.ts";
+import { renderPrompt } from "../prompt/template.ts";
+import { findTask } from "../tasks/builtin.ts";
+import type { TaskDefinition } from "../tasks/definition.ts";
+import { makeFamily } from "../tasks/generated/family.ts";
+import { readProblems, type TaskProblem, taskPrompt } from "../tasks/problems.ts";
+import type { EvalTask } from "./config.ts";
+import type { ChoiceRow, EvalRow, SampleRow } from "./rows.ts";
+import { type Session, scoreTokens } from "./session.ts";
+
+/** A step writes its rows; steps of a config are always the same, so a resumed run skips those that are done. */
+export interface EvalStep {
+  task: string;
+  run(session: Session, step: number): EvalRow[];
+}
+
+interface Question {
+  problem: TaskProblem;
+  prompt: string;
+}
+
+interface Generation {
+  name: string;
+  /** Number of the task in the recipe: tasks draw different random numbers. */
+  index: number;
+  samples: number;
+  maxTokens: number;
+  stop: readonly string[];
+  grading: GradeOptions;
+}
+
+function cutAtStop(text: string, stop: readonly string[]): string {
+  const at = Math.min(...stop.map((s) => text.indexOf(s)).filter((i) => i >= 0), text.length);
+  return text.slice(0, at);
+}
+
+function generateRows(
+  session: Session,
+  step: number,
+  generation: Generation,
+  questions: readonly Question[],
+  first: number,
+): SampleRow[] {
+  const { engine, tokenizer, model, config } = session;
+  const { name, samples, maxTokens, stop, grading } = generation;
+  const prompts = questions.map((q) => tokenizer.encode(q.prompt));
+  const fits = prompts.map((p) => p.length + 1 <= model.config.maxSeqLen && p.length > 0);
+  const asked = questions.flatMap((_, i) => (fits[i] ? [i] : []));
+  const outputs = engine.generate(
+    asked.map((i) => ({
+      prompt: prompts[i]!,
+      n: samples,
+      maxTokens,
+      sampling: config.sampling,
+      seed: config.seed + generation.index,
+      id: (first + i) * samples,
+      stopIds: [tokenizer.eosId],
+      stopStrings: stop,
+    })),
+  );
+  return questions.flatMap((question, i): SampleRow[] => {
+    const { problem, prompt } = question;
+    const group = outputs[asked.indexOf(i)];
+    const base = { kind: "sample" as const, step, task: name, id: problem.id, prompt, gold: problem.answer };
+    if (!group) {
+      const why = `the prompt has ${prompts[i]!.length} tokens, the context ${model.config.maxSeqLen}`;
+      const empty = {
+        completion: "",
+        answer: "",
+        verdict: "unknown",
+        form: "none",
+        tokens: 0,
+        finish: "length",
+        logp: 0,
+      } as const;
+      return Array.from({ length: samples }, (_, sample) => ({ ...base, ...empty, sample, why }));
+    }
+    return group.map((output, sample) => {
+      const ids = output.ids.filter((id) => id !== tokenizer.eosId);
+      const completion = cutAtStop(tokenizer.decode(ids), stop);
+      const choices = problem.options ? { choices: problem.options } : {};
+      const { verdict, answer, form, why } = grade(completion, problem.answer, { ...grading, ...choices });
+      const logp = output.logp.reduce((a, b) => a + b, 0) / Math.max(1, output.logp.length);
+      const { finish } = output;
+      return {
+        ...base,
+        sample,
+        completion,
+        answer,
+        verdict,
+        form,
+        why,
+        tokens: output.ids.length,
+        finish,
+        logp,
+      };
+    });
+  });
+}
+
+function inChunks<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
+    items.slice(i * size, (i + 1) * size),
+  );
+}
+
+/** The longest prompt with up to `shots` examples that leaves room for the answer. */
+function fittingPrompt(
+  session: Session,
+  task: TaskDefinition,
+  problem: TaskProblem,
+  shots: number,
+  room: number,
+): string {
+  for (let n = Math.min(shots, task.shots.length); n > 0; n--) {
+    const prompt = taskPrompt(task, problem, n);
+    if (session.tokenizer.encode(prompt).length + room <= session.model.config.maxSeqLen) return prompt;
+  }
+  return taskPrompt(task, problem, 0);
+}
+
+export function problemSteps(
+  spec: Extract<EvalTask, { kind: "problems" }>,
+  index: number,
+  options: { dataDir: string; problems: number },
+): EvalStep[] {
+  const task = findTask(spec.task);
+  const problems = readProblems(task, options.dataDir, spec.limit);
+  const maxTokens = spec.maxTokens ?? task.maxTokens;
+  const generation: Generation = {
+    name: task.name,
+    index,
+    samples: spec.samples,
+    maxTokens,
+    stop: task.stop,
+    grading: { fallback: task.fallback },
+  };
+  return inChunks(problems, options.problems).map((chunk, c) => ({
+    task: task.name,
+    run(session, step) {
+      const questions = chunk.map((problem) => ({
+        problem,
+        prompt: fittingPrompt(session, task, problem, spec.shots, maxTokens),
+      }));
+      return generateRows(session, step, generation, questions, c * options.problems);
+    },
+  }));
+}
+
+export function familySteps(
+  spec: Extract<EvalTask, { kind: "family" }>,
+  index: number,
+  options: { seed: number; problems: number },
+): EvalStep[] {
+  const family = makeFamily(spec.family, {
+    difficulty: spec.difficulty,
+    seed: options.seed,
+    split: "heldout",
+  });
+  const name = `${spec.family}-${spec.difficulty}`;
+  const problems = Array.from({ length: spec.questions }, (_, i) => family.problem(i));
+  const { samples, maxTokens } = spec;
+  const generation: Generation = { name, index, samples, maxTokens, stop: [], grading: { fallback: "none" } };
+  return inChunks(problems, options.problems).map((chunk, c) => ({
+    task: name,
+    run(session, step) {
+      const questions = chunk.map((problem) => ({
+        problem,
+        prompt: renderPrompt(spec.template, problem.question),
+      }));
+      return generateRows(session, step, generation, questions, c * options.problems);
+    },
+  }));
+}
+
+export function choiceSteps(
+  spec: Extract<EvalTask, { kind: "choice" }>,
+  options: { dataDir: string; problems: number },
+): EvalStep[] {
+  const task = findTask(spec.task);
+  const problems = readProblems(task, options.dataDir, spec.limit);
+  const letters = "ABCDEFGHIJ";
+  return inChunks(problems, options.problems).map((chunk) => ({
+    task: `${task.name} (${spec.score})`,
+    run(session, step) {
+      const { tokenizer } = session;
+      const items = chunk.flatMap((problem) => {
+        const listed = spec.score === "letter" ? problem : { question: problem.question };
+        const head = tokenizer.encode(
+          fittingPrompt(session, task, { ...problem, ...listed }, spec.shots, 64),
+        );
+        return problem.options!.map((option, o) => {
+          const tail = tokenizer.encode(spec.score === "letter" ? ` ${letters[o]}` : ` ${option}`);
+          return { ids: [...head, ...tail], from: head.length };
+        });
+      });
+      const scores = scoreTokens(session, items).map((logp) => logp.reduce((a, b) => a + b, 0));
+      let at = 0;
+      return chunk.map((problem): ChoiceRow => {
+        const logps = scores.slice(at, at + problem.options!.length);
+        at += logps.length;
+        const perByte = logps.map((x, o) => x / Math.max(1, Buffer.byteLength(problem.options![o]!)));
+        const best = (xs: number[]) => letters[xs.indexOf(Math.max(...xs))]!;
+        const { id, answer: gold } = problem;
+        const place = { kind: "choice" as const, step, task: `${task.name} (${spec.score})`, id, gold };
+        return { ...place, answer: best(logps), answerPerByte: best(perByte), logps };
+      });
+    },
+  }));
+}

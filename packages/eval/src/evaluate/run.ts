@@ -1,0 +1,117 @@
+// `nsa eval`: a checkpoint answers the tasks of a recipe; rows go to samples.jsonl, figures to summary.json.
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import { atomicWriteFile, readJsonl, type StageContext, type StageRunner } from "@nsa/core";
+import { findTask } from "../tasks/builtin.ts";
+import type { EvalConfig, EvalTask } from "./config.ts";
+import { needleSteps, positionSteps } from "./long-context.ts";
+import { choiceSteps, type EvalStep, familySteps, problemSteps } from "./problems.ts";
+import type { EvalRow } from "./rows.ts";
+import { openSession } from "./session.ts";
+import { summarise, summaryMetrics, type TaskSummary } from "./summary.ts";
+
+function stepsOf(spec: EvalTask, index: number, config: EvalConfig): EvalStep[] {
+  const options = { dataDir: config.dataDir, problems: config.engine.problems, seed: config.seed };
+  switch (spec.kind) {
+    case "problems":
+      return problemSteps(spec, index, options);
+    case "choice":
+      return choiceSteps(spec, options);
+    case "family":
+      return familySteps(spec, index, options);
+    case "needle":
+      return needleSteps(spec);
+    case "positions":
+      return positionSteps(spec);
+  }
+}
+
+/** Marks a step as done, so that `--resume` goes on behind it. */
+function markDone(context: StageContext, step: number): void {
+  const dir = join(context.runDir, "checkpoints");
+  const name = `step-${String(step).padStart(6, "0")}`;
+  mkdirSync(join(dir, name), { recursive: true });
+  atomicWriteFile(join(dir, name, "state.json"), `${JSON.stringify({ step })}\n`);
+  for (const old of readdirSync(dir))
+    if (old !== name) rmSync(join(dir, old), { recursive: true, force: true });
+}
+
+function accuracySoFar(rows: readonly EvalRow[]): number | undefined {
+  const scores = rows.flatMap((r) => {
+    if (r.kind === "sample") return [r.verdict === "correct" ? 1 : 0];
+    if (r.kind === "choice") return [r.answer === r.gold ? 1 : 0];
+    return r.kind === "needle" ? [r.found ? 1 : 0] : [];
+  });
+  return scores.length > 0 ? scores.reduce((a: number, b) => a + b, 0) / scores.length : undefined;
+}
+
+/** Runs the stage; a resumed run goes on behind the last step that was written. */
+export const runEval: StageRunner<EvalConfig> = async (config, context) => {
+  const steps = config.tasks.flatMap((spec, index) => stepsOf(spec, index, config));
+  const session = openSession(config, {
+    device: context.device,
+    log: (text) => context.log(text),
+    cancelled: () => context.interrupted(),
+  });
+  try {
+    let done = context.resumeFrom ? Number(basename(context.resumeFrom).slice(5)) : 0;
+    if (context.resumeFrom) context.rewind(done);
+    context.emit({
+      type: "start",
+      totalSteps: steps.length,
+      step: done,
+      info: { tasks: config.tasks.length },
+    });
+    const { stats } = session.engine;
+    for (const [i, step] of steps.entries()) {
+      if (i < done) continue;
+      const before = stats.prefillTokens + stats.decodeTokens;
+      const started = performance.now();
+      const rows = step.run(session, i + 1);
+      // Answers that an interruption cut short are not kept.
+      if (context.interrupted()) return { status: "interrupted", step: done, metrics: {}, outputs: {} };
+      for (const row of rows) context.samples.append(row);
+      done = i + 1;
+      markDone(context, done);
+      const seconds = (performance.now() - started) / 1000;
+      const metrics: Record<string, number> = {
+        "perf/tokens_per_sec": (stats.prefillTokens + stats.decodeTokens - before) / seconds,
+      };
+      const accuracy = accuracySoFar(rows);
+      if (accuracy !== undefined) metrics["eval/step_accuracy"] = accuracy;
+      context.emit({ type: "step", step: done, totalSteps: steps.length, metrics });
+      // Lets the message of the user's interruption in.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  } finally {
+    session.close();
+  }
+  const summaries = await finish(config, context);
+  const metrics = Object.assign({}, ...summaries.map(summaryMetrics)) as Record<string, number>;
+  context.emit({ type: "eval", step: steps.length, metrics });
+  context.emit({ type: "done", step: steps.length, metrics });
+  const outputs = {
+    summary: join(context.runDir, "summary.json"),
+    samples: join(context.runDir, "samples.jsonl"),
+  };
+  return { status: "completed", step: steps.length, metrics, outputs };
+};
+
+async function finish(config: EvalConfig, context: StageContext): Promise<TaskSummary[]> {
+  const rows = readJsonl<EvalRow>(join(context.runDir, "samples.jsonl"));
+  const languages = Object.fromEntries(
+    config.tasks.flatMap((t) => {
+      if (t.kind !== "problems") return [];
+      const task = findTask(t.task);
+      return [[task.name, task.language]];
+    }),
+  );
+  const summaries = await summarise(rows, languages);
+  atomicWriteFile(join(context.runDir, "summary.json"), `${JSON.stringify(summaries, null, 2)}\n`);
+  for (const s of summaries) {
+    if (s.kind === "problems" && s.unparsed > 0) {
+      context.log(`${s.task}: ${(100 * s.unparsed).toFixed(1)} % of the answers could not be read`, "warn");
+    }
+  }
+  return summaries;
+}

@@ -1,0 +1,26 @@
+// RM@K: how often the best-scored of K samples is right.
+
+/**
+ * Chance that the sample of highest score among k, drawn from the n without replacement, is right; samples of equal score
+ * share the draw evenly. Exact: a group of m tied samples at rank r wins when none of the r better ones is drawn.
+ */
+export function rmAtK(scores: readonly number[], right: readonly boolean[], k: number): number {
+  const n = scores.length;
+  if (k > n) throw new Error(`rm@${k} needs ${k} samples, there are ${n}`);
+  const order = scores.map((_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
+  // P(no sample of the best r is drawn) = Π (n − k − i)/(n − i).
+  const missed = (r: number) => {
+    let p = 1;
+    for (let i = 0; i < r; i++) p *= Math.max(0, n - k - i) / (n - i);
+    return p;
+  };
+  let chance = 0;
+  for (let from = 0; from < n; ) {
+    let to = from;
+    while (to < n && scores[order[to]!] === scores[order[from]!]) to++;
+    const share = order.slice(from, to).filter((i) => right[i]).length / (to - from);
+    chance += share * (missed(from) - missed(to));
+    from = to;
+  }
+  return chance;
+}

@@ -1,0 +1,133 @@
+// Reads a task's records into problems and prompts; every complaint names file and record.
+import { existsSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { ExitCode, NsaError } from "@nsa/core";
+import { expandInputs } from "@nsa/data";
+import { extractAnswer } from "../grader/extract.ts";
+import { readRecords } from "../records.ts";
+import type { TaskDefinition } from "./definition.ts";
+
+export interface TaskProblem {
+  id: string;
+  question: string;
+  answer: string;
+  /** Texts of the options A, B, C …, without their letters. */
+  options?: string[];
+}
+
+function complain(place: string, why: string, fix: string): NsaError {
+  return new NsaError({ code: "task_record_invalid", what: place, why, fix, exitCode: ExitCode.data });
+}
+
+function text(record: Record<string, unknown>, field: string, place: string): string {
+  const value = record[field];
+  if (typeof value === "string" && value.trim() !== "") return value;
+  if (typeof value === "number" && Number.isFinite(value)) return String(value);
+  const why =
+    value === undefined
+      ? `it has no field \`${field}\``
+      : `\`${field}\` is ${JSON.stringify(value)?.slice(0, 40)}`;
+  throw complain(
+    place,
+    `${why}; the record has ${Object.keys(record).join(", ")}`,
+    "correct the record, or the task's `fields`",
+  );
+}
+
+/** A letter, a number from 0, or the text of the option. */
+function optionLetter(answer: string, options: readonly string[], place: string): string {
+  const letters = "ABCDEFGHIJ".slice(0, options.length);
+  const upper = answer.trim().toUpperCase();
+  if (upper.length === 1 && letters.includes(upper)) return upper;
+  const index = /^\d+$/.test(upper) ? Number(upper) : options.indexOf(answer);
+  if (index >= 0 && index < options.length) return letters[index]!;
+  throw complain(
+    place,
+    `the answer ${JSON.stringify(answer)} is none of its ${options.length} options`,
+    "correct the record",
+  );
+}
+
+function goldAnswer(task: TaskDefinition, record: Record<string, unknown>, place: string): string {
+  let answer = text(record, task.fields.answer, place);
+  if (task.answerAfter !== undefined) {
+    const at = answer.lastIndexOf(task.answerAfter);
+    if (at >= 0) answer = answer.slice(at + task.answerAfter.length).trim();
+  }
+  // MATH's own files hold the solution; the answer is in its box.
+  if (answer.includes("\\boxed") && answer.length > 40) answer = extractAnswer(answer).text;
+  return answer;
+}
+
+export function toProblem(
+  task: TaskDefinition,
+  record: Record<string, unknown>,
+  place: string,
+  index: number,
+): TaskProblem {
+  const { fields } = task;
+  const id = fields.id in record ? String(record[fields.id]) : `${task.name}-${index}`;
+  const question = text(record, fields.question, place);
+  const answer = goldAnswer(task, record, place);
+  if (fields.options === undefined) return { id, question, answer };
+  const raw = record[fields.options];
+  if (!Array.isArray(raw) || raw.length < 2 || raw.length > 10 || raw.some((o) => typeof o !== "string")) {
+    throw complain(
+      place,
+      `\`${fields.options}\` is not a list of 2 to 10 texts`,
+      "correct the record, or the task's `fields`",
+    );
+  }
+  const options = (raw as string[]).map((o) => o.replace(/^\(?[A-J]\)\s*/, ""));
+  return { id, question, answer: optionLetter(answer, options, place), options };
+}
+
+/** The problems of a task, the first `limit` of them. Throws NsaError `task_data_missing`, `task_record_invalid` (exit 3). */
+export function readProblems(
+  task: TaskDefinition,
+  dataDir: string,
+  limit = Number.POSITIVE_INFINITY,
+): TaskProblem[] {
+  const paths = task.files.map((f) => (isAbsolute(f) ? f : join(dataDir, f)));
+  const missing = paths.filter((p) => !p.includes("*") && !existsSync(p));
+  if (missing.length > 0) {
+    throw new NsaError({
+      code: "task_data_missing",
+      what: `task ${task.name}: no file ${missing[0]}`,
+      why: "its records are not there",
+      fix: task.hub
+        ? `run \`nsa eval fetch ${task.name}\`, or set data_dir`
+        : "set data_dir to the folder of the records",
+      exitCode: ExitCode.data,
+    });
+  }
+  const problems: TaskProblem[] = [];
+  for (const path of expandInputs(paths)) {
+    for (const { record, place } of readRecords(path)) {
+      if (problems.length >= limit) return problems;
+      problems.push(toProblem(task, record, place, problems.length));
+    }
+  }
+  if (problems.length > 0) return problems;
+  throw complain(paths.join(", "), "it holds no record", "give the task a file with records");
+}
+
+function fill(template: string, values: Record<string, string>): string {
+  return template.replace(/\{(question|solution|answer|options)\}/g, (_, key: string) => values[key] ?? "");
+}
+
+const listed = (options: readonly string[] = []) =>
+  options.map((o, i) => `${"ABCDEFGHIJ"[i]}) ${o}`).join("\n");
+
+/** The prompt of a problem behind the first `shots` solved examples. */
+export function taskPrompt(
+  task: TaskDefinition,
+  problem: Omit<TaskProblem, "id" | "answer">,
+  shots: number,
+): string {
+  const parts = task.shots.slice(0, shots).map((shot) => {
+    const options = listed(shot.options);
+    return `${fill(task.prompt, { question: shot.question, options })}${fill(task.shot, { ...shot, options })}\n\n`;
+  });
+  return parts.join("") + fill(task.prompt, { question: problem.question, options: listed(problem.options) });
+}
