@@ -18,6 +18,16 @@ export function fillTemplate(template: string, record: Record<string, unknown>, 
   });
 }
 
+/** Python writes NaN where a value is absent; JSON has only null. */
+function parseRow(row: string): unknown {
+  try {
+    return JSON.parse(row);
+  } catch (error) {
+    if (!row.includes("NaN")) throw error;
+    return JSON.parse(row.replace(/([[,:]\s*)NaN(?=\s*[,\]}])/g, "$1null"));
+  }
+}
+
 /** Objects of a .jsonl or .jsonl.gz file with their place. Throws NsaError `data_not_json` (exit 3). */
 export function* readRecords(path: string): Generator<{ record: Record<string, unknown>; place: string }> {
   const bytes = readFileSync(path);
@@ -29,7 +39,7 @@ export function* readRecords(path: string): Generator<{ record: Record<string, u
     const place = `${path}:${line}`;
     let record: unknown;
     try {
-      record = JSON.parse(row);
+      record = parseRow(row);
     } catch {
       record = null;
     }

@@ -1,6 +1,19 @@
 // Estimators against brute force, and families whose splits are disjoint.
+
+import { Rng } from "@nsa/core";
 import { expect, test } from "vitest";
-import { bootstrapInterval, grade, majAtK, makeFamily, passAtK } from "../src/index.ts";
+import {
+  bootstrapInterval,
+  grade,
+  groupAnswers,
+  languageShare,
+  majAtK,
+  majorityCalibration,
+  makeFamily,
+  mcnemar,
+  passAtK,
+  rmAtK,
+} from "../src/index.ts";
 
 function* subsets(n: number, k: number, from = 0): Generator<number[]> {
   if (k === 0) yield [];
@@ -61,4 +74,77 @@ test("commuted_sums_are_the_same_problem", () => {
     for (let b = 0; b < a; b++) {
       expect(f.isHeldOut(`${a}+${b}`)).toBe(f.isHeldOut(`${b}+${a}`));
     }
+});
+
+test("rm_at_k_equals_the_mean_over_all_subsets_with_ties_shared", () => {
+  for (const [scores, right] of [
+    [
+      [3, 1, 2, 2],
+      [true, false, false, true],
+    ],
+    [
+      [1, 1, 1],
+      [true, false, false],
+    ],
+    [
+      [5, 4, 3, 2, 1],
+      [false, true, false, false, true],
+    ],
+  ] as const) {
+    for (let k = 1; k <= scores.length; k++) {
+      let [sum, total] = [0, 0];
+      for (const pick of subsets(scores.length, k)) {
+        const best = pick.filter((i) => scores[i] === Math.max(...pick.map((j) => scores[j]!)));
+        sum += best.filter((i) => right[i]).length / best.length;
+        total++;
+      }
+      expect(rmAtK(scores, right, k)).toBeCloseTo(sum / total, 12);
+    }
+  }
+});
+
+test("answers_of_one_value_are_one_class_and_empty_ones_stay_apart", () => {
+  const { counts, of, right } = groupAnswers(["1/2", "0.5", "", "\\frac12", "", "2"], "50\\%");
+  expect(counts).toEqual([3, 1, 1, 1]);
+  expect(of).toEqual([0, 0, 1, 0, 2, 3]);
+  expect(right).toBe(0);
+});
+
+test("pass_at_k_and_maj_at_k_estimate_the_truth_of_generated_answers", () => {
+  // Answers are right with probability p, else one of two wrong ones: Pass@4 = 1 − (1 − p)^4.
+  const rng = new Rng(5, 9);
+  const [p, n, problems] = [0.4, 16, 4000];
+  let [pass, maj] = [0, 0];
+  for (let i = 0; i < problems; i++) {
+    const counts = [0, 0, 0];
+    for (let j = 0; j < n; j++) {
+      const u = rng.uniform(i, j);
+      counts[u < p ? 0 : u < p + 0.3 ? 1 : 2]!++;
+    }
+    pass += passAtK(n, counts[0]!, 4) / problems;
+    maj += majAtK(counts, 0, 3) / problems;
+  }
+  expect(pass).toBeCloseTo(1 - 0.6 ** 4, 1.7);
+  // Three votes: two or three right, or one right in a three-way tie that is broken evenly.
+  const truth = p ** 3 + 3 * p ** 2 * 0.6 + (6 * p * 0.3 * 0.3) / 3;
+  expect(maj).toBeCloseTo(truth, 1.7);
+});
+
+test("calibration_is_zero_for_honest_votes_and_large_for_false_ones", () => {
+  const honest = Array.from({ length: 10 }, (_, i) => ({ share: 0.6, right: i < 6 ? 1 : 0 }));
+  expect(majorityCalibration(honest).error).toBeCloseTo(0, 12);
+  const vain = honest.map((v) => ({ ...v, share: 1 }));
+  expect(majorityCalibration(vain).error).toBeCloseTo(0.4, 12);
+});
+
+test("mcnemar_is_the_exact_binomial_test", () => {
+  expect(mcnemar(0, 0)).toBe(1);
+  expect(mcnemar(1, 9)).toBeCloseTo((2 * (1 + 10)) / 1024, 12);
+  expect(mcnemar(5, 5)).toBe(1);
+});
+
+test("language_shares_count_texts_in_the_target", async () => {
+  const texts = ["The quick brown fox jumps over the lazy dog.", "所以一共有十八个苹果，答案是十八。", "42"];
+  expect(await languageShare(texts, "en")).toBe(0.5);
+  expect(await languageShare(texts, "zh")).toBe(0.5);
 });

@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { loadConfig } from "@nsa/core";
 import { expect, test } from "vitest";
-import { estimatePretrain, pretrainSchema, sftSchema } from "../src/index.ts";
+import { estimatePretrain, evalSchema, findTask, pretrainSchema, sftSchema } from "../src/index.ts";
 
 const configs = fileURLToPath(new URL("../../../configs/", import.meta.url));
 
@@ -39,5 +39,13 @@ test("the_books_recipes_differ_in_attention_alone_and_nsa_reads_at_most_half_of_
 test("every_sft_recipe_loads", () => {
   for (const file of readdirSync(`${configs}sft`)) {
     expect(loadConfig(sftSchema, `${configs}sft/${file}`).config.data.sources.length).toBeGreaterThan(0);
+  }
+});
+
+test("every_eval_recipe_loads_and_names_tasks_that_exist", () => {
+  for (const file of readdirSync(`${configs}eval`)) {
+    const { config } = loadConfig(evalSchema, `${configs}eval/${file}`);
+    for (const task of config.tasks)
+      if ("task" in task) expect(findTask(task.task).files.length).toBeGreaterThan(0);
   }
 });

@@ -12,6 +12,7 @@ import {
   watchInterruption,
 } from "@nsa/core";
 import { runInChild } from "../child/run-in-child.ts";
+import { printEvaluation } from "../report/print-evaluation.ts";
 import { writeReport } from "../report/report.ts";
 import { openView, type ViewOptions } from "../view/view.ts";
 import { loadStage } from "./stages.ts";
@@ -90,6 +91,7 @@ export async function execute(
     view.close();
   }
   const report = await writeReport(runDir);
+  printEvaluation(runDir, options.json === true);
   console.error(`report: ${report}`);
   if (result.status === "interrupted") console.error(`stopped at step ${result.step}; go on with --resume`);
   return { result, report };

@@ -12,7 +12,7 @@ export interface Stage {
 }
 
 /** Names for {@link loadStage}, in the order of a pipeline. */
-export const STAGES = ["pretrain", "sft", "grpo"] as const;
+export const STAGES = ["pretrain", "sft", "grpo", "eval"] as const;
 
 /** Loads a stage. Throws NsaError `stage_unknown` (exit 2). */
 export async function loadStage(name: string): Promise<Stage> {
@@ -27,6 +27,10 @@ export async function loadStage(name: string): Promise<Stage> {
   if (name === "grpo") {
     const { grpoSchema, runGrpo } = await import("@nsa/rl");
     return { schema: grpoSchema, run: runGrpo };
+  }
+  if (name === "eval") {
+    const { evalSchema, runEval } = await import("@nsa/eval");
+    return { schema: evalSchema, run: runEval };
   }
   throw new NsaError({
     code: "stage_unknown",

@@ -2,7 +2,6 @@
 import type { Command } from "commander";
 
 const ABSENT = [
-  ["eval", "benchmarks of a checkpoint"],
   ["serve", "an OpenAI-compatible server"],
   ["chat", "talk to a checkpoint"],
 ] as const;

@@ -1,4 +1,4 @@
-// `nsa pretrain`, `nsa sft`, `nsa grpo`, `nsa pipeline run`.
+// `nsa pretrain`, `nsa sft`, `nsa grpo`, `nsa eval`, `nsa pipeline run`.
 import type { Command } from "commander";
 import { exitWith, withDevice, withOutput, withRuns, withSet } from "./options.ts";
 
@@ -6,6 +6,7 @@ const STAGES = [
   ["pretrain", "train a transformer on text"],
   ["sft", "teach a checkpoint to answer in the formats of examples"],
   ["grpo", "reinforcement learning with group-relative advantages and rule rewards"],
+  ["eval", "measure a checkpoint on tasks"],
 ] as const;
 
 export function registerStages(program: Command): void {
@@ -18,6 +19,7 @@ export function registerStages(program: Command): void {
         const { runStage } = await import("../commands/stage.ts");
         await exitWith(runStage(name, config, options as never));
       });
+    if (name === "eval") registerFetch(command);
   }
 
   const run = program
@@ -30,4 +32,16 @@ export function registerStages(program: Command): void {
     const { runPipeline } = await import("../commands/pipeline.ts");
     await exitWith(runPipeline(config, options as never));
   });
+}
+
+function registerFetch(parent: Command): void {
+  parent
+    .command("fetch <task>")
+    .description("get a task's records from the Hugging Face hub")
+    .option("--data-dir <dir>", "folder of the tasks' records", "data")
+    .option("--hub <url>", "address of the hub", "https://huggingface.co")
+    .action(async (task: string, options: object) => {
+      const { fetchTaskData } = await import("../commands/eval-fetch.ts");
+      await fetchTaskData(task, options as never);
+    });
 }

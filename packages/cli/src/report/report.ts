@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { atomicWriteFile, readJsonl } from "@nsa/core";
 import { readIfThere } from "../commands/stage.ts";
 import { curve, type Series } from "./curve.ts";
+import { evaluationSections } from "./evaluation.ts";
 
 export type Row = Record<string, number | string> & { step: number };
 
@@ -66,7 +67,7 @@ export function runSections(runDir: string): string {
     ),
   );
   const samples = samplesTable(readJsonl(join(runDir, "samples.jsonl")));
-  return `<div class="charts">${atK(rows)}${charts.join("")}</div>${samples}
+  return `${evaluationSections(runDir)}<div class="charts">${atK(rows)}${charts.join("")}</div>${samples}
 <h2>Recipe</h2><pre>${escapeHtml(readIfThere(join(runDir, "config.yaml")))}</pre>
 <h2>Machine</h2><pre>${escapeHtml(readIfThere(join(runDir, "env.json")))}</pre>`;
 }

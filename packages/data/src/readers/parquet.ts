@@ -42,3 +42,15 @@ export async function* readParquet(path: string, file: string): AsyncGenerator<R
     start = end;
   }
 }
+
+/** Rows of a file as plain objects, all columns, one row group at a time. */
+export async function* readParquetRows(path: string): AsyncGenerator<Record<string, unknown>> {
+  const file = await asyncBufferFromFile(path);
+  const metadata = await parquetMetadataAsync(file);
+  let start = 0;
+  for (const group of metadata.row_groups) {
+    const end = start + Number(group.num_rows);
+    yield* await parquetReadObjects({ file, metadata, rowStart: start, rowEnd: end, compressors });
+    start = end;
+  }
+}

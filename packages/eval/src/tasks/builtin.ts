@@ -6,7 +6,10 @@ import { gsmShots, mathShots, zhShots } from "./shots.ts";
 const word = { shots: gsmShots };
 const choicePrompt = "Question: {question}\n{options}\nAnswer:";
 // The template's dollar signs are TeX's.
-const MATH_SHOT = [" {solution}\nFinal Answer: The final answer is $", "{answer}$. I hope it is correct."].join("");
+const MATH_SHOT = [
+  " {solution}\nFinal Answer: The final answer is $",
+  "{answer}$. I hope it is correct.",
+].join("");
 const languages = ["bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh"];
 
 const inputs: TaskInput[] = [

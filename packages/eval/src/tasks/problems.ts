@@ -71,14 +71,19 @@ export function toProblem(
   const answer = goldAnswer(task, record, place);
   if (fields.options === undefined) return { id, question, answer };
   const raw = record[fields.options];
-  if (!Array.isArray(raw) || raw.length < 2 || raw.length > 10 || raw.some((o) => typeof o !== "string")) {
+  if (!Array.isArray(raw) || raw.length < 2 || raw.length > 10) {
     throw complain(
       place,
       `\`${fields.options}\` is not a list of 2 to 10 texts`,
       "correct the record, or the task's `fields`",
     );
   }
-  const options = (raw as string[]).map((o) => o.replace(/^\(?[A-J]\)\s*/, ""));
+  const options = raw.map((o: unknown) => {
+    if (typeof o === "string" || typeof o === "number") return String(o).replace(/^\(?[A-J]\)\s*/, "");
+    // MMLU's option "None" went through pandas and came out as NaN.
+    if (o === null) return "None";
+    throw complain(place, `the option ${JSON.stringify(o)} is not a text`, "correct the record");
+  });
   return { id, question, answer: optionLetter(answer, options, place), options };
 }
 

@@ -1,0 +1,99 @@
+// Tables, curves and heat maps of `nsa eval`, from the run's summary.json.
+import { readRunJson } from "@nsa/core";
+import type { NeedleSummary, PositionsSummary, ProblemsSummary, TaskSummary } from "@nsa/eval";
+import { curve, type Series } from "./curve.ts";
+import { heatMap } from "./heat-map.ts";
+
+const percent = (x: number) => `${(100 * x).toFixed(1)} %`;
+const escapeHtml = (s: string) => s.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+/** Header and cells of the summary table; also what the terminal prints. */
+export function summaryTable(summaries: readonly TaskSummary[]): string[][] {
+  const header = ["task", "n", "accuracy", "95 % interval", "format", "unparsed", "tokens"];
+  const rows = summaries.map((s): string[] => {
+    if (s.kind === "positions")
+      return [s.task, String(s.sequences), `perplexity ${s.total.toFixed(2)}`, "", "", "", ""];
+    if (s.kind === "needle") {
+      return [
+        s.task,
+        String(s.lengths.length * s.depths.length),
+        `found ${percent(s.accuracy)}`,
+        "",
+        "",
+        "",
+        "",
+      ];
+    }
+    const { mean, low, high } = s.accuracy;
+    const head = [s.task, String(s.problems), percent(mean), `${percent(low)} – ${percent(high)}`];
+    if (s.kind === "choice") return [...head, `per byte ${percent(s.accuracyPerByte.mean)}`, "", ""];
+    return [...head, percent(s.formatRate), percent(s.unparsed), s.length.toFixed(0)];
+  });
+  return [header, ...rows];
+}
+
+function atK(s: ProblemsSummary): string {
+  const series = (
+    [
+      ["Pass@K", s.passAtK],
+      ["Maj@K", s.majAtK],
+      ["likeliest of K", s.likeliestAtK],
+    ] as const
+  ).map(([name, values]): Series => {
+    const points = Object.entries(values).map(([k, y]) => ({ x: Math.log2(Number(k)), y }));
+    return { name, points: points.sort((a, b) => a.x - b.x) };
+  });
+  return curve(`${escapeHtml(s.task)}: accuracy by log2 K`, series);
+}
+
+function calibration(s: ProblemsSummary): string {
+  if (!s.calibration) return "";
+  const { bins, error } = s.calibration;
+  const points = bins.map((b) => ({ x: b.share, y: b.accuracy }));
+  const ideal = bins.map((b) => ({ x: b.share, y: b.share }));
+  const title = `${escapeHtml(s.task)}: accuracy by majority share, error ${error.toFixed(3)}`;
+  return curve(title, [
+    { name: "majority", points },
+    { name: "ideal", points: ideal },
+  ]);
+}
+
+function needle(s: NeedleSummary): string {
+  const axes = {
+    columns: s.lengths.map(String),
+    rows: s.depths.map((d) => `${Math.round(d * 100)} %`),
+    columnTitle: "length, tokens",
+    rowTitle: "depth",
+  };
+  return (
+    heatMap({ title: `${escapeHtml(s.task)}: share found`, values: s.found, ...axes }) +
+    heatMap({
+      title: `${escapeHtml(s.task)}: gain of log p by the fact, nats per token`,
+      values: s.gain,
+      ...axes,
+    })
+  );
+}
+
+function positions(s: PositionsSummary): string {
+  const points = s.perplexity.map((y, i) => ({ x: (i + 0.5) / s.perplexity.length, y }));
+  return curve(`${escapeHtml(s.task)}: perplexity by position (share of the context)`, [
+    { name: "perplexity", points },
+  ]);
+}
+
+/** The evaluation's part of a report; nothing for runs of other stages. */
+export function evaluationSections(runDir: string): string {
+  const summaries = readRunJson(runDir, "summary.json") as TaskSummary[] | null;
+  if (!Array.isArray(summaries)) return "";
+  const [header, ...rows] = summaryTable(summaries);
+  const line = (cells: readonly string[], tag: string) =>
+    `<tr>${cells.map((c) => `<${tag}>${escapeHtml(c)}</${tag}>`).join("")}</tr>`;
+  const table = `<table>${line(header!, "th")}${rows.map((r) => line(r, "td")).join("")}</table>`;
+  const charts = summaries.map((s) => {
+    if (s.kind === "problems") return atK(s) + calibration(s);
+    if (s.kind === "needle") return needle(s);
+    return s.kind === "positions" ? positions(s) : "";
+  });
+  return `${table}<div class="charts">${charts.join("")}</div>`;
+}

@@ -1,0 +1,211 @@
+// `nsa eval` on a tiny checkpoint: rows, figures, resume, and clear refusals.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { latestCheckpoint, openStageContext, parseConfig, readJsonl } from "@nsa/core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import {
+  compareSamples,
+  type EvalRow,
+  evalSchema,
+  type NeedleSummary,
+  type PositionsSummary,
+  type ProblemsSummary,
+  runEval,
+  type SampleRow,
+  summarise,
+  type TaskSummary,
+} from "../src/index.ts";
+import { makeTinyCheckpoint, type RunOptions, type TinyCheckpoint } from "./tiny-checkpoint.ts";
+
+let tiny: TinyCheckpoint;
+beforeAll(async () => {
+  tiny = await makeTinyCheckpoint();
+  const choice = { question: "Which?", options: ["A) one", "B) two", "C) three"], answer: "B" };
+  writeFileSync(join(tiny.dir, "choice.jsonl"), `${JSON.stringify({ id: "c1", ...choice })}\n`);
+  const problems = [1, 2, 3].map((i) =>
+    JSON.stringify({ id: `p${i}`, question: `What is ${i}+1?`, answer: i + 1 }),
+  );
+  writeFileSync(join(tiny.dir, "problems.jsonl"), `${problems.join("\n")}\n`);
+  writeFileSync(
+    join(tiny.dir, "text.jsonl"),
+    `${JSON.stringify({ text: "The cat sat on the mat. ".repeat(200) })}\n`,
+  );
+  const task = (name: string, extra: string) =>
+    writeFileSync(
+      join(tiny.dir, `${name}.yaml`),
+      `name: ${name}\nfiles: [${name}.jsonl]\nmax_tokens: 8\n${extra}`,
+    );
+  task("problems", "");
+  task("choice", 'fields: {options: options}\nprompt: "{question}\\n{options}\\nAnswer:"\n');
+});
+afterAll(() => tiny.remove());
+
+async function run(name: string, recipe: object, options: RunOptions = {}) {
+  const runDir = join(tiny.dir, name);
+  mkdirSync(join(runDir, "checkpoints"), { recursive: true });
+  const config = parseConfig(
+    evalSchema,
+    { checkpoint: tiny.checkpoint, data_dir: tiny.dir, threads: 1, ...recipe },
+    "test",
+  );
+  const context = openStageContext({ runDir, device: "cpu", ...options });
+  try {
+    const result = await runEval(config, context);
+    const rows = readJsonl<EvalRow>(join(runDir, "samples.jsonl"));
+    const path = join(runDir, "summary.json");
+    const summaries = existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as TaskSummary[]) : [];
+    return { result, rows, summaries, runDir };
+  } finally {
+    await context.close();
+  }
+}
+
+const family = { kind: "family", family: "addition", difficulty: 1, template: "{question}=", max_tokens: 6 };
+
+test("generated_problems_give_rows_pass_at_k_and_metrics", async () => {
+  const recipe = {
+    tasks: [{ ...family, questions: 5, samples: 4 }],
+    sampling: { temperature: 1 },
+    engine: { problems: 2 },
+  };
+  const { result, rows, summaries } = await run("family", recipe);
+  expect(result.status).toBe("completed");
+  expect(result.step).toBe(3);
+  expect(rows).toHaveLength(20);
+  const samples = rows as SampleRow[];
+  expect(new Set(samples.map((r) => r.id)).size).toBe(5);
+  expect(samples.every((r) => r.tokens >= 1 && r.tokens <= 6 && r.logp < 0)).toBe(true);
+  const s = summaries[0] as ProblemsSummary;
+  expect(Object.keys(s.passAtK)).toEqual(["1", "2", "4"]);
+  expect(s.passAtK["1"]).toBeCloseTo(s.accuracy.mean, 12);
+  expect(s.passAtK["4"]!).toBeGreaterThanOrEqual(s.passAtK["1"]!);
+  expect(result.metrics["eval/addition-1/accuracy"]).toBe(s.accuracy.mean);
+});
+
+test("a_resumed_evaluation_equals_an_uninterrupted_one", async () => {
+  const recipe = {
+    tasks: [{ ...family, questions: 6, samples: 2 }],
+    sampling: { temperature: 1 },
+    engine: { problems: 2 },
+  };
+  const whole = await run("whole", recipe);
+  const stop = new AbortController();
+  const cut = await run("cut", recipe, {
+    signal: stop.signal,
+    onEvent: (e) => {
+      if (e.type === "step" && e.step === 1) stop.abort();
+    },
+  });
+  expect(cut.result.status).toBe("interrupted");
+  expect(cut.rows).toHaveLength(4);
+  const rest = await run("cut", recipe, { resumeFrom: latestCheckpoint(cut.runDir)! });
+  expect(rest.result.status).toBe("completed");
+  expect(rest.rows).toEqual(whole.rows);
+  expect(rest.summaries).toEqual(whole.summaries);
+});
+
+test("task_files_are_asked_and_options_scored", async () => {
+  const tasks = [
+    { kind: "problems", task: join(tiny.dir, "problems.yaml"), limit: 2 },
+    { kind: "choice", task: join(tiny.dir, "choice.yaml") },
+    { kind: "choice", task: join(tiny.dir, "choice.yaml"), score: "text" },
+  ];
+  const { rows, summaries } = await run("files", { tasks });
+  expect(summaries.map((s) => s.task)).toEqual(["problems", "choice (letter)", "choice (text)"]);
+  const [problem] = rows as SampleRow[];
+  expect(problem!.prompt).toBe("Question: What is 1+1?\nAnswer:");
+  expect(problem!.gold).toBe("2");
+  const choice = rows.find((r) => r.kind === "choice")!;
+  expect(choice.kind === "choice" && choice.logps.every((x) => x < 0)).toBe(true);
+  expect(choice.kind === "choice" && choice.gold).toBe("B");
+});
+
+test("needles_and_positions_fill_their_grids", async () => {
+  const tasks = [
+    { kind: "needle", lengths: [224, 256], depths: [0, 0.5, 1] },
+    { kind: "positions", files: [join(tiny.dir, "text.jsonl")], length: 96, sequences: 2, buckets: 4 },
+  ];
+  const { summaries } = await run("long", { tasks, max_seq_len: 300 });
+  const [needle, positions] = summaries as [NeedleSummary, PositionsSummary];
+  expect(needle.lengths).toEqual([224, 256]);
+  expect(needle.gain.map((column) => column.length)).toEqual([3, 3]);
+  expect(needle.gain.flat().every(Number.isFinite)).toBe(true);
+  expect(positions.perplexity).toHaveLength(4);
+  const whole = positions.perplexity.reduce((a, p) => a + Math.log(p), 0) / 4;
+  expect(Math.log(positions.total)).toBeCloseTo(whole, 6);
+  expect(positions.total).toBeLessThan(400);
+});
+
+test("contexts_tasks_and_tokenizers_that_do_not_fit_are_refused", async () => {
+  const needle = { kind: "needle", lengths: [4096] };
+  await expect(run("r1", { tasks: [needle] })).rejects.toMatchObject({ code: "context_too_short" });
+  const unknown = { kind: "problems", task: "gsm9k" };
+  await expect(run("r2", { tasks: [unknown] })).rejects.toMatchObject({ code: "task_unknown", exitCode: 2 });
+  const absent = { kind: "problems", task: "gsm8k" };
+  await expect(run("r3", { tasks: [absent] })).rejects.toMatchObject({
+    code: "task_data_missing",
+    exitCode: 3,
+  });
+  const other = JSON.parse(readFileSync(join(tiny.checkpoint, "tokenizer.json"), "utf8"));
+  other.added_tokens.push({ id: 5000, content: "<x>", special: true });
+  writeFileSync(join(tiny.dir, "other.json"), JSON.stringify(other));
+  const tokenizer = join(tiny.dir, "other.json");
+  await expect(run("r4", { tasks: [family], tokenizer })).rejects.toMatchObject({
+    code: "tokenizer_mismatch",
+  });
+});
+
+const row = (id: string, sample: number, verdict: SampleRow["verdict"], answer = "1"): SampleRow => ({
+  kind: "sample",
+  step: 1,
+  task: "t",
+  id,
+  sample,
+  prompt: "",
+  completion: "",
+  answer,
+  gold: "1",
+  verdict,
+  form: answer === "" ? "none" : "boxed",
+  why: "",
+  tokens: 4,
+  finish: "stop",
+  logp: -sample,
+});
+
+test("summaries_of_known_rows_have_known_figures", async () => {
+  const rows = [
+    row("a", 0, "correct"),
+    row("a", 1, "correct"),
+    row("a", 2, "wrong", "2"),
+    row("a", 3, "unknown", ""),
+    ...[0, 1, 2, 3].map((i) => row("b", i, "wrong", "7")),
+  ];
+  const [s] = (await summarise(rows)) as [ProblemsSummary];
+  expect(s.accuracy.mean).toBe(0.25);
+  expect(s.passAtK["4"]).toBe(0.5);
+  expect(s.majAtK["4"]).toBe(0.5);
+  expect(s.likeliestAtK["4"]).toBe(0.5);
+  expect(s.unparsed).toBe(1 / 8);
+  expect(s.formatRate).toBe(7 / 8);
+  expect(s.calibration!.bins.map((b) => b.accuracy)).toEqual([1, 0]);
+});
+
+test("comparisons_pair_problems_and_see_a_real_difference", () => {
+  const first = Array.from({ length: 40 }, (_, i) => row(`p${i}`, 0, i % 4 === 0 ? "correct" : "wrong"));
+  const second = Array.from({ length: 41 }, (_, i) => row(`p${i}`, 0, i % 4 === 1 ? "wrong" : "correct"));
+  const [c] = compareSamples(first, second);
+  expect(c).toMatchObject({
+    task: "t",
+    problems: 40,
+    first: 0.25,
+    second: 0.75,
+    onlyFirst: 0,
+    onlySecond: 20,
+  });
+  expect(c!.p).toBeLessThan(0.01);
+  expect(c!.mcnemar).toBeCloseTo(2 * 0.5 ** 20, 12);
+  expect(c!.low).toBeGreaterThan(0.3);
+  const [same] = compareSamples(first, first);
+  expect(same).toMatchObject({ difference: 0, p: 1, mcnemar: 1 });
+});

@@ -1,0 +1,82 @@
+// Task definitions and their records: clear complaints, and the real files where they are.
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import {
+  findTask,
+  grade,
+  readProblems,
+  readTaskFile,
+  taskNames,
+  taskPrompt,
+  taskSchema,
+} from "../src/index.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "nsa-tasks-"));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+const data = process.env.NSA_DATA ?? resolve(import.meta.dirname, "../../../../shared/data");
+
+function problemsOf(text: string, changes: object = {}) {
+  writeFileSync(join(dir, "t.jsonl"), text);
+  return readProblems(taskSchema.parse({ name: "t", files: ["t.jsonl"], ...changes }), dir);
+}
+
+test("complaints_name_file_and_record", () => {
+  const good = '{"question": "1+1?", "answer": 2}\n';
+  expect(problemsOf(good)).toEqual([{ id: "t-0", question: "1+1?", answer: "2" }]);
+  const place = expect.stringMatching(/t\.jsonl:2$/);
+  expect(() => problemsOf(`${good}{"question": "x"}\n`)).toThrow(
+    expect.objectContaining({ code: "task_record_invalid", what: place }),
+  );
+  expect(() => problemsOf(`${good}{"question": "", "answer": 1}\n`)).toThrow(
+    expect.objectContaining({ what: place }),
+  );
+  expect(() => problemsOf(`${good}nonsense\n`)).toThrow(
+    expect.objectContaining({ code: "data_not_json", what: place }),
+  );
+  const options = { fields: { options: "options" } };
+  const wrong = '{"question": "q", "options": ["a", "b"], "answer": "C"}\n';
+  expect(() => problemsOf(wrong, options)).toThrow(/none of its 2 options/);
+});
+
+test("task_files_with_missing_or_unknown_fields_are_refused_with_their_place", () => {
+  const file = join(dir, "task.yaml");
+  writeFileSync(file, "name: x\nfils: [a.jsonl]\n");
+  expect(() => readTaskFile(file)).toThrow(
+    expect.objectContaining({ code: expect.stringMatching(/^config_/), exitCode: 2 }),
+  );
+  expect(() => readTaskFile(join(dir, "no.yaml"))).toThrow(expect.objectContaining({ code: "task_missing" }));
+});
+
+test("solved_examples_stand_before_the_problem_and_are_graded_right_themselves", () => {
+  for (const name of taskNames) {
+    const task = findTask(name);
+    for (const shot of task.shots) {
+      const text = task.shot.replace("{solution}", shot.solution).replace("{answer}", shot.answer);
+      expect(grade(text, shot.answer, { fallback: task.fallback }).verdict, `${name}: ${shot.question}`).toBe(
+        "correct",
+      );
+    }
+    const prompt = taskPrompt(task, { question: "QQ" }, 2);
+    expect(prompt.split("QQ")).toHaveLength(2);
+    for (const shot of task.shots.slice(0, 2))
+      expect(prompt.indexOf(shot.question)).toBeGreaterThanOrEqual(0);
+  }
+});
+
+test("every_built_in_task_reads_its_records", { skip: !existsSync(join(data, "math-problems")) }, () => {
+  const counts = Object.fromEntries(
+    taskNames.filter((n) => n !== "math").map((n) => [n, readProblems(findTask(n), data).length]),
+  );
+  expect(counts).toMatchObject({
+    gsm8k: 1319,
+    svamp: 500,
+    mawps: 2065,
+    aqua: 254,
+    cmath: 1098,
+    "mmlu-stem": 3018,
+    "college-math": 1408,
+  });
+  expect(counts["mgsm-zh"]).toBe(250);
+});
