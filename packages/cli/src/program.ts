@@ -6,12 +6,23 @@ import { registerModels } from "./program/models.ts";
 import { registerStages } from "./program/stages.ts";
 import { registerWorkbench } from "./program/workbench.ts";
 
+/** A complaint of the parser in the form of every other error; its hint, if any, is in parentheses. */
+function threeLines(text: string): string {
+  const [, what, hint] = /^error: (.*?)(?:\s*\(Did you mean (.*?)\?\))?\s*$/s.exec(text) ?? [
+    undefined,
+    text.trim(),
+  ];
+  const fix = hint ? `did you mean ${hint}?` : "see `nsa --help`, or `--help` after the command";
+  return `error: ${what}\n  why: the command line has no such form\n  fix: ${fix}\n`;
+}
+
 /** The whole command line. Sub-commands inherit the exit override, so it comes first. */
 export function buildProgram(): Command {
   const program = new Command("nsa")
     .description("Native Sparse Attention, DeepSeekMath and DeepSeek-R1 as commands")
     .version("0.1.0")
     .option("--debug", "print stack traces")
+    .configureOutput({ outputError: (text, write) => write(threeLines(text)) })
     .exitOverride((error: CommanderError) => {
       process.exit(error.exitCode === 0 ? 0 : 2);
     });

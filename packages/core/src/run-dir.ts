@@ -1,5 +1,14 @@
 // Run folders: runs/<stage>-<name>-<yyyymmdd-hhmmss>/ with config.yaml, env.json and what the stage writes.
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { describeEnvironment } from "./environment.ts";
 import { ExitCode, NsaError } from "./errors.ts";
@@ -23,6 +32,12 @@ function stamp(date: Date): string {
   return `${day}-${two(date.getHours())}${two(date.getMinutes())}${two(date.getSeconds())}`;
 }
 
+function explainAccess(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === "EEXIST" || code === "ENOTDIR") return "there is a file in the way";
+  return code === "EACCES" || code === "EROFS" ? "it may not be written to" : message;
+}
+
 /** Makes a new run folder with the resolved config and env.json; two runs of one second get different names. */
 export function createRunDir(options: {
   root: string;
@@ -32,7 +47,19 @@ export function createRunDir(options: {
   now?: Date;
 }): string {
   const base = `${options.stage}-${options.name.replace(/[^\w.-]+/g, "-")}-${stamp(options.now ?? new Date())}`;
-  mkdirSync(options.root, { recursive: true });
+  try {
+    mkdirSync(options.root, { recursive: true });
+    accessSync(options.root, constants.W_OK);
+  } catch (error) {
+    throw new NsaError({
+      code: "runs_unwritable",
+      what: `no run can be written to ${options.root}`,
+      why: explainAccess(error),
+      fix: "name a folder that you may write to with --runs",
+      exitCode: ExitCode.usage,
+      cause: error,
+    });
+  }
   for (let n = 1; ; n++) {
     const path = resolve(options.root, n === 1 ? base : `${base}-${n}`);
     try {

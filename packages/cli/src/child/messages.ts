@@ -8,8 +8,8 @@ export interface Job {
   config: unknown;
   runDir: string;
   device: string;
-  /** Go on from the newest checkpoint of the run folder. */
-  resume: boolean;
+  /** Go on from the newest checkpoint of the run folder, or from the one at this path. */
+  resume: boolean | string;
 }
 
 export type ToChild = { type: "run"; job: Job } | { type: "stop" };

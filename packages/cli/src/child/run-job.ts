@@ -23,9 +23,10 @@ export async function runJob(
   const onError = (reason: string) => context.log(reason, "warn");
   const { logging } = job.config as { logging?: LoggingConfig };
   const place = { runDir: job.runDir, runName: basename(job.runDir), time: now(), onError };
+  const newest = job.resume === true ? latestCheckpoint(job.runDir) : null;
   const context = openStageContext({
     runDir: job.runDir,
-    resumeFrom: (job.resume && latestCheckpoint(job.runDir)) || undefined,
+    resumeFrom: typeof job.resume === "string" ? job.resume : (newest ?? undefined),
     device: job.device,
     signal,
     sinks: logging ? openSinks(logging, place) : [],

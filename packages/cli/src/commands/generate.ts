@@ -1,22 +1,32 @@
 // `nsa generate`: continues a prompt with a checkpoint, streaming when there is one output.
+import { NsaError } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
 import { Engine, loadModel, openDevice } from "@nsa/model";
 
 interface GenerateOptions {
-  samples: string;
-  maxTokens: string;
-  temperature: string;
-  topP: string;
-  seed: string;
+  samples: number;
+  maxTokens: number;
+  temperature: number;
+  topP: number;
+  seed: number;
   device: string;
   json?: boolean;
 }
 
 export async function generate(checkpoint: string, prompt: string, o: GenerateOptions): Promise<void> {
-  const tokenizer = Tokenizer.load(checkpoint);
   const device = openDevice(o.device);
   const model = loadModel(device, checkpoint);
-  const n = Number(o.samples);
+  const tokenizer = Tokenizer.load(checkpoint);
+  if (tokenizer.vocabSize > model.config.vocabSize) {
+    throw new NsaError({
+      code: "tokenizer_mismatch",
+      what: `the tokenizer of ${checkpoint} does not fit its model`,
+      why: `it has ${tokenizer.vocabSize} ids, the embedding ${model.config.vocabSize} rows`,
+      fix: "put the tokenizer.json there that the model was trained with",
+      exitCode: 3,
+    });
+  }
+  const n = o.samples;
   const stream = n === 1 && !o.json ? tokenizer.stream() : undefined;
   if (stream) process.stdout.write(prompt);
   const engine = new Engine(model, {
@@ -29,9 +39,9 @@ export async function generate(checkpoint: string, prompt: string, o: GenerateOp
     {
       prompt: tokenizer.encode(prompt),
       n,
-      maxTokens: Number(o.maxTokens),
-      sampling: { temperature: Number(o.temperature), topP: Number(o.topP), minP: 0, topK: 0 },
-      seed: Number(o.seed),
+      maxTokens: o.maxTokens,
+      sampling: { temperature: o.temperature, topP: o.topP, minP: 0, topK: 0 },
+      seed: o.seed,
       id: 0,
       stopIds: [tokenizer.eosId],
     },

@@ -1,7 +1,7 @@
 // Runs one stage: recipe → run folder → events on the terminal → report.
 import type { ChildProcess } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import {
   createRunDir,
   ExitCode,
@@ -11,6 +11,7 @@ import {
   type StageResult,
   watchInterruption,
 } from "@nsa/core";
+import type { Job } from "../child/messages.ts";
 import { runInChild } from "../child/run-in-child.ts";
 import { printEvaluation } from "../report/print-evaluation.ts";
 import { writeReport } from "../report/report.ts";
@@ -33,10 +34,17 @@ export interface ExecuteOptions extends ViewOptions {
   title?: string;
 }
 
+/** The run to go on with, and the checkpoint when one was named instead of a run. */
+function findResumed(runs: string, which: string, stage: string): { path: string; checkpoint?: string } {
+  if (!existsSync(join(which, "state.json"))) return findRun(runs, which, stage);
+  const checkpoint = resolve(which);
+  return { path: findRun(runs, dirname(dirname(checkpoint)), stage).path, checkpoint };
+}
+
 /** Runs a stage to its end or interruption and returns the exit code. */
 export async function runStage(name: string, file: string, options: StageOptions): Promise<number> {
   const stage = await loadStage(name);
-  const resumed = options.resume ? findRun(options.runs, options.resume, name) : undefined;
+  const resumed = options.resume ? findResumed(options.runs, options.resume, name) : undefined;
   const recipe = resumed ? join(resumed.path, "config.yaml") : file;
   const { config, yaml } = loadConfig(stage.schema as never, recipe, { set: options.set }) as {
     config: { name: string };
@@ -55,20 +63,23 @@ export async function runStage(name: string, file: string, options: StageOptions
     for (const [key, value] of Object.entries(stage.estimate(config))) console.log(`${key}\t${value}`);
     return ExitCode.ok;
   }
+  // A recipe that cannot work should leave no run behind; the estimate checks the whole architecture.
+  stage.estimate?.(config);
   const runDir = resumed
     ? resumed.path
     : createRunDir({ root: options.runs, stage: name, name: config.name, configYaml: yaml });
-  const { result } = await execute(name, config, runDir, options, resumed !== undefined);
+  const resume = resumed?.checkpoint ?? resumed !== undefined;
+  const { result } = await execute(name, config, runDir, options, resume);
   return result.status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;
 }
 
-/** Runs a checked config in a run folder, in a process of its own; `resume` goes on from its newest checkpoint. */
+/** Runs a checked config in a run folder, in a process of its own. */
 export async function execute(
   name: string,
   config: unknown,
   runDir: string,
   options: ExecuteOptions,
-  resume: boolean,
+  resume: Job["resume"],
 ): Promise<{ result: StageResult; report: string }> {
   let trainer: ChildProcess | undefined;
   using interruption = watchInterruption((code) => {

@@ -4,7 +4,7 @@ import { expandInputs, type PreTokenizer, readDocuments, Tokenizer, trainBpe } f
 
 export async function trainTokenizer(
   files: string[],
-  options: { out: string; vocabSize: string; preTokenizer: PreTokenizer },
+  options: { out: string; vocabSize: number; preTokenizer: PreTokenizer },
 ): Promise<void> {
   const texts: string[] = [];
   for (const path of expandInputs(files)) {
@@ -13,7 +13,7 @@ export async function trainTokenizer(
     }
   }
   const json = trainBpe(texts, {
-    vocabSize: Number(options.vocabSize),
+    vocabSize: options.vocabSize,
     preTokenizer: options.preTokenizer,
     specialTokens: ["<|endoftext|>"],
   });

@@ -1,15 +1,15 @@
 // `nsa generate`, `nsa model`, `nsa tokenizer`.
-import type { Command } from "commander";
-import { withDevice } from "./options.ts";
+import { type Command, Option } from "commander";
+import { numberFrom, wholeFrom, withDevice } from "./options.ts";
 
 export function registerModels(program: Command): void {
   withDevice(program.command("generate <checkpoint> <prompt>"))
     .description("continue a text with a checkpoint")
-    .option("-n, --samples <n>", "outputs", "1")
-    .option("--max-tokens <n>", "longest output, tokens", "64")
-    .option("--temperature <t>", "0 = greedy", "1")
-    .option("--top-p <p>", "nucleus mass", "1")
-    .option("--seed <n>", "of sampling", "0")
+    .option("-n, --samples <n>", "outputs", wholeFrom(1), 1)
+    .option("--max-tokens <n>", "longest output, tokens", wholeFrom(1), 64)
+    .option("--temperature <t>", "0 = greedy", numberFrom(0), 1)
+    .option("--top-p <p>", "nucleus mass", numberFrom(0), 1)
+    .option("--seed <n>", "of sampling", wholeFrom(0), 0)
     .option("--json", "one JSON object per output")
     .action(async (checkpoint: string, prompt: string, options: object) => {
       const { generate } = await import("../commands/generate.ts");
@@ -36,8 +36,12 @@ export function registerModels(program: Command): void {
     .command("train <files...>")
     .description("learn a vocabulary and write tokenizer.json")
     .requiredOption("--out <file>", "where to write")
-    .option("--vocab-size <n>", "ids", "8192")
-    .option("--pre-tokenizer <kind>", "gpt2 or digits", "digits")
+    .option("--vocab-size <n>", "ids", wholeFrom(257), 8192)
+    .addOption(
+      new Option("--pre-tokenizer <kind>", "digits: every digit is a token")
+        .choices(["gpt2", "digits"])
+        .default("digits"),
+    )
     .action(async (files: string[], options: object) => {
       const { trainTokenizer } = await import("../commands/tokenizer.ts");
       await trainTokenizer(files, options as never);

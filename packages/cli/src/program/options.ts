@@ -1,5 +1,20 @@
 // Options that several commands share. Nothing here may load a library: this code runs for `nsa --help`.
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
+
+/** A number of at least `low`; whole where `integer`. */
+function numeric(low: number, integer: boolean) {
+  return (text: string) => {
+    const value = Number(text);
+    if (text.trim() !== "" && value >= low && Number.isFinite(value) && (!integer || Number.isInteger(value)))
+      return value;
+    throw new InvalidArgumentError(
+      `It must be ${integer ? "a whole number" : "a number"} of at least ${low}.`,
+    );
+  };
+}
+
+export const wholeFrom = (low: number) => numeric(low, true);
+export const numberFrom = (low: number) => numeric(low, false);
 
 /** Gathers a repeatable option. */
 export const collect = (value: string, all: string[]) => [...all, value];
@@ -15,7 +30,9 @@ export const withSet = (command: Command) =>
 export const withRuns = (command: Command) => command.option("--runs <dir>", "folder of the runs", "runs");
 
 export const withDevice = (command: Command) =>
-  command.option("--device <name>", "auto, cpu or cuda", "auto");
+  command.addOption(
+    new Option("--device <name>", "where to compute").choices(["auto", "cpu", "cuda"]).default("auto"),
+  );
 
 /** How a long command shows itself. */
 export const withOutput = (command: Command) =>

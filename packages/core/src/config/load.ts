@@ -13,6 +13,9 @@ export interface LoadedConfig<T> {
   yaml: string;
 }
 
+/** Issues told besides the first: a wrong file would fill the screen with its keys. */
+const SHOWN_ISSUES = 3;
+
 type Issue = z.core.$ZodIssue;
 
 /** Union errors come as one list per option: shows the option that fits best. */
@@ -71,7 +74,9 @@ function validate<S extends Schema>(schema: S, data: Plain, sources: readonly So
     const { what, why } = describeIssue(schema, issue, sources, file);
     return `${what} (${why})`;
   });
-  const why = others.length ? `${first.why}; also: ${others.join("; ")}` : first.why;
+  const shown = others.slice(0, SHOWN_ISSUES).join("; ");
+  const more = others.length > SHOWN_ISSUES ? `; and ${others.length - SHOWN_ISSUES} more` : "";
+  const why = others.length ? `${first.why}; also: ${shown}${more}` : first.why;
   throw new NsaError({ ...first, why, exitCode: ExitCode.usage, cause: result.error });
 }
 

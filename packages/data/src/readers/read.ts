@@ -39,6 +39,20 @@ export interface ReadOptions {
   maxRecordBytes: number;
 }
 
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** Text of a plain file: UTF-8, or UTF-16 with its mark. Unlike pages, files do not say what else they might be. */
+function plainText(bytes: Buffer): { text: string } | { reason: "binary" | "not_utf8" } {
+  const mark = bytes.subarray(0, 2).toString("hex");
+  if (mark === "fffe" || mark === "feff") return { text: decodePage(bytes, "") };
+  if (bytes.includes(0)) return { reason: "binary" };
+  try {
+    return { text: strictUtf8.decode(bytes) };
+  } catch {
+    return { reason: "not_utf8" };
+  }
+}
+
 /** A text or HTML file is one document. */
 async function* readWhole(
   path: string,
@@ -56,9 +70,14 @@ async function* readWhole(
     }
     parts.push(part);
   }
-  const content = decodePage(Buffer.concat(parts), "");
-  const { title, text } = html ? extractHtml(content) : { title: "", text: content };
-  if (text.trim() === "") yield refuse(file, 0, "no_text", content);
+  const content = Buffer.concat(parts);
+  const plain = html ? { text: decodePage(content, "") } : plainText(content);
+  if ("reason" in plain) {
+    yield refuse(file, 0, plain.reason, content.subarray(0, 120).toString("latin1"));
+    return;
+  }
+  const { title, text } = html ? extractHtml(plain.text) : { title: "", text: plain.text };
+  if (text.trim() === "") yield refuse(file, 0, "no_text", plain.text);
   else yield { document: { id: file, url: "", domain: "", title, text, source: { file, offset: 0 } } };
 }
 

@@ -34,6 +34,8 @@ function* stories(documents: number, seed: number): Generator<string> {
 
 async function readTexts(config: PretrainConfig, log: (text: string) => void): Promise<string[]> {
   const texts: string[] = [];
+  let refused = 0;
+  let reason = "";
   for (const source of config.data.sources) {
     if ("generate" in source) {
       texts.push(...stories(source.documents, config.seed));
@@ -44,8 +46,6 @@ async function readTexts(config: PretrainConfig, log: (text: string) => void): P
       continue;
     }
     const limit = texts.length + (source.maxDocuments ?? Number.POSITIVE_INFINITY);
-    let refused = 0;
-    let reason = "";
     for (const path of expandInputs(source.files)) {
       if (source.template !== undefined) {
         for (const { record, place } of readRecords(path)) {
@@ -62,15 +62,18 @@ async function readTexts(config: PretrainConfig, log: (text: string) => void): P
         }
       }
     }
-    if (refused > 0) log(`${refused} records were refused, the last one: ${reason}`);
   }
+  if (refused > 0) log(`${refused} records were refused, the last one: ${reason}`);
   const useful = texts.filter((t) => t.trim() !== "");
   if (useful.length > 0) return useful;
   throw new NsaError({
     code: "corpus_empty",
     what: "there is no text to train on",
-    why: "the sources of data.sources hold no usable document",
-    fix: "name files with text, or use `generate: stories`",
+    why:
+      refused > 0
+        ? `all ${refused} records were refused, the last one: ${reason}`
+        : "the sources of data.sources hold no usable document",
+    fix: "name files with text in UTF-8, or use `generate: stories`",
     exitCode: 3,
   });
 }
@@ -96,6 +99,15 @@ export async function loadCorpus(
   const texts = await readTexts(config, options.log);
   const order = new Rng(seed, SPLIT_STREAM).permutation(texts.length);
   const held = data.validationShare > 0 ? Math.max(1, Math.round(texts.length * data.validationShare)) : 0;
+  if (held >= texts.length) {
+    throw new NsaError({
+      code: "corpus_empty",
+      what: "no document is left to train on",
+      why: `all ${texts.length} are held out for validation`,
+      fix: "lower data.validation_share or add text",
+      exitCode: 3,
+    });
+  }
   const given = options.tokenizerFrom ?? data.tokenizer;
   const tokenizer = given
     ? Tokenizer.load(given)
@@ -118,14 +130,5 @@ export async function loadCorpus(
     bytes += Buffer.byteLength(texts[i]!);
   }
   const train = Array.from(order.subarray(held), encode);
-  if (train.length === 0) {
-    throw new NsaError({
-      code: "corpus_empty",
-      what: "no document is left to train on",
-      why: `all ${texts.length} are held out for validation`,
-      fix: "lower data.validation_share or add text",
-      exitCode: 3,
-    });
-  }
   return { tokenizer, train, validation, bytesPerToken: tokens > 0 ? bytes / tokens : 0 };
 }

@@ -46,7 +46,7 @@ function bad(path: string, why: string): NsaError {
     code: "checkpoint_corrupt",
     what: `checkpoint ${path} cannot be used`,
     why,
-    fix: "resume from an earlier checkpoint of the run",
+    fix: "use an earlier one: --resume takes the path of a checkpoint, too",
     exitCode: ExitCode.data,
   });
 }
@@ -102,10 +102,18 @@ export async function saveCheckpoint(dir: string, parts: CheckpointParts): Promi
   });
 }
 
-/** Reads and checks state.json and the hashes of all files. Throws `checkpoint_corrupt` (exit 3). */
+/** Reads and checks state.json and the hashes of all files. Throws `checkpoint_missing`, `checkpoint_corrupt` (exit 3). */
 export function readCheckpointState(dir: string): CheckpointState {
   const path = join(dir, "state.json");
-  if (!existsSync(path)) throw bad(dir, "it has no state.json");
+  if (!existsSync(path)) {
+    throw new NsaError({
+      code: "checkpoint_missing",
+      what: `no checkpoint at ${dir}`,
+      why: existsSync(dir) ? "the folder has no state.json" : "there is no such folder",
+      fix: "name a folder like runs/<run>/checkpoints/step-000100",
+      exitCode: ExitCode.data,
+    });
+  }
   let state: CheckpointState;
   try {
     state = JSON.parse(readFileSync(path, "utf8"));

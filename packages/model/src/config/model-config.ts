@@ -1,6 +1,6 @@
 // The architecture of a transformer: one schema for recipes, checkpoints and Hugging Face import.
 import { NsaError } from "@nsa/core";
-import type { NsaConfig } from "@nsa/kernels";
+import { type NsaConfig, resolveNsaConfig } from "@nsa/kernels";
 import { z } from "zod";
 
 const size = z.number().int().min(1);
@@ -113,7 +113,10 @@ export function resolveModelConfig(input: ModelConfigInput): ModelConfig {
       "name one kind per layer, or use `attention` for all",
     );
   }
-  return { ...c, headDim, valueHeadDim: c.valueHeadDim ?? headDim };
+  const resolved = { ...c, headDim, valueHeadDim: c.valueHeadDim ?? headDim };
+  // Block sizes that cannot work are said here, not after minutes of reading data.
+  if (usesNsa(resolved)) resolveNsaConfig(nsaConfigOf(resolved));
+  return resolved;
 }
 
 export function attentionOf(config: ModelConfig, layer: number): AttentionKind {
