@@ -2,7 +2,7 @@
 // without a network. Unpack it anywhere on the same platform and run `nsa/bin/nsa`; --tests adds the suite and its runner.
 import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { has, must, root } from "./lib.mjs";
 
 const args = process.argv.slice(2).filter((a) => a !== "--");
@@ -88,4 +88,4 @@ must("tar", [
   "build/bundle/bin",
   "build/bundle/BUNDLE",
 ]);
-console.log(`${out}: ${(statSync(join(root, out)).size / 2 ** 20).toFixed(1)} MiB`);
+console.log(`${out}: ${(statSync(resolve(root, out)).size / 2 ** 20).toFixed(1)} MiB`);
