@@ -45,7 +45,8 @@ const OpInfo* op_table() {
 constexpr int kMaxArgs = 64;
 constexpr size_t kMaxParams = 1024;
 double g_args[kMaxArgs];
-std::vector<std::unique_ptr<Device>> g_devices;
+// Never destroyed: at exit a GPU's runtime may be gone before us.
+auto& g_devices = *new std::vector<std::unique_ptr<Device>>;
 
 napi_value fail(napi_env env, const char* code, const std::string& message) {
   napi_throw_error(env, code, message.c_str());

@@ -5,7 +5,7 @@
 #include "nsa/abi.h"
 
 #define NSA_CUDA_FAMILIES(F) \
-  F(elementwise) F(reduce) F(rows) F(matmul) F(norm) F(mlp) F(lm_head) F(optim) F(sample)
+  F(elementwise) F(reduce) F(rows) F(matmul) F(norm) F(mlp) F(lm_head) F(optim) F(sample) F(flash) F(paged_attn)
 
 namespace nsa::cuda {
 #define NSA_DECLARE_FAMILY(family) void register_##family(NsaOpFn* ops);

@@ -71,22 +71,36 @@ __device__ inline uint32_t tile_offset(int rows, int row, int col) {
   return uint32_t((col >> 6) * rows * 128 + row * 128 + ((((col >> 3) & 7) ^ (row & 7)) << 4));
 }
 
-// The A fragment of rows row0..+15 and columns col0..+15.
-__device__ inline void load_a(uint32_t (&a)[4], uint32_t tile, int rows, int row0, int col0) {
+// Lane addresses of fragments at (row0, col 0) of a tile. The swizzle is an exclusive or of address bits 4-6, so a fragment at
+// column c is at (base ^ (c/8 << 4)) of panel c/64, and one 8·n rows further down n·1024 bytes later.
+__device__ inline uint32_t a_base(uint32_t tile, int row0) {
   int lane = threadIdx.x & 31;
-  ldmatrix(a, tile + tile_offset(rows, row0 + (lane & 15), col0 + (lane >> 4) * 8));
+  return tile + tile_offset(0, row0 + (lane & 15), (lane >> 4) * 8);
+}
+__device__ inline uint32_t b_base(uint32_t tile) {
+  int lane = threadIdx.x & 31;
+  return tile + tile_offset(0, (lane & 7) + ((lane >> 4) << 3), ((lane >> 3) & 1) * 8);
+}
+__device__ inline uint32_t b_trans_base(uint32_t tile) {
+  int lane = threadIdx.x & 31;
+  return tile + tile_offset(0, (lane & 7) + ((lane >> 3) & 1) * 8, (lane >> 4) * 8);
+}
+__device__ inline uint32_t at_column(uint32_t base, int rows, int col) { return (base ^ uint32_t((col & 63) << 1)) + uint32_t((col >> 6) * rows * 128); }
+
+// The A fragment of columns col..+15, from a_base.
+__device__ inline void load_a_at(uint32_t (&a)[4], uint32_t base, int rows, int col) { ldmatrix(a, at_column(base, rows, col)); }
+// B fragments of two n8 tiles from a tile stored [n, k], from b_base: b[0..1] for rows n..+7, b[2..3] for n+8..+15; columns k..+15.
+__device__ inline void load_b_at(uint32_t (&b)[4], uint32_t base, int rows, int n, int k) { ldmatrix(b, at_column(base, rows, k) + n * 128); }
+// The same from a tile stored [k, n], from b_trans_base.
+__device__ inline void load_b_trans_at(uint32_t (&b)[4], uint32_t base, int rows, int k, int n) {
+  ldmatrix_trans(b, at_column(base, rows, n) + k * 128);
 }
 
-// B fragments of two n8 tiles from a tile stored [n, k]: b[0..1] for rows n0..+7, b[2..3] for n0+8..+15; k columns k0..+15.
-__device__ inline void load_b(uint32_t (&b)[4], uint32_t tile, int rows, int n0, int k0) {
-  int lane = threadIdx.x & 31;
-  ldmatrix(b, tile + tile_offset(rows, n0 + (lane & 7) + ((lane >> 4) << 3), k0 + ((lane >> 3) & 1) * 8));
-}
-
-// The same from a tile stored [k, n].
+// One-off forms of the three.
+__device__ inline void load_a(uint32_t (&a)[4], uint32_t tile, int rows, int row0, int col0) { load_a_at(a, a_base(tile, row0), rows, col0); }
+__device__ inline void load_b(uint32_t (&b)[4], uint32_t tile, int rows, int n0, int k0) { load_b_at(b, b_base(tile), rows, n0, k0); }
 __device__ inline void load_b_trans(uint32_t (&b)[4], uint32_t tile, int rows, int k0, int n0) {
-  int lane = threadIdx.x & 31;
-  ldmatrix_trans(b, tile + tile_offset(rows, k0 + (lane & 7) + ((lane >> 3) & 1) * 8, n0 + (lane >> 4) * 8));
+  load_b_trans_at(b, b_trans_base(tile), rows, k0, n0);
 }
 
 // Starts copying rows [0, valid) × [0, dim) of a row-major bf16 matrix (rows ld elements apart, 16-byte aligned, dim a
@@ -94,12 +108,26 @@ __device__ inline void load_b_trans(uint32_t (&b)[4], uint32_t tile, int rows, i
 template <int ROWS, int COLS, int THREADS>
 __device__ inline void load_tile(uint32_t tile, const bf16* from, int64_t ld, int valid, int dim) {
   constexpr int chunks = COLS / 8;
+  if constexpr (THREADS % (8 * chunks) == 0 && ROWS % (THREADS / chunks) == 0) {
+    // A thread keeps its column and steps down by a fixed number of rows, a multiple of 8: the swizzle does not change.
+    constexpr int step = THREADS / chunks;
+    int row = int(threadIdx.x) / chunks, col = int(threadIdx.x) % chunks * 8;
+    bool column = col < dim;
+    const bf16* p = from + row * ld + col;
+    uint32_t to = tile + tile_offset(ROWS, row, col);
 #pragma unroll
-  for (int i = 0; i < (ROWS * chunks + THREADS - 1) / THREADS; ++i) {
-    int at = i * THREADS + int(threadIdx.x), row = at / chunks, col = at % chunks * 8;
-    if ((ROWS * chunks) % THREADS && at >= ROWS * chunks) break;
-    bool inside = row < valid && col < dim;
-    copy_async(tile + tile_offset(ROWS, row, col), inside ? from + row * ld + col : from, inside);
+    for (int i = 0; i < ROWS / step; ++i) {
+      bool inside = column && row + i * step < valid;
+      copy_async(to + i * step * 128, inside ? p : from, inside);
+      p += step * ld;
+    }
+  } else {
+#pragma unroll 4
+    for (int at = int(threadIdx.x); at < ROWS * chunks; at += THREADS) {
+      int row = at / chunks, col = at % chunks * 8;
+      bool inside = row < valid && col < dim;
+      copy_async(tile + tile_offset(ROWS, row, col), inside ? from + row * ld + col : from, inside);
+    }
   }
 }
 

@@ -41,8 +41,8 @@ struct Rates {
 };
 
 // A thread takes two neighbouring elements, which share a Philox block.
-template <class M, class G>
-__global__ void adamw_kernel(float* p, const G* g, M* m, M* v, bf16* low, const float* state, int64_t n, Rates r) {
+template <class M, class G, class P>
+__global__ void adamw_kernel(P* p, const G* g, M* m, M* v, bf16* low, const float* state, int64_t n, Rates r) {
   __shared__ float correct[2];
   if (threadIdx.x == 0) {
     correct[0] = float(1 / (1 - pow(double(r.beta1), double(state[1]))));
@@ -64,11 +64,11 @@ __global__ void adamw_kernel(float* p, const G* g, M* m, M* v, bf16* low, const 
     };
     for (int k = 0; k < count; ++k) {
       int64_t i = at + k;
-      float w = p[i], mean = to_float(m[i]), square = to_float(v[i]);
+      float w = to_float(p[i]), mean = to_float(m[i]), square = to_float(v[i]);
       update(i, k, to_float(g[i]), w, mean, square);
       set_moment(m[i], mean, bits.word[2 * k]);
       set_moment(v[i], square, bits.word[2 * k + 1]);
-      p[i] = w;
+      from_float(w, p[i]);
       if (low) low[i] = __float2bfloat16_rn(w);
     }
   }
@@ -112,27 +112,29 @@ int adamw(void* ctx, const void* params) {
   int64_t n = a.p.numel;
   if (a.g.numel != n || a.m.numel != n || a.v.numel != n || a.state.numel < 5 || (a.p_low.ptr && a.p_low.numel != n))
     return bad_argument(ctx, "adamw: sizes differ");
-  if (a.p.dtype != NSA_F32 || a.state.dtype != NSA_F32 || a.m.dtype != a.v.dtype || (a.p_low.ptr && a.p_low.dtype != NSA_BF16))
-    return unsupported(ctx, "adamw keeps f32 masters, equal moments and a bf16 copy");
+  if (a.state.dtype != NSA_F32 || a.m.dtype != a.v.dtype || (a.p_low.ptr && a.p_low.dtype != NSA_BF16))
+    return unsupported(ctx, "adamw takes f32 state, equal moments and a bf16 copy");
   if (n == 0) return NSA_OK;
   Rates r{float(a.lr_mult), float(a.beta1), float(a.beta2), float(a.eps), float(a.weight_decay), uint64_t(a.seed)};
   auto stream = context(ctx).stream;
-  auto* p = static_cast<float*>(a.p.ptr);
   auto* low = static_cast<bf16*>(a.p_low.ptr);
   auto* state = static_cast<const float*>(a.state.ptr);
-  bool aligned = n % 4 == 0 && aligned16(p) && aligned16(a.g.ptr) && aligned16(a.m.ptr) && aligned16(a.v.ptr) && (reinterpret_cast<uintptr_t>(low) & 7) == 0;
-  if (aligned && a.g.dtype == NSA_F32 && a.m.dtype == NSA_F32) {
-    adamw_vec_kernel<<<grid_for(ctx, n / 4), kThreads, 0, stream>>>(p, static_cast<const float*>(a.g.ptr), static_cast<float*>(a.m.ptr),
+  bool aligned = n % 4 == 0 && aligned16(a.p.ptr) && aligned16(a.g.ptr) && aligned16(a.m.ptr) && aligned16(a.v.ptr) && (reinterpret_cast<uintptr_t>(low) & 7) == 0;
+  if (aligned && a.p.dtype == NSA_F32 && a.g.dtype == NSA_F32 && a.m.dtype == NSA_F32) {
+    adamw_vec_kernel<<<grid_for(ctx, n / 4), kThreads, 0, stream>>>(static_cast<float*>(a.p.ptr), static_cast<const float*>(a.g.ptr), static_cast<float*>(a.m.ptr),
                                                                     static_cast<float*>(a.v.ptr), low, state, n / 4, r);
     return launched(ctx);
   }
   bool ok = false;
   with_float_type(a.m.dtype, [&](auto* mt) {
     using M = std::remove_pointer_t<decltype(mt)>;
-    ok = with_float_type(a.g.dtype, [&](auto* gt) {
+    with_float_type(a.g.dtype, [&](auto* gt) {
       using G = std::remove_pointer_t<decltype(gt)>;
-      adamw_kernel<M, G><<<grid_for(ctx, n / 2 + 1), kThreads, 0, stream>>>(p, static_cast<const G*>(a.g.ptr), static_cast<M*>(a.m.ptr),
-                                                                            static_cast<M*>(a.v.ptr), low, state, n, r);
+      ok = with_float_type(a.p.dtype, [&](auto* pt) {
+        using P = std::remove_pointer_t<decltype(pt)>;
+        adamw_kernel<M, G, P><<<grid_for(ctx, n / 2 + 1), kThreads, 0, stream>>>(static_cast<P*>(a.p.ptr), static_cast<const G*>(a.g.ptr),
+                                                                                 static_cast<M*>(a.m.ptr), static_cast<M*>(a.v.ptr), low, state, n, r);
+      });
     });
   });
   return ok ? launched(ctx) : unsupported(ctx, "adamw takes f32 and bf16");
