@@ -1,0 +1,139 @@
+// Every committed recipe passes its schema and runs at a size of seconds; those on real data where it is there.
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadConfig } from "@nsa/core";
+import { beforeAll, expect, test } from "vitest";
+import { parse } from "yaml";
+import { loadSchema } from "../src/commands/recipes.ts";
+import { nsa, root } from "./built.ts";
+
+const data = process.env.NSA_DATA ?? join(root, "../shared/data");
+const hasData = existsSync(data);
+if (!hasData) console.log(`skipping recipes on real data: no ${data}`);
+
+const recipes = readdirSync(join(root, "configs")).flatMap((folder) =>
+  readdirSync(join(root, "configs", folder)).map((file) => ({
+    kind: folder === "pipelines" ? "pipeline" : folder,
+    file: `configs/${folder}/${file}`,
+  })),
+);
+const of = (kind: string) => recipes.filter((r) => r.kind === kind).map((r) => r.file);
+const needsData = (file: string): boolean => {
+  const text = readFileSync(join(root, file), "utf8");
+  const base = /^extends: (.*)$/m.exec(text)?.[1];
+  return text.includes("NSA_DATA") || (base !== undefined && needsData(join(file, "..", base)));
+};
+
+const runs = mkdtempSync(join(tmpdir(), "nsa-recipes-"));
+const sets = (values: string[]) => values.flatMap((value) => ["--set", value]);
+
+/** Runs a recipe to its end and returns its folder. */
+function runToItsEnd(stage: string, file: string, set: string[]): string {
+  const before = new Set(readdirSync(runs));
+  const run = nsa([stage, file, "--runs", runs, "--device", "cpu", ...sets(set)], {
+    env: { NSA_DATA: data },
+  });
+  expect(run.status, run.stderr).toBe(0);
+  const made = readdirSync(runs).find((name) => !before.has(name))!;
+  expect(existsSync(join(runs, made, "report.html"))).toBe(true);
+  return join(runs, made);
+}
+
+const tiny = [
+  "model.d_model=16",
+  "model.num_layers=1",
+  "model.num_heads=2",
+  "model.num_kv_heads=1",
+  "model.head_dim=8",
+  "model.d_ff=24",
+  "train.steps=1",
+  "train.micro_batch_tokens=256",
+  "data.tokenizer_documents=50",
+  "data.validation_tokens=500",
+  "data.vocab_size=270",
+];
+const rows = (dir: string) =>
+  readFileSync(join(dir, "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, number>);
+
+let checkpoint = "";
+beforeAll(() => {
+  const set = [...tiny, "data.sources.0.documents=200", "model.max_seq_len=512"];
+  const dir = runToItsEnd("pretrain", "configs/pretrain/sums-base.yaml", set);
+  checkpoint = join(dir, "checkpoints/step-000001");
+});
+
+test.each(recipes.map(({ kind, file }) => [file, kind] as const))(
+  "%s_passes_its_schema",
+  async (file, kind) => {
+    const schema = (await loadSchema(kind)) as never;
+    expect(loadConfig(schema, join(root, file)).yaml.length).toBeGreaterThan(100);
+  },
+);
+
+test.each(of("pipeline"))("stages_of_%s_name_recipes_and_outputs_that_exist", async (file) => {
+  const { stages } = parse(readFileSync(join(root, file), "utf8")) as {
+    stages: { name: string; stage: string; config: string; set?: string[] }[];
+  };
+  const seen: string[] = [];
+  for (const stage of stages) {
+    const set = (stage.set ?? []).map((s) =>
+      s.replace(/\{([\w-]+)\.\w+\}/g, (_, name: string) => {
+        expect(seen).toContain(name);
+        return "x";
+      }),
+    );
+    const schema = (await loadSchema(stage.stage)) as never;
+    expect(loadConfig(schema, join(root, file, "..", stage.config), { set }).yaml).not.toBe("");
+    seen.push(stage.name);
+  }
+  expect(seen.length).toBeGreaterThan(0);
+});
+
+test.each(of("pretrain").filter((f) => !f.includes("sums-base") && (hasData || !needsData(f))))(
+  "%s_trains_a_step",
+  (file) => {
+    const [first] = parse(readFileSync(join(root, file), "utf8")).data?.sources ?? [{ files: [] }];
+    const few = "files" in first ? "data.sources.0.max_documents=30" : "data.sources.0.documents=200";
+    const second = needsData(file) ? ["data.sources.1.max_documents=30"] : [];
+    const last = rows(runToItsEnd("pretrain", file, [...tiny, few, ...second])).at(-1)!;
+    expect(last["val/loss"]).toBeGreaterThan(1);
+  },
+);
+
+test.each(of("grpo"))("%s_takes_a_step", (file) => {
+  const set = [
+    `init.checkpoint=${checkpoint}`,
+    "steps=1",
+    "rollout.questions_per_step=2",
+    "rollout.group_size=2",
+    "rollout.max_tokens=4",
+    "evaluation.questions=2",
+    "evaluation.samples=2",
+  ];
+  const all = rows(runToItsEnd("grpo", file, set));
+  expect(all.some((row) => "reward/mean" in row)).toBe(true);
+  expect(all.some((row) => "eval/pass_at_1" in row)).toBe(true);
+});
+
+test("configs_eval_quickstart_measures_a_checkpoint", () => {
+  const small = ["tasks.0.questions=2", "tasks.0.samples=2", "tasks.0.max_tokens=4"];
+  runToItsEnd("eval", "configs/eval/quickstart.yaml", [`checkpoint=${checkpoint}`, ...small]);
+});
+
+test.skipIf(!hasData)("configs_sft_gsm8k_takes_a_step", () => {
+  const set = [
+    `init_from=${checkpoint}`,
+    "data.sources.0.max_examples=20",
+    "train.steps=1",
+    "train.micro_batch_tokens=600",
+    "train.seq_len=600",
+    "sample.prompts=1",
+    "sample.max_tokens=4",
+  ];
+  const all = rows(runToItsEnd("sft", "configs/sft/gsm8k.yaml", set));
+  expect(all.find((row) => "train/loss" in row)!["train/loss"]).toBeGreaterThan(1);
+});
