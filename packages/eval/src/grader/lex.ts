@@ -123,7 +123,7 @@ class Lexer {
     if (glued && !/^(?:pmatrix|pmod|pitchfork|pmb)/.test(name)) name = glued[1]!;
     const end = start + 1 + name.length;
     if (name === "quad" || name === "qquad") return end;
-    if (textCommands.has(name)) return this.text(end);
+    if (textCommands.has(name)) return this.text(end, /^math/.test(name));
     if (greek.has(name)) this.push({ t: "sym", name });
     else if (name === "lbrace" || name === "rbrace")
       this.push({ t: "op", text: name === "lbrace" ? "\\{" : "\\}" });
@@ -132,7 +132,7 @@ class Lexer {
   }
 
   /** The group of a \text command: a separator, an expression, or words. */
-  private text(at: number): number {
+  private text(at: number, font: boolean): number {
     const { s } = this;
     let start = at;
     while (s[start] === " ") start++;
@@ -141,7 +141,11 @@ class Lexer {
     const inner = s.slice(start + 1, end).trim();
     if (/^,?\s*(?:and|or|,)$/i.test(inner)) this.push({ t: "and" });
     else if (inner === "" || this.depth > 3) return end + 1;
-    else if (/^[\d\\({[+-]/.test(inner) || inner.length === 1 || /[=^]/.test(inner)) {
+    else if (/^[a-zA-Z]$/.test(inner)) this.push({ t: "sym", name: inner });
+    // \mathrm{gb} is a product of letters in another font, \mathrm{cm} a unit.
+    else if (font && /^[a-zA-Z]{2,3}$/.test(inner) && !isUnitWord(inner) && !functionNames.has(inner)) {
+      for (const c of inner) this.push({ t: "sym", name: c });
+    } else if (/^[\d\\({[+-]/.test(inner) || inner.length === 1 || /[=^]/.test(inner)) {
       this.push({ t: "op", text: "{" });
       for (const token of new Lexer(inner, this.depth + 1).run()) this.push(token);
       this.push({ t: "op", text: "}" });
@@ -163,12 +167,14 @@ class Lexer {
       this.push({ t: "and" });
       return start + glued[0].length;
     }
+    const perUnit = last?.t === "op" && last.text === "/" && this.tokens.at(-2)?.t === "word";
     if (lower === "and" || lower === "or") this.push({ t: "and" });
+    else if ((afterValue || perUnit) && run.length > 1 && s[i] !== "(" && isUnitWord(run))
+      this.push({ t: "word", text: run, bare: true });
     else if (lower === "pi") this.push({ t: "cmd", name: "pi" });
     else if (lower === "inf" || lower === "infinity" || run === "oo") this.push({ t: "cmd", name: "infty" });
     else if (functionNames.has(lower) && run.length > 1) this.push({ t: "cmd", name: lower });
     else if (run.length === 1) this.push({ t: "sym", name: run });
-    else if (afterValue && isUnitWord(run)) this.push({ t: "word", text: run, bare: true });
     else if (
       run.length >= 3 &&
       (/[aeiouy]/i.test(run.slice(0, 12)) || run.length > 6) &&

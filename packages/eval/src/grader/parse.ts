@@ -151,11 +151,13 @@ export interface Parsed {
 }
 
 const MAX_LENGTH = 1500;
+const introduction =
+  /^(?:the\s+)?(?:solution|answer|result)s?(?:\s+set)?\s*(?:(?:is|are)\s*:?|:)\s*|^after\s+(?=\d)/i;
 
 /** Readings of an answer. Throws Unreadable or TooMuchWork, with the reason. */
 export function parseAnswer(raw: string): Parsed {
   if (raw.length > MAX_LENGTH) throw new Unreadable("the answer is too long");
-  const clean = cleanAnswer(raw);
+  const clean = cleanAnswer(cleanAnswer(raw).replace(introduction, ""));
   if (clean === "") throw new Unreadable("the answer is empty");
   const numeral = numeralOf(clean);
   if (numeral) return { readings: [numeral] };
