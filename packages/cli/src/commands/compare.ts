@@ -6,6 +6,7 @@ import { parse } from "yaml";
 import { curve } from "../report/curve.ts";
 import { CHARTS, type Row as ChartRow, page, seriesOf } from "../report/report.ts";
 import { figure } from "../view/format.ts";
+import { pairedEvaluations, pairedTable } from "./compare-evaluations.ts";
 
 export type Table = { columns: string[]; rows: string[][] };
 
@@ -93,8 +94,9 @@ export async function compareRuns(
   const runs = which.map((name) => load(root, name));
   const [settings, metrics] = [settingsTable(runs), metricsTable(runs)];
   if (options.out) atomicWriteFile(options.out, page(runs.map((r) => r.run.id).join(" · "), charts(runs)));
+  const evaluations = await pairedEvaluations(runs.map((r) => r.run));
   if (options.json) {
-    console.log(JSON.stringify({ settings, metrics }));
+    console.log(JSON.stringify({ settings, metrics, evaluations }));
     return;
   }
   if (settings.rows.length > 0) {
@@ -102,5 +104,9 @@ export async function compareRuns(
     console.log("");
   }
   print(metrics);
+  for (const pair of evaluations) {
+    console.log("");
+    print(pairedTable(pair));
+  }
   if (options.out) console.error(`curves: ${options.out}`);
 }

@@ -1,5 +1,12 @@
-// `nsa eval fetch`: records of a task from the hub into the data folder.
-import { fetchTask, findTask } from "@nsa/eval";
+// `nsa eval tasks` and `nsa eval fetch`: what can be measured, and its records from the hub.
+import { fetchTask, findTask, taskNames } from "@nsa/eval";
+
+export function listTasks(): void {
+  for (const name of taskNames) {
+    const { about, hub } = findTask(name);
+    console.log(`${name}\t${about}${hub ? `\t${hub.repo}` : ""}`);
+  }
+}
 
 export async function fetchTaskData(name: string, options: { dataDir: string; hub: string }): Promise<void> {
   const { path, records } = await fetchTask(findTask(name), options);

@@ -29,8 +29,8 @@ export async function loadStage(name: string): Promise<Stage> {
     return { schema: grpoSchema, run: runGrpo };
   }
   if (name === "eval") {
-    const { evalSchema, runEval } = await import("@nsa/eval");
-    return { schema: evalSchema, run: runEval };
+    const { estimateEval, evalSchema, runEval } = await import("@nsa/eval");
+    return { schema: evalSchema, run: runEval, estimate: estimateEval };
   }
   throw new NsaError({
     code: "stage_unknown",

@@ -36,6 +36,13 @@ export function registerStages(program: Command): void {
 
 function registerFetch(parent: Command): void {
   parent
+    .command("tasks")
+    .description("list the built-in tasks")
+    .action(async () => {
+      const { listTasks } = await import("../commands/eval-fetch.ts");
+      listTasks();
+    });
+  parent
     .command("fetch <task>")
     .description("get a task's records from the Hugging Face hub")
     .option("--data-dir <dir>", "folder of the tasks' records", "data")

@@ -1,6 +1,14 @@
 // Tables, curves and heat maps of `nsa eval`, from the run's summary.json.
-import { readRunJson } from "@nsa/core";
-import type { NeedleSummary, PositionsSummary, ProblemsSummary, TaskSummary } from "@nsa/eval";
+import { join } from "node:path";
+import { readJsonl, readRunJson } from "@nsa/core";
+import type {
+  EvalRow,
+  NeedleSummary,
+  PositionsSummary,
+  ProblemsSummary,
+  SampleRow,
+  TaskSummary,
+} from "@nsa/eval";
 import { curve, type Series } from "./curve.ts";
 import { heatMap } from "./heat-map.ts";
 
@@ -82,6 +90,28 @@ function positions(s: PositionsSummary): string {
   ]);
 }
 
+const SHOWN = 6;
+
+/** A few answers of every verdict and task: what was asked, written, read and expected. */
+function answers(rows: readonly EvalRow[]): string {
+  const seen = new Map<string, number>();
+  const shown = rows.filter((row): row is SampleRow => {
+    if (row.kind !== "sample") return false;
+    const key = `${row.task} ${row.verdict}`;
+    seen.set(key, (seen.get(key) ?? 0) + 1);
+    return seen.get(key)! <= SHOWN;
+  });
+  if (shown.length === 0) return "";
+  const cells = shown.map((r) => {
+    const text = [r.prompt.slice(-600), r.completion]
+      .map((t) => `<td><pre>${escapeHtml(t)}</pre></td>`)
+      .join("");
+    return `<tr><td>${escapeHtml(r.task)}</td>${text}<td>${escapeHtml(r.answer)}</td><td>${escapeHtml(r.gold)}</td><td>${r.verdict}: ${escapeHtml(r.why)}</td></tr>`;
+  });
+  const header = ["task", "prompt (its end)", "answer as written", "read as", "gold", "verdict"];
+  return `<h2>Answers</h2><table><tr>${header.map((h) => `<th>${h}</th>`).join("")}</tr>${cells.join("")}</table>`;
+}
+
 /** The evaluation's part of a report; nothing for runs of other stages. */
 export function evaluationSections(runDir: string): string {
   const summaries = readRunJson(runDir, "summary.json") as TaskSummary[] | null;
@@ -95,5 +125,6 @@ export function evaluationSections(runDir: string): string {
     if (s.kind === "needle") return needle(s);
     return s.kind === "positions" ? positions(s) : "";
   });
-  return `${table}<div class="charts">${charts.join("")}</div>`;
+  const samples = readJsonl<EvalRow>(join(runDir, "samples.jsonl"));
+  return `${table}<div class="charts">${charts.join("")}</div>${answers(samples)}`;
 }

@@ -66,7 +66,8 @@ export function runSections(runDir: string): string {
       names.map((name) => seriesOf(rows, name)),
     ),
   );
-  const samples = samplesTable(readJsonl(join(runDir, "samples.jsonl")));
+  const all = readJsonl<Record<string, unknown>>(join(runDir, "samples.jsonl"));
+  const samples = samplesTable(all.filter((r) => r.kind === undefined));
   return `${evaluationSections(runDir)}<div class="charts">${atK(rows)}${charts.join("")}</div>${samples}
 <h2>Recipe</h2><pre>${escapeHtml(readIfThere(join(runDir, "config.yaml")))}</pre>
 <h2>Machine</h2><pre>${escapeHtml(readIfThere(join(runDir, "env.json")))}</pre>`;

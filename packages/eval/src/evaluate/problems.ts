@@ -1,4 +1,5 @@
 // Steps of the tasks that generate answers, and of multiple choice by log-likelihood.
+import { ExitCode, NsaError } from "@nsa/core";
 import { type GradeOptions, grade } from "../grader/grade.ts";
 import { renderPrompt } from "../prompt/template.ts";
 import { findTask } from "../tasks/builtin.ts";
@@ -179,6 +180,15 @@ export function choiceSteps(
   options: { dataDir: string; problems: number },
 ): EvalStep[] {
   const task = findTask(spec.task);
+  if (task.fields.options === undefined) {
+    throw new NsaError({
+      code: "task_without_options",
+      what: `task ${task.name} as a multiple choice`,
+      why: "its records name no field with options",
+      fix: "measure it with `kind: problems`, or set `fields.options` in its file",
+      exitCode: ExitCode.usage,
+    });
+  }
   const problems = readProblems(task, options.dataDir, spec.limit);
   const letters = "ABCDEFGHIJ";
   return inChunks(problems, options.problems).map((chunk) => ({

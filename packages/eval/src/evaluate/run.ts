@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { atomicWriteFile, readJsonl, type StageContext, type StageRunner } from "@nsa/core";
 import { findTask } from "../tasks/builtin.ts";
+import { readProblems } from "../tasks/problems.ts";
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { needleSteps, positionSteps } from "./long-context.ts";
 import { choiceSteps, type EvalStep, familySteps, problemSteps } from "./problems.ts";
@@ -24,6 +25,28 @@ function stepsOf(spec: EvalTask, index: number, config: EvalConfig): EvalStep[] 
     case "positions":
       return positionSteps(spec);
   }
+}
+
+/** What a run will do, from the recipe and the tasks' records. */
+export function estimateEval(config: EvalConfig): Record<string, number> {
+  const steps = config.tasks.map((spec, index) => stepsOf(spec, index, config).length);
+  const answers = config.tasks.map((t) => {
+    if (t.kind === "family") return t.questions * t.samples;
+    if (t.kind === "needle") return t.lengths.length * t.depths.length * t.trials;
+    if (t.kind !== "problems") return 0;
+    return readProblems(findTask(t.task), config.dataDir, t.limit).length * t.samples;
+  });
+  const scored = config.tasks.map((t) => {
+    if (t.kind === "positions") return t.length * t.sequences;
+    return t.kind === "needle" ? 2 * t.lengths.reduce((a, b) => a + b, 0) * t.depths.length * t.trials : 0;
+  });
+  const sum = (xs: number[]) => xs.reduce((a, b) => a + b, 0);
+  return {
+    tasks: config.tasks.length,
+    steps: sum(steps),
+    answers: sum(answers),
+    tokens_scored_long_context: sum(scored),
+  };
 }
 
 /** Marks a step as done, so that `--resume` goes on behind it. */
