@@ -155,6 +155,14 @@ test("contexts_tasks_and_tokenizers_that_do_not_fit_are_refused", async () => {
   });
 });
 
+test("a_template_replaces_the_prompt_of_a_task", async () => {
+  const task = join(tiny.dir, "problems.yaml");
+  const { rows } = await run("template", {
+    tasks: [{ kind: "problems", task, template: "plain", limit: 1 }],
+  });
+  expect((rows[0] as SampleRow).prompt).toBe("Q: What is 1+1?\nA:");
+});
+
 const row = (id: string, sample: number, verdict: SampleRow["verdict"], answer = "1"): SampleRow => ({
   kind: "sample",
   step: 1,

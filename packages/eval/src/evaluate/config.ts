@@ -20,6 +20,12 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
       .min(0)
       .default(0)
       .describe("Solved examples before each problem; fewer where they do not fit"),
+    template: z
+      .string()
+      .optional()
+      .describe(
+        "Prompt in place of the task's: r1_zero, plain, or a text with {question}; solved examples are left out",
+      ),
     ...generated,
   }),
   z.strictObject({

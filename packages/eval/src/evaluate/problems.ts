@@ -142,7 +142,10 @@ export function problemSteps(
     run(session, step) {
       const questions = chunk.map((problem) => ({
         problem,
-        prompt: fittingPrompt(session, task, problem, spec.shots, maxTokens),
+        prompt:
+          spec.template === undefined
+            ? fittingPrompt(session, task, problem, spec.shots, maxTokens)
+            : renderPrompt(spec.template, problem.question),
       }));
       return generateRows(session, step, generation, questions, c * options.problems);
     },
