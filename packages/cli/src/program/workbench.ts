@@ -51,9 +51,10 @@ export function registerWorkbench(program: Command): void {
   program
     .command("doctor")
     .description("what this machine can do, and a short self-check")
-    .action(async () => {
+    .option("--json", "one JSON list")
+    .action(async (options: { json?: boolean }) => {
       const { doctor } = await import("../commands/doctor.ts");
-      await exitWith(doctor());
+      await exitWith(doctor(options));
     });
 
   program
