@@ -1,16 +1,52 @@
-// `nsa runs`: what ran, and how it ended.
-
+// `nsa runs ls|show|path`: what ran, how far it came, and where it lies.
 import { join } from "node:path";
-import { findRun, listRuns, readJsonl } from "@nsa/core";
+import { ExitCode, findRun, latestCheckpoint, listRuns, NsaError, readJsonl } from "@nsa/core";
+import { figure } from "../view/format.ts";
+
+/** Latest value of every metric, and the last step. */
+function lastFigures(runDir: string): Map<string, unknown> {
+  const last = new Map<string, unknown>();
+  for (const row of readJsonl(join(runDir, "metrics.jsonl")))
+    for (const [key, value] of Object.entries(row)) if (key !== "time") last.set(key, value);
+  return last;
+}
+
+/** The figures by which one knows a run, best first. */
+const TELLING = ["eval/pass_at_1", "reward/mean", "val/loss", "train/loss"];
 
 export function listAll(root: string): void {
-  for (const run of listRuns(root)) console.log(`${run.id}\t${run.path}`);
+  for (const run of listRuns(root)) {
+    const last = lastFigures(run.path);
+    const name = TELLING.find((key) => typeof last.get(key) === "number");
+    const told = name ? `${name} ${figure(last.get(name) as number)}` : "";
+    console.log(
+      [run.id, last.has("step") ? `step ${last.get("step")}` : "no step", told, run.path].join("\t"),
+    );
+  }
 }
 
 export function showRun(root: string, which: string): void {
   const run = findRun(root, which);
-  const last: Record<string, unknown> = {};
-  for (const row of readJsonl(join(run.path, "metrics.jsonl"))) Object.assign(last, row);
   console.log(run.path);
-  for (const [key, value] of Object.entries(last)) if (key !== "time") console.log(`${key}\t${value}`);
+  for (const [key, value] of lastFigures(run.path)) console.log(`${key}\t${value}`);
+}
+
+/** Prints one path, for scripts: of the run, or of its newest checkpoint. */
+export function printPath(
+  root: string,
+  which: string,
+  options: { stage?: string; checkpoint?: boolean },
+): void {
+  const run = findRun(root, which, options.stage);
+  const path = options.checkpoint ? latestCheckpoint(run.path) : run.path;
+  if (path === null) {
+    throw new NsaError({
+      code: "checkpoint_missing",
+      what: `no checkpoint in ${run.path}`,
+      why: "the run has not saved one yet",
+      fix: "let it run to its next checkpoint, or stop it with Ctrl-C, which saves",
+      exitCode: ExitCode.data,
+    });
+  }
+  console.log(path);
 }

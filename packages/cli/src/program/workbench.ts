@@ -16,6 +16,14 @@ export function registerWorkbench(program: Command): void {
       const { showRun } = await import("../commands/runs.ts");
       showRun(options.runs, run);
     });
+  withRuns(runs.command("path <run>"))
+    .description("its folder, for scripts; <run> is a name, the beginning of one, or `latest`")
+    .option("--stage <stage>", "look at runs of this stage only")
+    .option("--checkpoint", "its newest checkpoint instead")
+    .action(async (run: string, options: { runs: string; stage?: string; checkpoint?: boolean }) => {
+      const { printPath } = await import("../commands/runs.ts");
+      printPath(options.runs, run, options);
+    });
   withRuns(runs.command("compare <runs...>"))
     .description("settings that differ, and last figures with their differences to the first run")
     .option("--json", "one JSON object")
