@@ -51,7 +51,7 @@ COMP_WORDS=(nsa ${words.map((w) => `'${w}'`).join(" ")}); COMP_CWORD=${words.len
 
 test("completion_follows_the_commands_options_and_files", () => {
   expect(offered("pre")).toEqual(["pretrain"]);
-  expect(offered("runs", "").slice(0, 3)).toEqual(["ls", "show", "compare"]);
+  expect(offered("runs", "").slice(0, 4)).toEqual(["ls", "show", "path", "compare"]);
   expect(offered("pretrain", "--re")).toEqual(["--resume"]);
   expect(offered("pretrain", "packa").sort()).toEqual(["package.json", "packages"]);
 });
