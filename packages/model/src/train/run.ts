@@ -11,6 +11,7 @@ import { z } from "zod";
 import { CheckpointStore, loadCheckpoint } from "../checkpoint/checkpoint.ts";
 import { trainFlops } from "../transformer/counts.ts";
 import type { LossFunction } from "./loss.ts";
+import { peakTflops } from "./peak.ts";
 import type { Trainer } from "./trainer.ts";
 
 export const loopSchema = z.strictObject({
@@ -64,6 +65,7 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
     },
   });
 
+  const peak = peakTflops(model.device.info, model.config.dtype);
   let lastPath = context.resumeFrom;
   let valLoss: number | undefined;
   let final: Metrics = {};
@@ -98,6 +100,8 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
       const seconds = (performance.now() - from) / 1000;
       metrics["perf/tokens_per_sec"] = metrics["train/tokens"]! / seconds;
       metrics["perf/tflops"] = (flops.actual * metrics["perf/tokens_per_sec"]) / 1e12;
+      // FLOPs that attention really does, not those a dense one would: a sparse model gets no credit for skipping.
+      if (peak !== undefined) metrics["perf/mfu"] = metrics["perf/tflops"] / peak;
       const step = trainer.stepsDone;
       final = {
         ...final,
