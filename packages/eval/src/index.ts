@@ -19,6 +19,8 @@ export { majAtK, passAtK } from "./metrics/pass-at-k.ts";
 export { rmAtK } from "./metrics/rm-at-k.ts";
 export * from "./pretrain/index.ts";
 export { renderPrompt } from "./prompt/template.ts";
+export * from "./protocol/index.ts";
+export * from "./sandbox/index.ts";
 export * from "./sft/index.ts";
 export { findTask, taskNames } from "./tasks/builtin.ts";
 export { readTaskFile, type TaskDefinition, type TaskInput, taskSchema } from "./tasks/definition.ts";

@@ -20,6 +20,13 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
       .min(0)
       .default(0)
       .describe("Solved examples before each problem; fewer where they do not fit"),
+    format: z
+      .enum(["cot", "pot", "tool"])
+      .default("cot")
+      .describe(
+        "Chain of thought, program of thought (its output is the answer), or tool-integrated (outputs are fed back)",
+      ),
+    maxTurns: count("Programs of one tool-integrated answer", 4),
     template: z
       .string()
       .optional()
@@ -108,6 +115,18 @@ export const evalSchema = z.strictObject({
     })
     .prefault({})
     .describe("How answers are drawn"),
+  sandbox: z
+    .strictObject({
+      unsafeExec: z
+        .boolean()
+        .default(false)
+        .describe("Run programs without bubblewrap, with your account's rights"),
+      timeoutMs: count("Wall-clock time of a program, ms", 5000),
+      memoryMb: count("Memory of each process of a program, MiB", 512),
+      parallel: count("Programs at once", 4),
+    })
+    .prefault({})
+    .describe("How programs that the model writes are run"),
   engine: z
     .strictObject({
       problems: count("Problems answered together: one step, after which the run can be resumed", 16),

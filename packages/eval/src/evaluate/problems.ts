@@ -2,26 +2,28 @@
 import { ExitCode, NsaError } from "@nsa/core";
 import { type GradeOptions, grade } from "../grader/grade.ts";
 import { renderPrompt } from "../prompt/template.ts";
+import { requireSandbox } from "../sandbox/run-program.ts";
 import { findTask } from "../tasks/builtin.ts";
 import type { TaskDefinition } from "../tasks/definition.ts";
 import { makeFamily } from "../tasks/generated/family.ts";
 import { readProblems, type TaskProblem, taskPrompt } from "../tasks/problems.ts";
-import type { EvalTask } from "./config.ts";
+import type { EvalConfig, EvalTask } from "./config.ts";
+import { programRows, programTemplates } from "./programs.ts";
 import type { ChoiceRow, EvalRow, SampleRow } from "./rows.ts";
 import { type Session, scoreTokens } from "./session.ts";
 
 /** A step writes its rows; steps of a config are always the same, so a resumed run skips those that are done. */
 export interface EvalStep {
   task: string;
-  run(session: Session, step: number): EvalRow[];
+  run(session: Session, step: number): EvalRow[] | Promise<EvalRow[]>;
 }
 
-interface Question {
+export interface Question {
   problem: TaskProblem;
   prompt: string;
 }
 
-interface Generation {
+export interface Generation {
   name: string;
   /** Number of the task in the recipe: tasks draw different random numbers. */
   index: number;
@@ -124,13 +126,17 @@ function fittingPrompt(
 export function problemSteps(
   spec: Extract<EvalTask, { kind: "problems" }>,
   index: number,
-  options: { dataDir: string; problems: number },
+  options: { dataDir: string; problems: number; sandbox: EvalConfig["sandbox"] },
 ): EvalStep[] {
   const task = findTask(spec.task);
   const problems = readProblems(task, options.dataDir, spec.limit);
   const maxTokens = spec.maxTokens ?? task.maxTokens;
+  const { format } = spec;
+  if (format !== "cot") requireSandbox(options.sandbox);
+  const template = spec.template ?? (format === "cot" ? undefined : programTemplates[format]);
+  const name = format === "cot" ? task.name : `${task.name} (${format})`;
   const generation: Generation = {
-    name: task.name,
+    name,
     index,
     samples: spec.samples,
     maxTokens,
@@ -138,16 +144,18 @@ export function problemSteps(
     grading: { fallback: task.fallback },
   };
   return inChunks(problems, options.problems).map((chunk, c) => ({
-    task: task.name,
+    task: name,
     run(session, step) {
       const questions = chunk.map((problem) => ({
         problem,
         prompt:
-          spec.template === undefined
+          template === undefined
             ? fittingPrompt(session, task, problem, spec.shots, maxTokens)
-            : renderPrompt(spec.template, problem.question),
+            : renderPrompt(template, problem.question),
       }));
-      return generateRows(session, step, generation, questions, c * options.problems);
+      const first = c * options.problems;
+      if (format === "cot") return generateRows(session, step, generation, questions, first);
+      return programRows(session, step, { ...generation, format, maxTurns: spec.maxTurns }, questions, first);
     },
   }));
 }

@@ -1,6 +1,7 @@
 // Rows of samples.jsonl: everything that the summary is made of.
 import type { AnswerKind } from "../grader/extract.ts";
 import type { Verdict } from "../grader/grade.ts";
+import type { ProgramStatus } from "../sandbox/limits.ts";
 
 interface Place {
   /** Step of the run that wrote the row. */
@@ -24,6 +25,8 @@ export interface SampleRow extends Place {
   finish: "stop" | "length";
   /** Mean log-probability of its tokens, nats. */
   logp: number;
+  /** How its programs ended. */
+  programs?: { status: ProgramStatus; why: string }[];
 }
 
 export interface ChoiceRow extends Place {

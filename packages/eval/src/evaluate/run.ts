@@ -12,7 +12,8 @@ import { openSession } from "./session.ts";
 import { summarise, summaryMetrics, type TaskSummary } from "./summary.ts";
 
 function stepsOf(spec: EvalTask, index: number, config: EvalConfig): EvalStep[] {
-  const options = { dataDir: config.dataDir, problems: config.engine.problems, seed: config.seed };
+  const { dataDir, seed, sandbox } = config;
+  const options = { dataDir, problems: config.engine.problems, seed, sandbox };
   switch (spec.kind) {
     case "problems":
       return problemSteps(spec, index, options);
@@ -90,7 +91,7 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
       if (i < done) continue;
       const before = stats.prefillTokens + stats.decodeTokens;
       const started = performance.now();
-      const rows = step.run(session, i + 1);
+      const rows = await step.run(session, i + 1);
       // Answers that an interruption cut short are not kept.
       if (context.interrupted()) return { status: "interrupted", step: done, metrics: {}, outputs: {} };
       for (const row of rows) context.samples.append(row);

@@ -34,6 +34,8 @@ export interface ProblemsSummary {
   /** Share of answers in the task's language; absent where the task names none. */
   languageShare?: number;
   calibration?: Calibration;
+  /** Programs run, and the share that ended well; absent where none was asked for. */
+  programs?: { run: number; ok: number };
 }
 
 export interface ChoiceSummary {
@@ -105,6 +107,7 @@ async function summariseSamples(
     const tied = s.counts.filter((c) => c === top).length;
     return { share: top / n, right: s.right >= 0 && s.counts[s.right] === top ? 1 / tied : 0 };
   });
+  const ran = rows.some((r) => r.programs) ? rows.flatMap((r) => r.programs ?? []) : undefined;
   const marked = (r: SampleRow) => r.form !== "none" && r.form !== "last_value";
   return {
     kind: "problems",
@@ -126,6 +129,9 @@ async function summariseSamples(
             language,
           ),
         }
+      : {}),
+    ...(ran
+      ? { programs: { run: ran.length, ok: mean(ran.map((p) => (p.status === "ok" ? 1 : 0))) || 0 } }
       : {}),
     ...(n >= MIN_VOTES ? { calibration: majorityCalibration(votes) } : {}),
   };
@@ -216,6 +222,10 @@ export function summaryMetrics(summary: TaskSummary): Record<string, number> {
   put("format_rate", summary.formatRate);
   put("unparsed", summary.unparsed);
   put("length", summary.length);
+  if (summary.programs) {
+    put("programs", summary.programs.run);
+    put("programs_ok", summary.programs.ok);
+  }
   if (summary.languageShare !== undefined) put("language_share", summary.languageShare);
   return out;
 }

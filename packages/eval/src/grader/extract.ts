@@ -11,6 +11,7 @@ export type AnswerKind =
   | "hashes"
   | "final_answer"
   | "sentence"
+  | "program"
   | "last_value"
   | "none";
 

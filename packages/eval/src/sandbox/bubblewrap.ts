@@ -1,0 +1,68 @@
+// The command line that locks a program in: own namespaces, no network, nothing writable but a small /tmp.
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import type { ProgramLimits } from "./limits.ts";
+
+const PYTHON = "/usr/bin/python3";
+const NOBODY = 65_534;
+
+/** Inside, `prlimit` lowers the limits of what it starts. */
+function limited(limits: ProgramLimits): string[] {
+  const bytes = limits.memoryMb * 2 ** 20;
+  return [
+    "/usr/bin/prlimit",
+    `--as=${bytes}`,
+    `--cpu=${limits.cpuSeconds}`,
+    `--nproc=${limits.processes}`,
+    `--fsize=${bytes}`,
+    "--nofile=64",
+    "--core=0",
+  ];
+}
+
+/** Arguments of bwrap; files come in by file descriptor, from 3 on. */
+export function bubblewrapArguments(limits: ProgramLimits, files: readonly string[]): string[] {
+  const system = ["/usr", "/etc/alternatives", "/etc/ld.so.cache"].flatMap((p) => ["--ro-bind-try", p, p]);
+  const links = ["bin", "lib", "lib64", "sbin"].flatMap((name) => ["--symlink", `usr/${name}`, `/${name}`]);
+  const data = files.flatMap((name, i) => ["--ro-bind-data", String(3 + i), `/work/${name}`]);
+  return [
+    ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--clearenv"],
+    ["--uid", String(NOBODY), "--gid", String(NOBODY), "--hostname", "sandbox", "--cap-drop", "ALL"],
+    system,
+    links,
+    ["--proc", "/proc", "--dev", "/dev"],
+    ["--size", String(limits.memoryMb * 2 ** 20), "--tmpfs", "/tmp"],
+    ["--dir", "/work", ...data, "--remount-ro", "/", "--chdir", "/tmp"],
+    ["--setenv", "PATH", "/usr/bin", "--setenv", "HOME", "/tmp", "--setenv", "LANG", "C.UTF-8"],
+    ["--setenv", "OPENBLAS_NUM_THREADS", "1", "--setenv", "PYTHONDONTWRITEBYTECODE", "1"],
+    ["--", ...limited(limits), PYTHON, "-u", "-B", "/work/main.py"],
+  ].flat();
+}
+
+/** As root, bwrap itself runs as nobody: limits on processes do not bind root. */
+export function unprivileged(): { uid?: number; gid?: number } {
+  return process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+}
+
+let state: { usable: boolean; why: string } | undefined;
+
+/** Whether programs can be locked in here; tried once. */
+export function bubblewrapState(): { usable: boolean; why: string } {
+  if (state) return state;
+  if (process.platform !== "linux") state = { usable: false, why: "bubblewrap needs Linux" };
+  else if (!existsSync(PYTHON) || !existsSync("/usr/bin/prlimit")) {
+    state = { usable: false, why: `${PYTHON} or /usr/bin/prlimit is not installed` };
+  } else {
+    const probe = ["--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib"];
+    const run = spawnSync("bwrap", [...probe, "--symlink", "usr/lib64", "/lib64", "--", "/usr/bin/true"], {
+      ...unprivileged(),
+      timeout: 5000,
+      encoding: "utf8",
+    });
+    if (run.error) state = { usable: false, why: "bwrap is not installed" };
+    else if (run.status !== 0)
+      state = { usable: false, why: `bwrap cannot run here: ${run.stderr.trim().split("\n")[0]}` };
+    else state = { usable: true, why: "" };
+  }
+  return state;
+}
