@@ -1,11 +1,12 @@
 // `nsa pipeline run`: stages in order, each a normal run; outputs of one feed the next; finished stages are kept.
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import {
   atomicWriteFile,
   createRunDir,
   ExitCode,
   findRun,
+  latestCheckpoint,
   loadConfig,
   NsaError,
   readRunJson,
@@ -21,7 +22,10 @@ export const pipelineSchema = z.strictObject({
   stages: z
     .array(
       z.strictObject({
-        name: z.string().describe("Name that later stages refer to, as {name.output}"),
+        name: z
+          .string()
+          .regex(/^[\w-]+$/)
+          .describe("Name that later stages refer to, as {name.output}"),
         stage: z.enum(STAGES).describe("What to run"),
         config: z.string().describe("Recipe, relative to this file"),
         set: z
@@ -42,24 +46,52 @@ interface PipelineOptions {
   json?: boolean;
 }
 
-/** Replaces {stage.output} by what that stage left. */
-function fillIn(text: string, done: Record<string, StageResult>): string {
-  return text.replace(/\{([\w-]+)\.(\w+)\}/g, (whole, stage: string, output: string) => {
-    const value = done[stage]?.outputs[output];
-    if (value !== undefined) return value;
-    throw new NsaError({
-      code: "pipeline_output_unknown",
-      what: `${whole} in ${text}`,
-      why: `no earlier stage ${stage} has an output ${output}`,
-      fix: "name an earlier stage and one of its outputs, e.g. checkpoint",
-      exitCode: ExitCode.usage,
-    });
+type Pipeline = z.output<typeof pipelineSchema>;
+
+function unknownOutput(whole: string, text: string, why: string): NsaError {
+  return new NsaError({
+    code: "pipeline_output_unknown",
+    what: `${whole} in ${text}`,
+    why,
+    fix: "name an earlier stage and one of its outputs, e.g. checkpoint",
+    exitCode: ExitCode.usage,
   });
+}
+
+/** Replaces {stage.output} by what `value` gives for it. */
+function fillIn(text: string, value: (stage: string, output: string) => string | undefined): string {
+  return text.replace(/\{([\w-]+)\.(\w+)\}/g, (whole, stage: string, output: string) => {
+    const filled = value(stage, output);
+    if (filled !== undefined) return filled;
+    throw unknownOutput(whole, text, `no earlier stage ${stage} has an output ${output}`);
+  });
+}
+
+/** Checks every recipe before the first stage runs: the last one may start hours later. */
+async function checkStages(config: Pipeline, file: string): Promise<void> {
+  const earlier = new Set<string>();
+  for (const stage of config.stages) {
+    if (earlier.has(stage.name)) {
+      throw new NsaError({
+        code: "pipeline_stage_twice",
+        what: `${file}: two stages are named ${stage.name}`,
+        why: "a stage's folder and its outputs go by its name",
+        fix: "give one of them another name",
+        exitCode: ExitCode.usage,
+      });
+    }
+    const { schema, estimate } = await loadStage(stage.stage);
+    const set = stage.set.map((s) => fillIn(s, (name) => (earlier.has(name) ? "later" : undefined)));
+    const loaded = loadConfig(schema as never, resolve(dirname(file), stage.config), { set });
+    estimate?.(loaded.config);
+    earlier.add(stage.name);
+  }
 }
 
 export async function runPipeline(file: string, options: PipelineOptions): Promise<number> {
   const resumed = options.resume ? findRun(options.runs, options.resume, "pipeline") : undefined;
   const { config, yaml } = loadConfig(pipelineSchema, file);
+  await checkStages(config, file);
   const dir =
     resumed?.path ??
     createRunDir({ root: options.runs, stage: "pipeline", name: config.name, configYaml: yaml });
@@ -72,9 +104,12 @@ export async function runPipeline(file: string, options: PipelineOptions): Promi
       done[stage.name] = finished;
     } else {
       const { schema } = await loadStage(stage.stage);
-      const started = existsSync(join(runDir, "config.yaml"));
+      // Until its first checkpoint a stage starts anew, with the recipe as it is now.
+      const started = latestCheckpoint(runDir) !== null;
       const recipe = started ? join(runDir, "config.yaml") : resolve(dirname(file), stage.config);
-      const set = started ? [] : stage.set.map((s) => fillIn(s, done));
+      const set = started
+        ? []
+        : stage.set.map((s) => fillIn(s, (name, output) => done[name]?.outputs[output]));
       const loaded = loadConfig(schema as never, recipe, { set });
       mkdirSync(join(runDir, "checkpoints"), { recursive: true });
       atomicWriteFile(join(runDir, "config.yaml"), loaded.yaml);

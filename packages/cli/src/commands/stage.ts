@@ -3,6 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import {
+  atomicWriteFile,
   createRunDir,
   ExitCode,
   findRun,
@@ -68,6 +69,8 @@ export async function runStage(name: string, file: string, options: StageOptions
   const runDir = resumed
     ? resumed.path
     : createRunDir({ root: options.runs, stage: name, name: config.name, configYaml: yaml });
+  // What was set now holds for later resumes, too.
+  if (resumed) atomicWriteFile(join(runDir, "config.yaml"), yaml);
   const resume = resumed?.checkpoint ?? resumed !== undefined;
   const { result } = await execute(name, config, runDir, options, resume);
   return result.status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;

@@ -2,24 +2,31 @@
 import type { StageEvent } from "@nsa/core";
 import { figure } from "./format.ts";
 
-const SHOWN = [
-  "train/loss",
-  "val/loss",
-  "reward/mean",
-  "rollout/pass_rate",
-  "eval/pass_at_1",
-  "policy/entropy",
-  "kl/mean",
-  "completion/length_mean",
-  "train/grad_norm",
-  "train/lr",
-  "perf/tokens_per_sec",
-  "perf/rollout_tokens_per_sec",
-];
+/** What a line tells, in this order, under these names. */
+const SHOWN: Record<string, string> = {
+  "train/loss": "loss",
+  "val/loss": "val_loss",
+  "val/bits_per_byte": "bits_per_byte",
+  "reward/mean": "reward",
+  "rollout/pass_rate": "pass_rate",
+  "eval/pass_at_1": "pass@1",
+  "policy/entropy": "entropy",
+  "kl/mean": "kl",
+  "completion/length_mean": "length",
+  "train/grad_norm": "grad_norm",
+  "train/lr": "lr",
+  "perf/tokens_per_sec": "tokens_per_sec",
+  "perf/rollout_tokens_per_sec": "rollout_tokens_per_sec",
+  "perf/mfu": "mfu",
+};
+
+/** Metrics of a stage that has none of the known ones are told as they are, the first few of them. */
+const OTHERS = 8;
 
 function shown(metrics: Record<string, number>): string {
-  const names = SHOWN.filter((name) => name in metrics);
-  return names.map((name) => `${name.slice(name.indexOf("/") + 1)} ${figure(metrics[name]!)}`).join("  ");
+  const known = Object.keys(SHOWN).filter((name) => name in metrics);
+  const names = known.length > 0 ? known : Object.keys(metrics).slice(0, OTHERS);
+  return names.map((name) => `${SHOWN[name] ?? name} ${figure(metrics[name]!)}`).join("  ");
 }
 
 function line(event: StageEvent): string | undefined {
