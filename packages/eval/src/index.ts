@@ -15,7 +15,7 @@ export { type Calibration, majorityCalibration } from "./metrics/calibration.ts"
 export { type AnswerClasses, groupAnswers } from "./metrics/classes.ts";
 export { languageShare } from "./metrics/language.ts";
 export { mcnemar, type PairedDifference, pairedDifference } from "./metrics/paired.ts";
-export { majAtK, passAtK } from "./metrics/pass-at-k.ts";
+export { majAtK, majAtKs, passAtK } from "./metrics/pass-at-k.ts";
 export { rmAtK } from "./metrics/rm-at-k.ts";
 export * from "./pretrain/index.ts";
 export { renderPrompt } from "./prompt/template.ts";

@@ -3,7 +3,7 @@ import { bootstrapInterval } from "../metrics/bootstrap.ts";
 import { type Calibration, majorityCalibration } from "../metrics/calibration.ts";
 import { groupAnswers } from "../metrics/classes.ts";
 import { languageShare } from "../metrics/language.ts";
-import { majAtK, passAtK } from "../metrics/pass-at-k.ts";
+import { majAtKs, passAtK } from "../metrics/pass-at-k.ts";
 import { rmAtK } from "../metrics/rm-at-k.ts";
 import type { ChoiceRow, EvalRow, NeedleRow, PositionRow, SampleRow } from "./rows.ts";
 
@@ -98,7 +98,15 @@ async function summariseSamples(
     const answers = own.map((r) => (r.verdict === "unknown" && r.form === "none" ? "" : r.answer));
     const { counts, right } = groupAnswers(answers, gold);
     const isRight = own.map((r) => r.verdict === "correct");
-    return { n, c: isRight.filter(Boolean).length, counts, right, isRight, scores: own.map((r) => r.logp) };
+    const majority = majAtKs(counts, right, ks);
+    return {
+      majority,
+      c: isRight.filter(Boolean).length,
+      counts,
+      right,
+      isRight,
+      scores: own.map((r) => r.logp),
+    };
   });
   const curve = (f: (s: (typeof stats)[number], k: number) => number) =>
     Object.fromEntries(ks.map((k) => [String(k), mean(stats.map((s) => f(s, k)))]));
@@ -116,7 +124,7 @@ async function summariseSamples(
     samples: n,
     accuracy: bootstrapInterval(stats.map((s) => s.c / n)),
     passAtK: curve((s, k) => passAtK(n, s.c, k)),
-    majAtK: curve((s, k) => majAtK(s.counts, s.right, k)),
+    majAtK: curve((s, k) => s.majority[ks.indexOf(k)]!),
     likeliestAtK: curve((s, k) => rmAtK(s.scores, s.isRight, k)),
     formatRate: mean(rows.map((r) => (marked(r) ? 1 : 0))),
     unparsed: mean(rows.map((r) => (r.verdict === "unknown" ? 1 : 0))),

@@ -16,46 +16,84 @@ function logChoose(size: number): (n: number, k: number) => number {
   return (n, k) => (k < 0 || k > n ? Number.NEGATIVE_INFINITY : f[n]! - f[k]! - f[n - k]!);
 }
 
+/** Coefficients C(size, d) of d draws from a class. */
+const drawsOf = (size: number, most: number, choose: (n: number, k: number) => number) =>
+  Float64Array.from({ length: Math.min(size, most) + 1 }, (_, d) => Math.exp(choose(size, d)));
+
+/** Weight of j draws from the classes together, j ≤ room, none more than r times. */
+function drawsWithoutTies(
+  classes: readonly number[],
+  r: number,
+  room: number,
+  choose: (n: number, k: number) => number,
+) {
+  let ways = new Float64Array(room + 1);
+  ways[0] = 1;
+  let top = 0;
+  for (const size of classes) {
+    const draws = drawsOf(size, Math.min(r, room), choose);
+    const next = new Float64Array(room + 1);
+    for (let j = 0; j <= top; j++) {
+      for (let d = 0; d < draws.length && j + d <= room; d++) next[j + d]! += ways[j]! * draws[d]!;
+    }
+    top = Math.min(room, top + draws.length - 1);
+    ways = next;
+  }
+  return ways;
+}
+
 /**
- * Chance that the majority answer of k samples, drawn without replacement, is right; ties are broken evenly among the
- * tied classes. `counts[i]` is how often answer class i was given; unparsed samples are classes of their own of count 1
- * only if the caller lists them so.
+ * Chance that the majority answer of k samples, drawn without replacement, is right, for each k; ties are broken evenly
+ * among the tied classes. `counts[i]` is how often answer class i was given; unparsed samples are classes of their own of
+ * count 1 only if the caller lists them so.
  *
- * Exact: for every number r of right samples and tie size, other classes are counted by a polynomial in (draws, ties).
+ * Exact: for every number r of right samples, draws from the other classes are counted by a polynomial in (draws, ties);
+ * classes smaller than r cannot tie and need the draws alone.
  */
-export function majAtK(counts: readonly number[], right: number, k: number): number {
+export function majAtKs(counts: readonly number[], right: number, ks: readonly number[]): number[] {
   const n = counts.reduce((a, b) => a + b, 0);
-  if (k > n) throw new Error(`maj@${k} needs ${k} samples, there are ${n}`);
+  const most = Math.max(0, ...ks);
+  if (most > n) throw new Error(`maj@${most} needs ${most} samples, there are ${n}`);
   const c = right >= 0 ? (counts[right] ?? 0) : 0;
-  if (c === 0) return 0;
+  const chances = ks.map(() => 0);
+  if (c === 0) return chances;
   const choose = logChoose(n);
   const others = counts.filter((x, i) => i !== right && x > 0);
-  const total = choose(n, k);
-  let chance = 0;
-  for (let r = 1; r <= Math.min(c, k); r++) {
-    // ways[j][t]: weight of drawing j samples from the others, none above r times, t classes exactly r times.
-    const room = k - r;
-    const maxTies = Math.min(others.length, Math.floor(room / r));
-    let ways = Array.from({ length: room + 1 }, () => new Float64Array(maxTies + 1));
-    ways[0]![0] = 1;
-    for (const size of others) {
-      const next = Array.from({ length: room + 1 }, () => new Float64Array(maxTies + 1));
-      for (let j = 0; j <= room; j++) {
-        for (let t = 0; t <= maxTies; t++) {
-          const w = ways[j]![t]!;
-          if (w === 0) continue;
-          for (let d = 0; d <= Math.min(size, r, room - j); d++) {
-            const tie = t + (d === r ? 1 : 0);
-            if (tie <= maxTies) next[j + d]![tie]! += w * Math.exp(choose(size, d));
-          }
+  for (let r = 1; r <= Math.min(c, most); r++) {
+    const room = most - r;
+    const tying = others.filter((size) => size >= r);
+    const small = others.filter((size) => size < r);
+    const maxTies = Math.min(tying.length, Math.floor(room / r));
+    // ways[t][j]: weight of drawing j samples from the others, none above r times, t classes exactly r times.
+    let ways = [drawsWithoutTies(small, r, room, choose)];
+    for (const size of tying) {
+      const draws = drawsOf(size, Math.min(r, room), choose);
+      const next = Array.from(
+        { length: Math.min(maxTies, ways.length) + 1 },
+        () => new Float64Array(room + 1),
+      );
+      for (const [t, row] of ways.entries()) {
+        for (let d = 0; d < draws.length; d++) {
+          const target = next[t + (d === r ? 1 : 0)];
+          if (!target) continue;
+          for (let j = 0; j + d <= room; j++) target[j + d]! += row[j]! * draws[d]!;
         }
       }
       ways = next;
     }
-    for (let t = 0; t <= maxTies; t++) {
-      const w = ways[room]![t]!;
-      if (w > 0) chance += Math.exp(choose(c, r) + Math.log(w) - total) / (t + 1);
+    for (const [at, k] of ks.entries()) {
+      if (k < r) continue;
+      const own = choose(c, r) - choose(n, k);
+      for (const [t, row] of ways.entries()) {
+        const w = row[k - r]!;
+        if (w > 0) chances[at]! += Math.exp(own + Math.log(w)) / (t + 1);
+      }
     }
   }
-  return chance;
+  return chances;
+}
+
+/** {@link majAtKs} for one k. */
+export function majAtK(counts: readonly number[], right: number, k: number): number {
+  return majAtKs(counts, right, [k])[0]!;
 }
