@@ -86,6 +86,10 @@ test("answers_of_every_shape_are_compared_by_meaning", () => {
     ["C) 42", "C"],
     ["the Evelyn", "\\text{Evelyn}"],
     ["F_k F_{n-k-1}", "F_{n-k-1} F_k"],
+    ["3 hours 20 minutes", "200 minutes"],
+    ["about 5", "5"],
+    ["\\emptyset", "\\{\\}"],
+    ["A. I think so", "A"],
   ] as const) {
     expect(compareAnswers(answer, gold), `${answer} against ${gold}`).toMatchObject({ verdict: "correct" });
   }
@@ -105,6 +109,9 @@ test("near_misses_are_not_credited", () => {
     ["A or B", "A"],
     ["A, B", "A"],
     ["4 or 5", "4"],
+    ["42 is not the answer", "42"],
+    ["A B C D", "A"],
+    ["a dog", "A"],
     ["5 cm", "5 m"],
     ["0.333", "1/3"],
     ["32, 349", "32349"],

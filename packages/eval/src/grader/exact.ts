@@ -1,6 +1,5 @@
 // Exact value of an expression as a quotient of polynomials; undefined where the ring has no such value.
 import { type Node, TooMuchWork } from "./node.ts";
-import { print } from "./parse-expression.ts";
 import {
   add,
   asConstant,
@@ -12,6 +11,7 @@ import {
   negate,
   type Polynomial,
 } from "./polynomial.ts";
+import { print } from "./print.ts";
 import { isInteger, multiply as multiplyRational, ONE, power, type Rational, rational } from "./rational.ts";
 
 /** numerator / denominator. */

@@ -28,7 +28,8 @@ export interface Comparison {
 }
 
 const MAX_TEXT = 1500;
-const letterOf = /^\(?([A-Ja-j])\)?(?:[).:,\s].*)?$/s;
+const letterOf =
+  /^\(?(?:([A-J])\)?(?:[).:,]|\s(?!.*(?:^|[\s,;/(])[A-J](?:$|[\s,;).]))|$)|([a-j])(?:[).]|$))/s;
 
 /** The chosen letter; undefined when the text names none or several. */
 function chosenLetter(clean: string): string | undefined {
@@ -40,7 +41,7 @@ function chosenLetter(clean: string): string | undefined {
   const match = letterOf.exec(head);
   if (!match) return undefined;
   if (/\b(?:or|and)\b|[,/]\s*\(?[A-J]\)?(?![a-z])/i.test(head.slice(1))) return undefined;
-  return match[1]!.toUpperCase();
+  return (match[1] ?? match[2]!).toUpperCase();
 }
 
 function compareChoice(answer: string, gold: string, options: GradeOptions): Comparison | undefined {
@@ -98,7 +99,7 @@ export function compareAnswers(answer: string, gold: string, options: GradeOptio
       if (same === "unknown") verdict = "unknown";
     }
   }
-  return { verdict, why: verdict === "wrong" ? "different values" : "too much work to decide" };
+  return { verdict, why: verdict === "wrong" ? "different values" : "it could not be decided" };
 }
 
 /** Whether two answers are equal. */

@@ -1,7 +1,7 @@
 // Value of an expression at a point: symbols get fixed pseudo-random complex or real values by name.
 import * as c from "./complex.ts";
 import { type Node, some, TooMuchWork } from "./node.ts";
-import { print } from "./parse-expression.ts";
+import { print } from "./print.ts";
 import { toNumber } from "./rational.ts";
 
 export type Point = { kind: "complex" | "positive" | "negative"; trial: number };

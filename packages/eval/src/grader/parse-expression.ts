@@ -2,8 +2,9 @@
 import type { Token } from "./lex.ts";
 import { functionNames } from "./lex.ts";
 import { type Node, TooMuchWork, Unreadable } from "./node.ts";
+import { print } from "./print.ts";
 import { decimal, multiply, power, rational } from "./rational.ts";
-import { unitName } from "./words.ts";
+import { unitFactor, unitName } from "./words.ts";
 
 const MAX_DEPTH = 60;
 const calledLetters = new Set(["f", "g", "h", "F", "G", "W", "phi", "varphi", "psi"]);
@@ -18,6 +19,8 @@ const ignored = new Set([
   "nolimits",
   "therefore",
 ]);
+/** Words after a number that are no unit but take it back. */
+const comment = /\b(?:not?|never|wrong|incorrect|false|maybe|perhaps|if|unless|but|instead)\b/i;
 const inverse: Record<string, string> = { sin: "arcsin", cos: "arccos", tan: "arctan" };
 
 export function number(text: string): Node {
@@ -137,8 +140,20 @@ export abstract class ExpressionParser {
         this.next();
       } else break;
     }
+    if (comment.test(unit)) throw new Unreadable("a remark on the value");
     if (/^(?:percent|pct|percentage)\b/.test(unit)) return { t: "percent", a };
-    return unit ? { t: "unit", a, unit } : a;
+    if (!unit) return a;
+    return this.compound({ t: "unit", a, unit });
+  }
+
+  /** 3 hours 20 minutes: a second amount of the same dimension is added, in its unit. */
+  private compound(first: Node & { t: "unit" }): Node {
+    if (this.peek()?.t !== "num") return first;
+    const second = this.parseSum();
+    const factor = second.t === "unit" ? unitFactor(first.unit, second.unit) : "other";
+    if (second.t !== "unit" || typeof factor === "string") throw new Unreadable("two amounts side by side");
+    const scaled: Node = { t: "mul", args: [first.a, { t: "num", value: factor, decimals: 0, digits: 1 }] };
+    return { t: "unit", a: { t: "add", args: [scaled, second.a] }, unit: second.unit };
   }
 
   parseProduct(): Node {
@@ -289,6 +304,7 @@ export abstract class ExpressionParser {
       return node.t === "list" && node.form === "list" ? { ...node, form: "brace" } : node;
     }
     if (open === "\\{") {
+      if (this.skipOp("\\}")) return { t: "list", items: [], form: "set" };
       const node = this.parseList();
       this.expectOp("\\}");
       return {
@@ -510,51 +526,4 @@ function based(node: Node & { t: "num" }, script: Node): Node {
   if (digits.length > 300) throw new TooMuchWork("the number is too long");
   const value = [...digits].reduce((v, d) => v * BigInt(base) + BigInt(d), 0n);
   return { t: "based", value: { p: value, q: 1n }, digits, base };
-}
-
-/** A text that is the same for trees that are written the same; names of symbols and opaque calls are made of it. */
-export function print(node: Node): string {
-  switch (node.t) {
-    case "num":
-      return node.value.q === 1n ? String(node.value.p) : `${node.value.p}/${node.value.q}`;
-    case "based":
-      return `${node.digits}_${node.base}`;
-    case "sym":
-    case "const":
-      return node.name;
-    case "add":
-      return `(${node.args.map(print).sort().join("+")})`;
-    case "mul":
-      return node.args.map(print).sort().join("*");
-    case "neg":
-      return `-${print(node.a)}`;
-    case "div":
-      return `(${print(node.a)})/(${print(node.b)})`;
-    case "pow":
-      return `(${print(node.a)})^(${print(node.b)})`;
-    case "root":
-      return `root(${print(node.a)},${print(node.n)})`;
-    case "call":
-      return `${node.fn}(${node.args.map(print).join(",")})`;
-    case "percent":
-      return `${print(node.a)}%`;
-    case "unit":
-      return print(node.a);
-    case "pm":
-      return `${node.a ? print(node.a) : ""}±${print(node.b)}`;
-    case "ratio":
-      return node.parts.map(print).join(":");
-    case "tuple":
-      return `${node.open}${node.items.map(print).join(",")}${node.close}`;
-    case "list":
-      return `{${node.items.map(print).join(",")}}`;
-    case "union":
-      return node.parts.map(print).join(` ${node.op} `);
-    case "relation":
-      return node.parts.map((p, i) => print(p) + (node.ops[i] ?? "")).join("");
-    case "matrix":
-      return `[${node.rows.map((r) => r.map(print).join(",")).join(";")}]`;
-    case "text":
-      return node.words;
-  }
 }

@@ -152,7 +152,7 @@ export interface Parsed {
 
 const MAX_LENGTH = 1500;
 const introduction =
-  /^(?:the\s+)?(?:solution|answer|result)s?(?:\s+set)?\s*(?:(?:is|are)\s*:?|:)\s*|^after\s+(?=\d)/i;
+  /^(?:the\s+)?(?:solution|answer|result)s?(?:\s+set)?\s*(?:(?:is|are)\s*:?|:)\s*|^(?:after|about|approximately|around|roughly)\s+(?=[\d\\])/i;
 
 /** Readings of an answer. Throws Unreadable or TooMuchWork, with the reason. */
 export function parseAnswer(raw: string): Parsed {

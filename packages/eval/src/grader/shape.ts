@@ -1,6 +1,6 @@
 // Brings answers of one meaning into one shape: assignments, chains of equalities, ±, inequalities as intervals.
 import { mapChildren, type Node, type RelationOp, some } from "./node.ts";
-import { print } from "./parse-expression.ts";
+import { print } from "./print.ts";
 
 const INFINITY: Node = { t: "const", name: "inf" };
 
