@@ -31,6 +31,9 @@ void destroy(void* p) {
   cublaslt_close(c->cublaslt);
   for (auto& e : c->marks)
     if (e) cudaEventDestroy(e);
+  for (auto& e : c->slot_free)
+    if (e) cudaEventDestroy(e);
+  if (c->slots) cudaFreeHost(c->slots);
   if (c->workspace) cudaFree(c->workspace);
   if (c->pinned) cudaFreeHost(c->pinned);
   if (c->stream) cudaStreamDestroy(c->stream);
@@ -81,6 +84,8 @@ void* create(const NsaCreateInfo* info, char* err, size_t size) {
   }
   e = cudaMallocHost(&c->pinned, kPinned);
   if (e == cudaSuccess) c->pinned_bytes = kPinned;
+  else c->pinned = nullptr;
+  if (cudaMallocHost(reinterpret_cast<void**>(&c->slots), Context::kSlots * Context::kSlotBytes) != cudaSuccess) c->slots = nullptr;
   e = cudaMalloc(&c->workspace, kWorkspace);
   if (e != cudaSuccess) {
     size_t free_bytes = 0, total = 0;
@@ -92,6 +97,8 @@ void* create(const NsaCreateInfo* info, char* err, size_t size) {
   }
   c->workspace_bytes = kWorkspace;
   for (auto& mark : c->marks) cudaEventCreate(&mark);
+  for (auto& event : c->slot_free) cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+  cudaGetLastError();
   c->cublaslt = cublaslt_open();
   return c;
 }
@@ -106,13 +113,29 @@ void* alloc(void*, size_t bytes) {
 }
 void release(void*, void* p) { cudaFree(p); }
 
+bool recording(const Context& c) {
+  auto state = cudaStreamCaptureStatusNone;
+  return cudaStreamIsCapturing(c.stream, &state) == cudaSuccess && state != cudaStreamCaptureStatusNone;
+}
+
 int upload(void* ctx, void* dst, const void* src, size_t bytes) {
   Context& c = context(ctx);
-  return check(ctx, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, c.stream));
+  if (recording(c)) return bad_argument(ctx, "an upload inside a captured step would be replayed from memory that is gone");
+  if (!c.slots || bytes > Context::kSlotBytes) return check(ctx, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, c.stream));
+  int slot = c.next_slot;
+  char* staged = c.slots + size_t(slot) * Context::kSlotBytes;
+  int status = check(ctx, cudaEventSynchronize(c.slot_free[slot]));
+  if (status != NSA_OK) return status;
+  std::memcpy(staged, src, bytes);
+  status = check(ctx, cudaMemcpyAsync(dst, staged, bytes, cudaMemcpyHostToDevice, c.stream));
+  if (status != NSA_OK) return status;
+  c.next_slot = (slot + 1) % Context::kSlots;
+  return check(ctx, cudaEventRecord(c.slot_free[slot], c.stream));
 }
 
 int download(void* ctx, void* dst, const void* src, size_t bytes) {
   Context& c = context(ctx);
+  if (recording(c)) return bad_argument(ctx, "a captured step cannot read back");
   if (bytes <= c.pinned_bytes) {
     int status = check(ctx, cudaMemcpyAsync(c.pinned, src, bytes, cudaMemcpyDeviceToHost, c.stream));
     if (status == NSA_OK) status = check(ctx, cudaStreamSynchronize(c.stream));

@@ -22,9 +22,14 @@ struct Context {
   void* workspace = nullptr;     // of cuBLASLt
   size_t workspace_bytes = 0;
   cudaEvent_t marks[64] = {};
-  void* pinned = nullptr;        // staging of small transfers
+  void* pinned = nullptr;        // staging of downloads
   size_t pinned_bytes = 0;
-  int device_lost = 0;
+  // Staging of uploads, so that they do not wait for the stream: kSlots pieces used in turn, each free again at its event.
+  static constexpr int kSlots = 16;
+  static constexpr size_t kSlotBytes = size_t(1) << 20;
+  char* slots = nullptr;
+  cudaEvent_t slot_free[kSlots] = {};
+  int next_slot = 0;
 };
 
 inline Context& context(void* ctx) { return *static_cast<Context*>(ctx); }
@@ -37,7 +42,9 @@ inline int unsupported(void* ctx, const char* why) { return fail(ctx, NSA_UNSUPP
 inline int bad_argument(void* ctx, const char* why) { return fail(ctx, NSA_BAD_ARGUMENT, why); }
 inline int out_of_memory(void* ctx) { return fail(ctx, NSA_OUT_OF_MEMORY, "no scratch memory left"); }
 inline int check(void* ctx, cudaError_t e) {
-  return e == cudaSuccess ? int(NSA_OK) : fail(ctx, NSA_DEVICE_ERROR, cudaGetErrorString(e));
+  if (e == cudaSuccess) return NSA_OK;
+  cudaGetLastError();  // so that the next op is not blamed
+  return fail(ctx, NSA_DEVICE_ERROR, cudaGetErrorString(e));
 }
 // After the last launch of an op.
 inline int launched(void* ctx) { return check(ctx, cudaGetLastError()); }

@@ -35,6 +35,11 @@ __device__ inline void store_vec(T* p, const float (&x)[kVec<T>]) {
   *reinterpret_cast<uint4*>(p) = raw;
 }
 
+inline size_t dtype_bytes(int32_t dtype) {
+  static const size_t bytes[] = {4, 2, 4, 8, 8, 1};
+  return bytes[dtype];
+}
+
 inline bool aligned16(const void* p) { return (reinterpret_cast<uintptr_t>(p) & 15) == 0; }
 
 __device__ inline float warp_sum(float x) {

@@ -15,7 +15,7 @@ namespace {
 // Values of cublasLt.h and library_types.h (CUDA 12 and 13), the ones used here.
 constexpr int kBf16 = 14, kF32 = 0, kCompute32F = 68, kOpN = 0, kOpT = 1;
 constexpr int kDescTransA = 3, kDescTransB = 4;
-constexpr int kPrefWorkspace = 1, kPrefAlignA = 5, kPrefAlignB = 6, kPrefAlignC = 7, kPrefAlignD = 8;
+constexpr int kPrefWorkspace = 1, kPrefReduction = 3, kPrefAlignA = 5, kPrefAlignB = 6, kPrefAlignC = 7, kPrefAlignD = 8;
 
 using Handle = void*;
 struct Algo {
@@ -115,6 +115,9 @@ struct CublasLt {
               layout_create(&plan.d, d, uint64_t(p.m), uint64_t(p.n), p.ldd) == 0;
     Handle pref = nullptr;
     ok = ok && pref_create(&pref) == 0 && pref_set(pref, kPrefWorkspace, &workspace_bytes, sizeof workspace_bytes) == 0;
+    // Split sums meet in f32, never in the output's type.
+    uint32_t in_compute_type = 2;
+    ok = ok && pref_set(pref, kPrefReduction, &in_compute_type, sizeof in_compute_type) == 0;
     const int names[] = {kPrefAlignA, kPrefAlignB, kPrefAlignC, kPrefAlignD};
     for (int i = 0; ok && i < 4; ++i) {
       auto bytes = uint32_t(align[size_t(i)]);

@@ -1,4 +1,5 @@
 // fill, copy, add, unary, unary_bwd, binary, binary_scalar: one thread a vector of 16 bytes where all operands allow it.
+#include <cmath>
 #include <type_traits>
 
 #include "cuda/convert.h"
@@ -23,15 +24,21 @@ __device__ inline float get(const Operand& o, int64_t i) {
     case NSA_BF16: return to_float(as<const bf16>(o)[i]);
     case NSA_F64: return float(as<const double>(o)[i]);
     case NSA_I32: return float(as<const int32_t>(o)[i]);
+    case NSA_I64: return float(as<const int64_t>(o)[i]);
+    case NSA_U8: return float(as<const uint8_t>(o)[i]);
     default: return as<const float>(o)[i];
   }
 }
-__device__ inline void put(const Operand& o, int64_t i, float x) {
+// V: float, or double where a value is not to be rounded to f32 first.
+template <class V>
+__device__ inline void put(const Operand& o, int64_t i, V x) {
   switch (o.dtype) {
-    case NSA_BF16: as<bf16>(o)[i] = __float2bfloat16_rn(x); break;
+    case NSA_BF16: as<bf16>(o)[i] = __float2bfloat16_rn(float(x)); break;
     case NSA_F64: as<double>(o)[i] = x; break;
     case NSA_I32: as<int32_t>(o)[i] = int32_t(x); break;
-    default: as<float>(o)[i] = x;
+    case NSA_I64: as<int64_t>(o)[i] = int64_t(x); break;
+    case NSA_U8: as<uint8_t>(o)[i] = uint8_t(x); break;
+    default: as<float>(o)[i] = float(x);
   }
 }
 
@@ -116,10 +123,9 @@ int map2(void* ctx, const NsaBuf& a, const NsaBuf& b, const NsaBuf& y, F f) {
 int fill(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_fill_params*>(params);
   if (p.x.numel == 0) return NSA_OK;
-  auto value = float(p.value);
-  if (p.value == 0) {
-    static const size_t sizes[] = {4, 2, 4, 8, 8, 1};
-    return check(ctx, cudaMemsetAsync(p.x.ptr, 0, size_t(p.x.numel) * sizes[p.x.dtype], context(ctx).stream));
+  double value = p.value;
+  if (value == 0 && !std::signbit(value)) {
+    return check(ctx, cudaMemsetAsync(p.x.ptr, 0, size_t(p.x.numel) * dtype_bytes(p.x.dtype), context(ctx).stream));
   }
   map0_kernel<<<grid_for(ctx, p.x.numel), kThreads, 0, context(ctx).stream>>>(operand(p.x), p.x.numel, [value] __device__() { return value; });
   return launched(ctx);
@@ -129,8 +135,7 @@ int copy(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_copy_params*>(params);
   if (p.x.numel != p.y.numel) return bad_argument(ctx, "copy: sizes differ");
   if (p.x.dtype == p.y.dtype) {
-    static const size_t sizes[] = {4, 2, 4, 8, 8, 1};
-    return check(ctx, cudaMemcpyAsync(p.y.ptr, p.x.ptr, size_t(p.x.numel) * sizes[p.x.dtype], cudaMemcpyDeviceToDevice, context(ctx).stream));
+    return check(ctx, cudaMemcpyAsync(p.y.ptr, p.x.ptr, size_t(p.x.numel) * dtype_bytes(p.x.dtype), cudaMemcpyDeviceToDevice, context(ctx).stream));
   }
   return map1(ctx, p.x, p.y, [] __device__(float x) { return x; });
 }
@@ -139,7 +144,6 @@ int add(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_add_params*>(params);
   if (p.a.numel != p.y.numel || p.b.numel != p.y.numel) return bad_argument(ctx, "add: sizes differ");
   float alpha = float(p.alpha), beta = float(p.beta);
-  if (p.b.numel == 1) return map2(ctx, p.a, p.b, p.y, [alpha, beta] __device__(float a, float b) { return alpha * a + beta * b; });
   return map2(ctx, p.a, p.b, p.y, [alpha, beta] __device__(float a, float b) { return alpha * a + beta * b; });
 }
 

@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(256) own_f32_kernel(const float* a, const floa
     }
 }
 
-int own_matmul(void* ctx, const Params& p, const void* a, const void* b, bool bf16_inputs) {
+int own_matmul(void* ctx, const Params& p, const void* a, const void* b, bool bf16_inputs, float beta) {
   dim3 grid(unsigned(ceil_div(p.n, 64)), unsigned(ceil_div(p.m, 64)));
   if (grid.y > 65535) return unsupported(ctx, "more than 4,194,240 rows without cuBLASLt");
   with_float_type(p.c.dtype, [&](auto* type) {
@@ -128,10 +128,10 @@ int own_matmul(void* ctx, const Params& p, const void* a, const void* b, bool bf
     bool at = p.trans_a != 0, bt = p.trans_b != 0;
     if (bf16_inputs)
       own_bf16_kernel<C><<<grid, 128, 0, stream>>>(static_cast<const bf16*>(a), static_cast<const bf16*>(b), c, p.m, p.n, p.k, p.lda, p.ldb,
-                                                   p.ldc, at, bt, float(p.alpha), float(p.beta));
+                                                   p.ldc, at, bt, float(p.alpha), beta);
     else
       own_f32_kernel<C><<<grid, 256, 0, stream>>>(static_cast<const float*>(a), static_cast<const float*>(b), c, p.m, p.n, p.k, p.lda, p.ldb,
-                                                  p.ldc, at, bt, float(p.alpha), float(p.beta));
+                                                  p.ldc, at, bt, float(p.alpha), beta);
   });
   return launched(ctx);
 }
@@ -152,6 +152,10 @@ int gemm(void* ctx, const void* params) {
       p.b.numel < extent(p.trans_b ? p.n : p.k, p.trans_b ? p.k : p.n, p.ldb) || p.c.numel < extent(p.m, p.n, p.ldc))
     return bad_argument(ctx, "gemm: a tensor is too short for its sizes");
 
+  if (p.residual.ptr && p.residual.dtype != p.c.dtype) return unsupported(ctx, "gemm: residual and output differ in dtype");
+  if (p.residual.ptr && p.residual.numel < extent(p.m, p.n, p.ldc)) return bad_argument(ctx, "gemm: the residual is too short");
+  if (p.bias.ptr && p.bias.numel < p.n) return bad_argument(ctx, "gemm: the bias is too short");
+
   // bf16 by f32: A is widened, so that no weight loses bits.
   const void* a = p.a.ptr;
   bool mixed = a16 && !b16;
@@ -166,24 +170,25 @@ int gemm(void* ctx, const void* params) {
 
   // A residual of the output's type is cuBLASLt's C when nothing else is.
   const void* residual = p.residual.ptr;
+  double beta = p.beta;
+  if (residual == p.c.ptr) residual = nullptr, beta += 1;
   bool done = false;
   if (c.cublaslt && p.k > 0 && (a16 || !c16)) {
-    bool fused = residual && p.beta == 0 && p.residual.dtype == p.c.dtype;
+    bool fused = residual && beta == 0;
     LtMatmul lt{};
     lt.a = p.b.ptr, lt.b = a, lt.c = fused ? residual : nullptr, lt.d = p.c.ptr;
     lt.m = p.n, lt.n = p.m, lt.k = p.k, lt.lda = p.ldb, lt.ldb = p.lda, lt.ldd = p.ldc;
     lt.trans_a = p.trans_b != 0, lt.trans_b = p.trans_a != 0, lt.a_bf16 = a16, lt.d_bf16 = c16;
-    lt.alpha = float(p.alpha), lt.beta = fused ? 1.f : float(p.beta);
+    lt.alpha = float(p.alpha), lt.beta = fused ? 1.f : float(beta);
     std::string why;
     done = cublaslt_matmul(c.cublaslt, lt, c.workspace, c.workspace_bytes, c.stream, why);
     if (done && fused) residual = nullptr;
   }
   if (!done) {
-    int status = own_matmul(ctx, p, a, p.b.ptr, a16);
+    int status = own_matmul(ctx, p, a, p.b.ptr, a16, float(beta));
     if (status != NSA_OK) return status;
   }
   if (!p.bias.ptr && !residual) return launched(ctx);
-  if (residual && p.residual.dtype != p.c.dtype) return unsupported(ctx, "gemm: residual and output differ in dtype");
   unsigned blocks = unsigned(min(ceil_div(p.m * p.n, 256), int64_t(c.sm_count) * 16));
   with_float_type(p.c.dtype, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;

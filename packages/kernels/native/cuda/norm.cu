@@ -1,4 +1,4 @@
-// rms_norm_fwd, rms_norm_bwd: a warp a row (and head); y = x·rstd·w, rstd = 1/sqrt(mean(x²) + eps).
+// rms_norm_fwd, rms_norm_bwd: a warp a row (and head), or a block where rows are long; y = x·rstd·w, rstd = 1/sqrt(mean(x²) + eps).
 //
 // With x̂ = x·rstd and g = dy·w: dx = rstd·(g − x̂·mean(g·x̂)), dw = Σ dy·x̂ over rows: per-warp sums, joined in a fixed order.
 #include <type_traits>
@@ -10,7 +10,7 @@
 namespace nsa::cuda {
 namespace {
 
-constexpr int kWarps = 8;
+constexpr int kWarps = 8, kWide = 256;
 
 struct Sizes {
   int64_t rows, heads, cols, ldx, ldy;
@@ -118,6 +118,80 @@ __global__ void __launch_bounds__(kWarps * 32) bwd_kernel(const T* dy, const T* 
   }
 }
 
+// Long rows: a block a row, V vectors a thread.
+template <class T, class W, int V>
+__global__ void __launch_bounds__(kWide) fwd_wide_kernel(const T* x, const W* w, T* y, float* rstd, Sizes s, float eps) {
+  constexpr int n = kVec<T>;
+  __shared__ float shared[kWide / 32];
+  const int64_t item = blockIdx.x;
+  const T* from = x + offset(item, s, s.ldx);
+  T* to = y + offset(item, s, s.ldy);
+  float e[V][n], sum = 0;
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    int c = (v * kWide + int(threadIdx.x)) * n;
+    if (c >= s.cols) continue;
+    load_vec(e[v], from + c);
+#pragma unroll
+    for (int j = 0; j < n; ++j) sum += e[v][j] * e[v][j];
+  }
+  float r = rsqrtf(block_sum<kWide>(sum, shared) / float(s.cols) + eps);
+  if (threadIdx.x == 0) rstd[item] = r;
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    int c = (v * kWide + int(threadIdx.x)) * n;
+    if (c >= s.cols) continue;
+#pragma unroll
+    for (int j = 0; j < n; ++j) e[v][j] *= r * to_float(w[c + j]);
+    store_vec(to + c, e[v]);
+  }
+}
+
+template <class T, class W, int V>
+__global__ void __launch_bounds__(kWide, 2) bwd_wide_kernel(const T* dy, const T* x, const W* w, const float* rstd, T* dx, float* partial, Sizes s,
+                                                         bool accumulate) {
+  constexpr int n = kVec<T>;
+  __shared__ float shared[kWide / 32];
+  float dw[V][n] = {};
+  for (int64_t item = blockIdx.x; item < s.rows * s.heads; item += gridDim.x) {
+    int64_t at = offset(item, s, s.ldx), dy_at = offset(item, s, s.ldy);
+    float g[V][n], xhat[V][n], r = rstd[item], mean = 0;
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      int c = (v * kWide + int(threadIdx.x)) * n;
+      if (c >= s.cols) continue;
+      load_vec(g[v], dy + dy_at + c);
+      load_vec(xhat[v], x + at + c);
+#pragma unroll
+      for (int j = 0; j < n; ++j) {
+        xhat[v][j] *= r;
+        dw[v][j] += g[v][j] * xhat[v][j];
+        g[v][j] *= to_float(w[c + j]);
+        mean += g[v][j] * xhat[v][j];
+      }
+    }
+    mean = block_sum<kWide>(mean, shared) / float(s.cols);
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      int c = (v * kWide + int(threadIdx.x)) * n;
+      if (c >= s.cols) continue;
+      float d[n] = {};
+      if (accumulate) load_vec(d, dx + at + c);
+#pragma unroll
+      for (int j = 0; j < n; ++j) d[j] += r * (g[v][j] - xhat[v][j] * mean);
+      store_vec(dx + at + c, d);
+    }
+  }
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    int c = (v * kWide + int(threadIdx.x)) * n;
+    if (c < s.cols) {
+#pragma unroll
+      for (int j = 0; j < n; ++j) partial[int64_t(blockIdx.x) * s.cols + c + j] = dw[v][j];
+    }
+  }
+}
+
 // The general backward: dx by a warp a row, then dw by a thread a column and stripe.
 template <class T, class W>
 __global__ void bwd_dx_kernel(const T* dy, const T* x, const W* w, const float* rstd, T* dx, Sizes s, bool accumulate) {
@@ -157,14 +231,15 @@ __global__ void join_kernel(const float* partial, int64_t parts, int64_t cols, f
   dw[c] += sum;
 }
 
-// Vectors a lane needs, rounded to what is compiled; 0 = the general path.
+// Vectors a lane needs, rounded to what is compiled; −1 and −2: so many a thread of a block; 0 = the general path.
 template <class T>
 int vectors(const Sizes& s, std::initializer_list<const void*> buffers) {
   constexpr int n = kVec<T>;
   bool fast = s.cols % n == 0 && s.ldx % n == 0 && s.ldy % n == 0;
   for (const void* p : buffers) fast = fast && aligned16(p);
   int64_t need = ceil_div(s.cols, 32 * n);
-  return !fast || need > 4 ? 0 : need > 2 ? 4 : int(need);
+  if (!fast || need > 16) return 0;
+  return need > 8 ? -2 : need > 4 ? -1 : need > 2 ? 4 : int(need);
 }
 
 // Dispatch on the number of vectors a lane.
@@ -174,6 +249,8 @@ void with_vectors(int v, Body&& body) {
     case 1: body(std::integral_constant<int, 1>{}); break;
     case 2: body(std::integral_constant<int, 2>{}); break;
     case 4: body(std::integral_constant<int, 4>{}); break;
+    case -1: body(std::integral_constant<int, -1>{}); break;
+    case -2: body(std::integral_constant<int, -2>{}); break;
     default: body(std::integral_constant<int, 0>{});
   }
 }
@@ -194,8 +271,15 @@ int fwd(void* ctx, const void* params) {
     ok = with_float_type(p.w.dtype, [&](auto* wt) {
       using W = std::remove_pointer_t<decltype(wt)>;
       with_vectors(vectors<T>(s, {p.x.ptr, p.y.ptr}), [&](auto v) {
-        fwd_kernel<T, W, v()><<<unsigned(ceil_div(items, kWarps)), kWarps * 32, 0, context(ctx).stream>>>(
-            static_cast<const T*>(p.x.ptr), static_cast<const W*>(p.w.ptr), static_cast<T*>(p.y.ptr), static_cast<float*>(p.rstd.ptr), s, float(p.eps));
+        auto* x = static_cast<const T*>(p.x.ptr);
+        auto* w = static_cast<const W*>(p.w.ptr);
+        auto* y = static_cast<T*>(p.y.ptr);
+        auto* rstd = static_cast<float*>(p.rstd.ptr);
+        auto stream = context(ctx).stream;
+        if constexpr (v() < 0)
+          fwd_wide_kernel<T, W, -v()><<<unsigned(items), kWide, 0, stream>>>(x, w, y, rstd, s, float(p.eps));
+        else
+          fwd_kernel<T, W, v()><<<unsigned(ceil_div(items, kWarps)), kWarps * 32, 0, stream>>>(x, w, y, rstd, s, float(p.eps));
       });
     });
   });
@@ -228,7 +312,9 @@ int bwd(void* ctx, const void* params) {
       auto* rstd = static_cast<const float*>(p.rstd.ptr);
       auto* dx = static_cast<T*>(p.dx.ptr);
       with_vectors(vectors<T>(s, {dy, x, dx}), [&](auto v) {
-        if constexpr (v() > 0) {
+        if constexpr (v() < 0) {
+          bwd_wide_kernel<T, W, -v()><<<unsigned(blocks), kWide, 0, stream>>>(dy, x, w, rstd, dx, partial.as<float>(), s, p.accumulate != 0);
+        } else if constexpr (v() > 0) {
           bwd_kernel<T, W, v()><<<unsigned(blocks), kWarps * 32, 0, stream>>>(dy, x, w, rstd, dx, partial.as<float>(), s, p.accumulate != 0);
         } else {
           parts = stripes;

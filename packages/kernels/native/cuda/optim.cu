@@ -1,4 +1,5 @@
 // optim_prepare, adamw: clipping and decoupled AdamW with lr, step, clip scale and skip flag read from device memory.
+#include <cmath>
 #include <type_traits>
 
 #include "cuda/convert.h"
@@ -36,7 +37,8 @@ __device__ inline void set_moment(bf16& m, float x, uint32_t random) { m = round
 __device__ inline void set_moment(float& m, float x, uint32_t) { m = x; }
 
 struct Rates {
-  float lr_mult, beta1, beta2, eps, weight_decay;
+  float lr_mult, beta1, beta2, rest1, rest2, eps, weight_decay;  // rest = 1 − beta, rounded once
+  double log_beta1, log_beta2;
   uint64_t seed;
 };
 
@@ -45,8 +47,8 @@ template <class M, class G, class P>
 __global__ void adamw_kernel(P* p, const G* g, M* m, M* v, bf16* low, const float* state, int64_t n, Rates r) {
   __shared__ float correct[2];
   if (threadIdx.x == 0) {
-    correct[0] = float(1 / (1 - pow(double(r.beta1), double(state[1]))));
-    correct[1] = float(1 / (1 - pow(double(r.beta2), double(state[1]))));
+    correct[0] = float(1 / (1 - exp(r.log_beta1 * state[1])));
+    correct[1] = float(1 / (1 - exp(r.log_beta2 * state[1])));
   }
   __syncthreads();
   if (state[3] != 0.f) return;
@@ -58,8 +60,8 @@ __global__ void adamw_kernel(P* p, const G* g, M* m, M* v, bf16* low, const floa
     int count = at + 1 < n ? 2 : 1;
     auto update = [&](int64_t i, int k, float grad, float& w, float& mean, float& square) {
       grad *= clip;
-      mean = r.beta1 * mean + (1.f - r.beta1) * grad;
-      square = r.beta2 * square + (1.f - r.beta2) * grad * grad;
+      mean = r.beta1 * mean + r.rest1 * grad;
+      square = r.beta2 * square + r.rest2 * grad * grad;
       w -= lr * (mean * c1 / (sqrtf(square * c2) + r.eps) + r.weight_decay * w);
     };
     for (int k = 0; k < count; ++k) {
@@ -78,8 +80,8 @@ __global__ void adamw_kernel(P* p, const G* g, M* m, M* v, bf16* low, const floa
 __global__ void adamw_vec_kernel(float* p, const float* g, float* m, float* v, bf16* low, const float* state, int64_t vectors, Rates r) {
   __shared__ float correct[2];
   if (threadIdx.x == 0) {
-    correct[0] = float(1 / (1 - pow(double(r.beta1), double(state[1]))));
-    correct[1] = float(1 / (1 - pow(double(r.beta2), double(state[1]))));
+    correct[0] = float(1 / (1 - exp(r.log_beta1 * state[1])));
+    correct[1] = float(1 / (1 - exp(r.log_beta2 * state[1])));
   }
   __syncthreads();
   if (state[3] != 0.f) return;
@@ -93,8 +95,8 @@ __global__ void adamw_vec_kernel(float* p, const float* g, float* m, float* v, b
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       float x = grad[j] * clip;
-      mean[j] = r.beta1 * mean[j] + (1.f - r.beta1) * x;
-      square[j] = r.beta2 * square[j] + (1.f - r.beta2) * x * x;
+      mean[j] = r.beta1 * mean[j] + r.rest1 * x;
+      square[j] = r.beta2 * square[j] + r.rest2 * x * x;
       w[j] -= lr * (mean[j] * c1 / (sqrtf(square[j] * c2) + r.eps) + r.weight_decay * w[j]);
     }
     store_vec(p + i * 4, w);
@@ -115,7 +117,8 @@ int adamw(void* ctx, const void* params) {
   if (a.state.dtype != NSA_F32 || a.m.dtype != a.v.dtype || (a.p_low.ptr && a.p_low.dtype != NSA_BF16))
     return unsupported(ctx, "adamw takes f32 state, equal moments and a bf16 copy");
   if (n == 0) return NSA_OK;
-  Rates r{float(a.lr_mult), float(a.beta1), float(a.beta2), float(a.eps), float(a.weight_decay), uint64_t(a.seed)};
+  Rates r{float(a.lr_mult), float(a.beta1), float(a.beta2), float(1 - a.beta1), float(1 - a.beta2), float(a.eps), float(a.weight_decay),
+          std::log(a.beta1), std::log(a.beta2), uint64_t(a.seed)};
   auto stream = context(ctx).stream;
   auto* low = static_cast<bf16*>(a.p_low.ptr);
   auto* state = static_cast<const float*>(a.state.ptr);

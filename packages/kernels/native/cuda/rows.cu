@@ -11,8 +11,6 @@
 namespace nsa::cuda {
 namespace {
 
-size_t bytes_of(int32_t dtype) { return dtype == NSA_BF16 ? 2 : dtype == NSA_F64 || dtype == NSA_I64 ? 8 : dtype == NSA_U8 ? 1 : 4; }
-
 // to[dst(r)] = from[src(r)], rows of `units` U each; an index −1 (or outside) of src gives zeros, of dst skips.
 template <class U>
 __global__ void move_rows_kernel(const U* from, U* to, const int32_t* src, const int32_t* dst, int64_t rows, int64_t units, int64_t ld_from,
@@ -30,7 +28,7 @@ int move_rows(void* ctx, const void* from, void* to, int32_t dtype, const int32_
               int64_t ld_from, int64_t ld_to, int64_t from_rows, int64_t to_rows) {
   if (rows == 0 || cols == 0) return NSA_OK;
   auto stream = context(ctx).stream;
-  auto size = int64_t(bytes_of(dtype));
+  auto size = int64_t(dtype_bytes(dtype));
   auto go = [&](auto unit) {
     using U = decltype(unit);
     auto per = int64_t(sizeof(U)) / size;
@@ -39,6 +37,7 @@ int move_rows(void* ctx, const void* from, void* to, int32_t dtype, const int32_
   };
   int64_t wide = 16 / size;
   if (size < 16 && aligned16(from) && aligned16(to) && cols % wide == 0 && ld_from % wide == 0 && ld_to % wide == 0) go(uint4{});
+  else if (size == 1) go(uint8_t{});
   else if (size == 2) go(uint16_t{});
   else if (size == 4) go(uint32_t{});
   else go(uint64_t{});
@@ -59,7 +58,7 @@ int scatter_rows(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_scatter_rows_params*>(params);
   if (p.idx.numel < p.rows || p.y.numel < p.rows * p.cols || p.x.numel < p.x_rows * p.cols) return bad_argument(ctx, "scatter_rows: sizes");
   if (p.x.dtype != p.y.dtype) return unsupported(ctx, "scatter_rows of mixed dtypes");
-  size_t bytes = size_t(p.x_rows * p.cols) * bytes_of(p.x.dtype);
+  size_t bytes = size_t(p.x_rows * p.cols) * dtype_bytes(p.x.dtype);
   int status = check(ctx, cudaMemsetAsync(p.x.ptr, 0, bytes, context(ctx).stream));
   if (status != NSA_OK) return status;
   return move_rows(ctx, p.y.ptr, p.x.ptr, p.x.dtype, nullptr, i32(p.idx), p.rows, p.cols, p.cols, p.cols, p.rows, p.x_rows);

@@ -97,7 +97,7 @@ __global__ void __launch_bounds__(kRow) sample_kernel(const T* logits, const flo
   const auto high = float(top.score);
   double sum = 0;
   for (int64_t j = threadIdx.x; j < v; j += kRow) sum += expf(logit(j) - high);
-  const double lse = high + log(block_total(sum));
+  const double total = block_total(sum), lse = high + log(total);
 
   int64_t drawn = top.id;
   double logmass = 0;
@@ -112,8 +112,8 @@ __global__ void __launch_bounds__(kRow) sample_kernel(const T* logits, const flo
     auto mass_from = [&](uint32_t key) {
       double mass = 0;
       for (int64_t j = threadIdx.x; j < v; j += kRow)
-        if (key_of(logit(j)) >= key) mass += exp(double(logit(j)) - lse);
-      return block_total(mass);
+        if (key_of(logit(j)) >= key) mass += expf(logit(j) - high);
+      return block_total(mass) / total;
     };
     bool filtered = false;
     if (top_k > 0 && top_k < v) {
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(kRow) sample_kernel(const T* logits, const flo
     }
     if (min_p > 0) {
       filtered = true;
-      auto bound = float(log(double(min_p)) + high);
+      float bound = __double2float_ru(log(double(min_p)) + high);
       uint32_t key = key_of(bound);
       if (key > key_of(high)) key = key_of(high);
       if (key > threshold) threshold = key, ties = v;
@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(kRow) sample_kernel(const T* logits, const flo
       uint32_t cut = 0;
       for (uint32_t bit = 0x80000000u; bit; bit >>= 1)
         if (mass_from(cut | bit) >= top_p) cut |= bit;
-      double above = cut == 0xffffffffu ? 0 : mass_from(cut + 1), each = exp(double(value_of(cut)) - lse);
+      double above = cut == 0xffffffffu ? 0 : mass_from(cut + 1), each = expf(value_of(cut) - high) / total;
       int64_t need = each > 0 ? max(int64_t(1), int64_t(ceil((top_p - above) / each))) : v;
       if (cut > threshold) threshold = cut, ties = need;
       else if (cut == threshold) ties = min(ties, need);
@@ -158,28 +158,35 @@ __global__ void __launch_bounds__(kRow) sample_kernel(const T* logits, const flo
       }
     }
     Best best{-INFINITY, -1};
+    float reach = INFINITY;  // e^(top − best score), with a margin for rounding
     double mass = 0;
     int64_t kept = 0;
     const uint64_t seed = uint64_t(seeds[row]);
     for (int64_t quad = threadIdx.x; quad * 4 < v; quad += kRow) {
       Philox words{};
       bool made = false;
-      for (int64_t j = quad * 4; j < min(v, quad * 4 + 4); ++j) {
-        float x = logit(j);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int64_t j = quad * 4 + i;
+        if (j >= v) continue;
+        const float x = logit(j);
         uint32_t key = key_of(x);
         if (filtered && (key < threshold || (key == threshold && j > last_tie))) continue;
         if (!made) words = philox(seed, kStreamSample, uint32_t(request[row]), uint32_t(position[row]), uint32_t(quad)), made = true;
-        double score = double(x) - lse - log(-log(philox_uniform(words.word[j % 4])));
-        if (filtered) mass += exp(double(x) - lse);
+        if (filtered) mass += expf(x - high);
         ++kept;
-        if (best.id < 0 || score > best.score) best = {score, j};
+        // The noise is at most −ln(1 − u): most words lose without their logarithms.
+        const uint32_t word = words.word[i];
+        if ((float(~word) + 0.5f) * 0x1p-32f > reach * expf(x - high)) continue;
+        double score = double(x) - lse - log(-log(philox_uniform(word)));
+        if (best.id < 0 || score > best.score) best = {score, j}, reach = 1.001f * float(exp(high - lse - score));
       }
     }
     best = block_best(best);
     if (best.id >= 0) drawn = best.id;
     mass = block_total(mass);
     kept = block_total(kept);
-    if (filtered && kept < v) logmass = log(mass);
+    if (filtered && kept < v) logmass = log(mass / total);
   } else if (v > 1) {
     logmass = double(logit(drawn)) - lse;
   }

@@ -64,8 +64,16 @@ const layouts = [false, true].flatMap((transA) =>
   ),
 );
 
-function norm(rows: number, heads: number, cols: number, accumulate: number, perfOnly = false): OpCase[] {
-  const [ldx, ldy] = [heads * cols + 5, heads * cols];
+interface Norm {
+  accumulate?: boolean;
+  /** Columns of x past the heads. */
+  pad?: number;
+  perfOnly?: boolean;
+}
+
+function norm(rows: number, heads: number, cols: number, options: Norm = {}): OpCase[] {
+  const { accumulate = false, pad = 5, perfOnly = false } = options;
+  const [ldx, ldy] = [heads * cols + pad, heads * cols];
   const x = normal(1, rows * ldx);
   const rstd = Float64Array.from({ length: rows * heads }, (_, i) => {
     const at = Math.floor(i / heads) * ldx + (i % heads) * cols;
@@ -94,7 +102,7 @@ function norm(rows: number, heads: number, cols: number, accumulate: number, per
         dx: added(4, [rows, ldx]),
         dw: added(5, [cols], "f32"),
       },
-      numbers: { ...numbers, accumulate },
+      numbers: { ...numbers, accumulate: Number(accumulate) },
     },
   ];
 }
@@ -218,21 +226,33 @@ export const denseCases: OpCase[] = [
     alpha: 0.5,
     beta: 2,
   }),
+  gemm({ name: "whole tiles", m: 128, n: 192, k: 320, transB: true, residual: true }),
+  gemm({ name: "whole tiles, sum", m: 128, n: 192, k: 320, transA: true, beta: 1 }),
   gemm({ name: "512 cubed", m: 512, n: 512, k: 512, transB: true, perfOnly: true }),
   gemm({ name: "1024 cubed NN", m: 1024, n: 1024, k: 1024, perfOnly: true }),
   gemm({ name: "1024 cubed TN", m: 1024, n: 1024, k: 1024, transA: true, perfOnly: true }),
   gemm({ name: "1024 cubed NT", m: 1024, n: 1024, k: 1024, transB: true, perfOnly: true }),
   gemm({ name: "decode 1x2048x2048", m: 1, n: 2048, k: 2048, transB: true, perfOnly: true }),
   gemm({ name: "decode 16x2048x2048", m: 16, n: 2048, k: 2048, transB: true, perfOnly: true }),
-  ...norm(67, 1, 97, 0),
-  ...norm(33, 4, 64, 1),
-  ...norm(2048, 1, 1024, 0, true),
+  ...norm(67, 1, 97),
+  ...norm(33, 4, 64, { accumulate: true }),
+  // Rows of whole 16-byte vectors: one to four a lane of a warp, then a block a row.
+  ...norm(45, 3, 64, { accumulate: true, pad: 64 }),
+  ...norm(37, 1, 376, { pad: 8 }),
+  ...norm(21, 1, 640, { pad: 0 }),
+  ...norm(19, 1, 1000, { accumulate: true, pad: 0 }),
+  ...norm(11, 1, 2080, { pad: 0 }),
+  ...norm(2048, 1, 1024, { perfOnly: true }),
+  ...norm(16_384, 1, 1024, { pad: 0, perfOnly: true }),
+  ...norm(8192, 1, 2048, { pad: 0, perfOnly: true }),
   rope(70, 64, 0),
   rope(70, 24, 1),
   rope(4096, 64, 0, true),
   ...swiglu(45, 77),
+  ...swiglu(45, 80),
   ...swiglu(1024, 1024, true),
   ...lmHead(20, 48, 2100, false),
   ...lmHead(9, 32, 300, true),
+  ...lmHead(12, 32, 2048, false),
   ...lmHead(512, 512, 8192, false, true),
 ];

@@ -80,6 +80,49 @@ const ids = Array.from({ length: 300 }, (_, i) => (i % 11 === 3 ? -1 : (i * i) %
 
 export const elementwiseCases: OpCase[] = [
   { op: "fill", name: "value", buffers: { x: output([n]) }, numbers: { value: 1.7 } },
+  { op: "fill", name: "integers", buffers: { x: output([n], "i64") }, numbers: { value: 2 ** 40 + 1 } },
+  // Whole 16-byte vectors.
+  ...(["f32", "float"] as const).flatMap((kind): OpCase[] => [
+    {
+      op: "copy",
+      name: `vectors to ${kind}`,
+      buffers: { x: input(1, [4096]), y: output([4096], kind) },
+      numbers: {},
+    },
+    {
+      op: "copy",
+      name: `vectors from ${kind}`,
+      buffers: { x: input(1, [4096], 1, kind), y: output([4096]) },
+      numbers: {},
+    },
+  ]),
+  {
+    op: "add",
+    name: "vectors",
+    buffers: { a: input(1, [4096]), b: input(2, [4096]), y: output([4096]) },
+    numbers: { alpha: 0.7, beta: -1.3 },
+  },
+  { op: "unary", name: "vectors", buffers: { x: input(1, [4096]), y: output([4096]) }, numbers: { kind: 9 } },
+  {
+    op: "gather_rows",
+    name: "vectors",
+    buffers: { x: input(8, [101, 40]), idx: given(perm, "i32"), y: output([70, 40]) },
+    numbers: { rows: 70, cols: 40 },
+  },
+  {
+    op: "embedding_bwd",
+    name: "one id in two thirds of the tokens",
+    backward: true,
+    buffers: {
+      dy: input(10, [1000, 24]),
+      ids: given(
+        Int32Array.from({ length: 1000 }, (_, i) => (i % 3 ? 300 : (i * 7919) % 70_000)),
+        "i32",
+      ),
+      dw: added(11, [70_000, 24], "f32"),
+    },
+    numbers: { tokens: 1000, vocab: 70_000, d: 24 },
+  },
   { op: "copy", name: "same dtype", buffers: { x: input(1, [n]), y: output([n]) }, numbers: {} },
   { op: "copy", name: "to f32", buffers: { x: input(1, [n]), y: output([n], "f32") }, numbers: {} },
   { op: "copy", name: "from f32", buffers: { x: input(1, [n], 1, "f32"), y: output([n]) }, numbers: {} },

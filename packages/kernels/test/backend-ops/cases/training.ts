@@ -3,10 +3,10 @@ import { added, given, input, normal, type OpCase, output } from "../case.ts";
 
 const square = (seed: number, n: number) => normal(seed, n).map((x) => x * x * 1e-3);
 
-function adamw(n: number, skip: number, perfOnly = false): OpCase {
+function adamw(n: number, skip: number, perfOnly = false, beta2 = 0.95): OpCase {
   return {
     op: "adamw",
-    name: skip ? "skipped step" : `${n}`,
+    name: skip ? "skipped step" : `${n}, beta2 ${beta2}`,
     dtypes: ["f32"],
     perfOnly,
     buffers: {
@@ -17,7 +17,7 @@ function adamw(n: number, skip: number, perfOnly = false): OpCase {
       p_low: skip ? added(5, [n]) : output([n]),
       state: given([3e-4, 7, 0.6, skip, 1.3, 0, 0, 0], "f32"),
     },
-    numbers: { lr_mult: 0.5, beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1, seed: 5 },
+    numbers: { lr_mult: 0.5, beta1: 0.9, beta2, eps: 1e-8, weight_decay: 0.1, seed: 5 },
   };
 }
 
@@ -67,6 +67,7 @@ const repeat = (row: number[]) => Array.from({ length: 16 }, () => row);
 
 export const trainingCases: OpCase[] = [
   adamw(5003, 0),
+  adamw(4096, 0, false, 0.999),
   adamw(100, 1),
   adamw(4 << 20, 0, true),
   prepare("clipped", 400, 1),
