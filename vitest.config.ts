@@ -8,7 +8,7 @@ export default defineConfig({
     include: ["packages/*/test/**/*.test.{ts,tsx}", "test/**/*.test.ts"],
     pool: "forks",
     maxWorkers: 2,
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 120_000,
   },
 });
