@@ -24,6 +24,11 @@ test("a_flat_line_has_one_dot_in_every_column", () => {
   expect(plot.low).toBe(plot.high);
 });
 
+test("gaps_between_points_are_bridged_by_straight_lines", () => {
+  const [dense, sparse] = [line([0, 1, 2, 3, 4, 5, 6, 7]), [0, 7].map((y) => ({ x: y, y }))];
+  expect(braillePlot(sparse, 4, 2)!.lines).toEqual(braillePlot(dense, 4, 2)!.lines);
+});
+
 test("infinite_and_missing_values_leave_the_scale_to_the_others", () => {
   const plot = braillePlot(line([1, Number.NaN, 2, Number.POSITIVE_INFINITY, 3]), 4, 2)!;
   expect([plot.low, plot.high]).toEqual([1, 3]);

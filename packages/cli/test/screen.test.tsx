@@ -85,6 +85,18 @@ test("a_reinforcement_screen_shows_rewards_with_their_parts_and_a_scored_sample"
     expect(shown).toContain(part);
 });
 
+test("a_stage_without_losses_or_rewards_shows_what_it_measures", () => {
+  const shown = text(
+    after([
+      start,
+      step(1, { "eval/step_accuracy": 0.5, "perf/tokens_per_sec": 2000 }),
+      { type: "eval", step: 1, metrics: { "eval/gsm8k/accuracy": 0.25 } },
+    ]),
+  );
+  for (const part of ["tokens/s 2k", "step_accuracy 0.5", "gsm8k/accuracy 0.25"])
+    expect(shown).toContain(part);
+});
+
 test("the_time_left_comes_from_the_pace_of_this_process_and_runs_down_between_steps", () => {
   const resumed: StageEvent = { type: "start", totalSteps: 10, step: 4 };
   const state = after([resumed, step(5, {}), step(6, {})]);

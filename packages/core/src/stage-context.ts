@@ -35,8 +35,8 @@ export function openStageContext(options: StageContextOptions): OpenStageContext
 
   function emit(event: StageEvent): void {
     if (event.type === "step" || event.type === "eval") sink.write(event.step, event.metrics, now());
-    if (event.type === "sample") {
-      const { type: _, ...row } = event;
+    if (event.type === "sample" && !event.recorded) {
+      const { type: _, recorded: __, ...row } = event;
       samples.append(row);
     }
     if (event.type === "log") {

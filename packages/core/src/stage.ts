@@ -9,8 +9,16 @@ export type StageEvent =
   | { type: "step"; step: number; totalSteps: number; metrics: Metrics }
   /** A measurement on held-out data: goes to metrics.jsonl under its own keys (`val/loss`). */
   | { type: "eval"; step: number; metrics: Metrics }
-  /** Text written by the model: goes to samples.jsonl. */
-  | { type: "sample"; step: number; prompt: string; text: string; reward?: number; parts?: Metrics }
+  /** Text written by the model: goes to samples.jsonl, unless the stage has `recorded` it with its others. */
+  | {
+      type: "sample";
+      step: number;
+      prompt: string;
+      text: string;
+      reward?: number;
+      parts?: Metrics;
+      recorded?: boolean;
+    }
   | { type: "checkpoint"; step: number; path: string }
   | { type: "log"; level: "info" | "warn"; text: string }
   | { type: "done"; step: number; metrics: Metrics };

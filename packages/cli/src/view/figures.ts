@@ -73,8 +73,22 @@ function reinforcement({ metrics, held }: ScreenState): Row[] {
   ];
 }
 
+/** Figures that no stage's list names, as they are: an evaluation's tasks, a new stage. */
+const OTHERS = 16;
+
+function measuring({ metrics, held }: ScreenState): Row[] {
+  const all = { ...metrics, ...held };
+  const speed = pick(metrics, [["perf/tokens_per_sec", "tokens/s", count]]);
+  const names = Object.keys(all).filter((name) => !name.startsWith("perf/"));
+  return [
+    ...speed,
+    ...names.slice(-OTHERS).map((name): Row => [name.replace(/^eval\//, ""), figure(all[name]!)]),
+  ];
+}
+
 export function figures(state: ScreenState): Row[] {
-  return "reward/mean" in state.metrics ? reinforcement(state) : training(state);
+  if ("reward/mean" in state.metrics) return reinforcement(state);
+  return "train/loss" in state.metrics || "val/loss" in state.held ? training(state) : measuring(state);
 }
 
 /** The curves to draw, best first. */

@@ -36,6 +36,8 @@ function line(event: StageEvent): string | undefined {
     case "eval":
       return `eval at ${event.step}  ${shown(event.metrics)}`;
     case "sample":
+      // One per step for the screen; lines would drown the figures, and samples.jsonl has all of them.
+      if (event.recorded) return undefined;
       return `sample at ${event.step}  ${JSON.stringify(event.prompt + event.text)}`;
     case "checkpoint":
       return `saved ${event.path}`;

@@ -18,7 +18,7 @@ const BITS = [
   [0x08, 0x10, 0x20, 0x80],
 ];
 
-/** Mean y of the points in each of `n` equal parts of [x0, x1]; gaps take the value before them. */
+/** Mean y of the points in each of `n` equal parts of [x0, x1]; gaps are bridged by straight lines. */
 function resample(points: readonly Point[], n: number): number[] {
   const [x0, x1] = [points[0]!.x, points.at(-1)!.x];
   const sums = new Float64Array(n);
@@ -28,11 +28,15 @@ function resample(points: readonly Point[], n: number): number[] {
     sums[i]! += y;
     counts[i]! += 1;
   }
-  let last = points[0]!.y;
-  return Array.from(sums, (sum, i) => {
-    if (counts[i]! > 0) last = sum / counts[i]!;
-    return last;
-  });
+  const ys = Array.from(sums, (sum, i) => sum / counts[i]!);
+  let before = 0;
+  for (let i = 1; i < n; i++) {
+    if (counts[i] === 0) continue;
+    const slope = (ys[i]! - ys[before]!) / (i - before);
+    for (let k = before + 1; k < i; k++) ys[k] = ys[before]! + slope * (k - before);
+    before = i;
+  }
+  return ys.map((y) => (Number.isNaN(y) ? ys[before]! : y));
 }
 
 /**

@@ -65,7 +65,12 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
     ctx.emit({ type: "checkpoint", step, path });
     return path;
   };
-  ctx.emit({ type: "start", totalSteps: config.steps, step });
+  ctx.emit({
+    type: "start",
+    totalSteps: config.steps,
+    step,
+    info: { parameters: policy.parameters.layout.parameterCount, device: device.name },
+  });
   const look = () => evaluate(policy, tokenizer, problems, config);
   let latest: EvaluationResult | undefined;
   if (step === 0) {
@@ -102,6 +107,7 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
       const { reward, ...rest } = row;
       ctx.samples.append({ step, ...rest, reward: reward.total, parts: reward.parts });
     }
+    show(ctx, rollout, step);
     warn(ctx, rollout, step);
     if (algorithm.klCoef > 0 && algorithm.referenceEvery > 0 && step % algorithm.referenceEvery === 0) {
       await references.save(policy, step);
@@ -193,6 +199,21 @@ function preflight(ctx: StageContext, result: EvaluationResult): void {
   if (rate >= 0.1 && rate <= 0.7) return;
   const why = rate < 0.1 ? "too few right answers to learn from" : "too few wrong ones to learn from";
   ctx.log(`the first policy solves ${(100 * rate).toFixed(1)} % of samples, outside 10–70 %: ${why}`, "warn");
+}
+
+/** One of the step's outputs for the screen, another question's each step. */
+function show(ctx: StageContext, rollout: Rollout, step: number): void {
+  const { question, completion, reward } = rollout.rows[(step * 17) % rollout.rows.length]!;
+  const { total, parts } = reward;
+  ctx.emit({
+    type: "sample",
+    step,
+    prompt: question,
+    text: completion,
+    reward: total,
+    parts,
+    recorded: true,
+  });
 }
 
 function warn(ctx: StageContext, rollout: Rollout, step: number): void {
