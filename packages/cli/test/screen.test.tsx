@@ -14,8 +14,8 @@ function after(events: StageEvent[]): ScreenState {
 }
 
 /** What stands on a screen of 100 columns at `time`. */
-function text(state: ScreenState, time = state.time, width = 100): string {
-  const { lastFrame, unmount } = render(<Screen state={state} time={time} width={width} />);
+function text(state: ScreenState, time = state.time, width = 100, height = 40): string {
+  const { lastFrame, unmount } = render(<Screen state={state} time={time} width={width} height={height} />);
   const frame = lastFrame()!;
   unmount();
   return frame;
@@ -115,6 +115,15 @@ test("no_line_is_wider_than_the_terminal", () => {
     const lines = text(after([start, ...loss]), 400, width).split("\n");
     expect(Math.max(...lines.map((l) => l.length))).toBeLessThanOrEqual(width);
   }
+});
+
+test("a_low_terminal_gets_a_lower_picture", () => {
+  const loss = Array.from({ length: 30 }, (_, i) => step(i, { "train/loss": 1 / (i + 1) }));
+  const state = after([start, ...loss, { type: "sample", step: 3, prompt: "Tom ", text: "ran" }]);
+  const rows = (height: number) => text(state, state.time, 100, height).split("\n").length;
+  expect(rows(18)).toBeLessThan(rows(25));
+  expect(rows(25)).toBe(rows(40) - 3);
+  expect(rows(18)).toBeLessThanOrEqual(14);
 });
 
 test("curves_of_long_runs_stay_short_and_keep_their_ends", () => {

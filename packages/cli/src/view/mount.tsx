@@ -12,7 +12,8 @@ const clock = () => performance.now() / 1000;
 export function mountScreen(title: string, runDir: string): View {
   let state = initialState(title, runDir, clock());
   const width = () => Math.max(40, Math.min(140, process.stdout.columns ?? 80));
-  const picture = () => <Screen state={state} time={clock()} width={width()} />;
+  const height = () => process.stdout.rows ?? 40;
+  const picture = () => <Screen state={state} time={clock()} width={width()} height={height()} />;
   // Ctrl-C is the command's: it asks the trainer to save first.
   const ink = render(picture(), { exitOnCtrlC: false, patchConsole: true });
   const timer = setInterval(() => ink.rerender(picture()), TICK_MS);

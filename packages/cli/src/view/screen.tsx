@@ -7,7 +7,11 @@ import { braillePlot, type Point } from "./plot.ts";
 import { type ScreenState, secondsLeft } from "./state.ts";
 
 const SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏";
-const PLOT_ROWS = 6;
+/** A picture taller than the terminal would make it scroll and flicker; below these rows it gives way. */
+const TALL = 30;
+const LOW = 20;
+/** Columns of one figure with its label. */
+const FIGURE_COLUMNS = 32;
 
 function Header({ state, time }: { state: ScreenState; time: number }) {
   const { parameters, device } = state.info;
@@ -42,10 +46,17 @@ function Progress({ state, time, width }: { state: ScreenState; time: number; wi
   );
 }
 
-function Curve({ title, points, columns }: { title: string; points: readonly Point[]; columns: number }) {
-  const plot = braillePlot(points, columns - 9, PLOT_ROWS);
+interface CurveProps {
+  title: string;
+  points: readonly Point[];
+  columns: number;
+  rows: number;
+}
+
+function Curve({ title, points, columns, rows: height }: CurveProps) {
+  const plot = braillePlot(points, columns - 9, height);
   if (!plot) return null;
-  const label = (row: number) => (row === 0 ? plot.high : row === PLOT_ROWS - 1 ? plot.low : undefined);
+  const label = (row: number) => (row === 0 ? plot.high : row === height - 1 ? plot.low : undefined);
   const rows = plot.lines.map((line, row) => ({ line, at: label(row), key: `${title}${row}` }));
   return (
     <Box flexDirection="column" width={columns}>
@@ -61,10 +72,11 @@ function Curve({ title, points, columns }: { title: string; points: readonly Poi
 }
 
 function Figures({ state, width }: { state: ScreenState; width: number }) {
+  const columns = Math.max(1, Math.floor(width / FIGURE_COLUMNS));
   return (
     <Box flexWrap="wrap" columnGap={2}>
       {figures(state).map(([label, text]) => (
-        <Box key={label} width={Math.max(20, Math.floor((width - 6) / 4))}>
+        <Box key={label} width={Math.floor(width / columns) - 2}>
           <Text wrap="truncate-end">
             <Text dimColor>{label}</Text> {text}
           </Text>
@@ -122,11 +134,12 @@ export interface ScreenProps {
   state: ScreenState;
   /** Seconds on the clock that the events' times come from. */
   time: number;
-  /** Columns of the terminal. */
+  /** Columns and rows of the terminal. */
   width: number;
+  height: number;
 }
 
-export function Screen({ state, time, width }: ScreenProps) {
+export function Screen({ state, time, width, height }: ScreenProps) {
   const curves = plotted(state);
   const columns = Math.min(70, Math.floor((width - 2) / Math.max(1, curves.length)));
   return (
@@ -138,12 +151,18 @@ export function Screen({ state, time, width }: ScreenProps) {
       {curves.length > 0 && (
         <Box columnGap={2}>
           {curves.map(({ name, title }) => (
-            <Curve key={name} title={title} points={state.curves[name]!} columns={columns} />
+            <Curve
+              key={name}
+              title={title}
+              points={state.curves[name]!}
+              columns={columns}
+              rows={height < TALL ? 3 : 6}
+            />
           ))}
         </Box>
       )}
       <Figures state={state} width={width} />
-      <Sample state={state} />
+      {height >= LOW && <Sample state={state} />}
       <Notes state={state} />
     </Box>
   );
