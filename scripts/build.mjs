@@ -1,6 +1,7 @@
 // Bundles every package into its dist/ (TypeScript only; the addon is build-native.mjs's). Does nothing when nothing changed.
-import { existsSync, readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { digest, isDone, markDone, root } from "./lib.mjs";
 
 const packages = readdirSync(join(root, "packages")).filter((name) =>
@@ -37,12 +38,44 @@ function options(name) {
   };
 }
 
+const started = new Date();
 const product = "packages/cli/dist/nsa.mjs";
 const sources = packages.flatMap((name) => [`packages/${name}/src`, `packages/${name}/package.json`]);
 const key = digest(["scripts/build.mjs", "pnpm-lock.yaml", ...sources]);
+const lock = join(root, "build/stamps/bundle.lock");
+const STALE_MS = 60_000;
+
+/** Two builds at once (tests in several processes) would clean each other's output. */
+async function locked(work) {
+  mkdirSync(dirname(lock), { recursive: true });
+  for (;;) {
+    try {
+      mkdirSync(lock);
+      break;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+      const age = Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+      // Left by a build that was killed.
+      if (age > STALE_MS) rmSync(lock, { recursive: true, force: true });
+      else await setTimeout(50);
+    }
+  }
+  try {
+    await work();
+  } finally {
+    rmSync(lock, { recursive: true, force: true });
+  }
+}
+
 if (!isDone("bundle", key, product)) {
-  const { build } = await import("tsdown");
-  for (const name of packages) await build(options(name));
+  await locked(async () => {
+    if (isDone("bundle", key, product)) return;
+    const { build } = await import("tsdown");
+    for (const name of packages) await build(options(name));
+    markDone("bundle", key);
+  });
 }
 // Written even when nothing was built: nsa.mjs compares its time with the sources', which is cheaper than a digest.
+// The time is the start's: a file edited while the bundle was made is newer than it.
 markDone("bundle", key);
+utimesSync(join(root, "build/stamps/bundle"), started, started);
