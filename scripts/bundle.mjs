@@ -76,7 +76,7 @@ const tar = [
   ...excluded,
   "--exclude=build/bundle/files.txt",
   "-I",
-  "xz -T0 -6",
+  "xz -T0 -3",
   "-cf",
   out,
 ];

@@ -71,12 +71,14 @@ export class Trainer implements Stateful {
   step(stepBatch: StepBatch, loss: LossFunction, options: StepOptions = {}): Record<string, number> {
     const { parameters } = this.model;
     parameters.zeroGradients();
-    const sums: Record<string, number> = { loss: 0 };
     let tokens = 0;
-    for (const batch of stepBatch.microBatches) {
+    // Losses and metrics are read after the last micro-batch: a read waits for the device.
+    const parts = stepBatch.microBatches.map((batch) => {
       tokens += batch.tokens.length;
-      this.accumulate(batch, stepBatch.weightSum, loss, options, sums);
-    }
+      return this.accumulate(batch, stepBatch.weightSum, loss, options);
+    });
+    const sums: Record<string, number> = { loss: 0 };
+    for (const part of parts) addMetrics(sums, part);
     this.collectives.allReduceSum(parameters.gradients!);
     [sums.loss, tokens] = this.collectives.allReduceNumbers([sums.loss!, tokens]) as [number, number];
     const norm = this.optimizer.prepare();
@@ -136,11 +138,10 @@ export class Trainer implements Stateful {
     weightSum: number,
     loss: LossFunction,
     options: StepOptions,
-    sums: Record<string, number>,
-  ): void {
+  ): Record<string, Tensor | number> {
     const { model, config } = this;
     const { device } = model;
-    using _ = device.scope();
+    using scope = device.scope();
     const tape = new Tape();
     const uploaded = model.upload(batch);
     const hidden = model.forward(tape, uploaded, { recompute: config.recompute });
@@ -166,11 +167,9 @@ export class Trainer implements Stateful {
       weightSum,
     });
     tape.backward([[result.loss, device.full([1], stats, 1)]]);
-    sums.loss! += result.loss.item();
-    for (const [name, value] of Object.entries(result.metrics ?? {})) {
-      const x = typeof value === "number" ? value : (value as Tensor).item();
-      sums[name] = name.endsWith("_max") ? Math.max(sums[name] ?? -Infinity, x) : (sums[name] ?? 0) + x;
-    }
+    const part = { ...result.metrics, loss: result.loss };
+    for (const value of Object.values(part)) if (typeof value !== "number") scope.detach(value);
+    return part;
   }
 
   private isOutlier(norm: number): boolean {
@@ -191,4 +190,14 @@ export class Trainer implements Stateful {
       exitCode: ExitCode.diverged,
     });
   }
+}
+
+/** Adds one micro-batch's metrics, freeing its tensors; names ending in `_max` take the largest. */
+function addMetrics(sums: Record<string, number>, part: Record<string, Tensor | number>): void {
+  for (const [name, value] of Object.entries(part)) {
+    const x = typeof value === "number" ? value : value.item();
+    sums[name] = name.endsWith("_max") ? Math.max(sums[name] ?? -Infinity, x) : (sums[name] ?? 0) + x;
+  }
+  const tensors = new Set(Object.values(part).filter((v) => typeof v !== "number"));
+  for (const t of tensors) if (t.isLive) t.free();
 }
