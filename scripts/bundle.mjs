@@ -11,7 +11,7 @@ const out = args.includes("--out") ? args[args.indexOf("--out") + 1] : "build/ns
 
 /** Only needed to develop: no archive has them. */
 const development = [
-  "@biomejs",
+  "@biomejs", "@lenml+", 
   "typescript@",
   "@typescript+",
   "knip@",
