@@ -138,6 +138,8 @@ interface Outcome {
   mfuCausal: number;
   firstLoss: number;
   lastLoss: number;
+  /** Milliseconds of one step by op. */
+  ops: Record<string, number>;
 }
 
 function measure(device: Device, c: Case, steps: number): Outcome {
@@ -160,9 +162,15 @@ function measure(device: Device, c: Case, steps: number): Outcome {
       if (i >= 2) seconds.push((performance.now() - from) / 1e3);
     }
     const tokensPerSecond = c.step / median(seconds);
+    const { reservedBytes } = device.stats();
+    const stop = device.profile();
+    const one = { microBatches: [batch(config.vocabSize, c.context, c.micro, 1)], weightSum: c.micro };
+    trainer.step(one, crossEntropy);
+    const ops = Object.fromEntries(stop().map((x) => [`${x.op} x${x.calls}`, Number(x.ms.toFixed(2))]));
     return {
+      ops,
       tokensPerSecond,
-      gib: device.stats().reservedBytes / 2 ** 30,
+      gib: reservedBytes / 2 ** 30,
       mfuCausal: (trainFlops(config, c.context).causal * tokensPerSecond) / 989e12,
       firstLoss: losses[0]!,
       lastLoss: losses.at(-1)!,

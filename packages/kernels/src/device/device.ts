@@ -37,12 +37,20 @@ function opTable(native: Addon): Map<string, OpFields> {
   return opsByName;
 }
 
+/** Device time of one op over a profiled stretch. */
+export interface OpProfile {
+  op: string;
+  calls: number;
+  ms: number;
+}
+
 export class Device {
   readonly info: Record<string, string | number>;
   private readonly native: Addon;
   private readonly table: Map<string, OpFields>;
   private scopes: Scope[] = [];
   private closed = false;
+  private profiling: Map<string, OpProfile> | undefined;
 
   private constructor(
     readonly name: DeviceName,
@@ -114,10 +122,30 @@ export class Device {
       );
     }
     try {
-      this.native.run(this.id, entry.id);
+      if (this.profiling) this.timed(op, () => this.native.run(this.id, entry.id));
+      else this.native.run(this.id, entry.id);
     } catch (cause) {
       throw this.explain(cause as Error & { code?: string }, op);
     }
+  }
+
+  /** Starts to time every op by device events (each op then waits for the device); returns what ends it. */
+  profile(): () => OpProfile[] {
+    const ops = new Map<string, OpProfile>();
+    this.profiling = ops;
+    return () => {
+      this.profiling = undefined;
+      return [...ops.values()].sort((a, b) => b.ms - a.ms);
+    };
+  }
+
+  private timed(op: string, body: () => void): void {
+    this.mark(62);
+    body();
+    this.mark(63);
+    const ms = this.elapsedMs(62, 63);
+    const entry = this.profiling!.get(op) ?? { op, calls: 0, ms: 0 };
+    this.profiling!.set(op, { op, calls: entry.calls + 1, ms: entry.ms + ms });
   }
 
   private explain(error: Error & { code?: string }, op: string): Error {
