@@ -2,22 +2,13 @@
 #include "cuda/flash_plain.h"
 
 #include "cuda/convert.h"
+#include "cuda/documents.h"
 #include "cuda/launch.h"
 
 namespace nsa::cuda {
 namespace {
 
 constexpr int kWarps = 4, kDim = 256, kPer = kDim / 32;
-
-__device__ inline int64_t document_of(const int32_t* cu, int64_t n, int64_t row) {
-  int64_t low = 0, up = n - 1;
-  while (low < up) {
-    int64_t mid = (low + up + 1) / 2;
-    if (cu[mid] <= row) low = mid;
-    else up = mid - 1;
-  }
-  return low;
-}
 
 // Dot of a row in shared memory with a row in global memory.
 template <class T>

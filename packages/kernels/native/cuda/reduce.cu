@@ -4,6 +4,7 @@
 #include "cuda/convert.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
+#include "cuda/reduce.h"
 
 namespace nsa::cuda {
 namespace {
@@ -145,6 +146,8 @@ __global__ void col_finish_kernel(const float* partial, int stripes, int64_t col
   from_float(float(to_float(y[c]) + acc), y[c]);
 }
 
+}  // namespace
+
 int col_sum(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_col_sum_params*>(params);
   if (p.x.numel < p.rows * p.cols || p.y.numel < p.cols) return bad_argument(ctx, "col_sum: sizes");
@@ -164,8 +167,6 @@ int col_sum(void* ctx, const void* params) {
   });
   return ok ? launched(ctx) : unsupported(ctx, "col_sum takes f32 and bf16");
 }
-
-}  // namespace
 
 void register_reduce(NsaOpFn* ops) {
   ops[NSA_OP_reduce] = reduce;

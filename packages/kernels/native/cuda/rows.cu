@@ -7,6 +7,7 @@
 #include "cuda/convert.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
+#include "cuda/sort.h"
 
 namespace nsa::cuda {
 namespace {
@@ -79,7 +80,7 @@ int page_copy(void* ctx, const void* params) {
 }
 
 // ---- embedding_bwd --------------------------------------------------------------------------------------------------
-constexpr int kDigits = 256, kItems = 2048, kChunk = 32;
+constexpr int kChunk = 32;
 
 __global__ void entries_kernel(const int32_t* ids, int2* out, int64_t n, int64_t vocab) {
   // Skipped tokens sort last: behind every id.
@@ -87,53 +88,6 @@ __global__ void entries_kernel(const int32_t* ids, int2* out, int64_t n, int64_t
     int32_t id = ids[t];
     out[t] = make_int2(id < 0 || id >= vocab ? int(vocab) : id, int(t));
   }
-}
-
-// count[digit·blocks + block].
-__global__ void count_kernel(const int2* x, int64_t n, int shift, int32_t* count) {
-  __shared__ int32_t histogram[kDigits];
-  histogram[threadIdx.x] = 0;
-  __syncthreads();
-  for (int i = threadIdx.x; i < kItems; i += kDigits) {
-    int64_t at = int64_t(blockIdx.x) * kItems + i;
-    if (at < n) atomicAdd(&histogram[x[at].x >> shift & 255], 1);
-  }
-  __syncthreads();
-  count[int64_t(threadIdx.x) * gridDim.x + blockIdx.x] = histogram[threadIdx.x];
-}
-
-// Exclusive scan of n counts by one block.
-__global__ void scan_kernel(int32_t* x, int64_t n) {
-  __shared__ int32_t sums[1024];
-  int64_t per = (n + 1023) / 1024, from = threadIdx.x * per, to = min(n, from + per);
-  int32_t sum = 0;
-  for (int64_t i = from; i < to; ++i) sum += x[i];
-  sums[threadIdx.x] = sum;
-  __syncthreads();
-  for (int step = 1; step < 1024; step <<= 1) {
-    int32_t left = int(threadIdx.x) >= step ? sums[threadIdx.x - step] : 0;
-    __syncthreads();
-    sums[threadIdx.x] += left;
-    __syncthreads();
-  }
-  int32_t base = threadIdx.x ? sums[threadIdx.x - 1] : 0;
-  for (int64_t i = from; i < to; ++i) {
-    int32_t value = x[i];
-    x[i] = base;
-    base += value;
-  }
-}
-
-// Thread d places the block's entries with digit d, in order: stable.
-__global__ void place_kernel(const int2* x, int2* y, int64_t n, int shift, const int32_t* offset) {
-  __shared__ int2 items[kItems];
-  int64_t from = int64_t(blockIdx.x) * kItems;
-  int here = int(min(int64_t(kItems), n - from));
-  for (int i = threadIdx.x; i < here; i += kDigits) items[i] = x[from + i];
-  __syncthreads();
-  int32_t at = offset[int64_t(threadIdx.x) * gridDim.x + blockIdx.x];
-  for (int i = 0; i < here; ++i)
-    if ((items[i].x >> shift & 255) == int(threadIdx.x)) y[at++] = items[i];
 }
 
 // Sums of the runs of one chunk. A run inside the chunk goes straight to dw; the first and last runs, where they reach over
@@ -190,18 +144,12 @@ int embedding_bwd(void* ctx, const void* params) {
   if (p.ids.numel < p.tokens || p.dy.numel < p.tokens * p.d || p.dw.numel < p.vocab * p.d) return bad_argument(ctx, "embedding_bwd: sizes");
   if (p.dw.dtype != NSA_F32) return unsupported(ctx, "embedding_bwd accumulates in f32");
   if (p.tokens == 0 || p.d == 0) return NSA_OK;
-  int64_t n = p.tokens, blocks = ceil_div(n, kItems), chunks = ceil_div(n, kChunk);
-  Scratch first(ctx, size_t(n) * 8), second(ctx, size_t(n) * 8), count(ctx, size_t(blocks * kDigits) * 4), partial(ctx, size_t(chunks * 2 * p.d) * 4);
+  int64_t n = p.tokens, chunks = ceil_div(n, kChunk);
+  Scratch first(ctx, size_t(n) * 8), second(ctx, size_t(n) * 8), count(ctx, sort_bytes(n)), partial(ctx, size_t(chunks * 2 * p.d) * 4);
   if (!first || !second || !count || !partial) return out_of_memory(ctx);
   auto stream = context(ctx).stream;
-  int2 *from = first.as<int2>(), *to = second.as<int2>();
-  entries_kernel<<<grid_for(ctx, n), kThreads, 0, stream>>>(i32(p.ids), from, n, p.vocab);
-  for (int shift = 0; shift < 32 && (p.vocab >> shift) > 0; shift += 8) {
-    count_kernel<<<unsigned(blocks), kDigits, 0, stream>>>(from, n, shift, count.as<int32_t>());
-    scan_kernel<<<1, 1024, 0, stream>>>(count.as<int32_t>(), blocks * kDigits);
-    place_kernel<<<unsigned(blocks), kDigits, 0, stream>>>(from, to, n, shift, count.as<int32_t>());
-    std::swap(from, to);
-  }
+  entries_kernel<<<grid_for(ctx, n), kThreads, 0, stream>>>(i32(p.ids), first.as<int2>(), n, p.vocab);
+  const int2* from = sort_entries(ctx, first.as<int2>(), second.as<int2>(), count.as<int32_t>(), n, p.vocab);
   auto* dw = static_cast<float*>(p.dw.ptr);
   bool ok = with_float_type(p.dy.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;

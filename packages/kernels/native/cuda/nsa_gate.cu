@@ -1,0 +1,170 @@
+// nsa_gate_fwd, nsa_gate_bwd: the sigmoid-gated sum of the three branches (NSA eq. 5).
+#include <type_traits>
+
+#include "cuda/convert.h"
+#include "cuda/families.h"
+#include "cuda/launch.h"
+
+namespace nsa::cuda {
+namespace {
+
+constexpr int kWarps = 8;
+
+// V elements as floats, one access: V is 1 or 4, the address aligned for it.
+template <int V, class T>
+__device__ inline void load_some(float (&x)[V], const T* p) {
+  if constexpr (V == 4 && sizeof(T) == 2) {
+    uint2 raw = *reinterpret_cast<const uint2*>(p);
+    const T* e = reinterpret_cast<const T*>(&raw);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) x[i] = to_float(e[i]);
+  } else if constexpr (V == 4) {
+    load_vec(x, p);
+  } else {
+    x[0] = to_float(*p);
+  }
+}
+template <int V, class T>
+__device__ inline void store_some(T* p, const float (&x)[V]) {
+  if constexpr (V == 4 && sizeof(T) == 2) {
+    uint2 raw;
+    T* e = reinterpret_cast<T*>(&raw);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) from_float(x[i], e[i]);
+    *reinterpret_cast<uint2*>(p) = raw;
+  } else if constexpr (V == 4) {
+    store_vec(p, x);
+  } else {
+    from_float(x[0], *p);
+  }
+}
+
+__device__ inline float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
+
+// A warp a token and head.
+template <class T, class G, int V>
+__global__ void fwd_kernel(const G* gate, const T* cmp, const T* slc, const T* win, T* o, int64_t items, int64_t hq, int64_t dv, int64_t ldg) {
+  const int lane = threadIdx.x & 31;
+  const int64_t item = int64_t(blockIdx.x) * kWarps + (threadIdx.x >> 5);
+  if (item >= items) return;
+  const G* g = gate + item / hq * ldg + item % hq * 3;
+  const float g0 = sigmoid(to_float(g[0])), g1 = sigmoid(to_float(g[1])), g2 = sigmoid(to_float(g[2]));
+  for (int64_t c = int64_t(lane) * V; c < dv; c += 32 * V) {
+    float x[V], y[V], z[V];
+    load_some(x, cmp + item * dv + c);
+    load_some(y, slc + item * dv + c);
+    load_some(z, win + item * dv + c);
+#pragma unroll
+    for (int j = 0; j < V; ++j) x[j] = g0 * x[j] + g1 * y[j] + g2 * z[j];
+    store_some(o + item * dv + c, x);
+  }
+}
+
+template <class T>
+struct Branches {
+  const T *o[3];
+  T *d[3];
+};
+
+template <class T, class G, int V>
+__global__ void bwd_kernel(const T* do_, const G* gate, Branches<T> b, G* dgate, int64_t items, int64_t hq, int64_t dv, int64_t ldg) {
+  const int lane = threadIdx.x & 31;
+  const int64_t item = int64_t(blockIdx.x) * kWarps + (threadIdx.x >> 5);
+  if (item >= items) return;
+  const int64_t at = item / hq * ldg + item % hq * 3;
+  float g[3], sum[3] = {};
+#pragma unroll
+  for (int i = 0; i < 3; ++i) g[i] = sigmoid(to_float(gate[at + i]));
+  for (int64_t c = int64_t(lane) * V; c < dv; c += 32 * V) {
+    float d[V];
+    load_some(d, do_ + item * dv + c);
+#pragma unroll
+    for (int i = 0; i < 3; ++i) {
+      float x[V];
+      load_some(x, b.o[i] + item * dv + c);
+#pragma unroll
+      for (int j = 0; j < V; ++j) sum[i] += d[j] * x[j], x[j] = g[i] * d[j];
+      store_some(b.d[i] + item * dv + c, x);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < 3; ++i) {
+    float total = warp_sum(sum[i]);
+    if (lane == 0) from_float(total * g[i] * (1.f - g[i]), dgate[at + i]);
+  }
+}
+
+// Calls body with null pointers of the types of the branches and of the gate.
+template <class Body>
+bool with_types(int32_t branch, int32_t gate, Body&& body) {
+  bool ok = false;
+  with_float_type(branch, [&](auto* t) { ok = with_float_type(gate, [&](auto* g) { body(t, g); }); });
+  return ok;
+}
+
+bool wide(int64_t dv, std::initializer_list<const void*> buffers) {
+  for (const void* p : buffers)
+    if (!aligned16(p)) return false;
+  return dv % 4 == 0;
+}
+
+template <class P>
+bool too_short(const P& p, std::initializer_list<const NsaBuf*> buffers) {
+  for (const NsaBuf* b : buffers)
+    if (b->numel < p.tokens * p.hq * p.dim_v) return true;
+  return p.gate.numel < (p.tokens - 1) * p.ldg + p.hq * 3;
+}
+
+int fwd(void* ctx, const void* params) {
+  const auto& p = *static_cast<const Nsa_nsa_gate_fwd_params*>(params);
+  int64_t items = p.tokens * p.hq;
+  if (items == 0) return NSA_OK;
+  if (too_short(p, {&p.o_cmp, &p.o_slc, &p.o_win, &p.o})) return bad_argument(ctx, "nsa_gate_fwd: a tensor is too short");
+  if (p.o_cmp.dtype != p.o.dtype || p.o_slc.dtype != p.o.dtype || p.o_win.dtype != p.o.dtype) return unsupported(ctx, "nsa_gate_fwd of mixed dtypes");
+  bool ok = with_types(p.o.dtype, p.gate.dtype, [&](auto* tt, auto* gt) {
+    using T = std::remove_pointer_t<decltype(tt)>;
+    using G = std::remove_pointer_t<decltype(gt)>;
+    auto go = [&](auto v) {
+      fwd_kernel<T, G, v()><<<unsigned(ceil_div(items, kWarps)), kWarps * 32, 0, context(ctx).stream>>>(
+          static_cast<const G*>(p.gate.ptr), static_cast<const T*>(p.o_cmp.ptr), static_cast<const T*>(p.o_slc.ptr), static_cast<const T*>(p.o_win.ptr),
+          static_cast<T*>(p.o.ptr), items, p.hq, p.dim_v, p.ldg);
+    };
+    if (wide(p.dim_v, {p.o_cmp.ptr, p.o_slc.ptr, p.o_win.ptr, p.o.ptr})) go(std::integral_constant<int, 4>{});
+    else go(std::integral_constant<int, 1>{});
+  });
+  return ok ? launched(ctx) : unsupported(ctx, "nsa_gate_fwd takes f32 and bf16");
+}
+
+int bwd(void* ctx, const void* params) {
+  const auto& p = *static_cast<const Nsa_nsa_gate_bwd_params*>(params);
+  int64_t items = p.tokens * p.hq;
+  if (items == 0) return NSA_OK;
+  if (too_short(p, {&p.do_, &p.o_cmp, &p.o_slc, &p.o_win, &p.do_cmp, &p.do_slc, &p.do_win}) || p.dgate.numel < (p.tokens - 1) * p.ldg + p.hq * 3)
+    return bad_argument(ctx, "nsa_gate_bwd: a tensor is too short");
+  for (const NsaBuf* b : {&p.o_cmp, &p.o_slc, &p.o_win, &p.do_cmp, &p.do_slc, &p.do_win})
+    if (b->dtype != p.do_.dtype) return unsupported(ctx, "nsa_gate_bwd of mixed dtypes");
+  if (p.gate.dtype != p.dgate.dtype) return unsupported(ctx, "nsa_gate_bwd of mixed dtypes");
+  bool ok = with_types(p.do_.dtype, p.gate.dtype, [&](auto* tt, auto* gt) {
+    using T = std::remove_pointer_t<decltype(tt)>;
+    using G = std::remove_pointer_t<decltype(gt)>;
+    auto in = [](const NsaBuf& b) { return static_cast<const T*>(b.ptr); };
+    auto out = [](const NsaBuf& b) { return static_cast<T*>(b.ptr); };
+    Branches<T> b{{in(p.o_cmp), in(p.o_slc), in(p.o_win)}, {out(p.do_cmp), out(p.do_slc), out(p.do_win)}};
+    auto go = [&](auto v) {
+      bwd_kernel<T, G, v()><<<unsigned(ceil_div(items, kWarps)), kWarps * 32, 0, context(ctx).stream>>>(
+          in(p.do_), static_cast<const G*>(p.gate.ptr), b, static_cast<G*>(p.dgate.ptr), items, p.hq, p.dim_v, p.ldg);
+    };
+    if (wide(p.dim_v, {p.do_.ptr, p.o_cmp.ptr, p.o_slc.ptr, p.o_win.ptr, p.do_cmp.ptr, p.do_slc.ptr, p.do_win.ptr})) go(std::integral_constant<int, 4>{});
+    else go(std::integral_constant<int, 1>{});
+  });
+  return ok ? launched(ctx) : unsupported(ctx, "nsa_gate_bwd takes f32 and bf16");
+}
+
+}  // namespace
+
+void register_nsa_gate(NsaOpFn* ops) {
+  ops[NSA_OP_nsa_gate_fwd] = fwd;
+  ops[NSA_OP_nsa_gate_bwd] = bwd;
+}
+
+}  // namespace nsa::cuda
