@@ -126,32 +126,49 @@ export function trainBpe(texts: Iterable<string>, options: BpeTraining): Record<
   };
 }
 
+/** Counts of adjacent pairs, and the words that hold each. A word may be listed twice or after it lost the pair. */
+class Pairs {
+  readonly counts = new Map<number, number>();
+  private readonly where = new Map<number, number[]>();
+
+  add(key: number, by: number, word: number): void {
+    const count = this.counts.get(key);
+    this.counts.set(key, (count ?? 0) + by);
+    if (count === undefined) this.where.set(key, [word]);
+    else {
+      const words = this.where.get(key)!;
+      if (words[words.length - 1] !== word) words.push(word);
+    }
+  }
+
+  remove(key: number, by: number): void {
+    const count = this.counts.get(key);
+    if (count !== undefined) this.counts.set(key, count - by);
+  }
+
+  /** Forgets a pair that has been merged everywhere; returns the words that held it. */
+  take(key: number): number[] {
+    const words = this.where.get(key)!;
+    this.where.delete(key);
+    this.counts.delete(key);
+    return words;
+  }
+}
+
 /** Merges in order; appends the new tokens to `tokens`. */
 function learn(words: { ids: number[]; count: number }[], tokens: string[], size: number): string[][] {
-  const counts = new Map<number, number>();
-  const where = new Map<number, Set<number>>();
+  const pairs = new Pairs();
   const heap = new PairHeap();
-  const change = (a: number, b: number, by: number, word: number) => {
-    const key = a * SPLIT + b;
-    const count = (counts.get(key) ?? 0) + by;
-    counts.set(key, count);
-    if (by > 0) {
-      const set = where.get(key);
-      if (set) set.add(word);
-      else where.set(key, new Set([word]));
-    }
-    return key;
-  };
   words.forEach(({ ids, count }, w) => {
-    for (let i = 1; i < ids.length; i++) change(ids[i - 1]!, ids[i]!, count, w);
+    for (let i = 1; i < ids.length; i++) pairs.add(ids[i - 1]! * SPLIT + ids[i]!, count, w);
   });
-  for (const [key, count] of counts) heap.push({ key, count });
+  for (const [key, count] of pairs.counts) heap.push({ key, count });
 
   const merges: string[][] = [];
   while (tokens.length < size) {
     const top = heap.pop();
     if (!top || top.count < 2) break;
-    const current = counts.get(top.key) ?? 0;
+    const current = pairs.counts.get(top.key) ?? 0;
     if (current !== top.count) {
       if (current > 0 && current < top.count) heap.push({ key: top.key, count: current });
       continue;
@@ -160,24 +177,33 @@ function learn(words: { ids: number[]; count: number }[], tokens: string[], size
     const merged = tokens.push(tokens[a]! + tokens[b]!) - 1;
     merges.push([tokens[a]!, tokens[b]!]);
     const touched = new Set<number>();
-    for (const w of where.get(top.key) ?? []) {
-      const word = words[w]!;
-      const { ids, count } = word;
-      const next: number[] = [];
+    for (const w of pairs.take(top.key)) {
+      const { ids, count } = words[w]!;
+      // Only the neighbours of a merge change their pairs.
+      let n = 0;
       for (let i = 0; i < ids.length; i++) {
-        if (ids[i] === a && ids[i + 1] === b) {
-          next.push(merged);
-          i++;
-        } else next.push(ids[i]!);
+        if (ids[i] !== a || ids[i + 1] !== b) {
+          ids[n++] = ids[i]!;
+          continue;
+        }
+        if (n > 0) {
+          const left = ids[n - 1]! * SPLIT;
+          pairs.remove(left + a, count);
+          pairs.add(left + merged, count, w);
+          touched.add(left + merged);
+        }
+        i++;
+        if (i + 1 < ids.length) {
+          const right = ids[i + 1]!;
+          pairs.remove(b * SPLIT + right, count);
+          pairs.add(merged * SPLIT + right, count, w);
+          touched.add(merged * SPLIT + right);
+        }
+        ids[n++] = merged;
       }
-      if (next.length === ids.length) continue;
-      for (let i = 1; i < ids.length; i++) change(ids[i - 1]!, ids[i]!, -count, w);
-      for (let i = 1; i < next.length; i++) touched.add(change(next[i - 1]!, next[i]!, count, w));
-      word.ids = next;
+      ids.length = n;
     }
-    counts.delete(top.key);
-    where.delete(top.key);
-    for (const key of touched) heap.push({ key, count: counts.get(key)! });
+    for (const key of touched) heap.push({ key, count: pairs.counts.get(key)! });
   }
   return merges;
 }
