@@ -8,5 +8,6 @@ export * from "./jobs/index.ts";
 export * from "./loader/index.ts";
 export * from "./loop/index.ts";
 export { hasNative } from "./native.ts";
+export * from "./pack/index.ts";
 export * from "./readers/index.ts";
 export * from "./tokenizer/index.ts";

@@ -1,0 +1,3 @@
+// Packing of examples: plans, batches, an endless source.
+export { type PackExample, PackSource, packBatch, positionsOf } from "./batch.ts";
+export { type PackMethod, type PackPlan, planPacks } from "./plan.ts";
