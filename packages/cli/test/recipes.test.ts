@@ -119,6 +119,37 @@ test.each(of("grpo"))("%s_takes_a_step", (file) => {
   expect(all.some((row) => "eval/pass_at_1" in row)).toBe(true);
 });
 
+test("dry_runs_of_all_stages_count_and_guess_without_leaving_a_run", () => {
+  const before = readdirSync(runs).length;
+  const dry = (stage: string, file: string, ...set: string[]) => {
+    const run = nsa([stage, file, "--runs", runs, "--device", "cpu", "--dry-run", "--json", ...sets(set)]);
+    expect(run.status, run.stderr).toBe(0);
+    return JSON.parse(run.stdout) as Record<string, number>;
+  };
+  const pretrain = dry("pretrain", "configs/pretrain/quickstart.yaml", "train.steps=10");
+  expect(pretrain.tokens).toBe(10 * 1024);
+  expect(pretrain.flops).toBe(pretrain.tokens! * pretrain.flops_per_token_actual!);
+  expect(pretrain.seconds).toBeGreaterThan(0.1);
+  const grpo = dry("grpo", "configs/grpo/sums.yaml", `init.checkpoint=${checkpoint}`, "steps=3");
+  expect(grpo.samples_at_most).toBe(3 * 12 * 16);
+  expect(grpo.memory_bytes).toBeGreaterThan(grpo.memory_cache_bytes!);
+  const sft = dry("sft", "configs/sft/gsm8k.yaml", `init_from=${checkpoint}`, "train.steps=7");
+  expect(sft.tokens).toBe(7 * 4096);
+  expect(sft.parameters).toBe(grpo.parameters);
+  expect(dry("eval", "configs/eval/quickstart.yaml").answers).toBe(32 * 16);
+  expect(readdirSync(runs)).toHaveLength(before);
+});
+
+test("a_checkpoint_that_is_not_there_leaves_no_run", () => {
+  const before = readdirSync(runs).length;
+  for (const [stage, file, key] of [
+    ["grpo", "configs/grpo/sums.yaml", "init.checkpoint"],
+    ["sft", "configs/sft/gsm8k.yaml", "init_from"],
+  ] as const)
+    expect(nsa([stage, file, "--runs", runs, "--set", `${key}=nowhere`]).status).toBe(3);
+  expect(readdirSync(runs)).toHaveLength(before);
+});
+
 test("configs_eval_quickstart_measures_a_checkpoint", () => {
   const small = ["tasks.0.questions=2", "tasks.0.samples=2", "tasks.0.max_tokens=4"];
   runToItsEnd("eval", "configs/eval/quickstart.yaml", [`checkpoint=${checkpoint}`, ...small]);

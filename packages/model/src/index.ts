@@ -7,6 +7,7 @@ export {
   loadCheckpoint,
   loadModel,
   readCheckpointState,
+  readModelConfig,
   saveCheckpoint,
 } from "./checkpoint/checkpoint.ts";
 export {
@@ -24,6 +25,7 @@ export { fromHfConfig, type HfConfig, toHfConfig } from "./hf/config.ts";
 export { exportHuggingFace, importHuggingFace, inspectHuggingFace } from "./hf/transfer.ts";
 export { type Collectives, singleRank } from "./train/collectives.ts";
 export { openDevice } from "./train/device.ts";
+export { estimateTraining, type TrainingSize } from "./train/estimate.ts";
 export { type HeadResult, headOn, logprobs } from "./train/head.ts";
 export { crossEntropy, type LossContext, type LossFunction, type LossResult } from "./train/loss.ts";
 export { Optimizer, type OptimizerConfig, optimizerSchema } from "./train/optimizer.ts";

@@ -15,6 +15,7 @@ export {
   policyObjective,
 } from "./algorithm/losses.ts";
 export { type GrpoConfig, grpoSchema, type RewardConfig } from "./grpo/config.ts";
+export { estimateGrpo } from "./grpo/estimate.ts";
 export { type EvaluationResult, evaluatePolicy } from "./grpo/evaluate.ts";
 export { runGrpo } from "./grpo/run.ts";
 export { formatReward } from "./reward/format.ts";

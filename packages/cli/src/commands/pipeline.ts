@@ -83,7 +83,8 @@ async function checkStages(config: Pipeline, file: string): Promise<void> {
     const { schema, estimate } = await loadStage(stage.stage);
     const set = stage.set.map((s) => fillIn(s, (name) => (earlier.has(name) ? "later" : undefined)));
     const loaded = loadConfig(schema as never, resolve(dirname(file), stage.config), { set });
-    estimate?.(loaded.config);
+    // A stage that takes in an earlier one's checkpoint cannot be measured before there is one.
+    if (stage.set.every((s) => !s.includes("{"))) estimate(loaded.config);
     earlier.add(stage.name);
   }
 }

@@ -8,7 +8,6 @@ import {
   ExitCode,
   findRun,
   loadConfig,
-  NsaError,
   type StageResult,
   watchInterruption,
 } from "@nsa/core";
@@ -51,21 +50,13 @@ export async function runStage(name: string, file: string, options: StageOptions
     config: { name: string };
     yaml: string;
   };
+  // A recipe that cannot work should leave no run behind; the estimate checks the whole architecture.
+  const estimate = resumed && !options.dryRun ? {} : stage.estimate(config);
   if (options.dryRun) {
-    if (!stage.estimate) {
-      throw new NsaError({
-        code: "no_estimate",
-        what: `nsa ${name} --dry-run`,
-        why: "this stage has no estimate yet",
-        fix: "run it with few steps",
-        exitCode: ExitCode.unavailable,
-      });
-    }
-    for (const [key, value] of Object.entries(stage.estimate(config))) console.log(`${key}\t${value}`);
+    const { printEstimate } = await import("./dry-run.ts");
+    printEstimate(estimate, options);
     return ExitCode.ok;
   }
-  // A recipe that cannot work should leave no run behind; the estimate checks the whole architecture.
-  stage.estimate?.(config);
   const runDir = resumed
     ? resumed.path
     : createRunDir({ root: options.runs, stage: name, name: config.name, configYaml: yaml });

@@ -8,7 +8,7 @@ export interface Stage {
   // biome-ignore lint/suspicious/noExplicitAny: as above.
   run: StageRunner<any>;
   // biome-ignore lint/suspicious/noExplicitAny: as above.
-  estimate?: (config: any) => Record<string, number>;
+  estimate: (config: any) => Record<string, number>;
 }
 
 /** Names for {@link loadStage}, in the order of a pipeline. */
@@ -21,12 +21,12 @@ export async function loadStage(name: string): Promise<Stage> {
     return { schema: pretrainSchema, run: runPretrain, estimate: estimatePretrain };
   }
   if (name === "sft") {
-    const { runSft, sftSchema } = await import("@nsa/eval");
-    return { schema: sftSchema, run: runSft };
+    const { estimateSft, runSft, sftSchema } = await import("@nsa/eval");
+    return { schema: sftSchema, run: runSft, estimate: estimateSft };
   }
   if (name === "grpo") {
-    const { grpoSchema, runGrpo } = await import("@nsa/rl");
-    return { schema: grpoSchema, run: runGrpo };
+    const { estimateGrpo, grpoSchema, runGrpo } = await import("@nsa/rl");
+    return { schema: grpoSchema, run: runGrpo, estimate: estimateGrpo };
   }
   if (name === "eval") {
     const { estimateEval, evalSchema, runEval } = await import("@nsa/eval");

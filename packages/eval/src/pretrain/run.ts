@@ -5,15 +5,13 @@ import { type Batch, NsaError, type StageResult, type StageRunner } from "@nsa/c
 import { PackedSource } from "@nsa/data";
 import {
   crossEntropy,
+  estimateTraining,
   loadCheckpoint,
   openDevice,
-  parameterCount,
   resolveModelConfig,
   runTraining,
   Trainer,
   Transformer,
-  trainFlops,
-  trainMemory,
 } from "@nsa/model";
 import { writeSamples } from "../samples.ts";
 import type { PretrainConfig } from "./config.ts";
@@ -22,25 +20,7 @@ import { type Corpus, loadCorpus } from "./corpus.ts";
 /** What a run will cost, from the recipe alone. */
 export function estimatePretrain(config: PretrainConfig): Record<string, number> {
   const vocabSize = config.model.vocabSize || config.data.vocabSize;
-  const model = resolveModelConfig({ ...config.model, vocabSize });
-  const { train } = config;
-  const tokens = train.steps * train.microBatches * train.microBatchTokens;
-  const flops = trainFlops(model, train.seqLen);
-  const memory = trainMemory(model, train.microBatchTokens, {
-    recompute: train.recompute,
-    logitsBudgetBytes: train.logitsBudgetMb * 2 ** 20,
-  });
-  return {
-    parameters: parameterCount(model),
-    tokens,
-    flops_per_token_palm: flops.palm,
-    flops_per_token_actual: flops.actual,
-    attention_read_share: flops.readShare,
-    flops: flops.actual * tokens,
-    memory_parameters_bytes: memory.parameters,
-    memory_activations_bytes: memory.activations,
-    memory_bytes: memory.total,
-  };
+  return estimateTraining(resolveModelConfig({ ...config.model, vocabSize }), config.train);
 }
 
 /** Whole documents cut to `seqLen`, one micro-batch after another. */

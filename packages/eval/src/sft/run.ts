@@ -2,7 +2,15 @@
 import { join } from "node:path";
 import { NsaError, Rng, type StageRunner } from "@nsa/core";
 import { expandInputs, Tokenizer } from "@nsa/data";
-import { crossEntropy, loadModel, openDevice, runTraining, Trainer } from "@nsa/model";
+import {
+  crossEntropy,
+  estimateTraining,
+  loadModel,
+  openDevice,
+  readModelConfig,
+  runTraining,
+  Trainer,
+} from "@nsa/model";
 import { fillTemplate, readRecords } from "../records.ts";
 import { writeSamples } from "../samples.ts";
 import type { SftConfig } from "./config.ts";
@@ -37,6 +45,11 @@ function readExamples(config: SftConfig, tokenizer: Tokenizer, log: (text: strin
     fix: "name files with examples, or raise train.seq_len",
     exitCode: 3,
   });
+}
+
+/** What a run will cost at most (micro-batches filled to the brim), with the architecture of `init_from`. */
+export function estimateSft(config: SftConfig): Record<string, number> {
+  return estimateTraining(readModelConfig(config.initFrom), config.train);
 }
 
 /** Runs the stage; resumes exactly when the context names a checkpoint. */

@@ -102,8 +102,7 @@ export async function saveCheckpoint(dir: string, parts: CheckpointParts): Promi
   });
 }
 
-/** Reads and checks state.json and the hashes of all files. Throws `checkpoint_missing`, `checkpoint_corrupt` (exit 3). */
-export function readCheckpointState(dir: string): CheckpointState {
+function readState(dir: string): CheckpointState {
   const path = join(dir, "state.json");
   if (!existsSync(path)) {
     throw new NsaError({
@@ -114,18 +113,27 @@ export function readCheckpointState(dir: string): CheckpointState {
       exitCode: ExitCode.data,
     });
   }
-  let state: CheckpointState;
   try {
-    state = JSON.parse(readFileSync(path, "utf8"));
+    return JSON.parse(readFileSync(path, "utf8"));
   } catch {
     throw bad(dir, "state.json is not JSON");
   }
+}
+
+/** Reads and checks state.json and the hashes of all files. Throws `checkpoint_missing`, `checkpoint_corrupt` (exit 3). */
+export function readCheckpointState(dir: string): CheckpointState {
+  const state = readState(dir);
   for (const [file, hash] of Object.entries(state.sha256 ?? {})) {
     const at = join(dir, file);
     if (!existsSync(at)) throw bad(dir, `${file} is missing`);
     if (hashOf(at) !== hash) throw bad(dir, `${file} is not what was saved (its SHA-256 differs)`);
   }
   return state;
+}
+
+/** The architecture of a checkpoint, without reading its weights. Throws as {@link readCheckpointState}. */
+export function readModelConfig(dir: string): ModelConfig {
+  return resolveModelConfig(readState(dir).model);
 }
 
 /** Copies named tensors into a buffer laid out as the parameters. Throws `checkpoint_mismatch` (exit 3). */

@@ -1,0 +1,35 @@
+// What a training run will cost, by formulas from the architecture and the loop's settings.
+import type { ModelConfig } from "../config/model-config.ts";
+import { parameterCount, trainFlops, trainMemory } from "../transformer/counts.ts";
+
+export interface TrainingSize {
+  steps: number;
+  microBatches: number;
+  /** Tokens of one forward and backward. */
+  microBatchTokens: number;
+  /** Longest document, tokens. */
+  seqLen: number;
+  recompute: boolean;
+  logitsBudgetMb: number;
+}
+
+/** Parameters, tokens, FLOPs and bytes, under the names that `--dry-run` prints. */
+export function estimateTraining(model: ModelConfig, size: TrainingSize): Record<string, number> {
+  const tokens = size.steps * size.microBatches * size.microBatchTokens;
+  const flops = trainFlops(model, size.seqLen);
+  const memory = trainMemory(model, size.microBatchTokens, {
+    recompute: size.recompute,
+    logitsBudgetBytes: size.logitsBudgetMb * 2 ** 20,
+  });
+  return {
+    parameters: parameterCount(model),
+    tokens,
+    flops_per_token_palm: flops.palm,
+    flops_per_token_actual: flops.actual,
+    attention_read_share: flops.readShare,
+    flops: flops.actual * tokens,
+    memory_parameters_bytes: memory.parameters,
+    memory_activations_bytes: memory.activations,
+    memory_bytes: memory.total,
+  };
+}
