@@ -11,7 +11,8 @@ const out = args.includes("--out") ? args[args.indexOf("--out") + 1] : "build/ns
 
 /** Only needed to develop: no archive has them. */
 const development = [
-  "@biomejs", "@lenml+", 
+  "@biomejs",
+  "@lenml+",
   "typescript@",
   "@typescript+",
   "knip@",

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { attempt, must, root } from "./lib.mjs";
+import { attempt, has, must, root } from "./lib.mjs";
 
 must("node", ["scripts/setup.mjs"]);
 let failed = 0;
@@ -14,6 +14,8 @@ const step = (name, command, args) => {
   else failed++;
 };
 const bin = (name) => join(root, "node_modules", ".bin", name);
+// Minutes where the sources of the plugin changed, a second where they did not.
+if (has("nvcc")) step("CUDA plugin", "node", ["scripts/build-native.mjs", "--cuda"]);
 step("types", bin("tsc"), ["-p", "tsconfig.json"]);
 step("format and lint", bin("biome"), ["check", "--diagnostic-level=error", "."]);
 step("dead exports", bin("knip"), ["--no-progress", "--no-config-hints"]);

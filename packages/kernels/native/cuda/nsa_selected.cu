@@ -9,7 +9,7 @@
 #include "cuda/documents.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
-#include "cuda/nsa_attend.h"
+#include "cuda/nsa_selected.h"
 #include "cuda/sort.h"
 
 namespace nsa::cuda {
@@ -85,19 +85,9 @@ __global__ void zero_kernel(T* x, int64_t rows, int64_t cols, int64_t ld) {
   NSA_GRID_STRIDE(i, rows * cols) from_float(0.f, x[i / cols * ld + i % cols]);
 }
 
-struct List {
-  const int2* pairs;
-  int64_t n, stretch;
-  float* partial;  // [stretches, 2, block, dim_k + dim_v]: runs that began before, runs that go on
-};
-
-__device__ inline int64_t keys_of(const SelectedArgs& a, int64_t start) {
-  return min(a.block, int64_t(a.cu_seqlens[document_of(a.cu_seqlens, a.n_docs, start) + 1]) - start);
-}
-
 // L threads a key, each with N4 quads of channels of k, v, dk and dv in registers: quad m of lane e holds channels 4·(m·L + e)...
 template <class T, int L, int N4>
-__global__ void __launch_bounds__(256) dkv_kernel(SelectedArgs a, List list) {
+__global__ void __launch_bounds__(256) dkv_kernel(SelectedArgs a, SelectedList list) {
   constexpr int D = 4 * L * N4, KEYS = 256 / L;
   __shared__ __align__(16) float query[kBatch][D], gradient[kBatch][D];
   __shared__ float lse[kBatch], delta[kBatch];
@@ -107,15 +97,10 @@ __global__ void __launch_bounds__(256) dkv_kernel(SelectedArgs a, List list) {
   for (int64_t at = from; at < to;) {
     const int32_t key = list.pairs[at].x;
     if (key >= limit) break;
-    int64_t end = at + 1, up = to;  // first pair past the run
-    while (end < up) {
-      int64_t mid = (end + up) / 2;
-      if (list.pairs[mid].x == key) end = mid + 1;
-      else up = mid;
-    }
+    const int64_t end = run_end(list, at, to);
     const bool before = at == from && at > 0 && list.pairs[at - 1].x == key, goes_on = end == to && to < list.n && list.pairs[to].x == key;
     const int64_t start = key / a.hkv, kv = key % a.hkv;
-    const int count = int(keys_of(a, start));
+    const int count = int(selected_keys(a, start));
     const int items = int(end - at) * heads;
     for (int k0 = 0; k0 < count; k0 += KEYS) {
       const int local = k0 + tid / L;
@@ -197,7 +182,7 @@ __global__ void __launch_bounds__(256) dkv_kernel(SelectedArgs a, List list) {
 
 // The run that begins in this stretch and goes on past its end.
 template <class T>
-__global__ void join_kernel(SelectedArgs a, List list) {
+__global__ void join_kernel(SelectedArgs a, SelectedList list) {
   const int64_t stretch = blockIdx.x, past = (stretch + 1) * list.stretch;
   if (past >= list.n) return;
   const int32_t key = list.pairs[past - 1].x;
@@ -207,7 +192,7 @@ __global__ void join_kernel(SelectedArgs a, List list) {
   const int64_t start = key / a.hkv, kv = key % a.hkv, width = a.dim_k + a.dim_v, size = a.block * width;
   int64_t last = stretch + 1;  // the last stretch that the run reaches
   while ((last + 1) * list.stretch < list.n && list.pairs[(last + 1) * list.stretch].x == key) ++last;
-  for (int64_t i = threadIdx.x; i < keys_of(a, start) * width; i += blockDim.x) {
+  for (int64_t i = threadIdx.x; i < selected_keys(a, start) * width; i += blockDim.x) {
     float sum = list.partial[(stretch * 2 + 1) * size + i];
     for (int64_t s = stretch + 1; s <= last; ++s) sum += list.partial[s * 2 * size + i];
     const int64_t row = start + i / width, c = i % width;
@@ -251,6 +236,7 @@ int fwd(void* ctx, const void* params) {
   if (p.tokens == 0 || p.n_docs == 0) return NSA_OK;
   SelectedArgs a = common(p);
   a.out = p.o.ptr;
+  if (p.q.dtype == NSA_BF16 && selected_mma_takes(a)) return selected_fwd_mma(ctx, a);
   auto blocks = unsigned(ceil_div(p.tokens * p.hq, kWarps));
   bool ok = with_float_type(p.q.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
@@ -276,7 +262,10 @@ int bwd_of(void* ctx, SelectedArgs a) {
   a.delta = delta.as<float>();
   const auto blocks = unsigned(ceil_div(a.rows * a.hq, kWarps));
   delta_kernel<T><<<blocks, kWarps * 32, 0, stream>>>(a, delta.as<float>());
-  if (wide<T>(a)) dq_kernel<T, true><<<blocks, kWarps * 32, 0, stream>>>(a);
+  const bool tensor_cores = sizeof(T) == 2 && selected_mma_takes(a);
+  if (tensor_cores) {
+    if (int status = selected_dq_mma(ctx, a)) return status;
+  } else if (wide<T>(a)) dq_kernel<T, true><<<blocks, kWarps * 32, 0, stream>>>(a);
   else dq_kernel<T, false><<<blocks, kWarps * 32, 0, stream>>>(a);
   if (!a.add_dkv) {
     zero_kernel<T><<<grid_for(ctx, a.rows * a.hkv * a.dim_k), kThreads, 0, stream>>>(static_cast<T*>(a.dk), a.rows, a.hkv * a.dim_k, a.ldk);
@@ -286,9 +275,11 @@ int bwd_of(void* ctx, SelectedArgs a) {
   Scratch x(ctx, size_t(n) * 8), y(ctx, size_t(n) * 8), counts(ctx, sort_bytes(n)), partial(ctx, size_t(stretches * tile));
   if (!x || !y || !counts || !partial) return out_of_memory(ctx);
   pairs_kernel<<<grid_for(ctx, n), kThreads, 0, stream>>>(a, x.as<int2>());
-  List list{sort_entries(ctx, x.as<int2>(), y.as<int2>(), counts.as<int32_t>(), n, a.rows * a.hkv), n, stretch, partial.as<float>()};
+  SelectedList list{sort_entries(ctx, x.as<int2>(), y.as<int2>(), counts.as<int32_t>(), n, a.rows * a.hkv), n, stretch, partial.as<float>()};
   const int64_t dim = std::max(a.dim_k, a.dim_v);
-  if (dim <= 64) dkv_kernel<T, 4, 4><<<unsigned(stretches), 256, 0, stream>>>(a, list);
+  if (tensor_cores) {
+    if (int status = selected_dkv_mma(ctx, a, list)) return status;
+  } else if (dim <= 64) dkv_kernel<T, 4, 4><<<unsigned(stretches), 256, 0, stream>>>(a, list);
   else if (dim <= 128) dkv_kernel<T, 4, 8><<<unsigned(stretches), 256, 0, stream>>>(a, list);
   else dkv_kernel<T, 8, 8><<<unsigned(stretches), 256, 0, stream>>>(a, list);
   join_kernel<T><<<unsigned(stretches), 256, 0, stream>>>(a, list);

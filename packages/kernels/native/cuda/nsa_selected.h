@@ -1,0 +1,38 @@
+// What the plain and the tensor-core kernels of selected attention share: the list of (block, query) pairs, sorted by block.
+#pragma once
+#include "cuda/documents.h"
+#include "cuda/nsa_attend.h"
+
+namespace nsa::cuda {
+
+// Pairs (first token of the block · hkv + KV head, query row); absent blocks have the key rows · hkv and come last.
+struct SelectedList {
+  const int2* pairs;
+  int64_t n, stretch;
+  float* partial;  // [stretches, 2, block, dim_k + dim_v]: sums of runs that began before the stretch, of runs that go on after it
+};
+
+// Keys of the block that starts at row `start`: fewer at a document's end.
+__device__ inline int64_t selected_keys(const SelectedArgs& a, int64_t start) {
+  return min(a.block, int64_t(a.cu_seqlens[document_of(a.cu_seqlens, a.n_docs, start) + 1]) - start);
+}
+
+// The end of the run of equal keys that begins at pair `at`, at most `to`.
+__device__ inline int64_t run_end(const SelectedList& list, int64_t at, int64_t to) {
+  const int32_t key = list.pairs[at].x;
+  int64_t end = at + 1, up = to;
+  while (end < up) {
+    const int64_t mid = (end + up) / 2;
+    if (list.pairs[mid].x == key) end = mid + 1;
+    else up = mid;
+  }
+  return end;
+}
+
+// bf16, head dims up to 128, rows that start on 16 bytes.
+bool selected_mma_takes(const SelectedArgs& a);
+int selected_fwd_mma(void* ctx, const SelectedArgs& a);
+int selected_dq_mma(void* ctx, const SelectedArgs& a);
+int selected_dkv_mma(void* ctx, const SelectedArgs& a, const SelectedList& list);
+
+}  // namespace nsa::cuda
