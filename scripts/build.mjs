@@ -16,6 +16,20 @@ function entries(name) {
   return Object.fromEntries(starts.map((file) => [basename(file, ".ts"), join(src, file)]));
 }
 
+/**
+ * commander loads child_process for sub-commands that are programs of their own; nsa has none, and loading it is
+ * most of what `nsa --help` takes beyond a bare Node.
+ */
+const lighterCommander = {
+  name: "lighter-commander",
+  transform(code, id) {
+    if (!id.endsWith("/commander/lib/command.js")) return undefined;
+    const lighter = code.replace("require('node:child_process')", "{}");
+    if (lighter === code) throw new Error("commander no longer loads child_process so: look at it again");
+    return lighter;
+  },
+};
+
 /** Third-party code stays outside, so that it is found from its own package; the CLI takes in what --help needs. */
 function options(name) {
   const cli = name === "cli";
@@ -34,6 +48,7 @@ function options(name) {
     report: false,
     logLevel: "error",
     fixedExtension: true,
+    plugins: cli ? [lighterCommander] : [],
     deps: cli ? { alwaysBundle: ["commander"], onlyBundle: ["commander"] } : undefined,
   };
 }
