@@ -11,4 +11,23 @@ export function registerData(program: Command): void {
       const { buildData } = await import("../commands/data.ts");
       await exitWith(buildData(config, options as never));
     });
+
+  data
+    .command("tokenize <files...>")
+    .description("write token shards; a rerun makes only what is missing")
+    .requiredOption("--tokenizer <path>", "tokenizer.json, or a folder that holds one")
+    .requiredOption("--out <dir>", "folder of the shards")
+    .option("--json", "the index as one JSON object")
+    .action(async (files: string[], options: object) => {
+      const { tokenizeData } = await import("../commands/data-files.ts");
+      await tokenizeData(files, options as never);
+    });
+
+  data
+    .command("stats <files...>")
+    .description("documents, refusals, lengths and domains of files, as JSON")
+    .action(async (files: string[]) => {
+      const { showStats } = await import("../commands/data-files.ts");
+      await showStats(files);
+    });
 }

@@ -1,2 +1,2 @@
 // From token documents to training steps.
-export { PackedSource, type PackOptions } from "./pack.ts";
+export { type Documents, inMemory, PackedSource, type PackOptions } from "./pack.ts";

@@ -12,6 +12,17 @@ export interface PackOptions {
   seed: number;
 }
 
+/** Token documents that may lie on disk; each ends with its end-of-text id. */
+export interface Documents {
+  readonly length: number;
+  get(i: number): ArrayLike<number>;
+}
+
+/** Documents in memory. */
+export function inMemory(documents: readonly ArrayLike<number>[]): Documents {
+  return { length: documents.length, get: (i) => documents[i]! };
+}
+
 interface Cursor {
   epoch: number;
   /** Place in the epoch's order. */
@@ -31,13 +42,18 @@ export class PackedSource implements BatchSource {
   readonly prefetch = 2;
   private cursor: Cursor = { epoch: 0, index: 0, offset: 0 };
   private order: Uint32Array;
+  private readonly documents: Documents;
+  private last: { sample: number; ids: ArrayLike<number> } | undefined;
   private readonly rng: Rng;
 
   constructor(
-    private readonly documents: readonly ArrayLike<number>[],
+    documents: readonly ArrayLike<number>[] | Documents,
     private readonly options: PackOptions,
   ) {
-    if (!documents.some((d) => d.length > 1)) throw new Error("no document has two tokens");
+    this.documents = "get" in documents ? documents : inMemory(documents);
+    let useful = false;
+    for (let i = 0; i < documents.length && !useful; i++) useful = this.documents.get(i).length > 1;
+    if (!useful) throw new Error("no document has two tokens");
     this.rng = new Rng(options.seed, SHUFFLE_STREAM);
     this.order = this.rng.permutation(documents.length, 0);
   }
@@ -66,13 +82,19 @@ export class PackedSource implements BatchSource {
     for (;;) yield this.next();
   }
 
+  /** A document cut over several steps is read once. */
+  private document(sample: number): ArrayLike<number> {
+    if (this.last?.sample !== sample) this.last = { sample, ids: this.documents.get(sample) };
+    return this.last.ids;
+  }
+
   private pack(): Batch {
     const pieces: { ids: ArrayLike<number>; from: number; length: number; sample: number }[] = [];
     let room = this.options.microBatchTokens;
     while (room > 0) {
       const c = this.cursor;
       const sample = this.order[c.index]!;
-      const ids = this.documents[sample]!;
+      const ids = this.document(sample);
       const left = ids.length - 1 - c.offset;
       if (left > 0) {
         const length = Math.min(left, room, this.options.maxLength);

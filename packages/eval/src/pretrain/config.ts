@@ -45,6 +45,10 @@ export const pretrainSchema = z.strictObject({
         .min(1)
         .default([{ generate: "stories", documents: 2000 }])
         .describe("Texts to train on"),
+      shards: z
+        .string()
+        .optional()
+        .describe("Folder made by `nsa data tokenize`; used with its tokenizer instead of `sources`"),
       tokenizer: z.string().optional().describe("tokenizer.json to use; else one is trained on the texts"),
       vocabSize: z.number().int().min(258).default(1024).describe("Size of the trained tokenizer"),
       tokenizerDocuments: z

@@ -2,7 +2,9 @@
 import { NsaError, Rng } from "@nsa/core";
 import {
   choices,
+  type Documents,
   expandInputs,
+  inMemory,
   mathParagraph,
   proseParagraph,
   readDocuments,
@@ -14,7 +16,7 @@ import { fillTemplate, readRecords } from "../records.ts";
 import { familyDocuments } from "../tasks/generated/corpus.ts";
 import type { PretrainConfig } from "./config.ts";
 
-const SPLIT_STREAM = 12;
+export const SPLIT_STREAM = 12;
 const MAX_RECORD_BYTES = 64 * 2 ** 20;
 
 /** A document of paragraphs; every third one is about numbers. */
@@ -81,10 +83,27 @@ async function readTexts(config: PretrainConfig, log: (text: string) => void): P
 export interface Corpus {
   tokenizer: Tokenizer;
   /** Documents as ids, each ending with the end-of-text id. */
-  train: Int32Array[];
+  train: Documents;
+  /** Tokens of the training documents; an estimate where they lie on disk. */
+  trainTokens: number;
   validation: Int32Array[];
   /** UTF-8 bytes per token over the validation documents (the training ones where there are none). */
   bytesPerToken: number;
+  /** Releases the files behind the documents. */
+  close(): void;
+}
+
+/** How many of the documents are held out for validation. Throws `corpus_empty` (exit 3) when none is left. */
+export function heldOut(share: number, documents: number): number {
+  const held = share > 0 ? Math.max(1, Math.round(documents * share)) : 0;
+  if (held < documents) return held;
+  throw new NsaError({
+    code: "corpus_empty",
+    what: "no document is left to train on",
+    why: `all ${documents} are held out for validation`,
+    fix: "lower data.validation_share or add text",
+    exitCode: 3,
+  });
 }
 
 /**
@@ -98,16 +117,7 @@ export async function loadCorpus(
   const { data, seed } = config;
   const texts = await readTexts(config, options.log);
   const order = new Rng(seed, SPLIT_STREAM).permutation(texts.length);
-  const held = data.validationShare > 0 ? Math.max(1, Math.round(texts.length * data.validationShare)) : 0;
-  if (held >= texts.length) {
-    throw new NsaError({
-      code: "corpus_empty",
-      what: "no document is left to train on",
-      why: `all ${texts.length} are held out for validation`,
-      fix: "lower data.validation_share or add text",
-      exitCode: 3,
-    });
-  }
+  const held = heldOut(data.validationShare, texts.length);
   const given = options.tokenizerFrom ?? data.tokenizer;
   const tokenizer = given
     ? Tokenizer.load(given)
@@ -118,7 +128,7 @@ export async function loadCorpus(
         ),
       );
   const encode = (i: number) =>
-    Int32Array.from([...tokenizer.encode(texts[i]!, { plain: true }), tokenizer.eosId]);
+    Int32Array.from([...tokenizer.encodeIds(texts[i]!, { plain: true }), tokenizer.eosId]);
   const validation: Int32Array[] = [];
   let tokens = 0;
   let bytes = 0;
@@ -130,5 +140,12 @@ export async function loadCorpus(
     bytes += Buffer.byteLength(texts[i]!);
   }
   const train = Array.from(order.subarray(held), encode);
-  return { tokenizer, train, validation, bytesPerToken: tokens > 0 ? bytes / tokens : 0 };
+  return {
+    tokenizer,
+    train: inMemory(train),
+    trainTokens: train.reduce((n, ids) => n + ids.length, 0),
+    validation,
+    bytesPerToken: tokens > 0 ? bytes / tokens : 0,
+    close: () => {},
+  };
 }

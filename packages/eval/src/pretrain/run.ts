@@ -16,6 +16,7 @@ import {
 import { writeSamples } from "../samples.ts";
 import type { PretrainConfig } from "./config.ts";
 import { type Corpus, loadCorpus } from "./corpus.ts";
+import { openShards } from "./shards.ts";
 
 /** What a run will cost, from the recipe alone. */
 export function estimatePretrain(config: PretrainConfig): Record<string, number> {
@@ -84,13 +85,15 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
   const log = (text: string) => context.log(text);
   const from = context.resumeFrom ?? config.train.initFrom;
   const tokenizerFrom = from && existsSync(join(from, "tokenizer.json")) ? from : undefined;
-  const corpus = await loadCorpus(config, { tokenizerFrom, log });
+  const { shards } = config.data;
+  const corpus = shards
+    ? openShards(shards, config, tokenizerFrom)
+    : await loadCorpus(config, { tokenizerFrom, log });
   const { tokenizer } = corpus;
   const tokenizerJson = JSON.stringify(tokenizer.json);
   const tokenizerPath = join(context.runDir, "tokenizer.json");
   writeFileSync(tokenizerPath, tokenizerJson);
-  const trainTokens = corpus.train.reduce((n, ids) => n + ids.length, 0);
-  log(`${corpus.train.length} documents, ${trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
+  log(`${corpus.train.length} documents, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
 
   const device = openDevice(context.device, { threads: config.threads, log });
   try {
@@ -136,5 +139,6 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
     return { ...result, outputs: { ...result.outputs, tokenizer: tokenizerPath } };
   } finally {
     device.close();
+    corpus.close();
   }
 };

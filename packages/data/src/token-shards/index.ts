@@ -1,0 +1,3 @@
+// Token shards: written by `nsa data tokenize`, read lazily by the trainer.
+export { TokenShards } from "./read.ts";
+export { type TokenIndex, tokenizeFiles } from "./write.ts";

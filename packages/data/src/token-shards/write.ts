@@ -1,0 +1,183 @@
+// Token shards on disk: `nsa data tokenize`. Each input file gets its shards; a rerun makes only what is missing.
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import { atomicWriteFile, NsaError, writeSafetensors } from "@nsa/core";
+import { readDocuments } from "../readers/read.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+
+/** One shard: `tokens` (U16, or U32 for large vocabularies) and `doc_offsets` (U64, [documents + 1]). */
+export interface ShardEntry {
+  file: string;
+  documents: number;
+  tokens: number;
+}
+
+/** What one input file became; written last, so that its presence means the shards are whole. */
+interface Part {
+  key: string;
+  shards: ShardEntry[];
+  refused: number;
+  bytes: number;
+}
+
+export interface TokenIndex {
+  format: 1;
+  tokenizer_hash: string;
+  vocab_size: number;
+  dtype: "U16" | "U32";
+  shards: ShardEntry[];
+  documents: number;
+  tokens: number;
+  bytes: number;
+  refused: number;
+}
+
+export interface TokenizeOptions {
+  tokenizer: Tokenizer;
+  out: string;
+  /** A shard is closed when it holds this many tokens. */
+  shardTokens?: number;
+  maxRecordBytes?: number;
+  /** Called after each input file with what there is so far. */
+  onFile?: (done: {
+    files: number;
+    of: number;
+    documents: number;
+    tokens: number;
+    bytes: number;
+    made: boolean;
+  }) => void;
+}
+
+const SHARD_TOKENS = 2 ** 26;
+const MAX_RECORD_BYTES = 64 * 2 ** 20;
+
+/** Tokens and borders of the shard being filled. */
+class Open {
+  tokens: Uint16Array | Uint32Array;
+  used = 0;
+  offsets: number[] = [0];
+
+  constructor(private readonly wide: boolean) {
+    this.tokens = wide ? new Uint32Array(1 << 16) : new Uint16Array(1 << 16);
+  }
+
+  add(ids: Int32Array, eos: number): void {
+    const end = this.used + ids.length + 1;
+    if (end > this.tokens.length) {
+      const size = Math.max(end, this.tokens.length * 2);
+      const next = this.wide ? new Uint32Array(size) : new Uint16Array(size);
+      next.set(this.tokens);
+      this.tokens = next;
+    }
+    this.tokens.set(ids, this.used);
+    this.tokens[end - 1] = eos;
+    this.used = end;
+    this.offsets.push(end);
+  }
+
+  clear(): void {
+    this.used = 0;
+    this.offsets = [0];
+  }
+}
+
+/**
+ * Tokenizes files into shards under `out`, each document ending with the end-of-text id, and writes `index.json` and
+ * the tokenizer beside them. Throws NsaError `corpus_empty` (exit 3) when no file holds a document.
+ */
+export async function tokenizeFiles(files: string[], options: TokenizeOptions): Promise<TokenIndex> {
+  const { tokenizer, out, onFile } = options;
+  const shardTokens = options.shardTokens ?? SHARD_TOKENS;
+  const wide = tokenizer.vocabSize > 65_536;
+  mkdirSync(out, { recursive: true });
+  const index: TokenIndex = {
+    format: 1,
+    tokenizer_hash: tokenizer.hash,
+    vocab_size: tokenizer.vocabSize,
+    dtype: wide ? "U32" : "U16",
+    shards: [],
+    documents: 0,
+    tokens: 0,
+    bytes: 0,
+    refused: 0,
+  };
+  for (const [n, path] of files.entries()) {
+    const { size, mtimeMs } = statSync(path);
+    const facts = [tokenizer.hash, shardTokens, basename(path), size, mtimeMs].join("\n");
+    const key = createHash("sha256").update(facts).digest("hex");
+    const name = String(n).padStart(5, "0");
+    const partFile = join(out, `${name}.part.json`);
+    let part = existsSync(partFile) ? (JSON.parse(readFileSync(partFile, "utf8")) as Part) : undefined;
+    const whole = part?.key === key && part.shards.every((s) => existsSync(join(out, s.file)));
+    if (!part || !whole) {
+      part = await tokenizeFile(path, name, key, { ...options, shardTokens, wide });
+      atomicWriteFile(partFile, JSON.stringify(part));
+    }
+    index.shards.push(...part.shards);
+    index.documents += part.shards.reduce((a, s) => a + s.documents, 0);
+    index.tokens += part.shards.reduce((a, s) => a + s.tokens, 0);
+    index.bytes += part.bytes;
+    index.refused += part.refused;
+    const { documents, tokens, bytes } = index;
+    onFile?.({ files: n + 1, of: files.length, documents, tokens, bytes, made: !whole });
+  }
+  if (index.documents === 0) {
+    throw new NsaError({
+      code: "corpus_empty",
+      what: "there is nothing to tokenize",
+      why: `${files.length} files hold no usable document, ${index.refused} records were refused`,
+      fix: "check the inputs with `nsa data stats`",
+      exitCode: 3,
+    });
+  }
+  atomicWriteFile(join(out, "tokenizer.json"), JSON.stringify(tokenizer.json));
+  atomicWriteFile(join(out, "index.json"), JSON.stringify(index, null, 1));
+  return index;
+}
+
+async function tokenizeFile(
+  path: string,
+  name: string,
+  key: string,
+  options: TokenizeOptions & { shardTokens: number; wide: boolean },
+): Promise<Part> {
+  const { tokenizer, out, shardTokens, wide } = options;
+  const part: Part = { key, shards: [], refused: 0, bytes: 0 };
+  const open = new Open(wide);
+  const close = () => {
+    const documents = open.offsets.length - 1;
+    if (documents === 0) return;
+    const file = `${name}-${String(part.shards.length).padStart(3, "0")}.safetensors`;
+    const offsets = BigUint64Array.from(open.offsets, BigInt);
+    writeSafetensors(
+      join(out, `${file}.tmp`),
+      [
+        { name: "doc_offsets", dtype: "U64", shape: [documents + 1], data: () => offsets },
+        {
+          name: "tokens",
+          dtype: wide ? "U32" : "U16",
+          shape: [open.used],
+          data: () => open.tokens.subarray(0, open.used),
+        },
+      ],
+      { tokenizer_hash: tokenizer.hash },
+    );
+    renameSync(join(out, `${file}.tmp`), join(out, file));
+    part.shards.push({ file, documents, tokens: open.used });
+    open.clear();
+  };
+  for await (const event of readDocuments(path, {
+    maxRecordBytes: options.maxRecordBytes ?? MAX_RECORD_BYTES,
+  })) {
+    if ("refusal" in event) part.refused++;
+    if (!("document" in event)) continue;
+    const { text } = event.document;
+    part.bytes += Buffer.byteLength(text);
+    open.add(tokenizer.encodeIds(text, { plain: true }), tokenizer.eosId);
+    if (open.used >= shardTokens) close();
+  }
+  close();
+  return part;
+}

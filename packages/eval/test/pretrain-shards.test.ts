@@ -1,0 +1,66 @@
+// Pretraining from token shards: it learns, resumes to the same bits, and refuses ids of another tokenizer.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { latestCheckpoint, openStageContext, parseConfig } from "@nsa/core";
+import { Tokenizer, tokenizeFiles, trainBpe } from "@nsa/data";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { pretrainSchema, runPretrain } from "../src/index.ts";
+import { tinyRecipe } from "./tiny-recipe.ts";
+
+const root = mkdtempSync(join(tmpdir(), "nsa-shards-"));
+afterAll(() => rmSync(root, { recursive: true }));
+const shards = join(root, "shards");
+
+async function tokenize(out: string, vocabSize: number) {
+  const texts = Array.from({ length: 30 }, (_, i) => `Page ${i}. ${"one and two are three. ".repeat(8)}`);
+  const file = join(root, "texts.jsonl");
+  writeFileSync(file, texts.map((text) => JSON.stringify({ text })).join("\n"));
+  const json = trainBpe(texts, { vocabSize, preTokenizer: "digits", specialTokens: ["<|endoftext|>"] });
+  await tokenizeFiles([file], { tokenizer: new Tokenizer(json), out });
+}
+
+beforeAll(() => tokenize(shards, 280));
+
+async function run(name: string, data: object, options: { resumeFrom?: string; stopAt?: number } = {}) {
+  const runDir = join(root, name);
+  mkdirSync(join(runDir, "checkpoints"), { recursive: true });
+  const abort = new AbortController();
+  const onEvent = (e: { type: string; step?: number }) => {
+    if (e.type === "step" && e.step === options.stopAt) abort.abort();
+  };
+  const { resumeFrom } = options;
+  const context = openStageContext({ runDir, device: "cpu", resumeFrom, signal: abort.signal, onEvent });
+  try {
+    const recipe = { ...tinyRecipe(12), data } as never;
+    return await runPretrain(parseConfig(pretrainSchema, recipe, "test"), context);
+  } finally {
+    await context.close();
+  }
+}
+
+const weights = (name: string) =>
+  readFileSync(join(latestCheckpoint(join(root, name))!, "model.safetensors"));
+
+test("a_run_from_shards_learns_and_resumes_to_the_same_bits", async () => {
+  const data = { shards, validation_share: 0.1 };
+  const whole = await run("whole", data);
+  expect(whole.status).toBe("completed");
+  const losses = readFileSync(join(root, "whole", "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line)["train/loss"])
+    .filter((x) => x !== undefined);
+  expect(losses.at(-1)).toBeLessThan(losses[0] - 0.3);
+  await run("broken", data, { stopAt: 5 });
+  await run("broken", data, { resumeFrom: latestCheckpoint(join(root, "broken"))! });
+  expect(weights("broken").equals(weights("whole"))).toBe(true);
+});
+
+test("shards_of_another_tokenizer_and_absent_ones_are_refused", async () => {
+  const other = join(root, "other");
+  await tokenize(other, 262);
+  const resumeFrom = latestCheckpoint(join(root, "whole"))!;
+  await expect(run("mixed", { shards: other }, { resumeFrom })).rejects.toThrow(/another tokenizer/);
+  await expect(run("none", { shards: join(root, "absent") })).rejects.toThrow(/no token shards/);
+});
