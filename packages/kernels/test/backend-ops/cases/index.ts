@@ -1,7 +1,8 @@
 // The one list of cases.
 import type { OpCase } from "../case.ts";
+import { attentionCases } from "./attention.ts";
 import { denseCases } from "./dense.ts";
 import { elementwiseCases } from "./elementwise.ts";
 import { trainingCases } from "./training.ts";
 
-export const cases: OpCase[] = [...elementwiseCases, ...denseCases, ...trainingCases];
+export const cases: OpCase[] = [...elementwiseCases, ...denseCases, ...attentionCases, ...trainingCases];

@@ -1,0 +1,238 @@
+// Cases of flash attention and of the ops of NSA on packed documents, with the softmax's statistics computed here.
+import { added, given, input, normal, type OpCase, output } from "../case.ts";
+
+interface Sizes {
+  /** Borders of the documents, from 0. */
+  borders: number[];
+  hq: number;
+  hkv: number;
+  dimK: number;
+  dimV: number;
+}
+
+/** Calls `body` with each row, its document's first row, and its place in the document. */
+function eachRow(borders: number[], body: (row: number, start: number, t: number) => void): void {
+  for (let i = 0; i + 1 < borders.length; i++)
+    for (let row = borders[i]!; row < borders[i + 1]!; row++) body(row, borders[i]!, row - borders[i]!);
+}
+
+/** o and lse of softmax attention of q [T, hq, dk] on the key rows that `keysOf` lists for a row and KV head. */
+function attend(
+  s: Sizes,
+  q: Float64Array,
+  k: Float64Array,
+  v: Float64Array,
+  keysOf: (row: number, kv: number) => number[],
+) {
+  const rows = s.borders.at(-1)!;
+  const o = new Float64Array(rows * s.hq * s.dimV);
+  const lse = new Float64Array(rows * s.hq);
+  for (let row = 0; row < rows; row++) {
+    for (let h = 0; h < s.hq; h++) {
+      const kv = Math.floor(h / (s.hq / s.hkv));
+      const keys = keysOf(row, kv);
+      const scores = keys.map((key) => {
+        let z = 0;
+        for (let c = 0; c < s.dimK; c++)
+          z += q[(row * s.hq + h) * s.dimK + c]! * k[(key * s.hkv + kv) * s.dimK + c]!;
+        return z / Math.sqrt(s.dimK);
+      });
+      const total = scores.reduce((sum, z) => sum + Math.exp(z), 0);
+      lse[row * s.hq + h] = Math.log(total);
+      keys.forEach((key, i) => {
+        for (let c = 0; c < s.dimV; c++)
+          o[(row * s.hq + h) * s.dimV + c]! +=
+            (Math.exp(scores[i]!) / total) * v[(key * s.hkv + kv) * s.dimV + c]!;
+      });
+    }
+  }
+  return { o, lse };
+}
+
+function operands(s: Sizes) {
+  const rows = s.borders.at(-1)!;
+  const [nq, nk, nv] = [rows * s.hq * s.dimK, rows * s.hkv * s.dimK, rows * s.hkv * s.dimV];
+  return { rows, q: normal(1, nq), k: normal(2, nk), v: normal(3, nv) };
+}
+
+const strides = (s: Sizes) => ({
+  hq: s.hq,
+  hkv: s.hkv,
+  dim_k: s.dimK,
+  dim_v: s.dimV,
+  ldq: s.hq * s.dimK,
+  ldk: s.hkv * s.dimK,
+  ldv: s.hkv * s.dimV,
+  ldo: s.hq * s.dimV,
+  scale: 1 / Math.sqrt(s.dimK),
+});
+
+/** Forward and backward of one op; `fields` and `numbers` are what it takes besides q, k, v and their like. */
+function both(
+  op: string,
+  name: string,
+  s: Sizes,
+  perfOnly: boolean,
+  keysOf: (row: number, kv: number) => number[],
+  keys: number,
+  fields: OpCase["buffers"],
+  numbers: Record<string, number>,
+): OpCase[] {
+  const { rows, q, k, v } = operands(s);
+  const stats = perfOnly
+    ? { o: normal(4, rows * s.hq * s.dimV), lse: new Float64Array(rows * s.hq).fill(Math.log(1000)) }
+    : attend(s, q, k, v, keysOf);
+  const shapes = {
+    q: [rows, s.hq * s.dimK],
+    k: [rows, s.hkv * s.dimK],
+    v: [rows, s.hkv * s.dimV],
+    o: [rows, s.hq * s.dimV],
+  };
+  const shared = {
+    q: given(q, "float", shapes.q),
+    k: given(k, "float", shapes.k),
+    v: given(v, "float", shapes.v),
+    ...fields,
+  };
+  const flops = 2 * keys * s.hq * (s.dimK + s.dimV);
+  return [
+    {
+      op: `${op}_fwd`,
+      name,
+      perfOnly,
+      flops,
+      buffers: { ...shared, o: output(shapes.o), lse: output([rows, s.hq], "f32") },
+      numbers: { ...strides(s), ...numbers },
+    },
+    // Gradients that cancel (a query with one key) have no relative error: f32 is checked on top of what is there.
+    ...(perfOnly ? [0] : [3, 0]).map((accumulate): OpCase => {
+      const gradient = (shape: number[], seed: number) => (accumulate ? added(seed, shape) : output(shape));
+      return {
+        op: `${op}_bwd`,
+        name: accumulate ? `${name}, added` : name,
+        perfOnly,
+        backward: true,
+        dtypes: accumulate ? ["f32", "bf16"] : ["bf16"],
+        flops: flops * 2.5,
+        buffers: {
+          ...shared,
+          o: given(stats.o, "float", shapes.o),
+          lse: given(stats.lse, "f32", [rows, s.hq]),
+          do_: input(5, shapes.o),
+          dq: gradient(shapes.q, 6),
+          dk: gradient(shapes.k, 7),
+          dv: gradient(shapes.v, 8),
+        },
+        numbers: { ...strides(s), ...numbers, accumulate },
+      };
+    }),
+  ];
+}
+
+function flash(name: string, s: Sizes, window: number, perfOnly = false): OpCase[] {
+  const starts: number[] = [];
+  let keys = 0;
+  eachRow(s.borders, (row, start, t) => {
+    starts[row] = start;
+    keys += window ? Math.min(window, t + 1) : t + 1;
+  });
+  const keysOf = (row: number) => {
+    const first = window ? Math.max(starts[row]!, row - window + 1) : starts[row]!;
+    return Array.from({ length: row - first + 1 }, (_, i) => first + i);
+  };
+  const cu = given(s.borders, "i32");
+  const rows = s.borders.at(-1)!;
+  const numbers = { n_docs: s.borders.length - 1, tq: rows, tk: rows, window, block_size: 1, stride: 1 };
+  return both("flash", name, s, perfOnly, keysOf, keys, { cu_q: cu, cu_k: cu }, numbers);
+}
+
+/** Blocks of each query: the first, then spread ones, then its own; −1 behind. */
+function selection(s: Sizes, block: number, n: number): Int32Array {
+  const idx = new Int32Array(s.borders.at(-1)! * s.hkv * n).fill(-1);
+  eachRow(s.borders, (row, _start, t) => {
+    const own = Math.floor(t / block);
+    for (let kv = 0; kv < s.hkv; kv++) {
+      const chosen = new Set([0, own]);
+      for (let i = 1; chosen.size < Math.min(n, own + 1); i++)
+        chosen.add((i * 7919 + (row >> 3) * 31 + kv) % (own + 1));
+      idx.set(
+        [...chosen].sort((a, b) => a - b),
+        (row * s.hkv + kv) * n,
+      );
+    }
+  });
+  return idx;
+}
+
+function selected(name: string, s: Sizes, block: number, n: number, perfOnly = false): OpCase[] {
+  const idx = selection(s, block, n);
+  const starts: number[] = [];
+  eachRow(s.borders, (row, start) => {
+    starts[row] = start;
+  });
+  const keysOf = (row: number, kv: number) =>
+    [...idx.subarray((row * s.hkv + kv) * n, (row * s.hkv + kv + 1) * n)]
+      .filter((b) => b >= 0)
+      .flatMap((b) => Array.from({ length: block }, (_, i) => starts[row]! + b * block + i))
+      .filter((key) => key <= row);
+  let keys = 0;
+  eachRow(s.borders, (_row, _start, t) => {
+    keys += Math.min(n * block, t + 1);
+  });
+  const fields = { idx: given(idx, "i32"), cu_seqlens: given(s.borders, "i32") };
+  const numbers = {
+    n_docs: s.borders.length - 1,
+    tokens: s.borders.at(-1)!,
+    selection_block_size: block,
+    num_selected: n,
+  };
+  return both("nsa_selected", name, s, perfOnly, keysOf, keys, fields, numbers);
+}
+
+function gate(tokens: number, hq: number, dimV: number, perfOnly = false): OpCase[] {
+  const [wide, ldg] = [[tokens, hq * dimV], 3 * hq + 2];
+  const shared = {
+    gate: input(1, [tokens, ldg]),
+    o_cmp: input(2, wide),
+    o_slc: input(3, wide),
+    o_win: input(4, wide),
+  };
+  const numbers = { tokens, hq, dim_v: dimV, ldg };
+  const name = `${tokens}x${hq}x${dimV}`;
+  return [
+    { op: "nsa_gate_fwd", name, perfOnly, buffers: { ...shared, o: output(wide) }, numbers },
+    {
+      op: "nsa_gate_bwd",
+      name,
+      perfOnly,
+      backward: true,
+      buffers: {
+        ...shared,
+        do_: input(5, wide),
+        dgate: { ...input(6, [tokens, ldg]), role: "add" },
+        do_cmp: output(wide),
+        do_slc: output(wide),
+        do_win: output(wide),
+      },
+      numbers,
+    },
+  ];
+}
+
+const docs = [0, 37, 37, 38, 70];
+// Cases are made on import, so even these stay modest.
+const long = [0, 2048];
+const small = { borders: docs, hq: 6, hkv: 2, dimK: 24, dimV: 16 };
+
+export const attentionCases: OpCase[] = [
+  ...flash("three documents", small, 0),
+  ...flash("window, odd dims", { borders: docs, hq: 3, hkv: 1, dimK: 13, dimV: 7 }, 9),
+  ...flash("dense 2k, 16 q / 4 kv", { borders: long, hq: 16, hkv: 4, dimK: 64, dimV: 64 }, 0, true),
+  ...selected("three documents", small, 8, 3),
+  ...selected("odd dims", { borders: docs, hq: 3, hkv: 1, dimK: 13, dimV: 7 }, 4, 5),
+  ...selected("18 heads a group", { borders: [0, 150], hq: 18, hkv: 1, dimK: 72, dimV: 128 }, 16, 4),
+  ...selected("2k, 16 q / 1 kv", { borders: long, hq: 16, hkv: 1, dimK: 64, dimV: 64 }, 64, 16, true),
+  ...gate(37, 6, 16),
+  ...gate(5, 3, 7),
+  ...gate(2048, 16, 64, true),
+];
