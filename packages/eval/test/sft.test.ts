@@ -44,10 +44,19 @@ const recipe = (changes: object = {}) => ({
   sample: { prompts: 1, max_tokens: 6 },
 });
 
-async function sft(name: string, options: { resumeFrom?: string; stopAt?: number; changes?: object } = {}) {
+interface SftOptions {
+  resumeFrom?: string;
+  stopAt?: number;
+  changes?: object;
+  train?: object;
+}
+
+async function sft(name: string, options: SftOptions = {}) {
   const context = open(name, options.resumeFrom, options.stopAt);
   try {
-    return await runSft(parseConfig(sftSchema, recipe(options.changes), "sft"), context);
+    const chosen = recipe(options.changes);
+    const whole = { ...chosen, train: { ...chosen.train, ...options.train } };
+    return await runSft(parseConfig(sftSchema, whole as never, "sft"), context);
   } finally {
     await context.close();
   }
@@ -89,3 +98,17 @@ test("a_template_with_an_unknown_field_names_the_line_and_exits_3", async () => 
     }),
   );
 });
+
+for (const packing of ["bfd", "wrapped"]) {
+  test(`${packing}_packs_are_learned_from_and_resume_to_the_same_bits`, async () => {
+    const train = { packing };
+    const result = await sft(`${packing}-whole`, { train });
+    expect(result.metrics["val/loss"]).toBeLessThan(1);
+    await sft(`${packing}-broken`, { train, stopAt: 9 });
+    const resumeFrom = latestCheckpoint(join(root, `${packing}-broken`))!;
+    await sft(`${packing}-broken`, { train, resumeFrom });
+    const weights = (name: string) =>
+      readFileSync(join(latestCheckpoint(join(root, name))!, "model.safetensors"));
+    expect(weights(`${packing}-broken`).equals(weights(`${packing}-whole`))).toBe(true);
+  });
+}

@@ -41,7 +41,14 @@ export const sftSchema = z.strictObject({
         .int()
         .min(2)
         .default(4096)
-        .describe("Examples are concatenated at random up to this many tokens (DeepSeekMath: 4K)"),
+        .describe("Examples are packed up to this many tokens (DeepSeekMath: 4K)"),
+      packing: z
+        .enum(["random", "bfd", "wrapped"])
+        .default("random")
+        .describe(
+          "random: concatenated in an order drawn anew each epoch (DeepSeekMath); bfd: one best-fit-decreasing pass, " +
+            "packs in random order; wrapped: cut wherever a micro-batch is full",
+        ),
       microBatches: z.number().int().min(1).default(1).describe("Micro-batches of one step"),
       seqLen: z
         .number()

@@ -1,7 +1,7 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
 import { join } from "node:path";
-import { NsaError, Rng, type StageRunner } from "@nsa/core";
-import { expandInputs, Tokenizer } from "@nsa/data";
+import { type BatchSource, NsaError, Rng, type StageRunner } from "@nsa/core";
+import { expandInputs, PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import {
   crossEntropy,
   estimateTraining,
@@ -52,6 +52,17 @@ export function estimateSft(config: SftConfig): Record<string, number> {
   return estimateTraining(readModelConfig(config.initFrom), config.train);
 }
 
+/** Steps over the examples, packed as the recipe says. */
+function sourceOf(examples: Example[], { train, seed }: SftConfig, log: (text: string) => void): BatchSource {
+  const { packing, microBatchTokens, microBatches } = train;
+  if (packing === "random") return new ExampleSource(examples, { microBatchTokens, microBatches, seed });
+  const lengths = examples.map(positionsOf);
+  const capacity = lengths.reduce((a, b) => Math.max(a, b), microBatchTokens);
+  const plan = planPacks(lengths, { method: packing, capacity, seed });
+  log(`${plan.starts.length - 1} packs of ${capacity} tokens, ${(plan.fill * 100).toFixed(2)} % filled`);
+  return new PackSource(plan, examples, { microBatches, seed });
+}
+
 /** Runs the stage; resumes exactly when the context names a checkpoint. */
 export const runSft: StageRunner<SftConfig> = async (config, context) => {
   const log = (text: string) => context.log(text);
@@ -80,12 +91,11 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
     const trainer = new Trainer(model, config.train.steps, trained);
-    const { microBatchTokens, microBatches } = config.train;
     const formats = [...new Set(validation.map((e) => e.format))];
     return await runTraining(
       {
         trainer,
-        source: new ExampleSource(examples, { microBatchTokens, microBatches, seed: config.seed }),
+        source: sourceOf(examples, config, log),
         loss: crossEntropy,
         config: config.train,
         validation: validation.map((_, i) => packExamples(validation, [i])),
