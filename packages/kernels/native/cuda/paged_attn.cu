@@ -12,6 +12,7 @@ namespace nsa::cuda {
 namespace {
 
 constexpr int kWarps = 4, kThreadsHere = kWarps * 32, kTileKeys = 32;
+static_assert(kTileKeys == 32, "a lane looks up one entry of a tile");
 
 struct Args {
   const void *q, *k, *v;
@@ -36,8 +37,34 @@ __device__ inline void stretch(const Args& a, int64_t x, int64_t& first, int64_t
   end = min(to, end);
 }
 
-// grid (splits, hkv, b). Shared: q [G][dk] and scores [G][32]. Each warp takes heads g = warp, warp + 4, ... of the group.
-template <class T>
+// Rows of a tile as floats, `pitch` apart: T `from` [*, hkv, dim] at rows row[0 .. here). VEC: by 16 bytes, dim a multiple of 8.
+template <bool VEC, class T>
+__device__ inline void load_rows(float* to, int pitch, const T* from, const int32_t* row, int here, int64_t hkv, int64_t group, int dim) {
+  constexpr int width = VEC ? kVec<T> : 1, batch = VEC ? 8 : 4;  // loads under way in a thread
+  const int chunks = dim / width, all = here * chunks, step = blockDim.x;
+  for (int base = threadIdx.x; base < all; base += batch * step) {
+    float value[batch][width];
+#pragma unroll
+    for (int b = 0; b < batch; ++b) {
+      const int i = base + b * step;
+      if (i >= all) continue;
+      const T* x = from + (int64_t(row[i / chunks]) * hkv + group) * dim + i % chunks * width;
+      if constexpr (VEC) load_vec(value[b], x);
+      else value[b][0] = to_float(*x);
+    }
+#pragma unroll
+    for (int b = 0; b < batch; ++b) {
+      const int i = base + b * step;
+      if (i >= all) continue;
+#pragma unroll
+      for (int j = 0; j < width; ++j) to[i / chunks * pitch + i % chunks * width + j] = value[b][j];
+    }
+  }
+}
+
+// grid (splits, hkv, b), min(G, 4) warps. Shared: q [G][dk], keys [32][dk + 1], values [32][dv], rows [32]. A warp takes heads
+// g = warp, warp + warps, ... of the group.
+template <bool VEC, class T>
 __global__ void __launch_bounds__(kThreadsHere) attn_kernel(Args a) {
   extern __shared__ float shared[];
   const int64_t s = blockIdx.z, group = blockIdx.y, heads = a.hq / a.hkv;
@@ -45,26 +72,27 @@ __global__ void __launch_bounds__(kThreadsHere) attn_kernel(Args a) {
   float* query = shared;                                 // [G][dk]
   float* keys = query + heads * dk;                      // [32][dk + 1]
   float* values = keys + kTileKeys * (dk + 1);           // [32][dv]
+  auto* rows = reinterpret_cast<int32_t*>(values + kTileKeys * dv);
+  const int warps = blockDim.x >> 5;
   int64_t first, end;
   range_of(a, s, first, end);
   stretch(a, blockIdx.x, first, end);
   const T* q = static_cast<const T*>(a.q) + s * a.ldq + group * heads * dk;
-  for (int i = threadIdx.x; i < heads * dk; i += kThreadsHere) query[i] = to_float(q[i]) * a.scale;
+  for (int i = threadIdx.x; i < heads * dk; i += blockDim.x) query[i] = to_float(q[i]) * a.scale;
   constexpr int per_head = 8;  // 256 / 32
-  for (int64_t head0 = 0; head0 < heads; head0 += kWarps) {
+  for (int64_t head0 = 0; head0 < heads; head0 += warps) {
     const int64_t head = head0 + warp;
     float o[per_head] = {}, top = -INFINITY, sum = 0;
     for (int64_t at = first; at < end; at += kTileKeys) {
       const int here = int(min(int64_t(kTileKeys), end - at));
       __syncthreads();
-      for (int i = threadIdx.x; i < here * dk; i += kThreadsHere) {
-        int64_t e = at + i / dk, row = int64_t(a.table[s * a.max_pages + e / a.page]) * a.page + e % a.page;
-        keys[i / dk * (dk + 1) + i % dk] = to_float(static_cast<const T*>(a.k)[(row * a.hkv + group) * dk + i % dk]);
+      if (int(threadIdx.x) < here) {
+        const int64_t e = at + threadIdx.x;
+        rows[threadIdx.x] = int32_t(int64_t(a.table[s * a.max_pages + e / a.page]) * a.page + e % a.page);
       }
-      for (int i = threadIdx.x; i < here * dv; i += kThreadsHere) {
-        int64_t e = at + i / dv, row = int64_t(a.table[s * a.max_pages + e / a.page]) * a.page + e % a.page;
-        values[i] = to_float(static_cast<const T*>(a.v)[(row * a.hkv + group) * dv + i % dv]);
-      }
+      __syncthreads();
+      load_rows<VEC>(keys, dk + 1, static_cast<const T*>(a.k), rows, here, a.hkv, group, dk);
+      load_rows<VEC>(values, dv, static_cast<const T*>(a.v), rows, here, a.hkv, group, dv);
       __syncthreads();
       if (head >= heads) continue;
       float score = -INFINITY;
@@ -140,12 +168,15 @@ int attend(void* ctx, const void* params) {
   if (!part) return out_of_memory(ctx);
   a.part = part.as<float>();
   auto stream = context(ctx).stream;
-  const size_t smem = size_t(p.hq / p.hkv * p.dim_k + kTileKeys * (p.dim_k + 1 + p.dim_v)) * 4;
+  const size_t smem = size_t(p.hq / p.hkv * p.dim_k + kTileKeys * (p.dim_k + 2 + p.dim_v)) * 4;
+  const unsigned threads = 32 * unsigned(std::min<int64_t>(kWarps, p.hq / p.hkv));
+  const bool vec = (p.dim_k | p.dim_v) % 8 == 0 && aligned16(p.k_cache.ptr) && aligned16(p.v_cache.ptr);
   int status = NSA_OK;
   bool ok = with_float_type(p.q.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
-    status = check(ctx, cudaFuncSetAttribute(attn_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(smem)));
-    attn_kernel<T><<<dim3(unsigned(a.splits), unsigned(p.hkv), unsigned(p.b)), kThreadsHere, smem, stream>>>(a);
+    auto kernel = vec ? attn_kernel<true, T> : attn_kernel<false, T>;
+    status = check(ctx, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(smem)));
+    kernel<<<dim3(unsigned(a.splits), unsigned(p.hkv), unsigned(p.b)), threads, smem, stream>>>(a);
     join_kernel<T><<<unsigned(ceil_div(p.b * p.hq, kWarps)), kThreadsHere, 0, stream>>>(a, p.b * p.hq);
   });
   if (!ok) return unsupported(ctx, "paged_attn takes f32 and bf16");
