@@ -227,6 +227,11 @@ const small = { borders: docs, hq: 6, hkv: 2, dimK: 24, dimV: 16 };
 export const attentionCases: OpCase[] = [
   ...flash("three documents", small, 0),
   ...flash("window, odd dims", { borders: docs, hq: 3, hkv: 1, dimK: 13, dimV: 7 }, 9),
+  // Several tiles of every width that tensor-core kernels are made for.
+  ...flash("tiles of 64", { borders: [0, 150, 215], hq: 2, hkv: 1, dimK: 64, dimV: 64 }, 0),
+  ...flash("tiles of 128, window", { borders: [0, 210], hq: 2, hkv: 1, dimK: 128, dimV: 128 }, 70),
+  ...flash("tiles of 192 and 128", { borders: [0, 135], hq: 2, hkv: 1, dimK: 192, dimV: 128 }, 0),
+  ...flash("tiles of 256", { borders: [0, 130], hq: 1, hkv: 1, dimK: 256, dimV: 256 }, 0),
   ...flash("dense 2k, 16 q / 4 kv", { borders: long, hq: 16, hkv: 4, dimK: 64, dimV: 64 }, 0, true),
   ...selected("three documents", small, 8, 3),
   ...selected("odd dims", { borders: docs, hq: 3, hkv: 1, dimK: 13, dimV: 7 }, 4, 5),

@@ -3,6 +3,13 @@ import type { OpCase } from "../case.ts";
 import { attentionCases } from "./attention.ts";
 import { denseCases } from "./dense.ts";
 import { elementwiseCases } from "./elementwise.ts";
+import { pagedCases } from "./paged.ts";
 import { trainingCases } from "./training.ts";
 
-export const cases: OpCase[] = [...elementwiseCases, ...denseCases, ...attentionCases, ...trainingCases];
+export const cases: OpCase[] = [
+  ...elementwiseCases,
+  ...denseCases,
+  ...attentionCases,
+  ...pagedCases,
+  ...trainingCases,
+];
