@@ -11,7 +11,7 @@ import {
   type Tensor,
 } from "../src/index.ts";
 import { flashForward } from "../src/ops/flash-attention.ts";
-import { openBackend } from "./backend.ts";
+import { isCpu, openBackend } from "./backend.ts";
 import { naiveNsa } from "./naive-nsa.ts";
 import { deviceInputs, naiveInputs, noise, nsaConfig, sliceInputs } from "./nsa-fixture.ts";
 
@@ -43,7 +43,8 @@ function errors(a: Float64Array, b: Float64Array) {
 function close(a: Tensor, b: Tensor, dtype: Dtype, what: string) {
   const { relative, worst } = errors(a.read(), b.read());
   expect(relative, `${what}: relative`).toBeLessThanOrEqual(dtype === "f32" ? 1e-5 : 4e-3);
-  expect(worst, `${what}: worst`).toBeLessThanOrEqual(dtype === "f32" ? 1e-4 : 4e-2);
+  // Tensor cores take P and dS rounded to bf16.
+  expect(worst, `${what}: worst`).toBeLessThanOrEqual(dtype === "f32" ? 1e-4 : isCpu ? 4e-2 : 1e-1);
 }
 
 /** Runs `body` on the three devices, compares the outputs with the reference's and across thread counts. */

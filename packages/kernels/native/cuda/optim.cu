@@ -109,14 +109,27 @@ __global__ void adamw_vec_kernel(float* p, const float* g, float* m, float* v, b
   }
 }
 
+__global__ void copy_unless_skipped_kernel(const float* from, float* to, const float* state, int64_t n) {
+  if (state[3] != 0.f) return;
+  NSA_GRID_STRIDE(i, n) to[i] = from[i];
+}
+
 int adamw(void* ctx, const void* params) {
   const auto& a = *static_cast<const Nsa_adamw_params*>(params);
   int64_t n = a.p.numel;
   if (a.g.numel != n || a.m.numel != n || a.v.numel != n || a.state.numel < 5 || (a.p_low.ptr && a.p_low.numel != n))
     return bad_argument(ctx, "adamw: sizes differ");
-  if (a.state.dtype != NSA_F32 || a.m.dtype != a.v.dtype || (a.p_low.ptr && a.p_low.dtype != NSA_BF16))
+  if (a.state.dtype != NSA_F32 || a.m.dtype != a.v.dtype || (a.p_low.ptr && a.p_low.dtype != NSA_BF16 && a.p_low.dtype != a.p.dtype))
     return unsupported(ctx, "adamw takes f32 state, equal moments and a bf16 copy");
   if (n == 0) return NSA_OK;
+  if (a.p_low.ptr && a.p_low.dtype == NSA_F32) {
+    Nsa_adamw_params plain = a;
+    plain.p_low = NsaBuf{};
+    if (int status = adamw(ctx, &plain)) return status;
+    copy_unless_skipped_kernel<<<grid_for(ctx, n), kThreads, 0, context(ctx).stream>>>(static_cast<const float*>(a.p.ptr), static_cast<float*>(a.p_low.ptr),
+                                                                                       static_cast<const float*>(a.state.ptr), n);
+    return launched(ctx);
+  }
   Rates r{float(a.lr_mult), float(a.beta1), float(a.beta2), float(1 - a.beta1), float(1 - a.beta2), float(a.eps), float(a.weight_decay),
           std::log(a.beta1), std::log(a.beta2), uint64_t(a.seed)};
   auto stream = context(ctx).stream;
