@@ -96,7 +96,7 @@ __global__ void delta_kernel(FlashArgs a, float* delta) {
 
 // A block's own tile has 64·MT rows; the other side comes 64 rows at a time, NB of them in registers at once.
 template <int DK, int DV, int MT>
-constexpr size_t dkv_smem = size_t((kTile + kTile * MT) * (DK + DV)) * 2 + 2 * kTile * 4 + 1024;
+constexpr size_t dkv_smem = size_t((2 * kTile + kTile * MT) * (DK + DV)) * 2 + 4 * kTile * 4 + 1024;
 
 // Writes (or adds to) a bf16 row pair, or an f32 partial.
 __device__ inline void put(bf16* to, float x, float y, bool add) {
@@ -115,8 +115,9 @@ __global__ void __launch_bounds__(kBlock) dkv_kernel(FlashArgs a, const Tile* ta
   extern __shared__ char raw[];
   const uint32_t k_tile = (smem_address(raw) + 1023) & ~1023u, v_tile = k_tile + kOwn * DK * 2, q_tile = v_tile + kOwn * DV * 2,
                  do_tile = q_tile + kTile * DK * 2;
-  float* lse = reinterpret_cast<float*>(raw + (do_tile + kTile * DV * 2 - smem_address(raw)));
-  float* delta = lse + kTile;
+  // The walked tiles (Q, dO and their statistics) have two stages: one is computed on while the other arrives.
+  constexpr uint32_t kStage = kTile * (DK + DV) * 2;
+  float* statistics = reinterpret_cast<float*>(raw + (q_tile + 2 * kStage - smem_address(raw)));
   const Tile tile = table[blockIdx.z];
   if (tile.doc < 0) return;
   const int64_t group = blockIdx.y, heads = a.hq / a.hkv;
@@ -153,44 +154,54 @@ __global__ void __launch_bounds__(kBlock) dkv_kernel(FlashArgs a, const Tile* ta
   // Every query of [inner_from, inner_to) sees every key of the tile.
   const int inner_from = int(min(int64_t(nq), (tile.from + kOwn - 1) * a.stride + a.block - 1)), inner_to = a.window > 0 ? int(min(int64_t(nq), tile.from + a.window)) : nq;
 
-  for (int64_t head = group * heads + blockIdx.x; head < (group + 1) * heads; head += gridDim.x) {
-    for (int at = first; at < end; at += kTile) {
-      const int rows = min(kTile, nq - at);
-      __syncthreads();
-      load_tile<kTile, DK, kBlock>(q_tile, static_cast<const bf16*>(a.q) + (q0 + at) * a.ldq + head * a.dim_k, a.ldq, rows, int(a.dim_k));
-      load_tile<kTile, DV, kBlock>(do_tile, static_cast<const bf16*>(a.do_) + (q0 + at) * a.ldo + head * a.dim_v, a.ldo, rows, int(a.dim_v));
-      copy_commit();
-      if (threadIdx.x < kTile) {
-        int64_t r = (q0 + at + int(threadIdx.x)) * a.hq + head;
-        bool in = int(threadIdx.x) < rows;
-        // exp2(x − inf) = 0: rows that see nothing, and rows past the end, take no part.
-        float l = in ? a.lse[r] : -INFINITY;
-        lse[threadIdx.x] = l == -INFINITY ? INFINITY : l * kLog2e;
-        delta[threadIdx.x] = in ? a.delta[r] : 0.f;
-      }
-      copy_wait<0>();
-      __syncthreads();
-      const bool inside = all_rows && at >= inner_from && at + kTile <= inner_to;
+  const int per_head = end > first ? (end - first + kTile - 1) / kTile : 0;
+  const int steps = per_head * int((heads - int64_t(blockIdx.x) + gridDim.x - 1) / gridDim.x);
+  auto fetch = [&](int step) {
+    const int64_t head = group * heads + blockIdx.x + int64_t(step / per_head) * gridDim.x;
+    const int at = first + step % per_head * kTile, rows = min(kTile, nq - at);
+    const uint32_t stage = (step & 1) * kStage;
+    load_tile<kTile, DK, kBlock>(q_tile + stage, static_cast<const bf16*>(a.q) + (q0 + at) * a.ldq + head * a.dim_k, a.ldq, rows, int(a.dim_k));
+    load_tile<kTile, DV, kBlock>(do_tile + stage, static_cast<const bf16*>(a.do_) + (q0 + at) * a.ldo + head * a.dim_v, a.ldo, rows, int(a.dim_v));
+    copy_commit();
+    if (threadIdx.x < kTile) {
+      const int64_t r = (q0 + at + int(threadIdx.x)) * a.hq + head;
+      const bool in = int(threadIdx.x) < rows;
+      // exp2(x − inf) = 0: rows that see nothing, and rows past the end, take no part.
+      const float l = in ? a.lse[r] : -INFINITY;
+      float* to = statistics + (step & 1) * 2 * kTile;
+      to[threadIdx.x] = l == -INFINITY ? INFINITY : l * kLog2e;
+      to[kTile + threadIdx.x] = in ? a.delta[r] : 0.f;
+    }
+  };
+  if (steps > 0) fetch(0);
+  for (int step = 0; step < steps; ++step) {
+    const int at = first + step % per_head * kTile;
+    const uint32_t stage = (step & 1) * kStage;
+    const float *lse = statistics + (step & 1) * 2 * kTile, *delta = lse + kTile;
+    copy_wait<0>();
+    // All copies have arrived, and nobody computes on the other stage any more.
+    __syncthreads();
+    if (step + 1 < steps) fetch(step + 1);
+    const bool inside = all_rows && at >= inner_from && at + kTile <= inner_to;
 #pragma unroll
-      for (int n0 = 0; n0 < kTile; n0 += NB) {
-        float s[MT][NB / 8][4], dp[MT][NB / 8][4];
-        product<DK, MT, NB, kOwn>(s, k_base, q_base + n0 * 128);
-        product<DV, MT, NB, kOwn>(dp, v_base, do_base + n0 * 128);
+    for (int n0 = 0; n0 < kTile; n0 += NB) {
+      float s[MT][NB / 8][4], dp[MT][NB / 8][4];
+      product<DK, MT, NB, kOwn>(s, k_base, q_base + stage + n0 * 128);
+      product<DV, MT, NB, kOwn>(dp, v_base, do_base + stage + n0 * 128);
 #pragma unroll
-        for (int m = 0; m < MT; ++m)
+      for (int m = 0; m < MT; ++m)
 #pragma unroll
-          for (int n = 0; n < NB / 8; ++n)
+        for (int n = 0; n < NB / 8; ++n)
 #pragma unroll
-            for (int e = 0; e < 4; ++e) {
-              const int c = n0 + n * 8 + quad * 2 + (e & 1);
-              float p = exp2_fast(fmaf(s[m][n][e], scale, -lse[c]));
-              if (!inside && (at + c < row_from[m][e >> 1] || at + c >= row_to[m][e >> 1])) p = 0.f;
-              s[m][n][e] = p;
-              dp[m][n][e] = p * (dp[m][n][e] - delta[c]);
-            }
-        gather<DV, MT, NB>(dv, s, do_trans + n0 * 128);
-        gather<DK, MT, NB>(dk, dp, q_trans + n0 * 128);
-      }
+          for (int e = 0; e < 4; ++e) {
+            const int c = n0 + n * 8 + quad * 2 + (e & 1);
+            float p = exp2_fast(fmaf(s[m][n][e], scale, -lse[c]));
+            if (!inside && (at + c < row_from[m][e >> 1] || at + c >= row_to[m][e >> 1])) p = 0.f;
+            s[m][n][e] = p;
+            dp[m][n][e] = p * (dp[m][n][e] - delta[c]);
+          }
+      gather<DV, MT, NB>(dv, s, do_trans + stage + n0 * 128);
+      gather<DK, MT, NB>(dk, dp, q_trans + stage + n0 * 128);
     }
   }
   copy_wait<0>();
@@ -233,7 +244,7 @@ __global__ void join_kernel(FlashArgs a, const float* part, int splits) {
 }
 
 template <int DK, int DV, int MT>
-constexpr size_t dq_smem = size_t((kTile + kTile * MT) * (DK + DV)) * 2 + 1024;
+constexpr size_t dq_smem = size_t((2 * kTile + kTile * MT) * (DK + DV)) * 2 + 1024;
 
 // grid: (query heads, query tiles).
 template <int DK, int DV, int MT, int NB>
@@ -274,20 +285,26 @@ __global__ void __launch_bounds__(kBlock) dq_kernel(FlashArgs a, const Tile* tab
   const float scale = a.scale * kLog2e;
   float dq[MT][DK / 8][4];
   zero(dq);
-  for (int at = first; at < end; at += kTile) {
+  constexpr uint32_t kStage = kTile * (DK + DV) * 2;
+  auto fetch = [&](int at) {
     const int keys = min(kTile, end - at);
-    __syncthreads();
-    load_tile<kTile, DK, kBlock>(k_tile, static_cast<const bf16*>(a.k) + (k0 + at) * a.ldk + group * a.dim_k, a.ldk, keys, int(a.dim_k));
-    load_tile<kTile, DV, kBlock>(v_tile, static_cast<const bf16*>(a.v) + (k0 + at) * a.ldv + group * a.dim_v, a.ldv, keys, int(a.dim_v));
+    const uint32_t stage = ((at - first) / kTile & 1) * kStage;
+    load_tile<kTile, DK, kBlock>(k_tile + stage, static_cast<const bf16*>(a.k) + (k0 + at) * a.ldk + group * a.dim_k, a.ldk, keys, int(a.dim_k));
+    load_tile<kTile, DV, kBlock>(v_tile + stage, static_cast<const bf16*>(a.v) + (k0 + at) * a.ldv + group * a.dim_v, a.ldv, keys, int(a.dim_v));
     copy_commit();
+  };
+  if (first < end) fetch(first);
+  for (int at = first; at < end; at += kTile) {
+    const uint32_t stage = ((at - first) / kTile & 1) * kStage;
     copy_wait<0>();
     __syncthreads();
+    if (at + kTile < end) fetch(at + kTile);
     const bool inside = at >= all_from && at + kTile <= all_to;
 #pragma unroll
     for (int n0 = 0; n0 < kTile; n0 += NB) {
       float s[MT][NB / 8][4], dp[MT][NB / 8][4];
-      product<DK, MT, NB, kOwn>(s, q_base, k_base + n0 * 128);
-      product<DV, MT, NB, kOwn>(dp, do_base, v_base + n0 * 128);
+      product<DK, MT, NB, kOwn>(s, q_base, k_base + stage + n0 * 128);
+      product<DV, MT, NB, kOwn>(dp, do_base, v_base + stage + n0 * 128);
 #pragma unroll
       for (int m = 0; m < MT; ++m)
 #pragma unroll
@@ -299,7 +316,7 @@ __global__ void __launch_bounds__(kBlock) dq_kernel(FlashArgs a, const Tile* tab
             if (!inside && (c < row_first[m][h] || c >= row_end[m][h])) p = 0.f;
             s[m][n][e] = p * (dp[m][n][e] - delta[m][h]);
           }
-      gather<DK, MT, NB>(dq, s, k_trans + n0 * 128);
+      gather<DK, MT, NB>(dq, s, k_trans + stage + n0 * 128);
     }
   }
   copy_wait<0>();
