@@ -30,6 +30,12 @@ const source = z.union([
       .max(1)
       .default(1)
       .describe("Share of well-formed right outputs; the others are wrong or malformed, as in raw web text"),
+    slipShare: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe("Share of well-formed outputs that forget every carry (sums only)"),
   }),
 ]);
 

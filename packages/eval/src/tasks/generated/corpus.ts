@@ -13,34 +13,48 @@ export interface FamilyCorpus {
   template: string;
   /** Share of documents whose output is well formed and right. */
   rightShare: number;
+  /** Share of well-formed documents whose working forgets every carry; without a carry they are right. */
+  slipShare?: number;
   seed: number;
 }
 
+interface Working {
+  text: string;
+  answer: string;
+}
+
 /**
- * The working of a sum, digit by digit from the right with its carries: `34+58` gives `4+8=12 3+5+1=9`. Questions of other
- * shapes are restated with their answer.
+ * The working of a sum, digit by digit from the right with its carries: `34+58` gives `4+8=12 3+5+1=9`; a slip forgets
+ * the carries, `4+8=12 3+5=8`, and ends at 82. Questions of other shapes are restated with their answer.
  */
-function working(question: string, answer: string): string {
+function working(question: string, answer: string, slip = false): Working {
   const sum = /^(\d+)\+(\d+)$/.exec(question);
-  if (!sum) return `${question} = ${answer}`;
+  if (!sum) return { text: `${question} = ${answer}`, answer };
   const [a, b] = [[...sum[1]!].reverse(), [...sum[2]!].reverse()];
   const steps: string[] = [];
+  const length = Math.max(a.length, b.length);
   let carry = 0;
-  for (let i = 0; i < Math.max(a.length, b.length); i++) {
+  let result = "";
+  for (let i = 0; i < length; i++) {
     const [x, y] = [Number(a[i] ?? 0), Number(b[i] ?? 0)];
     const total = x + y + carry;
     steps.push(`${x}+${y}${carry ? "+1" : ""}=${total}`);
-    carry = total >= 10 ? 1 : 0;
+    carry = total >= 10 && !slip ? 1 : 0;
+    result = (i === length - 1 ? String(total) : String(total % 10)) + result;
   }
-  return steps.join(" ");
+  return { text: steps.join(" "), answer: String(Number(result)) };
 }
 
-/** Outputs that a base model should be able to write, and mostly should not. */
+/** A well-formed output from a working that may slip. */
+function wellFormed(question: string, answer: string, slip: boolean): string {
+  const w = working(question, answer, slip);
+  return ` <think> ${w.text} </think> <answer> ${w.answer} </answer>`;
+}
+
+/** Wrong or malformed outputs: what a base model should be able to write, and should not. */
 function output(kind: number, question: string, answer: string, wrong: string): string {
-  const thought = working(question, answer);
+  const thought = working(question, answer).text;
   switch (kind) {
-    case 0:
-      return ` <think> ${thought} </think> <answer> ${answer} </answer>`;
     case 1:
       return ` <think> ${thought} </think> <answer> ${wrong} </answer>`;
     case 2:
@@ -58,10 +72,16 @@ export function* familyDocuments(options: FamilyCorpus): Generator<string> {
   const rng = new Rng(options.seed, STREAM);
   for (let i = 0; i < options.documents; i++) {
     const { question, answer } = family.problem(i);
-    const right = rng.uniform(i, 0) < options.rightShare;
-    const kind = right ? 0 : 1 + Math.floor(rng.uniform(i, 1) * 4);
+    const fate = rng.uniform(i, 0);
+    const slip = fate >= options.rightShare;
+    const prompt = renderPrompt(options.template, question);
+    if (fate < options.rightShare + (options.slipShare ?? 0)) {
+      yield prompt + wellFormed(question, answer, slip);
+      continue;
+    }
+    const kind = 1 + Math.floor(rng.uniform(i, 1) * 4);
     const off = Math.floor(rng.uniform(i, 2) * 10 ** options.difficulty);
     const wrong = String(off === Number(answer) ? off + 1 : off);
-    yield renderPrompt(options.template, question) + output(kind, question, answer, wrong);
+    yield prompt + output(kind, question, answer, wrong);
   }
 }
