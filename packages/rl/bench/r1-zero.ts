@@ -1,0 +1,141 @@
+// R1-Zero by rules alone over seeds: a base model without SFT is pretrained, then learns two-digit sums by GRPO.
+//
+// `pnpm bench r1-zero [--seeds 5] [--parallel 1] [--samples 256] --json`: the recipes of configs/ through the command line.
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { atLeast, atMost, type BenchResult, describeMachine, loadConfig } from "@nsa/core";
+import { familyDocuments, makeFamily, pretrainSchema } from "@nsa/eval";
+
+const root = resolve(import.meta.dirname, "../../..");
+const pretrainRecipe = join(root, "configs/pretrain/r1-zero-base.yaml");
+const grpoRecipe = join(root, "configs/grpo/r1-zero-addition.yaml");
+
+function argument(name: string, fallback: number): number {
+  const words: string[] = JSON.parse(process.env.NSA_BENCH_ARGS ?? "[]");
+  const at = words.indexOf(`--${name}`);
+  return at < 0 ? fallback : Number(words[at + 1]);
+}
+
+/** Runs the command line in `cwd` and returns its JSON lines. */
+function nsa(cwd: string, args: string[]): Promise<Record<string, unknown>[]> {
+  return new Promise((done, failed) => {
+    const child = spawn(process.execPath, [join(root, "scripts/nsa.mjs"), ...args, "--json"], { cwd });
+    let out = "";
+    let err = "";
+    child.stdout.on("data", (chunk) => {
+      out += chunk;
+    });
+    child.stderr.on("data", (chunk) => {
+      err += chunk;
+    });
+    child.on("close", (code) => {
+      if (code !== 0) failed(new Error(`nsa ${args[0]} ended with ${code}: ${err.slice(-500)}`));
+      else
+        done(
+          out
+            .split("\n")
+            .filter((l) => l.startsWith("{"))
+            .map((l) => JSON.parse(l)),
+        );
+    });
+  });
+}
+
+interface Outcome {
+  seed: number;
+  seconds: number;
+  before: Record<string, number>;
+  after: Record<string, number>;
+}
+
+async function runSeed(seed: number, samples: number): Promise<Outcome> {
+  const cwd = mkdtempSync(join(tmpdir(), "nsa-r1-zero-"));
+  const from = performance.now();
+  await nsa(cwd, ["pretrain", pretrainRecipe, "--set", `seed=${seed}`]);
+  const run = readdirSync(join(cwd, "runs")).find((name) => name.startsWith("pretrain-"))!;
+  const checkpoints = join(cwd, "runs", run, "checkpoints");
+  const checkpoint = join(checkpoints, readdirSync(checkpoints).sort().at(-1)!);
+  const settings = [`seed=${seed}`, `init.checkpoint=${checkpoint}`, `evaluation.samples=${samples}`];
+  const events = await nsa(cwd, ["grpo", grpoRecipe, ...settings.flatMap((s) => ["--set", s])]);
+  const evaluations = events.filter((e) => e.type === "eval").map((e) => e.metrics as Record<string, number>);
+  return {
+    seed,
+    seconds: (performance.now() - from) / 1e3,
+    before: evaluations[0]!,
+    after: evaluations.at(-1)!,
+  };
+}
+
+/** Documents of the base model's text that hold a problem of the held-out split. */
+function leaks(): number {
+  const { config } = loadConfig(pretrainSchema, pretrainRecipe);
+  const heldout = makeFamily("addition", { difficulty: 2, split: "heldout", seed: 0 });
+  const questions = new Set(Array.from({ length: 5000 }, (_, i) => heldout.problem(i).question));
+  let found = 0;
+  for (const source of config.data.sources) {
+    if (!("family" in source)) continue;
+    for (const text of familyDocuments({ ...source, seed: config.seed })) {
+      // The question comes first; its working adds single digits.
+      const question = /\d+\+\d+/.exec(text)?.[0];
+      if (question && questions.has(question)) found++;
+    }
+  }
+  return found;
+}
+
+const least = (x: number[]) => Math.min(...x);
+
+async function run(): Promise<BenchResult> {
+  const samples = argument("samples", 256);
+  const seeds = Array.from({ length: argument("seeds", 5) }, (_, i) => i + 1);
+  const outcomes: Outcome[] = [];
+  const queue = [...seeds];
+  const worker = async () => {
+    for (let seed = queue.shift(); seed !== undefined; seed = queue.shift())
+      outcomes.push(await runSeed(seed, samples));
+  };
+  await Promise.all(Array.from({ length: argument("parallel", 1) }, worker));
+  outcomes.sort((a, b) => a.seed - b.seed);
+  const figures: Record<string, number> = { documents_with_heldout_problems: leaks() };
+  for (const { seed, seconds, before, after } of outcomes) {
+    figures[`seed_${seed}_seconds`] = seconds;
+    for (const [name, value] of Object.entries(before))
+      figures[`seed_${seed}_before_${name.slice(5)}`] = value;
+    for (const [name, value] of Object.entries(after)) figures[`seed_${seed}_after_${name.slice(5)}`] = value;
+  }
+  const change = (name: string) => outcomes.map((o) => o.after[name]! - o.before[name]!);
+  const ratios = {
+    pass_at_1_after_over_before: least(
+      outcomes.map((o) => o.after["eval/pass_at_1"]! / o.before["eval/pass_at_1"]!),
+    ),
+    maj_at_64_gain: least(change("eval/maj_at_64")),
+    pass_at_64_change: Math.max(...change("eval/pass_at_64").map(Math.abs)),
+  };
+  return {
+    name: "r1-zero",
+    machine: describeMachine(),
+    figures,
+    ratios,
+    bars: [
+      atLeast("pass@1 after, worst seed", least(outcomes.map((o) => o.after["eval/pass_at_1"]!)), 0.8),
+      atLeast("pass@1 after over before, worst seed", ratios.pass_at_1_after_over_before, 2),
+      atLeast("maj@64 gain, worst seed", ratios.maj_at_64_gain, 0.1),
+      atMost("pass@64 change, worst seed", ratios.pass_at_64_change, 0.03),
+      atLeast(
+        "pass@64 before below its ceiling in every seed (1 = yes)",
+        outcomes.every((o) => o.before["eval/pass_at_64"]! < 1) ? 1 : 0,
+        1,
+      ),
+      atMost("seconds, slowest seed", Math.max(...outcomes.map((o) => o.seconds)), 300),
+      atMost("documents that hold a held-out problem", figures.documents_with_heldout_problems!, 0),
+    ],
+  };
+}
+
+export default {
+  name: "r1-zero",
+  about: "pure RL from a base model on held-out sums, over seeds: pass@1, maj@64, pass@64 before and after",
+  run,
+};
