@@ -123,10 +123,10 @@ async function run(): Promise<BenchResult> {
       atLeast("pass@1 after over before, worst seed", ratios.pass_at_1_after_over_before, 2),
       atLeast("maj@64 gain, worst seed", ratios.maj_at_64_gain, 0.1),
       atMost("pass@64 change, worst seed", ratios.pass_at_64_change, 0.03),
-      atLeast(
-        "pass@64 before below its ceiling in every seed (1 = yes)",
-        outcomes.every((o) => o.before["eval/pass_at_64"]! < 1) ? 1 : 0,
-        1,
+      atMost(
+        "pass@64 before, highest seed (its ceiling is 1)",
+        Math.max(...outcomes.map((o) => o.before["eval/pass_at_64"]!)),
+        0.97,
       ),
       atMost("seconds, slowest seed", Math.max(...outcomes.map((o) => o.seconds)), 300),
       atMost("documents that hold a held-out problem", figures.documents_with_heldout_problems!, 0),
