@@ -13,7 +13,7 @@ locked("a_program_s_output_comes_back", async () => {
   const r = await runProgram("import sys\nprint(6*7)\nprint('e', file=sys.stderr)");
   expect(r).toMatchObject({ status: "ok", stdout: "42\n", stderr: "e\n" });
   const files = { "data.txt": "hello" };
-  expect((await runProgram("print(open('/work/data.txt').read())", { files })).stdout).toBe("hello\n");
+  expect((await runProgram("print(open('/program/data.txt').read())", { files })).stdout).toBe("hello\n");
 });
 
 locked("errors_say_their_last_line", async () => {
@@ -44,7 +44,7 @@ for path in [${JSON.stringify(secret)}, "/etc/passwd", "/etc/shadow", "/root", "
         print(path, open(path).read() if not os.path.isdir(path) else os.listdir(path))
     except OSError:
         print("no")
-for path in ["/x", "/usr/x", "/work/x", "/etc/x"]:
+for path in ["/x", "/usr/x", "/program/x", "/etc/x"]:
     try:
         open(path, "w")
         print("wrote", path)

@@ -24,7 +24,7 @@ function limited(limits: ProgramLimits): string[] {
 export function bubblewrapArguments(limits: ProgramLimits, files: readonly string[]): string[] {
   const system = ["/usr", "/etc/alternatives", "/etc/ld.so.cache"].flatMap((p) => ["--ro-bind-try", p, p]);
   const links = ["bin", "lib", "lib64", "sbin"].flatMap((name) => ["--symlink", `usr/${name}`, `/${name}`]);
-  const data = files.flatMap((name, i) => ["--ro-bind-data", String(3 + i), `/work/${name}`]);
+  const data = files.flatMap((name, i) => ["--ro-bind-data", String(3 + i), `/program/${name}`]);
   return [
     ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--clearenv"],
     ["--uid", String(NOBODY), "--gid", String(NOBODY), "--hostname", "sandbox", "--cap-drop", "ALL"],
@@ -32,10 +32,10 @@ export function bubblewrapArguments(limits: ProgramLimits, files: readonly strin
     links,
     ["--proc", "/proc", "--dev", "/dev"],
     ["--size", String(limits.memoryMb * 2 ** 20), "--tmpfs", "/tmp"],
-    ["--dir", "/work", ...data, "--remount-ro", "/", "--chdir", "/tmp"],
+    ["--dir", "/program", ...data, "--remount-ro", "/", "--chdir", "/tmp"],
     ["--setenv", "PATH", "/usr/bin", "--setenv", "HOME", "/tmp", "--setenv", "LANG", "C.UTF-8"],
     ["--setenv", "OPENBLAS_NUM_THREADS", "1", "--setenv", "PYTHONDONTWRITEBYTECODE", "1"],
-    ["--", ...limited(limits), PYTHON, "-u", "-B", "/work/main.py"],
+    ["--", ...limited(limits), PYTHON, "-u", "-B", "/program/main.py"],
   ].flat();
 }
 

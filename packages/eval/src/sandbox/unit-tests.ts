@@ -22,7 +22,7 @@ export async function runUnitTests(
 import json as _json, sys as _sys
 _out = _sys.stdout
 _space = {"__name__": "solution"}
-exec(compile(open("/work/solution.py").read() if __import__("os").path.exists("/work/solution.py") else open("solution.py").read(), "solution.py", "exec"), _space)
+exec(compile(open("/program/solution.py").read() if __import__("os").path.exists("/program/solution.py") else open("solution.py").read(), "solution.py", "exec"), _space)
 for _test in _json.loads(${JSON.stringify(JSON.stringify(tests))}):
     try:
         exec(_test, dict(_space))
