@@ -3,6 +3,7 @@
 
 #include "cuda/convert.h"
 #include "cuda/families.h"
+#include "cuda/flash_hopper.h"
 #include "cuda/flash_plain.h"
 
 namespace nsa::cuda {
@@ -48,6 +49,7 @@ int fwd(void* ctx, const void* params) {
   a.out = p.o.ptr;
   a.q_start = static_cast<const int32_t*>(p.q_start.ptr);
   int status = NSA_OK;
+  if (p.q.dtype == NSA_BF16 && vectors(a) && flash_hopper(ctx, a)) return flash_fwd_hopper(ctx, a);
   if (p.q.dtype == NSA_BF16 && vectors(a) && flash_fwd_mma(ctx, a, status)) return status;
   if (p.q.dtype == NSA_BF16) return flash_fwd_plain<bf16>(ctx, a);
   if (p.q.dtype == NSA_F32) return flash_fwd_plain<float>(ctx, a);
@@ -62,6 +64,7 @@ int bwd(void* ctx, const void* params) {
   a.o = p.o.ptr, a.do_ = p.do_.ptr, a.dq = p.dq.ptr, a.dk = p.dk.ptr, a.dv = p.dv.ptr;
   a.add_dq = p.accumulate & 1, a.add_dkv = p.accumulate & 2;
   int status = NSA_OK;
+  if (p.q.dtype == NSA_BF16 && vectors(a) && flash_hopper(ctx, a)) return flash_bwd_hopper(ctx, a);
   if (p.q.dtype == NSA_BF16 && vectors(a) && flash_bwd_mma(ctx, a, status)) return status;
   if (p.q.dtype == NSA_BF16) return flash_bwd_plain<bf16>(ctx, a);
   if (p.q.dtype == NSA_F32) return flash_bwd_plain<float>(ctx, a);

@@ -43,4 +43,7 @@ inline int64_t tile_capacity(int64_t tokens, int64_t n_docs, int64_t rows) { ret
 bool flash_fwd_mma(void* ctx, const FlashArgs& a, int& status);
 bool flash_bwd_mma(void* ctx, const FlashArgs& a, int& status);
 
+// dk, dv = (or +=) the sum over splits, in order, of part [splits, tk, hkv, dim_k + dim_v]. Launches only.
+void flash_join(void* ctx, const FlashArgs& a, const float* part, int splits);
+
 }  // namespace nsa::cuda

@@ -352,13 +352,16 @@ int launch(void* ctx, FlashArgs a) {
   tile_table_kernel<<<1, 1024, 0, stream>>>(a.cu_k, a.n_docs, kOwn, k_table.as<Tile>(), k_tiles);
   if (a.tk > 0)
     dkv<<<dim3(unsigned(splits), unsigned(a.hkv), unsigned(k_tiles)), kBlock, dkv_smem<DK, DV, MT>, stream>>>(a, k_table.as<Tile>(), part.as<float>());
-  if (splits > 1 && a.tk > 0)
-    join_kernel<<<grid_for(ctx, a.tk * a.hkv * (a.dim_k + a.dim_v)), kThreads, 0, stream>>>(a, part.as<float>(), splits);
+  if (splits > 1 && a.tk > 0) flash_join(ctx, a, part.as<float>(), splits);
   dq<<<dim3(unsigned(a.hq), unsigned(q_tiles)), kBlock, dq_smem<DK, DV, MT>, stream>>>(a, q_table.as<Tile>(), q_tiles);
   return launched(ctx);
 }
 
 }  // namespace
+
+void flash_join(void* ctx, const FlashArgs& a, const float* part, int splits) {
+  join_kernel<<<grid_for(ctx, a.tk * a.hkv * (a.dim_k + a.dim_v)), kThreads, 0, context(ctx).stream>>>(a, part, splits);
+}
 
 bool flash_bwd_mma(void* ctx, const FlashArgs& a, int& status) {
   int64_t dk = a.dim_k, dv = a.dim_v;

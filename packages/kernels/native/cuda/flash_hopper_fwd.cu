@@ -1,0 +1,294 @@
+// Flash attention forward on wgmma (sm_90a): one warpgroup copies, two hold 64 queries each and walk the keys; the scores of the next
+// keys are computed while those before are weighed. Also the order of work and the choice of these kernels.
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "cuda/convert.h"
+#include "cuda/flash_hopper.h"
+#include "cuda/hopper.h"
+
+namespace nsa::cuda {
+
+__global__ void work_table_kernel(FlashArgs a, int bn_q, int bn_k, Tile* q_table, int64_t q_capacity, Tile* k_table, int64_t k_capacity, Tile* spare) {
+  const bool keys = blockIdx.x == 1;
+  const int32_t* cu = keys ? a.cu_k : a.cu_q;
+  const int64_t capacity = keys ? k_capacity : q_capacity;
+  Tile *table = keys ? k_table : q_table, *unsorted = keys ? spare + q_capacity : spare;
+  constexpr int kMost = 1022;  // tiles of more steps count as equals; 1023 is for unused entries
+  __shared__ int32_t sums[1024], counts[1024];
+  __shared__ int32_t carried;
+  const int me = int(threadIdx.x);
+  auto scan = [&](int32_t* x) {
+    for (int step = 1; step < 1024; step <<= 1) {
+      int32_t left = me >= step ? x[me - step] : 0;
+      __syncthreads();
+      x[me] += left;
+      __syncthreads();
+    }
+  };
+  auto bucket = [&](Tile tile) {
+    if (tile.doc < 0) return 1023;
+    const int steps = keys ? steps_of(key_span(a, tile, bn_k), bn_k) : steps_of(query_span(a, tile, bn_q), bn_q);
+    return kMost - min(steps, kMost);
+  };
+  counts[me] = 0;
+  if (me == 0) carried = 0;
+  __syncthreads();
+  for (int64_t base = 0; base < a.n_docs; base += 1024) {
+    const int64_t doc = base + me;
+    sums[me] = doc < a.n_docs ? (cu[doc + 1] - cu[doc] + kOwnRows - 1) / kOwnRows : 0;
+    __syncthreads();
+    scan(sums);
+    const int64_t before = carried;
+    for (int i = me; i < sums[1023] && before + i < capacity; i += 1024) {
+      int low = 0, up = 1023;  // the first document whose sum is more than i
+      while (low < up) {
+        const int mid = (low + up) / 2;
+        if (sums[mid] > i) up = mid;
+        else low = mid + 1;
+      }
+      unsorted[before + i] = {int32_t(base + low), (i - (low > 0 ? sums[low - 1] : 0)) * kOwnRows};
+    }
+    __syncthreads();
+    if (me == 0) carried += sums[1023];
+    __syncthreads();
+  }
+  for (int64_t i = carried + me; i < capacity; i += 1024) unsorted[i] = {-1, 0};
+  __syncthreads();
+  for (int64_t i = me; i < capacity; i += 1024) atomicAdd(&counts[bucket(unsorted[i])], 1);
+  __syncthreads();
+  const int32_t mine = counts[me];
+  scan(counts);
+  counts[me] -= mine;
+  __syncthreads();
+  for (int64_t i = me; i < capacity; i += 1024) {
+    const Tile tile = unsorted[i];
+    table[atomicAdd(&counts[bucket(tile)], 1)] = tile;
+  }
+}
+
+namespace {
+
+constexpr int kStages = 2;
+
+// Rows of a walked tile, and bytes of shared memory: two buffers of queries, rings of keys and of values, barriers.
+template <int D>
+struct Shape {
+  static constexpr int BN = 128;
+  static constexpr uint32_t own = kOwnRows * D * 2, walked = BN * D * 2;
+  static constexpr uint32_t smem = 2 * own + 2 * kStages * walked + 128 + 1024;
+};
+
+#ifdef NSA_HOPPER
+
+// Full and empty of each key and each value buffer (side 0, 1), and empty of the query buffers. A query tile comes with its first keys.
+struct Barriers {
+  uint32_t base;
+  __device__ uint32_t full(int side, uint32_t stage) const { return base + (side * kStages + stage) * 8; }
+  __device__ uint32_t empty(int side, uint32_t stage) const { return base + ((2 + side) * kStages + stage) * 8; }
+  __device__ uint32_t own(uint32_t buffer) const { return base + (4 * kStages + buffer) * 8; }
+  __device__ void init() const {
+    if (threadIdx.x == 0) {
+      for (int side = 0; side < 2; ++side)
+        for (uint32_t i = 0; i < kStages; ++i) barrier_init(full(side, i), 128), barrier_init(empty(side, i), 8);
+      for (uint32_t i = 0; i < 2; ++i) barrier_init(own(i), 8);
+    }
+    __syncthreads();
+  }
+};
+
+// Running maximum and sum of a lane's two rows.
+struct Softmax {
+  float top[2] = {-INFINITY, -INFINITY}, sum[2] = {0.f, 0.f}, shrink[2];
+
+  // s becomes exp(scale·(s − max)); shrink is what earlier sums and outputs are multiplied by.
+  template <int N>
+  __device__ void step(float (&s)[N], float scale) {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      float high = top[h];
+#pragma unroll
+      for (int i = h * 2; i < N; i += 4) high = fmaxf(high, fmaxf(s[i], s[i + 1]));
+      high = fmaxf(high, __shfl_xor_sync(~0u, high, 1));
+      high = fmaxf(high, __shfl_xor_sync(~0u, high, 2));
+      const float base = high == -INFINITY ? 0.f : high * scale;
+      shrink[h] = exp2_fast(fmaf(top[h], scale, -base));
+      top[h] = high;
+      float total = 0;
+#pragma unroll
+      for (int i = h * 2; i < N; i += 4) {
+        s[i] = exp2_fast(fmaf(s[i], scale, -base));
+        s[i + 1] = exp2_fast(fmaf(s[i + 1], scale, -base));
+        total += s[i] + s[i + 1];
+      }
+      sum[h] = fmaf(sum[h], shrink[h], total);
+    }
+  }
+};
+
+#endif
+
+// Items: (query tile, query head).
+template <int D>
+__global__ void __launch_bounds__(kHopperThreads, 1) fwd_kernel(FlashArgs a, const Tile* table, int64_t capacity) {
+#ifdef NSA_HOPPER
+  using S = Shape<D>;
+  constexpr int BN = S::BN;
+  extern __shared__ char raw[];
+  const uint32_t own = (smem_address(raw) + 1023) & ~1023u, keys_at = own + 2 * S::own, values_at = keys_at + kStages * S::walked;
+  const Barriers barriers{values_at + kStages * S::walked};
+  barriers.init();
+  const int heads = int(a.hq / a.hkv);
+  const int64_t items = capacity * a.hq;
+  Ring<2> mine;
+  if (threadIdx.x < 128) {
+    registers_down<40>();
+    Producer producer;
+    Ring<kStages> ring;
+    for (int64_t round = 0; item_of(round) < items; ++round) {
+      const int64_t item = item_of(round);
+      const Tile tile = table[item / a.hq];
+      if (tile.doc < 0) break;
+      const int head = int(item % a.hq), group = head / heads;
+      const Span s = query_span(a, tile, BN);
+      if (s.end <= s.first) continue;
+      producer.acquire(barriers.own(mine.at), mine.round ^ 1);
+      load_tile<kOwnRows, D, 128>(own + mine.at * S::own, static_cast<const bf16*>(a.q) + (s.q0 + tile.from) * a.ldq + head * D, a.ldq, s.rows, D);
+      for (int at = s.first; at < s.end; at += BN) {
+        const int keys = min(BN, s.end - at);
+        producer.acquire(barriers.empty(0, ring.at), ring.round ^ 1);
+        load_tile<BN, D, 128>(keys_at + ring.at * S::walked, static_cast<const bf16*>(a.k) + (s.k0 + at) * a.ldk + group * D, a.ldk, keys, D);
+        producer.announce(barriers.full(0, ring.at));
+        producer.acquire(barriers.empty(1, ring.at), ring.round ^ 1);
+        load_tile<BN, D, 128>(values_at + ring.at * S::walked, static_cast<const bf16*>(a.v) + (s.k0 + at) * a.ldv + group * D, a.ldv, keys, D);
+        producer.announce(barriers.full(1, ring.at));
+        ring.next();
+      }
+      mine.next();
+    }
+    producer.flush();
+    copy_wait<0>();
+  } else {
+    registers_up<232>();
+    const int group_of_warps = int(threadIdx.x) / 128 - 1, lane = threadIdx.x & 31, g = lane >> 2, quad = lane & 3;
+    const int row0 = group_of_warps * 64 + (int(threadIdx.x) / 32 & 3) * 16 + g;
+    const float scale = a.scale * 1.4426950408889634f;
+    Ring<kStages> k_ring, v_ring;
+    for (int64_t round = 0; item_of(round) < items; ++round) {
+      const int64_t item = item_of(round);
+      const Tile tile = table[item / a.hq];
+      if (tile.doc < 0) break;
+      const int head = int(item % a.hq);
+      const Span s = query_span(a, tile, BN);
+      const int64_t t0 = tile.from + (a.q_start ? a.q_start[tile.doc] : 0);
+      float o[D / 2];
+#pragma unroll
+      for (int i = 0; i < D / 2; ++i) o[i] = 0.f;
+      Softmax softmax;
+      if (s.end > s.first) {
+        int from[2], to[2];
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+          from[h] = int(first_key(a, t0 + row0 + h * 8));
+          to[h] = int(end_key(a, t0 + row0 + h * 8, s.nk));
+        }
+        const int inner_from = int(first_key(a, t0 + s.rows - 1)), inner_to = int(end_key(a, t0, s.nk));
+        const uint64_t q_operand = operand(own + mine.at * S::own + group_of_warps * 8192, 0);
+        float p[BN / 2];
+        uint32_t x[BN / 4];
+        auto mask = [&](int at) {
+          if (at >= inner_from && at + BN <= inner_to) return;
+#pragma unroll
+          for (int i = 0; i < BN / 2; ++i) {
+            const int c = at + (i >> 2) * 8 + quad * 2 + (i & 1), half = i >> 1 & 1;
+            if (c < from[half] || c >= to[half]) p[i] = -INFINITY;
+          }
+        };
+        barrier_wait(barriers.full(0, k_ring.at), k_ring.round);
+        wgmma_fence();
+        product_ss<D, BN, kOwnRows>(p, q_operand, operand(keys_at + k_ring.at * S::walked, 0));
+        wgmma_commit();
+        wgmma_wait<0>();
+        hold(p);
+        release(barriers.empty(0, k_ring.at));
+        k_ring.next();
+        mask(s.first);
+        softmax.step(p, scale);
+        pack_a(x, p);
+        for (int at = s.first + BN; at < s.end; at += BN) {
+          barrier_wait(barriers.full(0, k_ring.at), k_ring.round);
+          wgmma_fence();
+          product_ss<D, BN, kOwnRows>(p, q_operand, operand(keys_at + k_ring.at * S::walked, 0));
+          wgmma_commit();
+          barrier_wait(barriers.full(1, v_ring.at), v_ring.round);
+          wgmma_fence();
+          product_rs<D, BN>(o, x, operand(values_at + v_ring.at * S::walked, BN * 128));
+          wgmma_commit();
+          wgmma_wait<1>();
+          hold(p);
+          release(barriers.empty(0, k_ring.at));
+          k_ring.next();
+          mask(at);
+          softmax.step(p, scale);
+          wgmma_wait<0>();
+          hold(o);
+          release(barriers.empty(1, v_ring.at));
+          v_ring.next();
+          pack_a(x, p);
+#pragma unroll
+          for (int i = 0; i < D / 2; ++i) o[i] *= softmax.shrink[i >> 1 & 1];
+        }
+        barrier_wait(barriers.full(1, v_ring.at), v_ring.round);
+        wgmma_fence();
+        product_rs<D, BN>(o, x, operand(values_at + v_ring.at * S::walked, BN * 128));
+        wgmma_commit();
+        wgmma_wait<0>();
+        hold(o);
+        release(barriers.empty(1, v_ring.at));
+        v_ring.next();
+        release(barriers.own(mine.at));
+        mine.next();
+      }
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        float total = softmax.sum[h];
+        total += __shfl_xor_sync(~0u, total, 1);
+        total += __shfl_xor_sync(~0u, total, 2);
+        if (row0 + h * 8 >= s.rows) continue;
+        const int64_t r = s.q0 + tile.from + row0 + h * 8;
+        const float inverse = total > 0 ? 1.f / total : 0.f;
+        if (quad == 0) a.lse[r * a.hq + head] = total > 0 ? softmax.top[h] * a.scale + logf(total) : -INFINITY;
+        bf16* to = static_cast<bf16*>(a.out) + r * a.ldo + head * D + quad * 2;
+#pragma unroll
+        for (int n = 0; n < D / 8; ++n) *reinterpret_cast<uint32_t*>(to + n * 8) = pack_bf16(o[n * 4 + h * 2] * inverse, o[n * 4 + h * 2 + 1] * inverse);
+      }
+    }
+  }
+#endif
+}
+
+template <int D>
+int launch(void* ctx, const FlashArgs& a) {
+  const int64_t tiles = tile_capacity(a.tq, a.n_docs, kOwnRows);
+  Scratch tables(ctx, size_t(tiles) * 2 * sizeof(Tile));
+  if (!tables) return out_of_memory(ctx);
+  auto stream = context(ctx).stream;
+  Tile* table = tables.as<Tile>();
+  if (int status = check(ctx, cudaFuncSetAttribute(fwd_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(Shape<D>::smem)))) return status;
+  work_table_kernel<<<1, 1024, 0, stream>>>(a, Shape<D>::BN, 0, table, tiles, nullptr, 0, table + tiles);
+  fwd_kernel<D><<<unsigned(std::min<int64_t>(context(ctx).sm_count, tiles * a.hq)), kHopperThreads, Shape<D>::smem, stream>>>(a, table, tiles);
+  return launched(ctx);
+}
+
+}  // namespace
+
+bool flash_hopper(void* ctx, const FlashArgs& a) {
+  const char* wanted = std::getenv("NSA_FLASH");
+  if (wanted && std::strcmp(wanted, "portable") == 0) return false;
+  return context(ctx).arch == 90 && a.dim_k == a.dim_v && (a.dim_k == 64 || a.dim_k == 128);
+}
+
+int flash_fwd_hopper(void* ctx, const FlashArgs& a) { return a.dim_k == 64 ? launch<64>(ctx, a) : launch<128>(ctx, a); }
+
+}  // namespace nsa::cuda
