@@ -73,6 +73,8 @@ interface FlashCase {
   stride?: number;
 }
 
+const edges = [0, 1, 64, 128, 193, 320, 448, 577]; // documents of 1, 63, 64, 65, 127, 128, 129
+
 const flashCases: Record<string, FlashCase> = {
   causal: { borders: [0, 300], heads: 4, kvHeads: 2, dimK: 64, dimV: 64 },
   "packed documents": { borders: [0, 1, 70, 71, 200, 333], heads: 4, kvHeads: 1, dimK: 32, dimV: 48 },
@@ -87,6 +89,34 @@ const flashCases: Record<string, FlashCase> = {
     dimV: 32,
     block: 32,
     stride: 16,
+  },
+  "documents at tile edges, 64": { borders: edges, heads: 4, kvHeads: 2, dimK: 64, dimV: 64 },
+  "documents at tile edges, 128": { borders: edges, heads: 2, kvHeads: 1, dimK: 128, dimV: 128 },
+  "one document past 1024": { borders: [0, 1025], heads: 1, kvHeads: 1, dimK: 64, dimV: 64 },
+  "windows across tiles, 64": {
+    borders: [0, 129, 386, 769],
+    heads: 3,
+    kvHeads: 1,
+    dimK: 64,
+    dimV: 64,
+    window: 130,
+  },
+  "windows across tiles, 128": {
+    borders: [0, 255, 511],
+    heads: 2,
+    kvHeads: 1,
+    dimK: 128,
+    dimV: 128,
+    window: 64,
+  },
+  "compressed blocks across tiles": {
+    borders: [0, 20, 580],
+    heads: 4,
+    kvHeads: 1,
+    dimK: 64,
+    dimV: 64,
+    block: 8,
+    stride: 4,
   },
   "one token": { borders: [0, 1], heads: 16, kvHeads: 1, dimK: 192, dimV: 128 },
 };
