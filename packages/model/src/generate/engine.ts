@@ -8,6 +8,7 @@ import type { Transformer } from "../transformer/transformer.ts";
 import { KvCache } from "./cache.ts";
 import { PagePool } from "./pages.ts";
 import type { GeneratedSample, GenerateRequest } from "./request.ts";
+import { topLogprobs } from "./top-logprobs.ts";
 
 export interface EngineOptions {
   /** Sequences decoded at once. */
@@ -18,10 +19,34 @@ export interface EngineOptions {
   prefillTokens: number;
   /** Text of ids, needed for stop strings and streaming. */
   decode?: (ids: readonly number[]) => string;
-  /** Called with every new token: request index, sample index, id. */
-  onToken?: (request: number, sample: number, id: number) => void;
+  /** Called with every new token: request index, sample index, id, and the output that now holds it. */
+  onToken?: (request: number, sample: number, id: number, output: GeneratedSample) => void;
   /** Stops early when it returns true; unfinished outputs end with `length`. */
   cancelled?: () => boolean;
+}
+
+/** Outputs `first` … `first + n − 1` of a request, which start together. */
+interface Admission {
+  request: number;
+  first: number;
+  n: number;
+}
+
+type Requests = ReadonlyMap<number, GenerateRequest>;
+
+/** Requests under way; every call is short, so that a server can do other things between two steps. */
+export interface LiveGeneration {
+  /** Queues a request and returns its number. Throws as `generate`, and `cache_too_small` (exit 2). */
+  add(request: GenerateRequest): number;
+  /** Admits what fits, decodes one token of every running output, and returns outputs that ended before. */
+  step(): { request: number; sample: number; output: GeneratedSample }[];
+  /** Drops a request; its pages are free at once. Does nothing when it has ended. */
+  cancel(request: number): void;
+  close(): void;
+  readonly idle: boolean;
+  /** Outputs being decoded, and outputs that wait for room. */
+  readonly running: number;
+  readonly waiting: number;
 }
 
 interface Sequence {
@@ -58,56 +83,103 @@ export class Engine {
   generate(requests: readonly GenerateRequest[]): GeneratedSample[][] {
     for (const r of requests) this.check(r);
     const results: GeneratedSample[][] = requests.map((r) => new Array(r.n));
-    const need = (r: GenerateRequest) => r.n * this.pagesFor(r.prompt.length + r.maxTokens);
-    const wanted = requests.reduce((a, r) => a + need(r), 0);
-    const largest = requests.reduce((a, r) => Math.max(a, this.pagesFor(r.prompt.length + r.maxTokens)), 1);
-    const budget = Math.ceil(this.options.cacheTokens / this.pageSize);
-    const pages = Math.max(Math.min(wanted, budget), largest);
-    const cache = new KvCache(this.model, pages, this.pageSize);
-    const pool = new PagePool(pages);
-    // Requests larger than the cache are split into single outputs.
-    const queue = requests.flatMap((r, i) =>
-      need(r) <= pages && r.n <= this.options.maxSequences
-        ? [{ request: i, first: 0, n: r.n }]
-        : Array.from({ length: r.n }, (_, s) => ({ request: i, first: s, n: 1 })),
-    );
-    let active: Sequence[] = [];
-    let reserved = 0;
-    const cost = (s: { request: number }) =>
-      this.pagesFor(requests[s.request]!.prompt.length + requests[s.request]!.maxTokens);
+    const wanted = requests.reduce((a, r) => a + r.n * this.cost(r), 0);
+    const largest = requests.reduce((a, r) => Math.max(a, this.cost(r)), 1);
+    const live = this.open(Math.max(Math.min(wanted, this.budget), largest));
     try {
-      while (queue.length > 0 || active.length > 0) {
-        const admitted: typeof queue = [];
-        let tokens = 0;
-        while (queue.length > 0) {
-          const next = queue[0]!;
-          const length = requests[next.request]!.prompt.length;
-          const pagesNeeded = next.n * cost(next);
-          const sequences = active.length + admitted.reduce((a, b) => a + b.n, 0) + next.n;
-          if (reserved + pagesNeeded > pages || sequences > this.options.maxSequences) break;
-          if (admitted.length > 0 && tokens + length > this.options.prefillTokens) break;
-          admitted.push(queue.shift()!);
-          reserved += pagesNeeded;
-          tokens += length;
-        }
-        const fresh = admitted.length > 0 ? this.prefill(requests, admitted, cache, pool) : [];
-        active = [...active, ...fresh];
-        const done = active.filter((s) => this.finished(s, requests[s.request]!));
-        for (const s of done) {
-          results[s.request]![s.sample] = s.out;
-          for (const page of s.pages) pool.release(page);
-          reserved -= cost(s);
-        }
-        active = active.filter((s) => !done.includes(s));
-        if (active.length > 0) this.step(requests, active, cache, pool);
+      for (const r of requests) live.add(r);
+      while (!live.idle) {
+        for (const { request, sample, output } of live.step()) results[request]![sample] = output;
       }
     } finally {
-      cache.free();
+      live.close();
     }
     return results;
   }
 
-  private check(r: GenerateRequest): void {
+  /** A cache of its own into which requests come and from which they go while others run; `close` it when done. */
+  open(pages = this.budget): LiveGeneration {
+    const cache = new KvCache(this.model, pages, this.pageSize);
+    const pool = new PagePool(pages);
+    const requests = new Map<number, GenerateRequest>();
+    const queue: Admission[] = [];
+    let active: Sequence[] = [];
+    let reserved = 0;
+    let added = 0;
+    const leave = (s: Sequence) => {
+      for (const page of s.pages) pool.release(page);
+      reserved -= this.cost(requests.get(s.request)!);
+    };
+    const forget = (request: number) => {
+      const waits = queue.some((a) => a.request === request);
+      if (!waits && !active.some((s) => s.request === request)) requests.delete(request);
+    };
+    const admit = () => {
+      const admitted: Admission[] = [];
+      let tokens = 0;
+      let sequences = active.length;
+      while (queue.length > 0) {
+        const next = queue[0]!;
+        const r = requests.get(next.request)!;
+        const pagesNeeded = next.n * this.cost(r);
+        sequences += next.n;
+        if (reserved + pagesNeeded > pages || sequences > this.options.maxSequences) break;
+        if (admitted.length > 0 && tokens + r.prompt.length > this.options.prefillTokens) break;
+        admitted.push(queue.shift()!);
+        reserved += pagesNeeded;
+        tokens += r.prompt.length;
+      }
+      if (admitted.length > 0) active = [...active, ...this.prefill(requests, admitted, cache, pool)];
+    };
+    return {
+      get idle() {
+        return queue.length === 0 && active.length === 0;
+      },
+      get running() {
+        return active.length;
+      },
+      get waiting() {
+        return queue.reduce((n, a) => n + a.n, 0);
+      },
+      add: (r) => {
+        this.check(r, pages);
+        const request = added++;
+        requests.set(request, r);
+        // Requests larger than the cache are split into single outputs.
+        if (r.n * this.cost(r) <= pages && r.n <= this.options.maxSequences)
+          queue.push({ request, first: 0, n: r.n });
+        else for (let first = 0; first < r.n; first++) queue.push({ request, first, n: 1 });
+        return request;
+      },
+      step: () => {
+        admit();
+        const done = active.filter((s) => this.finished(s, requests.get(s.request)!));
+        for (const s of done) leave(s);
+        active = active.filter((s) => !done.includes(s));
+        for (const s of done) forget(s.request);
+        if (active.length > 0) this.step(requests, active, cache, pool);
+        return done.map(({ request, sample, out }) => ({ request, sample, output: out }));
+      },
+      cancel: (request) => {
+        for (let i = queue.length - 1; i >= 0; i--) if (queue[i]!.request === request) queue.splice(i, 1);
+        for (const s of active) if (s.request === request) leave(s);
+        active = active.filter((s) => s.request !== request);
+        requests.delete(request);
+      },
+      close: () => cache.free(),
+    };
+  }
+
+  private get budget(): number {
+    return Math.ceil(this.options.cacheTokens / this.pageSize);
+  }
+
+  /** Pages that one output of the request may come to hold. */
+  private cost(r: GenerateRequest): number {
+    return this.pagesFor(Math.min(r.prompt.length + r.maxTokens, this.model.config.maxSeqLen));
+  }
+
+  private check(r: GenerateRequest, pages = Number.POSITIVE_INFINITY): void {
     const refuse = (code: string, what: string, why: string, fix: string) => {
       throw new NsaError({ code, what, why, fix, exitCode: 2 });
     };
@@ -120,6 +192,14 @@ export class Engine {
         `a prompt of ${r.prompt.length} tokens`,
         `the model's context is ${maxSeqLen}`,
         "shorten the prompt, or raise model.max_seq_len",
+      );
+    }
+    if (this.cost(r) > pages) {
+      refuse(
+        "cache_too_small",
+        `a request of ${r.prompt.length} + ${r.maxTokens} tokens`,
+        `the cache holds ${pages * this.pageSize}`,
+        "ask for fewer tokens, or raise the cache's size",
       );
     }
   }
@@ -145,8 +225,8 @@ export class Engine {
 
   /** Runs the prompts once each, spreads them over their outputs, and draws every output's first token. */
   private prefill(
-    requests: readonly GenerateRequest[],
-    admitted: readonly { request: number; first: number; n: number }[],
+    requests: Requests,
+    admitted: readonly Admission[],
     cache: KvCache,
     pool: PagePool,
   ): Sequence[] {
@@ -158,7 +238,7 @@ export class Engine {
     const slots: number[] = [];
     const blockSlots: number[] = [];
     const prompts = admitted.map(({ request }) => {
-      const { prompt } = requests[request]!;
+      const { prompt } = requests.get(request)!;
       const pages = Array.from({ length: this.pagesFor(prompt.length) }, () => pool.take());
       for (let t = 0; t < prompt.length; t++) {
         tokens.push(prompt[t]!);
@@ -187,7 +267,7 @@ export class Engine {
     const [from, to]: [number[], number[]] = [[], []];
     admitted.forEach(({ request, first, n }, a) => {
       const pages = prompts[a]!;
-      const { length } = requests[request]!.prompt;
+      const { length } = requests.get(request)!.prompt;
       for (let i = 0; i < n; i++) {
         // A page is shared when neither tokens nor compressed blocks will be written into it again.
         const overhang = this.nsa ? config.blockSize - config.stride : 0;
@@ -216,12 +296,7 @@ export class Engine {
   }
 
   /** One token for every active sequence. */
-  private step(
-    requests: readonly GenerateRequest[],
-    active: readonly Sequence[],
-    cache: KvCache,
-    pool: PagePool,
-  ): void {
+  private step(requests: Requests, active: readonly Sequence[], cache: KvCache, pool: PagePool): void {
     const { model } = this;
     const { device } = model;
     using _scope = device.scope();
@@ -251,7 +326,7 @@ export class Engine {
   }
 
   /** Samples the next token of each sequence from hidden [B, D]. */
-  private draw(requests: readonly GenerateRequest[], sequences: readonly Sequence[], hidden: Tensor): void {
+  private draw(requests: Requests, sequences: readonly Sequence[], hidden: Tensor): void {
     const { device, config, headWeight } = this.model;
     const b = sequences.length;
     const [v, d] = [config.vocabSize, config.dModel];
@@ -259,7 +334,7 @@ export class Engine {
     const logits = device.empty([b, v], f);
     const layout = { m: b, n: v, k: d, lda: d, ldb: d, ldc: v, trans_a: 0, trans_b: 1, alpha: 1, beta: 0 };
     device.run("gemm", { a: hidden, b: headWeight, c: logits, ...layout });
-    const of = (s: Sequence) => requests[s.request]!;
+    const of = (s: Sequence) => requests.get(s.request)!;
     const params = sequences.flatMap((s) => {
       const { temperature, topP, minP, topK } = of(s).sampling;
       return [temperature, topP, minP, topK];
@@ -290,13 +365,15 @@ export class Engine {
       b,
       v,
     });
+    const top = topLogprobs(logits, sequences.map(of));
     const [idValues, logpValues, keptValues] = [ids.read(), logp.read(), kept.read()];
     sequences.forEach((s, i) => {
       s.last = idValues[i]!;
       s.out.ids.push(s.last);
       s.out.logp.push(logpValues[i]!);
       s.out.keptLogmass.push(keptValues[i]!);
-      this.options.onToken?.(s.request, s.sample, s.last);
+      if (top[i]) s.out.top = [...(s.out.top ?? []), top[i]!];
+      this.options.onToken?.(s.request, s.sample, s.last, s.out);
     });
   }
 }

@@ -28,6 +28,14 @@ export interface GenerateRequest {
   stopIds: readonly number[];
   /** Ends an output when its text so far contains one of these. */
   stopStrings?: readonly string[];
+  /** The k likeliest ids of every position are wanted, too. */
+  topLogprobs?: number;
+}
+
+/** An id and its full-vocabulary log-probability. */
+export interface TokenLogprob {
+  id: number;
+  logp: number;
 }
 
 export interface GeneratedSample {
@@ -37,6 +45,8 @@ export interface GeneratedSample {
   logp: number[];
   /** ln of the probability mass that top-k, top-p and min-p kept. */
   keptLogmass: number[];
+  /** Per id, the likeliest ids of its position, best first; only where `topLogprobs` asked for them. */
+  top?: TokenLogprob[][];
   /** `stop`: a stop id or string; `length`: max_tokens was reached. */
   finish: "stop" | "length";
 }
