@@ -3,8 +3,9 @@
 // Figures are tokens per CPU-second (all threads together): they move least when the machine is shared.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { atLeast, type Batch, type BenchResult, describeMachine } from "@nsa/core";
-import { Device, type FloatDtype } from "@nsa/kernels";
+import { Device } from "@nsa/kernels";
 import { crossEntropy, resolveModelConfig, Trainer, Transformer, trainFlops } from "../src/index.ts";
 
 const CONTEXT = 256;
@@ -13,8 +14,8 @@ const TOKENS = CONTEXT * ROWS;
 const VOCABULARY = 4096;
 const ROUNDS = 3;
 const STEPS = 3;
-/** The script of the PyTorch baseline; it prints one JSON object with `tok_per_cpu_s`. */
-const BASELINE = process.env.NSA_TORCH_BASELINE ?? "../shared/design/cpu_gpt_torch.py";
+const PEER = join(import.meta.dirname, "support/torch_llama.py");
+const GEMM = join(import.meta.dirname, "../../../build/native/gemm_bench");
 
 const config = (dtype: "fp32" | "bf16") =>
   resolveModelConfig({
@@ -74,30 +75,32 @@ class Ours {
   }
 }
 
-function torch(dtype: "fp32" | "bf16"): number | null {
-  if (!existsSync(BASELINE)) return null;
-  const args = [BASELINE, "--threads", "2", "--steps", "4", "--warmup", "1", "--dtype", dtype];
-  const run = spawnSync("python3", args, { encoding: "utf8" });
-  if (run.status !== 0) return null;
-  return JSON.parse(run.stdout.trim().split("\n").at(-1)!).tok_per_cpu_s;
+/** A Python with PyTorch, or null. */
+function findPython(): string | null {
+  const candidates = [process.env.NSA_PYTHON, "python3", "/usr/bin/python3"].filter((p) => p !== undefined);
+  return candidates.find((p) => spawnSync(p, ["-c", "import torch"]).status === 0) ?? null;
 }
 
-/** GFLOP per CPU-second of the MLP's matmul, the largest of the layer. */
-function gemmRate(device: Device, dtype: FloatDtype): number {
-  using _ = device.scope();
-  const [m, n, k] = [TOKENS, 1408, 256];
-  const a = device.full([m, k], dtype, 0.5);
-  const b = device.full([n, k], dtype, 0.25);
-  const c = device.empty([m, n], dtype);
-  const sizes = { m, n, k, lda: k, ldb: k, ldc: n, trans_a: 0, trans_b: 1, alpha: 1, beta: 0 };
-  const rates: number[] = [];
-  for (let i = 0; i < 8; i++) {
-    const { cpu } = timed(() => {
-      for (let j = 0; j < 4; j++) device.run("gemm", { a, b, c, ...sizes });
-    });
-    rates.push((4 * 2 * m * n * k) / cpu / 1e9);
-  }
-  return Math.max(...rates);
+interface Peer {
+  torch: string;
+  tokens_per_cpu_second: number;
+  tokens_per_second: number;
+}
+
+function peer(python: string | null, dtype: string, threads: number): Peer | null {
+  if (python === null) return null;
+  // Both would keep its OpenBLAS from choosing the kernel of this CPU.
+  const { OPENBLAS_CORETYPE: _core, OPENBLAS_L2_SIZE: _size, ...env } = process.env;
+  const args = [PEER, "--threads", `${threads}`, "--dtype", dtype];
+  const run = spawnSync(python, args, { encoding: "utf8", env });
+  return run.status === 0 ? JSON.parse(run.stdout) : null;
+}
+
+/** GFLOP/s of one thread that `pnpm bench cpu-gemm` prints: f32, the step's shapes weighted by their share of it. */
+function gemmRate(): number | null {
+  if (!existsSync(GEMM)) return null;
+  const run = spawnSync(GEMM, ["bench"], { encoding: "utf8" });
+  return run.status === 0 ? JSON.parse(run.stdout).f32_gflops : null;
 }
 
 async function run(): Promise<BenchResult> {
@@ -106,16 +109,20 @@ async function run(): Promise<BenchResult> {
   const fp32 = new Ours(two, "fp32");
   const single = new Ours(one, "fp32");
   const bf16 = new Ours(two, "bf16");
-  const torchRates = { fp32: [] as number[], bf16: [] as number[] };
+  const python = findPython();
+  const peers = { fp32: [] as Peer[], bf16: [] as Peer[] };
   const gemm: number[] = [];
   for (let i = 0; i < ROUNDS; i++) {
     fp32.round();
     single.round();
-    bf16.round(1);
-    gemm.push(gemmRate(one, "f32"));
+    bf16.round();
+    const rate = gemmRate();
+    if (rate !== null) gemm.push(rate);
     for (const dtype of ["fp32", "bf16"] as const) {
-      const rate = torch(dtype);
-      if (rate !== null) torchRates[dtype].push(rate);
+      for (const threads of [1, 2]) {
+        const got = peer(python, dtype, threads);
+        if (got) peers[dtype].push(got);
+      }
     }
   }
   one.close();
@@ -123,10 +130,11 @@ async function run(): Promise<BenchResult> {
   const flops = trainFlops(config("fp32"), CONTEXT).causal;
   const ours = { fp32: best(fp32.perCpuSecond)!, bf16: best(bf16.perCpuSecond)! };
   const ratio = (dtype: "fp32" | "bf16") => {
-    const baseline = best(torchRates[dtype]);
+    const baseline = best(peers[dtype].map((p) => p.tokens_per_cpu_second));
     return baseline === null ? null : ours[dtype] / baseline;
   };
-  const ofGemm = (best(single.perCpuSecond)! * flops) / 1e9 / best(gemm)!;
+  const matmul = best(gemm);
+  const ofGemm = matmul === null ? null : (best(single.perCpuSecond)! * flops) / 1e9 / matmul;
   const speedup = best(fp32.perSecond)! / best(single.perSecond)!;
   const ratios = {
     fp32_over_torch: ratio("fp32"),
@@ -141,15 +149,18 @@ async function run(): Promise<BenchResult> {
       mflop_per_token_causal: flops / 1e6,
       fp32_tokens_per_cpu_second: ours.fp32,
       bf16_tokens_per_cpu_second: ours.bf16,
-      torch_fp32_tokens_per_cpu_second: best(torchRates.fp32),
-      torch_bf16_tokens_per_cpu_second: best(torchRates.bf16),
-      gemm_gflops_per_cpu_second: best(gemm),
+      torch_fp32_tokens_per_cpu_second: best(peers.fp32.map((p) => p.tokens_per_cpu_second)),
+      torch_bf16_tokens_per_cpu_second: best(peers.bf16.map((p) => p.tokens_per_cpu_second)),
+      torch: peers.fp32[0]?.torch ?? null,
+      one_thread_fp32_tokens_per_second: best(single.perSecond),
+      two_threads_fp32_tokens_per_second: best(fp32.perSecond),
+      gemm_gflops: matmul,
     },
     ratios,
     bars: [
       atLeast("tokens per CPU-second over PyTorch, fp32", ratios.fp32_over_torch, 1.25),
       atLeast("tokens per CPU-second over PyTorch, bf16", ratios.bf16_over_torch, 1.25),
-      atLeast("share of our own matmul rate", ofGemm, 0.8),
+      atLeast("share of the rate of cpu-gemm, one thread", ofGemm, 0.8),
       atLeast("two threads over one", speedup, 1.85),
     ],
   };
