@@ -6,6 +6,7 @@ export type { Scope } from "./device/scope.ts";
 export { Tensor } from "./device/tensor.ts";
 export { type CompressedGrid, type Documents, packDocuments } from "./ops/documents.ts";
 export { type FlashConfig, flashAttention } from "./ops/flash-attention.ts";
+export { fusedAttention } from "./ops/fused-attention.ts";
 export { embedding, gatherRows, type LinearOptions, linear, scatterRows } from "./ops/linear.ts";
 export { type LmHeadOptions, type LmHeadResult, lmHead } from "./ops/lm-head.ts";
 export { type Operand, TensorMath } from "./ops/math.ts";

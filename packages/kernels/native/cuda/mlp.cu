@@ -12,22 +12,23 @@ struct RopeSizes {
   int64_t rows, heads, head_dim, half, ldx, ldy;
 };
 
-// A unit is V channels j.. of the first half together with those half further on, or V channels that are only copied.
-template <class T, int V>
+// A unit is V channels j.. of the first half together with those half further on, or V channels that are only copied. Units are
+// counted in I: 64-bit division takes longer than the memory.
+template <class T, int V, class I>
 __global__ void rope_kernel(const T* x, T* y, const float* cos, const float* sin, const int32_t* positions, RopeSizes s, float sign) {
-  const int64_t turned = s.half / V, units = turned + (s.head_dim - 2 * s.half) / V;
-  NSA_GRID_STRIDE(i, s.rows * s.heads * units) {
-    int64_t u = i % units, item = i / units, r = item / s.heads, h = item % s.heads;
+  const I turned = I(s.half / V), units = I(turned + (s.head_dim - 2 * s.half) / V), heads = I(s.heads);
+  NSA_GRID_STRIDE(at, s.rows * s.heads * units) {
+    const I i = I(at), item = i / units, u = i - item * units, r = item / heads, h = item - r * heads;
     const T* from = x + r * s.ldx + h * s.head_dim;
     T* to = y + r * s.ldy + h * s.head_dim;
     if (u >= turned) {
-      int64_t c = 2 * s.half + (u - turned) * V;
+      const int64_t c = 2 * s.half + int64_t(u - turned) * V;
 #pragma unroll
       for (int j = 0; j < V; ++j) to[c + j] = from[c + j];
       continue;
     }
-    int64_t c = u * V, angle = int64_t(positions[r]) * s.half + c;
-    T low[V], high[V];
+    const int64_t c = int64_t(u) * V, angle = int64_t(positions[r]) * s.half + c;
+    alignas(16) T low[V], high[V];
     if constexpr (V * sizeof(T) == 16) {
       *reinterpret_cast<uint4*>(low) = *reinterpret_cast<const uint4*>(from + c);
       *reinterpret_cast<uint4*>(high) = *reinterpret_cast<const uint4*>(from + c + s.half);
@@ -35,9 +36,20 @@ __global__ void rope_kernel(const T* x, T* y, const float* cos, const float* sin
 #pragma unroll
       for (int j = 0; j < V; ++j) low[j] = from[c + j], high[j] = from[c + s.half + j];
     }
+    alignas(16) float turn_cos[V], turn_sin[V];
+    if constexpr (V % 4 == 0) {
+#pragma unroll
+      for (int j = 0; j < V; j += 4) {
+        *reinterpret_cast<float4*>(turn_cos + j) = __ldg(reinterpret_cast<const float4*>(cos + angle + j));
+        *reinterpret_cast<float4*>(turn_sin + j) = __ldg(reinterpret_cast<const float4*>(sin + angle + j));
+      }
+    } else {
+#pragma unroll
+      for (int j = 0; j < V; ++j) turn_cos[j] = cos[angle + j], turn_sin[j] = sin[angle + j];
+    }
 #pragma unroll
     for (int j = 0; j < V; ++j) {
-      float cs = cos[angle + j], sn = sin[angle + j] * sign, a = to_float(low[j]), b = to_float(high[j]);
+      float cs = turn_cos[j], sn = turn_sin[j] * sign, a = to_float(low[j]), b = to_float(high[j]);
       from_float(a * cs - b * sn, low[j]);
       from_float(b * cs + a * sn, high[j]);
     }
@@ -70,7 +82,7 @@ int rope(void* ctx, const void* params) {
     constexpr int n = kVec<T>;
     auto* x = static_cast<const T*>(p.x.ptr);
     auto* y = static_cast<T*>(p.y.ptr);
-    bool aligned = aligned16(x) && aligned16(y) && p.ldx % n == 0 && p.ldy % n == 0;
+    bool aligned = aligned16(x) && aligned16(y) && aligned16(p.cos.ptr) && aligned16(p.sin.ptr) && p.ldx % n == 0 && p.ldy % n == 0;
     if (s.half == 0 && aligned && width % n == 0) {
       if (x == y && p.ldx == p.ldy) return;
       copy_rows_kernel<<<grid_for(ctx, p.rows * width / n), kThreads, 0, stream>>>(reinterpret_cast<const uint4*>(x), reinterpret_cast<uint4*>(y), p.rows,
@@ -79,7 +91,8 @@ int rope(void* ctx, const void* params) {
     }
     auto go = [&](auto v) {
       int64_t units = s.half / v() + (s.head_dim - 2 * s.half) / v();
-      rope_kernel<T, v()><<<grid_for(ctx, p.rows * p.heads * units), kThreads, 0, stream>>>(
+      auto kernel = p.rows * p.heads * units <= INT32_MAX ? rope_kernel<T, v(), uint32_t> : rope_kernel<T, v(), uint64_t>;
+      kernel<<<grid_for(ctx, p.rows * p.heads * units), kThreads, 0, stream>>>(
           x, y, static_cast<const float*>(p.cos.ptr), static_cast<const float*>(p.sin.ptr), static_cast<const int32_t*>(p.positions.ptr), s,
           p.inverse ? -1.f : 1.f);
     };

@@ -3,7 +3,9 @@
 // Legend: T tokens, D model width, H query heads, G KV heads, K and V head dims.
 import {
   type Documents,
+  type FlashConfig,
   flashAttention,
+  fusedAttention,
   linear,
   type NsaInputs,
   nsaAttention,
@@ -43,10 +45,7 @@ export class Layer {
   /** Norm, fused projection, QK-norm, rotation: x [T, D], positions i32 [T]. Rows do not see one another. */
   project(tape: Tape, x: Tensor, tables: RopeTables, positions: Tensor): AttentionInputs {
     const c = this.config;
-    const normed = rmsNorm(tape, x, this.weight("norm1"), c.normEps);
-    const fused = linear(tape, normed, this.weight("self_attn.qkv"), {
-      bias: this.parameters.find(`${this.prefix}self_attn.qkv_bias`),
-    });
+    const { normed, fused } = this.fusedProjection(tape, x);
     const [H, G, K, V] = [c.numHeads, c.numKvHeads, c.headDim, c.valueHeadDim];
     const nsa = this.kind === "nsa";
     const heads: [heads: number, dim: number, isKey: boolean, turned: boolean][] = [[H, K, true, true]];
@@ -89,17 +88,20 @@ export class Layer {
     };
   }
 
+  /** Whether `projectAndAttend` stands for `project` and `attend`: attention reads q, k and v where the projection left them. */
+  get fuses(): boolean {
+    return this.kind !== "nsa" && !this.config.qkNorm;
+  }
+
+  /** The same values as `attend(project(x))` without a copy of q, k and v. */
+  projectAndAttend(tape: Tape, x: Tensor, tables: RopeTables, docs: Documents): Tensor {
+    return fusedAttention(tape, this.fusedProjection(tape, x).fused, tables, docs, this.flash());
+  }
+
   /** The attention step of training and prefill over packed documents. */
   attend(tape: Tape, inputs: AttentionInputs, docs: Documents): Tensor {
-    const c = this.config;
-    if (inputs.kind === "nsa") return nsaAttention(tape, inputs, docs, nsaConfigOf(c)).o;
-    return flashAttention(tape, inputs, docs, {
-      heads: c.numHeads,
-      kvHeads: c.numKvHeads,
-      dimK: c.headDim,
-      dimV: c.valueHeadDim,
-      windowSize: inputs.kind === "window" ? c.windowSize : 0,
-    });
+    if (inputs.kind === "nsa") return nsaAttention(tape, inputs, docs, nsaConfigOf(this.config)).o;
+    return flashAttention(tape, inputs, docs, this.flash());
   }
 
   /** Output projection and residual, then norm, SwiGLU MLP and residual: x [T, D], o [T, H·V] → [T, D]. */
@@ -108,6 +110,25 @@ export class Layer {
     const normed = rmsNorm(tape, mid, this.weight("norm2"), this.config.normEps);
     const hidden = swiglu(tape, linear(tape, normed, this.weight("mlp.gate_up")));
     return linear(tape, hidden, this.weight("mlp.down"), { residual: mid });
+  }
+
+  private fusedProjection(tape: Tape, x: Tensor): { normed: Tensor; fused: Tensor } {
+    const normed = rmsNorm(tape, x, this.weight("norm1"), this.config.normEps);
+    const fused = linear(tape, normed, this.weight("self_attn.qkv"), {
+      bias: this.parameters.find(`${this.prefix}self_attn.qkv_bias`),
+    });
+    return { normed, fused };
+  }
+
+  private flash(): FlashConfig {
+    const c = this.config;
+    return {
+      heads: c.numHeads,
+      kvHeads: c.numKvHeads,
+      dimK: c.headDim,
+      dimV: c.valueHeadDim,
+      windowSize: this.kind === "window" ? c.windowSize : 0,
+    };
   }
 
   private weight(key: string): Tensor {

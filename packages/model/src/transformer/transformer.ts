@@ -104,13 +104,17 @@ export class Transformer {
   }
 
   layerForward(tape: Tape, layer: Layer, x: Tensor, batch: DeviceBatch, options: ForwardOptions): Tensor {
-    const { docs } = batch;
     // Without gradients nothing inside a layer outlives it.
     using scope = tape.enabled ? undefined : this.device.scope();
-    const inputs = layer.project(tape, x, this.rope(docs.longest), docs.positions);
-    const o = options.attend ? options.attend(layer, inputs, tape) : layer.attend(tape, inputs, docs);
-    const y = layer.finish(tape, x, o);
+    const y = layer.finish(tape, x, this.attention(tape, layer, x, batch, options));
     return scope ? scope.keep(y) : y;
+  }
+
+  private attention(tape: Tape, layer: Layer, x: Tensor, { docs }: DeviceBatch, options: ForwardOptions) {
+    const tables = this.rope(docs.longest);
+    if (layer.fuses && !options.attend) return layer.projectAndAttend(tape, x, tables, docs);
+    const inputs = layer.project(tape, x, tables, docs.positions);
+    return options.attend ? options.attend(layer, inputs, tape) : layer.attend(tape, inputs, docs);
   }
 
   free(): void {
