@@ -47,7 +47,7 @@ test("a_build_prints_its_funnel_and_rounds_and_a_rerun_takes_what_is_there", () 
   expect(first.stdout).toMatch(/ 100 documents/);
   expect(first.stdout).toMatch(/round 1: 100 % of the collected pages are new/);
   expect(existsSync(join(dir, "out/report.html"))).toBe(true);
-  expect(first.stderr).toMatch(/: 1\/1\n/);
+  expect(first.stderr).toMatch(/score round-1: 1\/1, [\d.]+ MB\/s, \d+s\n/);
   expect(first.stderr).not.toContain("from before");
 
   const again = build("--json");
@@ -61,4 +61,55 @@ test("an_unknown_setting_is_answered_with_the_right_one", () => {
   const run = build("--set", "budget_tokns=1");
   expect(run.stderr).toContain("did you mean `budget_tokens`");
   expect(run.status).toBe(2);
+});
+
+test("steps_alone_say_what_they_did_and_pass_on_to_the_next", () => {
+  const step = (name: string, ...more: string[]) =>
+    nsa(["data", name, join(dir, "build.yaml"), "--set", `out_dir=${dir}/steps`, ...more]);
+  const read = step("read", "--plain");
+  expect(read.status, read.stderr).toBe(0);
+  expect(read.stderr).toMatch(/read pool: 1\/1, [\d.]+ MB\/s, \d+s\n/);
+  const rank = step("rank", "--json");
+  expect(rank.status, rank.stderr).toBe(0);
+  expect(rank.stderr).toContain("read pool: 1/1 (1 from before)");
+  const report = JSON.parse(rank.stdout);
+  expect(report.funnel.at(-1).step).toBe("ranked");
+  expect(report.outputs.every(existsSync)).toBe(true);
+  expect(step("domains").stdout).toContain("reports/domains.html");
+  for (const name of ["dedup", "decontaminate", "filter"]) expect(step(name).status).toBe(0);
+});
+
+test("examples_are_packed_and_files_described", () => {
+  const texts = Array.from({ length: 30 }, (_, i) => ({
+    question: `What is ${i} + ${i}?`,
+    answer: `${2 * i}`,
+  }));
+  const examples = join(dir, "examples.jsonl");
+  writeFileSync(examples, texts.map((row) => JSON.stringify(row)).join("\n"));
+  const tokenizer = join(dir, "tokenizer.json");
+  const trained = nsa([
+    "tokenizer",
+    "train",
+    join(dir, "good.jsonl"),
+    "--vocab-size",
+    "300",
+    "--out",
+    tokenizer,
+  ]);
+  expect(trained.status, trained.stderr).toBe(0);
+  const words = ["--tokenizer", tokenizer, "--prompt", "Q: {question}\\nA:", "--completion", " {answer}"];
+  const pack = (...more: string[]) =>
+    nsa(["data", "pack", examples, "--out", join(dir, "packs"), "--length", "128", ...words, ...more]);
+  const bfd = pack("--method", "bfd", "--json");
+  expect(bfd.status, bfd.stderr).toBe(0);
+  const index = JSON.parse(bfd.stdout);
+  expect(index.examples).toBe(30);
+  expect(index.fill).toBeGreaterThan(0.7);
+  expect(existsSync(join(dir, "packs/report.html"))).toBe(true);
+  const wrong = nsa(["data", "pack", examples, "--out", dir, ...words, "--prompt", "{nothing}"]);
+  expect(wrong.status).toBe(3);
+  const page = join(dir, "stats.html");
+  const stats = nsa(["data", "stats", join(dir, "pool.jsonl"), "--report", page]);
+  expect(JSON.parse(stats.stdout).documents).toBe(100);
+  expect(existsSync(page)).toBe(true);
 });

@@ -1,5 +1,5 @@
 // Every committed recipe passes its schema and runs at a size of seconds; those on real data where it is there.
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "@nsa/core";
@@ -93,16 +93,38 @@ test.each(of("pipeline"))("stages_of_%s_name_recipes_and_outputs_that_exist", as
   expect(seen.length).toBeGreaterThan(0);
 });
 
-test.each(of("pretrain").filter((f) => !f.includes("sums-base") && (hasData || !needsData(f))))(
-  "%s_trains_a_step",
-  (file) => {
-    const [first] = parse(readFileSync(join(root, file), "utf8")).data?.sources ?? [{ files: [] }];
-    const few = "files" in first ? "data.sources.0.max_documents=30" : "data.sources.0.documents=200";
-    const second = needsData(file) ? ["data.sources.1.max_documents=30"] : [];
-    const last = rows(runToItsEnd("pretrain", file, [...tiny, few, ...second])).at(-1)!;
-    expect(last["val/loss"]).toBeGreaterThan(1);
-  },
-);
+const mixes = (file: string) => "mix" in (parse(readFileSync(join(root, file), "utf8")).data ?? {});
+
+test.each(of("pretrain").filter(mixes))("%s_trains_a_step_from_token_shards", (file) => {
+  const texts = Array.from({ length: 40 }, (_, i) =>
+    JSON.stringify({ text: `${i} and ${i} are ${2 * i}. `.repeat(9) }),
+  );
+  writeFileSync(join(runs, "mix.jsonl"), texts.join("\n"));
+  const tokenizer = join(checkpoint, "tokenizer.json");
+  const made = nsa([
+    "data",
+    "tokenize",
+    join(runs, "mix.jsonl"),
+    "--tokenizer",
+    tokenizer,
+    "--out",
+    `${runs}/mix`,
+  ]);
+  expect(made.status, made.stderr).toBe(0);
+  const parts = Object.keys(parse(readFileSync(join(root, file), "utf8")).data.mix);
+  const set = parts.map((name) => `data.mix.${name}.shards=${runs}/mix`);
+  const last = rows(runToItsEnd("pretrain", file, [...tiny, "train.steps=2", ...set])).at(-1)!;
+  expect(last["val/loss"]).toBeGreaterThan(1);
+});
+
+const alone = (f: string) => !f.includes("sums-base") && !mixes(f) && (hasData || !needsData(f));
+test.each(of("pretrain").filter(alone))("%s_trains_a_step", (file) => {
+  const [first] = parse(readFileSync(join(root, file), "utf8")).data?.sources ?? [{ files: [] }];
+  const few = "files" in first ? "data.sources.0.max_documents=30" : "data.sources.0.documents=200";
+  const second = needsData(file) ? ["data.sources.1.max_documents=30"] : [];
+  const last = rows(runToItsEnd("pretrain", file, [...tiny, few, ...second])).at(-1)!;
+  expect(last["val/loss"]).toBeGreaterThan(1);
+});
 
 test.each(of("grpo"))("%s_takes_a_step", (file) => {
   const set = [

@@ -1,5 +1,5 @@
 // The corpus loop end to end on generated pages.
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -7,6 +7,7 @@ import {
   BuildConfig,
   type BuildConfigInput,
   buildCorpus,
+  CORPUS_STEPS,
   corpusReportHtml,
   corpusStats,
   generateCrawl,
@@ -127,10 +128,37 @@ test("steps_alone_stop_where_they_say_and_build_takes_up_their_work", async () =
   const filter = await runCorpusStep("filter", alone);
   expect(filter.outputs.length).toBe(1);
   const domains = await runCorpusStep("domains", alone);
-  expect(domains.figures.proposedDomains).toContain("mathnotes.example");
+  expect(domains.domains!.proposedDomains).toContain("mathnotes.example");
+  const rank = await runCorpusStep("rank", alone);
+  expect(rank.outputs.every(existsSync)).toBe(true);
   await buildCorpus(alone);
   await buildCorpus(config("a"));
-  expect(folderHashes(join(root, "steps"))).toEqual(folderHashes(join(root, "a")));
+  expect(folderHashes(join(root, "steps"), /^\/reports\//)).toEqual(folderHashes(join(root, "a")));
+});
+
+test("each_step_reports_what_it_decided", async () => {
+  const small = config("step-reports");
+  const html = (step: string) => readFileSync(join(root, "step-reports", "reports", `${step}.html`), "utf8");
+  for (const step of CORPUS_STEPS) {
+    const report = await runCorpusStep(step, small);
+    expect(JSON.parse(readFileSync(join(root, "step-reports", "reports", `${step}.json`), "utf8"))).toEqual(
+      JSON.parse(JSON.stringify(report)),
+    );
+    for (const row of report.funnel) expect(html(step)).toContain(`<td>${row.step}</td>`);
+  }
+  expect(html("decontaminate")).toContain("Contamination");
+  for (const step of ["filter", "rank", "domains"]) expect(html(step).match(/<rect /g)!.length).toBe(50);
+  expect(html("filter")).toContain("average precision (labels)");
+  expect(html("rank").match(/class="kept"/g)!.length).toBe(10);
+  expect(html("domains")).toContain("campus.example/math/");
+});
+
+test("a_smaller_budget_leaves_no_ranked_file_of_the_larger_one", async () => {
+  const many = config("shrink", { outputShardBytes: 4096 });
+  const before = (await runCorpusStep("rank", many)).outputs;
+  const after = (await runCorpusStep("rank", { ...many, budgetTokens: 4000 })).outputs;
+  expect(after.length).toBeLessThan(before.length);
+  expect(readdirSync(join(root, "shrink", "ranked")).length).toBe(after.length);
 });
 
 test("a_given_model_ranks_without_seeds", async () => {

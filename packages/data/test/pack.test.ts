@@ -1,4 +1,8 @@
 // Packing: nothing lost or cut, the fill of each method, batches with masks and borders, exact resume.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readSafetensors } from "@nsa/core";
 import { expect, test } from "vitest";
 import {
   choices,
@@ -8,7 +12,9 @@ import {
   packBatch,
   planPacks,
   positionsOf,
+  writePacks,
 } from "../src/index.ts";
+import { folderHashes } from "./folder.ts";
 
 const c = choices(5);
 const lengths = Array.from({ length: 3000 }, () => c.int(1, 200));
@@ -104,4 +110,41 @@ test("an_epoch_visits_every_pack_once_and_resumes_exactly", () => {
   const b = source();
   b.load(JSON.parse(JSON.stringify(a.save())));
   for (let i = 0; i < 5; i++) expect(b.next()).toEqual(a.next());
+});
+
+test("packs_on_disk_hold_what_the_plan_says_in_whole_shards", () => {
+  const dir = mkdtempSync(join(tmpdir(), "nsa-packs-"));
+  const examples = Array.from({ length: 50 }, (_, e) => ({
+    ids: Int32Array.from({ length: 5 + ((e * 7) % 20) }, (_, i) => 100 * e + i),
+    promptLength: 3,
+  }));
+  const options = { method: "bfd", capacity: 48, seed: 2, tokenizerHash: "h", shardTokens: 200 } as const;
+  const index = writePacks(examples, { ...options, out: dir });
+  expect(index.shards.length).toBeGreaterThan(2);
+  const plan = planPacks(examples.map(positionsOf), options);
+  let pack = 0;
+  for (const shard of index.shards) {
+    const { tensors } = readSafetensors(join(dir, shard.file));
+    const ints = (name: string) => {
+      const { data } = tensors.get(name)!;
+      return new Int32Array(Uint8Array.from(data).buffer);
+    };
+    const [starts, borders] = [ints("pack_starts"), ints("cu_seqlens")];
+    for (let p = 0; p < shard.packs; p++, pack++) {
+      const batch = packBatch(plan, pack, examples);
+      const [from, to] = [borders[starts[p]!]!, borders[starts[p + 1]!]!];
+      expect(ints("tokens").subarray(from, to)).toEqual(batch.tokens);
+      expect(ints("targets").subarray(from, to)).toEqual(batch.targets);
+      expect(ints("positions").subarray(from, to)).toEqual(batch.positions);
+      expect([...tensors.get("loss_mask")!.data.subarray(from, to)]).toEqual([...batch.lossWeight]);
+      const pieces = borders.subarray(starts[p]!, starts[p + 1]! + 1).map((b) => b - from);
+      expect(pieces).toEqual(batch.cuSeqlens);
+    }
+  }
+  expect(pack).toBe(index.packs);
+  expect(index.fill_histogram.reduce((a, b) => a + b, 0)).toBe(index.packs);
+  const again = join(dir, "again");
+  writePacks(examples, { ...options, out: again });
+  expect(folderHashes(again)).toEqual(folderHashes(dir, /^\/again\//));
+  rmSync(dir, { recursive: true });
 });

@@ -40,6 +40,11 @@ test("documents_come_back_in_order_with_their_end_of_text", async () => {
   const { index } = await make("whole");
   expect(index.shards.length).toBeGreaterThan(3);
   expect(index.refused).toBe(1);
+  expect(index.reasons).toEqual({ not_json: 1 });
+  expect(index.length_histogram.reduce((a, b) => a + b, 0)).toBe(texts.length);
+  const quarantine = readFileSync(join(root, "whole", "quarantine.jsonl"), "utf8");
+  expect(JSON.parse(quarantine)).toMatchObject({ file: "part-1.jsonl", reason: "not_json" });
+  expect(readFileSync(join(root, "whole", "report.html"), "utf8")).toContain("not_json");
   expect(index.documents).toBe(texts.length);
   const shards = TokenShards.open(join(root, "whole"));
   const read = Array.from({ length: shards.length }, (_, i) => shards.get(i));
@@ -84,5 +89,11 @@ test("damage_another_tokenizer_and_empty_inputs_are_reported", async () => {
   expect(() => TokenShards.open(join(root, "none"))).toThrow(/no token shards/);
   const empty = join(root, "empty.jsonl");
   writeFileSync(empty, "");
+  const broken = join(root, "broken.jsonl");
+  writeFileSync(broken, `{"text":"one"}\n${"{\n".repeat(3)}`);
+  await expect(tokenizeFiles([broken], { tokenizer, out: join(root, "broken") })).rejects.toMatchObject({
+    code: "too_many_refused",
+    exitCode: 3,
+  });
   await expect(tokenizeFiles([empty], { tokenizer, out: join(root, "empty") })).rejects.toThrow(/nothing/);
 });

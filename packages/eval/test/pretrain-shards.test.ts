@@ -64,3 +64,26 @@ test("shards_of_another_tokenizer_and_absent_ones_are_refused", async () => {
   await expect(run("mixed", { shards: other }, { resumeFrom })).rejects.toThrow(/another tokenizer/);
   await expect(run("none", { shards: join(root, "absent") })).rejects.toThrow(/no token shards/);
 });
+
+test("a_staged_mix_learns_resumes_to_the_same_bits_and_names_its_mistakes", async () => {
+  const mix = { code: { shards }, math: { shards, weight: 3 } };
+  const data = {
+    mix,
+    mix_stages: [
+      { share: 0.5, weights: { code: 1 } },
+      { share: 0.5, weights: { code: 1, math: 3 } },
+    ],
+    validation_share: 0.1,
+  };
+  await run("mix", data);
+  await run("mix-broken", data, { stopAt: 8 });
+  await run("mix-broken", data, { resumeFrom: latestCheckpoint(join(root, "mix-broken"))! });
+  expect(weights("mix-broken").equals(weights("mix"))).toBe(true);
+  const half = [{ share: 0.5, weights: { code: 1 } }];
+  await expect(run("half", { mix, mix_stages: half })).rejects.toMatchObject({ code: "mix_stages" });
+  const unknown = [{ share: 1, weights: { law: 1 } }];
+  await expect(run("unknown", { mix, mix_stages: unknown })).rejects.toMatchObject({ code: "mix_unknown" });
+  await tokenize(join(root, "other-mix"), 265);
+  const foreign = { ...mix, other: { shards: join(root, "other-mix") } };
+  await expect(run("foreign", { mix: foreign })).rejects.toMatchObject({ code: "tokenizer_mismatch" });
+});

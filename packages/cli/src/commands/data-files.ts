@@ -1,14 +1,32 @@
-// `nsa data tokenize` and `nsa data stats`: single passes over corpus files, progress on stderr, figures on stdout.
-import { corpusStats, expandInputs, Tokenizer, tokenizeFiles } from "@nsa/data";
+// `nsa data tokenize`, `pack` and `stats`: single passes over files, progress on stderr, figures on stdout.
+import { atomicWriteFile } from "@nsa/core";
+import {
+  corpusStats,
+  expandInputs,
+  type PackMethod,
+  statsReportHtml,
+  Tokenizer,
+  tokenizeFiles,
+  writePacks,
+} from "@nsa/data";
+import { readExamples } from "@nsa/eval";
+import { duration, percent } from "../view/format.ts";
+import { changingLine } from "./data-progress.ts";
 
-function clock(seconds: number): string {
-  const s = Math.round(seconds);
-  return s < 60 ? `${s} s` : `${Math.floor(s / 60)} min ${s % 60} s`;
+interface Output {
+  plain?: boolean;
+  json?: boolean;
+}
+
+/** A line on stderr that replaces the one before where there is a terminal. */
+function say(text: string, options: Output, last: boolean): void {
+  if (changingLine(options)) process.stderr.write(`\r\u001b[K${text}${last ? "\n" : ""}`);
+  else console.error(text);
 }
 
 export async function tokenizeData(
   patterns: string[],
-  options: { tokenizer: string; out: string; json?: boolean },
+  options: Output & { tokenizer: string; out: string },
 ): Promise<void> {
   const start = performance.now();
   let madeBytes = 0;
@@ -21,15 +39,65 @@ export async function tokenizeData(
       before = bytes;
       const seconds = (performance.now() - start) / 1000;
       const rate = (madeBytes / 1e6 / seconds).toFixed(1);
-      const left = clock((seconds / files) * (of - files));
-      console.error(`${files}/${of} files, ${tokens} tokens, ${rate} MB/s, ${left} left`);
+      const left = duration((seconds / files) * (of - files));
+      say(`${files}/${of} files, ${tokens} tokens, ${rate} MB/s, ${left} left`, options, files === of);
     },
   });
   if (options.json) return console.log(JSON.stringify(index, null, 1));
-  const refused = index.refused > 0 ? `, ${index.refused} records refused` : "";
+  const refused =
+    index.refused > 0 ? `, ${index.refused} records refused (${options.out}/quarantine.jsonl)` : "";
   console.log(`${index.documents} documents, ${index.tokens} tokens${refused}: ${options.out}`);
+  console.log(`report: ${options.out}/report.html`);
 }
 
-export async function showStats(patterns: string[]): Promise<void> {
-  console.log(JSON.stringify(await corpusStats(patterns), null, 1));
+export interface PackDataOptions extends Output {
+  tokenizer: string;
+  out: string;
+  prompt: string;
+  completion: string;
+  method: PackMethod;
+  length: number;
+  seed: number;
+}
+
+/** Shells hand `\n` over as two characters; in a template it means the line break. */
+const template = (text: string) => text.replaceAll("\\n", "\n");
+
+export async function packData(files: string[], options: PackDataOptions): Promise<void> {
+  const { method, out, seed } = options;
+  const tokenizer = Tokenizer.load(options.tokenizer);
+  const source = {
+    files,
+    prompt: template(options.prompt),
+    completion: template(options.completion),
+    format: "cot",
+  };
+  // A wrapped example may be longer than a pack.
+  const seqLen = method === "wrapped" ? Number.POSITIVE_INFINITY : options.length;
+  const examples = readExamples({ sources: [source], seqLen }, tokenizer, (text) => console.error(text));
+  const start = performance.now();
+  const index = writePacks(examples, {
+    method,
+    capacity: options.length,
+    seed,
+    tokenizerHash: tokenizer.hash,
+    out,
+    onShard: ({ packs, of, tokens }) => {
+      const seconds = (performance.now() - start) / 1000;
+      const rate = `${(tokens / 1e6 / seconds).toFixed(1)} Mtokens/s`;
+      const left = duration((seconds / packs) * (of - packs));
+      say(`${packs}/${of} packs, ${rate}, ${left} left`, options, packs === of);
+    },
+  });
+  if (options.json) return console.log(JSON.stringify(index, null, 1));
+  console.log(
+    `${index.examples} examples in ${index.packs} packs of ${index.capacity} tokens, ${percent(index.fill)} filled: ${out}`,
+  );
+  console.log(`report: ${out}/report.html`);
+}
+
+export async function showStats(patterns: string[], options: { report?: string }): Promise<void> {
+  const stats = await corpusStats(patterns);
+  if (options.report) atomicWriteFile(options.report, statsReportHtml(stats));
+  console.log(JSON.stringify(stats, null, 1));
 }

@@ -1,24 +1,34 @@
-// `nsa data build`: the corpus loop from a recipe, with its progress on stderr and its figures on stdout.
+// `nsa data build` and its steps: the corpus loop from a recipe, with its progress on stderr and its figures on stdout.
 import { ExitCode, loadConfig, watchInterruption } from "@nsa/core";
-import { BuildConfig, type BuildReport, buildCorpus, type StageProgress } from "@nsa/data";
+import {
+  BuildConfig,
+  type BuildContext,
+  type BuildReport,
+  buildCorpus,
+  type CorpusStep,
+  type FunnelRow,
+  runCorpusStep,
+  type StepReport,
+} from "@nsa/data";
 import { figure, percent } from "../view/format.ts";
+import { changingLine, stageProgress } from "./data-progress.ts";
 
-/** On a terminal one line that changes, else a line per step that has finished. */
-function progressPrinter(tty: boolean): (p: StageProgress) => void {
-  return ({ stage, done, total, skipped }) => {
-    const known = skipped > 0 ? ` (${skipped} from before)` : "";
-    const text = `${stage}: ${done}/${total}${known}`;
-    if (tty) process.stderr.write(`\r\u001b[K${text}${done === total ? "\n" : ""}`);
-    else if (done === total) console.error(text);
-  };
+export interface DataOptions {
+  set: string[];
+  plain?: boolean;
+  json?: boolean;
 }
 
-function printReport(report: BuildReport, outDir: string): void {
-  const width = Math.max(...report.funnel.map(({ step }) => step.length));
-  for (const { step, documents, tokens } of report.funnel) {
+function printFunnel(funnel: readonly FunnelRow[]): void {
+  const width = Math.max(...funnel.map(({ step }) => step.length));
+  for (const { step, documents, tokens } of funnel) {
     const size = tokens === undefined ? "" : `  ${tokens} tokens`;
     console.log(`${step.padEnd(width)}  ${String(documents).padStart(10)} documents${size}`);
   }
+}
+
+function printBuild(report: BuildReport, outDir: string): void {
+  printFunnel(report.funnel);
   for (const { round, newShare, proposedDomains, quality } of report.rounds) {
     const found = proposedDomains.length > 0 ? `, proposes ${proposedDomains.join(" ")}` : "";
     const measured = quality ? `, average precision ${figure(quality.averagePrecision)}` : "";
@@ -29,15 +39,25 @@ function printReport(report: BuildReport, outDir: string): void {
   console.log(`report: ${outDir}/report.html`);
 }
 
-/** Builds or goes on building; Ctrl-C ends it with 130, and the next run redoes only what is missing. */
-export async function buildData(file: string, options: { set: string[]; json?: boolean }): Promise<number> {
-  const { config } = loadConfig(BuildConfig, file, options);
+function printStep(report: StepReport, outDir: string): void {
+  printFunnel(report.funnel);
+  for (const [name, value] of Object.entries(report.figures))
+    if (typeof value === "number") console.log(`${name} ${figure(value)}`);
+  if (report.quality) console.log(`average precision ${figure(report.quality.averagePrecision)}`);
+  const { domains } = report;
+  if (domains && domains.proposedDomains.length > 0)
+    console.log(`proposes ${domains.proposedDomains.join(" ")}`);
+  const first = report.outputs[0] ?? "nothing";
+  const more = report.outputs.length > 1 ? ` and ${report.outputs.length - 1} more` : "";
+  console.log(`wrote ${first}${more}`);
+  console.log(`report: ${outDir}/reports/${report.step}.html`);
+}
+
+/** Runs something that goes on from where it was; Ctrl-C ends it with 130. */
+async function resumable(work: (signal: AbortSignal) => Promise<void>): Promise<number> {
   using stop = watchInterruption((code) => process.exit(code));
   try {
-    const onProgress = progressPrinter(process.stderr.isTTY === true && !options.json);
-    const report = await buildCorpus(config, { onProgress, signal: stop.signal });
-    if (options.json) console.log(JSON.stringify(report, null, 1));
-    else printReport(report, config.outDir);
+    await work(stop.signal);
     return ExitCode.ok;
   } catch (error) {
     if (!stop.interrupted()) throw error;
@@ -45,3 +65,26 @@ export async function buildData(file: string, options: { set: string[]; json?: b
     return ExitCode.interrupted;
   }
 }
+
+async function withReport<R>(
+  file: string,
+  options: DataOptions,
+  run: (config: BuildConfig, ctx: BuildContext) => Promise<R>,
+  print: (report: R, outDir: string) => void,
+): Promise<number> {
+  const { config } = loadConfig(BuildConfig, file, options);
+  return resumable(async (signal) => {
+    const onProgress = stageProgress({ changing: changingLine(options) });
+    const report = await run(config, { onProgress, signal });
+    if (options.json) console.log(JSON.stringify(report, null, 1));
+    else print(report, config.outDir);
+  });
+}
+
+/** Builds or goes on building; the next run redoes only what is missing. */
+export const buildData = (file: string, options: DataOptions): Promise<number> =>
+  withReport(file, options, buildCorpus, printBuild);
+
+/** One step of the first round, and those before it that are missing. */
+export const runDataStep = (step: CorpusStep, file: string, options: DataOptions): Promise<number> =>
+  withReport(file, options, (config, ctx) => runCorpusStep(step, config, ctx), printStep);

@@ -23,7 +23,7 @@ export function inMemory(documents: readonly ArrayLike<number>[]): Documents {
   return { length: documents.length, get: (i) => documents[i]! };
 }
 
-interface Cursor {
+export interface Cursor {
   epoch: number;
   /** Place in the epoch's order. */
   index: number;
@@ -33,28 +33,33 @@ interface Cursor {
 
 const SHUFFLE_STREAM = 11;
 
+/** Part of a document: `length` positions from `from`, so ids `from` to `from + length`. */
+export interface Piece {
+  ids: ArrayLike<number>;
+  from: number;
+  length: number;
+  sample: number;
+}
+
 /**
- * An endless source of steps over token documents (each ends with its end-of-text id). A piece of n + 1 tokens gives n
- * positions; when a document is cut, the next piece starts with the token that the last one ended on.
+ * Documents (each ends with its end-of-text id) one after another in an order drawn anew each epoch, for ever. A piece of
+ * n + 1 tokens gives n positions; when a document is cut, the next piece starts with the token that the last one ended on.
  */
-export class PackedSource implements BatchSource {
-  readonly name = "data";
-  readonly prefetch = 2;
+export class DocumentStream {
   private cursor: Cursor = { epoch: 0, index: 0, offset: 0 };
   private order: Uint32Array;
-  private readonly documents: Documents;
   private last: { sample: number; ids: ArrayLike<number> } | undefined;
   private readonly rng: Rng;
 
   constructor(
-    documents: readonly ArrayLike<number>[] | Documents,
-    private readonly options: PackOptions,
+    private readonly documents: Documents,
+    seed: number,
+    stream = SHUFFLE_STREAM,
   ) {
-    this.documents = "get" in documents ? documents : inMemory(documents);
     let useful = false;
-    for (let i = 0; i < documents.length && !useful; i++) useful = this.documents.get(i).length > 1;
+    for (let i = 0; i < documents.length && !useful; i++) useful = documents.get(i).length > 1;
     if (!useful) throw new Error("no document has two tokens");
-    this.rng = new Rng(options.seed, SHUFFLE_STREAM);
+    this.rng = new Rng(seed, stream);
     this.order = this.rng.permutation(documents.length, 0);
   }
 
@@ -62,46 +67,28 @@ export class PackedSource implements BatchSource {
     return { ...this.cursor };
   }
 
-  load(state: unknown): void {
-    this.cursor = { ...(state as Cursor) };
+  load(state: Cursor): void {
+    this.cursor = { ...state };
     this.order = this.rng.permutation(this.documents.length, this.cursor.epoch);
   }
 
-  /** Passes over the data so far. */
+  /** Passes over the documents so far. */
   get epoch(): number {
     return this.cursor.epoch;
   }
 
-  next(): StepBatch {
-    const microBatches = Array.from({ length: this.options.microBatches }, () => this.pack());
-    const weightSum = microBatches.reduce((a, b) => a + b.tokens.length, 0);
-    return { microBatches, weightSum };
-  }
-
-  async *[Symbol.asyncIterator](): AsyncIterator<StepBatch> {
-    for (;;) yield this.next();
-  }
-
-  /** A document cut over several steps is read once. */
-  private document(sample: number): ArrayLike<number> {
-    if (this.last?.sample !== sample) this.last = { sample, ids: this.documents.get(sample) };
-    return this.last.ids;
-  }
-
-  private pack(): Batch {
-    const pieces: { ids: ArrayLike<number>; from: number; length: number; sample: number }[] = [];
-    let room = this.options.microBatchTokens;
-    while (room > 0) {
+  /** The next piece, of 1 to `most` positions. */
+  take(most: number): Piece {
+    for (;;) {
       const c = this.cursor;
       const sample = this.order[c.index]!;
-      const ids = this.document(sample);
+      // A document cut over several steps is read once.
+      if (this.last?.sample !== sample) this.last = { sample, ids: this.documents.get(sample) };
+      const { ids } = this.last;
       const left = ids.length - 1 - c.offset;
-      if (left > 0) {
-        const length = Math.min(left, room, this.options.maxLength);
-        pieces.push({ ids, from: c.offset, length, sample });
-        room -= length;
-        c.offset += length;
-      }
+      const length = Math.min(left, most);
+      const from = c.offset;
+      if (left > 0) c.offset += length;
       if (c.offset >= ids.length - 1) {
         c.index++;
         c.offset = 0;
@@ -111,12 +98,64 @@ export class PackedSource implements BatchSource {
           this.order = this.rng.permutation(this.documents.length, c.epoch);
         }
       }
+      if (left > 0) return { ids, from, length, sample };
     }
-    return batchOf(pieces);
   }
 }
 
-function batchOf(pieces: { ids: ArrayLike<number>; from: number; length: number; sample: number }[]): Batch {
+/** Fills one micro-batch with pieces. */
+function fillBatch(options: PackOptions, take: (most: number) => Piece): Batch {
+  const pieces: Piece[] = [];
+  for (let room = options.microBatchTokens; room > 0; ) {
+    const piece = take(Math.min(room, options.maxLength));
+    pieces.push(piece);
+    room -= piece.length;
+  }
+  return batchOf(pieces);
+}
+
+/** An endless source of steps over token documents. */
+export class PackedSource implements BatchSource {
+  readonly name = "data";
+  readonly prefetch = 2;
+  private readonly stream: DocumentStream;
+
+  constructor(
+    documents: readonly ArrayLike<number>[] | Documents,
+    private readonly options: PackOptions,
+  ) {
+    this.stream = new DocumentStream("get" in documents ? documents : inMemory(documents), options.seed);
+  }
+
+  save(): Cursor {
+    return this.stream.save();
+  }
+
+  load(state: unknown): void {
+    this.stream.load(state as Cursor);
+  }
+
+  /** Passes over the data so far. */
+  get epoch(): number {
+    return this.stream.epoch;
+  }
+
+  next(): StepBatch {
+    return stepOf(this.options, (most) => this.stream.take(most));
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<StepBatch> {
+    for (;;) yield this.next();
+  }
+}
+
+/** The micro-batches of one step. */
+export function stepOf(options: PackOptions, take: (most: number) => Piece): StepBatch {
+  const microBatches = Array.from({ length: options.microBatches }, () => fillBatch(options, take));
+  return { microBatches, weightSum: microBatches.reduce((n, b) => n + b.tokens.length, 0) };
+}
+
+function batchOf(pieces: Piece[]): Batch {
   const total = pieces.reduce((a, p) => a + p.length, 0);
   const batch: Batch = {
     tokens: new Int32Array(total),

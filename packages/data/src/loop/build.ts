@@ -2,13 +2,13 @@
 import { join } from "node:path";
 import { clearTemporaries, writeAtomic } from "../jobs/manifest.ts";
 import type { JobContext } from "../jobs/stage.ts";
+import { corpusReportHtml } from "../report/build.ts";
 import { offerAnnotations } from "./annotations.ts";
 import type { BuildConfig } from "./config.ts";
 import { type ContaminationReport, contaminationReport } from "./contamination.ts";
 import { type BuildContext, jobContext } from "./context.ts";
 import { readLabels } from "./measure.ts";
 import { preparePool } from "./prepare.ts";
-import { corpusReportHtml } from "./report-html.ts";
 import { type History, type Round, type RoundReport, readSeeds, runRound } from "./round.ts";
 import { type NearSample, nearThreshold } from "./samples.ts";
 import { emitStep, type FunnelRow } from "./steps.ts";

@@ -6,7 +6,6 @@ export { type BuildContext, jobContext } from "./context.ts";
 export type { DomainRow, PathProposal } from "./domains.ts";
 export type { Quality } from "./measure.ts";
 export { type RankingQuality, rankingQuality } from "./metrics.ts";
-export { corpusReportHtml } from "./report-html.ts";
 export type { RoundReport } from "./round.ts";
 export { CORPUS_STEPS, type CorpusStep, runCorpusStep, type StepReport } from "./run-step.ts";
 export { type CorpusStats, corpusStats } from "./stats.ts";

@@ -27,6 +27,14 @@ export interface RankStats {
   [key: string]: unknown;
 }
 
+/** How many scores lie in each fiftieth of [0, 1]. */
+export function histogramOf(columns: Iterable<Float32Array>): number[] {
+  const histogram = new Array<number>(BINS).fill(0);
+  for (const scores of columns)
+    for (const score of scores) histogram[Math.min(BINS - 1, Math.floor(score * BINS))]!++;
+  return histogram;
+}
+
 /** Ranks by score, ties by shard and row; returns positions into the concatenated shards. */
 export function rankOrder(scores: Float32Array): Uint32Array {
   const order = Uint32Array.from(scores, (_, i) => i);
@@ -60,8 +68,7 @@ export async function rankTask(io: TaskIo): Promise<RankStats> {
   });
   const order = rankOrder(scores);
   const collected = parts.map((part) => new Uint8Array(part.length));
-  const histogram = new Array<number>(BINS).fill(0);
-  for (const score of scores) histogram[Math.min(BINS - 1, Math.floor(score * BINS))]!++;
+  const histogram = histogramOf(parts);
 
   let kept = 0;
   let keptTokens = 0;

@@ -112,6 +112,30 @@ export async function scoreRound(
   return { scores, train: trained.stats };
 }
 
+export interface Ranked {
+  scores: string[];
+  train: Record<string, unknown>;
+  order: string;
+  collected: string[];
+  stats: RankStats;
+  quality?: Quality;
+}
+
+/** Scores and ranks; with labels, measures the ranking. */
+export async function rankRound(
+  job: JobContext,
+  config: BuildConfig,
+  seeds: Seeds,
+  round: number,
+  shards: CleanShard[],
+  history: History,
+  labels: Map<string, boolean> | undefined,
+): Promise<Ranked> {
+  const { scores, train } = await scoreRound(job, config, seeds, round, shards, history);
+  const ranked = await rankStep(job, config, shards, scores, `round-${round}`, history.columns.at(-1));
+  return { scores, train, ...ranked, quality: labels && measureRanking(job.outDir, shards, scores, labels) };
+}
+
 export async function runRound(
   job: JobContext,
   config: BuildConfig,
@@ -121,10 +145,9 @@ export async function runRound(
   history: History,
   labels: Map<string, boolean> | undefined,
 ): Promise<Round> {
-  const folder = `round-${round}`;
-  const { scores, train } = await scoreRound(job, config, seeds, round, shards, history);
-  const ranked = await rankStep(job, config, shards, scores, folder, history.columns.at(-1));
-  const domainsFile = await domainsStep(job, config, shards, scores, ranked.collected, folder);
+  const ranked = await rankRound(job, config, seeds, round, shards, history, labels);
+  const { scores, order, collected, stats } = ranked;
+  const domainsFile = await domainsStep(job, config, shards, scores, collected, `round-${round}`);
   const found = JSON.parse(readFileSync(join(job.outDir, domainsFile), "utf8")) as {
     domains: DomainRow[];
     proposed: DomainRow[];
@@ -132,18 +155,18 @@ export async function runRound(
   };
   return {
     scores,
-    order: ranked.order,
-    collected: ranked.collected,
+    order,
+    collected,
     proposalsHash: job.hashes.get(join(job.outDir, domainsFile))!,
     report: {
       round,
-      train,
-      rank: ranked.stats,
-      newShare: ranked.stats.newly_collected / Math.max(1, ranked.stats.collected),
+      train: ranked.train,
+      rank: stats,
+      newShare: stats.newly_collected / Math.max(1, stats.collected),
       domains: found.domains,
       proposedDomains: found.proposed.map((d) => d.domain),
       paths: found.paths,
-      quality: labels && measureRanking(job.outDir, shards, scores, labels),
+      quality: ranked.quality,
     },
   };
 }

@@ -1,12 +1,19 @@
 // `nsa data read|dedup|decontaminate|filter|rank|domains`: the loop up to one step, in the same folder, so that a later
 // step or `build` takes up what is there.
 import { join } from "node:path";
-import { clearTemporaries } from "../jobs/manifest.ts";
+import { clearTemporaries, writeAtomic } from "../jobs/manifest.ts";
+import type { JobContext } from "../jobs/stage.ts";
+import { stepReportHtml } from "../report/step.ts";
 import type { BuildConfig } from "./config.ts";
+import { type ContaminationReport, contaminationReport } from "./contamination.ts";
 import { type BuildContext, jobContext } from "./context.ts";
+import { measureRanking, type Quality, readLabels } from "./measure.ts";
 import { preparePool, readPool } from "./prepare.ts";
-import { readSeeds, runRound, scoreRound } from "./round.ts";
-import { dedupStep, type FunnelRow } from "./steps.ts";
+import { histogramOf } from "./rank-task.ts";
+import { type RoundReport, rankRound, readSeeds, runRound, scoreRound } from "./round.ts";
+import { type NearSample, nearThreshold } from "./samples.ts";
+import { readScores } from "./shards.ts";
+import { dedupStep, emitStep, type FunnelRow } from "./steps.ts";
 
 export const CORPUS_STEPS = ["read", "dedup", "decontaminate", "filter", "rank", "domains"] as const;
 export type CorpusStep = (typeof CORPUS_STEPS)[number];
@@ -18,9 +25,21 @@ export interface StepReport {
   outputs: string[];
   /** Figures of the step itself. */
   figures: Record<string, unknown>;
+  /** Records that were refused, with their reasons. */
+  quarantine: string;
+  /** Scores in fiftieths of [0, 1], and the lowest collected one. */
+  histogram?: number[];
+  threshold?: number;
+  quality?: Quality;
+  contamination?: ContaminationReport;
+  domains?: Pick<RoundReport, "domains" | "proposedDomains" | "paths">;
+  samples?: NearSample[];
 }
 
-/** Runs the first round of the loop up to `step`, redoing only what is missing. */
+/**
+ * Runs the first round of the loop up to `step`, redoing only what is missing, and writes `reports/STEP.json` and
+ * `reports/STEP.html`. Errors are those of `buildCorpus`.
+ */
 export async function runCorpusStep(
   step: CorpusStep,
   config: BuildConfig,
@@ -28,42 +47,78 @@ export async function runCorpusStep(
 ): Promise<StepReport> {
   const job = jobContext(config, ctx);
   clearTemporaries(job.outDir);
-  const absolute = (paths: string[]) => paths.map((path) => join(job.outDir, path));
   try {
-    if (step === "read" || step === "dedup") {
-      const { shards, funnel } = await readPool(job, config);
-      if (step === "read")
-        return { step, funnel, outputs: absolute(shards.map((s) => s.documents)), figures: {} };
-      const { verdicts, stats } = await dedupStep(job, config, shards);
-      const dropped = Object.values(stats).reduce((n, x) => n + x, 0);
-      const documents = funnel.at(-1)!.documents - dropped;
-      return {
-        step,
-        funnel: [...funnel, { step: "deduplicated", documents, detail: stats }],
-        outputs: absolute(verdicts),
-        figures: stats,
-      };
-    }
-    const { shards, funnel } = await preparePool(job, config);
-    if (step === "decontaminate")
-      return { step, funnel, outputs: absolute(shards.map((s) => s.documents)), figures: {} };
-    const seeds = await readSeeds(job, config);
-    const history = { columns: [], annotations: [] };
-    if (step === "filter") {
-      const { scores, train } = await scoreRound(job, config, seeds, 1, shards, history);
-      return { step, funnel, outputs: absolute(scores), figures: train };
-    }
-    const round = await runRound(job, config, seeds, 1, shards, history, undefined);
-    const { rank, proposedDomains, paths } = round.report;
-    funnel.push({ step: "ranked", documents: rank.collected, tokens: rank.collected_tokens });
-    if (step === "rank") return { step, funnel, outputs: absolute([round.order]), figures: rank };
-    return {
+    const made = await run(step, config, job);
+    const report: StepReport = {
       step,
-      funnel,
-      outputs: absolute(["round-1/domains.json"]),
-      figures: { domains: round.report.domains, proposedDomains, paths },
+      ...made,
+      outputs: made.outputs.map((path) => join(job.outDir, path)),
+      quarantine: join(job.outDir, "quarantine.jsonl"),
     };
+    writeAtomic(join(job.outDir, `reports/${step}.json`), `${JSON.stringify(report, null, 1)}\n`);
+    writeAtomic(join(job.outDir, `reports/${step}.html`), stepReportHtml(report));
+    return report;
   } finally {
     job.executor.close?.();
   }
+}
+
+/** The step's report with `outputs` relative to the run's folder. */
+async function run(
+  step: CorpusStep,
+  config: BuildConfig,
+  job: JobContext,
+): Promise<Omit<StepReport, "step" | "quarantine">> {
+  if (step === "read" || step === "dedup") {
+    const { shards, funnel } = await readPool(job, config);
+    if (step === "read") return { funnel, outputs: shards.map((s) => s.documents), figures: {} };
+    const { verdicts, stats } = await dedupStep(job, config, shards);
+    const dropped = Object.values(stats).reduce((n, x) => n + x, 0);
+    const documents = funnel.at(-1)!.documents - dropped;
+    funnel.push({ step: "deduplicated", documents, detail: stats });
+    return { funnel, outputs: verdicts, figures: stats };
+  }
+  const labels = config.labels ? await readLabels(config.labels, config.positiveLabel) : undefined;
+  const seeds = step === "decontaminate" ? undefined : await readSeeds(job, config);
+  const { shards, funnel } = await preparePool(job, config);
+  const outputs = shards.map((s) => s.documents);
+  if (!seeds) return { funnel, outputs, figures: {}, contamination: contaminationReport(job.outDir, shards) };
+
+  const history = { columns: [], annotations: [] };
+  if (step === "filter") {
+    const { scores, train } = await scoreRound(job, config, seeds, 1, shards, history);
+    return {
+      funnel,
+      outputs: scores,
+      figures: train,
+      histogram: histogramOf(scores.map((path) => readScores(join(job.outDir, path)))),
+      quality: labels && measureRanking(job.outDir, shards, scores, labels),
+    };
+  }
+  if (step === "rank") {
+    const { order, stats, quality } = await rankRound(job, config, seeds, 1, shards, history, labels);
+    funnel.push({ step: "ranked", documents: stats.collected, tokens: stats.collected_tokens });
+    const { histogram, threshold, near_threshold: _, shard_starts: __, ...figures } = stats;
+    return {
+      funnel,
+      outputs: await emitStep(job, shards, order, stats),
+      figures,
+      histogram,
+      threshold,
+      quality,
+      samples: nearThreshold(job.outDir, shards, stats),
+    };
+  }
+  const { report } = await runRound(job, config, seeds, 1, shards, history, labels);
+  const { rank, quality, domains, proposedDomains, paths } = report;
+  funnel.push({ step: "ranked", documents: rank.collected, tokens: rank.collected_tokens });
+  return {
+    funnel,
+    outputs: ["round-1/domains.json"],
+    figures: { domains: domains.length, proposed_domains: proposedDomains.length, paths: paths.length },
+    histogram: rank.histogram,
+    threshold: rank.threshold,
+    quality,
+    domains: { domains, proposedDomains, paths },
+  };
 }

@@ -1,11 +1,11 @@
 // The steps of the loop as stages of tasks. Each can be called alone; outputs of one are inputs of the next.
-import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { NsaError } from "@nsa/core";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
 import { resolveEngine } from "../fasttext/engine.ts";
 import { canonicalJson, hashFile, writeAtomic } from "../jobs/manifest.ts";
 import { type JobContext, runStage } from "../jobs/stage.ts";
 import { expandInputs, shardName } from "../readers/inputs.ts";
+import { checkQuarantine } from "../readers/quarantine.ts";
 import type { BuildConfig } from "./config.ts";
 import type { RankStats } from "./rank-task.ts";
 
@@ -60,15 +60,11 @@ export async function readStep(
   );
   const quarantinePath = set === "pool" ? "quarantine.jsonl" : `quarantine-${set}.jsonl`;
   writeAtomic(join(ctx.outDir, quarantinePath), Buffer.concat(quarantine));
-  if (refused > config.maxQuarantineShare * (documents + refused)) {
-    throw new NsaError({
-      code: "too_many_refused",
-      what: `${refused} of ${documents + refused} records of ${set} could not be read`,
-      why: `that is more than max_quarantine_share (${config.maxQuarantineShare}); reasons: ${JSON.stringify(reasons)}`,
-      fix: `look at ${join(ctx.outDir, quarantinePath)}, mend the input or raise max_quarantine_share`,
-      exitCode: 3,
-    });
-  }
+  checkQuarantine({ documents, refused, reasons }, config.maxQuarantineShare, {
+    what: set,
+    path: join(ctx.outDir, quarantinePath),
+    fix: "mend the input or raise max_quarantine_share",
+  });
   return { shards, documents, refused, reasons };
 }
 
@@ -276,7 +272,7 @@ export async function domainsStep(
   return out;
 }
 
-/** Writes the ranked documents: `ranked/ranked-00000.jsonl` … in rank order. */
+/** Writes the ranked documents: `ranked/ranked-00000.jsonl` … in rank order; files of a longer ranking before go. */
 export async function emitStep(
   ctx: JobContext,
   shards: CleanShard[],
@@ -297,5 +293,11 @@ export async function emitStep(
       outputs: [path],
     })),
   );
+  const current = new Set(outputs.map((path) => basename(path, ".jsonl")));
+  for (const folder of ["ranked", "manifests/emit"]) {
+    const dir = join(ctx.outDir, folder);
+    for (const file of existsSync(dir) ? readdirSync(dir) : [])
+      if (!current.has(file.replace(/\.jsonl?$/, ""))) rmSync(join(dir, file));
+  }
   return outputs;
 }

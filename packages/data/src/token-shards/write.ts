@@ -3,7 +3,10 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { atomicWriteFile, NsaError, writeSafetensors } from "@nsa/core";
+import { checkQuarantine } from "../readers/quarantine.ts";
 import { readDocuments } from "../readers/read.ts";
+import { JsonlWriter } from "../readers/write.ts";
+import { tokenReportHtml } from "../report/files.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** One shard: `tokens` (U16, or U32 for large vocabularies) and `doc_offsets` (U64, [documents + 1]). */
@@ -18,7 +21,10 @@ interface Part {
   key: string;
   shards: ShardEntry[];
   refused: number;
+  reasons: Record<string, number>;
   bytes: number;
+  /** Documents by length: bin i holds 2^i to 2^(i+1) − 1 tokens. */
+  lengths: number[];
 }
 
 export interface TokenIndex {
@@ -31,6 +37,10 @@ export interface TokenIndex {
   tokens: number;
   bytes: number;
   refused: number;
+  /** Refused records by reason; each is in `quarantine.jsonl`. */
+  reasons: Record<string, number>;
+  /** Documents by length: bin i holds 2^i to 2^(i+1) − 1 tokens. */
+  length_histogram: number[];
 }
 
 export interface TokenizeOptions {
@@ -39,6 +49,8 @@ export interface TokenizeOptions {
   /** A shard is closed when it holds this many tokens. */
   shardTokens?: number;
   maxRecordBytes?: number;
+  /** More refused records than this share are an error; 0.05 where it is not given. */
+  maxQuarantineShare?: number;
   /** Called after each input file with what there is so far. */
   onFile?: (done: {
     files: number;
@@ -50,6 +62,8 @@ export interface TokenizeOptions {
   }) => void;
 }
 
+/** Raised when the files of a part change, so that old ones are made again. */
+const FORMAT = 2;
 const SHARD_TOKENS = 2 ** 26;
 const MAX_RECORD_BYTES = 64 * 2 ** 20;
 
@@ -102,15 +116,19 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
     tokens: 0,
     bytes: 0,
     refused: 0,
+    reasons: {},
+    length_histogram: [],
   };
+  const quarantine: Buffer[] = [];
   for (const [n, path] of files.entries()) {
     const { size, mtimeMs } = statSync(path);
-    const facts = [tokenizer.hash, shardTokens, basename(path), size, mtimeMs].join("\n");
+    const facts = [FORMAT, tokenizer.hash, shardTokens, basename(path), size, mtimeMs].join("\n");
     const key = createHash("sha256").update(facts).digest("hex");
     const name = String(n).padStart(5, "0");
     const partFile = join(out, `${name}.part.json`);
     let part = existsSync(partFile) ? (JSON.parse(readFileSync(partFile, "utf8")) as Part) : undefined;
-    const whole = part?.key === key && part.shards.every((s) => existsSync(join(out, s.file)));
+    const made = [...(part?.shards.map((s) => s.file) ?? []), `${name}.quarantine.jsonl`];
+    const whole = part?.key === key && made.every((file) => existsSync(join(out, file)));
     if (!part || !whole) {
       part = await tokenizeFile(path, name, key, { ...options, shardTokens, wide });
       atomicWriteFile(partFile, JSON.stringify(part));
@@ -120,9 +138,21 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
     index.tokens += part.shards.reduce((a, s) => a + s.tokens, 0);
     index.bytes += part.bytes;
     index.refused += part.refused;
+    for (const [reason, k] of Object.entries(part.reasons))
+      index.reasons[reason] = (index.reasons[reason] ?? 0) + k;
+    for (const [bin, k] of part.lengths.entries())
+      index.length_histogram[bin] = (index.length_histogram[bin] ?? 0) + k;
+    quarantine.push(readFileSync(join(out, `${name}.quarantine.jsonl`)));
     const { documents, tokens, bytes } = index;
     onFile?.({ files: n + 1, of: files.length, documents, tokens, bytes, made: !whole });
   }
+  const refusals = join(out, "quarantine.jsonl");
+  atomicWriteFile(refusals, Buffer.concat(quarantine));
+  checkQuarantine(index, options.maxQuarantineShare ?? 0.05, {
+    what: "the inputs",
+    path: refusals,
+    fix: "mend the inputs",
+  });
   if (index.documents === 0) {
     throw new NsaError({
       code: "corpus_empty",
@@ -134,6 +164,7 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
   }
   atomicWriteFile(join(out, "tokenizer.json"), JSON.stringify(tokenizer.json));
   atomicWriteFile(join(out, "index.json"), JSON.stringify(index, null, 1));
+  atomicWriteFile(join(out, "report.html"), tokenReportHtml(index));
   return index;
 }
 
@@ -144,7 +175,9 @@ async function tokenizeFile(
   options: TokenizeOptions & { shardTokens: number; wide: boolean },
 ): Promise<Part> {
   const { tokenizer, out, shardTokens, wide } = options;
-  const part: Part = { key, shards: [], refused: 0, bytes: 0 };
+  const part: Part = { key, shards: [], refused: 0, reasons: {}, bytes: 0, lengths: [] };
+  const quarantine = join(out, `${name}.quarantine.jsonl`);
+  const refusals = new JsonlWriter(`${quarantine}.tmp`);
   const open = new Open(wide);
   const close = () => {
     const documents = open.offsets.length - 1;
@@ -171,13 +204,24 @@ async function tokenizeFile(
   for await (const event of readDocuments(path, {
     maxRecordBytes: options.maxRecordBytes ?? MAX_RECORD_BYTES,
   })) {
-    if ("refusal" in event) part.refused++;
+    if ("refusal" in event) {
+      const { reason } = event.refusal;
+      part.refused++;
+      part.reasons[reason] = (part.reasons[reason] ?? 0) + 1;
+      refusals.write(event.refusal);
+    }
     if (!("document" in event)) continue;
     const { text } = event.document;
     part.bytes += Buffer.byteLength(text);
-    open.add(tokenizer.encodeIds(text, { plain: true }), tokenizer.eosId);
+    const ids = tokenizer.encodeIds(text, { plain: true });
+    open.add(ids, tokenizer.eosId);
+    const bin = Math.floor(Math.log2(ids.length + 1));
+    while (part.lengths.length <= bin) part.lengths.push(0);
+    part.lengths[bin]!++;
     if (open.used >= shardTokens) close();
   }
   close();
+  refusals.close();
+  renameSync(`${quarantine}.tmp`, quarantine);
   return part;
 }

@@ -55,6 +55,29 @@ export const pretrainSchema = z.strictObject({
         .string()
         .optional()
         .describe("Folder made by `nsa data tokenize`; used with its tokenizer instead of `sources`"),
+      mix: z
+        .record(
+          z.string(),
+          z.strictObject({
+            shards: z.string().describe("Folder made by `nsa data tokenize`; one tokenizer for all parts"),
+            weight: z
+              .number()
+              .min(0)
+              .default(1)
+              .describe("Share of the training tokens, against the others'"),
+          }),
+        )
+        .optional()
+        .describe("Several folders of token shards by name, mixed by weight; used instead of `sources`"),
+      mixStages: z
+        .array(
+          z.strictObject({
+            share: z.number().gt(0).max(1).describe("Share of train.steps"),
+            weights: z.record(z.string(), z.number().min(0)).describe("Weights of the parts by name"),
+          }),
+        )
+        .optional()
+        .describe("Weights that change on the way, e.g. code, then math; without it those of `mix` hold"),
       tokenizer: z.string().optional().describe("tokenizer.json to use; else one is trained on the texts"),
       vocabSize: z.number().int().min(258).default(1024).describe("Size of the trained tokenizer"),
       tokenizerDocuments: z

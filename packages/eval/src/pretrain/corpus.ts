@@ -5,6 +5,8 @@ import {
   type Documents,
   expandInputs,
   inMemory,
+  type MixedPart,
+  type MixStage,
   mathParagraph,
   proseParagraph,
   readDocuments,
@@ -84,6 +86,8 @@ export interface Corpus {
   tokenizer: Tokenizer;
   /** Documents as ids, each ending with the end-of-text id. */
   train: Documents;
+  /** Set where the corpus is mixed: the parts' training documents and the weights, stage by stage. */
+  mix?: { parts: MixedPart[]; stages: MixStage[] };
   /** Tokens of the training documents; an estimate where they lie on disk. */
   trainTokens: number;
   validation: Int32Array[];

@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Batch, NsaError, type StageResult, type StageRunner } from "@nsa/core";
-import { PackedSource } from "@nsa/data";
+import { MixedSource, PackedSource } from "@nsa/data";
 import {
   crossEntropy,
   estimateTraining,
@@ -16,6 +16,7 @@ import {
 import { writeSamples } from "../samples.ts";
 import type { PretrainConfig } from "./config.ts";
 import { type Corpus, loadCorpus } from "./corpus.ts";
+import { openMix } from "./mix.ts";
 import { openShards } from "./shards.ts";
 
 /** What a run will cost, from the recipe alone. */
@@ -85,15 +86,18 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
   const log = (text: string) => context.log(text);
   const from = context.resumeFrom ?? config.train.initFrom;
   const tokenizerFrom = from && existsSync(join(from, "tokenizer.json")) ? from : undefined;
-  const { shards } = config.data;
-  const corpus = shards
-    ? openShards(shards, config, tokenizerFrom)
-    : await loadCorpus(config, { tokenizerFrom, log });
+  const { shards, mix } = config.data;
+  const corpus = mix
+    ? openMix(mix, config, tokenizerFrom)
+    : shards
+      ? openShards(shards, config, tokenizerFrom)
+      : await loadCorpus(config, { tokenizerFrom, log });
   const { tokenizer } = corpus;
   const tokenizerJson = JSON.stringify(tokenizer.json);
   const tokenizerPath = join(context.runDir, "tokenizer.json");
   writeFileSync(tokenizerPath, tokenizerJson);
-  log(`${corpus.train.length} documents, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
+  const documents = corpus.mix?.parts.reduce((n, p) => n + p.documents.length, 0) ?? corpus.train.length;
+  log(`${documents} documents, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
 
   const device = openDevice(context.device, { threads: config.threads, log });
   try {
@@ -115,12 +119,15 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
       logitsBudgetMb,
       skipZScore,
     });
-    const source = new PackedSource(corpus.train, {
+    const packing = {
       microBatchTokens: config.train.microBatchTokens,
       microBatches: config.train.microBatches,
       maxLength: config.train.seqLen,
       seed: config.seed,
-    });
+    };
+    const source = corpus.mix
+      ? new MixedSource(corpus.mix.parts, corpus.mix.stages, packing)
+      : new PackedSource(corpus.train, packing);
     const result = await runTraining(
       {
         trainer,

@@ -1,7 +1,7 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
 import { join } from "node:path";
 import { type BatchSource, NsaError, Rng, type StageRunner } from "@nsa/core";
-import { expandInputs, PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
+import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import {
   crossEntropy,
   estimateTraining,
@@ -11,41 +11,12 @@ import {
   runTraining,
   Trainer,
 } from "@nsa/model";
-import { fillTemplate, readRecords } from "../records.ts";
 import { writeSamples } from "../samples.ts";
 import type { SftConfig } from "./config.ts";
+import { readExamples } from "./examples.ts";
 import { type Example, ExampleSource, packExamples } from "./source.ts";
 
 const SPLIT_STREAM = 14;
-
-function readExamples(config: SftConfig, tokenizer: Tokenizer, log: (text: string) => void): Example[] {
-  const examples: Example[] = [];
-  let long = 0;
-  for (const source of config.data.sources) {
-    const limit = examples.length + (source.maxExamples ?? Number.POSITIVE_INFINITY);
-    for (const path of expandInputs(source.files)) {
-      for (const { record, place } of readRecords(path)) {
-        if (examples.length >= limit) break;
-        const prompt = fillTemplate(source.prompt, record, place);
-        const head = tokenizer.encode(prompt);
-        const tail = tokenizer.encode(fillTemplate(source.completion, record, place));
-        const ids = Int32Array.from([...head, ...tail, tokenizer.eosId]);
-        const fits = ids.length - 1 <= config.train.seqLen;
-        if (!fits) long++;
-        else examples.push({ ids, promptLength: head.length, format: source.format, prompt });
-      }
-    }
-  }
-  if (long > 0) log(`${long} examples longer than train.seq_len were left out`);
-  if (examples.length >= 2) return examples;
-  throw new NsaError({
-    code: "corpus_empty",
-    what: `there are ${examples.length} usable examples`,
-    why: "training and validation need at least two",
-    fix: "name files with examples, or raise train.seq_len",
-    exitCode: 3,
-  });
-}
 
 /** What a run will cost at most (micro-batches filled to the brim), with the architecture of `init_from`. */
 export function estimateSft(config: SftConfig): Record<string, number> {
@@ -68,7 +39,7 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
   const log = (text: string) => context.log(text);
   const tokenizer = Tokenizer.load(join(config.initFrom, "tokenizer.json"));
   const tokenizerJson = JSON.stringify(tokenizer.json);
-  const all = readExamples(config, tokenizer, log);
+  const all = readExamples({ sources: config.data.sources, seqLen: config.train.seqLen }, tokenizer, log);
   const order = new Rng(config.seed, SPLIT_STREAM).permutation(all.length);
   const { validationShare, validationExamples } = config.data;
   const held = validationShare > 0 ? Math.max(1, Math.floor(all.length * validationShare)) : 0;

@@ -1,0 +1,84 @@
+// `report.html` of a build: one self-contained page with every decision; no clock in it, so reruns give equal bytes.
+import type { BuildReport } from "../loop/build.ts";
+import type { Quality } from "../loop/measure.ts";
+import type { RoundReport } from "../loop/round.ts";
+import {
+  type Cell,
+  contaminationSection,
+  funnelSection,
+  pageHtml,
+  percent,
+  samplesSection,
+  scoreHistogram,
+  table,
+} from "./parts.ts";
+
+export function calibrationTable(quality: Quality): string {
+  return `<h3>Calibration</h3>${table(
+    ["score from", "pages", "wanted"],
+    quality.calibration.map((b) => [
+      b.from.toFixed(1),
+      b.documents,
+      b.documents ? percent(b.wanted / b.documents) : "",
+    ]),
+  )}`;
+}
+
+/** The domain table and the proposed paths. */
+export function domainSection(found: Pick<RoundReport, "domains" | "proposedDomains" | "paths">): string {
+  return `<h3>Domains</h3>
+${table(
+  ["domain", "pages", "collected", "share", "proposed"],
+  found.domains
+    .slice(0, 25)
+    .map((d) => [
+      d.domain,
+      d.pages,
+      d.collected,
+      percent(d.share),
+      found.proposedDomains.includes(d.domain) ? "yes" : "",
+    ]),
+)}
+<h3>Proposed paths</h3>
+${table(
+  ["path", "pages", "collected", "accept"],
+  found.paths.map((p) => [p.domain + p.path, p.pages, p.collected, p.accept ? "yes" : "no"]),
+)}`;
+}
+
+function roundSection(round: RoundReport): string {
+  const { rank, quality } = round;
+  const figures: Cell[][] = [
+    ["pages ranked", rank.documents],
+    ["collected", rank.collected],
+    ["tokens collected", rank.collected_tokens],
+    ["new since the round before", percent(round.newShare)],
+    ["lowest collected score", rank.threshold.toFixed(4)],
+  ];
+  if (quality)
+    figures.push(
+      ["average precision (labels)", quality.averagePrecision.toFixed(4)],
+      ["R-precision (labels)", quality.rPrecision.toFixed(4)],
+    );
+  return `<h2>Round ${round.round}</h2>
+${table(["", ""], figures)}
+${scoreHistogram(rank.histogram, rank.threshold)}
+${domainSection(round)}
+${quality ? calibrationTable(quality) : ""}`;
+}
+
+/** The whole report as one HTML document. */
+export function corpusReportHtml(report: BuildReport): string {
+  const state =
+    report.status === "finished"
+      ? `Finished: ${report.stoppedBecause === "little_new" ? "a round brought little new" : "all rounds done"}.`
+      : "Waiting for the annotation file to be edited; run the same command to go on.";
+  return pageHtml(
+    "Corpus report",
+    `<p>${state}</p>
+${funnelSection(report.funnel)}
+${contaminationSection(report.contamination)}
+${report.rounds.map(roundSection).join("\n")}
+${samplesSection(report.samples)}`,
+  );
+}

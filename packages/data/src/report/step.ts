@@ -1,0 +1,34 @@
+// `reports/STEP.html`: what one step of the loop did, in the parts that the report of a build is made of.
+
+import type { StepReport } from "../loop/run-step.ts";
+import { calibrationTable, domainSection } from "./build.ts";
+import {
+  type Cell,
+  contaminationSection,
+  funnelSection,
+  pageHtml,
+  samplesSection,
+  scoreHistogram,
+  table,
+} from "./parts.ts";
+
+/** One self-contained page; no clock in it, so reruns give equal bytes. */
+export function stepReportHtml(report: StepReport): string {
+  const { step, funnel, figures, histogram, threshold, quality, contamination, domains, samples } = report;
+  const rows = Object.entries(figures).filter(([, value]) => typeof value !== "object");
+  if (quality)
+    rows.push(
+      ["average precision (labels)", quality.averagePrecision.toFixed(4)],
+      ["R-precision (labels)", quality.rPrecision.toFixed(4)],
+    );
+  const sections = [
+    funnelSection(funnel),
+    rows.length > 0 ? `<h2>Figures</h2>${table(["", ""], rows as [string, Cell][])}` : "",
+    histogram ? `<h2>Scores</h2>${scoreHistogram(histogram, threshold)}` : "",
+    quality ? calibrationTable(quality) : "",
+    contamination ? contaminationSection(contamination) : "",
+    domains ? domainSection(domains) : "",
+    samples ? samplesSection(samples) : "",
+  ];
+  return pageHtml(`Corpus step: ${step}`, sections.filter(Boolean).join("\n"));
+}
