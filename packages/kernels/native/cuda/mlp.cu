@@ -102,7 +102,8 @@ int rope(void* ctx, const void* params) {
   return ok ? launched(ctx) : unsupported(ctx, "rope takes f32 and bf16");
 }
 
-__device__ inline float sigmoid(float x) { return 1.f / (1.f + __expf(-x)); }
+// __fdividef gives 0 for a divisor past 2^126, where sigmoid is 0 as well.
+__device__ inline float sigmoid(float x) { return __fdividef(1.f, 1.f + __expf(-x)); }
 __device__ inline float precise_sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
 
 template <class T>
@@ -110,12 +111,12 @@ __device__ inline float sigmoid_of(float x) {
   return sizeof(T) == 2 ? sigmoid(x) : precise_sigmoid(x);
 }
 
-template <class T, bool VECTORS>
+template <class T, bool VECTORS, class I>
 __global__ void swiglu_fwd_kernel(const T* gu, T* y, int64_t rows, int64_t cols) {
   constexpr int n = VECTORS ? kVec<T> : 1;
-  const int64_t units = cols / n;
+  const I units = I(cols / n);
   NSA_GRID_STRIDE(i, rows * units) {
-    int64_t r = i / units, c = i % units * n, at = r * 2 * cols + c;
+    const int64_t r = I(i) / units, c = int64_t(I(i) - I(r) * units) * n, at = r * 2 * cols + c;
     if constexpr (VECTORS) {
       float g[n], u[n];
       load_vec(g, gu + at);
@@ -130,12 +131,12 @@ __global__ void swiglu_fwd_kernel(const T* gu, T* y, int64_t rows, int64_t cols)
   }
 }
 
-template <class T, bool VECTORS>
+template <class T, bool VECTORS, class I>
 __global__ void swiglu_bwd_kernel(const T* dy, const T* gu, T* dgu, int64_t rows, int64_t cols) {
   constexpr int n = VECTORS ? kVec<T> : 1;
-  const int64_t units = cols / n;
+  const I units = I(cols / n);
   NSA_GRID_STRIDE(i, rows * units) {
-    int64_t r = i / units, c = i % units * n, at = r * 2 * cols + c;
+    const int64_t r = I(i) / units, c = int64_t(I(i) - I(r) * units) * n, at = r * 2 * cols + c;
     if constexpr (VECTORS) {
       float g[n], u[n], d[n];
       load_vec(g, gu + at);
@@ -167,10 +168,11 @@ int swiglu_fwd(void* ctx, const void* params) {
     auto* gu = static_cast<const T*>(p.gu.ptr);
     auto* y = static_cast<T*>(p.y.ptr);
     auto stream = context(ctx).stream;
+    const bool narrow = p.rows * p.cols <= INT32_MAX;
     if (p.cols % kVec<T> == 0 && aligned16(gu) && aligned16(y))
-      swiglu_fwd_kernel<T, true><<<grid_for(ctx, p.rows * p.cols / kVec<T>), kThreads, 0, stream>>>(gu, y, p.rows, p.cols);
+      (narrow ? swiglu_fwd_kernel<T, true, uint32_t> : swiglu_fwd_kernel<T, true, uint64_t>)<<<grid_for(ctx, p.rows * p.cols / kVec<T>), kThreads, 0, stream>>>(gu, y, p.rows, p.cols);
     else
-      swiglu_fwd_kernel<T, false><<<grid_for(ctx, p.rows * p.cols), kThreads, 0, stream>>>(gu, y, p.rows, p.cols);
+      swiglu_fwd_kernel<T, false, uint64_t><<<grid_for(ctx, p.rows * p.cols), kThreads, 0, stream>>>(gu, y, p.rows, p.cols);
   });
   return ok ? launched(ctx) : unsupported(ctx, "swiglu_fwd takes f32 and bf16");
 }
@@ -185,10 +187,11 @@ int swiglu_bwd(void* ctx, const void* params) {
     auto *dy = static_cast<const T*>(p.dy.ptr), *gu = static_cast<const T*>(p.gu.ptr);
     auto* dgu = static_cast<T*>(p.dgu.ptr);
     auto stream = context(ctx).stream;
+    const bool narrow = p.rows * p.cols <= INT32_MAX;
     if (p.cols % kVec<T> == 0 && aligned16(dy) && aligned16(gu) && aligned16(dgu))
-      swiglu_bwd_kernel<T, true><<<grid_for(ctx, p.rows * p.cols / kVec<T>), kThreads, 0, stream>>>(dy, gu, dgu, p.rows, p.cols);
+      (narrow ? swiglu_bwd_kernel<T, true, uint32_t> : swiglu_bwd_kernel<T, true, uint64_t>)<<<grid_for(ctx, p.rows * p.cols / kVec<T>), kThreads, 0, stream>>>(dy, gu, dgu, p.rows, p.cols);
     else
-      swiglu_bwd_kernel<T, false><<<grid_for(ctx, p.rows * p.cols), kThreads, 0, stream>>>(dy, gu, dgu, p.rows, p.cols);
+      swiglu_bwd_kernel<T, false, uint64_t><<<grid_for(ctx, p.rows * p.cols), kThreads, 0, stream>>>(dy, gu, dgu, p.rows, p.cols);
   });
   return ok ? launched(ctx) : unsupported(ctx, "swiglu_bwd takes f32 and bf16");
 }

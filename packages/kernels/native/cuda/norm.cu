@@ -17,7 +17,23 @@ struct Sizes {
 };
 
 // Row r·heads + h of x and y.
-__device__ inline int64_t offset(int64_t item, const Sizes& s, int64_t ld) { return item / s.heads * ld + item % s.heads * s.cols; }
+__device__ inline int64_t offset(int64_t item, const Sizes& s, int64_t ld) {
+  return s.heads == 1 ? item * ld : item / s.heads * ld + item % s.heads * s.cols;
+}
+
+// N weights from an address that N weights, or 16 bytes, divide.
+template <int N, class W>
+__device__ inline void load_weights(float (&x)[N], const W* p) {
+  alignas(16) W raw[N];
+  if constexpr (sizeof raw % 16 == 0) {
+#pragma unroll
+    for (int i = 0; i < int(sizeof raw / 16); ++i) reinterpret_cast<uint4*>(raw)[i] = reinterpret_cast<const uint4*>(p)[i];
+  } else {
+    *reinterpret_cast<uint2*>(raw) = *reinterpret_cast<const uint2*>(p);
+  }
+#pragma unroll
+  for (int i = 0; i < N; ++i) x[i] = to_float(raw[i]);
+}
 
 // V > 0: the row lies in registers, V vectors a lane. V = 0: any size and alignment, element by element.
 template <class T, class W, int V>
@@ -45,8 +61,10 @@ __global__ void fwd_kernel(const T* x, const W* w, T* y, float* rstd, Sizes s, f
     for (int v = 0; v < V; ++v) {
       int c = (v * 32 + lane) * n;
       if (c >= s.cols) continue;
+      float weight[n];
+      load_weights(weight, w + c);
 #pragma unroll
-      for (int j = 0; j < n; ++j) e[v][j] *= r * to_float(w[c + j]);
+      for (int j = 0; j < n; ++j) e[v][j] *= r * weight[j];
       store_vec(to + c, e[v]);
     }
   } else {
@@ -141,8 +159,10 @@ __global__ void __launch_bounds__(kWide) fwd_wide_kernel(const T* x, const W* w,
   for (int v = 0; v < V; ++v) {
     int c = (v * kWide + int(threadIdx.x)) * n;
     if (c >= s.cols) continue;
+    float weight[n];
+    load_weights(weight, w + c);
 #pragma unroll
-    for (int j = 0; j < n; ++j) e[v][j] *= r * to_float(w[c + j]);
+    for (int j = 0; j < n; ++j) e[v][j] *= r * weight[j];
     store_vec(to + c, e[v]);
   }
 }
@@ -162,11 +182,13 @@ __global__ void __launch_bounds__(kWide, 2) bwd_wide_kernel(const T* dy, const T
       if (c >= s.cols) continue;
       load_vec(g[v], dy + dy_at + c);
       load_vec(xhat[v], x + at + c);
+      float weight[n];
+      load_weights(weight, w + c);
 #pragma unroll
       for (int j = 0; j < n; ++j) {
         xhat[v][j] *= r;
         dw[v][j] += g[v][j] * xhat[v][j];
-        g[v][j] *= to_float(w[c + j]);
+        g[v][j] *= weight[j];
         mean += g[v][j] * xhat[v][j];
       }
     }
@@ -270,7 +292,7 @@ int fwd(void* ctx, const void* params) {
     using T = std::remove_pointer_t<decltype(xt)>;
     ok = with_float_type(p.w.dtype, [&](auto* wt) {
       using W = std::remove_pointer_t<decltype(wt)>;
-      with_vectors(vectors<T>(s, {p.x.ptr, p.y.ptr}), [&](auto v) {
+      with_vectors(vectors<T>(s, {p.x.ptr, p.y.ptr, p.w.ptr}), [&](auto v) {
         auto* x = static_cast<const T*>(p.x.ptr);
         auto* w = static_cast<const W*>(p.w.ptr);
         auto* y = static_cast<T*>(p.y.ptr);
@@ -311,7 +333,7 @@ int bwd(void* ctx, const void* params) {
       auto* w = static_cast<const W*>(p.w.ptr);
       auto* rstd = static_cast<const float*>(p.rstd.ptr);
       auto* dx = static_cast<T*>(p.dx.ptr);
-      with_vectors(vectors<T>(s, {dy, x, dx}), [&](auto v) {
+      with_vectors(vectors<T>(s, {dy, x, dx, w}), [&](auto v) {
         if constexpr (v() < 0) {
           bwd_wide_kernel<T, W, -v()><<<unsigned(blocks), kWide, 0, stream>>>(dy, x, w, rstd, dx, partial.as<float>(), s, p.accumulate != 0);
         } else if constexpr (v() > 0) {
