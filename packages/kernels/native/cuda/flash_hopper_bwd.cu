@@ -11,7 +11,7 @@ namespace nsa::cuda {
 namespace {
 
 constexpr float kLog2e = 1.4426950408889634f;
-constexpr int kStages = 2;
+constexpr int kStages = 3;
 
 // Rows of a walked tile, and bytes of shared memory. A unit is what one barrier announces.
 template <int D, int N>
@@ -191,27 +191,21 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
                 if (c < from[half] || c >= to[half]) p[i] = 0.f;
               }
             }
-            uint32_t x[BN / 4];
-            pack_a(x, p);
-            wgmma_fence();
-            product_rs<D, BN>(dv, x, do_operand);
-            wgmma_commit();
-            wgmma_wait<1>();
+            wgmma_wait<0>();
             hold(dp);
+            // P and dS are packed together: with P kept for after dV there would be more values than registers.
+            uint32_t x[BN / 4], y[BN / 4];
 #pragma unroll
             for (int n = 0; n < BN / 8; ++n) {
               const float2 d = *reinterpret_cast<const float2*>(columns + BN + n * 8);
 #pragma unroll
-              for (int h = 0; h < 2; ++h) {
-                // P as rounded for dV: keeping the unrounded one as well takes more registers than there are.
-                const uint32_t pair = x[n * 2 + h];
-                dp[n * 4 + h * 2] = __uint_as_float(pair << 16) * (dp[n * 4 + h * 2] - d.x);
-                dp[n * 4 + h * 2 + 1] = __uint_as_float(pair & 0xffff0000u) * (dp[n * 4 + h * 2 + 1] - d.y);
+              for (int i = n * 4; i < n * 4 + 4; i += 2) {
+                x[i / 2] = pack_bf16(p[i], p[i + 1]);
+                y[i / 2] = pack_bf16(p[i] * (dp[i] - d.x), p[i + 1] * (dp[i + 1] - d.y));
               }
             }
-            uint32_t y[BN / 4];
-            pack_a(y, dp);
             wgmma_fence();
+            product_rs<D, BN>(dv, x, do_operand);
             product_rs<D, BN>(dk, y, q_operand);
             wgmma_commit();
             wgmma_wait<0>();
@@ -318,6 +312,7 @@ __global__ void __launch_bounds__(kHopperThreads, 1) dq_kernel(FlashArgs a, cons
         const int inner_from = int(first_key(a, tile.from + s.rows - 1)), inner_to = int(end_key(a, tile.from, s.nk));
         const uint32_t q_tile = own + mine.at * 2 * S::own + group_of_warps * 8192;
         const uint64_t q_operand = operand(q_tile, 0), do_operand = operand(q_tile + S::own, 0);
+        uint32_t x[BN / 4], before = ring.at;
         for (int at = s.first; at < s.end; at += BN) {
           const uint32_t stage = walked + ring.at * S::stage;
           const uint64_t k_operand = operand(stage, BN * 128), v_operand = operand(stage + S::walked, BN * 128);
@@ -328,8 +323,11 @@ __global__ void __launch_bounds__(kHopperThreads, 1) dq_kernel(FlashArgs a, cons
           wgmma_commit();
           product_ss<D, BN, kOwnRows>(dp, do_operand, v_operand);
           wgmma_commit();
+          // The dQ of the step before has run beside these two.
           wgmma_wait<1>();
           hold(p);
+          hold(dq);
+          if (at > s.first) release(barriers.empty(before));
 #pragma unroll
           for (int i = 0; i < BN / 2; ++i) p[i] = exp2_fast(fmaf(p[i], scale, -l[i >> 1 & 1]));
           if (!(at >= inner_from && at + BN <= inner_to)) {
@@ -343,16 +341,16 @@ __global__ void __launch_bounds__(kHopperThreads, 1) dq_kernel(FlashArgs a, cons
           hold(dp);
 #pragma unroll
           for (int i = 0; i < BN / 2; ++i) dp[i] = p[i] * (dp[i] - d[i >> 1 & 1]);
-          uint32_t x[BN / 4];
           pack_a(x, dp);
           wgmma_fence();
           product_rs<D, BN>(dq, x, k_operand);
           wgmma_commit();
-          wgmma_wait<0>();
-          hold(dq);
-          release(barriers.empty(ring.at));
+          before = ring.at;
           ring.next();
         }
+        wgmma_wait<0>();
+        hold(dq);
+        release(barriers.empty(before));
         release(barriers.own(mine.at));
         mine.next();
       }
