@@ -67,7 +67,10 @@ const sources = list("git", ["ls-files", "--cached", "--others", "--exclude-stan
 const built = [
   "node_modules",
   ...list("sh", ["-c", "ls -d packages/*/node_modules packages/*/dist 2>/dev/null"]),
-  ...list("sh", ["-c", "ls build/native/*.node build/native/*.so build/stamps/* 2>/dev/null"]),
+  ...list("sh", [
+    "-c",
+    "ls build/native/*.node build/native/*.so build/native/gemm_bench build/stamps/* 2>/dev/null",
+  ]),
 ];
 const names = join(staging, "files.txt");
 writeFileSync(names, [...sources, ...built].join("\n"));

@@ -32,6 +32,7 @@ export { Optimizer, type OptimizerConfig, optimizerSchema } from "./train/optimi
 export { type LoopConfig, loopSchema, runTraining, type TrainingRun } from "./train/run.ts";
 export { lrShare, type Schedule, scheduleSchema } from "./train/schedule.ts";
 export { Trainer, type TrainerConfig, type TrainerConfigInput, trainerSchema } from "./train/trainer.ts";
+export { type Branch, muteBranch } from "./transformer/ablate.ts";
 export {
   matmulParameters,
   parameterCount,

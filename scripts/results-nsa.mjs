@@ -1,0 +1,61 @@
+// `node scripts/results-nsa.mjs benchmarks/<date>-nsa-learning.json`: writes docs/results/nsa.md from a bench's output.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "./lib.mjs";
+
+const file = process.argv[2];
+if (!file) {
+  console.error("name the JSON that `pnpm bench nsa-learning --out file` wrote");
+  process.exit(2);
+}
+const { machine, command, curves, bars, figures } = JSON.parse(readFileSync(file, "utf8"));
+const kinds = ["nsa", "full", "window"];
+const of = (part, kind) => curves.filter((c) => c.part === part && c.kind === kind);
+const mean = (x) => x.reduce((a, b) => a + b, 0) / x.length;
+const table = (head, rows) =>
+  [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+
+function curveTable(kind) {
+  const runs = of("text", kind);
+  const rows = runs[0].points.map((p, i) => [
+    (p.tokens / 1e6).toFixed(2),
+    (p.flops / 1e12).toFixed(1),
+    mean(runs.map((r) => r.points[i].seconds)).toFixed(1),
+    ...runs.map((r) => r.points[i].value.toFixed(4)),
+    mean(runs.map((r) => r.points[i].value)).toFixed(4),
+  ]);
+  return table(["M tokens", "TFLOP", "seconds", ...runs.map((r) => `seed ${r.seed}`), "mean"], rows);
+}
+
+const sections = [
+  "# Does NSA learn what full attention learns?",
+  `Written by \`node scripts/results-nsa.mjs ${file}\` from\n\n\`\`\`sh\n${command}\n\`\`\`\n\nMachine: ${machine}.`,
+  `## Bars\n\n${table(
+    ["what", "value", "bar", ""],
+    bars.map((b) => [b.what, b.value?.toFixed(4) ?? "not run", b.bar, b.pass ? "holds" : "**falls short**"]),
+  )}`,
+];
+if (kinds.some((k) => of("recall", k).length)) {
+  const rows = kinds.flatMap((kind) =>
+    of("recall", kind).map((c) => [
+      kind,
+      c.seed,
+      `${(c.points.at(-1).tokens / 1e6).toFixed(1)}`,
+      c.points.at(-1).seconds.toFixed(0),
+      c.points.at(-1).value.toFixed(4),
+      c.muted?.toFixed(4) ?? "",
+    ]),
+  );
+  const head = ["attention", "seed", "M tokens", "seconds", "answered", "selection gate zero"];
+  sections.push(
+    `## Recall beyond twice the window\n\nShare of questions answered whose pair lies further than 2w back; chance is ${figures.chance.toFixed(4)}.\n\n${table(head, rows)}`,
+  );
+}
+for (const kind of kinds.filter((k) => of("text", k).length)) {
+  const share = of("text", kind)[0].readShare;
+  sections.push(
+    `## Text, ${kind} attention\n\nValidation loss, nats per token. A query reads ${(100 * share).toFixed(1)} % of what it sees.\n\n${curveTable(kind)}`,
+  );
+}
+mkdirSync(join(root, "docs/results"), { recursive: true });
+writeFileSync(join(root, "docs/results/nsa.md"), `${sections.join("\n\n")}\n`);
