@@ -1,0 +1,120 @@
+// A large generated crawl through read → dedup → clean → score → rank: peak memory of each process; killed at random
+// moments and run again, what is redone; the bytes against those of a run that was not killed.
+// `pnpm bench corpus-scale --gb 10 [--kills 3] [--dir /tmp/scale] [--no-twin]`; needs about four times the disk.
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { atMost, type Bench, type BenchResult, describeMachine } from "@nsa/core";
+import { choices } from "../src/index.ts";
+import { taskEntry } from "../src/jobs/process.ts";
+import { folderHashes } from "../test/folder.ts";
+import { bigCrawl } from "./support/big-crawl.ts";
+import { attempt, finishedTasks, tasksUnderWay } from "./support/kills.ts";
+
+const WORKERS = 2;
+
+async function run(): Promise<BenchResult> {
+  const { values } = parseArgs({
+    args: JSON.parse(process.env.NSA_BENCH_ARGS ?? "[]") as string[],
+    options: {
+      gb: { type: "string", default: "1" },
+      kills: { type: "string", default: "3" },
+      dir: { type: "string" },
+      "no-twin": { type: "boolean", default: false },
+    },
+    strict: false,
+  });
+  const bytes = Number(values.gb) * 1e9;
+  const dir = (values.dir as string | undefined) ?? mkdtempSync(join(tmpdir(), "nsa-scale-"));
+  mkdirSync(dir, { recursive: true });
+  try {
+    const crawl = bigCrawl(join(dir, "crawl"), bytes);
+    const { flags } = taskEntry();
+    const command = (out: string) => [
+      ...flags,
+      join(import.meta.dirname, "support/rank-main.ts"),
+      JSON.stringify({
+        outDir: join(dir, out),
+        inputs: [crawl.pool],
+        positives: [crawl.positives],
+        negatives: [crawl.negatives],
+        budgetTokens: Math.round(bytes / 4 / 10),
+        executor: "local",
+        workers: WORKERS,
+        fasttext: { dim: 16, bucket: 200_000, wordNgrams: 2, lr: 0.5, epoch: 2 },
+        loop: { maxRounds: 1 },
+      }),
+    ];
+    const peaks = new Map<number, number>();
+    const random = choices(9);
+    let kills = 0;
+    let underWay = 0;
+    let seconds = 0;
+    const before = new Map<string, number>();
+    // A run of this size takes about a minute a GB; the moments are spread over it.
+    const span = Math.max(4, (Number(values.gb) * 60) / Number(values.kills));
+    let funnel: { step: string; documents: number }[] = [];
+    for (;;) {
+      const last = kills >= Number(values.kills);
+      const one = await attempt(command("killed"), last ? undefined : 3 + random.next() * span, peaks);
+      seconds += one.seconds;
+      if (!one.killed) {
+        funnel = (JSON.parse(one.stdout) as { funnel: typeof funnel }).funnel;
+        break;
+      }
+      kills++;
+      underWay = Math.max(underWay, tasksUnderWay(join(dir, "killed")));
+      for (const [path, time] of finishedTasks(join(dir, "killed")))
+        before.set(path, before.get(path) ?? time);
+    }
+    const after = finishedTasks(join(dir, "killed"));
+    const redone = [...before].filter(([path, time]) => after.get(path) !== time).length;
+    let different: number | null = null;
+    let twinSeconds: number | null = null;
+    if (!values["no-twin"]) {
+      twinSeconds = (await attempt(command("whole"), undefined, peaks)).seconds;
+      const [whole, killed] = ["whole", "killed"].map((name) =>
+        folderHashes(join(dir, name), /^\/reports\//),
+      );
+      const paths = new Set([...Object.keys(whole!), ...Object.keys(killed!)]);
+      different = [...paths].filter((path) => whole![path] !== killed![path]).length;
+    }
+    const peak = Math.max(...peaks.values());
+    const documents = (step: string) => funnel.find((row) => row.step === step)?.documents ?? null;
+    return {
+      name: "corpus-scale",
+      machine: describeMachine(),
+      figures: {
+        gb: bytes / 1e9,
+        shards: crawl.shards,
+        workers: WORKERS,
+        pages: documents("read"),
+        deduplicated: documents("deduplicated"),
+        ranked: documents("ranked"),
+        kills,
+        seconds_with_kills: seconds,
+        seconds_without: twinSeconds,
+        mb_s: twinSeconds === null ? bytes / 1e6 / seconds : bytes / 1e6 / twinSeconds,
+        processes: peaks.size,
+      },
+      ratios: {},
+      bars: [
+        atMost("peak memory of a process, MB", peak, 1500),
+        atMost("shards under way at a kill, for each worker", underWay / WORKERS, 1),
+        atMost("finished shards redone after kills", redone, 0),
+        ...(values["no-twin"]
+          ? []
+          : [atMost("files that differ from those of a run without kills", different, 0)]),
+      ],
+    };
+  } finally {
+    if (!values.dir) rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+export default {
+  name: "corpus-scale",
+  about: "a generated crawl (--gb) from read to rank: peak memory, kills, equal bytes",
+  run,
+} satisfies Bench;
