@@ -1,6 +1,6 @@
 // A large generated crawl through read → dedup → clean → score → rank: peak memory of each process; killed at random
 // moments and run again, what is redone; the bytes against those of a run that was not killed.
-// `pnpm bench corpus-scale --gb 10 [--kills 3] [--dir /tmp/scale] [--no-twin]`; needs about four times the disk.
+// `pnpm bench corpus-scale --gb 10 [--kills 3] [--workers 2] [--dir /tmp/scale] [--no-twin]`; needs about four times the disk.
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,25 +12,35 @@ import { folderHashes } from "../test/folder.ts";
 import { bigCrawl } from "./support/big-crawl.ts";
 import { attempt, finishedTasks, tasksUnderWay } from "./support/kills.ts";
 
-const WORKERS = 2;
-
 async function run(): Promise<BenchResult> {
   const { values } = parseArgs({
     args: JSON.parse(process.env.NSA_BENCH_ARGS ?? "[]") as string[],
     options: {
       gb: { type: "string", default: "1" },
       kills: { type: "string", default: "3" },
+      workers: { type: "string", default: "2" },
       dir: { type: "string" },
       "no-twin": { type: "boolean", default: false },
     },
     strict: false,
   });
   const bytes = Number(values.gb) * 1e9;
+  const workers = Number(values.workers);
   const dir = (values.dir as string | undefined) ?? mkdtempSync(join(tmpdir(), "nsa-scale-"));
   mkdirSync(dir, { recursive: true });
   try {
-    const crawl = bigCrawl(join(dir, "crawl"), bytes);
     const { flags } = taskEntry();
+    const writer = join(import.meta.dirname, "support/crawl-main.ts");
+    const part = (i: number) => [
+      ...flags,
+      writer,
+      join(dir, "crawl"),
+      String(bytes),
+      String(i),
+      String(workers),
+    ];
+    await Promise.all(Array.from({ length: workers }, (_, i) => attempt(part(i), undefined, new Map())));
+    const crawl = bigCrawl(join(dir, "crawl"), bytes);
     const command = (out: string) => [
       ...flags,
       join(import.meta.dirname, "support/rank-main.ts"),
@@ -41,7 +51,7 @@ async function run(): Promise<BenchResult> {
         negatives: [crawl.negatives],
         budgetTokens: Math.round(bytes / 4 / 10),
         executor: "local",
-        workers: WORKERS,
+        workers,
         fasttext: { dim: 16, bucket: 200_000, wordNgrams: 2, lr: 0.5, epoch: 2 },
         loop: { maxRounds: 1 },
       }),
@@ -52,8 +62,8 @@ async function run(): Promise<BenchResult> {
     let underWay = 0;
     let seconds = 0;
     const before = new Map<string, number>();
-    // A run of this size takes about a minute a GB; the moments are spread over it.
-    const span = Math.max(4, (Number(values.gb) * 60) / Number(values.kills));
+    // Two workers take about three minutes a GB; the moments are spread over the run.
+    const span = Math.max(4, (Number(values.gb) * 360) / workers / (Number(values.kills) + 1));
     let funnel: { step: string; documents: number }[] = [];
     for (;;) {
       const last = kills >= Number(values.kills);
@@ -88,7 +98,7 @@ async function run(): Promise<BenchResult> {
       figures: {
         gb: bytes / 1e9,
         shards: crawl.shards,
-        workers: WORKERS,
+        workers,
         pages: documents("read"),
         deduplicated: documents("deduplicated"),
         ranked: documents("ranked"),
@@ -101,7 +111,7 @@ async function run(): Promise<BenchResult> {
       ratios: {},
       bars: [
         atMost("peak memory of a process, MB", peak, 1500),
-        atMost("shards under way at a kill, for each worker", underWay / WORKERS, 1),
+        atMost("shards under way at a kill, for each worker", underWay / workers, 1),
         atMost("finished shards redone after kills", redone, 0),
         ...(values["no-twin"]
           ? []

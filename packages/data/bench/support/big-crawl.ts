@@ -36,8 +36,11 @@ export interface BigCrawl {
   bytes: number;
 }
 
-/** Writes what is missing of `bytes` of pool shards and the seeds; the same bytes on every machine. */
-export function bigCrawl(dir: string, bytes: number): BigCrawl {
+/**
+ * Writes what is missing of `bytes` of pool shards, every `every`-th from `first`, and with the first the seeds; the same
+ * bytes on every machine.
+ */
+export function bigCrawl(dir: string, bytes: number, first = 0, every = 1): BigCrawl {
   mkdirSync(dir, { recursive: true });
   const texts = { math: paragraphs(1, mathParagraph), other: paragraphs(2, proseParagraph) };
   const lexicon = choices(3);
@@ -71,12 +74,12 @@ export function bigCrawl(dir: string, bytes: number): BigCrawl {
     return path;
   };
   const shards = Math.max(4, Math.ceil(bytes / SHARD_BYTES));
-  for (let s = 0; s < shards; s++)
+  for (let s = first; s < shards; s += every)
     write(`part-${String(s).padStart(4, "0")}.jsonl`, 100 + s, bytes / shards, MATH_SHARE);
   return {
     pool: join(dir, "part-*.jsonl"),
-    positives: write("positives.jsonl", 10, 4e6, 1),
-    negatives: write("negatives.jsonl", 11, 4e6, 0),
+    positives: first > 0 ? "" : write("positives.jsonl", 10, 4e6, 1),
+    negatives: first > 0 ? "" : write("negatives.jsonl", 11, 4e6, 0),
     shards,
     bytes,
   };
