@@ -1,8 +1,8 @@
 // The commands of `nsa`: program/ says what each takes, commands/ does it and is loaded only when it runs.
 import { Command, type CommanderError } from "commander";
-import { registerAbsent } from "./program/absent.ts";
 import { registerData } from "./program/data.ts";
 import { registerModels } from "./program/models.ts";
+import { registerServing } from "./program/serving.ts";
 import { registerStages } from "./program/stages.ts";
 import { registerWorkbench } from "./program/workbench.ts";
 
@@ -26,7 +26,7 @@ export function buildProgram(): Command {
     .exitOverride((error: CommanderError) => {
       process.exit(error.exitCode === 0 ? 0 : 2);
     });
-  for (const register of [registerStages, registerModels, registerData, registerWorkbench, registerAbsent])
+  for (const register of [registerStages, registerModels, registerData, registerWorkbench, registerServing])
     register(program);
   return program;
 }

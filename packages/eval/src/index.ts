@@ -1,4 +1,5 @@
 // Public surface of @nsa/eval.
+export * from "./chat/index.ts";
 export * from "./evaluate/index.ts";
 export { type AnswerKind, type Extracted, type ExtractOptions, extractAnswer } from "./grader/extract.ts";
 export {

@@ -1,0 +1,59 @@
+// `nsa serve`: an OpenAI-compatible server over a checkpoint.
+import type { AddressInfo } from "node:net";
+import { ExitCode, NsaError, watchInterruption } from "@nsa/core";
+import { makeServer } from "../serve/server.ts";
+import { openServingSession } from "../serve/session.ts";
+
+interface ServeOptions {
+  host: string;
+  port: number;
+  device: string;
+  template?: string;
+  name?: string;
+  maxSequences: number;
+  cacheTokens: number;
+}
+
+const BODY_LIMIT = 16 << 20;
+const MAX_WAITING = 4096;
+
+/** Listens until SIGTERM or Ctrl-C, then drains. */
+export async function serve(checkpoint: string, o: ServeOptions): Promise<void> {
+  const session = openServingSession(checkpoint, o);
+  try {
+    const { server, drain } = makeServer(session, {
+      maxSequences: o.maxSequences,
+      cacheTokens: o.cacheTokens,
+      prefillTokens: 4096,
+      bodyLimit: BODY_LIMIT,
+      maxWaiting: MAX_WAITING,
+    });
+    using interruption = watchInterruption((code) => process.exit(code));
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (cause: Error) =>
+        reject(
+          new NsaError({
+            code: "cannot_listen",
+            what: `cannot listen on ${o.host}:${o.port}`,
+            why: cause.message,
+            fix: "choose another --port or --host",
+            exitCode: ExitCode.unavailable,
+            cause,
+          }),
+        ),
+      );
+      server.listen(o.port, o.host, resolve);
+    });
+    const { port } = server.address() as AddressInfo;
+    const host = o.host.includes(":") ? `[${o.host}]` : o.host;
+    console.log(`${session.name} at http://${host}:${port}/v1`);
+    await new Promise<void>((resolve) => {
+      if (interruption.signal.aborted) resolve();
+      else interruption.signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    console.error("draining");
+    await drain();
+  } finally {
+    session[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,136 @@
+// POST /v1/chat/completions: messages through the chat template; n answers, log-probabilities, streaming.
+import { randomUUID } from "node:crypto";
+import type { ServerResponse } from "node:http";
+import type { GenerateRequest } from "@nsa/model";
+import { openEvents, sendError, sendJson } from "./http.ts";
+import { chatLogprobs } from "./logprobs.ts";
+import { OutputText } from "./output-text.ts";
+import { type ChatBody, chatSchema, checkBody } from "./schema.ts";
+import {
+  checkModel,
+  checkPrompt,
+  type Service,
+  samplingOf,
+  seedOf,
+  stopsOf,
+  toldTokens,
+  usageOf,
+} from "./service.ts";
+
+interface Job {
+  body: ChatBody;
+  request: GenerateRequest;
+  stopStrings: string[];
+  head: { id: string; created: number; model: string };
+}
+
+function jobOf(service: Service, raw: unknown): Job {
+  const body = checkBody(chatSchema, raw);
+  checkModel(service, body.model);
+  const { template, tokenizer, model, name } = service.session;
+  const messages = body.messages.map(({ role, content }) => ({
+    role: role === "developer" ? "system" : role,
+    content,
+  }));
+  const prompt = tokenizer.encode(template.render(messages, true));
+  checkPrompt(service, prompt, 1);
+  const { stopIds, stopStrings } = stopsOf(service, body.stop, template.stop);
+  const room = model.config.maxSeqLen - prompt.length;
+  const request: GenerateRequest = {
+    prompt,
+    n: body.n ?? 1,
+    maxTokens: Math.min(body.max_completion_tokens ?? body.max_tokens ?? room, room),
+    sampling: samplingOf(body),
+    seed: seedOf(body),
+    id: 0,
+    stopIds,
+    stopStrings,
+    topLogprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
+  };
+  const head = { id: `chatcmpl-${randomUUID()}`, created: Math.floor(Date.now() / 1000), model: name };
+  return { body, request, stopStrings, head };
+}
+
+export async function chatCompletions(
+  service: Service,
+  raw: unknown,
+  res: ServerResponse,
+  signal: AbortSignal,
+): Promise<void> {
+  const job = jobOf(service, raw);
+  if (job.body.stream) return streamChat(service, job, res, signal);
+  const { body, request, stopStrings, head } = job;
+  const { tokenizer } = service.session;
+  const outputs = await service.scheduler.complete(request, signal);
+  const choices = outputs.map((output, index) => {
+    const text = new OutputText(tokenizer, stopStrings);
+    for (const id of output.ids) text.push(id);
+    text.end();
+    return {
+      index,
+      message: { role: "assistant", content: text.text, refusal: null },
+      logprobs: body.logprobs
+        ? chatLogprobs(tokenizer, toldTokens(output, request.stopIds), body.top_logprobs ?? 0)
+        : null,
+      finish_reason: output.finish,
+    };
+  });
+  const written = outputs.reduce((a, o) => a + o.ids.length, 0);
+  const usage = usageOf(request.prompt.length, written);
+  sendJson(res, 200, { ...head, object: "chat.completion", choices, usage });
+}
+
+function streamChat(service: Service, job: Job, res: ServerResponse, signal: AbortSignal): Promise<void> {
+  const { body, request, stopStrings, head } = job;
+  const { tokenizer } = service.session;
+  return new Promise((resolve) => {
+    const events = openEvents(res);
+    const usage = body.stream_options?.include_usage === true;
+    const texts = Array.from({ length: request.n }, () => new OutputText(tokenizer, stopStrings));
+    let left = request.n;
+    let written = 0;
+    const send = (index: number, delta: object, finish: string | null, logprobs: unknown = null) => {
+      const choices = [{ index, delta, logprobs, finish_reason: finish }];
+      events.send({ ...head, object: "chat.completion.chunk", choices, ...(usage ? { usage: null } : {}) });
+    };
+    let cancel = () => {};
+    const end = () => {
+      cancel();
+      resolve();
+    };
+    try {
+      for (let i = 0; i < request.n; i++) send(i, { role: "assistant", content: "" }, null);
+      cancel = service.scheduler.start(request, {
+        onToken(sample, id, output) {
+          written++;
+          if (request.stopIds.includes(id)) return;
+          const content = texts[sample]!.push(id);
+          const t = output.ids.length - 1;
+          const token = { id, logp: output.logp[t]!, top: output.top?.[t] ?? null };
+          const told = body.logprobs ? chatLogprobs(tokenizer, [token], body.top_logprobs ?? 0) : null;
+          if (content !== "" || told) send(sample, { content }, null, told);
+        },
+        onEnd(sample, output) {
+          const content = texts[sample]!.end();
+          send(sample, content === "" ? {} : { content }, output.finish);
+          if (--left > 0) return;
+          if (usage) {
+            const total = usageOf(request.prompt.length, written);
+            events.send({ ...head, object: "chat.completion.chunk", choices: [], usage: total });
+          }
+          events.done();
+          end();
+        },
+        onError(error) {
+          sendError(res, error);
+          end();
+        },
+      });
+      if (signal.aborted) end();
+      else signal.addEventListener("abort", end, { once: true });
+    } catch (error) {
+      sendError(res, error);
+      end();
+    }
+  });
+}

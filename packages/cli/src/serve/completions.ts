@@ -1,0 +1,223 @@
+// POST /v1/completions: prompts as text or ids, one or many; n outputs, echo, log-probabilities, streaming.
+import { randomUUID } from "node:crypto";
+import type { ServerResponse } from "node:http";
+import { type GeneratedSample, type GenerateRequest, type ScoredPrompt, scorePrompts } from "@nsa/model";
+import { ApiError, openEvents, sendError, sendJson } from "./http.ts";
+import { completionLogprobs, type ToldToken } from "./logprobs.ts";
+import { OutputText } from "./output-text.ts";
+import { type CompletionBody, checkBody, completionSchema } from "./schema.ts";
+import {
+  checkModel,
+  checkPrompt,
+  type Service,
+  samplingOf,
+  seedOf,
+  stopsOf,
+  toldTokens,
+  usageOf,
+} from "./service.ts";
+
+const MOST_OUTPUTS = 4096;
+const DEFAULT_TOKENS = 16;
+
+interface Prompt {
+  ids: number[];
+  text: string;
+}
+
+function promptsOf(service: Service, { prompt }: CompletionBody): Prompt[] {
+  const { tokenizer } = service.session;
+  const fromText = (text: string): Prompt => ({ ids: tokenizer.encode(text), text });
+  const fromIds = (ids: number[]): Prompt => ({ ids, text: tokenizer.decode(ids, { special: true }) });
+  if (typeof prompt === "string") return [fromText(prompt)];
+  if (typeof prompt[0] === "number") return [fromIds(prompt as number[])];
+  return (prompt as (string | number[])[]).map((p) => (typeof p === "string" ? fromText(p) : fromIds(p)));
+}
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+/** Scores prompts a few at a time, so that running outputs go on in between. */
+async function scoreAll(service: Service, prompts: readonly Prompt[], top: number, signal: AbortSignal) {
+  const out: ScoredPrompt[] = [];
+  for (let at = 0; at < prompts.length; ) {
+    let tokens = 0;
+    const pack: number[][] = [];
+    while (
+      at < prompts.length &&
+      (pack.length === 0 || tokens + prompts[at]!.ids.length <= service.scoreTokens)
+    ) {
+      tokens += prompts[at]!.ids.length;
+      pack.push(prompts[at++]!.ids);
+    }
+    await turn();
+    signal.throwIfAborted();
+    out.push(...scorePrompts(service.session.model, pack, top));
+  }
+  return out;
+}
+
+interface Job {
+  body: CompletionBody;
+  prompts: Prompt[];
+  requests: GenerateRequest[];
+  stopIds: number[];
+  stopStrings: string[];
+  n: number;
+  head: { id: string; object: "text_completion"; created: number; model: string };
+}
+
+/** Reads and checks a body before anything runs. */
+function jobOf(service: Service, raw: unknown): Job {
+  const body = checkBody(completionSchema, raw);
+  checkModel(service, body.model);
+  const { n = 1, echo = false, logprobs } = body;
+  const maxTokens = body.max_tokens ?? DEFAULT_TOKENS;
+  if (body.best_of !== undefined && body.best_of !== n)
+    throw new ApiError(400, "best_of other than n is not supported", { param: "best_of" });
+  if (maxTokens === 0 && !echo)
+    throw new ApiError(400, "max_tokens 0 asks for nothing unless echo is set", { param: "max_tokens" });
+  if (body.stream && echo) throw new ApiError(400, "echo cannot be streamed", { param: "echo" });
+  const prompts = promptsOf(service, body);
+  if (prompts.length * n > MOST_OUTPUTS)
+    throw new ApiError(400, `more than ${MOST_OUTPUTS} outputs in one request`, { param: "n" });
+  for (const p of prompts) checkPrompt(service, p.ids, maxTokens > 0 ? 1 : 0);
+  const { stopIds, stopStrings } = stopsOf(service, body.stop);
+  const [sampling, seed] = [samplingOf(body), seedOf(body)];
+  const context = service.session.model.config.maxSeqLen;
+  const requests =
+    maxTokens === 0
+      ? []
+      : prompts.map(({ ids }, i) => ({
+          prompt: ids,
+          n,
+          maxTokens: Math.min(maxTokens, context - ids.length),
+          sampling,
+          seed,
+          id: i * n,
+          stopIds,
+          stopStrings,
+          topLogprobs: logprobs,
+        }));
+  const created = Math.floor(Date.now() / 1000);
+  const head = {
+    id: `cmpl-${randomUUID()}`,
+    object: "text_completion" as const,
+    created,
+    model: service.session.name,
+  };
+  return { body, prompts, requests, stopIds, stopStrings, n, head };
+}
+
+function textOf(service: Service, output: GeneratedSample, stopStrings: readonly string[]): string {
+  const text = new OutputText(service.session.tokenizer, stopStrings);
+  for (const id of output.ids) text.push(id);
+  text.end();
+  return text.text;
+}
+
+export async function completions(
+  service: Service,
+  raw: unknown,
+  res: ServerResponse,
+  signal: AbortSignal,
+): Promise<void> {
+  const job = jobOf(service, raw);
+  if (job.body.stream) return streamCompletions(service, job, res, signal);
+  const { body, prompts, requests, stopIds, stopStrings, n, head } = job;
+  const { tokenizer } = service.session;
+  const running = requests.map((r) => service.scheduler.complete(r, signal));
+  // One that fails must not leave the others' rejections unheard.
+  for (const r of running) r.catch(() => {});
+  const told = body.echo && body.logprobs !== undefined;
+  const scored = told ? await scoreAll(service, prompts, Math.max(1, body.logprobs!), signal) : [];
+  const outputs = await Promise.all(running);
+
+  const choices = prompts.flatMap((prompt, p) => {
+    const echoed = body.echo ? prompt.text : "";
+    const heard: ToldToken[] = told
+      ? prompt.ids.map((id, t) => ({ id, logp: scored[p]!.logp[t]!, top: scored[p]!.top[t]! }))
+      : [];
+    const none: GeneratedSample = { ids: [], logp: [], keptLogmass: [], finish: "length" };
+    return Array.from({ length: n }, (_, sample) => {
+      const output = outputs[p]?.[sample] ?? none;
+      const tokens = [...heard, ...toldTokens(output, stopIds)];
+      const offset = told ? 0 : echoed.length;
+      return {
+        index: p * n + sample,
+        text: echoed + textOf(service, output, stopStrings),
+        logprobs:
+          body.logprobs === undefined
+            ? null
+            : completionLogprobs(tokenizer, tokens, { top: body.logprobs, offset }),
+        finish_reason: output.finish,
+      };
+    });
+  });
+  const written = outputs.flat().reduce((a, o) => a + o.ids.length, 0);
+  const read = prompts.reduce((a, p) => a + p.ids.length, 0);
+  sendJson(res, 200, { ...head, choices, usage: usageOf(read, written) });
+}
+
+function streamCompletions(
+  service: Service,
+  job: Job,
+  res: ServerResponse,
+  signal: AbortSignal,
+): Promise<void> {
+  const { body, prompts, requests, stopIds, stopStrings, n, head } = job;
+  const { tokenizer } = service.session;
+  return new Promise((resolve) => {
+    const usage = body.stream_options?.include_usage === true;
+    let left = requests.length * n;
+    let written = 0;
+    const cancels: (() => void)[] = [];
+    const end = () => {
+      for (const cancel of cancels) cancel();
+      resolve();
+    };
+    const fail = (error: unknown) => {
+      sendError(res, error);
+      end();
+    };
+    try {
+      const events = openEvents(res);
+      requests.forEach((request, p) => {
+        const texts = Array.from({ length: n }, () => new OutputText(tokenizer, stopStrings));
+        const offsets = new Array<number>(n).fill(0);
+        const send = (sample: number, text: string, tokens: ToldToken[], finish: string | null) => {
+          const told =
+            body.logprobs === undefined
+              ? null
+              : completionLogprobs(tokenizer, tokens, { top: body.logprobs, offset: offsets[sample]! });
+          offsets[sample]! += text.length;
+          const choice = { index: p * n + sample, text, logprobs: told, finish_reason: finish };
+          events.send({ ...head, choices: [choice], ...(usage ? { usage: null } : {}) });
+        };
+        const cancel = service.scheduler.start(request, {
+          onToken(sample, id, output) {
+            written++;
+            if (stopIds.includes(id)) return;
+            const text = texts[sample]!.push(id);
+            const t = output.ids.length - 1;
+            const token = { id, logp: output.logp[t]!, top: output.top?.[t] ?? null };
+            if (text !== "" || body.logprobs !== undefined) send(sample, text, [token], null);
+          },
+          onEnd(sample, output) {
+            send(sample, texts[sample]!.end(), [], output.finish);
+            if (--left > 0) return;
+            const read = prompts.reduce((a, q) => a + q.ids.length, 0);
+            if (usage) events.send({ ...head, choices: [], usage: usageOf(read, written) });
+            events.done();
+            end();
+          },
+          onError: fail,
+        });
+        cancels.push(cancel);
+      });
+      if (signal.aborted) end();
+      else signal.addEventListener("abort", end, { once: true });
+    } catch (error) {
+      fail(error);
+    }
+  });
+}

@@ -1,0 +1,67 @@
+// What `nsa serve` and `nsa chat` load: model, tokenizer, chat template, and the ids that end an answer.
+import { basename, dirname } from "node:path";
+import { ExitCode, NsaError } from "@nsa/core";
+import { Tokenizer } from "@nsa/data";
+import { type ChatTemplate, findTemplate, folderTemplate } from "@nsa/eval";
+import { loadModel, openDevice, type Transformer } from "@nsa/model";
+
+export interface ServingSession extends Disposable {
+  name: string;
+  model: Transformer;
+  tokenizer: Tokenizer;
+  template: ChatTemplate;
+}
+
+/** `runs/<run>/checkpoints/step-1` is called by its run. */
+function nameOf(checkpoint: string): string {
+  const [step, folder] = [basename(checkpoint), dirname(checkpoint)];
+  return basename(folder) === "checkpoints" ? basename(dirname(folder)) : step;
+}
+
+export interface SessionOptions {
+  device: string;
+  /** Name or path; by default the checkpoint's own, else ChatML. */
+  template?: string;
+  name?: string;
+}
+
+/** Throws NsaError `tokenizer_mismatch` (exit 3), and what loading throws. */
+export function openServingSession(checkpoint: string, options: SessionOptions): ServingSession {
+  const tokenizer = Tokenizer.load(checkpoint);
+  const template = options.template
+    ? findTemplate(options.template)
+    : (folderTemplate(checkpoint) ?? findTemplate("chatml"));
+  const device = openDevice(options.device);
+  try {
+    const model = loadModel(device, checkpoint);
+    if (tokenizer.vocabSize > model.config.vocabSize) {
+      throw new NsaError({
+        code: "tokenizer_mismatch",
+        what: `the tokenizer of ${checkpoint} does not fit its model`,
+        why: `it has ${tokenizer.vocabSize} ids, the embedding ${model.config.vocabSize} rows`,
+        fix: "put the tokenizer.json there that the model was trained with",
+        exitCode: ExitCode.data,
+      });
+    }
+    const name = options.name ?? nameOf(checkpoint);
+    return { name, model, tokenizer, template, [Symbol.dispose]: () => device.close() };
+  } catch (error) {
+    device.close();
+    throw error;
+  }
+}
+
+/** Stop strings that are one special token become ids: special tokens leave no text to search. */
+export function splitStops(
+  tokenizer: Tokenizer,
+  stops: readonly string[],
+): { stopIds: number[]; stopStrings: string[] } {
+  const stopIds = [tokenizer.eosId];
+  const stopStrings: string[] = [];
+  for (const stop of stops) {
+    const ids = tokenizer.encode(stop);
+    if (ids.length === 1 && tokenizer.isSpecial(ids[0]!)) stopIds.push(ids[0]!);
+    else stopStrings.push(stop);
+  }
+  return { stopIds, stopStrings };
+}

@@ -1,0 +1,281 @@
+// `nsa serve` under the official client: answers, log-probabilities, streams, crowds, aborts, bad input, drain.
+
+import { rmSync } from "node:fs";
+import { request as httpRequest } from "node:http";
+import OpenAI from "openai";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type StartedServer, startServer, tinyRun } from "./serving.ts";
+
+let run: { dir: string; checkpoint: string };
+let server: StartedServer;
+let client: OpenAI;
+
+beforeAll(async () => {
+  run = tinyRun();
+  server = await startServer(run.checkpoint);
+  client = new OpenAI({ baseURL: server.url, apiKey: "none", maxRetries: 0 });
+}, 120_000);
+afterAll(() => {
+  server?.child.kill("SIGKILL");
+  rmSync(run.dir, { recursive: true, force: true });
+});
+
+const base = { model: "tiny", prompt: "The cat ", max_tokens: 12, seed: 7 };
+const origin = () => server.url.replace(/\/v1$/, "");
+const post = (path: string, body: string) =>
+  fetch(origin() + path, { method: "POST", body, headers: { "content-type": "application/json" } });
+interface Health {
+  status: string;
+  running: number;
+  waiting: number;
+}
+const json = async <T>(res: Response) => (await res.json()) as T;
+const health = async () => json<Health>(await fetch(`${origin()}/health`));
+
+/** Until nothing runs any more. */
+async function quiet(): Promise<void> {
+  for (let i = 0; i < 200; i++) {
+    const { running, waiting } = await health();
+    if (running + waiting === 0) return;
+    await new Promise((r) => setTimeout(r, 25));
+  }
+  throw new Error("outputs are still running");
+}
+
+test("models_and_health_are_told", async () => {
+  const { data } = await client.models.list();
+  expect(data.map((m) => m.id)).toEqual(["tiny"]);
+  expect((await client.models.retrieve("tiny")).object).toBe("model");
+  expect(await health()).toEqual({ status: "ok", model: "tiny", running: 0, waiting: 0 });
+});
+
+test("a_seed_gives_the_same_completion_again_streamed_or_not", async () => {
+  const whole = await client.completions.create({ ...base, n: 2, logprobs: 2 });
+  const again = await client.completions.create({ ...base, n: 2, logprobs: 2 });
+  expect(again.choices).toEqual(whole.choices);
+  expect(whole.choices[0]!.text).not.toBe(whole.choices[1]!.text);
+  expect(whole.usage!.completion_tokens).toBeGreaterThan(2);
+  const texts = ["", ""];
+  const tokens: string[][] = [[], []];
+  const finish: (string | null)[] = [null, null];
+  let usage: OpenAI.CompletionUsage | undefined;
+  const stream = await client.completions.create({
+    ...base,
+    n: 2,
+    logprobs: 2,
+    stream: true,
+    stream_options: { include_usage: true },
+  });
+  for await (const chunk of stream) {
+    usage = chunk.usage ?? usage;
+    for (const choice of chunk.choices) {
+      texts[choice.index] += choice.text;
+      tokens[choice.index]!.push(...(choice.logprobs?.tokens ?? []));
+      finish[choice.index] = choice.finish_reason ?? finish[choice.index]!;
+    }
+  }
+  whole.choices.forEach((choice, i) => {
+    expect([texts[i], finish[i]]).toEqual([choice.text, choice.finish_reason]);
+    expect(tokens[i]).toEqual(choice.logprobs!.tokens);
+  });
+  expect(usage).toEqual(whole.usage);
+});
+
+test("echo_scores_prompts_of_ids_in_a_batch_as_harnesses_ask_for_it", async () => {
+  const ask = {
+    model: "tiny",
+    prompt: [
+      [5, 9, 13, 70],
+      [44, 45],
+    ],
+    logprobs: 1,
+    echo: true,
+    temperature: 0,
+  };
+  const scored = await client.completions.create({ ...ask, max_tokens: 0 });
+  const longer = await client.completions.create({ ...ask, max_tokens: 1 });
+  expect(scored.choices.map((c) => c.index)).toEqual([0, 1]);
+  const [first, second] = scored.choices.map((c) => c.logprobs!);
+  expect(first!.tokens).toHaveLength(4);
+  expect(second!.tokens).toHaveLength(2);
+  expect(first!.token_logprobs![0]).toBeNull();
+  for (const t of [1, 2, 3]) {
+    const top = Math.max(...Object.values(first!.top_logprobs![t]!));
+    expect(first!.token_logprobs![t]!).toBeLessThanOrEqual(top);
+    expect(longer.choices[0]!.logprobs!.token_logprobs![t]).toBeCloseTo(first!.token_logprobs![t]!, 4);
+  }
+  // What greedy decoding adds is the likeliest token of its place.
+  const last = longer.choices[0]!.logprobs!;
+  expect(last.tokens).toHaveLength(5);
+  expect(last.token_logprobs![4]).toBeCloseTo(Math.max(...Object.values(last.top_logprobs![4]!)), 6);
+  expect(scored.usage).toEqual({ prompt_tokens: 6, completion_tokens: 0, total_tokens: 6 });
+});
+
+test("stop_strings_are_cut_off_whole_even_across_tokens_and_chunks", async () => {
+  const free = await client.completions.create({ ...base, max_tokens: 30 });
+  const { text } = free.choices[0]!;
+  const stop = text.slice(4, 7);
+  const before = text.slice(0, text.indexOf(stop));
+  const cut = await client.completions.create({ ...base, max_tokens: 30, stop: [stop] });
+  expect([cut.choices[0]!.text, cut.choices[0]!.finish_reason]).toEqual([before, "stop"]);
+  let streamed = "";
+  const stream = await client.completions.create({ ...base, max_tokens: 30, stop, stream: true });
+  for await (const chunk of stream) streamed += chunk.choices[0]?.text ?? "";
+  expect(streamed).toBe(before);
+});
+
+test("chat_goes_through_the_template_streamed_or_not", async () => {
+  const ask = {
+    model: "tiny",
+    messages: [{ role: "user" as const, content: "Hi" }],
+    max_tokens: 8,
+    seed: 3,
+    logprobs: true,
+    top_logprobs: 3,
+  };
+  const whole = await client.chat.completions.create(ask);
+  const [choice] = whole.choices;
+  expect(choice!.message.role).toBe("assistant");
+  expect(choice!.logprobs!.content![0]!.top_logprobs).toHaveLength(3);
+  let text = "";
+  const tokens: string[] = [];
+  for await (const chunk of await client.chat.completions.create({ ...ask, stream: true })) {
+    text += chunk.choices[0]?.delta.content ?? "";
+    tokens.push(...(chunk.choices[0]?.logprobs?.content ?? []).map((t) => t.token));
+  }
+  expect(text).toBe(choice!.message.content);
+  expect(tokens).toEqual(choice!.logprobs!.content!.map((t) => t.token));
+  // The same text as a plain prompt draws the same tokens.
+  const prompt = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n";
+  const plain = await client.completions.create({
+    model: "tiny",
+    prompt,
+    max_tokens: 8,
+    seed: 3,
+    stop: "<|im_end|>",
+  });
+  expect(plain.choices[0]!.text).toBe(text);
+});
+
+test("two_hundred_requests_at_once_get_what_they_get_alone", async () => {
+  const ask = (i: number) =>
+    client.completions.create({
+      ...base,
+      prompt: `Cat ${i % 10} sat`,
+      seed: i % 20,
+      max_tokens: 4 + (i % 9),
+    });
+  const alone = [await ask(3), await ask(17)];
+  const all = await Promise.all(Array.from({ length: 200 }, (_, i) => ask(i)));
+  expect(all[3]!.choices).toEqual(alone[0]!.choices);
+  expect(all[17]!.choices).toEqual(alone[1]!.choices);
+  expect(new Set(all.map((c) => c.id)).size).toBe(200);
+  await quiet();
+}, 60_000);
+
+test("aborted_requests_free_their_places", async () => {
+  const controllers = Array.from({ length: 40 }, () => new AbortController());
+  const asked = controllers.map(({ signal }, i) => {
+    const body = { ...base, n: 4, max_tokens: 100 };
+    return i % 2 === 0
+      ? client.completions.create(body, { signal })
+      : client.completions.create({ ...body, stream: true }, { signal }).then(async (stream) => {
+          for await (const _ of stream);
+        });
+  });
+  const settled = Promise.allSettled(asked);
+  await new Promise((r) => setTimeout(r, 60));
+  for (const c of controllers) c.abort();
+  await settled;
+  await quiet();
+  const after = await client.completions.create(base);
+  expect(after.choices[0]!.text).toBe((await client.completions.create(base)).choices[0]!.text);
+}, 60_000);
+
+test.each([
+  ["{nonsense", 400, /not JSON/],
+  ["[1]", 400, /object/],
+  ["null", 400, /object/],
+  [JSON.stringify({ model: "tiny" }), 400, /prompt/],
+  [JSON.stringify({ ...base, n: "two" }), 400, /n: .*number/],
+  [JSON.stringify({ ...base, n: 0 }), 400, /n: /],
+  [JSON.stringify({ ...base, temperature: -1 }), 400, /temperature/],
+  ['{"model":"tiny","prompt":"a","temperature":1e400}', 400, /temperature/],
+  [JSON.stringify({ ...base, stop: [""] }), 400, /stop/],
+  [JSON.stringify({ ...base, prompt: "" }), 400, /no tokens/],
+  [JSON.stringify({ ...base, prompt: [] }), 400, /prompt/],
+  [JSON.stringify({ ...base, prompt: [1, -3] }), 400, /prompt/],
+  [JSON.stringify({ ...base, prompt: [99_999] }), 400, /outside the vocabulary/],
+  [JSON.stringify({ ...base, prompt: "word ".repeat(500) }), 400, /context is 128/],
+  [JSON.stringify({ ...base, max_tokens: 0 }), 400, /max_tokens 0/],
+  [JSON.stringify({ ...base, max_tokens: 1.5 }), 400, /max_tokens/],
+  [JSON.stringify({ ...base, logprobs: 99 }), 400, /logprobs/],
+  [JSON.stringify({ ...base, best_of: 3 }), 400, /best_of/],
+  [JSON.stringify({ ...base, presence_penalty: 1 }), 400, /presence_penalty is not supported/],
+  [JSON.stringify({ ...base, model: "other" }), 404, /no model other/],
+  [JSON.stringify({ ...base, prompt: "x".repeat(17 << 20) }), 413, /larger than/],
+])("bad_completion_bodies_get_an_openai_error %#", async (body, status, message) => {
+  const res = await post("/v1/completions", body);
+  expect(res.status).toBe(status);
+  const { error } = (await res.json()) as { error: { message: string; type: string } };
+  expect(error.message).toMatch(message);
+  expect(error.type).toMatch(/_error$/);
+});
+
+test.each([
+  [{ model: "tiny", messages: [] }, /messages/],
+  [{ model: "tiny", messages: [{ role: "alien", content: "x" }] }, /role/],
+  [{ model: "tiny", messages: [{ role: "user", content: [{ type: "image_url" }] }] }, /messages/],
+  [{ model: "tiny", messages: "hi" }, /messages/],
+  [{ model: "tiny", messages: [{ role: "user", content: "word ".repeat(500) }] }, /context is 128/],
+  [{ model: "tiny", messages: [{ role: "user", content: "x" }], tools: [{}] }, /tools is not supported/],
+])("bad_chat_bodies_get_an_openai_error %#", async (body, message) => {
+  const refused = client.chat.completions.create(body as never);
+  await expect(refused).rejects.toThrow(message);
+  await expect(refused).rejects.toBeInstanceOf(OpenAI.BadRequestError);
+});
+
+test("wrong_paths_methods_and_half_sent_bodies_do_no_harm", async () => {
+  expect((await fetch(`${server.url}/nothing`)).status).toBe(404);
+  expect((await fetch(`${server.url}/completions`)).status).toBe(405);
+  expect((await fetch(`${origin()}/%zz`)).status).toBe(400);
+  const { hostname, port } = new URL(server.url);
+  await new Promise<void>((resolve) => {
+    const headers = { "content-length": 1000 };
+    const half = httpRequest({ hostname, port, path: "/v1/completions", method: "POST", headers });
+    half.on("error", () => resolve());
+    half.write('{"model":');
+    setTimeout(() => half.destroy(), 30);
+  });
+  expect((await health()).status).toBe("ok");
+});
+
+test("sigterm_drains_and_loses_nothing", async () => {
+  const own = await startServer(run.checkpoint, ["--max-sequences", "4"]);
+  const there = new OpenAI({ baseURL: own.url, apiKey: "none", maxRetries: 0 });
+  const ask = { ...base, max_tokens: 100, n: 4 };
+  const plain = Array.from({ length: 12 }, (_, seed) => there.completions.create({ ...ask, seed }));
+  const streamed = Array.from({ length: 4 }, async (_, seed) => {
+    let finished = 0;
+    for await (const c of await there.completions.create({ ...ask, seed, stream: true }))
+      for (const { finish_reason } of c.choices) if (finish_reason) finished++;
+    return finished;
+  });
+  const at = own.url.replace(/\/v1$/, "");
+  for (;;) {
+    const { running, waiting } = await json<Health>(await fetch(`${at}/health`));
+    if (running + waiting >= 60) break;
+  }
+  own.child.kill("SIGTERM");
+  let told: Response;
+  do told = await fetch(`${at}/health`);
+  while (told.status === 200);
+  expect([told.status, (await json<Health>(told)).status]).toEqual([503, "draining"]);
+  await expect(there.completions.create(base)).rejects.toThrow(/shutting down/);
+  for (const answer of await Promise.all(plain)) {
+    expect(answer.choices.map((c) => c.finish_reason)).toHaveLength(4);
+    expect(answer.usage!.completion_tokens).toBeGreaterThan(0);
+  }
+  expect(await Promise.all(streamed)).toEqual([4, 4, 4, 4]);
+  expect(await own.exited).toBe(0);
+}, 60_000);
