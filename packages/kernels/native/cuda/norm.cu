@@ -77,20 +77,12 @@ __global__ void fwd_kernel(const T* x, const W* w, T* y, float* rstd, Sizes s, f
 
 // dw partials of block b go to partial[b·cols + c].
 template <class T, class W, int V>
-__global__ void __launch_bounds__(kWarps * 32) bwd_kernel(const T* dy, const T* x, const W* w, const float* rstd, T* dx, float* partial, Sizes s,
+__global__ void __launch_bounds__(kWarps * 32, 2) bwd_kernel(const T* dy, const T* x, const W* w, const float* rstd, T* dx, float* partial, Sizes s,
                                                           bool accumulate) {
   constexpr int n = kVec<T>;
   __shared__ float joined[kWarps][32 * n + 1];
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   float dw[V][n] = {};
-  float weight[V][n] = {};
-#pragma unroll
-  for (int v = 0; v < V; ++v)
-#pragma unroll
-    for (int j = 0; j < n; ++j) {
-      int c = (v * 32 + lane) * n + j;
-      if (c < s.cols) weight[v][j] = to_float(w[c]);
-    }
   for (int64_t item = int64_t(blockIdx.x) * kWarps + warp; item < s.rows * s.heads; item += int64_t(gridDim.x) * kWarps) {
     int64_t at = offset(item, s, s.ldx), dy_at = offset(item, s, s.ldy);
     float g[V][n], xhat[V][n], r = rstd[item], mean = 0;
@@ -100,11 +92,14 @@ __global__ void __launch_bounds__(kWarps * 32) bwd_kernel(const T* dy, const T* 
       if (c >= s.cols) continue;
       load_vec(g[v], dy + dy_at + c);
       load_vec(xhat[v], x + at + c);
+      // From the first cache each time: kept, it would halve the warps that fit.
+      float weight[n];
+      load_weights(weight, w + c);
 #pragma unroll
       for (int j = 0; j < n; ++j) {
         xhat[v][j] *= r;
         dw[v][j] += g[v][j] * xhat[v][j];
-        g[v][j] *= weight[v][j];
+        g[v][j] *= weight[j];
         mean += g[v][j] * xhat[v][j];
       }
     }
