@@ -1,7 +1,8 @@
 // Does NSA learn what full attention learns? Text at equal tokens over seeds, and recall beyond any window.
 //
-// `pnpm bench nsa-learning --device cuda|cpu [--part text,recall] [--kinds nsa,full,window] [--seeds 3] [--text-steps 400] [--recall-steps 3000]
-//  [--length 2048] [--out file]`; the text needs the shared data folder ($NSA_DATA or ../shared/data).
+// `pnpm bench nsa-learning --device cuda|cpu [--part recall,text] [--kinds nsa,full,window] [--seeds 3] [--out file]
+//  [--length 4096] [--text-steps 400] [--recall-length 2048] [--recall-steps 3000]`; the text is that of
+// configs/pretrain/books-base.yaml ($NSA_DATA or ../shared/data).
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { atLeast, atMost, type BenchResult, describeMachine, loadConfig } from "@nsa/core";
@@ -48,20 +49,31 @@ interface Curve {
 }
 
 const gpu = option("device", "cuda") !== "cpu";
-const length = number("length", 2048);
+/** Longest document of the text, and a sequence of the recall task. */
+const textLength = number("length", 4096);
+const recallLength = number("recall-length", Math.min(2048, textLength));
 const seeds = Array.from({ length: number("seeds", 3) }, (_, i) => i + 1);
 const dtype = gpu ? "bf16" : "fp32";
-// n·l' + w = 8·64 + 256 = 768 ≤ T/2 at the full length; shorter trials shrink in proportion.
-const share = length / 2048;
-const nsaSizes = {
-  blockSize: share < 0.5 ? 16 : 32,
-  stride: share < 0.5 ? 8 : 16,
-  selectionBlockSize: share < 0.5 ? 16 : 64,
-  numSelectedBlocks: 8,
-  windowSize: Math.round(256 * share),
-};
+/** n·l' + w = 8·64 + 256 = 768 from 2,048 tokens on; shorter trials shrink in proportion. */
+function nsaSizes(length: number) {
+  const short = length < 1024;
+  return {
+    blockSize: short ? 16 : 32,
+    stride: short ? 8 : 16,
+    selectionBlockSize: short ? 16 : 64,
+    numSelectedBlocks: 8,
+    windowSize: Math.round(Math.min(256, length / 8)),
+  };
+}
 
-const task: RecallTask = { keys: 256, values: 32, fillers: 32, pairs: Math.round(64 * share), length };
+const task: RecallTask = {
+  keys: number("keys", 64),
+  values: 16,
+  fillers: 32,
+  length: recallLength,
+  // The first selection block is read by force, so facts there would need no choice.
+  from: nsaSizes(recallLength).selectionBlockSize,
+};
 const recallModel: ModelConfigInput = {
   // Two layers see 2·(w − 1) tokens back through windows alone, so what lies further than 2w is out of their reach.
   numLayers: 2,
@@ -70,10 +82,10 @@ const recallModel: ModelConfigInput = {
   numKvHeads: 1,
   dFf: 512,
   vocabSize: recallVocabulary(task),
-  maxSeqLen: length,
+  maxSeqLen: recallLength,
   tieEmbeddings: true,
   dtype,
-  ...nsaSizes,
+  ...nsaSizes(recallLength),
 };
 
 const mean = (x: number[]) => (x.length === 0 ? null : x.reduce((a, b) => a + b, 0) / x.length);
@@ -94,7 +106,7 @@ function train(
     schedule: { kind: settings.kind, warmupSteps: 50 },
     logitsBudgetMb: gpu ? 2048 : 64,
   });
-  const flops = trainFlops(model.config, length);
+  const flops = trainFlops(model.config, model.config.maxSeqLen);
   const { parameterCount: parameters } = model.parameters.layout;
   const curve: Curve = {
     part,
@@ -128,15 +140,18 @@ function recall(kind: Kind, seed: number, steps: number): Curve {
     const model = new Transformer(device, resolveModelConfig({ ...recallModel, attention: kind }));
     model.parameters.init(seed);
     const rows = number("recall-rows", 16);
-    const test = recallBatch(task, 8, 999, seed);
-    const beyond = 2 * nsaSizes.windowSize;
+    const test = recallBatch(task, 8, 999, seed, true);
+    const beyond = 2 * nsaSizes(recallLength).windowSize;
     const curve = train(
       "recall",
       kind,
       seed,
       model,
       { lr: number("recall-lr", 1e-3), steps, every: 100, total: steps, kind: "constant" },
-      (i) => ({ microBatches: [recallBatch(task, rows, seed, i)], weightSum: rows * task.pairs }),
+      (i) => {
+        const batch = recallBatch(task, rows, seed, i);
+        return { microBatches: [batch], weightSum: batch.lossWeight.reduce((a, b) => a + b, 0) };
+      },
       () => recallAccuracy(model, test, beyond),
       (points) => kind !== "window" && points.length > 1 && points.slice(-2).every((p) => p.value >= 0.995),
     );
@@ -152,7 +167,7 @@ async function textRuns(save: (curve: Curve) => void): Promise<void> {
   const { config } = loadConfig(pretrainSchema, recipe);
   const corpus = await loadCorpus(config, { log: console.error });
   const micro = gpu ? 32768 : 4096;
-  const pack = (seed: number) => ({ microBatchTokens: micro, microBatches: 1, maxLength: length, seed });
+  const pack = (seed: number) => ({ microBatchTokens: micro, microBatches: 1, maxLength: textLength, seed });
   const validation = new PackedSource(corpus.validation, { ...pack(0), microBatches: 2 }).next().microBatches;
   for (const seed of seeds) {
     for (const kind of kinds) {
@@ -163,10 +178,10 @@ async function textRuns(save: (curve: Curve) => void): Promise<void> {
           device,
           resolveModelConfig({
             ...config.model,
-            ...nsaSizes,
+            ...nsaSizes(recallLength),
             vocabSize,
             dtype,
-            maxSeqLen: length,
+            maxSeqLen: textLength,
             attention: kind,
           }),
         );

@@ -1,6 +1,6 @@
-// Synthetic recall: pairs of key and value early in a sequence, each key asked for once later, among filler.
+// Synthetic recall: facts (a key with its value in one token) early in a sequence, asked for later, among filler.
 //
-// Ids: keys [0, keys), values [keys, keys + values), filler after them.
+// Ids: fact of key k and value v: k·values + v; then one question a key; then the values; then filler.
 import { type Batch, Rng } from "@nsa/core";
 import { gatherRows, Tape } from "@nsa/kernels";
 import { type Branch, muteBranch, type Transformer } from "@nsa/model";
@@ -9,22 +9,35 @@ export interface RecallTask {
   keys: number;
   values: number;
   fillers: number;
-  /** Pairs of a sequence, keys all different. */
-  pairs: number;
   /** Tokens of a sequence. */
   length: number;
+  /** First position that may hold a fact. */
+  from: number;
 }
 
 export interface RecallBatch extends Batch {
-  /** Tokens between a question and its pair; 0 where nothing is asked. */
+  /** Tokens between a question and its fact; 0 where nothing is asked. */
   distances: Int32Array;
 }
 
-export const recallVocabulary = (task: RecallTask) => task.keys + task.values + task.fillers;
+export const recallVocabulary = (task: RecallTask) =>
+  task.keys * task.values + task.keys + task.values + task.fillers;
 
-/** `rows` sequences; batch number `index` of a stream. Only the answers have targets. */
-export function recallBatch(task: RecallTask, rows: number, seed: number, index: number): RecallBatch {
-  const { keys, values, fillers, pairs, length } = task;
+/** Share of the positions after the facts that ask. An answer never appears among the tokens, so none can be copied. */
+const ASKING = 0.25;
+
+/**
+ * `rows` sequences; batch number `index` of a stream. Only questions have targets. A sequence has one fact for each of
+ * all keys, or, unless `full`, of 2 or an eighth of them in two of three sequences: with few facts learning starts sooner.
+ */
+export function recallBatch(
+  task: RecallTask,
+  rows: number,
+  seed: number,
+  index: number,
+  full = false,
+): RecallBatch {
+  const { keys, values, fillers, length } = task;
   const T = rows * length;
   const batch: RecallBatch = {
     tokens: new Int32Array(T),
@@ -35,24 +48,31 @@ export function recallBatch(task: RecallTask, rows: number, seed: number, index:
     sampleIds: Float64Array.from({ length: rows }, (_, i) => index * rows + i),
     distances: new Int32Array(T),
   };
+  const [asks, answers] = [keys * values, keys * values + keys];
+  const rng = new Rng(seed, 7000);
   for (let row = 0; row < rows; row++) {
     const sample = index * rows + row;
-    const rng = new Rng(seed, 7000);
     const draw = (n: number, position: number) => rng.int(n, sample, position);
     const base = row * length;
-    for (let t = 0; t < length; t++) batch.tokens[base + t] = keys + values + draw(fillers, t);
-    const start = 2 * draw(Math.floor(length / 8 - pairs), length);
-    const chosen = rng.permutation(keys, 2 * sample);
-    const first = start / 2 + pairs;
-    const slots = rng.permutation(length / 2 - first, 2 * sample + 1);
-    for (let i = 0; i < pairs; i++) {
-      const [key, value] = [chosen[i]!, keys + draw(values, length + 1 + i)];
-      const [stored, asked] = [start + 2 * i, 2 * (first + slots[i]!)];
-      batch.tokens.set([key, value], base + stored);
-      batch.tokens.set([key, value], base + asked);
-      batch.targets[base + asked] = value;
-      batch.lossWeight[base + asked] = 1;
-      batch.distances[base + asked] = asked - stored;
+    const facts = full ? keys : [2, Math.ceil(keys / 8), keys][draw(3, length)]!;
+    const start = task.from + draw(Math.floor(length / 8), length + 1);
+    const order = rng.permutation(keys, sample);
+    const value = Array.from({ length: facts }, (_, i) => draw(values, length + 2 + i));
+    const end = start + 2 * facts;
+    for (let t = 0; t < length; t++) {
+      const at = base + t;
+      const fact = (t - start) / 2;
+      if (t >= start && t < end && Number.isInteger(fact)) {
+        batch.tokens[at] = order[fact]! * values + value[fact]!;
+      } else if (t >= end && rng.uniform(sample, t, 1) < ASKING) {
+        const i = draw(facts, t);
+        batch.tokens[at] = asks + order[i]!;
+        batch.targets[at] = answers + value[i]!;
+        batch.lossWeight[at] = 1;
+        batch.distances[at] = t - (start + 2 * i);
+      } else {
+        batch.tokens[at] = answers + values + draw(fillers, t);
+      }
     }
   }
   return batch;
