@@ -3,12 +3,13 @@ import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { JsonlFile } from "./jsonl.ts";
 import { JsonlSink, type MetricSink, MultiSink } from "./metrics/sink.ts";
-import type { StageContext, StageEvent } from "./stage.ts";
+import type { RankPlace, StageContext, StageEvent } from "./stage.ts";
 
 export interface StageContextOptions {
   runDir: string;
   resumeFrom?: string;
   device?: string;
+  ranks?: RankPlace;
   signal?: AbortSignal;
   /** Sinks besides metrics.jsonl. */
   sinks?: readonly MetricSink[];
@@ -50,6 +51,7 @@ export function openStageContext(options: StageContextOptions): OpenStageContext
     runDir: options.runDir,
     resumeFrom: options.resumeFrom,
     device: options.device ?? "auto",
+    ranks: options.ranks,
     emit,
     samples,
     signal,

@@ -23,12 +23,21 @@ export type StageEvent =
   | { type: "log"; level: "info" | "warn"; text: string }
   | { type: "done"; step: number; metrics: Metrics };
 
+/** One process among the `world` processes of a data-parallel run, and the folder of the pipes between them. */
+export interface RankPlace {
+  rank: number;
+  world: number;
+  folder: string;
+}
+
 export interface StageContext {
   /** Absolute path of the run folder; it exists. */
   runDir: string;
   /** Checkpoint folder to continue from. */
   resumeFrom?: string;
   device: string;
+  /** Absent in a run of one process. */
+  ranks?: RankPlace;
   /** Reports an event; step, eval and sample events are also recorded in the run folder. */
   emit(event: StageEvent): void;
   /** Forgets recorded rows above `step`: call it once after loading a checkpoint. */

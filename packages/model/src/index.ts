@@ -29,6 +29,8 @@ export { estimateTraining, type TrainingSize } from "./train/estimate.ts";
 export { type HeadResult, headOn, logprobs } from "./train/head.ts";
 export { crossEntropy, type LossContext, type LossFunction, type LossResult } from "./train/loss.ts";
 export { Optimizer, type OptimizerConfig, optimizerSchema } from "./train/optimizer.ts";
+export { makeRankPipes, openRankPipes } from "./train/pipe-collectives.ts";
+export { shareOf } from "./train/rank-source.ts";
 export { type LoopConfig, loopSchema, runTraining, type TrainingRun } from "./train/run.ts";
 export { lrShare, type Schedule, scheduleSchema } from "./train/schedule.ts";
 export { Trainer, type TrainerConfig, type TrainerConfigInput, trainerSchema } from "./train/trainer.ts";

@@ -1,5 +1,6 @@
 // Runs one stage in this process: recording files, resume, events.
-import { basename } from "node:path";
+import { mkdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import {
   type LoggingConfig,
   latestCheckpoint,
@@ -22,14 +23,19 @@ export async function runJob(
   // A server that cannot be reached is a remark of the run, not an error.
   const onError = (reason: string) => context.log(reason, "warn");
   const { logging } = job.config as { logging?: LoggingConfig };
-  const place = { runDir: job.runDir, runName: basename(job.runDir), time: now(), onError };
+  // Ranks above 0 keep their records apart: the run's own are those of rank 0.
+  const rank = job.ranks?.rank ?? 0;
+  const runDir = rank === 0 ? job.runDir : join(job.runDir, "ranks", String(rank));
+  mkdirSync(runDir, { recursive: true });
+  const place = { runDir, runName: basename(job.runDir), time: now(), onError };
   const newest = job.resume === true ? latestCheckpoint(job.runDir) : null;
   const context = openStageContext({
-    runDir: job.runDir,
+    runDir,
+    ranks: job.ranks,
     resumeFrom: typeof job.resume === "string" ? job.resume : (newest ?? undefined),
     device: job.device,
     signal,
-    sinks: logging ? openSinks(logging, place) : [],
+    sinks: logging && rank === 0 ? openSinks(logging, place) : [],
     now,
     onEvent,
   });

@@ -12,7 +12,7 @@ import {
   watchInterruption,
 } from "@nsa/core";
 import type { Job } from "../child/messages.ts";
-import { runInChild } from "../child/run-in-child.ts";
+import { runRanks, worldOf } from "../child/run-ranks.ts";
 import { printEvaluation } from "../report/print-evaluation.ts";
 import { writeReport } from "../report/report.ts";
 import { openView, type ViewOptions } from "../view/view.ts";
@@ -26,10 +26,13 @@ export interface StageOptions {
   dryRun?: boolean;
   plain?: boolean;
   json?: boolean;
+  ranks?: string;
 }
 
 export interface ExecuteOptions extends ViewOptions {
   device: string;
+  /** Processes that share every step; default 1. */
+  ranks?: string;
   /** Shown instead of the stage's name. */
   title?: string;
 }
@@ -75,9 +78,9 @@ export async function execute(
   options: ExecuteOptions,
   resume: Job["resume"],
 ): Promise<{ result: StageResult; report: string }> {
-  let trainer: ChildProcess | undefined;
+  const trainers: ChildProcess[] = [];
   using interruption = watchInterruption((code) => {
-    trainer?.kill("SIGKILL");
+    for (const trainer of trainers) trainer.kill("SIGKILL");
     process.exit(code);
   });
   const view = await openView(options.title ?? name, runDir, options);
@@ -85,12 +88,10 @@ export async function execute(
   let result: StageResult;
   try {
     const job = { stage: name, config, runDir, device: options.device, resume };
-    result = await runInChild(job, {
+    result = await runRanks(job, worldOf(options), {
       signal: interruption.signal,
       onEvent: view.onEvent,
-      onStart: (child) => {
-        trainer = child;
-      },
+      onStart: (child) => void trainers.push(child),
     });
   } finally {
     view.close();

@@ -12,6 +12,8 @@ const STAGES = [
 export function registerStages(program: Command): void {
   for (const [name, about] of STAGES) {
     const command = program.command(`${name} <config>`).description(about);
+    if (name === "pretrain")
+      command.option("--ranks <n>", "processes on this machine's CPU that share every step", "1");
     withOutput(withRuns(withDevice(withSet(command))))
       .option("--resume <run>", "go on with a run: its name, its path, or `latest`")
       .option("--dry-run", "print what it would cost and stop")

@@ -1,5 +1,6 @@
 // `nsa pretrain`: texts → tokenizer → packed steps → a trained transformer with its checkpoints.
 import { existsSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Batch, NsaError, type StageResult, type StageRunner } from "@nsa/core";
 import { MixedSource, PackedSource } from "@nsa/data";
@@ -8,8 +9,10 @@ import {
   estimateTraining,
   loadCheckpoint,
   openDevice,
+  openRankPipes,
   resolveModelConfig,
   runTraining,
+  singleRank,
   Trainer,
   Transformer,
 } from "@nsa/model";
@@ -86,21 +89,27 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
   const log = (text: string) => context.log(text);
   const from = context.resumeFrom ?? config.train.initFrom;
   const tokenizerFrom = from && existsSync(join(from, "tokenizer.json")) ? from : undefined;
-  const { shards, mix } = config.data;
-  const corpus = mix
-    ? openMix(mix, config, tokenizerFrom)
-    : shards
-      ? openShards(shards, config, tokenizerFrom)
-      : await loadCorpus(config, { tokenizerFrom, log });
-  const { tokenizer } = corpus;
-  const tokenizerJson = JSON.stringify(tokenizer.json);
-  const tokenizerPath = join(context.runDir, "tokenizer.json");
-  writeFileSync(tokenizerPath, tokenizerJson);
-  const documents = corpus.mix?.parts.reduce((n, p) => n + p.documents.length, 0) ?? corpus.train.length;
-  log(`${documents} documents, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
-
-  const device = openDevice(context.device, { threads: config.threads, log });
+  const { ranks } = context;
+  const cores = ranks ? Math.max(1, Math.floor(availableParallelism() / ranks.world)) : 0;
+  // Before the texts are read: a device that is not there should not cost minutes.
+  const device = openDevice(ranks ? "cpu" : context.device, { threads: config.threads || cores, log });
+  let opened: Corpus | undefined;
   try {
+    const { shards, mix } = config.data;
+    const corpus = mix
+      ? openMix(mix, config, tokenizerFrom)
+      : shards
+        ? openShards(shards, config, tokenizerFrom)
+        : await loadCorpus(config, { tokenizerFrom, log });
+    const { tokenizer } = corpus;
+    const tokenizerJson = JSON.stringify(tokenizer.json);
+    const tokenizerPath = join(context.runDir, "tokenizer.json");
+    writeFileSync(tokenizerPath, tokenizerJson);
+    const documents = corpus.mix?.parts.reduce((n, p) => n + p.documents.length, 0) ?? corpus.train.length;
+    opened = corpus;
+    log(`${documents} documents, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
+
+    const collectives = ranks ? openRankPipes(ranks) : singleRank;
     const model = new Transformer(
       device,
       resolveModelConfig({
@@ -112,13 +121,8 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
     model.parameters.init(config.seed);
     if (config.train.initFrom && !context.resumeFrom) await loadCheckpoint(config.train.initFrom, { model });
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
-    const trainer = new Trainer(model, config.train.steps, {
-      optimizer,
-      schedule,
-      recompute,
-      logitsBudgetMb,
-      skipZScore,
-    });
+    const settings = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
+    const trainer = new Trainer(model, config.train.steps, settings, collectives);
     const packing = {
       microBatchTokens: config.train.microBatchTokens,
       microBatches: config.train.microBatches,
@@ -146,6 +150,6 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
     return { ...result, outputs: { ...result.outputs, tokenizer: tokenizerPath } };
   } finally {
     device.close();
-    corpus.close();
+    opened?.close();
   }
 };

@@ -12,6 +12,7 @@ import { CheckpointStore, loadCheckpoint } from "../checkpoint/checkpoint.ts";
 import { trainFlops } from "../transformer/counts.ts";
 import type { LossFunction } from "./loss.ts";
 import { peakTflops } from "./peak.ts";
+import { shareOf } from "./rank-source.ts";
 import type { Trainer } from "./trainer.ts";
 
 export const loopSchema = z.strictObject({
@@ -69,27 +70,33 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
   let lastPath = context.resumeFrom;
   let valLoss: number | undefined;
   let final: Metrics = {};
+  const { rank, world } = trainer.collectives;
   const save = async () => {
     const step = trainer.stepsDone;
+    if (rank !== 0) return;
     lastPath = await store.save({ model, optimizer, stateful, step, valLoss, files: run.files });
     context.emit({ type: "checkpoint", step, path: lastPath });
   };
   const validate = async () => {
     if (run.validation.length === 0) return;
-    const { loss } = trainer.evaluate(run.validation);
+    const { loss } = trainer.evaluate(run.validation.filter((_, i) => i % world === rank));
     valLoss = loss;
     const metrics: Metrics = { "val/loss": loss };
     if (run.bytesPerToken) metrics["val/bits_per_byte"] = loss / Math.LN2 / run.bytesPerToken;
     final = { ...final, ...metrics };
     context.emit({ type: "eval", step: trainer.stepsDone, metrics });
-    await run.onEval?.(trainer.stepsDone);
+    if (rank === 0) await run.onEval?.(trainer.stepsDone);
   };
 
-  const steps = source[Symbol.asyncIterator]();
+  // All ranks must stop after the same step.
+  const stopping = () =>
+    trainer.collectives.allReduceNumbers([context.interrupted() ? 1 : 0]).some((n) => n > 0);
+
+  const steps = shareOf(source, trainer.collectives)[Symbol.asyncIterator]();
   try {
     while (trainer.stepsDone < config.steps) {
       await turn();
-      if (context.interrupted()) {
+      if (stopping()) {
         await save();
         return { status: "interrupted", step: trainer.stepsDone, metrics: final, outputs: outputs(lastPath) };
       }

@@ -58,7 +58,7 @@ export class Trainer implements Stateful {
     readonly model: Transformer,
     readonly totalSteps: number,
     config: TrainerConfigInput = {},
-    private readonly collectives: Collectives = singleRank,
+    readonly collectives: Collectives = singleRank,
   ) {
     this.config = trainerSchema.parse(config);
     this.optimizer = new Optimizer(model.parameters, this.config.optimizer);

@@ -1,0 +1,58 @@
+// `nsa pretrain --ranks 2`: the same run as with one process, exact resume, clear refusals.
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { nsa } from "./built.ts";
+import { tinyPretrain } from "./tiny.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "nsa-ranks-"));
+const recipe = join(dir, "tiny.yaml");
+writeFileSync(recipe, tinyPretrain);
+
+function pretrain(runs: string, ...more: string[]) {
+  const place = ["--runs", join(dir, runs), "--device", "cpu"];
+  return nsa(["pretrain", recipe, ...place, "--set", "train.micro_batches=2", ...more]);
+}
+
+function runOf(runs: string): string {
+  return join(dir, runs, readdirSync(join(dir, runs)).find((name) => name.startsWith("pretrain-"))!);
+}
+
+const losses = (runs: string) =>
+  readFileSync(join(runOf(runs), "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line)["train/loss"])
+    .filter((x) => x !== undefined) as number[];
+
+const weights = (runs: string, step: string) =>
+  readFileSync(join(runOf(runs), "checkpoints", step, "model.safetensors")).toString("base64");
+
+test("two_ranks_train_as_one_does_and_resume_to_the_same_bits", () => {
+  const steps = (n: number) => ["--set", `train.steps=${n}`];
+  expect(pretrain("one", ...steps(6)).status).toBe(0);
+  expect(pretrain("two", ...steps(6), "--ranks", "2").status).toBe(0);
+  const [one, two] = [losses("one"), losses("two")];
+  expect(two).toHaveLength(6);
+  two.forEach((x, i) => {
+    expect(Math.abs(x - one[i]!)).toBeLessThan(1e-6);
+  });
+  // Only rank 0 keeps checkpoints.
+  expect(existsSync(join(runOf("two"), "ranks/1/checkpoints"))).toBe(false);
+
+  const schedule = ["--set", "train.schedule.kind=constant"];
+  expect(pretrain("whole", ...steps(6), ...schedule, "--ranks", "2").status).toBe(0);
+  expect(pretrain("parts", ...steps(4), ...schedule, "--ranks", "2").status).toBe(0);
+  const rest = pretrain("parts", ...steps(6), ...schedule, "--ranks", "2", "--resume", "latest");
+  expect(rest.status).toBe(0);
+  expect(weights("parts", "step-000006")).toBe(weights("whole", "step-000006"));
+});
+
+test("ranks_that_cannot_share_the_steps_are_refused_with_exit_2", () => {
+  const uneven = pretrain("uneven", "--ranks", "3");
+  expect(uneven.status).toBe(2);
+  expect(uneven.stderr).toContain("train.micro_batches");
+  expect(pretrain("none", "--ranks", "0").status).toBe(2);
+  expect(pretrain("word", "--ranks", "many").status).toBe(2);
+});
