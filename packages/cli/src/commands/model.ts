@@ -12,10 +12,12 @@ import {
   saveCheckpoint,
 } from "@nsa/model";
 
-/** tokenizer.json of the folder, to be carried along; none where there is none. */
+/** What is carried along where it is there: the tokenizer, and the chat template with its ending. */
+const CARRIED = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+
 function tokenizerOf(folder: string): Record<string, string> {
-  const path = join(folder, "tokenizer.json");
-  return existsSync(path) ? { "tokenizer.json": readFileSync(path, "utf8") } : {};
+  const there = CARRIED.filter((name) => existsSync(join(folder, name)));
+  return Object.fromEntries(there.map((name) => [name, readFileSync(join(folder, name), "utf8")]));
 }
 
 export async function modelCommand(verb: string, from: string, to: string | undefined): Promise<void> {

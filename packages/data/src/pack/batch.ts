@@ -7,6 +7,8 @@ export interface PackExample {
   ids: ArrayLike<number>;
   /** Tokens of the prompt; they carry no loss. */
   promptLength: number;
+  /** Per id whether it is learned (1); where given, it counts and `promptLength` does not. */
+  learned?: ArrayLike<number>;
 }
 
 /** Positions that an example fills: the length to give to `planPacks`. */
@@ -27,13 +29,14 @@ export function packBatch(plan: PackPlan, pack: number, examples: ArrayLike<Pack
   };
   let t = 0;
   for (let p = first; p < last; p++) {
-    const { ids, promptLength } = examples[plan.example[p]!]!;
+    const { ids, promptLength, learned } = examples[plan.example[p]!]!;
     const from = plan.from[p]!;
     for (let j = 0; j < plan.length[p]!; j++, t++) {
       batch.tokens[t] = ids[from + j]!;
       batch.positions[t] = j;
-      if (from + j + 1 < promptLength) continue;
-      batch.targets[t] = ids[from + j + 1]!;
+      const target = from + j + 1;
+      if (learned ? learned[target] !== 1 : target < promptLength) continue;
+      batch.targets[t] = ids[target]!;
       batch.lossWeight[t] = 1;
     }
     batch.cuSeqlens[p - first + 1] = t;

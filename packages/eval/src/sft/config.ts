@@ -17,8 +17,19 @@ export const sftSchema = z.strictObject({
             files: z.array(z.string()).min(1).describe("JSONL files (`*` in file names), also .gz"),
             prompt: z
               .string()
+              .optional()
               .describe("Template of the part without loss, e.g. `Question: {question}\\nAnswer:`"),
-            completion: z.string().describe("Template of the part that is learned, e.g. ` {solution}`"),
+            completion: z
+              .string()
+              .optional()
+              .describe("Template of the part that is learned, e.g. ` {solution}`"),
+            messages: z
+              .string()
+              .optional()
+              .describe(
+                "Instead of both: the field that holds a conversation, a list of {role, content}; " +
+                  "the assistant's turns are learned",
+              ),
             format: z
               .string()
               .default("cot")
@@ -28,6 +39,13 @@ export const sftSchema = z.strictObject({
         )
         .min(1)
         .describe("Examples"),
+      chatTemplate: z
+        .string()
+        .optional()
+        .describe(
+          "How conversations become text: chatml, plain, r1_zero, a .jinja file or a folder with a " +
+            "tokenizer_config.json; by default the checkpoint's own, else chatml",
+        ),
       validationShare: z.number().min(0).max(0.5).default(0.05).describe("Examples held out, by seed"),
       validationExamples: z.number().int().min(1).default(64).describe("Held-out examples measured, at most"),
     })

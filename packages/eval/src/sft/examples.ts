@@ -1,33 +1,84 @@
 // Examples of fine-tuning from JSONL files: templates filled, tokenized, the prompt's length kept.
 import { NsaError } from "@nsa/core";
 import { expandInputs, type Tokenizer } from "@nsa/data";
+import { z } from "zod";
+import { encodeSegments, segmentsOf } from "../chat/segments.ts";
+import type { ChatTemplate } from "../chat/template.ts";
 import { fillTemplate, readRecords } from "../records.ts";
 import type { SftConfig } from "./config.ts";
 import type { Example } from "./source.ts";
 
+type Source = SftConfig["data"]["sources"][number];
+
+const conversationSchema = z
+  .array(z.looseObject({ role: z.string(), content: z.string() }))
+  .refine((all) => all.some((m) => m.role === "assistant"), "no turn of the assistant");
+
+function sourceError(source: Source): NsaError {
+  return new NsaError({
+    code: "sft_source_invalid",
+    what: `the source ${source.files.join(", ")}`,
+    why: "it must have `prompt` and `completion`, or `messages`, and not all of them",
+    fix: "leave out one or the other",
+    exitCode: 2,
+  });
+}
+
+/** One record as an example, by templates or as a conversation. */
+function exampleOf(
+  source: Source,
+  record: Record<string, unknown>,
+  place: string,
+  tokenizer: Tokenizer,
+  chat: ChatTemplate | undefined,
+): Example {
+  const { format } = source;
+  if (source.messages === undefined) {
+    const prompt = fillTemplate(source.prompt!, record, place);
+    const head = tokenizer.encode(prompt);
+    const tail = tokenizer.encode(fillTemplate(source.completion!, record, place));
+    const ids = Int32Array.from([...head, ...tail, tokenizer.eosId]);
+    return { ids, promptLength: head.length, format, prompt };
+  }
+  const messages = conversationSchema.safeParse(record[source.messages]);
+  if (!messages.success) {
+    const { path, message } = messages.error.issues[0]!;
+    throw new NsaError({
+      code: "data_not_a_conversation",
+      what: [place, source.messages, ...path].join(" "),
+      why: message,
+      fix: "give a list of {role, content} with at least one turn of the assistant",
+      exitCode: 3,
+    });
+  }
+  const segments = segmentsOf(chat!, messages.data, place);
+  const { ids, learned } = encodeSegments(tokenizer, segments);
+  return { ids, learned, promptLength: learned.indexOf(1), format, prompt: segments[0]!.text };
+}
+
 /**
  * Examples of the sources as ids, those of more than `seqLen` positions left out with a remark.
- * Throws NsaError `corpus_empty`, `data_*` (exit 3).
+ * Throws NsaError `corpus_empty`, `data_*` (exit 3), `sft_source_invalid` (exit 2).
  */
 export function readExamples(
-  from: { sources: SftConfig["data"]["sources"]; seqLen: number },
+  from: { sources: SftConfig["data"]["sources"]; seqLen: number; chat?: ChatTemplate },
   tokenizer: Tokenizer,
   log: (text: string) => void,
 ): Example[] {
   const examples: Example[] = [];
   let long = 0;
   for (const source of from.sources) {
+    const templates = source.prompt !== undefined && source.completion !== undefined;
+    const neither = source.prompt === undefined && source.completion === undefined;
+    if (source.messages === undefined ? !templates : !neither) throw sourceError(source);
     const limit = examples.length + (source.maxExamples ?? Number.POSITIVE_INFINITY);
     for (const path of expandInputs(source.files)) {
       for (const { record, place } of readRecords(path)) {
         if (examples.length >= limit) break;
-        const prompt = fillTemplate(source.prompt, record, place);
-        const head = tokenizer.encode(prompt);
-        const tail = tokenizer.encode(fillTemplate(source.completion, record, place));
-        const ids = Int32Array.from([...head, ...tail, tokenizer.eosId]);
-        const fits = ids.length - 1 <= from.seqLen;
+        const example = exampleOf(source, record, place, tokenizer, from.chat);
+        const fits = example.ids.length - 1 <= from.seqLen;
         if (!fits) long++;
-        else examples.push({ ids, promptLength: head.length, format: source.format, prompt });
+        else examples.push(example);
       }
     }
   }

@@ -1,4 +1,5 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BatchSource, NsaError, Rng, type StageRunner } from "@nsa/core";
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
@@ -11,6 +12,7 @@ import {
   runTraining,
   Trainer,
 } from "@nsa/model";
+import { type ChatTemplate, findTemplate, folderTemplate } from "../chat/template.ts";
 import { writeSamples } from "../samples.ts";
 import type { SftConfig } from "./config.ts";
 import { readExamples } from "./examples.ts";
@@ -34,12 +36,27 @@ function sourceOf(examples: Example[], { train, seed }: SftConfig, log: (text: s
   return new PackSource(plan, examples, { microBatches, seed });
 }
 
+/** The template of conversations: the recipe's, the checkpoint's own, or ChatML. */
+const templateOf = ({ data, initFrom }: SftConfig) =>
+  data.chatTemplate ? findTemplate(data.chatTemplate) : (folderTemplate(initFrom) ?? findTemplate("chatml"));
+
+/** tokenizer_config.json of the new checkpoint, so that it is served with the template it has learned. */
+function tokenizerConfig(initFrom: string, chat: ChatTemplate | undefined): Record<string, string> {
+  const path = join(initFrom, "tokenizer_config.json");
+  const own = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
+  if (!own && !chat) return {};
+  const whole = chat ? { ...own, chat_template: chat.source } : own;
+  return { "tokenizer_config.json": `${JSON.stringify(whole, null, 2)}\n` };
+}
+
 /** Runs the stage; resumes exactly when the context names a checkpoint. */
 export const runSft: StageRunner<SftConfig> = async (config, context) => {
   const log = (text: string) => context.log(text);
   const tokenizer = Tokenizer.load(join(config.initFrom, "tokenizer.json"));
   const tokenizerJson = JSON.stringify(tokenizer.json);
-  const all = readExamples({ sources: config.data.sources, seqLen: config.train.seqLen }, tokenizer, log);
+  const { sources } = config.data;
+  const chat = sources.some((s) => s.messages !== undefined) ? templateOf(config) : undefined;
+  const all = readExamples({ sources, seqLen: config.train.seqLen, chat }, tokenizer, log);
   const order = new Rng(config.seed, SPLIT_STREAM).permutation(all.length);
   const { validationShare, validationExamples } = config.data;
   const held = validationShare > 0 ? Math.max(1, Math.floor(all.length * validationShare)) : 0;
@@ -70,7 +87,7 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
         loss: crossEntropy,
         config: config.train,
         validation: validation.map((_, i) => packExamples(validation, [i])),
-        files: { "tokenizer.json": tokenizerJson },
+        files: { "tokenizer.json": tokenizerJson, ...tokenizerConfig(config.initFrom, chat) },
         sequenceLength: examples.reduce((n, e) => n + e.ids.length, 0) / examples.length,
         onEval: (step) => {
           for (const format of formats) {

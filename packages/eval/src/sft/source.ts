@@ -6,6 +6,8 @@ export interface Example {
   ids: Int32Array;
   /** Tokens of the prompt; no loss on them. */
   promptLength: number;
+  /** Per id whether it is learned (1), for conversations of several turns. */
+  learned?: Uint8Array;
   format: string;
   prompt: string;
 }
@@ -23,11 +25,11 @@ export function packExamples(examples: readonly Example[], indices: readonly num
   };
   let t = 0;
   for (const [n, i] of indices.entries()) {
-    const { ids, promptLength } = examples[i]!;
+    const { ids, promptLength, learned } = examples[i]!;
     for (let j = 0; j + 1 < ids.length; j++, t++) {
       batch.tokens[t] = ids[j]!;
       batch.positions[t] = j;
-      if (j + 1 < promptLength) continue;
+      if (learned ? learned[j + 1] !== 1 : j + 1 < promptLength) continue;
       batch.targets[t] = ids[j + 1]!;
       batch.lossWeight[t] = 1;
     }
