@@ -29,6 +29,7 @@ export {
   nsaDecode,
   nsaLayerCache,
   planDecode,
+  updatePlan,
   writeCache,
 } from "./ops/nsa-decode.ts";
 export {

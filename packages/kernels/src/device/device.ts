@@ -288,7 +288,16 @@ export class Device {
   /** Records the ops that `body` runs; the returned function replays them on the same memory. */
   capture(body: () => void): { launch(): void; destroy(): void } {
     this.native.capture(this.id, 0);
-    body();
+    try {
+      body();
+    } catch (cause) {
+      try {
+        this.native.capture(this.id, 3, this.native.capture(this.id, 1));
+      } catch {
+        // A capture that an error broke has no graph; the error itself says why.
+      }
+      throw cause;
+    }
     const graph = this.native.capture(this.id, 1);
     return {
       launch: () => void this.native.capture(this.id, 2, graph),

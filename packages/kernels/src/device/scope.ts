@@ -26,6 +26,13 @@ export class Scope implements Disposable {
     return t;
   }
 
+  /** Takes out everything owned so far, views before what they look into: the order to free it in. */
+  detachAll(): Tensor[] {
+    const all = [...this.owned.values()].reverse();
+    this.owned.clear();
+    return all;
+  }
+
   /** Frees everything owned so far, now. */
   [Symbol.dispose](): void {
     this.device.endScope(this);

@@ -56,6 +56,8 @@ export interface DecodeSequence {
 /** Rows whose newest token completes a compressed block. */
 interface CompletedBlocks {
   rows: number;
+  /** Holds seqLens, positions and slots. */
+  counters: Tensor;
   blockTable: Tensor;
   seqLens: Tensor;
   /** Row of the compressed cache to write, −1 = none. */
@@ -71,6 +73,8 @@ export interface DecodePlan {
   b: number;
   pageSize: number;
   maxPages: number;
+  /** Holds seqLens, positions and slots. */
+  counters: Tensor;
   blockTable: Tensor;
   seqLens: Tensor;
   /** Position of the new token, [B]. */
@@ -85,9 +89,13 @@ export function cacheSlot(pages: ArrayLike<number>, entry: number, pageSize: num
   return pages[Math.floor(entry / pageSize)]! * pageSize + (entry % pageSize);
 }
 
+/** First position of the compressed block that the newest token completes, or −1. */
+const completedBlock = (s: DecodeSequence, nsa: NsaConfig) =>
+  s.length >= nsa.blockSize && (s.length - nsa.blockSize) % nsa.stride === 0 ? s.length - nsa.blockSize : -1;
+
 /**
  * Uploads the indices of one step. With `nsa`, sequences whose newest token completes a block are listed;
- * `everyRow` lists all rows instead (constant shapes, for captured steps).
+ * `everyRow` lists all rows instead: shapes then stay constant and `updatePlan` can move the plan on.
  */
 export function planDecode(
   device: Device,
@@ -97,36 +105,88 @@ export function planDecode(
   nsa?: NsaConfig,
   everyRow = false,
 ): DecodePlan {
-  const i32 = (values: number[]) => device.from(values, [Math.max(1, values.length)], "i32");
-  const table = (seqs: readonly DecodeSequence[]) =>
-    i32(seqs.flatMap((s) => Array.from({ length: maxPages }, (_, i) => s.pages[i] ?? 0)));
+  if (nsa && pageSize % nsa.stride)
+    throw new Error(`page_size ${pageSize} is not a multiple of stride ${nsa.stride}`);
+  const listed = nsa && !everyRow ? sequences.filter((s) => completedBlock(s, nsa) >= 0) : sequences;
+  const b = sequences.length;
+  const i32 = (n: number) => device.empty([Math.max(1, n)], "i32");
+  const counters = i32(3 * b);
   const plan: DecodePlan = {
-    b: sequences.length,
+    b,
     pageSize,
     maxPages,
-    blockTable: table(sequences),
-    seqLens: i32(sequences.map((s) => s.length)),
-    positions: i32(sequences.map((s) => Math.max(0, s.length - 1))),
-    slots: i32(sequences.map((s) => (s.length > 0 ? cacheSlot(s.pages, s.length - 1, pageSize) : -1))),
+    counters,
+    blockTable: i32(b * maxPages),
+    seqLens: counters.view(0, [b]),
+    positions: counters.view(b, [b]),
+    slots: counters.view(2 * b, [b]),
   };
-  if (!nsa) return plan;
-  if (pageSize % nsa.stride)
-    throw new Error(`page_size ${pageSize} is not a multiple of stride ${nsa.stride}`);
-  const completes = (s: DecodeSequence) =>
-    s.length >= nsa.blockSize && (s.length - nsa.blockSize) % nsa.stride === 0;
-  const rows = everyRow ? sequences : sequences.filter(completes);
-  const first = (s: DecodeSequence) => Math.max(0, s.length - nsa.blockSize);
-  const slot = (s: DecodeSequence) =>
-    completes(s) ? cacheSlot(s.pages, first(s) / nsa.stride, pageSize / nsa.stride) : -1;
-  plan.completed = {
-    rows: rows.length,
-    blockTable: table(rows),
-    seqLens: i32(rows.map((s) => s.length)),
-    slots: i32(rows.map(slot)),
-    positions: i32(rows.map(first)),
-    gatherStart: i32(Array.from({ length: rows.length * nsa.kvHeads }, (_, r) => r * nsa.blockSize)),
-  };
+  if (nsa) {
+    const rows = listed.length;
+    const n = Math.max(1, rows);
+    const counters = i32(3 * n);
+    plan.completed = {
+      rows,
+      counters,
+      blockTable: everyRow ? plan.blockTable : i32(rows * maxPages),
+      seqLens: counters.view(0, [n]),
+      positions: counters.view(n, [n]),
+      slots: counters.view(2 * n, [n]),
+      gatherStart: i32(n * nsa.kvHeads).write(
+        Int32Array.from({ length: n * nsa.kvHeads }, (_, r) => r * nsa.blockSize),
+      ),
+    };
+    if (!everyRow && rows > 0) writeTable(plan.completed.blockTable, listed, maxPages);
+  }
+  writeTable(plan.blockTable, sequences, maxPages);
+  writeCounters(plan, sequences, listed, nsa);
   return plan;
+}
+
+/** Moves a plan made with `everyRow` to the sequences' new lengths; `table`: their pages have changed too. */
+export function updatePlan(
+  plan: DecodePlan,
+  sequences: readonly DecodeSequence[],
+  table: boolean,
+  nsa?: NsaConfig,
+): void {
+  if (sequences.length !== plan.b) throw new Error(`${sequences.length} sequences for a plan of ${plan.b}`);
+  if (table) writeTable(plan.blockTable, sequences, plan.maxPages);
+  writeCounters(plan, sequences, sequences, nsa);
+}
+
+function writeTable(t: Tensor, sequences: readonly DecodeSequence[], maxPages: number): void {
+  const values = new Int32Array(t.numel);
+  sequences.forEach(({ pages }, r) => {
+    for (let i = 0; i < maxPages && i < pages.length; i++) values[r * maxPages + i] = pages[i]!;
+  });
+  t.write(values);
+}
+
+function writeCounters(
+  plan: DecodePlan,
+  sequences: readonly DecodeSequence[],
+  listed: readonly DecodeSequence[],
+  nsa?: NsaConfig,
+): void {
+  const { b, pageSize } = plan;
+  const values = new Int32Array(3 * b);
+  sequences.forEach((s, r) => {
+    values[r] = s.length;
+    values[b + r] = Math.max(0, s.length - 1);
+    values[2 * b + r] = s.length > 0 ? cacheSlot(s.pages, s.length - 1, pageSize) : -1;
+  });
+  plan.counters.write(values);
+  if (!nsa || !plan.completed || listed.length === 0) return;
+  const rows = listed.length;
+  const done = new Int32Array(3 * rows);
+  listed.forEach((s, r) => {
+    const first = completedBlock(s, nsa);
+    done[r] = s.length;
+    done[rows + r] = Math.max(0, first);
+    done[2 * rows + r] = first < 0 ? -1 : cacheSlot(s.pages, first / nsa.stride, pageSize / nsa.stride);
+  });
+  plan.completed.counters.write(done);
 }
 
 /** cache[slots[r]] = x[r]; −1 skips. */

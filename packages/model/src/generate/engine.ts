@@ -2,13 +2,14 @@
 //
 // An output depends on (seed, request, position) only: rows do not see one another, and noise is keyed by request.
 import { NsaError } from "@nsa/core";
-import { planDecode, Tape, type Tensor } from "@nsa/kernels";
-import { nsaConfigOf, usesNsa } from "../config/model-config.ts";
+import { Tape } from "@nsa/kernels";
+import { usesNsa } from "../config/model-config.ts";
 import type { Transformer } from "../transformer/transformer.ts";
 import { KvCache } from "./cache.ts";
+import { type DecodeRow, Decoder } from "./decoder.ts";
 import { PagePool } from "./pages.ts";
 import type { GeneratedSample, GenerateRequest } from "./request.ts";
-import { topLogprobs } from "./top-logprobs.ts";
+import { type Drawn, Sampler } from "./sampler.ts";
 
 export interface EngineOptions {
   /** Sequences decoded at once. */
@@ -49,13 +50,9 @@ export interface LiveGeneration {
   readonly waiting: number;
 }
 
-interface Sequence {
-  request: number;
-  sample: number;
-  pages: number[];
-  /** Tokens whose keys are in the cache, plus the one being decoded. */
-  length: number;
-  last: number;
+interface Sequence extends DecodeRow {
+  /** Number of the request. */
+  key: number;
   out: GeneratedSample;
 }
 
@@ -85,7 +82,7 @@ export class Engine {
     const results: GeneratedSample[][] = requests.map((r) => new Array(r.n));
     const wanted = requests.reduce((a, r) => a + r.n * this.cost(r), 0);
     const largest = requests.reduce((a, r) => Math.max(a, this.cost(r)), 1);
-    const live = this.open(Math.max(Math.min(wanted, this.budget), largest));
+    const live = this.open(Math.max(Math.min(wanted, this.budget), largest), largest);
     try {
       for (const r of requests) live.add(r);
       while (!live.idle) {
@@ -98,21 +95,28 @@ export class Engine {
   }
 
   /** A cache of its own into which requests come and from which they go while others run; `close` it when done. */
-  open(pages = this.budget): LiveGeneration {
+  open(
+    pages = this.budget,
+    largest = Math.min(pages, this.pagesFor(this.model.config.maxSeqLen)),
+  ): LiveGeneration {
     const cache = new KvCache(this.model, pages, this.pageSize);
+    const decoder = new Decoder(this.model, cache, largest);
     const pool = new PagePool(pages);
     const requests = new Map<number, GenerateRequest>();
     const queue: Admission[] = [];
     let active: Sequence[] = [];
     let reserved = 0;
     let added = 0;
+    /** The rows are not those of the last step. */
+    let changed = false;
     const leave = (s: Sequence) => {
       for (const page of s.pages) pool.release(page);
-      reserved -= this.cost(requests.get(s.request)!);
+      reserved -= this.cost(s.request);
+      changed = true;
     };
     const forget = (request: number) => {
       const waits = queue.some((a) => a.request === request);
-      if (!waits && !active.some((s) => s.request === request)) requests.delete(request);
+      if (!waits && !active.some((s) => s.key === request)) requests.delete(request);
     };
     const admit = () => {
       const admitted: Admission[] = [];
@@ -129,7 +133,9 @@ export class Engine {
         reserved += pagesNeeded;
         tokens += r.prompt.length;
       }
-      if (admitted.length > 0) active = [...active, ...this.prefill(requests, admitted, cache, pool)];
+      if (admitted.length === 0) return;
+      active = [...active, ...this.prefill(requests, admitted, cache, pool)];
+      changed = true;
     };
     return {
       get idle() {
@@ -153,20 +159,28 @@ export class Engine {
       },
       step: () => {
         admit();
-        const done = active.filter((s) => this.finished(s, requests.get(s.request)!));
+        const done: Sequence[] = [];
+        const going: Sequence[] = [];
+        for (const s of active) (this.finished(s) ? done : going).push(s);
+        active = going;
         for (const s of done) leave(s);
-        active = active.filter((s) => !done.includes(s));
-        for (const s of done) forget(s.request);
-        if (active.length > 0) this.step(requests, active, cache, pool);
-        return done.map(({ request, sample, out }) => ({ request, sample, output: out }));
+        for (const s of done) forget(s.key);
+        if (active.length > 0) {
+          this.step(active, decoder, changed);
+          changed = false;
+        }
+        return done.map(({ key, sample, out }) => ({ request: key, sample, output: out }));
       },
       cancel: (request) => {
         for (let i = queue.length - 1; i >= 0; i--) if (queue[i]!.request === request) queue.splice(i, 1);
-        for (const s of active) if (s.request === request) leave(s);
-        active = active.filter((s) => s.request !== request);
+        for (const s of active) if (s.key === request) leave(s);
+        active = active.filter((s) => s.key !== request);
         requests.delete(request);
       },
-      close: () => cache.free(),
+      close: () => {
+        decoder.free();
+        cache.free();
+      },
     };
   }
 
@@ -208,8 +222,8 @@ export class Engine {
     return Math.ceil(tokens / this.pageSize);
   }
 
-  private finished(s: Sequence, r: GenerateRequest): boolean {
-    const { out } = s;
+  private finished(s: Sequence): boolean {
+    const { out, request: r } = s;
     const last = out.ids.at(-1);
     if (last !== undefined && r.stopIds.includes(last)) out.finish = "stop";
     else if (r.stopStrings?.length && this.options.decode) {
@@ -267,7 +281,8 @@ export class Engine {
     const [from, to]: [number[], number[]] = [[], []];
     admitted.forEach(({ request, first, n }, a) => {
       const pages = prompts[a]!;
-      const { length } = requests.get(request)!.prompt;
+      const r = requests.get(request)!;
+      const { length } = r.prompt;
       for (let i = 0; i < n; i++) {
         // A page is shared when neither tokens nor compressed blocks will be written into it again.
         const overhang = this.nsa ? config.blockSize - config.stride : 0;
@@ -282,98 +297,43 @@ export class Engine {
           to.push(copy);
           return copy;
         });
+        while (own.length < this.cost(r)) own.push(pool.take());
         rows.push(cuSeqlens[a + 1]! - 1);
         const out: GeneratedSample = { ids: [], logp: [], keptLogmass: [], finish: "length" };
-        sequences.push({ request, sample: first + i, pages: own, length, last: -1, out });
+        const row = { request: r, sample: first + i, drawn: 0, pages: own, length, last: -1 };
+        sequences.push({ ...row, key: request, out });
       }
     });
     cache.copyPages(from, to);
     const idx = device.from(rows, [rows.length], "i32");
     const last = device.empty([rows.length, config.dModel], hidden.dtype);
     device.run("gather_rows", { x: hidden, idx, y: last, rows: rows.length, cols: config.dModel });
-    this.draw(requests, sequences, last);
+    const sampler = new Sampler(model, rows.length);
+    sampler.assign(sequences);
+    sampler.moveTo(sequences);
+    sampler.draw(last);
+    this.append(sequences, sampler.read());
     return sequences;
   }
 
   /** One token for every active sequence. */
-  private step(requests: Requests, active: readonly Sequence[], cache: KvCache, pool: PagePool): void {
-    const { model } = this;
-    const { device } = model;
-    using _scope = device.scope();
-    for (const s of active) {
-      s.length++;
-      if (s.length > s.pages.length * this.pageSize) s.pages.push(pool.take());
-    }
-    const maxPages = active.reduce((a, s) => Math.max(a, s.pages.length), 0);
-    const nsa = this.nsa ? nsaConfigOf(model.config) : undefined;
-    const plan = planDecode(device, active, this.pageSize, maxPages, nsa);
-    const tape = new Tape(false);
-    const ids = device.from(
-      active.map((s) => s.last),
-      [active.length],
-      "i32",
-    );
-    const tables = model.rope(model.config.maxSeqLen);
-    let x = model.embed(tape, ids);
-    for (const layer of model.layers) {
-      using scope = device.scope();
-      const inputs = layer.project(tape, x, tables, plan.positions);
-      x = scope.keep(layer.finish(tape, x, cache.decode(layer, inputs, plan)));
-    }
-    this.draw(requests, active, model.finalNorm(tape, x));
+  private step(active: readonly Sequence[], decoder: Decoder, changed: boolean): void {
+    for (const s of active) s.length++;
+    this.append(active, decoder.step(active, changed));
     this.stats.decodeTokens += active.length;
     this.stats.steps++;
   }
 
-  /** Samples the next token of each sequence from hidden [B, D]. */
-  private draw(requests: Requests, sequences: readonly Sequence[], hidden: Tensor): void {
-    const { device, config, headWeight } = this.model;
-    const b = sequences.length;
-    const [v, d] = [config.vocabSize, config.dModel];
-    const f = hidden.dtype === "f64" ? "f64" : "f32";
-    const logits = device.empty([b, v], f);
-    const layout = { m: b, n: v, k: d, lda: d, ldb: d, ldc: v, trans_a: 0, trans_b: 1, alpha: 1, beta: 0 };
-    device.run("gemm", { a: hidden, b: headWeight, c: logits, ...layout });
-    const of = (s: Sequence) => requests.get(s.request)!;
-    const params = sequences.flatMap((s) => {
-      const { temperature, topP, minP, topK } = of(s).sampling;
-      return [temperature, topP, minP, topK];
-    });
-    const ids = device.empty([b], "i32");
-    const [logp, kept] = [device.empty([b], f), device.empty([b], f)];
-    device.run("sample", {
-      logits,
-      params: device.from(params, [b, 4], f),
-      seeds: device.from(
-        sequences.map((s) => of(s).seed),
-        [b],
-        "i64",
-      ),
-      request: device.from(
-        sequences.map((s) => of(s).id + s.sample),
-        [b],
-        "i32",
-      ),
-      position: device.from(
-        sequences.map((s) => s.out.ids.length),
-        [b],
-        "i32",
-      ),
-      ids,
-      logp,
-      kept_logmass: kept,
-      b,
-      v,
-    });
-    const top = topLogprobs(logits, sequences.map(of));
-    const [idValues, logpValues, keptValues] = [ids.read(), logp.read(), kept.read()];
+  private append(sequences: readonly Sequence[], drawn: Drawn): void {
     sequences.forEach((s, i) => {
-      s.last = idValues[i]!;
+      s.last = drawn.ids[i]!;
+      s.drawn++;
       s.out.ids.push(s.last);
-      s.out.logp.push(logpValues[i]!);
-      s.out.keptLogmass.push(keptValues[i]!);
-      if (top[i]) s.out.top = [...(s.out.top ?? []), top[i]!];
-      this.options.onToken?.(s.request, s.sample, s.last, s.out);
+      s.out.logp.push(drawn.logp[i]!);
+      s.out.keptLogmass.push(drawn.keptLogmass[i]!);
+      const top = drawn.top[i];
+      if (top) s.out.top = [...(s.out.top ?? []), top];
+      this.options.onToken?.(s.key, s.sample, s.last, s.out);
     });
   }
 }

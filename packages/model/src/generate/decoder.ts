@@ -1,0 +1,127 @@
+// One decode step for a batch of sequences, as a captured graph where the device has them.
+//
+// Captured steps come in a few batch sizes; rows without a sequence have length 0 and touch no cache. All inputs of a step
+// lie in fixed memory: the token drawn last stays on the device, lengths and cache rows are uploaded in two transfers.
+import { type DecodePlan, planDecode, Tape, type Tensor, updatePlan } from "@nsa/kernels";
+import { nsaConfigOf, usesNsa } from "../config/model-config.ts";
+import type { Transformer } from "../transformer/transformer.ts";
+import type { KvCache } from "./cache.ts";
+import { type Drawn, type SampleRow, Sampler } from "./sampler.ts";
+
+/** A sequence being decoded. */
+export interface DecodeRow extends SampleRow {
+  /** Tokens whose keys are in the cache, plus the one being decoded. */
+  length: number;
+  pages: readonly number[];
+  /** The token being decoded. */
+  last: number;
+}
+
+interface Step {
+  plan: DecodePlan;
+  sampler: Sampler;
+  tensors: Tensor[];
+  runs: number;
+  graph?: { launch(): void; destroy(): void };
+}
+
+const idle = { length: 0, pages: [] as number[] };
+
+/** The batch size that `n` sequences run at: at most a quarter of the rows is idle above 8. */
+export function decodeBucket(n: number): number {
+  if (n <= 8) return 2 ** Math.ceil(Math.log2(n));
+  const grain = Math.max(8, 2 ** Math.floor(Math.log2(n - 1)) / 4);
+  return Math.ceil(n / grain) * grain;
+}
+
+export class Decoder {
+  private readonly steps = new Map<number, Step>();
+  private arranged: Step | undefined;
+
+  /** `maxPages`: pages of the longest sequence to come. */
+  constructor(
+    private readonly model: Transformer,
+    private readonly cache: KvCache,
+    private readonly maxPages: number,
+  ) {
+    // Tables must not be made, or grown, inside a captured step.
+    model.rope(model.config.maxSeqLen);
+  }
+
+  /** Decodes `rows[i].last` of every row and draws the next token. `changed`: the rows or their pages are not those of the last step. */
+  step(rows: readonly DecodeRow[], changed: boolean): Drawn {
+    return this.model.device.canCapture ? this.captured(rows, changed) : this.eager(rows);
+  }
+
+  private captured(rows: readonly DecodeRow[], changed: boolean): Drawn {
+    const { device } = this.model;
+    const b = decodeBucket(rows.length);
+    const step = this.steps.get(b) ?? this.make(b);
+    const sequences = Array.from({ length: b }, (_, i) => rows[i] ?? idle);
+    const moved = changed || step !== this.arranged;
+    this.arranged = step;
+    updatePlan(step.plan, sequences, moved, this.nsa);
+    if (moved) {
+      step.sampler.assign(rows);
+      step.sampler.ids.write(Int32Array.from(sequences, (_, i) => rows[i]?.last ?? 0));
+    }
+    step.sampler.moveTo(rows);
+    // A size that comes once runs plain; its second step is recorded.
+    if (step.runs++ === 1) step.graph = device.capture(() => this.run(step.plan, step.sampler));
+    if (step.graph) step.graph.launch();
+    else this.run(step.plan, step.sampler);
+    return step.sampler.read();
+  }
+
+  private eager(rows: readonly DecodeRow[]): Drawn {
+    const { device } = this.model;
+    using _scope = device.scope();
+    const pages = rows.reduce((a, r) => Math.max(a, r.pages.length), 0);
+    const plan = planDecode(device, rows, this.cache.pageSize, pages, this.nsa);
+    const sampler = new Sampler(this.model, rows.length);
+    sampler.assign(rows);
+    sampler.moveTo(rows);
+    sampler.ids.write(Int32Array.from(rows, (r) => r.last));
+    this.run(plan, sampler);
+    return sampler.read();
+  }
+
+  /** Only device work on fixed memory. */
+  private run(plan: DecodePlan, sampler: Sampler): void {
+    const { model } = this;
+    const { device } = model;
+    using _scope = device.scope();
+    const tape = new Tape(false);
+    const tables = model.rope(model.config.maxSeqLen);
+    let x = model.embed(tape, sampler.ids);
+    for (const layer of model.layers) {
+      using scope = device.scope();
+      const inputs = layer.project(tape, x, tables, plan.positions);
+      x = scope.keep(layer.finish(tape, x, this.cache.decode(layer, inputs, plan)));
+    }
+    sampler.draw(model.finalNorm(tape, x));
+  }
+
+  private make(b: number): Step {
+    const { device } = this.model;
+    using scope = device.scope();
+    const sequences = Array.from({ length: b }, () => idle);
+    const plan = planDecode(device, sequences, this.cache.pageSize, this.maxPages, this.nsa, true);
+    const sampler = new Sampler(this.model, b);
+    const step: Step = { plan, sampler, tensors: scope.detachAll(), runs: 0 };
+    this.steps.set(b, step);
+    return step;
+  }
+
+  free(): void {
+    for (const step of this.steps.values()) {
+      step.graph?.destroy();
+      for (const t of step.tensors) if (t.isLive) t.free();
+    }
+    this.steps.clear();
+  }
+
+  private get nsa() {
+    return usesNsa(this.model.config) ? nsaConfigOf(this.model.config) : undefined;
+  }
+}

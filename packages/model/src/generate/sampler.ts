@@ -1,0 +1,116 @@
+// Draws one token a row from the model's last hidden states.
+//
+// Legend: B rows, V vocabulary, D model width.
+import type { Device, Tensor } from "@nsa/kernels";
+import type { Transformer } from "../transformer/transformer.ts";
+import type { GenerateRequest } from "./request.ts";
+import { topLogprobs } from "./top-logprobs.ts";
+
+/** What a row draws with. */
+export interface SampleRow {
+  request: GenerateRequest;
+  /** Output number within the request. */
+  sample: number;
+  /** Tokens drawn so far. */
+  drawn: number;
+}
+
+/** Log-probabilities and kept mass of one token a row, in rows' order. */
+export interface Drawn {
+  ids: ArrayLike<number>;
+  logp: ArrayLike<number>;
+  keptLogmass: ArrayLike<number>;
+  /** Alternatives, where a request asks for them. */
+  top: ReturnType<typeof topLogprobs>;
+}
+
+export class Sampler {
+  /** i32 [B]: the tokens drawn last, where the next step reads them. */
+  readonly ids: Tensor;
+  private readonly params: Tensor;
+  private readonly seeds: Tensor;
+  private readonly requests: Tensor;
+  private readonly positions: Tensor;
+  /** [2, B]: log-probability, ln of the kept mass. */
+  private readonly values: Tensor;
+  private readonly logits: Tensor;
+  private readonly device: Device;
+  private rows: readonly SampleRow[] = [];
+
+  /** Its tensors belong to the innermost scope. */
+  constructor(
+    private readonly model: Transformer,
+    readonly b: number,
+  ) {
+    const { device } = model;
+    this.device = device;
+    this.ids = device.empty([b], "i32");
+    this.params = device.empty([b, 4], this.dtype);
+    this.seeds = device.empty([b], "i64");
+    this.requests = device.empty([b], "i32");
+    this.positions = device.empty([b], "i32");
+    this.values = device.empty([2, b], this.dtype);
+    this.logits = device.empty([b, model.config.vocabSize], this.dtype);
+  }
+
+  /** Tells whose rows these are; rows beyond the given ones draw what nobody reads. */
+  assign(rows: readonly SampleRow[]): void {
+    this.rows = rows;
+    const params = new Float32Array(this.b * 4);
+    const seeds = new Float64Array(this.b);
+    const requests = new Int32Array(this.b);
+    rows.forEach(({ request, sample }, i) => {
+      const { temperature, topP, minP, topK } = request.sampling;
+      params.set([temperature, topP, minP, topK], i * 4);
+      seeds[i] = request.seed;
+      requests[i] = request.id + sample;
+    });
+    for (let i = rows.length; i < this.b; i++) params.set([0, 1, 0, 0], i * 4);
+    this.params.write(params);
+    this.seeds.write(seeds);
+    this.requests.write(requests);
+  }
+
+  /** Sets how many tokens each row has drawn. */
+  moveTo(rows: readonly SampleRow[]): void {
+    const positions = new Int32Array(this.b);
+    for (let i = 0; i < rows.length; i++) positions[i] = rows[i]!.drawn;
+    this.positions.write(positions);
+  }
+
+  /** Samples from hidden [B, D]; only device work. */
+  draw(hidden: Tensor): void {
+    const { device, b, model, logits } = this;
+    using _scope = device.scope();
+    const [v, k] = [model.config.vocabSize, model.config.dModel];
+    const layout = { m: b, n: v, k, lda: k, ldb: k, ldc: v, trans_a: 0, trans_b: 1, alpha: 1, beta: 0 };
+    device.run("gemm", { a: hidden, b: model.headWeight, c: logits, ...layout });
+    device.run("sample", {
+      logits,
+      params: this.params,
+      seeds: this.seeds,
+      request: this.requests,
+      position: this.positions,
+      ids: this.ids,
+      logp: this.values.view(0, [b]),
+      kept_logmass: this.values.view(b, [b]),
+      b,
+      v,
+    });
+  }
+
+  /** Waits for the tokens drawn last. */
+  read(): Drawn {
+    const values = this.values.read();
+    const [logp, keptLogmass] = [values.subarray(0, this.b), values.subarray(this.b)];
+    const top = topLogprobs(
+      this.logits,
+      this.rows.map((r) => r.request),
+    );
+    return { ids: this.ids.read(), logp, keptLogmass, top };
+  }
+
+  private get dtype(): "f32" | "f64" {
+    return this.model.headWeight.dtype === "f64" ? "f64" : "f32";
+  }
+}
