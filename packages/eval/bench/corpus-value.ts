@@ -68,8 +68,8 @@ function trainAndMeasure(
     const model = new Transformer(device, resolveModelConfig({ ...shape, attention: "full" }));
     model.parameters.init(seed);
     const trainer = new Trainer(model, steps, {
-      optimizer: { lr: 4e-3 },
-      schedule: { kind: "cosine", warmupSteps: 20 },
+      optimizer: { lr: 1.5e-3 },
+      schedule: { kind: "cosine", warmupSteps: 40 },
     });
     const source = new PackedSource(documents, { ...BATCH, seed });
     for (let step = 0; step < steps; step++) trainer.step(source.next(), crossEntropy);
