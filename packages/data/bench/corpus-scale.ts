@@ -9,8 +9,8 @@ import { atMost, type Bench, type BenchResult, describeMachine } from "@nsa/core
 import { choices } from "../src/index.ts";
 import { taskEntry } from "../src/jobs/process.ts";
 import { folderHashes } from "../test/folder.ts";
+import { attempt, finishedTasks, tasksUnderWay } from "../test/kills.ts";
 import { bigCrawl } from "./support/big-crawl.ts";
-import { attempt, finishedTasks, tasksUnderWay } from "./support/kills.ts";
 
 async function run(): Promise<BenchResult> {
   const { values } = parseArgs({

@@ -1,5 +1,5 @@
 // Resumable jobs: kills, worker processes and Slurm change nothing about the outputs.
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,12 +16,14 @@ import {
 } from "../src/index.ts";
 import { taskEntry } from "../src/jobs/process.ts";
 import { folderHashes } from "./folder.ts";
+import { attempt, finishedTasks, tasksUnderWay } from "./kills.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-jobs-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 const crawl = writeCrawl(join(root, "crawl"), { pages: 200, seed: 4, mathShare: 0.2 });
 const pages = [...generateCrawl({ pages: 900, seed: 5, mathShare: 0.2 })];
 const SHARDS = 6;
+const WORKERS = 2;
 for (let s = 0; s < SHARDS; s++) {
   const rows = pages
     .filter((_, i) => i % SHARDS === s)
@@ -36,7 +38,7 @@ function config(out: string, executor: "inline" | "local" | "slurm") {
     positives: [crawl.positives],
     negatives: [crawl.negatives],
     executor,
-    workers: 2,
+    workers: WORKERS,
     budgetTokens: 20_000,
     outputShardBytes: 20_000,
     fasttext: { dim: 16, bucket: 20_000, lr: 0.5, epoch: 3, engine: "typescript" as const },
@@ -44,29 +46,25 @@ function config(out: string, executor: "inline" | "local" | "slurm") {
   };
 }
 
-function buildProcess(out: string) {
-  const { flags } = taskEntry();
-  const main = join(import.meta.dirname, "build-main.ts");
-  return spawn(process.execPath, [...flags, main, JSON.stringify(config(out, "local"))], { stdio: "ignore" });
-}
-
-test("killed_at_random_moments_and_rerun_it_gives_the_same_bytes", async () => {
+test("killed_at_random_moments_it_redoes_a_shard_for_each_worker_at_most_and_gives_the_same_bytes", async () => {
   await buildCorpus(BuildConfig.parse(config("whole", "inline")));
+  const main = join(import.meta.dirname, "build-main.ts");
+  const args = [...taskEntry().flags, main, JSON.stringify(config("killed", "local"))];
+  const out = join(root, "killed");
   const c = choices(8);
+  const finished = new Map<string, number>();
   let kills = 0;
-  for (let finished = false; !finished; ) {
-    const child = buildProcess("killed");
-    const timer = setTimeout(() => child.kill("SIGKILL"), kills < 4 ? c.int(700, 2500) : 60_000);
-    const code = await new Promise<number | null>((done) => child.on("exit", (exit) => done(exit)));
-    clearTimeout(timer);
-    if (code === null) kills++;
-    else {
-      expect(code).toBe(0);
-      finished = true;
-    }
+  for (;;) {
+    const { killed } = await attempt(args, kills < 4 ? c.int(700, 2500) / 1000 : undefined, new Map());
+    if (!killed) break;
+    kills++;
+    expect(tasksUnderWay(out)).toBeLessThanOrEqual(WORKERS);
+    for (const [path, time] of finishedTasks(out)) finished.set(path, finished.get(path) ?? time);
   }
   expect(kills).toBeGreaterThan(0);
-  expect(folderHashes(join(root, "killed"))).toEqual(folderHashes(join(root, "whole")));
+  const after = finishedTasks(out);
+  expect([...finished].filter(([path, time]) => after.get(path) !== time)).toEqual([]);
+  expect(folderHashes(out)).toEqual(folderHashes(join(root, "whole")));
 }, 240_000);
 
 test("array_indices_fold_into_ranges", () => {

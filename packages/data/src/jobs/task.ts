@@ -1,6 +1,7 @@
 // One unit of work: a named, JSON-described task over one shard (or over all, for the global steps).
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, statSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { ExitCode, explainWriteError, NsaError } from "@nsa/core";
 import { hashFile, type Manifest, manifestPath, writeAtomic } from "./manifest.ts";
 
 export interface Task {
@@ -30,6 +31,20 @@ export function resolveInput(outDir: string, path: string): string {
   return path.startsWith("/") ? path : join(outDir, path);
 }
 
+/** A full disk as NsaError `disk_full` (exit 3); other errors pass through. */
+function explainTaskError(task: string, outDir: string, error: unknown): unknown {
+  const explained = explainWriteError(outDir, error);
+  if (explained === error || !(explained instanceof NsaError)) return error;
+  return new NsaError({
+    code: "disk_full",
+    what: `task ${task} cannot write its outputs`,
+    why: `${explained.why}: ${outDir}`,
+    fix: "free some space and run the same command again: finished shards are kept",
+    exitCode: ExitCode.data,
+    cause: error,
+  });
+}
+
 /** Runs a task and records it: temporary outputs, fsync, rename, and last the manifest. */
 export async function runTask(
   table: TaskTable,
@@ -42,11 +57,15 @@ export async function runTask(
   const finals = task.outputs.map((path) => join(outDir, path));
   const temporaries = finals.map((path) => `${path}.tmp-${process.pid}`);
   for (const path of finals) mkdirSync(dirname(path), { recursive: true });
-  const stats = await run({
-    spec: task.spec,
-    inputs: task.inputs.map((path) => resolveInput(outDir, path)),
-    outputs: temporaries,
-  });
+  const inputs = task.inputs.map((path) => resolveInput(outDir, path));
+  let stats: Record<string, unknown>;
+  try {
+    stats = await run({ spec: task.spec, inputs, outputs: temporaries });
+  } catch (error) {
+    // On a full disk the room is needed most; elsewhere they would only wait for the next run to remove them.
+    for (const path of temporaries) rmSync(path, { force: true });
+    throw explainTaskError(`${task.kind} ${task.name}`, outDir, error);
+  }
   const outputs = [];
   for (let i = 0; i < finals.length; i++) {
     const fd = openSync(temporaries[i]!, "r+");

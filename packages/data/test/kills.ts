@@ -22,7 +22,7 @@ export function tasksUnderWay(outDir: string): number {
   return new Set(names).size;
 }
 
-/** Sum over a process and all below it is not asked for: the peak of each, MB, by pid. */
+/** Peak memory of a process and of each below it, MB, by pid. */
 export function peakMemories(root: number, peaks: Map<number, number>): void {
   const parents = new Map<number, number>();
   for (const name of readdirSync("/proc")) {
