@@ -1,4 +1,5 @@
-// Generation on the CPU: continuous batching against one request at a time, and prefills that samples share.
+// Generation: continuous batching against one request at a time, and prefills that samples share; with `--device cuda`,
+// decoding against PyTorch on the same card.
 import { atLeast, type BenchResult, describeMachine } from "@nsa/core";
 import { Device } from "@nsa/kernels";
 import {
@@ -8,6 +9,7 @@ import {
   resolveModelConfig,
   Transformer,
 } from "../src/index.ts";
+import { runOnGpu } from "./support/generate-gpu.ts";
 
 const REQUESTS = 16;
 const ROUNDS = 3;
@@ -55,7 +57,17 @@ function timed(body: () => void): { wall: number; cpu: number } {
 
 const median = (xs: number[]) => [...xs].sort((a, b) => a - b)[xs.length >> 1]!;
 
+function argument(name: string, fallback: string): string {
+  const words: string[] = JSON.parse(process.env.NSA_BENCH_ARGS ?? "[]");
+  const at = words.indexOf(`--${name}`);
+  return at < 0 ? fallback : words[at + 1]!;
+}
+
 async function run(): Promise<BenchResult> {
+  return argument("device", "cpu") === "cpu" ? onCpu() : runOnGpu(argument);
+}
+
+async function onCpu(): Promise<BenchResult> {
   const device = Device.open("cpu", { threads: 2 });
   const model = buildModel(device);
   const options = { maxSequences: REQUESTS, cacheTokens: 16_384, prefillTokens: 4096 };
@@ -113,6 +125,6 @@ async function run(): Promise<BenchResult> {
 
 export default {
   name: "generate",
-  about: "continuous batching against one request at a time, and shared prefills, on the CPU",
+  about: "continuous batching and shared prefills; with --device cuda, decoding against PyTorch",
   run,
 };
