@@ -1,5 +1,5 @@
 // Bundles every package into its dist/ (TypeScript only; the addon is build-native.mjs's). Does nothing when nothing changed.
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { digest, isDone, markDone, root } from "./lib.mjs";
@@ -86,7 +86,15 @@ if (!isDone("bundle", key, product)) {
   await locked(async () => {
     if (isDone("bundle", key, product)) return;
     const { build } = await import("tsdown");
-    for (const name of packages) await build(options(name));
+    for (const name of packages) {
+      await build(options(name));
+      // Python files that go out with exported models are read from beside the code.
+      const src = join(root, "packages", name, "src");
+      for (const file of readdirSync(src, { recursive: true })) {
+        if (file.endsWith(".py"))
+          copyFileSync(join(src, file), join(root, "packages", name, "dist", basename(file)));
+      }
+    }
     markDone("bundle", key);
   });
 }

@@ -109,5 +109,6 @@ test("llama3_scaling_survives_the_round_trip_and_other_architectures_are_refused
   const refused = expect.objectContaining({ code: "hf_unsupported", exitCode: 4 });
   expect(() => fromHfConfig({ ...toHfConfig(config), model_type: "gpt2" })).toThrowError(refused);
   expect(() => fromHfConfig({ ...toHfConfig(config), attention_bias: true })).toThrowError(refused);
-  expect(() => toHfConfig(resolveModelConfig({ ...base, attention: "nsa" }))).toThrowError(refused);
+  const scaledNsa = resolveModelConfig({ ...base, ropeScaling, attention: "nsa" });
+  expect(() => toHfConfig(scaledNsa)).toThrowError(refused);
 });

@@ -1,6 +1,6 @@
 // Hugging Face config.json of Llama, Qwen2 and Qwen3 ↔ our architecture.
 import { ExitCode, NsaError } from "@nsa/core";
-import { type ModelConfig, resolveModelConfig, usesNsa } from "../config/model-config.ts";
+import { attentionOf, type ModelConfig, resolveModelConfig } from "../config/model-config.ts";
 
 export type HfConfig = Record<string, unknown>;
 
@@ -97,15 +97,52 @@ export function fromHfConfig(hf: HfConfig): ModelConfig {
   });
 }
 
+/** Whether no Llama, Qwen2 or Qwen3 layer computes the model, so that it is exported with modeling_nsa.py. */
+export function needsOwnCode(c: ModelConfig): boolean {
+  return Array.from({ length: c.numLayers }, (_, i) => attentionOf(c, i)).some((kind) => kind !== "full");
+}
+
+/** The config.json of modeling_nsa.py. */
+function ownConfig(c: ModelConfig): HfConfig {
+  if (c.ropeScaling) {
+    refuse("rope_scaling in an NSA model", "modeling_nsa.py has none", "export a model without rope_scaling");
+  }
+  return {
+    architectures: ["NsaForCausalLM"],
+    model_type: "nsa",
+    auto_map: { AutoConfig: "modeling_nsa.NsaConfig", AutoModelForCausalLM: "modeling_nsa.NsaForCausalLM" },
+    vocab_size: c.vocabSize,
+    hidden_size: c.dModel,
+    intermediate_size: c.dFf,
+    num_hidden_layers: c.numLayers,
+    num_attention_heads: c.numHeads,
+    num_key_value_heads: c.numKvHeads,
+    head_dim: c.headDim,
+    value_head_dim: c.valueHeadDim,
+    attention_layers: Array.from({ length: c.numLayers }, (_, i) => attentionOf(c, i)),
+    block_size: c.blockSize,
+    stride: c.stride,
+    selection_block_size: c.selectionBlockSize,
+    num_selected_blocks: c.numSelectedBlocks,
+    num_initial_blocks: c.numInitialBlocks,
+    num_local_blocks: c.numLocalBlocks,
+    window_size: c.windowSize,
+    compress: c.compress,
+    compressed_rope: c.compressedRope,
+    max_position_embeddings: c.maxSeqLen,
+    rope_base: c.ropeTheta,
+    rms_norm_eps: c.normEps,
+    qk_norm: c.qkNorm,
+    qkv_bias: c.qkvBias,
+    head_is_embedding: c.tieEmbeddings,
+    tie_word_embeddings: false,
+    torch_dtype: "float32",
+  };
+}
+
 /** The config.json under which transformers computes the same. Throws NsaError `hf_unsupported` (exit 4). */
 export function toHfConfig(c: ModelConfig): HfConfig {
-  if (usesNsa(c) || c.attention === "window" || c.attentionLayers?.includes("window")) {
-    refuse(
-      "a model with sparse or window attention",
-      "no Llama, Qwen2 or Qwen3 layer computes it",
-      "export a model with `attention: full`",
-    );
-  }
+  if (needsOwnCode(c)) return ownConfig(c);
   if (c.qkNorm && c.qkvBias) {
     refuse("qk_norm with qkv_bias", "no supported architecture has both", "train with one of them");
   }

@@ -1,12 +1,16 @@
 // Weights from and to Hugging Face folders (config.json and safetensors, sharded or not).
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { atomicWriteDir, ExitCode, NsaError, readSafetensors, type SafetensorsFile } from "@nsa/core";
 import type { Device } from "@nsa/kernels";
 import { loadNamed, writeWeights } from "../checkpoint/checkpoint.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { Transformer } from "../transformer/transformer.ts";
-import { fromHfConfig, type HfConfig, toHfConfig } from "./config.ts";
+import { fromHfConfig, type HfConfig, needsOwnCode, toHfConfig } from "./config.ts";
+
+/** Beside this file in the sources and in the bundle. */
+const MODELING = fileURLToPath(new URL("./modeling_nsa.py", import.meta.url));
 
 function readJson(path: string): Record<string, unknown> {
   try {
@@ -54,7 +58,7 @@ export function importHuggingFace(
   return model;
 }
 
-/** Writes config.json and model.safetensors (fp32), with further files such as tokenizer.json. */
+/** Writes config.json and model.safetensors (fp32), NSA and window models with modeling_nsa.py, and further `files`. */
 export async function exportHuggingFace(
   model: Transformer,
   folder: string,
@@ -64,6 +68,7 @@ export async function exportHuggingFace(
   await atomicWriteDir(folder, (temporary) => {
     writeWeights(join(temporary, "model.safetensors"), model);
     writeFileSync(join(temporary, "config.json"), `${config}\n`);
+    if (needsOwnCode(model.config)) copyFileSync(MODELING, join(temporary, "modeling_nsa.py"));
     for (const [name, content] of Object.entries(files)) writeFileSync(join(temporary, name), content);
   });
 }
