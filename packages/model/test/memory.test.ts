@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { openBackend } from "../../kernels/test/backend.ts";
 import { crossEntropy, resolveModelConfig, Trainer, Transformer, trainMemory } from "../src/index.ts";
+import { countingBatch, stepOf, tinyConfig } from "./training-fixture.ts";
 
 test("the_estimate_is_within_ten_percent_of_the_arena_peak", () => {
   const T = 1024;
@@ -44,3 +45,19 @@ test("the_estimate_is_within_ten_percent_of_the_arena_peak", () => {
     }
   }
 });
+
+test("live_bytes_are_flat_over_1000_steps", () => {
+  const device = openBackend({ threads: 1 });
+  const trainer = new Trainer(new Transformer(device, tinyConfig), 1000);
+  trainer.model.parameters.init(2);
+  const after = (steps: number) => {
+    while (trainer.stepsDone < steps)
+      trainer.step(stepOf(countingBatch(5, trainer.stepsDone % 7)), crossEntropy);
+    const { liveBytes, peakBytes } = device.stats();
+    return { liveBytes, peakBytes };
+  };
+  const early = after(10);
+  expect(early.liveBytes).toBeGreaterThan(0);
+  expect(after(1000)).toEqual(early);
+  device.close();
+}, 120_000);
