@@ -1,0 +1,94 @@
+// How long a program takes to start in the sandbox, and what sixteen at once leave behind.
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { atLeast, atMost, type BenchResult, describeMachine } from "@nsa/core";
+import { runProgram } from "../src/index.ts";
+
+const RUNS = 30;
+const AT_ONCE = 16;
+const ROUNDS = 5;
+
+const quantile = (xs: number[], q: number) =>
+  [...xs].sort((a, b) => a - b)[Math.min(xs.length - 1, Math.floor(xs.length * q))]!;
+const descriptors = () => readdirSync("/proc/self/fd").length;
+const folders = () => readdirSync(tmpdir()).filter((name) => name.startsWith("nsa-program-")).length;
+
+/** Processes of this machine that this process started, directly or through others. */
+function descendants(): number {
+  const parents = new Map<number, number>();
+  for (const name of readdirSync("/proc").filter((n) => /^\d+$/.test(n))) {
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, "utf8");
+      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  const below = (pid: number | undefined): boolean =>
+    pid !== undefined && pid > 1 && (pid === process.pid || below(parents.get(pid)));
+  return [...parents].filter(([pid, parent]) => pid !== process.pid && below(parent)).length;
+}
+
+async function run(): Promise<BenchResult> {
+  await runProgram("print(1)");
+  const alone: number[] = [];
+  const bare: number[] = [];
+  for (let i = 0; i < RUNS; i++) {
+    alone.push((await runProgram("print(1)")).milliseconds);
+    const from = performance.now();
+    spawnSync("/usr/bin/python3", ["-c", "print(1)"], { env: {} });
+    bare.push(performance.now() - from);
+  }
+  const before = { descriptors: descriptors(), folders: folders(), processes: descendants() };
+  const together: number[] = [];
+  let right = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    const start = performance.now();
+    const codes = Array.from(
+      { length: AT_ONCE },
+      (_, i) => `open('/tmp/x', 'x').write('a' * 1000)\nprint(${i})`,
+    );
+    const results = await Promise.all(
+      codes.map((code) => runProgram(code, { limits: { timeoutMs: 20_000 } })),
+    );
+    together.push(performance.now() - start);
+    right += results.filter((r, i) => r.stdout === `${i}\n`).length;
+  }
+  // Some end badly: a flood, a sleeper, a fork that outlives its parent.
+  const bad = [
+    "while True: print('x' * 999)",
+    "import time; time.sleep(9)",
+    "import os\nif os.fork() == 0:\n  import time; time.sleep(9)",
+  ];
+  await Promise.all(bad.map((code) => runProgram(code, { limits: { timeoutMs: 1000 } })));
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const left =
+    Math.max(0, descriptors() - before.descriptors) +
+    Math.max(0, folders() - before.folders) +
+    Math.max(0, descendants() - before.processes);
+  return {
+    name: "sandbox",
+    machine: describeMachine(),
+    figures: {
+      start_ms_fastest: Math.min(...alone),
+      start_ms_median: quantile(alone, 0.5),
+      bare_python_ms_median: quantile(bare, 0.5),
+      start_ms_p90: quantile(alone, 0.9),
+      sixteen_at_once_ms: quantile(together, 0.5),
+      programs_at_once: AT_ONCE,
+    },
+    ratios: { sandbox_over_bare_python: quantile(alone, 0.5) / quantile(bare, 0.5) },
+    bars: [
+      atMost("median milliseconds from start to end of print(1)", quantile(alone, 0.5), 60),
+      atLeast("right outputs of 5 × 16 programs at once", right, ROUNDS * AT_ONCE),
+      atMost("descriptors, folders and processes left behind", left, 0),
+    ],
+  };
+}
+
+export default {
+  name: "sandbox",
+  about: "start time of model-written programs, sixteen at once, leaks",
+  run,
+};
