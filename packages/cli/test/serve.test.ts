@@ -2,8 +2,10 @@
 
 import { rmSync } from "node:fs";
 import { request as httpRequest } from "node:http";
+import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { nsa } from "./built.ts";
 import { type StartedServer, startServer, tinyRun } from "./serving.ts";
 
 let run: { dir: string; checkpoint: string };
@@ -249,6 +251,15 @@ test("wrong_paths_methods_and_half_sent_bodies_do_no_harm", async () => {
   });
   expect((await health()).status).toBe("ok");
 });
+
+test("what_cannot_be_served_ends_with_its_exit_code", () => {
+  const { port } = new URL(server.url);
+  const end = (...args: string[]) => nsa(["serve", ...args, "--device", "cpu"]);
+  expect(end(run.checkpoint, "--port", port)).toMatchObject({ status: 4 });
+  expect(end(run.checkpoint, "--port", "99999").stderr).toMatch(/ports go up to 65535/);
+  expect(end(join(run.dir, "nowhere")).status).toBe(3);
+  expect(end(run.checkpoint, "--template", "nothing").status).toBe(2);
+}, 30_000);
 
 test("sigterm_drains_and_loses_nothing", async () => {
   const own = await startServer(run.checkpoint, ["--max-sequences", "4"]);

@@ -17,8 +17,20 @@ interface ServeOptions {
 const BODY_LIMIT = 16 << 20;
 const MAX_WAITING = 4096;
 
+function checkPort(port: number): void {
+  if (port <= 65_535) return;
+  throw new NsaError({
+    code: "port_invalid",
+    what: `--port ${port}`,
+    why: "ports go up to 65535",
+    fix: "choose a smaller one; 0 takes any free one",
+    exitCode: ExitCode.usage,
+  });
+}
+
 /** Listens until SIGTERM or Ctrl-C, then drains. */
 export async function serve(checkpoint: string, o: ServeOptions): Promise<void> {
+  checkPort(o.port);
   const session = openServingSession(checkpoint, o);
   try {
     const { server, drain } = makeServer(session, {
