@@ -1,4 +1,4 @@
-// R1-Zero by rules alone over seeds: a base model without SFT is pretrained, then learns two-digit sums by GRPO.
+// R1-Zero by rules alone over seeds: a base model without SFT is pretrained, then learns sums by GRPO.
 //
 // `pnpm bench r1-zero [--seeds 5] [--parallel 1] [--samples 256] --json`: the recipes of configs/ through the command line.
 import { spawn } from "node:child_process";
@@ -71,8 +71,12 @@ async function runSeed(seed: number, samples: number): Promise<Outcome> {
 /** Documents of the base model's text that hold a problem of the held-out split. */
 function leaks(): number {
   const { config } = loadConfig(pretrainSchema, pretrainRecipe);
-  const heldout = makeFamily("addition", { difficulty: 2, split: "heldout", seed: 0 });
-  const questions = new Set(Array.from({ length: 5000 }, (_, i) => heldout.problem(i).question));
+  const questions = new Set(
+    [2, 3].flatMap((difficulty) => {
+      const heldout = makeFamily("addition", { difficulty, split: "heldout", seed: 0 });
+      return Array.from({ length: 5000 }, (_, i) => heldout.problem(i).question);
+    }),
+  );
   let found = 0;
   for (const source of config.data.sources) {
     if (!("family" in source)) continue;
@@ -83,6 +87,13 @@ function leaks(): number {
     }
   }
   return found;
+}
+
+/** The least K from which on Pass@K is lower after than before; 0 when the curves do not cross. */
+function crossing(before: Record<string, number>, after: Record<string, number>): number {
+  const ks = Object.keys(before).flatMap((name) => /^eval\/pass_at_(\d+)$/.exec(name)?.[1] ?? []);
+  const lower = ks.map(Number).filter((k) => after[`eval/pass_at_${k}`]! < before[`eval/pass_at_${k}`]!);
+  return lower.length > 0 ? Math.min(...lower) : 0;
 }
 
 const least = (x: number[]) => Math.min(...x);
@@ -104,6 +115,7 @@ async function run(): Promise<BenchResult> {
     for (const [name, value] of Object.entries(before))
       figures[`seed_${seed}_before_${name.slice(5)}`] = value;
     for (const [name, value] of Object.entries(after)) figures[`seed_${seed}_after_${name.slice(5)}`] = value;
+    figures[`seed_${seed}_crossing_at_k`] = crossing(before, after);
   }
   const change = (name: string) => outcomes.map((o) => o.after[name]! - o.before[name]!);
   const ratios = {
@@ -126,7 +138,7 @@ async function run(): Promise<BenchResult> {
       atMost(
         "pass@64 before, highest seed (its ceiling is 1)",
         Math.max(...outcomes.map((o) => o.before["eval/pass_at_64"]!)),
-        0.97,
+        0.98,
       ),
       atMost("seconds, slowest seed", Math.max(...outcomes.map((o) => o.seconds)), 300),
       atMost("documents that hold a held-out problem", figures.documents_with_heldout_problems!, 0),

@@ -117,7 +117,8 @@ export async function runPipeline(file: string, options: PipelineOptions): Promi
       atomicWriteFile(join(runDir, "env.json"), readFileSync(join(dir, "env.json")));
       const place = `${config.stages.indexOf(stage) + 1}/${config.stages.length}`;
       const title = `${stage.stage} (stage ${place}, ${stage.name})`;
-      const { result } = await execute(stage.stage, loaded.config, runDir, { ...options, title }, started);
+      // Also without a checkpoint: rows that a killed attempt left must not stay beside the new ones.
+      const { result } = await execute(stage.stage, loaded.config, runDir, { ...options, title }, true);
       if (result.status === "interrupted") return ExitCode.interrupted;
       atomicWriteFile(join(runDir, "result.json"), JSON.stringify(result));
       done[stage.name] = result;

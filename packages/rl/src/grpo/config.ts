@@ -31,6 +31,16 @@ export const grpoSchema = z.strictObject({
     .strictObject({
       family: z.string().default("addition").describe("Generated problem family"),
       difficulty: count.default(2).describe("Of the family: digits"),
+      mix: z
+        .array(
+          z.strictObject({
+            family: z.string().describe("Generated problem family"),
+            difficulty: count.describe("Of the family"),
+            share: z.number().positive().describe("Weight of this part among the questions"),
+          }),
+        )
+        .default([])
+        .describe("Several families in one task, instead of a single one"),
       file: z.string().default("").describe("JSONL with question and answer, instead of a family"),
       template: z
         .string()

@@ -1,34 +1,24 @@
 // Held-out evaluation of a policy: pass@1, and Pass@K / Maj@K curves from n samples a question.
 import type { Tokenizer } from "@nsa/data";
-import { bootstrapInterval, extractAnswer, majAtK, type Problem, passAtK, sameAnswer } from "@nsa/eval";
+import { bootstrapInterval, extractAnswer, groupAnswers, majAtKs, passAtK } from "@nsa/eval";
 import { Engine, type SamplingParams, type Transformer } from "@nsa/model";
+import type { AskedProblem } from "./problems.ts";
+
+type Interval = { mean: number; low: number; high: number };
 
 export interface EvaluationResult {
-  /** Mean share of right samples, with its 95 % interval over questions. */
-  passAt1: { mean: number; low: number; high: number };
-  /** By K, powers of two up to the number of samples. */
-  passAtK: Record<number, number>;
-  majAtK: Record<number, number>;
+  /** By K, powers of two up to the number of samples, with 95 % intervals over questions. */
+  passAtK: Record<number, Interval>;
+  majAtK: Record<number, Interval>;
+  /** Pass@1 and Pass@K at the largest K of each part of a mixed task. */
+  parts: Record<string, { passAt1: number; passAtMost: number }>;
   /** Share of samples without a final answer. */
   unparsed: number;
 }
 
-/** Classes of equal answers; samples without an answer are each a class of their own. */
-export function answerClasses(answers: readonly string[], gold: string): { counts: number[]; right: number } {
-  const classes: { answer: string; count: number }[] = [];
-  for (const answer of answers) {
-    const known =
-      answer === "" ? undefined : classes.find((c) => c.answer !== "" && sameAnswer(c.answer, answer));
-    if (known) known.count++;
-    else classes.push({ answer, count: 1 });
-  }
-  const right = classes.findIndex((c) => c.answer !== "" && sameAnswer(c.answer, gold));
-  return { counts: classes.map((c) => c.count), right };
-}
-
 export interface EvaluationOptions {
   prompts: readonly string[];
-  problems: readonly Problem[];
+  problems: readonly AskedProblem[];
   samples: number;
   maxTokens: number;
   sampling: SamplingParams;
@@ -60,16 +50,26 @@ export function evaluatePolicy(
   for (let k = 1; k <= samples; k *= 2) ks.push(k);
   const rows = outputs.map((group, i) => {
     const answers = group.map((s) => extractAnswer(tokenizer.decode(s.ids)).text);
-    const { counts, right } = answerClasses(answers, problems[i]!.answer);
+    const { counts, right } = groupAnswers(answers, problems[i]!.answer);
     const c = right < 0 ? 0 : counts[right]!;
-    return { c, counts, right, empty: answers.filter((a) => a === "").length };
+    return {
+      passes: ks.map((k) => passAtK(samples, c, k)),
+      majorities: majAtKs(counts, right, ks),
+      empty: answers.filter((a) => a === "").length,
+    };
   });
-  const meanOver = (f: (row: (typeof rows)[number]) => number) =>
-    rows.reduce((a, r) => a + f(r), 0) / rows.length;
+  const byK = (curve: "passes" | "majorities") =>
+    Object.fromEntries(ks.map((k, at) => [k, bootstrapInterval(rows.map((row) => row[curve][at]!))]));
+  const names = [...new Set(problems.map((p) => p.part).filter((part) => part !== undefined))];
+  const parts = names.map((part) => {
+    const own = rows.filter((_, i) => problems[i]!.part === part);
+    const mean = (at: number) => own.reduce((sum, row) => sum + row.passes.at(at)!, 0) / own.length;
+    return [part, { passAt1: mean(0), passAtMost: mean(-1) }] as const;
+  });
   return {
-    passAt1: bootstrapInterval(rows.map((r) => r.c / samples)),
-    passAtK: Object.fromEntries(ks.map((k) => [k, meanOver((r) => passAtK(samples, r.c, k))])),
-    majAtK: Object.fromEntries(ks.map((k) => [k, meanOver((r) => majAtK(r.counts, r.right, k))])),
-    unparsed: meanOver((r) => r.empty / samples),
+    passAtK: byK("passes"),
+    majAtK: byK("majorities"),
+    parts: names.length > 1 ? Object.fromEntries(parts) : {},
+    unparsed: rows.reduce((sum, row) => sum + row.empty, 0) / (rows.length * samples),
   };
 }

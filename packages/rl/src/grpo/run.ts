@@ -51,8 +51,8 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
     const parts = { model: policy, optimizer: trainer.optimizer, stateful: [trainer] };
     step = (await loadCheckpoint(ctx.resumeFrom, parts)).step;
     ctx.rewind(step);
-    quarantine.truncateToStep(step);
   }
+  quarantine.truncateToStep(step);
   let reference = algorithm.klCoef > 0 ? loadModel(device, references.at(step) ?? init) : undefined;
   const save = async () => {
     const path = await store.save({
@@ -179,14 +179,24 @@ function evaluate(
 }
 
 function flatten(r: EvaluationResult): Record<string, number> {
-  const metrics: Record<string, number> = {
-    "eval/pass_at_1": r.passAt1.mean,
-    "eval/pass_at_1_low": r.passAt1.low,
-    "eval/pass_at_1_high": r.passAt1.high,
-    "eval/unparsed": r.unparsed,
-  };
-  for (const [k, v] of Object.entries(r.passAtK)) if (k !== "1") metrics[`eval/pass_at_${k}`] = v;
-  for (const [k, v] of Object.entries(r.majAtK)) if (k !== "1") metrics[`eval/maj_at_${k}`] = v;
+  const metrics: Record<string, number> = { "eval/unparsed": r.unparsed };
+  for (const [name, curve] of [
+    ["pass", r.passAtK],
+    ["maj", r.majAtK],
+  ] as const) {
+    for (const [k, { mean, low, high }] of Object.entries(curve)) {
+      // Maj@1 is Pass@1.
+      if (name === "maj" && k === "1") continue;
+      metrics[`eval/${name}_at_${k}`] = mean;
+      metrics[`eval/${name}_at_${k}_low`] = low;
+      metrics[`eval/${name}_at_${k}_high`] = high;
+    }
+  }
+  const most = Math.max(...Object.keys(r.passAtK).map(Number));
+  for (const [part, { passAt1, passAtMost }] of Object.entries(r.parts)) {
+    metrics[`eval/${part}/pass_at_1`] = passAt1;
+    metrics[`eval/${part}/pass_at_${most}`] = passAtMost;
+  }
   return metrics;
 }
 
@@ -195,7 +205,7 @@ function report(ctx: StageContext, step: number, result: EvaluationResult): void
 }
 
 function preflight(ctx: StageContext, result: EvaluationResult): void {
-  const rate = result.passAt1.mean;
+  const rate = result.passAtK[1]!.mean;
   if (rate >= 0.1 && rate <= 0.7) return;
   const why = rate < 0.1 ? "too few right answers to learn from" : "too few wrong ones to learn from";
   ctx.log(`the first policy solves ${(100 * rate).toFixed(1)} % of samples, outside 10–70 %: ${why}`, "warn");
@@ -225,8 +235,8 @@ function warn(ctx: StageContext, rollout: Rollout, step: number): void {
 /** Training reward far above held-out accuracy: the policy may be gaming the reward or repeating its questions. */
 function partingAlarm(ctx: StageContext, rollout: Rollout, result: EvaluationResult): void {
   const train = rollout.metrics["rollout/pass_rate"];
-  if (train !== undefined && train - result.passAt1.mean > 0.2) {
-    const [a, b] = [train, result.passAt1.mean].map((x) => (100 * x).toFixed(1));
+  if (train !== undefined && train - result.passAtK[1]!.mean > 0.2) {
+    const [a, b] = [train, result.passAtK[1]!.mean].map((x) => (100 * x).toFixed(1));
     ctx.log(`training accuracy ${a} % and held-out accuracy ${b} % have parted`, "warn");
   }
 }
