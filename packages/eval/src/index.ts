@@ -29,3 +29,4 @@ export { fetchTask } from "./tasks/fetch.ts";
 export { familyDocuments } from "./tasks/generated/corpus.ts";
 export { type Family, familyNames, makeFamily, type Problem, type Split } from "./tasks/generated/family.ts";
 export { readProblems, type TaskProblem, taskPrompt, toProblem } from "./tasks/problems.ts";
+export { checkVocabulary } from "./vocabulary.ts";

@@ -1,6 +1,6 @@
 // `nsa generate`: continues a prompt with a checkpoint, streaming when there is one output.
-import { NsaError } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
+import { checkVocabulary } from "@nsa/eval";
 import { Engine, loadModel, openDevice } from "@nsa/model";
 
 interface GenerateOptions {
@@ -17,15 +17,7 @@ export async function generate(checkpoint: string, prompt: string, o: GenerateOp
   const device = openDevice(o.device);
   const model = loadModel(device, checkpoint);
   const tokenizer = Tokenizer.load(checkpoint);
-  if (tokenizer.vocabSize > model.config.vocabSize) {
-    throw new NsaError({
-      code: "tokenizer_mismatch",
-      what: `the tokenizer of ${checkpoint} does not fit its model`,
-      why: `it has ${tokenizer.vocabSize} ids, the embedding ${model.config.vocabSize} rows`,
-      fix: "put the tokenizer.json there that the model was trained with",
-      exitCode: 3,
-    });
-  }
+  checkVocabulary(tokenizer, model, checkpoint);
   const n = o.samples;
   const stream = n === 1 && !o.json ? tokenizer.stream() : undefined;
   if (stream) process.stdout.write(prompt);

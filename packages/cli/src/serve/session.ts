@@ -1,8 +1,7 @@
 // What `nsa serve` and `nsa chat` load: model, tokenizer, chat template, and the ids that end an answer.
 import { basename, dirname } from "node:path";
-import { ExitCode, NsaError } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
-import { type ChatTemplate, findTemplate, folderTemplate } from "@nsa/eval";
+import { type ChatTemplate, checkVocabulary, findTemplate, folderTemplate } from "@nsa/eval";
 import { loadModel, openDevice, type Transformer } from "@nsa/model";
 
 export interface ServingSession extends Disposable {
@@ -34,15 +33,7 @@ export function openServingSession(checkpoint: string, options: SessionOptions):
   const device = openDevice(options.device);
   try {
     const model = loadModel(device, checkpoint);
-    if (tokenizer.vocabSize > model.config.vocabSize) {
-      throw new NsaError({
-        code: "tokenizer_mismatch",
-        what: `the tokenizer of ${checkpoint} does not fit its model`,
-        why: `it has ${tokenizer.vocabSize} ids, the embedding ${model.config.vocabSize} rows`,
-        fix: "put the tokenizer.json there that the model was trained with",
-        exitCode: ExitCode.data,
-      });
-    }
+    checkVocabulary(tokenizer, model, checkpoint);
     const name = options.name ?? nameOf(checkpoint);
     return { name, model, tokenizer, template, [Symbol.dispose]: () => device.close() };
   } catch (error) {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type Batch, ExitCode, NsaError } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
 import { Engine, type EngineOptions, loadModel, logprobs, openDevice, type Transformer } from "@nsa/model";
+import { checkVocabulary } from "../vocabulary.ts";
 import type { EvalConfig } from "./config.ts";
 
 export interface Session {
@@ -39,15 +40,7 @@ export function openSession(
   try {
     const overrides = config.maxSeqLen ? { maxSeqLen: config.maxSeqLen } : {};
     const model = loadModel(device, config.checkpoint, overrides);
-    if (tokenizer.vocabSize > model.config.vocabSize) {
-      throw new NsaError({
-        code: "tokenizer_mismatch",
-        what: `the tokenizer has ${tokenizer.vocabSize} ids, the model ${model.config.vocabSize} rows`,
-        why: "they do not belong together",
-        fix: "use the tokenizer.json that the checkpoint was trained with",
-        exitCode: ExitCode.data,
-      });
-    }
+    checkVocabulary(tokenizer, model, config.checkpoint);
     const { maxSequences, cacheTokens, prefillTokens } = config.engine;
     const engineOptions: EngineOptions = {
       maxSequences,

@@ -1,7 +1,7 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type BatchSource, NsaError, Rng, type StageRunner } from "@nsa/core";
+import { type BatchSource, Rng, type StageRunner } from "@nsa/core";
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import {
   crossEntropy,
@@ -14,6 +14,7 @@ import {
 } from "@nsa/model";
 import { type ChatTemplate, findTemplate, folderTemplate } from "../chat/template.ts";
 import { writeSamples } from "../samples.ts";
+import { checkVocabulary } from "../vocabulary.ts";
 import type { SftConfig } from "./config.ts";
 import { readExamples } from "./examples.ts";
 import { type Example, ExampleSource, packExamples } from "./source.ts";
@@ -67,15 +68,7 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
   const device = openDevice(context.device, { threads: config.threads, log });
   try {
     const model = loadModel(device, config.initFrom);
-    if (tokenizer.vocabSize > model.config.vocabSize) {
-      throw new NsaError({
-        code: "tokenizer_mismatch",
-        what: `the tokenizer has ${tokenizer.vocabSize} ids, the model ${model.config.vocabSize} rows`,
-        why: "they do not belong together",
-        fix: "use the tokenizer.json that the checkpoint was trained with",
-        exitCode: 3,
-      });
-    }
+    checkVocabulary(tokenizer, model, config.initFrom);
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
     const trainer = new Trainer(model, config.train.steps, trained);
