@@ -1,16 +1,17 @@
 // A large generated crawl through read → dedup → clean → score → rank: peak memory of each process; killed at random
 // moments and run again, what is redone; the bytes against those of a run that was not killed.
-// `pnpm bench corpus-scale --gb 10 [--kills 3] [--workers 2] [--dir /tmp/scale] [--no-twin]`; needs about four times the disk.
+// `pnpm bench corpus-scale --gb 10 [--kills 3] [--workers 2] [--dir /tmp/scale] [--no-twin]`; needs about four times the
+// disk. `--mb-s` is the expected rate of a worker, over which the kills are spread.
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { atMost, type Bench, type BenchResult, describeMachine } from "@nsa/core";
+import { atLeast, atMost, type Bench, type BenchResult, describeMachine } from "@nsa/core";
 import { choices } from "../src/index.ts";
 import { taskEntry } from "../src/jobs/process.ts";
-import { folderHashes } from "../test/folder.ts";
 import { attempt, finishedTasks, tasksUnderWay } from "../test/kills.ts";
 import { bigCrawl } from "./support/big-crawl.ts";
+import { parallelHashes } from "./support/hashes.ts";
 
 async function run(): Promise<BenchResult> {
   const { values } = parseArgs({
@@ -20,6 +21,7 @@ async function run(): Promise<BenchResult> {
       kills: { type: "string", default: "3" },
       workers: { type: "string", default: "2" },
       dir: { type: "string" },
+      "mb-s": { type: "string", default: "10" },
       "no-twin": { type: "boolean", default: false },
     },
     strict: false,
@@ -62,8 +64,10 @@ async function run(): Promise<BenchResult> {
     let underWay = 0;
     let seconds = 0;
     const before = new Map<string, number>();
-    // Two workers take about three minutes a GB; the moments are spread over the run.
-    const span = Math.max(4, (Number(values.gb) * 360) / workers / (Number(values.kills) + 1));
+    const say = (text: string) => process.stderr.write(`${new Date().toISOString()} ${text}\n`);
+    // Each kill comes at a random moment of the expected time, of which it takes its part.
+    const expected = bytes / 1e6 / Number(values["mb-s"]) / workers;
+    const span = Math.max(4, (1.5 * expected) / (Number(values.kills) + 1));
     let funnel: { step: string; documents: number }[] = [];
     for (;;) {
       const last = kills >= Number(values.kills);
@@ -74,6 +78,7 @@ async function run(): Promise<BenchResult> {
         break;
       }
       kills++;
+      say(`kill ${kills} after ${one.seconds.toFixed(1)} s`);
       underWay = Math.max(underWay, tasksUnderWay(join(dir, "killed")));
       for (const [path, time] of finishedTasks(join(dir, "killed")))
         before.set(path, before.get(path) ?? time);
@@ -82,13 +87,21 @@ async function run(): Promise<BenchResult> {
     const redone = [...before].filter(([path, time]) => after.get(path) !== time).length;
     let different: number | null = null;
     let twinSeconds: number | null = null;
+    let files = 0;
     if (!values["no-twin"]) {
+      const hashes = (name: string) => {
+        say(`hashing ${name}`);
+        const found = parallelHashes(join(dir, name), workers);
+        // The disk need not hold both.
+        rmSync(join(dir, name), { recursive: true });
+        return found;
+      };
+      const killed = hashes("killed");
       twinSeconds = (await attempt(command("whole"), undefined, peaks)).seconds;
-      const [whole, killed] = ["whole", "killed"].map((name) =>
-        folderHashes(join(dir, name), /^\/reports\//),
-      );
-      const paths = new Set([...Object.keys(whole!), ...Object.keys(killed!)]);
-      different = [...paths].filter((path) => whole![path] !== killed![path]).length;
+      const whole = hashes("whole");
+      const paths = new Set([...killed.keys(), ...whole.keys()]);
+      files = paths.size;
+      different = [...paths].filter((path) => whole.get(path) !== killed.get(path)).length;
     }
     const peak = Math.max(...peaks.values());
     const documents = (step: string) => funnel.find((row) => row.step === step)?.documents ?? null;
@@ -107,9 +120,11 @@ async function run(): Promise<BenchResult> {
         seconds_without: twinSeconds,
         mb_s: twinSeconds === null ? bytes / 1e6 / seconds : bytes / 1e6 / twinSeconds,
         processes: peaks.size,
+        files_compared: files,
       },
       ratios: {},
       bars: [
+        atLeast("kills that met a running command", kills, Number(values.kills)),
         atMost("peak memory of a process, MB", peak, 1500),
         atMost("shards under way at a kill, for each worker", underWay / workers, 1),
         atMost("finished shards redone after kills", redone, 0),

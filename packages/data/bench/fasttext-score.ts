@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { atLeast, atMost, type Bench, type BenchResult, describeMachine } from "@nsa/core";
 import {
   CollapsedScorer,
+  classifierLine,
   collapseFile,
   FastTextConfig,
   hasNative,
   LABEL_PREFIX,
   trainToFile,
 } from "../src/index.ts";
-import { classifierLine } from "../src/loop/normalise.ts";
 import { nativeAddon } from "../src/native.ts";
 import { CLI_MISSING, hasCli, runCli } from "./support/cli.ts";
 import { labelledPages } from "./support/corpus.ts";

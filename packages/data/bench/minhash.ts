@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { atLeast, atMost, type Bench, type BenchResult, describeMachine } from "@nsa/core";
 import { bandHash } from "../src/dedup/minhash.ts";
-import { bandRun, choices, hasNative, minhashSignatures, nearDuplicates, wordsOf } from "../src/index.ts";
+import { bandRun, choices, hasNative, minhashSignatures, nearDuplicates, wordLines } from "../src/index.ts";
 import { jaccard, randomText, variant } from "../test/planted.ts";
 import { labelledPages } from "./support/corpus.ts";
 
@@ -18,7 +18,7 @@ const THRESHOLD = 0.72;
 
 /** Signatures, bands, merge: everything between texts and verdicts. */
 function verdicts(dir: string, texts: string[]): Uint8Array {
-  const signatures = minhashSignatures(texts.map(wordsOf), {
+  const signatures = minhashSignatures(wordLines(texts), {
     shingleWords: SHINGLE,
     hashes: HASHES,
     seed: 1,

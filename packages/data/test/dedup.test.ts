@@ -15,6 +15,7 @@ import {
   nearDuplicates,
   normaliseUrl,
   urlKey,
+  wordLines,
   wordsOf,
 } from "../src/index.ts";
 import { jaccard, randomText, variant } from "./planted.ts";
@@ -26,7 +27,7 @@ const ROWS = 6;
 const OPTIONS = { shingleWords: 5, hashes: BANDS * ROWS, seed: 1 };
 
 function shardFile(name: string, texts: string[]): BandFile {
-  const signatures = minhashSignatures(texts.map(wordsOf), OPTIONS);
+  const signatures = minhashSignatures(wordLines(texts), OPTIONS);
   const bands = Array.from({ length: BANDS }, (_, b) =>
     bandRun(texts.map((_, d) => bandHash(signatures, d * OPTIONS.hashes + b * ROWS, ROWS))),
   );
@@ -70,7 +71,7 @@ test("native_and_typescript_signatures_are_bit_equal", () => {
     "naïve 三角形",
     ...Array.from({ length: 20 }, () => randomText(c, 300).join(" ")),
   ];
-  const words = texts.map(wordsOf);
+  const words = wordLines(texts);
   expect(minhashSignatures(words, OPTIONS)).toEqual(minhashTypescript(words, OPTIONS));
 });
 

@@ -11,6 +11,7 @@ import {
   argsOf,
   CollapsedScorer,
   choices,
+  classifierLine,
   collapse,
   collapseFile,
   Dictionary,
@@ -25,7 +26,6 @@ import {
   trainToFile,
   writeModel,
 } from "../src/index.ts";
-import { classifierLine } from "../src/loop/normalise.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-fasttext-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -38,6 +38,7 @@ function example(i: number): { label: string; line: string } {
   return { label: math ? "math" : "other", line: classifierLine("", paragraphs.join(" ")) };
 }
 const train = Array.from({ length: 400 }, (_, i) => example(i));
+const linesOf = (lines: string[]) => Buffer.from(lines.map((line) => `${line}\n`).join(""));
 const held = Array.from({ length: 200 }, (_, i) => example(10_000 + i));
 const text = join(root, "train.txt");
 writeFileSync(text, train.map(({ label, line }) => `__label__${label} ${line}\n`).join(""));
@@ -133,7 +134,7 @@ test("files_that_are_no_model_are_named_as_such", () => {
 
 if (!hasNative()) process.stderr.write("skipping native fastText tests: nsa_data.node is not built\n");
 test.skipIf(!hasNative())("the_native_scorer_agrees_with_the_typescript_one", () => {
-  const lines = [...held.map((h) => h.line), "", "unseen wordsonly"];
+  const lines = linesOf([...held.map((h) => h.line), "", "unseen wordsonly"]);
   const native = openScorer(file, "math", "native").score(lines);
   const typescript = openScorer(file, "math", "typescript").score(lines);
   native.forEach((p, i) => {
@@ -146,7 +147,7 @@ test.skipIf(!hasNative())("native_training_is_repeatable_and_as_good", () => {
   trainToFile(text, one, CONFIG, "native");
   trainToFile(text, two, CONFIG, "native");
   expect(readFileSync(one).equals(readFileSync(two))).toBe(true);
-  const scores = openScorer(one, "math", "native").score(held.map((h) => h.line));
+  const scores = openScorer(one, "math", "native").score(linesOf(held.map((h) => h.line)));
   const right = held.filter(({ label }, i) => scores[i]! >= 0.5 === (label === "math"));
   expect(right.length / held.length).toBeGreaterThan(0.97);
 });
@@ -190,7 +191,7 @@ test.skipIf(noCli)("the_cli_reads_our_models_and_we_read_its", () => {
     const out = spawnSync("fasttext", ["predict-prob", path, lines], { encoding: "utf8" })
       .stdout.trim()
       .split("\n");
-    const ours = openScorer(path, "math", "typescript").score(held.map((h) => h.line));
+    const ours = openScorer(path, "math", "typescript").score(linesOf(held.map((h) => h.line)));
     out.forEach((row, i) => {
       const [label, p] = row.split(" ");
       expect(label).toBe(ours[i]! >= 0.5 ? "__label__math" : "__label__other");

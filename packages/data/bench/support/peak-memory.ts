@@ -2,18 +2,20 @@
 
 import { eachLine } from "../../src/fasttext/lines.ts";
 import { openScorer } from "../../src/index.ts";
+import { TextLines } from "../../src/text/lines.ts";
 
-const BATCH = 500;
+const BATCH = 1 << 22;
 const [model, text, engine] = process.argv.slice(2) as [string, string, "native" | "typescript"];
 const scorer = openScorer(model, "math", engine);
-const utf8 = new TextDecoder();
-let batch: string[] = [];
+const batch = new TextLines();
 let lines = 0;
+const flush = () => {
+  lines += scorer.score(batch.bytes()).length;
+  batch.clear();
+};
 for (const line of eachLine(text)) {
-  batch.push(utf8.decode(line));
-  if (batch.length < BATCH) continue;
-  lines += scorer.score(batch).length;
-  batch = [];
+  batch.add(line.toString());
+  if (batch.length > BATCH) flush();
 }
-if (batch.length > 0) lines += scorer.score(batch).length;
+flush();
 process.stdout.write(JSON.stringify({ lines, peakMb: process.resourceUsage().maxRSS / 1024 }));

@@ -1,8 +1,8 @@
 // Benchmark files to texts: every string field of every JSONL row, or the fields that are named.
 import { basename } from "node:path";
 import { NsaError } from "@nsa/core";
-import { wordsOf } from "../dedup/words.ts";
 import { readDocumentsRows } from "../readers/rows.ts";
+import { wordsOf } from "../text/lines.ts";
 import type { BenchmarkText } from "./index-grams.ts";
 
 const NOT_TEXT = new Set(["id", "url", "source", "license", "subject", "level", "type", "label", "split"]);

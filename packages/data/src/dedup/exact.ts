@@ -3,20 +3,20 @@ import { createHash } from "node:crypto";
 import { normaliseUrl } from "./url.ts";
 
 /** First 8 bytes of MD5: two of a billion documents collide with a probability of 3 %. */
-function key64(text: string): bigint {
-  return createHash("md5").update(text).digest().readBigUInt64LE(0);
+function key64(kind: string, text: string | Uint8Array): bigint {
+  return createHash("md5").update(kind).update(text).digest().readBigUInt64LE(0);
 }
 
 /** 0 without a URL. */
 export function urlKey(url: string): bigint {
-  return url === "" ? 0n : key64(`u:${normaliseUrl(url)}`);
+  return url === "" ? 0n : key64("u:", normaliseUrl(url));
 }
 
-/** Key of a text's words as `wordsOf` gives them. */
-export function contentKey(words: string): bigint {
-  return key64(`t:${words}`);
+/** Key of a text's words as `wordsOf` gives them, as a string or in UTF-8. */
+export function contentKey(words: string | Uint8Array): bigint {
+  return key64("t:", words);
 }
 
 export function idKey(id: string): bigint {
-  return key64(`i:${id}`);
+  return key64("i:", id);
 }

@@ -38,10 +38,12 @@ function shinglesOf(text: Uint8Array, shingleWords: number): Uint32Array {
   return shingles;
 }
 
-/** The twin: signatures [documents × hashes] of normalised documents. */
-export function minhashTypescript(documents: string[], options: MinhashOptions): Uint32Array {
+/** The twin: signatures [documents × hashes] of newline-ended normalised documents. */
+export function minhashTypescript(lines: Uint8Array, options: MinhashOptions): Uint32Array {
   const { hashes, seed, shingleWords } = options;
-  const out = new Uint32Array(documents.length * hashes).fill(0xffffffff);
+  let documents = 0;
+  for (let i = lines.indexOf(10); i >= 0; i = lines.indexOf(10, i + 1)) documents++;
+  const out = new Uint32Array(documents * hashes).fill(0xffffffff);
   const a = Uint32Array.from(
     { length: hashes },
     (_, k) => finalise((seed + Math.imul(2 * k, 0x9e3779b1)) | 0) | 1,
@@ -49,23 +51,23 @@ export function minhashTypescript(documents: string[], options: MinhashOptions):
   const c = Uint32Array.from({ length: hashes }, (_, k) =>
     finalise((seed + Math.imul(2 * k + 1, 0x9e3779b1)) | 0),
   );
-  const encoder = new TextEncoder();
-  documents.forEach((document, d) => {
-    for (const x of shinglesOf(encoder.encode(document), shingleWords)) {
+  for (let d = 0, from = 0; d < documents; d++) {
+    const end = lines.indexOf(10, from);
+    for (const x of shinglesOf(lines.subarray(from, end), shingleWords)) {
       for (let k = 0; k < hashes; k++) {
         let h = Math.imul(x ^ c[k]!, a[k]!);
         h = (h ^ (h >>> 16)) >>> 0;
         if (h < out[d * hashes + k]!) out[d * hashes + k] = h;
       }
     }
-  });
+    from = end + 1;
+  }
   return out;
 }
 
-/** Signatures [documents × hashes] of documents normalised by `wordsOf`. */
-export function minhashSignatures(documents: string[], options: MinhashOptions): Uint32Array {
-  if (!hasNative()) return minhashTypescript(documents, options);
-  return nativeAddon().minhash(Buffer.from(documents.map((d) => `${d}\n`).join("")), options);
+/** Signatures [documents × hashes] of newline-ended lines of words, as `wordLines` gives them. */
+export function minhashSignatures(lines: Uint8Array, options: MinhashOptions): Uint32Array {
+  return hasNative() ? nativeAddon().minhash(lines, options) : minhashTypescript(lines, options);
 }
 
 /** Share of equal values: the estimate of the Jaccard similarity. */

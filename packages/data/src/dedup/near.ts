@@ -1,6 +1,7 @@
 // Near duplicates in external memory. Each shard leaves, band by band, a sorted run of (band hash, document); a merge
-// over the runs of all shards meets documents that share a band; signatures on disk confirm them. In memory: one
-// block per shard's run and four bytes a document (the clusters).
+// over the runs of all shards meets documents that share a band; signatures on disk confirm them. Bands do not depend
+// on each other; the pairs of all make clusters. In memory: one block per shard's run, and at the end four bytes a
+// document.
 import { closeSync, openSync, readSync } from "node:fs";
 import { similarity } from "./minhash.ts";
 
@@ -95,15 +96,82 @@ function* merge(runs: RunReader[]): Generator<RunReader> {
   }
 }
 
+/** Signatures of all shards on disk, by document number. */
+class Signatures {
+  private fds: number[];
+  private starts = [0];
+  constructor(
+    files: BandFile[],
+    private hashes: number,
+  ) {
+    this.fds = files.map((f) => openSync(f.signatures, "r"));
+    for (const f of files) this.starts.push(this.starts.at(-1)! + f.documents);
+  }
+  load(document: number, into: Uint32Array): void {
+    let [low, high] = [0, this.fds.length];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (this.starts[middle]! <= document) low = middle;
+      else high = middle;
+    }
+    const bytes = 4 * this.hashes;
+    readSync(this.fds[low]!, new Uint8Array(into.buffer), 0, bytes, (document - this.starts[low]!) * bytes);
+  }
+  close(): void {
+    for (const fd of this.fds) closeSync(fd);
+  }
+}
+
 /**
- * Marks near duplicates: 1 for each document (numbered through all shards) that is similar to an earlier one of its
- * cluster. `ignore` holds documents that are dropped already.
+ * Similar documents that share a band, as pairs of document numbers (numbered through all shards), the earlier first.
+ * `ignore` holds documents that are dropped already.
  */
-export function nearDuplicates(files: BandFile[], options: NearOptions, ignore: Uint8Array): Uint8Array {
-  const starts = [0];
-  for (const f of files) starts.push(starts.at(-1)! + f.documents);
-  const total = starts.at(-1)!;
-  const parent = Int32Array.from({ length: total }, (_, i) => i);
+export function bandPairs(
+  files: BandFile[],
+  band: number,
+  { hashes, threshold }: NearOptions,
+  ignore: Uint8Array,
+): Uint32Array {
+  const fds = files.map((f) => openSync(f.bands, "r"));
+  const signatures = new Signatures(files, hashes);
+  const pairs: number[] = [];
+  const [a, b] = [new Uint32Array(hashes), new Uint32Array(hashes)];
+  const compare = (x: number, y: number) => {
+    signatures.load(x, a);
+    signatures.load(y, b);
+    if (similarity(a, b) >= threshold) pairs.push(x, y);
+  };
+  try {
+    let base = 0;
+    const runs = files.map((f, s) => {
+      const run = new RunReader(fds[s]!, band * f.documents * 8, f.documents, base);
+      base += f.documents;
+      return run;
+    });
+    let hash = -1;
+    let first = -1;
+    let previous = -1;
+    for (const { hash: h, document } of merge(runs)) {
+      if (ignore[document] === 1) continue;
+      if (h !== hash) {
+        hash = h;
+        first = document;
+      } else {
+        compare(first, document);
+        if (previous !== first) compare(previous, document);
+      }
+      previous = document;
+    }
+  } finally {
+    for (const fd of fds) closeSync(fd);
+    signatures.close();
+  }
+  return Uint32Array.from(pairs);
+}
+
+/** Marks with 1 each document that some chain of pairs joins to an earlier one. */
+export function clusterMarks(documents: number, bands: Iterable<Uint32Array>): Uint8Array {
+  const parent = Int32Array.from({ length: documents }, (_, i) => i);
   const find = (d: number): number => {
     let root = d;
     while (parent[root] !== root) root = parent[root]!;
@@ -114,54 +182,16 @@ export function nearDuplicates(files: BandFile[], options: NearOptions, ignore: 
     }
     return root;
   };
-  const bandFds = files.map((f) => openSync(f.bands, "r"));
-  const signatureFds = files.map((f) => openSync(f.signatures, "r"));
-  const load = (d: number, into: Uint32Array) => {
-    let s = 0;
-    while (starts[s + 1]! <= d) s++;
-    readSync(
-      signatureFds[s]!,
-      new Uint8Array(into.buffer),
-      0,
-      into.byteLength,
-      (d - starts[s]!) * into.byteLength,
-    );
-  };
-  const a = new Uint32Array(options.hashes);
-  const b = new Uint32Array(options.hashes);
-  const compare = (x: number, y: number) => {
-    const rx = find(x);
-    const ry = find(y);
-    if (rx === ry) return;
-    load(x, a);
-    load(y, b);
-    if (similarity(a, b) < options.threshold) return;
-    parent[Math.max(rx, ry)] = Math.min(rx, ry);
-  };
-  try {
-    for (let band = 0; band < options.bands; band++) {
-      const runs = files.map(
-        (f, s) => new RunReader(bandFds[s]!, band * f.documents * 8, f.documents, starts[s]!),
-      );
-      let hash = -1;
-      let first = -1;
-      let previous = -1;
-      for (const { hash: h, document } of merge(runs)) {
-        if (ignore[document] === 1) continue;
-        if (h !== hash) {
-          hash = h;
-          first = document;
-        } else {
-          compare(first, document);
-          if (previous !== first) compare(previous, document);
-        }
-        previous = document;
-      }
+  for (const pairs of bands)
+    for (let i = 0; i < pairs.length; i += 2) {
+      const [x, y] = [find(pairs[i]!), find(pairs[i + 1]!)];
+      parent[Math.max(x, y)] = Math.min(x, y);
     }
-  } finally {
-    for (const fd of [...bandFds, ...signatureFds]) closeSync(fd);
-  }
-  const out = new Uint8Array(total);
-  for (let d = 0; d < total; d++) if (ignore[d] === 0 && find(d) !== d) out[d] = 1;
-  return out;
+  return Uint8Array.from({ length: documents }, (_, d) => (find(d) === d ? 0 : 1));
+}
+
+/** Both steps in one: marks of all near duplicates. */
+export function nearDuplicates(files: BandFile[], options: NearOptions, ignore: Uint8Array): Uint8Array {
+  const bands = Array.from({ length: options.bands }, (_, band) => bandPairs(files, band, options, ignore));
+  return clusterMarks(ignore.length, bands);
 }

@@ -135,6 +135,18 @@ export class CollapsedScorer {
     return p;
   }
 
+  /** Probability of the positive label for each newline-ended line. */
+  scoreLines(lines: Uint8Array): Float32Array {
+    const out: number[] = [];
+    for (let from = 0; from < lines.length; ) {
+      const newline = lines.indexOf(10, from);
+      const end = newline < 0 ? lines.length : newline;
+      out.push(this.probabilities(lines, from, end)[this.positive]!);
+      from = end + 1;
+    }
+    return Float32Array.from(out);
+  }
+
   /** Probability of the positive label for one line of text. */
   score(text: string): number {
     if (this.bytes.length < text.length * 3) this.bytes = new Uint8Array(text.length * 6);

@@ -62,15 +62,15 @@ export function trainToFile(
 }
 
 export interface LineScorer {
-  /** Probability of the positive label for each line (without newlines inside). */
-  score(lines: string[]): Float32Array;
+  /** Probability of the positive label for each newline-ended line. */
+  score(lines: Uint8Array): Float32Array;
 }
 
 /** Opens a `.bin` for scoring in bounded memory. Throws NsaError when it is no such model or lacks the label. */
 export function openScorer(path: string, positive: string, engine: Engine): LineScorer {
   if (engine === "typescript") {
     const scorer = new CollapsedScorer(collapseFile(path), positive);
-    return { score: (lines) => Float32Array.from(lines, (line) => scorer.score(line)) };
+    return { score: (lines) => scorer.scoreLines(lines) };
   }
   const addon = nativeAddon();
   let model: object;
@@ -99,8 +99,11 @@ export function openScorer(path: string, positive: string, engine: Engine): Line
   }
   return {
     score(lines) {
-      const all = addon.scoreLines(model, Buffer.from(lines.map((l) => `${l}\n`).join("")));
-      return Float32Array.from({ length: lines.length }, (_, i) => all[i * labels.length + index]!);
+      const all = addon.scoreLines(model, lines);
+      return Float32Array.from(
+        { length: all.length / labels.length },
+        (_, i) => all[i * labels.length + index]!,
+      );
     },
   };
 }

@@ -2,7 +2,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 
 /** Lines without their newlines, each valid until the next is taken. A last line without newline counts too. */
-export function* eachLine(path: string, blockBytes = 1 << 22): Generator<Uint8Array> {
+export function* eachLine(path: string, blockBytes = 1 << 22): Generator<Buffer> {
   const fd = openSync(path, "r");
   try {
     let buffer = Buffer.allocUnsafe(blockBytes);

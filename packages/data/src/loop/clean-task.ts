@@ -3,13 +3,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { readBenchmark } from "../decontaminate/benchmarks.ts";
 import { GramIndex, type GramRules } from "../decontaminate/index-grams.ts";
-import { wordsOf } from "../dedup/words.ts";
 import { identifyLanguage } from "../extract/language.ts";
 import type { TaskIo } from "../jobs/task.ts";
 import type { Document } from "../readers/document.ts";
-import { eachJson } from "../readers/each.ts";
+import { eachRow } from "../readers/each.ts";
 import { JsonlWriter } from "../readers/write.ts";
-import { KEEP } from "./dedup-task.ts";
+import { wordsOf } from "../text/lines.ts";
+import { KEEP } from "./exact-task.ts";
 import { ShardWriter } from "./shards.ts";
 
 let cached: { key: string; index: GramIndex } | undefined;
@@ -49,7 +49,7 @@ export async function cleanTask(io: TaskIo): Promise<Record<string, unknown>> {
   const dropped = { duplicates: 0, short: 0, language: 0, contaminated: 0 };
   const kept = { deduplicated: 0, filtered: 0 };
   let i = 0;
-  for (const document of eachJson<Document>(io.inputs[0]!)) {
+  for (const { row: document, line } of eachRow<Document>(io.inputs[0]!)) {
     if (verdicts[i++] !== KEEP) {
       dropped.duplicates++;
       continue;
@@ -73,7 +73,7 @@ export async function cleanTask(io: TaskIo): Promise<Record<string, unknown>> {
       report.write({ id: document.id, url: document.url, ...hit });
       continue;
     }
-    writer.write(document);
+    writer.write(document, line);
   }
   writer.close(writeFileSync);
   report.close();

@@ -1,4 +1,5 @@
-// A growing column of fixed-size elements in one buffer, for one value a document without an object a document.
+// Columns of fixed-size elements, for one value a document without an object a document: a growing one, and files.
+import { readFileSync } from "node:fs";
 
 export class ByteColumn {
   private bytes = Buffer.allocUnsafe(1 << 16);
@@ -20,3 +21,13 @@ export class ByteColumn {
     return this.bytes.subarray(0, this.length);
   }
 }
+
+/** A file's bytes in a buffer of their own, aligned for wider elements. */
+function alone(path: string): ArrayBuffer {
+  const raw = readFileSync(path);
+  return raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.length) as ArrayBuffer;
+}
+
+export const readU32 = (path: string) => new Uint32Array(alone(path));
+export const readU64 = (path: string) => new BigUint64Array(alone(path));
+export const readF32 = (path: string) => new Float32Array(alone(path));

@@ -2,10 +2,10 @@
 import { writeFileSync } from "node:fs";
 import { contentKey, idKey, urlKey } from "../dedup/exact.ts";
 import { KeySet } from "../dedup/key-set.ts";
-import { wordsOf } from "../dedup/words.ts";
 import type { TaskIo } from "../jobs/task.ts";
 import { readDocuments } from "../readers/read.ts";
 import { JsonlWriter } from "../readers/write.ts";
+import { TextLines } from "../text/lines.ts";
 import { ByteColumn } from "./column.ts";
 
 /** An id seen before in the file gets the record's place appended. spec: {maxRecordBytes}. Inputs: [file]. Outputs: [documents.jsonl, quarantine.jsonl, keys]. */
@@ -14,6 +14,7 @@ export async function readTask(io: TaskIo): Promise<Record<string, unknown>> {
   const quarantine = new JsonlWriter(io.outputs[1]!);
   const keys = new ByteColumn();
   const ids = new KeySet();
+  const words = new TextLines();
   let duplicateIds = 0;
   const reasons: Record<string, number> = {};
   const skipped: Record<string, number> = {};
@@ -38,7 +39,9 @@ export async function readTask(io: TaskIo): Promise<Record<string, unknown>> {
     chars += document.text.length;
     const { bytes, at } = keys.extend(16);
     bytes.writeBigUInt64LE(urlKey(document.url), at);
-    bytes.writeBigUInt64LE(contentKey(wordsOf(document.text)), at + 8);
+    words.clear();
+    words.addWords(document.text);
+    bytes.writeBigUInt64LE(contentKey(words.bytes().subarray(0, -1)), at + 8);
   }
   documents.close();
   quarantine.close();

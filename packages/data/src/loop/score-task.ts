@@ -4,10 +4,10 @@ import { type Engine, type LineScorer, openScorer } from "../fasttext/engine.ts"
 import type { TaskIo } from "../jobs/task.ts";
 import type { Document } from "../readers/document.ts";
 import { forEachJson } from "../readers/each.ts";
-import { classifierLine } from "./normalise.ts";
+import { TextLines } from "../text/lines.ts";
 import { scoresBytes } from "./shards.ts";
 
-const BATCH_CHARS = 1 << 22;
+const BATCH_BYTES = 1 << 22;
 
 let cached: { key: string; scorer: LineScorer } | undefined;
 
@@ -19,22 +19,18 @@ export async function scoreTask(io: TaskIo): Promise<Record<string, unknown>> {
   if (cached?.key !== key) cached = { key, scorer: openScorer(io.inputs[1]!, label, engine) };
   const { scorer } = cached;
   const out = openSync(io.outputs[0]!, "w");
-  let lines: string[] = [];
-  let chars = 0;
+  const lines = new TextLines();
   let documents = 0;
   const flush = () => {
-    writeSync(out, scoresBytes(scorer.score(lines)));
-    documents += lines.length;
-    lines = [];
-    chars = 0;
+    writeSync(out, scoresBytes(scorer.score(lines.bytes())));
+    documents += lines.count;
+    lines.clear();
   };
   forEachJson<Document>(io.inputs[0]!, (d) => {
-    const line = classifierLine(d.title, d.text);
-    lines.push(line);
-    chars += line.length;
-    if (chars > BATCH_CHARS) flush();
+    lines.addClassifierLine(d.title, d.text);
+    if (lines.length > BATCH_BYTES) flush();
   });
-  if (lines.length > 0) flush();
+  if (lines.count > 0) flush();
   closeSync(out);
   return { documents };
 }

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import type { Document } from "../readers/document.ts";
 import { JsonlWriter } from "../readers/write.ts";
-import { ByteColumn } from "./column.ts";
+import { ByteColumn, readF32 } from "./column.ts";
 
 /** Byte offset f64, byte length u32, tokens u32. */
 const ROW_BYTES = 16;
@@ -37,16 +37,16 @@ export class ShardWriter {
     this.documents = new JsonlWriter(documentsPath);
     this.pages = new JsonlWriter(pagesPath);
   }
-  write(document: Document): void {
-    const line = JSON.stringify(document);
-    const bytes = Buffer.byteLength(line);
+  /** `line` is the document in JSON, without a newline. */
+  write(document: Document, line: Buffer): void {
+    const bytes = line.length;
     const tokens = tokenCount(document.text, this.bytesPerToken);
     const row = this.rows.extend(ROW_BYTES);
     row.bytes.writeDoubleLE(this.offset, row.at);
     row.bytes.writeUInt32LE(bytes, row.at + 8);
     row.bytes.writeUInt32LE(tokens, row.at + 12);
     this.offset += bytes + 1;
-    this.documents.line(line);
+    this.documents.bytes(line);
     this.pages.write({ id: document.id, url: document.url, domain: document.domain } satisfies Page);
     this.documentsWritten++;
     this.tokens += tokens;
@@ -73,10 +73,7 @@ export function readRows(path: string): Rows {
   };
 }
 
-export function readScores(path: string): Float32Array {
-  const b = readFileSync(path);
-  return new Float32Array(b.buffer.slice(b.byteOffset, b.byteOffset + b.length));
-}
+export const readScores = readF32;
 
 export function scoresBytes(scores: Float32Array | number[]): Buffer {
   const f = Float32Array.from(scores);

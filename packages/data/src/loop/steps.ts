@@ -76,38 +76,54 @@ export async function dedupStep(
   set = "pool",
 ): Promise<{ verdicts: string[]; stats: Record<string, number> }> {
   const { url, exact, near } = config.dedup;
-  const signatures = shards.map((s) => `dedup/${set}/${s.name}.signatures`);
-  const bands = shards.map((s) => `dedup/${set}/${s.name}.bands`);
-  if (near.enabled) {
-    const { shingleWords, rows, seed } = near;
-    await runStage(
-      ctx,
-      `minhash ${set}`,
-      shards.map((s, i) => ({
-        kind: "minhash",
-        name: `${set}-${s.name}`,
-        spec: { shingleWords, bands: near.bands, rows, seed },
-        inputs: [s.documents],
-        outputs: [signatures[i]!, bands[i]!],
-      })),
-    );
-  }
-  const verdicts = shards.map((s) => `dedup/${set}/${s.name}.verdicts`);
-  const [manifest] = await runStage(ctx, `dedup ${set}`, [
+  const column = (kind: string) => shards.map((s) => `dedup/${set}/${s.name}.${kind}`);
+  const [verdicts, kept] = [column("verdicts"), column("exact")];
+  const [first] = await runStage(ctx, `dedup ${set}`, [
     {
-      kind: "dedup",
+      kind: "exact",
       name: set,
-      spec: {
-        url,
-        exact,
-        near: near.enabled ? { bands: near.bands, rows: near.rows, threshold: near.threshold } : null,
-        shards: shards.length,
-      },
-      inputs: [...shards.map((s) => s.keys), ...(near.enabled ? [...signatures, ...bands] : [])],
+      spec: { url, exact },
+      inputs: shards.map((s) => s.keys),
+      outputs: near.enabled ? kept : verdicts,
+    },
+  ]);
+  if (!near.enabled)
+    return { verdicts, stats: { ...(first!.stats as Record<string, number>), dropped_near: 0 } };
+  const [signatures, runs] = [column("signatures"), column("bands")];
+  const { shingleWords, bands, rows, seed, threshold } = near;
+  await runStage(
+    ctx,
+    `minhash ${set}`,
+    shards.map((s, i) => ({
+      kind: "minhash",
+      name: `${set}-${s.name}`,
+      spec: { shingleWords, bands, rows, seed },
+      inputs: [s.documents],
+      outputs: [signatures[i]!, runs[i]!],
+    })),
+  );
+  const pairs = Array.from({ length: bands }, (_, band) => `dedup/${set}/band-${band}.pairs`);
+  await runStage(
+    ctx,
+    `near ${set}`,
+    pairs.map((path, band) => ({
+      kind: "near",
+      name: `${set}-band-${band}`,
+      spec: { band, bands, rows, threshold },
+      inputs: [...kept, ...signatures, ...runs],
+      outputs: [path],
+    })),
+  );
+  const [last] = await runStage(ctx, `cluster ${set}`, [
+    {
+      kind: "cluster",
+      name: set,
+      spec: { shards: shards.length },
+      inputs: [...kept, ...pairs],
       outputs: verdicts,
     },
   ]);
-  return { verdicts, stats: manifest!.stats as Record<string, number> };
+  return { verdicts, stats: { ...first!.stats, ...last!.stats } as Record<string, number> };
 }
 
 export interface CleanShard {

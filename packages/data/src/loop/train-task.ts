@@ -6,8 +6,8 @@ import { type Engine, trainToFile } from "../fasttext/engine.ts";
 import type { TaskIo } from "../jobs/task.ts";
 import type { Document } from "../readers/document.ts";
 import { forEachJson } from "../readers/each.ts";
+import { classifierLine } from "../text/lines.ts";
 import { annotationMatcher, readAnnotations } from "./annotations.ts";
-import { classifierLine } from "./normalise.ts";
 import { ShuffledLines } from "./shuffle.ts";
 
 /**

@@ -1,15 +1,17 @@
 // Rows of our own JSONL files, parsed one at a time.
-import { eachLine, forEachLine } from "../fasttext/lines.ts";
+import { eachLine } from "../fasttext/lines.ts";
+import { decodeUtf8 } from "../text/decode.ts";
 
 export function forEachJson<T>(path: string, visit: (row: T, index: number) => void): void {
   let index = 0;
-  const utf8 = new TextDecoder();
-  forEachLine(path, (bytes, start, end) => {
-    visit(JSON.parse(utf8.decode(bytes.subarray(start, end))) as T, index++);
-  });
+  for (const row of eachJson<T>(path)) visit(row, index++);
 }
 
 export function* eachJson<T>(path: string): Generator<T> {
-  const utf8 = new TextDecoder();
-  for (const line of eachLine(path)) yield JSON.parse(utf8.decode(line)) as T;
+  for (const { row } of eachRow<T>(path)) yield row;
+}
+
+/** Rows with the bytes of their lines, which are valid until the next row. */
+export function* eachRow<T>(path: string): Generator<{ row: T; line: Buffer }> {
+  for (const line of eachLine(path)) yield { row: JSON.parse(decodeUtf8(line)) as T, line };
 }

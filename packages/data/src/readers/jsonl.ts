@@ -1,9 +1,8 @@
 // JSONL (plain, .gz, .zst): one object a line with `text` (or `html`) and, if known, `id`, `url`, `domain`, `title`.
 import { extractHtml } from "../extract/html.ts";
+import { decodeUtf8 } from "../text/decode.ts";
 import { readBytes, splitLines } from "./bytes.ts";
 import { type Document, domainOf, type ReadEvent, refuse } from "./document.ts";
-
-const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 function field(row: Record<string, unknown>, ...names: string[]): string {
   for (const name of names) {
@@ -54,7 +53,7 @@ export async function* readJsonl(path: string, file: string, maxBytes: number): 
     if (bytes.length === 0 || (bytes.length === 1 && bytes[0] === 13)) continue;
     let line: string;
     try {
-      line = utf8.decode(bytes);
+      line = decodeUtf8(bytes);
     } catch {
       yield refuse(file, offset, "not_utf8", Buffer.from(bytes.subarray(0, 120)).toString("latin1"));
       continue;

@@ -1,0 +1,37 @@
+// Task `exact`: keys of all shards to one verdict a document; the first in shard order stays.
+import { writeFileSync } from "node:fs";
+import { KeySet } from "../dedup/key-set.ts";
+import type { TaskIo } from "../jobs/task.ts";
+import { readU64 } from "./column.ts";
+
+export const KEEP = 0;
+const DROP_URL = 1;
+const DROP_EXACT = 2;
+export const DROP_NEAR = 3;
+
+/** spec: {url, exact}. Inputs: keys of each shard. Outputs: one verdict byte a document, a file a shard. */
+export async function exactTask(io: TaskIo): Promise<Record<string, unknown>> {
+  const urls = new KeySet();
+  const contents = new KeySet();
+  const dropped = { dropped_url: 0, dropped_exact: 0 };
+  io.inputs.forEach((path, s) => {
+    const keys = readU64(path);
+    const column = new Uint8Array(keys.length / 2);
+    for (let i = 0; i < column.length; i++) {
+      const url = keys[2 * i]!;
+      const content = keys[2 * i + 1]!;
+      if (io.spec.url === true && url !== 0n && urls.has(url)) {
+        column[i] = DROP_URL;
+        dropped.dropped_url++;
+      } else if (io.spec.exact === true && contents.has(content)) {
+        column[i] = DROP_EXACT;
+        dropped.dropped_exact++;
+      } else {
+        urls.add(url);
+        contents.add(content);
+      }
+    }
+    writeFileSync(io.outputs[s]!, column);
+  });
+  return dropped;
+}
