@@ -12,6 +12,7 @@ const { machine, command, curves, bars, figures } = JSON.parse(readFileSync(file
 const kinds = ["nsa", "full", "window"];
 const of = (part, kind) => curves.filter((c) => c.part === part && c.kind === kind);
 const mean = (x) => x.reduce((a, b) => a + b, 0) / x.length;
+const percent = (x) => `${(100 * x).toFixed(1)} %`;
 const table = (head, rows) =>
   [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 
@@ -37,24 +38,42 @@ const sections = [
 ];
 if (kinds.some((k) => of("recall", k).length)) {
   const rows = kinds.flatMap((kind) =>
-    of("recall", kind).map((c) => [
-      kind,
-      c.seed,
-      `${(c.points.at(-1).tokens / 1e6).toFixed(1)}`,
-      c.points.at(-1).seconds.toFixed(0),
-      c.points.at(-1).value.toFixed(4),
-      c.muted?.toFixed(4) ?? "",
-    ]),
+    of("recall", kind).map((c) => {
+      const last = c.points.at(-1);
+      return [
+        kind,
+        c.seed,
+        (last.tokens / 1e6).toFixed(1),
+        (last.flops / 1e12).toFixed(1),
+        last.seconds.toFixed(0),
+        percent(c.readShare),
+        last.value.toFixed(4),
+        ...["slc", "cmp", "win"].map((branch) => c.muted?.[branch].toFixed(4) ?? ""),
+      ];
+    }),
   );
-  const head = ["attention", "seed", "M tokens", "seconds", "answered", "selection gate zero"];
+  const closed = ["selection", "compression", "window"].map((branch) => `${branch} gate zero`);
+  const head = ["attention", "seed", "M tokens", "TFLOP", "seconds", "reads", "answered", ...closed];
   sections.push(
-    `## Recall beyond twice the window\n\nShare of questions answered whose pair lies further than 2w back; chance is ${figures.chance.toFixed(4)}.\n\n${table(head, rows)}`,
+    `## Recall beyond twice the window\n\nShare of questions answered whose fact lies further than 2w back; chance is ${figures.chance.toFixed(4)}.\n"Reads": keys that a query reads over those it sees.\n\n${table(head, rows)}`,
+  );
+}
+const overlaps = curves.filter((c) => c.overlap);
+if (overlaps.length > 0) {
+  const rows = overlaps.map((c) => [
+    c.part,
+    c.seed,
+    ...["common", "union", "chosenCommon", "chosenUnion"].map((name) => percent(c.overlap[name])),
+  ]);
+  const head = ["part", "seed", "in common", "union", "chosen in common", "chosen union"];
+  sections.push(
+    `## Blocks that ${overlaps[0].overlap.tile} neighbouring queries share\n\nWhat all of them read, over what one reads; and what any reads, over the sum of what each reads (25 % when all agree).\n"Chosen" leaves out forced blocks. Queries that have a choice, all layers and KV heads of the trained NSA models.\n\n${table(head, rows)}`,
   );
 }
 for (const kind of kinds.filter((k) => of("text", k).length)) {
-  const share = of("text", kind)[0].readShare;
+  const [{ readShare, trainedReadShare }] = of("text", kind);
   sections.push(
-    `## Text, ${kind} attention\n\nValidation loss, nats per token. A query reads ${(100 * share).toFixed(1)} % of what it sees.\n\n${curveTable(kind)}`,
+    `## Text, ${kind} attention\n\nValidation loss, nats per token. A query reads ${percent(readShare)} of what it sees in a document of the longest length, ${percent(trainedReadShare)} over the documents trained on.\n\n${curveTable(kind)}`,
   );
 }
 mkdirSync(join(root, "docs/results"), { recursive: true });

@@ -1,6 +1,8 @@
-// Synthetic recall: facts (a key with its value in one token) early in a sequence, asked for later, among filler.
+// Synthetic recall: facts in the first half of a document, asked for in the second, among filler.
 //
-// Ids: fact of key k and value v: k·values + v; then one question a key; then the values; then filler.
+// A fact is one token, key and value together, so that one attention layer can answer and nothing hinges on a head that
+// copies the token before. Ids: fact of key k and value v: k·values + v; then one question a key; then the values (targets
+// only); then filler. Documents of several lengths are packed together: what answers forms in short ones first.
 import { type Batch, Rng } from "@nsa/core";
 import { gatherRows, Tape } from "@nsa/kernels";
 import { type Branch, muteBranch, type Transformer } from "@nsa/model";
@@ -9,10 +11,14 @@ export interface RecallTask {
   keys: number;
   values: number;
   fillers: number;
-  /** Tokens of a sequence. */
+  /** Tokens of the longest document; the others are a half, a quarter … of it. */
   length: number;
-  /** First position that may hold a fact. */
+  /** Lengths in a batch: length, length/2, … length/2^(lengths − 1), each with the same share of the tokens. */
+  lengths: number;
+  /** First position that may hold a fact in the longest document. */
   from: number;
+  /** Share of the positions after the facts that ask. */
+  asking: number;
 }
 
 export interface RecallBatch extends Batch {
@@ -23,57 +29,78 @@ export interface RecallBatch extends Batch {
 export const recallVocabulary = (task: RecallTask) =>
   task.keys * task.values + task.keys + task.values + task.fillers;
 
-/** Share of the positions after the facts that ask. An answer never appears among the tokens, so none can be copied. */
-const ASKING = 0.25;
+/** Most facts of a document: every key once, or half of the positions for facts. */
+export function mostFacts(task: RecallTask, length: number): number {
+  const places = Math.floor(length / 2) - firstFact(task, length);
+  return Math.max(1, Math.min(task.keys, Math.floor(places / 2)));
+}
+
+const firstFact = (task: RecallTask, length: number) => Math.floor((task.from * length) / task.length);
+
+/** The lengths of the documents of one round: each length fills `task.length` tokens. */
+export function recallLengths(task: RecallTask, rounds: number): number[] {
+  return Array.from({ length: rounds }, () =>
+    Array.from({ length: task.lengths }, (_, i) =>
+      Array.from({ length: 2 ** i }, () => Math.floor(task.length / 2 ** i)),
+    ).flat(),
+  ).flat();
+}
 
 /**
- * `rows` sequences; batch number `index` of a stream. Only questions have targets. A sequence has one fact for each of
- * all keys, or, unless `full`, of 2 or an eighth of them in two of three sequences: with few facts learning starts sooner.
+ * One document a length; batch number `index` of a stream. Only questions have targets. A document has 1 to `mostFacts`
+ * facts, drawn evenly, or, with `full`, as many as it can hold.
  */
 export function recallBatch(
   task: RecallTask,
-  rows: number,
+  lengths: readonly number[],
   seed: number,
   index: number,
   full = false,
 ): RecallBatch {
-  const { keys, values, fillers, length } = task;
-  const T = rows * length;
+  const { keys, values, fillers } = task;
+  const T = lengths.reduce((a, b) => a + b, 0);
   const batch: RecallBatch = {
     tokens: new Int32Array(T),
     targets: new Int32Array(T).fill(-1),
     lossWeight: new Float32Array(T),
-    positions: Int32Array.from({ length: T }, (_, t) => t % length),
-    cuSeqlens: Int32Array.from({ length: rows + 1 }, (_, i) => i * length),
-    sampleIds: Float64Array.from({ length: rows }, (_, i) => index * rows + i),
+    positions: new Int32Array(T),
+    cuSeqlens: new Int32Array(lengths.length + 1),
+    sampleIds: Float64Array.from(lengths, (_, i) => index * lengths.length + i),
     distances: new Int32Array(T),
   };
-  const [asks, answers] = [keys * values, keys * values + keys];
+  const asks = keys * values;
+  const [answers, filler] = [asks + keys, asks + keys + values];
   const rng = new Rng(seed, 7000);
-  for (let row = 0; row < rows; row++) {
-    const sample = index * rows + row;
+  let base = 0;
+  for (const [row, length] of lengths.entries()) {
+    const sample = index * lengths.length + row;
     const draw = (n: number, position: number) => rng.int(n, sample, position);
-    const base = row * length;
-    const facts = full ? keys : [2, Math.ceil(keys / 8), keys][draw(3, length)]!;
-    const start = task.from + draw(Math.floor(length / 8), length + 1);
-    const order = rng.permutation(keys, sample);
-    const value = Array.from({ length: facts }, (_, i) => draw(values, length + 2 + i));
-    const end = start + 2 * facts;
+    const most = mostFacts(task, length);
+    const facts = full ? most : 1 + draw(most, length);
+    const [start, end] = [firstFact(task, length), Math.floor(length / 2)];
+    const key = rng.permutation(keys, sample).subarray(0, facts);
+    const place = rng.permutation(end - start, sample + 2 ** 31).subarray(0, facts);
+    const value = Array.from({ length: facts }, (_, i) => draw(values, length + 1 + i));
     for (let t = 0; t < length; t++) {
       const at = base + t;
-      const fact = (t - start) / 2;
-      if (t >= start && t < end && Number.isInteger(fact)) {
-        batch.tokens[at] = order[fact]! * values + value[fact]!;
-      } else if (t >= end && rng.uniform(sample, t, 1) < ASKING) {
-        const i = draw(facts, t);
-        batch.tokens[at] = asks + order[i]!;
+      batch.positions[at] = t;
+      const u = rng.uniform(sample, t, 1);
+      if (t >= end && u < task.asking) {
+        const i = Math.floor((u / task.asking) * facts);
+        batch.tokens[at] = asks + key[i]!;
         batch.targets[at] = answers + value[i]!;
         batch.lossWeight[at] = 1;
-        batch.distances[at] = t - (start + 2 * i);
+        batch.distances[at] = t - (start + place[i]!);
       } else {
-        batch.tokens[at] = answers + values + draw(fillers, t);
+        const rest = t >= end ? (u - task.asking) / (1 - task.asking) : u;
+        batch.tokens[at] = filler + Math.floor(rest * fillers);
       }
     }
+    for (let i = 0; i < facts; i++) {
+      batch.tokens[base + start + place[i]!] = key[i]! * values + value[i]!;
+    }
+    base += length;
+    batch.cuSeqlens[row + 1] = base;
   }
   return batch;
 }
