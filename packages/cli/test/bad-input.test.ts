@@ -153,6 +153,15 @@ test("device_cuda_without_a_usable_one_ends_with_4", () => {
   expect(result.status).toBe(4);
 });
 
+test("full_memory_ends_with_5_and_names_its_tenants_and_the_setting", () => {
+  const words = [/out of memory on cpu/, /most of it: .* MiB/, /train\.micro_batch_tokens|a smaller model/];
+  refused(
+    ["pretrain", recipe, "--device", "cpu", "--set", "memory_limit_mb=0.2", "--runs", runs],
+    5,
+    ...words,
+  );
+});
+
 test.each<[string, (folder: string) => void, string]>([
   ["truncated_weights", (c) => truncateSync(join(c, "model.safetensors"), 3000), "SHA-256"],
   ["a_flipped_bit_in_the_weights", (c) => flip(join(c, "model.safetensors")), "SHA-256"],

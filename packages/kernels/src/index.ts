@@ -1,10 +1,27 @@
 // Public surface of @nsa/kernels.
 export { type DataArray, nativeDir } from "./device/addon.ts";
-export { Device, type DeviceName, type DeviceOptions, type OpArgs, type OpProfile } from "./device/device.ts";
+export type { Arena } from "./device/arena.ts";
+export {
+  type CapturedStep,
+  Device,
+  type DeviceName,
+  type DeviceOptions,
+  type OpArgs,
+  type OpProfile,
+} from "./device/device.ts";
 export { type Dtype, dtypeBytes, type FloatDtype, fromBf16, hostArray, toBf16 } from "./device/dtype.ts";
+export type { Tenant } from "./device/failure.ts";
 export type { Scope } from "./device/scope.ts";
 export { Tensor } from "./device/tensor.ts";
-export { type CompressedGrid, type Documents, packDocuments } from "./ops/documents.ts";
+export {
+  type CompressedGrid,
+  type DocumentBucket,
+  type DocumentLayout,
+  type Documents,
+  documentsOf,
+  layoutDocuments,
+  packDocuments,
+} from "./ops/documents.ts";
 export { type FlashConfig, flashAttention } from "./ops/flash-attention.ts";
 export { fusedAttention } from "./ops/fused-attention.ts";
 export { embedding, gatherRows, type LinearOptions, linear, scatterRows } from "./ops/linear.ts";

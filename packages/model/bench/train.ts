@@ -138,8 +138,23 @@ interface Outcome {
   mfuCausal: number;
   firstLoss: number;
   lastLoss: number;
+  /** Device time of a step's captured work, run without a pause, over the step's wall time. */
+  gpuBusy: number | null;
   /** Milliseconds of one step by op. */
   ops: Record<string, number>;
+}
+
+/** Device milliseconds of one step when nothing makes the device wait: the step's captured parts replayed back to back. */
+function busyMs(device: Device, trainer: Trainer, microBatches: number): number | null {
+  const times = 4;
+  let replayed = false;
+  const micro = device.milliseconds(() => {
+    replayed = trainer.microSteps.replay(times);
+  });
+  const update = device.milliseconds(() => {
+    replayed = trainer.optimizer.replay(times) && replayed;
+  });
+  return replayed ? (micro * microBatches + update) / times : null;
 }
 
 function measure(device: Device, c: Case, steps: number): Outcome {
@@ -163,6 +178,7 @@ function measure(device: Device, c: Case, steps: number): Outcome {
     }
     const tokensPerSecond = c.step / median(seconds);
     const { reservedBytes } = device.stats();
+    const busy = busyMs(device, trainer, c.step / c.micro);
     const stop = device.profile();
     const one = { microBatches: [batch(config.vocabSize, c.context, c.micro, 1)], weightSum: c.micro };
     trainer.step(one, crossEntropy);
@@ -170,6 +186,7 @@ function measure(device: Device, c: Case, steps: number): Outcome {
     return {
       ops,
       tokensPerSecond,
+      gpuBusy: busy === null ? null : busy / 1e3 / median(seconds),
       gib: reservedBytes / 2 ** 30,
       mfuCausal: (trainFlops(config, c.context).causal * tokensPerSecond) / 989e12,
       firstLoss: losses[0]!,
@@ -208,10 +225,13 @@ async function run(): Promise<BenchResult> {
     figures[`${c.name}_peer_tokens_per_second`] = c.peer.tokensPerSecond;
     figures[`${c.name}_gib`] = out?.gib ?? null;
     figures[`${c.name}_mfu_causal`] = out?.mfuCausal ?? null;
+    figures[`${c.name}_gpu_busy`] = out?.gpuBusy ?? null;
     figures[`${c.name}_first_loss`] = out?.firstLoss ?? null;
     figures[`${c.name}_last_loss`] = out?.lastLoss ?? null;
     ratios[c.name] = out ? out.tokensPerSecond / c.peer.tokensPerSecond : null;
     bars.push(atLeast(`case ${c.name}: tokens/s over PyTorch`, ratios[c.name]!, c.bar));
+    if (c.name === "A")
+      bars.push(atLeast("case A: share of a step in which the GPU is busy", out?.gpuBusy ?? null, 0.97));
     bars.push(atMost(`case ${c.name}: GiB`, out?.gib ?? null, c.peer.gib));
     console.error(`${c.name}: ${JSON.stringify(out)} ratio ${ratios[c.name]?.toFixed(3)}`);
   }

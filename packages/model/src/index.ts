@@ -24,7 +24,7 @@ export * from "./generate/index.ts";
 export { fromHfConfig, type HfConfig, toHfConfig } from "./hf/config.ts";
 export { exportHuggingFace, importHuggingFace, inspectHuggingFace } from "./hf/transfer.ts";
 export { type Collectives, singleRank } from "./train/collectives.ts";
-export { openDevice } from "./train/device.ts";
+export { memoryLimitMb, openDevice } from "./train/device.ts";
 export { estimateTraining, type TrainingSize } from "./train/estimate.ts";
 export { type HeadResult, headOn, logprobs } from "./train/head.ts";
 export { crossEntropy, type LossContext, type LossFunction, type LossResult } from "./train/loss.ts";

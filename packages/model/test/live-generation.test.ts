@@ -73,6 +73,8 @@ test.runIf(isCpu)("requests_that_arrive_late_or_outlive_a_cancelled_one_are_unch
 });
 
 test("cancelled_requests_give_every_page_back", () => {
+  // Rotary tables are the model's, made once by whoever needs them first.
+  model.rope(model.config.maxSeqLen);
   const before = device.stats().liveBytes;
   const live = new Engine(model, options).open();
   for (let round = 0; round < 30; round++) {

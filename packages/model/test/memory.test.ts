@@ -1,6 +1,6 @@
 // The dry-run's memory formula against what the arena measures.
 import { expect, test } from "vitest";
-import { openBackend } from "../../kernels/test/backend.ts";
+import { isCpu, openBackend } from "../../kernels/test/backend.ts";
 import { crossEntropy, resolveModelConfig, Trainer, Transformer, trainMemory } from "../src/index.ts";
 import { countingBatch, stepOf, tinyConfig } from "./training-fixture.ts";
 
@@ -61,3 +61,36 @@ test("live_bytes_are_flat_over_1000_steps", () => {
   expect(after(1000)).toEqual(early);
   device.close();
 }, 120_000);
+
+/** One step with at most `limit` bytes: its peak, or the error's code and text. */
+function stepWithin(limit: number, recordOps: boolean): number | { code?: string; text: string } {
+  const device = openBackend({ threads: 1, memoryLimit: limit, recordOps });
+  try {
+    const model = new Transformer(device, { ...tinyConfig, maxSeqLen: 4096 });
+    const trainer = new Trainer(model, 9);
+    for (let i = 0; i < 2; i++) trainer.step(stepOf(countingBatch(5, i, 8, 512)), crossEntropy);
+    return device.stats().reservedBytes;
+  } catch (error) {
+    const { code, message, fix } = error as { code?: string; message: string; fix?: string };
+    return { code, text: `${message}; ${fix}` };
+  } finally {
+    device.close();
+  }
+}
+
+test.runIf(isCpu)("memory_that_is_too_small_anywhere_is_an_error_that_names_what_fills_it", () => {
+  for (const recordOps of [false, true]) {
+    const whole = stepWithin(0, recordOps);
+    expect(whole).toBeGreaterThan(16 * 2 ** 20);
+    for (let i = 1; i < 24; i++) {
+      const limit = Math.round(((whole as number) * i) / 24);
+      const out = stepWithin(limit, recordOps);
+      if (typeof out === "number") {
+        expect(out).toBeLessThanOrEqual(limit);
+        continue;
+      }
+      expect(out.code, out.text).toBe("out_of_memory");
+      expect(out.text).toMatch(/most of it: \S.* MiB.*; (lower|train)/);
+    }
+  }
+});

@@ -1,6 +1,6 @@
 // The recipe of `nsa pretrain`.
 import { loggingSchema } from "@nsa/core";
-import { loopSchema, modelConfigSchema, trainerSchema } from "@nsa/model";
+import { loopSchema, memoryLimitMb, modelConfigSchema, trainerSchema } from "@nsa/model";
 import { z } from "zod";
 
 const source = z.union([
@@ -44,6 +44,7 @@ export const pretrainSchema = z.strictObject({
   seed: z.number().int().min(0).default(1).describe("Key of all random numbers"),
   logging: loggingSchema,
   threads: z.number().int().min(0).default(0).describe("CPU threads; 0 = all cores"),
+  memoryLimitMb,
   data: z
     .strictObject({
       sources: z

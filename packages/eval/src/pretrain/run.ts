@@ -92,7 +92,9 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
   const { ranks } = context;
   const cores = ranks ? Math.max(1, Math.floor(availableParallelism() / ranks.world)) : 0;
   // Before the texts are read: a device that is not there should not cost minutes.
-  const device = openDevice(ranks ? "cpu" : context.device, { threads: config.threads || cores, log });
+  const { memoryLimitMb } = config;
+  const threads = config.threads || cores;
+  const device = openDevice(ranks ? "cpu" : context.device, { threads, memoryLimitMb, log });
   let opened: Corpus | undefined;
   try {
     const { shards, mix } = config.data;

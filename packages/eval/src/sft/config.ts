@@ -1,6 +1,6 @@
 // The recipe of `nsa sft`.
 import { loggingSchema } from "@nsa/core";
-import { loopSchema, trainerSchema } from "@nsa/model";
+import { loopSchema, memoryLimitMb, trainerSchema } from "@nsa/model";
 import { z } from "zod";
 
 export const sftSchema = z.strictObject({
@@ -8,6 +8,7 @@ export const sftSchema = z.strictObject({
   seed: z.number().int().min(0).default(1).describe("Key of all random numbers"),
   logging: loggingSchema,
   threads: z.number().int().min(0).default(0).describe("CPU threads; 0 = all cores"),
+  memoryLimitMb,
   initFrom: z.string().describe("Checkpoint folder to start from; it must hold a tokenizer.json"),
   data: z
     .strictObject({

@@ -65,7 +65,11 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
   const examples = Array.from(order.subarray(held), (i) => all[i]!);
   log(`${examples.length} examples, ${held} held out`);
 
-  const device = openDevice(context.device, { threads: config.threads, log });
+  const device = openDevice(context.device, {
+    threads: config.threads,
+    memoryLimitMb: config.memoryLimitMb,
+    log,
+  });
   try {
     const model = loadModel(device, config.initFrom);
     checkVocabulary(tokenizer, model, config.initFrom);

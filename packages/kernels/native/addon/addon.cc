@@ -99,11 +99,14 @@ napi_value check(napi_env env, Device* d, int status, const std::string& what) {
   return fail(env, status_code(status), what + ": " + status_code(status) + (detail && *detail ? std::string(" (") + detail + ")" : ""));
 }
 
+// open(name, plugin, threads, ordinal, memory limit in bytes, write ops down where there are no graphs)
 napi_value open(napi_env env, napi_callback_info info) {
   Args a(env, info);
   std::string error;
   auto d = Device::open(a.str(env, 0), a.str(env, 1), int64_t(a.num(env, 2)), int64_t(a.num(env, 3)), error);
   if (!d) return fail(env, "unavailable", error);
+  d->set_limit(int64_t(a.num(env, 4)));
+  if (a.num(env, 5) != 0) d->record_ops();
   g_devices.push_back(std::move(d));
   return number(env, double(g_devices.size() - 1));
 }
@@ -135,6 +138,7 @@ napi_value run(napi_env env, napi_callback_info info) {
       if (v != 0) {
         Slot* s = d->resolve(v);
         if (!s) return fail(env, "stale_handle", std::string(desc.name) + ": tensor '" + f.name + "' was freed");
+        if (s->first_op < 0) s->first_op = int32_t(op);
         b.ptr = s->ptr;
         b.numel = s->numel;
         b.dtype = s->dtype;
@@ -144,6 +148,10 @@ napi_value run(napi_env env, napi_callback_info info) {
       *reinterpret_cast<NsaBuf*>(params + f.offset) = b;
     }
   }
+  if (d->recording()) {
+    d->record(op, params, desc.size);
+    return nullptr;
+  }
   return check(env, d, d->backend->ops[op](d->ctx, params), desc.name);
 }
 
@@ -151,7 +159,11 @@ napi_value alloc(napi_env env, napi_callback_info info) {
   Args a(env, info);
   NSA_DEVICE(d, a);
   double h = d->alloc(int64_t(a.num(env, 1)), int32_t(a.num(env, 2)));
-  if (h == 0) return fail(env, "out_of_memory", "out of memory on " + std::string(d->backend->name) + ": " + std::to_string(int64_t(a.num(env, 1)) * int64_t(dtype_size(int32_t(a.num(env, 2))))) + " bytes wanted, " + std::to_string(d->live_bytes()) + " in use");
+  if (h == 0) {
+    auto mib = [](double bytes) { return std::to_string(int64_t(bytes / 1048576 + 0.5)) + " MiB"; };
+    double wanted = a.num(env, 1) * double(dtype_size(int32_t(a.num(env, 2))));
+    return fail(env, "out_of_memory", mib(wanted) + " wanted, " + mib(double(d->live_bytes())) + " in use, " + mib(double(d->reserved_bytes())) + " taken from the device");
+  }
   return number(env, h);
 }
 
@@ -197,6 +209,7 @@ napi_value transfer(napi_env env, napi_callback_info info) {
     return fail(env, "bad_argument", "typed array and tensor do not fit");
   char* p = s->ptr + size_t(offset) * element;
   bool to_device = a.num(env, 4) != 0;
+  if (d->recording()) return fail(env, "bad_argument", "a recorded step holds ops alone: no transfer between host and device");
   int status = to_device ? d->backend->upload(d->ctx, p, data, length * element) : d->backend->download(d->ctx, data, p, length * element);
   return check(env, d, status, to_device ? "write" : "read");
 }
@@ -210,7 +223,7 @@ napi_value sync(napi_env env, napi_callback_info info) {
 napi_value stats(napi_env env, napi_callback_info info) {
   Args a(env, info);
   NSA_DEVICE(d, a);
-  if (a.num(env, 1) != 0) d->pool->reset_peak();
+  if (a.num(env, 1) != 0) d->reset_peak();
   napi_value o;
   napi_create_object(env, &o);
   napi_set_named_property(env, o, "liveBytes", number(env, double(d->live_bytes())));
@@ -218,6 +231,24 @@ napi_value stats(napi_env env, napi_callback_info info) {
   napi_set_named_property(env, o, "reservedBytes", number(env, double(d->reserved_bytes())));
   napi_set_named_property(env, o, "handles", number(env, double(d->live_handles)));
   return o;
+}
+
+// Owners of live memory: handle, bytes, first op that took it (−1: none) of each, one after another.
+napi_value tenants(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  napi_value list;
+  napi_create_array(env, &list);
+  uint32_t n = 0;
+  const auto& slots = d->slots();
+  for (size_t i = 1; i < slots.size(); ++i) {
+    const Slot& s = slots[i];
+    if (!s.used || s.parent != 0) continue;
+    napi_set_element(env, list, n++, number(env, Device::handle_of(uint32_t(i), s)));
+    napi_set_element(env, list, n++, number(env, double(s.numel) * double(dtype_size(s.dtype))));
+    napi_set_element(env, list, n++, number(env, s.first_op));
+  }
+  return list;
 }
 
 napi_value describe(napi_env env, napi_callback_info info) {
@@ -245,8 +276,8 @@ napi_value capture(napi_env env, napi_callback_info info) {
   NSA_DEVICE(d, a);
   const NsaBackend* b = d->backend;
   auto verb = int(a.num(env, 1));
-  if (verb == 4) return number(env, b->capture_begin ? 1 : 0);
-  if (!b->capture_begin) return fail(env, "unsupported", std::string("backend ") + b->name + " has no captured steps");
+  if (verb == 4) return number(env, d->can_capture() ? 1 : 0);
+  if (!d->can_capture()) return fail(env, "unsupported", std::string("backend ") + b->name + " has no captured steps");
   auto graph = int64_t(a.num(env, 2));
   if (verb == 0) return check(env, d, d->capture_begin(), "capture_begin");
   if (verb == 1) {
@@ -255,6 +286,19 @@ napi_value capture(napi_env env, napi_callback_info info) {
   }
   if (verb == 2) return check(env, d, d->graph_launch(graph), "graph_launch");
   d->graph_destroy(graph);
+  return nullptr;
+}
+
+// arena(device, verb, arena): 0 make -> arena, 1 enter, 2 leave, 3 free
+napi_value arena(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  auto verb = int(a.num(env, 1));
+  auto which = int64_t(a.num(env, 2));
+  if (verb == 0) return number(env, double(d->arena_make()));
+  if (verb == 1) return check(env, d, d->arena_enter(which), "arena");
+  if (verb == 2) return check(env, d, d->arena_leave(), "arena");
+  d->arena_free(which);
   return nullptr;
 }
 
@@ -289,7 +333,8 @@ napi_value init(napi_env env, napi_value exports) {
   struct { const char* name; napi_callback fn; } table[] = {
       {"open", open}, {"close", close}, {"run", run}, {"alloc", alloc}, {"view", view}, {"free", release},
       {"isLive", is_live}, {"transfer", transfer}, {"sync", sync}, {"stats", stats}, {"info", describe},
-      {"supports", supports}, {"capture", capture}, {"timer", timer}};
+      {"supports", supports}, {"capture", capture}, {"timer", timer},
+      {"arena", arena}, {"tenants", tenants}};
   for (auto& e : table) {
     napi_value f;
     napi_create_function(env, e.name, NAPI_AUTO_LENGTH, e.fn, nullptr, &f);

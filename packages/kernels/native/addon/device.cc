@@ -46,12 +46,12 @@ std::unique_ptr<Device> Device::open(const std::string& name, const std::string&
   else if (name == "reference") d->backend = ref::backend();
   else d->backend = load_plugin(plugin, d->library_, error);
   if (!d->backend) return nullptr;
-  d->pool = std::make_unique<Pool>(d->backend, &d->ctx);
+  d->pool = std::make_unique<Pool>(d->backend, &d->ctx, &d->budget_);
   NsaCreateInfo info{};
   info.threads = threads;
   info.ordinal = ordinal;
   info.scratch.owner = d.get();
-  info.scratch.alloc = [](void* owner, size_t bytes) { return static_cast<Device*>(owner)->current()->alloc(bytes); };
+  info.scratch.alloc = [](void* owner, size_t bytes) { return static_cast<Device*>(owner)->take(bytes); };
   info.scratch.free = [](void* owner, void* ptr) { static_cast<Device*>(owner)->current()->free(ptr); };
   char err[1024] = "";
   d->ctx = d->backend->create(&info, err, sizeof err);
@@ -67,6 +67,7 @@ Device::~Device() {
   if (ctx) {
     for (size_t i = 0; i < graphs_.size(); ++i) graph_destroy(int64_t(i));
     capturing_.reset();
+    arenas_.clear();
     pool.reset();
     backend->destroy(ctx);
   }
@@ -87,13 +88,15 @@ double Device::take_slot(const Slot& s) {
   slots_[i].generation = generation;
   slots_[i].used = true;
   ++live_handles;
-  return double(i) + double(generation) * kGeneration;
+  return handle_of(i, slots_[i]);
 }
+
+double Device::handle_of(uint32_t index, const Slot& s) { return double(index) + double(s.generation) * kGeneration; }
 
 double Device::alloc(int64_t numel, int32_t dtype) {
   Slot s;
   s.pool = current();
-  s.ptr = static_cast<char*>(s.pool->alloc(size_t(numel) * dtype_size(dtype)));
+  s.ptr = static_cast<char*>(take(size_t(numel) * dtype_size(dtype)));
   if (!s.ptr) return 0;
   s.numel = numel;
   s.dtype = dtype;
@@ -132,57 +135,105 @@ bool Device::free(double handle) {
   return true;
 }
 
+void* Device::take(size_t bytes) {
+  void* p = current()->alloc(bytes);
+  // A recorded step must not wait, as freeing does; its arena is as large as its plain run made it.
+  if (!p && !captures_ && pool->trim()) p = current()->alloc(bytes);
+  return p;
+}
+
 int Device::capture_begin() {
-  if (capturing_) return NSA_BAD_ARGUMENT;
-  int status = backend->capture_begin(ctx);
-  if (status == NSA_OK) capturing_ = std::make_unique<Pool>(backend, &ctx);
-  return status;
+  if (captures_) return NSA_BAD_ARGUMENT;
+  if (backend->capture_begin) {
+    if (int status = backend->capture_begin(ctx)) return status;
+  } else {
+    recording_ = true;
+  }
+  captures_ = true;
+  if (!arena_) capturing_ = std::make_unique<Pool>(backend, &ctx, &budget_);
+  return NSA_OK;
 }
 
 int64_t Device::capture_end() {
-  void* handle = backend->capture_end(ctx);
-  graphs_.push_back({handle, std::move(capturing_)});
-  if (handle) return int64_t(graphs_.size()) - 1;
-  graph_destroy(int64_t(graphs_.size()) - 1);
+  Graph g;
+  g.used = true;
+  if (!recording_) g.handle = backend->capture_end(ctx);
+  bool failed = !recording_ && !g.handle;
+  g.recorded.swap(recorded_);
+  g.pool = std::move(capturing_);
+  captures_ = recording_ = false;
+  graphs_.push_back(std::move(g));
+  auto index = int64_t(graphs_.size()) - 1;
+  if (!failed) return index;
+  graph_destroy(index);
   return -1;
 }
 
 int Device::graph_launch(int64_t graph) {
-  if (graph < 0 || graph >= int64_t(graphs_.size()) || !graphs_[size_t(graph)].handle) return NSA_BAD_ARGUMENT;
-  return backend->graph_launch(ctx, graphs_[size_t(graph)].handle);
+  if (graph < 0 || graph >= int64_t(graphs_.size()) || !graphs_[size_t(graph)].used) return NSA_BAD_ARGUMENT;
+  const Graph& g = graphs_[size_t(graph)];
+  if (g.handle) return backend->graph_launch(ctx, g.handle);
+  for (const RecordedOp& r : g.recorded)
+    if (int status = backend->ops[r.op](ctx, r.params.data())) return status;
+  return NSA_OK;
 }
 
-void Device::graph_destroy(int64_t graph) {
-  Graph& g = graphs_.at(size_t(graph));
-  if (!g.pool) return;
-  backend->sync(ctx);
-  if (g.handle) backend->graph_destroy(ctx, g.handle);
-  // Tensors that lived in the graph's memory become stale.
+// Tensors that lived in memory that goes become stale.
+void Device::forget_slots(const Pool* gone) {
   for (Slot& s : slots_) {
-    if (!s.used || s.parent != 0 || s.pool != g.pool.get()) continue;
+    if (!s.used || s.parent != 0 || s.pool != gone) continue;
     s.used = false;
     free_slots_.push_back(uint32_t(&s - slots_.data()));
     --live_handles;
   }
+}
+
+void Device::graph_destroy(int64_t graph) {
+  Graph& g = graphs_.at(size_t(graph));
+  if (!g.used) return;
+  backend->sync(ctx);
+  if (g.handle) backend->graph_destroy(ctx, g.handle);
+  if (g.pool) forget_slots(g.pool.get());
   g = Graph{};
 }
 
-int64_t Device::live_bytes() const {
-  int64_t n = pool->live_bytes() + (capturing_ ? capturing_->live_bytes() : 0);
-  for (const Graph& g : graphs_) n += g.pool ? g.pool->live_bytes() : 0;
+int64_t Device::arena_make() {
+  arenas_.push_back(std::make_unique<Pool>(backend, &ctx, &budget_));
+  return int64_t(arenas_.size()) - 1;
+}
+
+int Device::arena_enter(int64_t arena) {
+  if (arena_ || captures_ || arena < 0 || arena >= int64_t(arenas_.size()) || !arenas_[size_t(arena)]) return NSA_BAD_ARGUMENT;
+  arena_ = arenas_[size_t(arena)].get();
+  return NSA_OK;
+}
+
+int Device::arena_leave() {
+  if (captures_) return NSA_BAD_ARGUMENT;
+  arena_ = nullptr;
+  return NSA_OK;
+}
+
+void Device::arena_free(int64_t arena) {
+  if (arena < 0 || arena >= int64_t(arenas_.size()) || !arenas_[size_t(arena)]) return;
+  auto& gone = arenas_[size_t(arena)];
+  if (arena_ == gone.get()) arena_ = nullptr;
+  backend->sync(ctx);
+  forget_slots(gone.get());
+  gone.reset();
+}
+
+int64_t Device::total(int64_t (Pool::*count)() const) const {
+  int64_t n = (pool.get()->*count)() + (capturing_ ? (capturing_.get()->*count)() : 0);
+  for (const Graph& g : graphs_) n += g.pool ? (g.pool.get()->*count)() : 0;
+  for (const auto& a : arenas_) n += a ? (a.get()->*count)() : 0;
   return n;
 }
 
-int64_t Device::reserved_bytes() const {
-  int64_t n = pool->reserved_bytes() + (capturing_ ? capturing_->reserved_bytes() : 0);
-  for (const Graph& g : graphs_) n += g.pool ? g.pool->reserved_bytes() : 0;
-  return n;
-}
-
-int64_t Device::peak_bytes() const {
-  int64_t n = pool->peak_bytes() + (capturing_ ? capturing_->peak_bytes() : 0);
-  for (const Graph& g : graphs_) n += g.pool ? g.pool->peak_bytes() : 0;
-  return n;
+void Device::reset_peak() {
+  pool->reset_peak();
+  for (const auto& a : arenas_)
+    if (a) a->reset_peak();
 }
 
 }  // namespace nsa::addon

@@ -17,13 +17,22 @@ struct Slot {
   uint32_t generation = 0;
   double parent = 0;  // handle of the owner, 0 for owners
   Pool* pool = nullptr;
+  int32_t first_op = -1;  // the op that first took it: what it is for
   bool used = false;
 };
 
-// A captured step. What it allocated stays its own until it is destroyed, so that a replay overwrites nobody.
+// An op written down by a device that records instead of having graphs of its own.
+struct RecordedOp {
+  int64_t op;
+  std::vector<char> params;
+};
+
+// A captured step. Its memory is that of the arena it was recorded in, or its own until it is destroyed.
 struct Graph {
+  bool used = false;
   void* handle = nullptr;
   std::unique_ptr<Pool> pool;
+  std::vector<RecordedOp> recorded;
 };
 
 size_t dtype_size(int32_t dtype);
@@ -42,18 +51,36 @@ class Device {
   // Null when the handle is stale.
   Slot* resolve(double handle);
 
-  // Between begin and end everything is allocated from the graph's own pool. end returns the graph's index, −1 on failure.
+  // Between begin and end everything is allocated from the arena entered, or else from the graph's own pool, and ops are
+  // put down, not run. end returns the graph's index, −1 on failure.
+  bool can_capture() const { return backend->capture_begin || records_; }
   int capture_begin();
   int64_t capture_end();
   int graph_launch(int64_t graph);
   void graph_destroy(int64_t graph);
+  // A backend without graphs writes down ops and runs them again: captured steps can be tested on it.
+  void record_ops() { records_ = true; }
+  bool recording() const { return recording_; }
+  void record(int64_t op, const char* params, size_t bytes) { recorded_.push_back({op, std::vector<char>(params, params + bytes)}); }
 
-  // Where new memory comes from: the device's pool, or that of the step being captured.
-  Pool* current() { return capturing_ ? capturing_.get() : pool.get(); }
-  // Sums over the device's pool and those of its graphs.
-  int64_t live_bytes() const;
-  int64_t reserved_bytes() const;
-  int64_t peak_bytes() const;
+  // An arena is memory apart: steps that are repeated, run or replayed, use it in turn and nothing else does.
+  int64_t arena_make();
+  int arena_enter(int64_t arena);
+  int arena_leave();
+  void arena_free(int64_t arena);
+
+  // Bytes that may be taken from the backend; 0 = all there are.
+  void set_limit(int64_t bytes) { budget_.limit = bytes; }
+  // From where new memory comes now. When it is full, what the common pool holds unused is given back first.
+  void* take(size_t bytes);
+  Pool* current() { return capturing_ ? capturing_.get() : arena_ ? arena_ : pool.get(); }
+  // Sums over all pools.
+  int64_t live_bytes() const { return total(&Pool::live_bytes); }
+  int64_t reserved_bytes() const { return total(&Pool::reserved_bytes); }
+  int64_t peak_bytes() const { return total(&Pool::peak_bytes); }
+  void reset_peak();
+  const std::vector<Slot>& slots() const { return slots_; }
+  static double handle_of(uint32_t index, const Slot& s);
 
   const NsaBackend* backend = nullptr;
   void* ctx = nullptr;
@@ -62,9 +89,16 @@ class Device {
 
  private:
   double take_slot(const Slot& s);
+  int64_t total(int64_t (Pool::*count)() const) const;
+  void forget_slots(const Pool* gone);
+  Budget budget_;
   std::vector<Slot> slots_{Slot{}};  // slot 0 is never handed out
   std::vector<uint32_t> free_slots_;
-  std::unique_ptr<Pool> capturing_;
+  std::vector<std::unique_ptr<Pool>> arenas_;
+  Pool* arena_ = nullptr;            // the arena entered
+  std::unique_ptr<Pool> capturing_;  // of a step recorded outside arenas
+  std::vector<RecordedOp> recorded_;
+  bool records_ = false, recording_ = false, captures_ = false;
   std::vector<Graph> graphs_;
   void* library_ = nullptr;
 };

@@ -11,7 +11,36 @@ constexpr size_t kSlab = size_t(32) << 20;
 }  // namespace
 
 Pool::~Pool() {
-  for (char* s : slabs_) backend_->free(*ctx_, s);
+  for (const Slab& s : slabs_)
+    if (s.ptr) backend_->free(*ctx_, s.ptr);
+  budget_->reserved -= reserved_;
+}
+
+char* Pool::slab(size_t bytes) {
+  if (!budget_->allows(bytes)) return nullptr;
+  char* p = static_cast<char*>(backend_->alloc(*ctx_, bytes));
+  if (!p) return nullptr;
+  slabs_.push_back({p, bytes});
+  reserved_ += int64_t(bytes);
+  budget_->reserved += int64_t(bytes);
+  return p;
+}
+
+bool Pool::trim() {
+  bool any = false;
+  for (size_t i = 0; i < slabs_.size(); ++i) {
+    Slab& s = slabs_[i];
+    auto it = s.ptr ? blocks_.find(s.ptr) : blocks_.end();
+    if (it == blocks_.end() || it->second.used || it->second.size != s.bytes) continue;
+    free_.erase({s.bytes, s.ptr});
+    blocks_.erase(it);
+    backend_->free(*ctx_, s.ptr);
+    reserved_ -= int64_t(s.bytes);
+    budget_->reserved -= int64_t(s.bytes);
+    s.ptr = nullptr;
+    any = true;
+  }
+  return any;
 }
 
 void* Pool::alloc(size_t bytes) {
@@ -19,11 +48,9 @@ void* Pool::alloc(size_t bytes) {
   auto it = free_.lower_bound({need, nullptr});
   if (it == free_.end()) {
     size_t slab_bytes = std::max(need, kSlab);
-    char* p = static_cast<char*>(backend_->alloc(*ctx_, slab_bytes));
-    if (!p && slab_bytes > need) p = static_cast<char*>(backend_->alloc(*ctx_, slab_bytes = need));
+    char* p = slab(slab_bytes);
+    if (!p && slab_bytes > need) p = slab(slab_bytes = need);
     if (!p) return nullptr;
-    slabs_.push_back(p);
-    reserved_ += int64_t(slab_bytes);
     Block b{slab_bytes, slabs_.size(), false};
     blocks_[p] = b;
     it = free_.insert({slab_bytes, p}).first;

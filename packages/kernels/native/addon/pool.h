@@ -13,9 +13,15 @@
 
 namespace nsa::addon {
 
+// What all pools of a device may take together.
+struct Budget {
+  int64_t limit = 0, reserved = 0;
+  bool allows(size_t bytes) const { return limit == 0 || reserved + int64_t(bytes) <= limit; }
+};
+
 class Pool {
  public:
-  Pool(const NsaBackend* backend, void** ctx) : backend_(backend), ctx_(ctx) {}
+  Pool(const NsaBackend* backend, void** ctx, Budget* budget) : backend_(backend), ctx_(ctx), budget_(budget) {}
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -28,6 +34,8 @@ class Pool {
   int64_t peak_bytes() const { return peak_; }
   int64_t reserved_bytes() const { return reserved_; }
   void reset_peak() { peak_ = live_; }
+  // Gives slabs back in which nothing lives; false when there were none.
+  bool trim();
 
  private:
   struct Block {
@@ -37,11 +45,18 @@ class Pool {
   };
   void insert_free(char* p, const Block& b) { free_.insert({b.size, p}); }
 
+  char* slab(size_t bytes);
+
   const NsaBackend* backend_;
   void** ctx_;
+  Budget* budget_;
   std::map<char*, Block> blocks_;             // by address
   std::set<std::pair<size_t, char*>> free_;   // by size, then address
-  std::vector<char*> slabs_;
+  struct Slab {
+    char* ptr;  // null once given back
+    size_t bytes;
+  };
+  std::vector<Slab> slabs_;
   int64_t live_ = 0, peak_ = 0, reserved_ = 0;
 };
 

@@ -10,20 +10,24 @@
 namespace nsa::cuda {
 namespace {
 
-__global__ void prepare_kernel(const void* sumsq, bool f64, float* state, double max_norm, double grad_scale) {
+__global__ void prepare_kernel(const void* sumsq, bool f64, const float* losses, int64_t n_losses, float* state, double max_norm,
+                               double grad_scale) {
   double total = f64 ? *static_cast<const double*>(sumsq) : double(*static_cast<const float*>(sumsq));
   double norm = sqrt(total) * grad_scale;
   double clip = max_norm > 0 ? fmin(1.0, max_norm / (norm + 1e-6)) : 1.0;
   state[2] = float(grad_scale * clip);
-  state[3] = isfinite(norm) ? 0.f : 1.f;
+  bool finite = isfinite(norm);
+  for (int64_t i = 0; i < n_losses; ++i) finite = finite && isfinite(losses[i]);
+  state[3] = !finite ? 1.f : state[5] > 0.f && norm > double(state[5]) ? 2.f : 0.f;
   state[4] = float(norm);
 }
 
 int prepare(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_optim_prepare_params*>(params);
-  if (p.state.numel < 5 || p.sumsq.numel < 1) return bad_argument(ctx, "optim_prepare: sizes");
-  if (p.state.dtype != NSA_F32) return unsupported(ctx, "the optimizer's state is f32");
-  prepare_kernel<<<1, 1, 0, context(ctx).stream>>>(p.sumsq.ptr, p.sumsq.dtype == NSA_F64, static_cast<float*>(p.state.ptr), p.max_norm, p.grad_scale);
+  if (p.state.numel < 6 || p.sumsq.numel < 1) return bad_argument(ctx, "optim_prepare: sizes");
+  if (p.state.dtype != NSA_F32 || (p.losses.ptr && p.losses.dtype != NSA_F32)) return unsupported(ctx, "the optimizer's state and losses are f32");
+  prepare_kernel<<<1, 1, 0, context(ctx).stream>>>(p.sumsq.ptr, p.sumsq.dtype == NSA_F64, static_cast<const float*>(p.losses.ptr),
+                                                   p.losses.ptr ? p.losses.numel : 0, static_cast<float*>(p.state.ptr), p.max_norm, p.grad_scale);
   return launched(ctx);
 }
 

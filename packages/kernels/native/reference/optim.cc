@@ -10,11 +10,14 @@ namespace {
 
 int prepare(void*, const void* params) {
   const auto& p = *static_cast<const Nsa_optim_prepare_params*>(params);
-  if (p.state.numel < 5) return NSA_BAD_ARGUMENT;
+  if (p.state.numel < 6) return NSA_BAD_ARGUMENT;
   double norm = std::sqrt(get(p.sumsq, 0)) * p.grad_scale;
   double clip = p.max_norm > 0 ? std::min(1.0, p.max_norm / (norm + 1e-6)) : 1.0;
   set(p.state, 2, p.grad_scale * clip);
-  set(p.state, 3, std::isfinite(norm) ? 0 : 1);
+  bool finite = std::isfinite(norm);
+  for (int64_t i = 0; p.losses.ptr && i < p.losses.numel; ++i) finite = finite && std::isfinite(get(p.losses, i));
+  double limit = get(p.state, 5);
+  set(p.state, 3, !finite ? 1 : limit > 0 && norm > limit ? 2 : 0);
   set(p.state, 4, norm);
   return NSA_OK;
 }

@@ -24,7 +24,14 @@ export type DataArray =
 export interface Addon {
   args: Float64Array;
   ops: { name: string; fields: string }[];
-  open(name: string, plugin: string, threads: number, ordinal: number): number;
+  open(
+    name: string,
+    plugin: string,
+    threads: number,
+    ordinal: number,
+    limitBytes: number,
+    recordOps: 0 | 1,
+  ): number;
   close(device: number): void;
   run(device: number, op: number): void;
   alloc(device: number, numel: number, dtype: number): number;
@@ -37,6 +44,9 @@ export interface Addon {
   info(device: number): string;
   supports(device: number, op: number): boolean;
   capture(device: number, verb: number, graph?: number): number;
+  arena(device: number, verb: number, arena?: number): number;
+  /** Handle, bytes and index of the first op of every owner of live memory, one after another. */
+  tenants(device: number): number[];
   timer(device: number, from: number, to?: number): number;
 }
 

@@ -3,7 +3,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { NsaError } from "@nsa/core";
 import { type Addon, addon, type DataArray, nativeDir, type RawStats } from "./addon.ts";
+import { Arena } from "./arena.ts";
 import { type Dtype, dtypeCode, fromBf16, hostArray, toBf16 } from "./dtype.ts";
+import { explain, type Tenant } from "./failure.ts";
 import { Scope } from "./scope.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -14,6 +16,10 @@ export interface DeviceOptions {
   threads?: number;
   /** Index of the GPU. */
   ordinal?: number;
+  /** Bytes that tensors and scratch may take; 0 = all there are. */
+  memoryLimit?: number;
+  /** Lets a backend without graphs capture steps by writing ops down: the same results, for tests. */
+  recordOps?: boolean;
 }
 
 /** Values of an op's fields by name: tensors for buffers, numbers for the rest; optional buffers may be left out. */
@@ -37,6 +43,12 @@ function opTable(native: Addon): Map<string, OpFields> {
   return opsByName;
 }
 
+/** Ops recorded once and run again by `launch`. */
+export interface CapturedStep {
+  launch(): void;
+  destroy(): void;
+}
+
 /** Device time of one op over a profiled stretch. */
 export interface OpProfile {
   op: string;
@@ -51,6 +63,7 @@ export class Device {
   private scopes: Scope[] = [];
   private closed = false;
   private profiling: Map<string, OpProfile> | undefined;
+  private readonly purposes = new Map<number, string>();
 
   private constructor(
     readonly name: DeviceName,
@@ -80,7 +93,8 @@ export class Device {
       );
     }
     try {
-      return new Device(name, native.open(name, plugin, options.threads ?? 0, options.ordinal ?? 0));
+      const { threads = 0, ordinal = 0, memoryLimit = 0, recordOps } = options;
+      return new Device(name, native.open(name, plugin, threads, ordinal, memoryLimit, recordOps ? 1 : 0));
     } catch (cause) {
       if (cause instanceof NsaError) throw cause;
       throw unavailable((cause as Error).message, "see `nsa doctor`, or use `--device cpu`");
@@ -125,11 +139,11 @@ export class Device {
       if (this.profiling) this.timed(op, () => this.native.run(this.id, entry.id));
       else this.native.run(this.id, entry.id);
     } catch (cause) {
-      throw this.explain(cause as Error & { code?: string }, op);
+      throw explain(cause, op, this);
     }
   }
 
-  /** Starts to time every op by device events (each op then waits for the device); returns what ends it. */
+  /** Starts to time every op (by device events; each op then waits for the device); returns what ends it. */
   profile(): () => OpProfile[] {
     const ops = new Map<string, OpProfile>();
     this.profiling = ops;
@@ -139,37 +153,28 @@ export class Device {
     };
   }
 
+  /** Whether ops are being timed one by one. */
+  get profiled(): boolean {
+    return this.profiling !== undefined;
+  }
+
   private timed(op: string, body: () => void): void {
-    this.mark(62);
-    body();
-    this.mark(63);
-    const ms = this.elapsedMs(62, 63);
+    const ms = this.milliseconds(body);
     const entry = this.profiling!.get(op) ?? { op, calls: 0, ms: 0 };
     this.profiling!.set(op, { op, calls: entry.calls + 1, ms: entry.ms + ms });
   }
 
-  private explain(error: Error & { code?: string }, op: string): Error {
-    if (error.code === "out_of_memory") {
-      return new NsaError({
-        code: "out_of_memory",
-        what: `out of memory in ${op}`,
-        why: error.message,
-        fix: "lower train.micro_batch_tokens, or set train.recompute: true",
-        exitCode: 5,
-        cause: error,
-      });
+  /** Device time of what `body` asks for. Waits. Backends without a clock of their own run at once: the host's serves. */
+  milliseconds(body: () => void): number {
+    if (this.name !== "cuda") {
+      const from = performance.now();
+      body();
+      return performance.now() - from;
     }
-    if (error.code === "unsupported") {
-      return new NsaError({
-        code: "op_unsupported",
-        what: `${op} is not built for device ${this.name}`,
-        why: error.message,
-        fix: "use another device or dtype",
-        exitCode: 4,
-        cause: error,
-      });
-    }
-    return error;
+    this.mark(62);
+    body();
+    this.mark(63);
+    return this.elapsedMs(62, 63);
   }
 
   /** New tensor with undefined contents, owned by the innermost scope. */
@@ -179,7 +184,7 @@ export class Device {
     try {
       handle = this.native.alloc(this.id, numel, dtypeCode[dtype]);
     } catch (cause) {
-      throw this.explain(cause as Error & { code?: string }, `a tensor [${shape.join(", ")}] ${dtype}`);
+      throw explain(cause, `a tensor [${shape.join(", ")}] ${dtype}`, this);
     }
     return this.own(new Tensor(this, handle, shape, dtype));
   }
@@ -217,13 +222,13 @@ export class Device {
   write(t: Tensor, values: ArrayLike<number>, offset: number): void {
     const host = hostArray(t.dtype, values.length);
     if (host.constructor === values.constructor && t.dtype !== "bf16") {
-      this.native.transfer(this.id, t.handle, values as unknown as DataArray, offset, 1);
+      this.writeRaw(t, values as unknown as DataArray, offset);
       return;
     }
     if (t.dtype === "bf16") for (let i = 0; i < values.length; i++) host[i] = toBf16(values[i]!);
     else if (t.dtype === "i64") for (let i = 0; i < values.length; i++) host[i] = BigInt(values[i]!);
     else (host as Float32Array).set(values);
-    this.native.transfer(this.id, t.handle, host, offset, 1);
+    this.writeRaw(t, host, offset);
   }
 
   read(t: Tensor): Float64Array {
@@ -238,13 +243,13 @@ export class Device {
   /** The tensor's memory in its own type (bf16 as 16-bit words). Waits for the device. */
   readRaw(t: Tensor): DataArray {
     const host = hostArray(t.dtype, t.numel);
-    this.native.transfer(this.id, t.handle, host, 0, 0);
+    this.guarded("read", () => this.native.transfer(this.id, t.handle, host, 0, 0));
     return host;
   }
 
   /** Writes raw memory in the tensor's own type. */
   writeRaw(t: Tensor, data: DataArray, offset = 0): void {
-    this.native.transfer(this.id, t.handle, data, offset, 1);
+    this.guarded("write", () => this.native.transfer(this.id, t.handle, data, offset, 1));
   }
 
   isLive(t: Tensor): boolean {
@@ -253,6 +258,35 @@ export class Device {
 
   free(t: Tensor): void {
     this.native.free(this.id, t.handle);
+    this.purposes.delete(t.handle);
+  }
+
+  /** Says what a long-lived tensor is for: it is named so when memory is full. */
+  label<T extends Tensor>(t: T, purpose: string): T {
+    this.purposes.set(t.handle, purpose);
+    return t;
+  }
+
+  /** Live memory by purpose, the largest first. */
+  tenants(): Tenant[] {
+    const found = new Map<string, Tenant>();
+    const flat = this.native.tenants(this.id);
+    for (let i = 0; i < flat.length; i += 3) {
+      const [handle, bytes, op] = [flat[i]!, flat[i + 1]!, flat[i + 2]!];
+      const taken = op < 0 ? "unused tensors" : `tensors of ${this.native.ops[op]!.name}`;
+      const purpose = this.purposes.get(handle) ?? taken;
+      const tenant = found.get(purpose) ?? { purpose, bytes: 0, tensors: 0 };
+      found.set(purpose, { purpose, bytes: tenant.bytes + bytes, tensors: tenant.tensors + 1 });
+    }
+    return [...found.values()].sort((a, b) => b.bytes - a.bytes);
+  }
+
+  private guarded(what: string, body: () => void): void {
+    try {
+      body();
+    } catch (cause) {
+      throw explain(cause, what, this);
+    }
   }
 
   /** Opens a scope: `using scope = device.scope()`; tensors made until its end are freed with it unless kept. */
@@ -273,7 +307,7 @@ export class Device {
   }
 
   sync(): void {
-    this.native.sync(this.id);
+    this.guarded("a wait", () => this.native.sync(this.id));
   }
 
   /** Bytes and handles in use; `resetPeak` starts a new peak. */
@@ -285,9 +319,23 @@ export class Device {
     return this.native.capture(this.id, 4) === 1;
   }
 
-  /** Records the ops that `body` runs; the returned function replays them on the same memory. */
-  capture(body: () => void): { launch(): void; destroy(): void } {
-    this.native.capture(this.id, 0);
+  /** Memory for steps that are repeated; see {@link Arena}. */
+  arena(): Arena {
+    const { native, id } = this;
+    const arena = native.arena(id, 0);
+    return new Arena({
+      enter: () => void native.arena(id, 1, arena),
+      leave: () => void native.arena(id, 2),
+      free: () => void native.arena(id, 3, arena),
+    });
+  }
+
+  /**
+   * Records the ops that `body` asks for, which are not run; `launch` runs them on the same memory. That is the arena's
+   * in which it was recorded, or else the step's own: tensors made inside stay apart until `destroy`.
+   */
+  capture(body: () => void): CapturedStep {
+    this.guarded("capture", () => void this.native.capture(this.id, 0));
     try {
       body();
     } catch (cause) {
@@ -298,9 +346,12 @@ export class Device {
       }
       throw cause;
     }
-    const graph = this.native.capture(this.id, 1);
+    let graph = -1;
+    this.guarded("capture", () => {
+      graph = this.native.capture(this.id, 1);
+    });
     return {
-      launch: () => void this.native.capture(this.id, 2, graph),
+      launch: () => this.guarded("a captured step", () => void this.native.capture(this.id, 2, graph)),
       destroy: () => void this.native.capture(this.id, 3, graph),
     };
   }

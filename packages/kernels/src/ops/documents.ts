@@ -30,6 +30,106 @@ export interface Documents {
   compressed?: CompressedGrid;
 }
 
+/** What a device needs to know of packed documents, on the host. */
+export interface DocumentLayout {
+  longest: number;
+  /** [n + 1]. */
+  cuSeqlens: Int32Array;
+  /** [T]. */
+  positions: Int32Array;
+  compressed?: { blockSize: number; stride: number; columns: CompressedColumns };
+}
+
+interface CompressedColumns {
+  cuBlocks: Int32Array;
+  blockStart: Int32Array;
+  positions: Int32Array;
+}
+
+/** Sizes of a layout that many batches share. */
+export interface DocumentBucket {
+  documents: number;
+  tokens: number;
+  longest: number;
+}
+
+/** Blocks of one document of `tokens`: no packing of as many tokens has more. */
+export function mostBlocks(tokens: number, grid: { blockSize: number; stride: number }): number {
+  return tokens < grid.blockSize ? 0 : Math.floor((tokens - grid.blockSize) / grid.stride) + 1;
+}
+
+/**
+ * Where documents and their compressed blocks lie. With `bucket`, sizes are the bucket's: one document of unused tokens
+ * fills up to its tokens, empty documents to its count, and the last of those owns the unused blocks, which no query sees.
+ */
+export function layoutDocuments(
+  cuSeqlens: ArrayLike<number>,
+  grid?: { blockSize: number; stride: number },
+  bucket?: DocumentBucket,
+): DocumentLayout {
+  const given = cuSeqlens.length - 1;
+  const tokens = bucket?.tokens ?? cuSeqlens[given]!;
+  const count = bucket?.documents ?? given;
+  const borders = new Int32Array(count + 1).fill(tokens);
+  for (let i = 0; i <= given; i++) borders[i] = cuSeqlens[i]!;
+  const positions = new Int32Array(tokens);
+  let longest = 0;
+  for (let i = 0; i < count; i++) {
+    const [start, end] = [borders[i]!, borders[i + 1]!];
+    longest = Math.max(longest, end - start);
+    for (let t = start; t < end; t++) positions[t] = t - start;
+  }
+  if (bucket && longest > bucket.longest) throw new Error("a document is longer than its bucket");
+  const layout: DocumentLayout = { longest: bucket?.longest ?? longest, cuSeqlens: borders, positions };
+  if (grid) layout.compressed = { ...grid, columns: compressedColumns(borders, grid, bucket) };
+  return layout;
+}
+
+function compressedColumns(
+  borders: Int32Array,
+  grid: { blockSize: number; stride: number },
+  bucket: DocumentBucket | undefined,
+): CompressedColumns {
+  const count = borders.length - 1;
+  const cuBlocks = new Int32Array(count + 1);
+  for (let i = 0; i < count; i++)
+    cuBlocks[i + 1] = cuBlocks[i]! + mostBlocks(borders[i + 1]! - borders[i]!, grid);
+  if (bucket) cuBlocks[count] = Math.max(cuBlocks[count]!, mostBlocks(bucket.tokens, grid));
+  const blockStart = new Int32Array(cuBlocks[count]!);
+  const positions = new Int32Array(cuBlocks[count]!);
+  for (let i = 0; i < count; i++) {
+    // Unused blocks read the first tokens.
+    const unused = borders[i + 1] === borders[i];
+    for (let b = cuBlocks[i]!; b < cuBlocks[i + 1]! && !unused; b++) {
+      positions[b] = (b - cuBlocks[i]!) * grid.stride;
+      blockStart[b] = borders[i]! + positions[b]!;
+    }
+  }
+  return { cuBlocks, blockStart, positions };
+}
+
+/** The documents of a layout, with tensors made by `upload`. */
+export function documentsOf(layout: DocumentLayout, upload: (values: Int32Array) => Tensor): Documents {
+  const { cuSeqlens, positions, longest, compressed } = layout;
+  const docs: Documents = {
+    count: cuSeqlens.length - 1,
+    tokens: positions.length,
+    longest,
+    cuSeqlens: upload(cuSeqlens),
+    positions: upload(positions),
+  };
+  if (!compressed) return docs;
+  const { columns, ...grid } = compressed;
+  docs.compressed = {
+    ...grid,
+    blocks: columns.blockStart.length,
+    cuBlocks: upload(columns.cuBlocks),
+    blockStart: upload(columns.blockStart),
+    positions: upload(columns.positions),
+  };
+  return docs;
+}
+
 /**
  * Uploads the borders of packed documents, and with `grid` the compressed blocks that NSA needs.
  * The tensors belong to the innermost scope.
@@ -39,42 +139,7 @@ export function packDocuments(
   cuSeqlens: ArrayLike<number>,
   grid?: { blockSize: number; stride: number },
 ): Documents {
-  const count = cuSeqlens.length - 1;
-  const tokens = cuSeqlens[count]!;
-  const positions = new Int32Array(tokens);
-  let longest = 0;
-  for (let i = 0; i < count; i++) {
-    const start = cuSeqlens[i]!;
-    longest = Math.max(longest, cuSeqlens[i + 1]! - start);
-    for (let t = start; t < cuSeqlens[i + 1]!; t++) positions[t] = t - start;
-  }
-  const i32 = (values: ArrayLike<number>) => device.from(values, [Math.max(1, values.length)], "i32");
-  const docs: Documents = {
-    count,
-    tokens,
-    longest,
-    cuSeqlens: i32(Int32Array.from(cuSeqlens)),
-    positions: i32(positions),
-  };
-  if (!grid) return docs;
-
-  const cuBlocks = new Int32Array(count + 1);
-  const blockStart: number[] = [];
-  const blockPositions: number[] = [];
-  for (let i = 0; i < count; i++) {
-    const length = cuSeqlens[i + 1]! - cuSeqlens[i]!;
-    for (let p = 0; p + grid.blockSize <= length; p += grid.stride) {
-      blockStart.push(cuSeqlens[i]! + p);
-      blockPositions.push(p);
-    }
-    cuBlocks[i + 1] = blockStart.length;
-  }
-  docs.compressed = {
-    ...grid,
-    blocks: blockStart.length,
-    cuBlocks: i32(cuBlocks),
-    blockStart: i32(Int32Array.from(blockStart)),
-    positions: i32(Int32Array.from(blockPositions)),
-  };
-  return docs;
+  return documentsOf(layoutDocuments(cuSeqlens, grid), (values) =>
+    device.from(values, [Math.max(1, values.length)], "i32"),
+  );
 }

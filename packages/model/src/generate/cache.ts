@@ -48,11 +48,12 @@ export class KvCache {
     this.layers = model.layers.map((layer): LayerCache => {
       if (layer.kind === "nsa") {
         const nsa = nsaLayerCache(this.device, nsaConfigOf(c), pages, pageSize, dtype);
-        for (const t of Object.values(nsa) as Tensor[]) scope.detach(t);
+        for (const t of Object.values(nsa) as Tensor[]) scope.detach(this.device.label(t, "KV cache"));
         return { kind: "nsa", nsa };
       }
       const rows = pages * pageSize;
-      const make = (cols: number) => scope.detach(this.device.zeros([rows, cols], dtype));
+      const make = (cols: number) =>
+        scope.detach(this.device.label(this.device.zeros([rows, cols], dtype), "KV cache"));
       return { kind: "dense", k: make(c.numKvHeads * c.headDim), v: make(c.numKvHeads * c.valueHeadDim) };
     });
   }

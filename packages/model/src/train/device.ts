@@ -1,15 +1,24 @@
 // Opens the device that a stage asked for.
 import { NsaError } from "@nsa/core";
 import { Device } from "@nsa/kernels";
+import { z } from "zod";
+
+/** The setting behind {@link openDevice}'s option of the same name. */
+export const memoryLimitMb = z
+  .number()
+  .min(0)
+  .default(0)
+  .describe("Most memory that tensors may take on the device, MiB; 0 = all there is");
 
 /** `auto` takes CUDA where it works and says once why not. Throws NsaError (exit 2 or 4). */
 export function openDevice(
   wanted: string,
-  options: { threads?: number; log?: (text: string) => void } = {},
+  options: { threads?: number; memoryLimitMb?: number; log?: (text: string) => void } = {},
 ): Device {
-  const { threads, log } = options;
+  const { threads, memoryLimitMb = 0, log } = options;
+  const memoryLimit = memoryLimitMb * 2 ** 20;
   if (wanted === "cpu" || wanted === "reference" || wanted === "cuda")
-    return Device.open(wanted, { threads });
+    return Device.open(wanted, { threads, memoryLimit });
   if (wanted !== "auto") {
     throw new NsaError({
       code: "device_unknown",
@@ -20,10 +29,10 @@ export function openDevice(
     });
   }
   try {
-    return Device.open("cuda");
+    return Device.open("cuda", { memoryLimit });
   } catch (error) {
     if (!(error instanceof NsaError)) throw error;
     log?.(`device: cpu (${error.why})`);
-    return Device.open("cpu", { threads });
+    return Device.open("cpu", { threads, memoryLimit });
   }
 }

@@ -11,34 +11,62 @@ export interface HeadResult {
   entropy: Tensor;
 }
 
+/** Where the head runs: all T rows, or those in `rows`. */
+export interface HeadRows {
+  /** i32 [R]; −1 where there is none. */
+  targets: Tensor;
+  /** Rows of hidden that have a target, i32 [R], −1 in unused entries; undefined: all of them, in order. */
+  rows?: Tensor;
+  /** T. */
+  tokens: number;
+}
+
+/** Host side of {@link HeadRows}; `padding.rows` is how many entries there shall be (undefined: all T rows). */
+export function headLayout(
+  targets: Int32Array,
+  padding?: { rows: number | undefined },
+): { targets: Int32Array; rows: Int32Array | undefined } {
+  const T = targets.length;
+  let n = 0;
+  for (let t = 0; t < T; t++) if (targets[t]! >= 0) n++;
+  const length = padding ? (padding.rows ?? T) : n;
+  if (length === T && (n === T || padding?.rows === undefined)) return { targets, rows: undefined };
+  const rows = new Int32Array(length).fill(-1);
+  const picked = new Int32Array(length).fill(-1);
+  for (let t = 0, i = 0; t < T; t++) {
+    if (targets[t]! < 0) continue;
+    rows[i] = t;
+    picked[i++] = targets[t]!;
+  }
+  return { targets: picked, rows };
+}
+
+/** The tensors of a layout. */
+export function placeHead(
+  layout: { targets: Int32Array; rows: Int32Array | undefined; tokens: ArrayLike<number> },
+  i32: (values: Int32Array) => Tensor,
+): HeadRows {
+  const { targets, rows, tokens } = layout;
+  return { targets: i32(targets), rows: rows && i32(rows), tokens: tokens.length };
+}
+
 /** Applies the head to hidden [T, D]. */
 export function headOn(
   model: Transformer,
   tape: Tape,
   hidden: Tensor,
-  targets: Int32Array,
+  { targets, rows, tokens }: HeadRows,
   options: LmHeadOptions = {},
 ): HeadResult {
   const { device, headWeight } = model;
-  const T = targets.length;
-  const rows: number[] = [];
-  for (let t = 0; t < T; t++) if (targets[t]! >= 0) rows.push(t);
-  if (rows.length === T) {
-    return lmHead(tape, hidden, headWeight, device.from(targets, [T], "i32"), options);
-  }
-  const stats = hidden.dtype === "f64" ? "f64" : "f32";
-  if (rows.length === 0) {
-    const zero = () => device.zeros([T], stats);
+  if (!rows) return lmHead(tape, hidden, headWeight, targets, options);
+  if (rows.numel === 0) {
+    const stats = hidden.dtype === "f64" ? "f64" : "f32";
+    const zero = () => device.zeros([tokens], stats);
     return { logp: zero(), lse: zero(), entropy: zero() };
   }
-  const idx = device.from(Int32Array.from(rows), [rows.length], "i32");
-  const picked = device.from(
-    Int32Array.from(rows, (t) => targets[t]!),
-    [rows.length],
-    "i32",
-  );
-  const out = lmHead(tape, gatherRows(tape, hidden, idx), headWeight, picked, options);
-  const back = (t: Tensor) => scatterRows(tape, t, idx, T);
+  const out = lmHead(tape, gatherRows(tape, hidden, rows), headWeight, targets, options);
+  const back = (t: Tensor) => scatterRows(tape, t, rows, tokens);
   return { logp: back(out.logp), lse: back(out.lse), entropy: back(out.entropy) };
 }
 
@@ -51,7 +79,9 @@ export function logprobs(
   using _ = model.device.scope();
   const tape = new Tape(false);
   const hidden = model.forward(tape, model.upload(batch), { attend: options.attend });
-  const { logp, lse, entropy } = headOn(model, tape, hidden, batch.targets, {
+  const i32 = (values: Int32Array) => model.device.from(values, [values.length], "i32");
+  const rows = placeHead({ ...headLayout(batch.targets), tokens: batch.tokens }, i32);
+  const { logp, lse, entropy } = headOn(model, tape, hidden, rows, {
     temperature: options.temperature,
   });
   return { logp: logp.read(), lse: lse.read(), entropy: entropy.read() };

@@ -20,6 +20,8 @@ export interface LossContext extends HeadResult {
   device: DeviceBatch;
   /** Sum of weights over all micro-batches and ranks of the step. */
   weightSum: number;
+  /** 1 / weightSum on the device, [1]: what a static loss multiplies by. */
+  inverseWeightSum: Tensor;
 }
 
 export interface LossResult {
@@ -29,9 +31,20 @@ export interface LossResult {
   metrics?: Record<string, Tensor | number>;
 }
 
-export type LossFunction = (batch: Batch, context: LossContext) => LossResult;
+export interface LossFunction {
+  (batch: Batch, context: LossContext): LossResult;
+  /**
+   * The loss asks for the same ops on tensors of the context whatever the batch holds, and reads no value on the host:
+   * where the device can, its micro-batches are then run as captured steps. T may be padded with rows of weight 0, and
+   * `weightSum` is that of the batch it was recorded with, so it uses `inverseWeightSum`.
+   */
+  static?: true;
+}
 
 /** −Σ w·log p / Σ w, nats per weighted token. */
-export const crossEntropy: LossFunction = (_, { math, logp, weight, weightSum }) => ({
-  loss: math.mul(math.sum(math.mul(logp, weight)), -1 / Math.max(weightSum, 1e-30)),
-});
+export const crossEntropy: LossFunction = Object.assign(
+  (_: Batch, { math, logp, weight, inverseWeightSum }: LossContext) => ({
+    loss: math.mul(math.neg(math.sum(math.mul(logp, weight))), inverseWeightSum),
+  }),
+  { static: true as const },
+);

@@ -1,5 +1,5 @@
 // AdamW over flat buffers, with Muon for hidden matrices as an option; step, clip scale and skip flag live on the device.
-import type { Device, Tensor } from "@nsa/kernels";
+import type { CapturedStep, Device, Tensor } from "@nsa/kernels";
 import { z } from "zod";
 import type { Parameters } from "../transformer/parameters.ts";
 
@@ -19,6 +19,14 @@ export const optimizerSchema = z.strictObject({
 
 export type OptimizerConfig = z.output<typeof optimizerSchema>;
 
+/** What became of an update. */
+export interface UpdateOutcome {
+  /** Global norm of the summed gradients. */
+  norm: number;
+  /** The weights were left: loss or gradients are not finite, or the norm is an outlier. */
+  skipped: "no" | "not_finite" | "outlier";
+}
+
 /** Coefficients of the quintic Newton–Schulz iteration (Jordan et al., Muon, 2024). */
 const [NS_A, NS_B, NS_C] = [3.4445, -4.775, 2.0315];
 
@@ -26,10 +34,13 @@ export class Optimizer {
   /** First and second moments, laid out as the parameters. */
   readonly m: Tensor;
   readonly v: Tensor;
-  /** f32 [8]: lr, step, clip scale, skip, gradient norm. */
+  /** f32 [8]: lr, step, clip scale, skip, gradient norm, largest norm that is no outlier. */
   private readonly state: Tensor;
   private readonly sumsq: Tensor;
   private readonly device: Device;
+  private captured: CapturedStep | undefined;
+  private capturedFor = -1;
+  private runs = 0;
 
   constructor(
     private readonly parameters: Parameters,
@@ -40,62 +51,119 @@ export class Optimizer {
     parameters.enableGradients();
     using scope = device.scope();
     const numel = parameters.layout.numel;
-    this.m = scope.detach(device.zeros([numel], parameters.flat.dtype));
-    this.v = scope.detach(device.zeros([numel], parameters.flat.dtype));
+    const moment = () => scope.detach(device.label(device.zeros([numel], parameters.flat.dtype), "moments"));
+    this.m = moment();
+    this.v = moment();
     this.state = scope.detach(device.zeros([8], "f32"));
     this.sumsq = scope.detach(device.zeros([1], "f64"));
   }
 
-  /** Global norm of the summed gradients, with the clip scale written to the device. Waits. */
-  prepare(): number {
-    const { device, sumsq, state } = this;
-    device.run("fill", { x: sumsq, value: 0 });
-    device.run("sum_squares", { x: this.parameters.gradients!, y: sumsq });
-    device.run("optim_prepare", { sumsq, state, max_norm: this.config.clip, grad_scale: 1 });
-    return state.read()[4]!;
+  /** Whether the update reads all it depends on from the device, so that nobody has to look at the norm in between. */
+  get onDevice(): boolean {
+    return this.config.kind === "adamw";
   }
 
-  /** Updates all weights; `step` counts from 1. */
-  apply(lr: number, step: number): void {
-    const { device, parameters, state, config } = this;
-    const { layout, flat, low } = parameters;
-    using _ = device.scope();
-    state.write(Float32Array.of(lr, step), 0);
-    const run = (from: number, to: number, weightDecay: number) => {
-      if (from === to) return;
-      const cut = (t: Tensor) => t.view(from, [to - from]);
-      device.run("adamw", {
-        p: cut(flat),
-        g: cut(parameters.gradients!),
-        m: cut(this.m),
-        v: cut(this.v),
-        p_low: low && cut(low),
-        state,
-        lr_mult: 1,
-        beta1: config.beta1,
-        beta2: config.beta2,
-        eps: config.eps,
-        weight_decay: weightDecay,
-        seed: 0,
-      });
-    };
+  /**
+   * Global norm of the summed gradients, clip scale and skip flag, on the device. `losses`: a step with one that is not
+   * finite is skipped; so is one whose norm is above `limit` (0: none). `step` counts from 1.
+   */
+  prepare(lr: number, step: number, losses: Tensor, limit = 0): void {
+    this.state.write(Float32Array.of(lr, step, 0, 0, 0, limit), 0);
+    this.measure(losses);
+  }
+
+  /** Updates all weights, or none when `prepare` said so. */
+  apply(lr: number): void {
+    const { config, parameters } = this;
+    const { layout, low } = parameters;
+    using _ = this.device.scope();
     if (config.kind === "adamw") {
-      run(0, layout.decayNumel, config.weightDecay);
+      this.adamw(0, layout.decayNumel, config.weightDecay);
     } else {
       for (const w of layout.weights.filter((x) => x.decay)) {
         if (w.key === "embed" || w.key === "lm_head") {
-          run(w.offset, w.offset + w.shape[0]! * w.shape[1]!, config.weightDecay);
+          this.adamw(w.offset, w.offset + w.shape[0]! * w.shape[1]!, config.weightDecay);
         } else {
           for (const part of w.parts) this.muon(w.offset + part.offset, part.shape, lr);
         }
       }
-      if (low) device.run("copy", { x: flat, y: low });
+      if (low) this.device.run("copy", { x: parameters.flat, y: low });
     }
-    run(layout.decayNumel, layout.numel, 0);
+    this.adamw(layout.decayNumel, layout.numel, 0);
+  }
+
+  /** `prepare` and `apply` in one, as a captured step from the second time on. `memory` names the memory of `losses`. */
+  update(lr: number, step: number, losses: Tensor, limit: number, memory: number): void {
+    const { device } = this;
+    this.state.write(Float32Array.of(lr, step, 0, 0, 0, limit), 0);
+    const body = () => {
+      this.measure(losses);
+      this.apply(lr);
+    };
+    if (!this.onDevice || !device.canCapture || device.profiled) {
+      body();
+      return;
+    }
+    if (memory !== this.capturedFor) this.forget();
+    if (this.runs++ === 0) body();
+    else {
+      this.captured ??= device.capture(body);
+      this.captured.launch();
+    }
+    this.capturedFor = memory;
+  }
+
+  /** Runs the captured update `times` times, for measuring. False where there is none. */
+  replay(times: number): boolean {
+    for (let i = 0; i < times; i++) this.captured?.launch();
+    return this.captured !== undefined;
+  }
+
+  /** What `prepare` decided. Waits. */
+  outcome(): UpdateOutcome {
+    const state = this.state.read();
+    const skipped = (["no", "not_finite", "outlier"] as const)[state[3]!]!;
+    return { norm: state[4]!, skipped };
   }
 
   free(): void {
+    this.forget();
     for (const t of [this.m, this.v, this.state, this.sumsq]) t.free();
+  }
+
+  private forget(): void {
+    this.captured?.destroy();
+    this.captured = undefined;
+    this.runs = 0;
+  }
+
+  private measure(losses: Tensor): void {
+    const { device, sumsq, state } = this;
+    device.run("fill", { x: sumsq, value: 0 });
+    device.run("sum_squares", { x: this.parameters.gradients!, y: sumsq });
+    device.run("optim_prepare", { sumsq, losses, state, max_norm: this.config.clip, grad_scale: 1 });
+  }
+
+  /** AdamW on elements [from, to). */
+  private adamw(from: number, to: number, weightDecay: number): void {
+    if (from === to) return;
+    const { config, parameters } = this;
+    const { flat, low } = parameters;
+    const cut = (t: Tensor) => t.view(from, [to - from]);
+    this.device.run("adamw", {
+      p: cut(flat),
+      g: cut(parameters.gradients!),
+      m: cut(this.m),
+      v: cut(this.v),
+      p_low: low && cut(low),
+      state: this.state,
+      lr_mult: 1,
+      beta1: config.beta1,
+      beta2: config.beta2,
+      eps: config.eps,
+      weight_decay: weightDecay,
+      seed: 0,
+    });
   }
 
   /** p −= lr·(0.2·√max(r, c)·orthogonalise(momentum) + weight_decay·p) for one matrix [r, c]. */

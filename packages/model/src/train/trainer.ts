@@ -1,13 +1,14 @@
 // One optimizer step: micro-batches forward and backward, clip, skip, update. Knows nothing of files or data sources.
 import { type Batch, ExitCode, NsaError, type Stateful, type StepBatch } from "@nsa/core";
-import { Tape, type Tensor, TensorMath } from "@nsa/kernels";
 import { z } from "zod";
 import type { Transformer } from "../transformer/transformer.ts";
 import { type Collectives, singleRank } from "./collectives.ts";
-import { headOn, logprobs } from "./head.ts";
+import { logprobs } from "./head.ts";
 import type { LossFunction } from "./loss.ts";
-import { Optimizer, optimizerSchema } from "./optimizer.ts";
+import { MicroSteps } from "./micro-step.ts";
+import { Optimizer, optimizerSchema, type UpdateOutcome } from "./optimizer.ts";
 import { lrShare, scheduleSchema } from "./schedule.ts";
+import { StepResults } from "./step-results.ts";
 
 export const trainerSchema = z.strictObject({
   optimizer: optimizerSchema.prefault({}).describe("The update"),
@@ -49,10 +50,12 @@ export class Trainer implements Stateful {
   readonly name = "trainer";
   readonly config: TrainerConfig;
   readonly optimizer: Optimizer;
+  readonly microSteps: MicroSteps;
   /** Steps done. */
   stepsDone = 0;
   private lossEma: number | undefined;
   private norms: number[] = [];
+  private readonly results: StepResults;
 
   constructor(
     readonly model: Transformer,
@@ -62,6 +65,8 @@ export class Trainer implements Stateful {
   ) {
     this.config = trainerSchema.parse(config);
     this.optimizer = new Optimizer(model.parameters, this.config.optimizer);
+    this.microSteps = new MicroSteps(model, this.config);
+    this.results = new StepResults(model.device, this.microSteps.stats);
   }
 
   /**
@@ -69,25 +74,27 @@ export class Trainer implements Stateful {
    * Throws NsaError `diverged` (exit 5) before touching the weights when loss or gradients are not finite.
    */
   step(stepBatch: StepBatch, loss: LossFunction, options: StepOptions = {}): Record<string, number> {
-    const { parameters } = this.model;
+    const { results } = this;
+    const { parameters, device } = this.model;
+    using _ = device.scope();
+    const { weightSum, microBatches } = stepBatch;
+    const { temperature } = options;
     parameters.zeroGradients();
+    results.begin(microBatches.length);
     let tokens = 0;
-    // Losses and metrics are read after the last micro-batch: a read waits for the device.
-    const parts = stepBatch.microBatches.map((batch) => {
+    for (const [i, batch] of microBatches.entries()) {
       tokens += batch.tokens.length;
-      return this.accumulate(batch, stepBatch.weightSum, loss, options);
-    });
-    const sums: Record<string, number> = { loss: 0 };
-    for (const part of parts) addMetrics(sums, part);
-    this.collectives.allReduceSum(parameters.gradients!);
-    [sums.loss, tokens] = this.collectives.allReduceNumbers([sums.loss!, tokens]) as [number, number];
-    const norm = this.optimizer.prepare();
+      this.microSteps.run(batch, { weightSum, loss, temperature }, (part) => results.put(i, part));
+    }
     const step = this.stepsDone + 1;
-    if (!Number.isFinite(sums.loss) || !Number.isFinite(norm)) this.diverged(step, sums.loss!, norm);
-    const skip = this.isOutlier(norm);
     const lr = this.config.optimizer.lr * lrShare(this.config.schedule, step, this.totalSteps);
+    const { sums, outcome } = this.update(step, lr);
+    [sums.loss, tokens] = this.collectives.allReduceNumbers([sums.loss!, tokens]) as [number, number];
+    const { norm } = outcome;
+    if (!Number.isFinite(sums.loss) || outcome.skipped === "not_finite")
+      this.diverged(step, sums.loss!, norm);
+    const skip = outcome.skipped === "outlier";
     if (!skip) {
-      this.optimizer.apply(lr, step);
       this.norms.push(norm);
       if (this.norms.length > HISTORY) this.norms.shift();
     }
@@ -130,55 +137,38 @@ export class Trainer implements Stateful {
   }
 
   free(): void {
+    this.microSteps.free();
+    this.results.free();
     this.optimizer.free();
   }
 
-  private accumulate(
-    batch: Batch,
-    weightSum: number,
-    loss: LossFunction,
-    options: StepOptions,
-  ): Record<string, Tensor | number> {
-    const { model, config } = this;
-    const { device } = model;
-    using scope = device.scope();
-    const tape = new Tape();
-    const uploaded = model.upload(batch);
-    const hidden = model.forward(tape, uploaded, { recompute: config.recompute });
-    const head = headOn(model, tape, hidden, batch.targets, {
-      temperature: options.temperature,
-      logitsBudgetBytes: config.logitsBudgetMb * 2 ** 20,
-    });
-    const stats = head.logp.dtype;
-    const onDevice = (values: Float32Array) => device.from(values, [values.length], stats);
-    const result = loss(batch, {
-      ...head,
-      tape,
-      math: new TensorMath(tape),
-      hidden,
-      aux: [],
-      weight: onDevice(batch.lossWeight),
-      column: (name) => {
-        const values = batch.columns?.[name];
-        if (!values) throw new Error(`the batch has no column ${name}`);
-        return onDevice(values);
-      },
-      device: uploaded,
-      weightSum,
-    });
-    tape.backward([[result.loss, device.full([1], stats, 1)]]);
-    const part = { ...result.metrics, loss: result.loss };
-    for (const value of Object.values(part)) if (typeof value !== "number") scope.detach(value);
-    return part;
+  /** Clips and updates; the host waits once, for what became of it. */
+  private update(step: number, lr: number): { sums: Record<string, number>; outcome: UpdateOutcome } {
+    const { results, optimizer, collectives } = this;
+    const limit = this.outlierLimit();
+    const losses = results.losses();
+    if (collectives.world === 1 && optimizer.onDevice) {
+      optimizer.update(lr, step, losses, limit, results.memory);
+      return { sums: results.read(), outcome: optimizer.outcome() };
+    }
+    // Another rank's loss, and updates that take no skip flag, need the host's eye before the weights are touched.
+    collectives.allReduceSum(this.model.parameters.gradients!);
+    optimizer.prepare(lr, step, losses, limit);
+    const sums = results.read();
+    const outcome = optimizer.outcome();
+    const [all] = collectives.allReduceNumbers([sums.loss!]);
+    if (Number.isFinite(all) && outcome.skipped === "no") optimizer.apply(lr);
+    return { sums, outcome };
   }
 
-  private isOutlier(norm: number): boolean {
+  /** Gradient norm above which a step is an outlier; 0 = none is. */
+  private outlierLimit(): number {
     const { skipZScore } = this.config;
     const n = this.norms.length;
-    if (skipZScore === 0 || n < 32) return false;
+    if (skipZScore === 0 || n < 32) return 0;
     const mean = this.norms.reduce((a, b) => a + b, 0) / n;
     const std = Math.sqrt(this.norms.reduce((a, b) => a + (b - mean) ** 2, 0) / n);
-    return norm > mean + skipZScore * Math.max(std, 1e-12);
+    return mean + skipZScore * Math.max(std, 1e-12);
   }
 
   private diverged(step: number, loss: number, norm: number): never {
@@ -190,14 +180,4 @@ export class Trainer implements Stateful {
       exitCode: ExitCode.diverged,
     });
   }
-}
-
-/** Adds one micro-batch's metrics, freeing its tensors; names ending in `_max` take the largest. */
-function addMetrics(sums: Record<string, number>, part: Record<string, Tensor | number>): void {
-  for (const [name, value] of Object.entries(part)) {
-    const x = typeof value === "number" ? value : value.item();
-    sums[name] = name.endsWith("_max") ? Math.max(sums[name] ?? -Infinity, x) : (sums[name] ?? 0) + x;
-  }
-  const tensors = new Set(Object.values(part).filter((v) => typeof v !== "number"));
-  for (const t of tensors) if (t.isLive) t.free();
 }

@@ -89,6 +89,8 @@ export function trainMemory(
   let sum = 0;
   for (let i = 0; i < c.numLayers; i++) {
     const branches = attentionOf(c, i) === "nsa" ? 3 : 1;
+    // Where q, k and v are read from the fused projection there is no copy of them.
+    const copies = branches === 1 && !c.qkNorm ? 1 : 2;
     const q = c.numHeads * c.headDim;
     const kv = c.numKvHeads * (c.headDim + c.valueHeadDim) * branches;
     const o = c.numHeads * c.valueHeadDim * (branches === 3 ? 4 : 1);
@@ -100,7 +102,7 @@ export function trainMemory(
           (c.compress === "mlp" ? (8 * width * c.numKvHeads * (c.headDim + c.valueHeadDim)) / c.stride : 0) +
           (width * c.numKvHeads * (c.headDim + c.valueHeadDim)) / c.stride
         : 0;
-    const bytes = T * (width * (4 * c.dModel + 2 * (q + kv) + o + 3 * c.dFf) + stats + nsa);
+    const bytes = T * (width * (4 * c.dModel + copies * (q + kv) + o + 3 * c.dFf) + stats + nsa);
     largest = Math.max(largest, bytes);
     // Gradients that live at once: around the MLP, or around attention with its branch outputs.
     const mlp = 3 * c.dFf + 3 * c.dModel;

@@ -30,9 +30,17 @@ export class Parameters {
   ) {
     this.layout = layoutOf(config);
     const master: FloatDtype = dtype === "f64" ? "f64" : "f32";
-    this.flat = this.persistent(() => device.zeros([this.layout.numel], master));
+    this.flat = device.label(
+      this.persistent(() => device.zeros([this.layout.numel], master)),
+      "weights",
+    );
     this.low =
-      dtype === "bf16" ? this.persistent(() => device.zeros([this.layout.numel], "bf16")) : undefined;
+      dtype === "bf16"
+        ? device.label(
+            this.persistent(() => device.zeros([this.layout.numel], "bf16")),
+            "weights",
+          )
+        : undefined;
     for (const w of this.layout.weights) {
       const source = w.matrix && this.low ? this.low : this.flat;
       this.values.set(
@@ -105,7 +113,8 @@ export class Parameters {
   /** Allocates gradients and marks the weights as trainable. */
   enableGradients(): this {
     if (this.gradients) return this;
-    this.gradients = this.persistent(() => this.device.zeros([this.layout.numel], this.flat.dtype));
+    const zeros = () => this.device.zeros([this.layout.numel], this.flat.dtype);
+    this.gradients = this.device.label(this.persistent(zeros), "gradients");
     for (const w of this.layout.weights) {
       const t = this.weight(w.key);
       t.requiresGrad = true;

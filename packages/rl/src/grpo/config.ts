@@ -1,6 +1,6 @@
 // The recipe of `nsa grpo`: one strict schema, every field described.
 import { loggingSchema } from "@nsa/core";
-import { trainerSchema } from "@nsa/model";
+import { memoryLimitMb, trainerSchema } from "@nsa/model";
 import { z } from "zod";
 
 const share = z.number().min(0).max(1);
@@ -23,6 +23,7 @@ export const grpoSchema = z.strictObject({
   name: z.string().default("grpo").describe("Name of the run"),
   seed: z.number().int().min(0).default(0).describe("Of prompts and sampling"),
   logging: loggingSchema,
+  memoryLimitMb,
   steps: count.default(100).describe("Exploration steps: each samples anew"),
   init: z
     .strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") })

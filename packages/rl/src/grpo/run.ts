@@ -25,7 +25,10 @@ import { update } from "./update.ts";
 const QUARANTINE_LIMIT = 0.05;
 
 export async function runGrpo(config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
-  const device = openDevice(ctx.device, { log: (text) => ctx.log(text) });
+  const device = openDevice(ctx.device, {
+    memoryLimitMb: config.memoryLimitMb,
+    log: (text) => ctx.log(text),
+  });
   try {
     return await train(device, config, ctx);
   } finally {

@@ -141,12 +141,13 @@
   F(inv_temperature)
 
 // ---- optimizer ------------------------------------------------------------------------------------------------
-// state f32 [8] on the device: 0 lr, 1 step (from 1), 2 clip scale, 3 skip (1 = leave everything untouched), 4 grad norm.
+// state f32 [8] on the device: 0 lr, 1 step (from 1), 2 clip scale, 3 skip (not 0: leave everything untouched), 4 grad norm,
+// 5 largest norm that is not an outlier (0: any).
 // y[0] += Σ x²; y f64 (f32 allowed). Fixed order.
 #define NSA_FIELDS_sum_squares(T, O, I, F) T(x) T(y)
 // grad norm = sqrt(sumsq[0]) · grad_scale; clip = grad_scale·min(1, max_norm/(norm + 1e-6)) (max_norm <= 0: no clip);
-// skip = norm is not finite. Writes state[2..4].
-#define NSA_FIELDS_optim_prepare(T, O, I, F) T(sumsq) T(state) F(max_norm) F(grad_scale)
+// skip = 1 where the norm or one of losses is not finite, 2 where the norm is above state[5] > 0, else 0. Writes state[2..4].
+#define NSA_FIELDS_optim_prepare(T, O, I, F) T(sumsq) O(losses) T(state) F(max_norm) F(grad_scale)
 // Decoupled AdamW: g' = g·state[2]; m, v moments; p −= lr·lr_mult·(m̂/(sqrt(v̂)+eps) + weight_decay·p). p f32; p_low
 // (optional bf16) receives the rounded copy. m, v f32 or bf16 (then stochastically rounded by seed, step, index:
 // the low 16 bits of Philox(key = seed, counter = (4, step, i/2 lo, i/2 hi)), word 2·(i%2) for m and the next for v, are added below

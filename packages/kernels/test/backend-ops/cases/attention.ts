@@ -8,6 +8,8 @@ interface Sizes {
   hkv: number;
   dimK: number;
   dimV: number;
+  /** Rows of k and v where they are not those of q. */
+  keyRows?: number;
 }
 
 /** Calls `body` with each row, its document's first row, and its place in the document. */
@@ -51,8 +53,9 @@ function attend(
 
 function operands(s: Sizes) {
   const rows = s.borders.at(-1)!;
-  const [nq, nk, nv] = [rows * s.hq * s.dimK, rows * s.hkv * s.dimK, rows * s.hkv * s.dimV];
-  return { rows, q: normal(1, nq), k: normal(2, nk), v: normal(3, nv) };
+  const keyRows = s.keyRows ?? rows;
+  const [nq, nk, nv] = [rows * s.hq * s.dimK, keyRows * s.hkv * s.dimK, keyRows * s.hkv * s.dimV];
+  return { rows, keyRows, q: normal(1, nq), k: normal(2, nk), v: normal(3, nv) };
 }
 
 const strides = (s: Sizes) => ({
@@ -78,14 +81,14 @@ function both(
   fields: OpCase["buffers"],
   numbers: Record<string, number>,
 ): OpCase[] {
-  const { rows, q, k, v } = operands(s);
+  const { rows, keyRows, q, k, v } = operands(s);
   const stats = perfOnly
     ? { o: normal(4, rows * s.hq * s.dimV), lse: new Float64Array(rows * s.hq).fill(Math.log(1000)) }
     : attend(s, q, k, v, keysOf);
   const shapes = {
     q: [rows, s.hq * s.dimK],
-    k: [rows, s.hkv * s.dimK],
-    v: [rows, s.hkv * s.dimV],
+    k: [keyRows, s.hkv * s.dimK],
+    v: [keyRows, s.hkv * s.dimV],
     o: [rows, s.hq * s.dimV],
   };
   const shared = {
@@ -144,6 +147,40 @@ function flash(name: string, s: Sizes, window: number, perfOnly = false): OpCase
   const rows = s.borders.at(-1)!;
   const numbers = { n_docs: s.borders.length - 1, tq: rows, tk: rows, window, block_size: 1, stride: 1 };
   return both("flash", name, s, perfOnly, keysOf, keys, { cu_q: cu, cu_k: cu }, numbers);
+}
+
+/** Compressed keys, of which the last documents, without queries, own some that nobody sees: their gradient is 0. */
+function compressed(name: string, s: Sizes, block: number, stride: number, unused: number): OpCase[] {
+  const cuK = [0];
+  for (let i = 0; i + 1 < s.borders.length; i++) {
+    const length = s.borders[i + 1]! - s.borders[i]!;
+    cuK.push(cuK[i]! + (length < block ? 0 : Math.floor((length - block) / stride) + 1));
+  }
+  cuK[cuK.length - 1]! += unused;
+  const first: number[] = [];
+  const local: number[] = [];
+  for (let i = 0; i + 1 < s.borders.length; i++)
+    for (let row = s.borders[i]!; row < s.borders[i + 1]!; row++) {
+      first[row] = cuK[i]!;
+      local[row] = row - s.borders[i]!;
+    }
+  const keysOf = (row: number) =>
+    Array.from(
+      { length: Math.max(0, Math.floor((local[row]! - block + 1) / stride) + 1) },
+      (_, j) => first[row]! + j,
+    );
+  const rows = s.borders.at(-1)!;
+  const keyRows = cuK.at(-1)!;
+  const numbers = {
+    n_docs: s.borders.length - 1,
+    tq: rows,
+    tk: keyRows,
+    window: 0,
+    block_size: block,
+    stride,
+  };
+  const fields = { cu_q: given(s.borders, "i32"), cu_k: given(cuK, "i32") };
+  return both("flash", name, { ...s, keyRows }, false, keysOf, rows * keyRows, fields, numbers);
 }
 
 /** Blocks of each query: the first, then spread ones, then its own; −1 behind. */
@@ -232,6 +269,14 @@ export const attentionCases: OpCase[] = [
   ...flash("tiles of 128, window", { borders: [0, 210], hq: 2, hkv: 1, dimK: 128, dimV: 128 }, 70),
   ...flash("tiles of 192 and 128", { borders: [0, 135], hq: 2, hkv: 1, dimK: 192, dimV: 128 }, 0),
   ...flash("tiles of 256", { borders: [0, 130], hq: 1, hkv: 1, dimK: 256, dimV: 256 }, 0),
+  ...compressed("compressed keys, some unused", { ...small, borders: [...docs, 70, 70] }, 8, 4, 5),
+  ...compressed(
+    "compressed keys, tiles of 64, some unused",
+    { borders: [0, 300, 300], hq: 2, hkv: 1, dimK: 64, dimV: 64 },
+    8,
+    4,
+    70,
+  ),
   ...flash("dense 2k, 16 q / 4 kv", { borders: long, hq: 16, hkv: 4, dimK: 64, dimV: 64 }, 0, true),
   ...selected("three documents", small, 8, 3),
   ...selected("odd dims", { borders: docs, hq: 3, hkv: 1, dimK: 13, dimV: 7 }, 4, 5),

@@ -21,13 +21,19 @@ function adamw(n: number, skip: number, perfOnly = false, beta2 = 0.95): OpCase 
   };
 }
 
-const prepare = (name: string, sumsq: number, maxNorm: number): OpCase => ({
+const prepare = (
+  name: string,
+  sumsq: number,
+  maxNorm: number,
+  { losses, limit = 0 }: { losses?: number[]; limit?: number } = {},
+): OpCase => ({
   op: "optim_prepare",
   name,
   dtypes: ["f32"],
   buffers: {
     sumsq: given([sumsq], "f32"),
-    state: { ...added(1, [8], "f32"), values: [1e-3, 4, 9, 9, 9, 0, 0, 0] },
+    ...(losses && { losses: given(losses, "f32") }),
+    state: { ...added(1, [8], "f32"), values: [1e-3, 4, 9, 9, 9, limit, 0, 0] },
   },
   numbers: { max_norm: maxNorm, grad_scale: 0.25 },
 });
@@ -74,6 +80,9 @@ export const trainingCases: OpCase[] = [
   prepare("below the norm", 4, 1),
   prepare("no clip", 400, 0),
   prepare("overflow", Number.POSITIVE_INFINITY, 1),
+  prepare("an outlier", 400, 1, { limit: 4.9 }),
+  prepare("no outlier", 400, 1, { limit: 5.1, losses: [1, 2] }),
+  prepare("a loss that is no number", 400, 1, { losses: [1, Number.NaN, 2] }),
   {
     op: "philox_normal",
     name: "odd length",
