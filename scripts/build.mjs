@@ -88,10 +88,10 @@ if (!isDone("bundle", key, product)) {
     const { build } = await import("tsdown");
     for (const name of packages) {
       await build(options(name));
-      // Python files that go out with exported models are read from beside the code.
+      // Python files that go out with exported models, and scripts for a Node that can read nothing else, lie beside the code.
       const src = join(root, "packages", name, "src");
       for (const file of readdirSync(src, { recursive: true })) {
-        if (file.endsWith(".py"))
+        if (/\.(py|mjs)$/.test(file))
           copyFileSync(join(src, file), join(root, "packages", name, "dist", basename(file)));
       }
     }

@@ -14,11 +14,17 @@ export function registerStages(program: Command): void {
     const command = program.command(`${name} <config>`).description(about);
     if (name === "pretrain")
       command.option("--ranks <n>", "processes on this machine's CPU that share every step", "1");
+    if (name === "eval")
+      command.option(
+        "--unsafe-exec",
+        "run programs that the model writes with your rights where bubblewrap is absent",
+      );
     withOutput(withRuns(withDevice(withSet(command))))
       .option("--resume <run>", "go on with a run: its name, its path, or `latest`")
       .option("--dry-run", "print what it would cost and stop")
-      .action(async (config: string, options: object) => {
+      .action(async (config: string, options: { set: string[]; unsafeExec?: boolean }) => {
         const { runStage } = await import("../commands/stage.ts");
+        if (options.unsafeExec) options.set.push("sandbox.unsafe_exec=true");
         await exitWith(runStage(name, config, options as never));
       });
     if (name === "eval") registerFetch(command);

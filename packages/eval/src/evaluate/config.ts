@@ -117,6 +117,12 @@ export const evalSchema = z.strictObject({
     .describe("How answers are drawn"),
   sandbox: z
     .strictObject({
+      backend: z
+        .enum(["auto", "bubblewrap", "pyodide"])
+        .default("auto")
+        .describe(
+          "What locks programs in; auto: bubblewrap where it works, else Pyodide, which has the standard library only",
+        ),
       unsafeExec: z
         .boolean()
         .default(false)

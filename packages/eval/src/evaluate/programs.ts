@@ -78,14 +78,14 @@ export async function programRows(
   first: number,
 ): Promise<SampleRow[]> {
   const { samples } = generation;
-  const { unsafeExec, timeoutMs, memoryMb, parallel } = session.config.sandbox;
+  const { backend, unsafeExec, timeoutMs, memoryMb, parallel } = session.config.sandbox;
   const asked = questions.flatMap((q) => Array.from({ length: samples }, () => q));
   const transcripts = await runProtocol(
     asked.map((q) => q.prompt),
     {
       format: generation.format,
       generate: (requests) => generateTurn(session, generation, first * samples, requests),
-      run: (code) => runProgram(code, { unsafeExec, limits: { timeoutMs, memoryMb } }),
+      run: (code) => runProgram(code, { backend, unsafeExec, limits: { timeoutMs, memoryMb } }),
       maxTokens: generation.maxTokens,
       maxTurns: generation.maxTurns,
       stop: generation.stop,

@@ -2,6 +2,8 @@
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { atomicWriteFile, readJsonl, type StageContext, type StageRunner } from "@nsa/core";
+import { STANDARD_LIBRARY_ONLY } from "../sandbox/pyodide.ts";
+import { requireSandbox } from "../sandbox/run-program.ts";
 import { findTask } from "../tasks/builtin.ts";
 import { readProblems } from "../tasks/problems.ts";
 import type { EvalConfig, EvalTask } from "./config.ts";
@@ -69,9 +71,18 @@ function accuracySoFar(rows: readonly EvalRow[]): number | undefined {
   return scores.length > 0 ? scores.reduce((a: number, b) => a + b, 0) / scores.length : undefined;
 }
 
+/** Says how programs are run where that is not by bubblewrap. */
+function warnOfSandbox(config: EvalConfig, context: StageContext): void {
+  if (!config.tasks.some((t) => t.kind === "problems" && t.format !== "cot")) return;
+  const way = requireSandbox(config.sandbox);
+  if (way === "pyodide") context.log(STANDARD_LIBRARY_ONLY, "warn");
+  if (way === "none") context.log("programs run without a sandbox, with your account's rights", "warn");
+}
+
 /** Runs the stage; a resumed run goes on behind the last step that was written. */
 export const runEval: StageRunner<EvalConfig> = async (config, context) => {
   const steps = config.tasks.flatMap((spec, index) => stepsOf(spec, index, config));
+  warnOfSandbox(config, context);
   const session = openSession(config, {
     device: context.device,
     log: (text) => context.log(text),

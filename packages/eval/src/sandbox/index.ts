@@ -6,6 +6,7 @@ export {
   type ProgramOptions,
   type ProgramResult,
   type ProgramStatus,
+  type SandboxBackend,
 } from "./limits.ts";
 export { requireSandbox, runProgram } from "./run-program.ts";
 export { runUnitTests, type UnitTestResult } from "./unit-tests.ts";

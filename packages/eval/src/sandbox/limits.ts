@@ -5,7 +5,7 @@ export interface ProgramLimits {
   timeoutMs: number;
   /** Time of the processor, seconds. */
   cpuSeconds: number;
-  /** Address space of each process, MiB; the folder for files has as much again. */
+  /** Address space of each process, MiB; the folder for files has as much again. Pyodide's heap needs 64. */
   memoryMb: number;
   /** Processes and threads at once. */
   processes: number;
@@ -32,8 +32,12 @@ export interface ProgramResult {
   milliseconds: number;
 }
 
+/** `auto`: bubblewrap where it works, else Pyodide. */
+export type SandboxBackend = "auto" | "bubblewrap" | "pyodide";
+
 /** How programs are run on this machine. */
 export interface ProgramOptions {
+  backend?: SandboxBackend;
   limits?: Partial<ProgramLimits>;
   /** More files, by name, beside the program. */
   files?: Readonly<Record<string, string>>;
