@@ -109,7 +109,12 @@ test("examples_are_packed_and_files_described", () => {
   const wrong = nsa(["data", "pack", examples, "--out", dir, ...words, "--prompt", "{nothing}"]);
   expect(wrong.status).toBe(3);
   const page = join(dir, "stats.html");
-  const stats = nsa(["data", "stats", join(dir, "pool.jsonl"), "--report", page]);
-  expect(JSON.parse(stats.stdout).documents).toBe(100);
+  const stats = (...more: string[]) =>
+    nsa(["data", "stats", join(dir, "pool.jsonl"), "--report", page, ...more]);
+  expect(JSON.parse(stats("--json").stdout).documents).toBe(100);
   expect(existsSync(page)).toBe(true);
+  const plain = stats("--plain");
+  expect(plain.stdout).toMatch(/^100 documents, \d+ bytes of text/);
+  expect(plain.stdout).toContain("prose.example\t80 documents");
+  expect(plain.stderr).toMatch(/1\/1 files, [\d.]+ MB\/s/);
 });

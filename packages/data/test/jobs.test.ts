@@ -42,6 +42,7 @@ function config(out: string, executor: "inline" | "local" | "slurm") {
     budgetTokens: 20_000,
     outputShardBytes: 20_000,
     fasttext: { dim: 16, bucket: 20_000, lr: 0.5, epoch: 3, engine: "typescript" as const },
+    slurm: { pollSeconds: 0.3 },
     loop: { autoAnnotate: true },
   };
 }

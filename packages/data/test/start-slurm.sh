@@ -7,7 +7,7 @@ mkdir -p "$dir/state" "$dir/spool" /etc/slurm /run/munge
 chown munge /run/munge
 cat > /etc/slurm/slurm.conf <<CONF
 ClusterName=test
-SlurmctldHost=$host
+SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -20,15 +20,15 @@ SlurmctldPidFile=$dir/slurmctld.pid
 SlurmdPidFile=$dir/slurmd.pid
 SlurmctldLogFile=$dir/slurmctld.log
 SlurmdLogFile=$dir/slurmd.log
-SchedulerParameters=sched_interval=2
+SchedulerParameters=sched_interval=1
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
-NodeName=$host CPUs=$(nproc) State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
-su munge -s /bin/sh -c /usr/sbin/munged
+pgrep -x munged >/dev/null || su munge -s /bin/sh -c /usr/sbin/munged
 slurmctld
 slurmd
 sleep 3

@@ -63,10 +63,9 @@ export function registerData(program: Command): void {
       await packData(files, options as never);
     });
 
-  data
-    .command("stats <files...>")
-    .description("documents, refusals, lengths and domains of files, as JSON")
-    .option("--report <file>", "also write an HTML page")
+  withReportOutput(data.command("stats <files...>"))
+    .description("documents, refusals, lengths and domains of files")
+    .option("--report <file>", "where the HTML page goes", "report.html")
     .action(async (files: string[], options: object) => {
       const { showStats } = await import("../commands/data-files.ts");
       await showStats(files, options as never);

@@ -143,6 +143,7 @@ export const BuildConfig = z.strictObject({
   slurm: z
     .strictObject({
       flags: z.array(z.string()).default([]).describe("Flags for sbatch, e.g. --partition=cpu."),
+      pollSeconds: z.number().min(0.1).default(2).describe("Seconds between questions to squeue."),
       atOnce: z.int().min(0).default(0).describe("Array elements that may run at once; 0: no limit."),
     })
     .prefault({})

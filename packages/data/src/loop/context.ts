@@ -22,7 +22,7 @@ function executorOf(config: ExecutorConfig, signal?: AbortSignal): Executor {
     case "local":
       return localExecutor({ workers: config.workers, signal });
     case "slurm":
-      return slurmExecutor({ flags: config.slurm.flags, atOnce: config.slurm.atOnce });
+      return slurmExecutor(config.slurm);
   }
 }
 

@@ -1,4 +1,5 @@
 // `nsa data stats`: what is in a set of files, in one pass and bounded memory.
+import { statSync } from "node:fs";
 import { expandInputs } from "../readers/inputs.ts";
 import { readDocuments } from "../readers/read.ts";
 import { tokenCount } from "./shards.ts";
@@ -21,7 +22,11 @@ const TOP = 50;
 
 export async function corpusStats(
   patterns: string[],
-  options: { bytesPerToken?: number; maxRecordBytes?: number } = {},
+  options: {
+    bytesPerToken?: number;
+    maxRecordBytes?: number;
+    onFile?: (done: { files: number; of: number; bytes: number; totalBytes: number }) => void;
+  } = {},
 ): Promise<CorpusStats> {
   const files = expandInputs(patterns);
   const stats: CorpusStats = {
@@ -38,7 +43,10 @@ export async function corpusStats(
   const count = (table: Record<string, number>, key: string) => {
     table[key] = (table[key] ?? 0) + 1;
   };
-  for (const file of files) {
+  const sizes = files.map((file) => statSync(file).size);
+  const totalBytes = sizes.reduce((a, b) => a + b, 0);
+  let bytes = 0;
+  for (const [f, file] of files.entries()) {
     for await (const event of readDocuments(file, { maxRecordBytes: options.maxRecordBytes ?? 32_000_000 })) {
       if ("refusal" in event) count(stats.refused, event.refusal.reason);
       else if ("skipped" in event) count(stats.skipped, event.skipped);
@@ -57,6 +65,8 @@ export async function corpusStats(
         domains.set(domain, row);
       }
     }
+    bytes += sizes[f]!;
+    options.onFile?.({ files: f + 1, of: files.length, bytes, totalBytes });
   }
   stats.topDomains = [...domains]
     .map(([domain, row]) => ({ domain, ...row }))
