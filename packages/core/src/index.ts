@@ -13,6 +13,7 @@ export * from "./metrics/logging.ts";
 export { type MlflowOptions, MlflowSink } from "./metrics/mlflow.ts";
 export * from "./metrics/sink.ts";
 export { crc32c, TensorBoardSink } from "./metrics/tensorboard.ts";
+export * from "./parallel.ts";
 export * from "./rng.ts";
 export * from "./run-dir.ts";
 export * from "./safetensors.ts";

@@ -1,7 +1,9 @@
 // Public surface of @nsa/eval.
 export * from "./chat/index.ts";
 export * from "./evaluate/index.ts";
+export { type CountdownGoal, checkCountdown } from "./grader/countdown.ts";
 export { type AnswerKind, type Extracted, type ExtractOptions, extractAnswer } from "./grader/extract.ts";
+export { type Gold, gradeProblem, unreadableGold } from "./grader/gold.ts";
 export {
   type Comparison,
   compareAnswers,
@@ -23,6 +25,7 @@ export { renderPrompt } from "./prompt/template.ts";
 export * from "./protocol/index.ts";
 export * from "./sandbox/index.ts";
 export * from "./sft/index.ts";
+export { splitStops } from "./stops.ts";
 export { findTask, taskNames } from "./tasks/builtin.ts";
 export { readTaskFile, type TaskDefinition, type TaskInput, taskSchema } from "./tasks/definition.ts";
 export { fetchTask } from "./tasks/fetch.ts";

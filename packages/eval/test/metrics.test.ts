@@ -1,18 +1,17 @@
-// Estimators against brute force, and families whose splits are disjoint.
+// Estimators against brute force.
 
 import { Rng } from "@nsa/core";
 import { expect, test } from "vitest";
 import {
   bootstrapInterval,
-  grade,
   groupAnswers,
   languageShare,
   majAtK,
   majorityCalibration,
-  makeFamily,
   mcnemar,
   passAtK,
   rmAtK,
+  sameAnswer,
 } from "../src/index.ts";
 
 function* subsets(n: number, k: number, from = 0): Generator<number[]> {
@@ -54,28 +53,6 @@ test("bootstrap_intervals_hold_the_mean_and_repeat", () => {
   expect(a.high).toBeGreaterThan(a.mean);
 });
 
-for (const name of ["addition", "modular", "word_problems"]) {
-  test(`splits_of_${name}_are_disjoint_deterministic_and_right`, () => {
-    const make = (split: "train" | "heldout") => makeFamily(name, { difficulty: 2, seed: 1, split });
-    const [train, held] = [make("train"), make("heldout")];
-    for (let i = 0; i < 300; i++) {
-      expect(train.isHeldOut(train.problem(i).question)).toBe(false);
-      expect(train.isHeldOut(held.problem(i).question)).toBe(true);
-      expect(make("train").problem(i)).toEqual(train.problem(i));
-      const { answer } = train.problem(i);
-      expect(grade(`<answer>${answer}</answer>`, answer).verdict).toBe("correct");
-    }
-  });
-}
-
-test("commuted_sums_are_the_same_problem", () => {
-  const f = makeFamily("addition", { difficulty: 2, seed: 1, split: "train" });
-  for (let a = 0; a < 30; a++)
-    for (let b = 0; b < a; b++) {
-      expect(f.isHeldOut(`${a}+${b}`)).toBe(f.isHeldOut(`${b}+${a}`));
-    }
-});
-
 test("rm_at_k_equals_the_mean_over_all_subsets_with_ties_shared", () => {
   for (const [scores, right] of [
     [
@@ -104,10 +81,17 @@ test("rm_at_k_equals_the_mean_over_all_subsets_with_ties_shared", () => {
 });
 
 test("answers_of_one_value_are_one_class_and_empty_ones_stay_apart", () => {
-  const { counts, of, right } = groupAnswers(["1/2", "0.5", "", "\\frac12", "", "2"], "50\\%");
+  const answers = ["1/2", "0.5", "", "\\frac12", "", "2"];
+  const { counts, of, right } = groupAnswers(
+    answers,
+    answers.map((a) => sameAnswer(a, "50\\%")),
+  );
   expect(counts).toEqual([3, 1, 1, 1]);
   expect(of).toEqual([0, 0, 1, 0, 2, 3]);
   expect(right).toBe(0);
+  // Many answers may be right: they vote together, and a wrong one of the same value stays apart.
+  const construct = groupAnswers(["3*8", "20+4", "24", "24"], [true, true, false, false]);
+  expect(construct).toEqual({ counts: [2, 2], of: [0, 0, 1, 1], right: 0 });
 });
 
 test("pass_at_k_and_maj_at_k_estimate_the_truth_of_generated_answers", () => {

@@ -1,6 +1,6 @@
 // Advantages against hand-computed groups, and the faults of others as tests.
 import { expect, test } from "vitest";
-import { advantages, type SampleRewards, zeroVarianceShare } from "../src/algorithm/advantages.ts";
+import { advantages, flatGroups, type SampleRewards } from "../src/algorithm/advantages.ts";
 import { aggregationWeights } from "../src/algorithm/aggregation.ts";
 
 const outcome = (group: number, reward: number, length = 2): SampleRewards => ({
@@ -26,7 +26,25 @@ test("equal_rewards_give_zero_and_never_blow_up", () => {
   for (const r of [0, 1, 0.1 + 0.2]) {
     expect(first(advantages([outcome(0, r), outcome(0, r), outcome(0, r)], "grpo"))).toEqual([0, 0, 0]);
   }
-  expect(zeroVarianceShare([outcome(0, 1), outcome(0, 1), outcome(1, 0), outcome(1, 1)])).toBe(0.5);
+});
+
+test("groups_that_teach_nothing_are_those_without_a_difference_or_without_a_score", () => {
+  const flat = (samples: SampleRewards[], kind: "grpo" | "reinforce" | "process" = "grpo") => [
+    ...flatGroups(samples, kind),
+  ];
+  const nan = Number.NaN;
+  expect(flat([outcome(0, 1), outcome(0, 1), outcome(1, 0), outcome(1, 1), outcome(2, nan)])).toEqual([0, 2]);
+  // A KL in the reward makes no group worth learning from.
+  expect(flat([outcome(0, 1), { ...outcome(0, 1), perToken: [0, -0.5] }])).toEqual([0]);
+  // Without a baseline an equal reward still teaches; 0 does not.
+  expect(flat([outcome(0, 1), outcome(0, 1), outcome(1, 0)], "reinforce")).toEqual([1]);
+  const steps = (...rewards: number[]) => ({
+    group: 0,
+    length: 2,
+    steps: rewards.map((reward, token) => ({ token, reward })),
+  });
+  expect(flat([steps(1, 0), steps(0, 1)])).toEqual([0]);
+  expect(flat([steps(1, 0), steps(1, 0)], "process")).toEqual([]);
 });
 
 test("a_single_output_gives_zero_not_nan", () => {
@@ -63,6 +81,17 @@ test("process_supervision_sums_the_normalised_rewards_of_this_and_later_steps", 
     expect(x![t]).toBeCloseTo(v, 5);
   });
   expect([...y!]).toEqual([0, 0]);
+});
+
+test("a_kl_in_the_reward_enters_outcomes_by_its_sum_and_process_supervision_from_its_token_on", () => {
+  const withKl = (reward: number, perToken: number[]) => ({ ...outcome(0, reward), perToken });
+  const group = [withKl(1, [-0.1, -0.3]), withKl(0, [0, 0])];
+  const [a, b] = advantages(group, "dr_grpo");
+  expect(a![0]).toBeCloseTo(0.3, 6);
+  expect(b![0]).toBeCloseTo(-0.3, 6);
+  const [x, y] = advantages(group, "process");
+  expect([...x!]).toEqual([expect.closeTo(1 - 0.4, 6), expect.closeTo(1 - 0.3, 6)]);
+  expect([...y!]).toEqual([-1, -1]);
 });
 
 test("aggregation_masks_truncated_outputs_in_numerator_and_denominator", () => {

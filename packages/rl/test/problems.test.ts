@@ -1,8 +1,18 @@
-// Questions of a mixed task: shares are kept, splits stay apart, and every number names one problem.
+// Questions of a run: shares of a mix, splits that stay apart, records from files, and those that cannot be asked.
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseConfig } from "@nsa/core";
 import { expect, test } from "vitest";
 import { grpoSchema } from "../src/grpo/config.ts";
 import { makeProblems } from "../src/grpo/problems.ts";
+
+const warnings: string[] = [];
+const asking = {
+  encode: (text: string) => [...text].map((c) => c.charCodeAt(0)),
+  maxSeqLen: 800,
+  log: (text: string) => void warnings.push(text),
+};
 
 const source = (seed: number) =>
   makeProblems(
@@ -20,6 +30,7 @@ const source = (seed: number) =>
       } as never,
       "test",
     ),
+    asking,
   );
 
 test("parts_of_a_mix_keep_their_shares_in_every_hundred_questions", () => {
@@ -39,4 +50,94 @@ test("a_problem_depends_on_its_number_alone_and_held_out_ones_not_on_the_seed", 
   expect(source(2).heldOut(7)).toEqual(source(1).heldOut(7));
   const held = new Set(Array.from({ length: 200 }, (_, i) => early.heldOut(i).question));
   expect(all.some((p) => held.has(p.question))).toBe(false);
+});
+
+const dir = mkdtempSync(join(tmpdir(), "nsa-problems-"));
+const ofTask = (task: object, maxSeqLen = 800) =>
+  makeProblems(
+    parseConfig(
+      grpoSchema,
+      { init: { checkpoint: "none" }, task: { template: "{question}=", ...task } } as never,
+      "test",
+    ),
+    { ...asking, maxSeqLen },
+  );
+const jsonl = (name: string, rows: object[]) => {
+  const path = join(dir, name);
+  writeFileSync(path, rows.map((row) => JSON.stringify(row)).join("\n"));
+  return path;
+};
+
+test("a_tenth_of_a_file_is_held_out_and_never_asked", () => {
+  const file = jsonl(
+    "plain.jsonl",
+    Array.from({ length: 30 }, (_, i) => ({ id: `n${i}`, question: `${i}+0`, answer: i })),
+  );
+  const problems = ofTask({ file });
+  expect(problems.heldOutCount).toBe(3);
+  const held = new Set([0, 1, 2].map((i) => problems.heldOut(i).id));
+  const asked = Array.from({ length: 60 }, (_, i) => problems.train(i).id);
+  expect(new Set(asked).size).toBe(27);
+  expect(asked.some((id) => held.has(id))).toBe(false);
+  expect(problems.train(0).text).toBe(`${problems.train(0).question}=`);
+  expect(ofTask({ file, limit: 10 }).heldOutCount).toBe(1);
+});
+
+test("a_task_with_training_records_keeps_its_own_for_the_held_out_questions", () => {
+  const rows = (name: string, n: number) =>
+    jsonl(
+      name,
+      Array.from({ length: n }, (_, i) => ({ q: `${name} ${i}`, a: `so\n#### ${i}` })),
+    );
+  const [train, held] = [rows("train.jsonl", 12), rows("held.jsonl", 5)];
+  const task = join(dir, "task.yaml");
+  writeFileSync(
+    task,
+    `name: t\nfiles: [${held}]\nfields: {question: q, answer: a}\nanswer_after: "####"\nprompt: "Q: {question} A:"\n`,
+  );
+  const problems = ofTask({ task, files: [train], template: "task" });
+  expect(problems.heldOutCount).toBe(5);
+  expect(problems.heldOut(2)).toMatchObject({ answer: "2", text: "Q: held.jsonl 2 A:" });
+  expect(problems.train(3).text).toMatch(/^Q: train.jsonl \d+ A:$/);
+});
+
+test("problems_with_unit_tests_need_no_answer", () => {
+  const row = (i: number) => ({ question: `write f${i}`, tests: [`assert f${i}() == ${i}`] });
+  const problems = ofTask({ file: jsonl("code.jsonl", [row(0), row(1), row(2)]) });
+  expect(problems.train(0).tests![0]).toMatch(/^assert f\d/);
+});
+
+test("problems_that_cannot_be_asked_or_judged_are_left_out_and_said", () => {
+  const long = "x".repeat(300);
+  const file = jsonl("odd.jsonl", [
+    { id: "a", question: "1+1", answer: 2 },
+    { id: "b", question: long, answer: 2 },
+    { id: "c", question: "2+1", answer: "\\frac{1}{" },
+    { id: "d", question: "3+1", answer: "4" },
+  ]);
+  warnings.length = 0;
+  const problems = ofTask({ file }, 64);
+  const ids = [problems.heldOut(0).id, problems.train(0).id, problems.train(1).id];
+  expect(new Set(ids)).toEqual(new Set(["a", "d"]));
+  expect(warnings).toEqual([
+    expect.stringMatching(/2 of 4 problems .* left out; the first is b: a prompt of 301 tokens/),
+  ]);
+  const hopeless = jsonl("hopeless.jsonl", [
+    { question: long, answer: 1 },
+    { question: "1+1", answer: "\\frac{1}{" },
+  ]);
+  expect(() => ofTask({ file: hopeless }, 64)).toThrow(
+    expect.objectContaining({
+      code: "no_usable_problem",
+      exitCode: 3,
+      why: expect.stringContaining("301 tokens"),
+    }),
+  );
+  expect(() => ofTask({ family: "addition", template: `${long}{question}` }, 64).train(0)).toThrow(
+    expect.objectContaining({ code: "no_usable_problem" }),
+  );
+  expect(() => ofTask({ file: join(dir, "absent.jsonl") })).toThrow(expect.objectContaining({ exitCode: 3 }));
+  expect(() => ofTask({ file: jsonl("bad.jsonl", [{ question: "1+1" }]) })).toThrow(
+    expect.objectContaining({ code: "task_record_invalid", what: expect.stringContaining("bad.jsonl:1") }),
+  );
 });

@@ -1,12 +1,26 @@
-// Format, language, repetition and length rewards on texts that others' parsers credit wrongly.
+// Rewards on texts that others' parsers credit wrongly, on steps, on programs, and on reward files that fail.
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { Tokenizer, trainBpe } from "@nsa/data";
+import { bubblewrapState } from "@nsa/eval";
 import { expect, test } from "vitest";
+import { rewardSchema } from "../src/reward/config.ts";
 import { formatReward } from "../src/reward/format.ts";
+import { makeScorer } from "../src/reward/score.ts";
+import { equationSteps, tokensAt } from "../src/reward/steps.ts";
 import {
   languageConsistency,
+  lengthPenalty,
   overlongPenalty,
   reflectiveWords,
   repetitionPenalty,
 } from "../src/reward/text.ts";
+
+const sources = (folder: string) => {
+  const dir = resolve(import.meta.dirname, "../..", folder);
+  return readdirSync(dir).map((name) => join(dir, name));
+};
 
 test("only_one_thought_and_one_answer_in_order_are_well_formed", () => {
   expect(formatReward("<think> 2+2 </think> <answer> 4 </answer>")).toBe(1);
@@ -38,11 +52,134 @@ test("language_consistency_is_the_share_of_target_words", () => {
 test("repetition_and_length_penalties_start_at_zero", () => {
   expect(repetitionPenalty("a b c d e f g")).toBe(0);
   expect(repetitionPenalty("a b c d a b c d a b c d")).toBeCloseTo(-5 / 9);
+  expect([lengthPenalty(0, 40), lengthPenalty(10, 40), lengthPenalty(50, 40)]).toEqual([0, -0.25, -1]);
   expect(overlongPenalty(80, 100, 20)).toBe(0);
   expect(overlongPenalty(90, 100, 20)).toBe(-0.5);
   expect(overlongPenalty(140, 100, 20)).toBe(-1);
 });
 
+test("language_is_judged_in_the_thought_alone", () => {
+  expect(languageConsistency("<think> two plus two </think> <answer> 四 </answer>", "en")).toBe(1);
+  expect(languageConsistency("<think> 二加二 </think> <answer> four </answer>", "en")).toBe(0);
+});
+
 test("reflective_words_are_counted_as_words", () => {
-  expect(reflectiveWords("Wait, let me recheck. The waiter waits.")).toBe(2);
+  const counts = reflectiveWords("Wait, let me re-check. WAIT. The waiter waits.");
+  expect(counts).toMatchObject({ wait: 2, recheck: 1, verify: 0 });
+});
+
+const scored = (completion: string, more: object = {}) => ({
+  prompt: "p",
+  question: "q",
+  completion,
+  answer: "4",
+  tokens: 10,
+  maxTokens: 20,
+  ...more,
+});
+const rewardOf = async (rewards: object[], completion: string, more: object = {}) =>
+  (await makeScorer(rewards.map((r) => rewardSchema.parse(r))))(scored(completion, more));
+
+test("every_kind_is_logged_by_itself_and_summed_with_its_weight", async () => {
+  const rewards = [
+    { kind: "accuracy" },
+    { kind: "format", weight: 0.5 },
+    { kind: "length", weight: 0.1 },
+    { kind: "language" },
+    { kind: "repetition" },
+    { kind: "overlong", buffer: 15 },
+  ];
+  const r = await rewardOf(rewards, "<think> two and two </think> <answer> 4 </answer>");
+  expect(r.parts).toEqual({
+    accuracy: 1,
+    format: 1,
+    length: -0.5,
+    language: 1,
+    repetition: 0,
+    overlong: -1 / 3,
+  });
+  expect(r.total).toBeCloseTo(1 + 0.5 - 0.05 + 1 - 1 / 3, 12);
+});
+
+test("accuracy_takes_any_expression_that_reaches_a_countdown_target", async () => {
+  const countdown = { numbers: [3, 8, 5], target: 19 };
+  const accuracy = async (answer: string) =>
+    (await rewardOf([{ kind: "accuracy" }], `<answer> ${answer} </answer>`, { answer: "3*8-5", countdown }))
+      .total;
+  expect([await accuracy("8*3-5"), await accuracy("19"), await accuracy("3*8-5=20")]).toEqual([1, 0, 0]);
+});
+
+test("model_text_is_never_run", async () => {
+  const text = "<answer> (globalThis.pwned=1)+3 </answer>";
+  expect((await rewardOf([{ kind: "accuracy" }], text)).total).toBe(0);
+  expect("pwned" in globalThis).toBe(false);
+  for (const package_ of ["eval/src/grader", "rl/src/reward"])
+    for (const file of sources(package_))
+      expect(readFileSync(file, "utf8"), file).not.toMatch(/\beval\(|\bFunction\(|node:vm/);
+});
+
+test("equations_of_the_thought_are_steps_with_a_place_and_a_truth", () => {
+  const text = "<think> 4+8=12 3+5+1=8 </think> <answer> 1+1=3 </answer>";
+  expect(equationSteps(text)).toEqual([
+    { end: text.indexOf("=12") + 3, reward: 1 },
+    { end: text.indexOf("=8 ") + 2, reward: 0 },
+  ]);
+  expect(equationSteps("2+2=4")).toEqual([]);
+});
+
+test("step_rewards_are_found_at_the_token_that_ends_the_step", () => {
+  const tokenizer = new Tokenizer(
+    trainBpe(["4+8=12 and so on, 4+8=12"], {
+      vocabSize: 262,
+      preTokenizer: "digits",
+      specialTokens: ["<|endoftext|>"],
+    }),
+  );
+  const text = "a 4+8=12 é 3+5=8";
+  const ids = [...tokenizer.encode(text), tokenizer.eosId];
+  const ends = [text.indexOf("12") + 2, text.length];
+  for (const [i, token] of tokensAt(tokenizer, ids, ends).entries()) {
+    expect(tokenizer.decode(ids.slice(0, token + 1)).length).toBeGreaterThanOrEqual(ends[i]!);
+    expect(tokenizer.decode(ids.slice(0, token)).length).toBeLessThan(ends[i]!);
+  }
+});
+
+test("a_reward_file_may_give_steps_and_bad_ones_are_named", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "nsa-reward-"));
+  const file = join(dir, "steps.ts");
+  writeFileSync(file, "export default (s: { completion: string }) => JSON.parse(s.completion);\n");
+  const custom = [{ kind: "custom", file, weight: 2 }, { kind: "accuracy" }];
+  const good = await rewardOf(custom, '{"steps":[{"end":3,"reward":1},{"end":9,"reward":-0.5}]}');
+  expect(good).toEqual({
+    total: 1,
+    outcome: 0,
+    parts: { custom: 0.5, accuracy: 0 },
+    steps: [
+      { end: 3, reward: 2 },
+      { end: 9, reward: -1 },
+    ],
+  });
+  for (const [text, fault] of [
+    ['"much"', 'custom returned "much"'],
+    ['{"steps":[{"end":3,"reward":null}]}', "custom returned a step of null"],
+    ['{"steps":[{"end":99,"reward":1}]}', "custom returned a step that ends at 99"],
+    ["no json", "custom threw"],
+  ] as const) {
+    const r = await rewardOf(custom, text);
+    expect(r.total).toBeNaN();
+    expect(r.fault).toContain(fault);
+  }
+});
+
+test.skipIf(!bubblewrapState().usable)("programs_are_paid_for_passing_every_unit_test", async () => {
+  const tests = ["assert double(2) == 4", "assert double('a') == 'aa'"];
+  const fenced = (code: string) => `<think>hm</think>\n\`\`\`python\n${code}\n\`\`\`\n`;
+  const code = [{ kind: "code", timeoutMs: 3000 }];
+  const total = async (text: string) => (await rewardOf(code, text, { tests })).total;
+  expect(await total(fenced("def double(x):\n    return x + x"))).toBe(1);
+  expect(await total(fenced("def double(x):\n    return x * 2.0"))).toBe(0);
+  expect(await total(fenced("import sys\nprint('passed')\nsys.exit(0)"))).toBe(0);
+  expect(await total("def double(x): return x + x")).toBe(0);
+  expect(await total("<think>```python\ndef double(x):\n    return x + x\n```")).toBe(0);
+  expect((await rewardOf(code, fenced("pass"))).fault).toContain("no tests");
 });

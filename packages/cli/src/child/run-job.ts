@@ -40,7 +40,8 @@ export async function runJob(
     onEvent,
   });
   try {
-    if (job.resume && !context.resumeFrom) context.rewind(0);
+    // Killed before its first checkpoint: it starts anew, the rows of step 0 included.
+    if (job.resume && !context.resumeFrom) context.rewind(-1);
     return await stage.run(job.config, context);
   } finally {
     await context.close();

@@ -1,10 +1,10 @@
 // `nsa chat`: a conversation in the terminal, or line by line from a pipe.
 import { createInterface, type Interface } from "node:readline";
 import { NsaError } from "@nsa/core";
-import type { ChatMessage } from "@nsa/eval";
+import { type ChatMessage, splitStops } from "@nsa/eval";
 import { OutputText } from "../serve/output-text.ts";
 import { Scheduler } from "../serve/scheduler.ts";
-import { openServingSession, type ServingSession, splitStops } from "../serve/session.ts";
+import { openServingSession, type ServingSession } from "../serve/session.ts";
 
 interface ChatOptions {
   device: string;

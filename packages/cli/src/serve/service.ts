@@ -1,10 +1,11 @@
 // What every endpoint shares: the loaded session, the scheduler, and how a body's fields become sampling settings.
 import { randomInt } from "node:crypto";
+import { splitStops } from "@nsa/eval";
 import type { GeneratedSample, SamplingParams } from "@nsa/model";
 import { ApiError } from "./http.ts";
 import type { ToldToken } from "./logprobs.ts";
 import type { Scheduler } from "./scheduler.ts";
-import { type ServingSession, splitStops } from "./session.ts";
+import type { ServingSession } from "./session.ts";
 
 export interface Service {
   session: ServingSession;

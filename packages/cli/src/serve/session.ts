@@ -41,18 +41,3 @@ export function openServingSession(checkpoint: string, options: SessionOptions):
     throw error;
   }
 }
-
-/** Stop strings that are one special token become ids: special tokens leave no text to search. */
-export function splitStops(
-  tokenizer: Tokenizer,
-  stops: readonly string[],
-): { stopIds: number[]; stopStrings: string[] } {
-  const stopIds = [tokenizer.eosId];
-  const stopStrings: string[] = [];
-  for (const stop of stops) {
-    const ids = tokenizer.encode(stop);
-    if (ids.length === 1 && tokenizer.isSpecial(ids[0]!)) stopIds.push(ids[0]!);
-    else stopStrings.push(stop);
-  }
-  return { stopIds, stopStrings };
-}

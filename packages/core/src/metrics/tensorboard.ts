@@ -110,7 +110,8 @@ export class TensorBoardSink implements MetricSink {
     let keep = 0;
     while (keep + 16 <= bytes.length) {
       const end = keep + 16 + bytes.readUInt32LE(keep);
-      if (end > bytes.length || eventStep(bytes.subarray(keep + 12, end - 4)) > step) break;
+      // The first record is the file's version and belongs to no step.
+      if (end > bytes.length || (keep > 0 && eventStep(bytes.subarray(keep + 12, end - 4)) > step)) break;
       keep = end;
     }
     truncateSync(this.path, keep);

@@ -47,8 +47,8 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
   }),
   z.strictObject({
     kind: z.literal("family").describe("Generated problems of the held-out split"),
-    family: z.string().describe("addition, modular or word_problems"),
-    difficulty: count("Digits or terms", 2),
+    family: z.string().describe("addition, arithmetic, modular, countdown or word_problems"),
+    difficulty: count("Digits, numbers (countdown) or steps (word_problems)", 2),
     template: z.string().default("r1_zero").describe("Prompt: r1_zero, plain, or a text with {question}"),
     questions: count("Problems", 64),
     samples: generated.samples,

@@ -1,6 +1,7 @@
 // Steps of the tasks that generate answers, and of multiple choice by log-likelihood.
 import { ExitCode, NsaError } from "@nsa/core";
-import { type GradeOptions, grade } from "../grader/grade.ts";
+import { gradeProblem } from "../grader/gold.ts";
+import type { GradeOptions } from "../grader/grade.ts";
 import { renderPrompt } from "../prompt/template.ts";
 import { requireSandbox } from "../sandbox/run-program.ts";
 import { findTask } from "../tasks/builtin.ts";
@@ -82,8 +83,7 @@ function generateRows(
     return group.map((output, sample) => {
       const ids = output.ids.filter((id) => id !== tokenizer.eosId);
       const completion = cutAtStop(tokenizer.decode(ids), stop);
-      const choices = problem.options ? { choices: problem.options } : {};
-      const { verdict, answer, form, why } = grade(completion, problem.answer, { ...grading, ...choices });
+      const { verdict, answer, form, why } = gradeProblem(completion, problem, grading);
       const logp = output.logp.reduce((a, b) => a + b, 0) / Math.max(1, output.logp.length);
       const { finish } = output;
       return {

@@ -94,10 +94,9 @@ async function summariseSamples(
   for (let k = 1; k <= n; k *= 2) ks.push(k);
   const stats = groups.map((group) => {
     const own = group.slice(0, n);
-    const gold = own[0]!.gold;
     const answers = own.map((r) => (r.verdict === "unknown" && r.form === "none" ? "" : r.answer));
-    const { counts, right } = groupAnswers(answers, gold);
     const isRight = own.map((r) => r.verdict === "correct");
+    const { counts, right } = groupAnswers(answers, isRight);
     const majority = majAtKs(counts, right, ks);
     return {
       majority,

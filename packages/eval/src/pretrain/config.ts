@@ -20,8 +20,17 @@ const source = z.union([
     documents: z.number().int().min(2).default(2000).describe("How many"),
   }),
   z.strictObject({
-    family: z.string().describe("Generated problem family; only problems outside its held-out split"),
-    difficulty: z.number().int().min(1).default(2).describe("Of the family: digits"),
+    family: z
+      .string()
+      .describe(
+        "addition, arithmetic, modular, countdown or word_problems; only problems outside the held-out split",
+      ),
+    difficulty: z
+      .number()
+      .int()
+      .min(1)
+      .default(2)
+      .describe("Of the family: digits, numbers (countdown) or steps (word_problems)"),
     documents: z.number().int().min(2).default(2000).describe("How many"),
     template: z.string().default("plain").describe("r1_zero, plain, or a text with {question}"),
     rightShare: z
@@ -35,7 +44,7 @@ const source = z.union([
       .min(0)
       .max(1)
       .default(0)
-      .describe("Share of well-formed outputs that forget every carry (sums only)"),
+      .describe("Share of well-formed outputs whose working is careless: sums forget every carry"),
   }),
 ]);
 

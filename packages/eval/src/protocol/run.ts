@@ -1,4 +1,5 @@
 // Program-of-thought and tool-integrated reasoning on top of any generator: write, run, read the output, go on.
+import { inParallel } from "@nsa/core";
 import type { ProgramResult } from "../sandbox/limits.ts";
 import { codeBlocks, lastLine } from "./code-blocks.ts";
 
@@ -56,20 +57,6 @@ const SHOWN_OUTPUT = 1000;
 function cut(text: string, stop: readonly string[]): string {
   const at = Math.min(...stop.map((s) => text.indexOf(s)).filter((i) => i >= 0), text.length);
   return text.slice(0, at);
-}
-
-async function inParallel<T, R>(
-  items: readonly T[],
-  width: number,
-  f: (item: T) => Promise<R>,
-): Promise<R[]> {
-  const out = new Array<R>(items.length);
-  let next = 0;
-  const worker = async () => {
-    for (let i = next++; i < items.length; i = next++) out[i] = await f(items[i]!);
-  };
-  await Promise.all(Array.from({ length: Math.min(width, items.length) }, worker));
-  return out;
 }
 
 /** What the model reads of a run: the output, or the last line of the error. */

@@ -16,6 +16,10 @@ export const taskSchema = z.strictObject({
       question: z.string().default("question").describe("Field of the question"),
       answer: z.string().default("answer").describe("Field of the gold answer"),
       options: z.string().optional().describe("Field of the options of a multiple choice"),
+      tests: z
+        .string()
+        .optional()
+        .describe("Field of unit tests, Python statements; a record that has it needs no answer"),
     })
     .prefault({})
     .describe("Names of the records' fields"),

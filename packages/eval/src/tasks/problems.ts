@@ -4,15 +4,13 @@ import { isAbsolute, join } from "node:path";
 import { ExitCode, NsaError } from "@nsa/core";
 import { expandInputs } from "@nsa/data";
 import { extractAnswer } from "../grader/extract.ts";
+import type { Gold } from "../grader/gold.ts";
 import { readRecords } from "../records.ts";
 import type { TaskDefinition } from "./definition.ts";
 
-export interface TaskProblem {
+export interface TaskProblem extends Gold {
   id: string;
   question: string;
-  answer: string;
-  /** Texts of the options A, B, C …, without their letters. */
-  options?: string[];
 }
 
 function complain(place: string, why: string, fix: string): NsaError {
@@ -59,6 +57,19 @@ function goldAnswer(task: TaskDefinition, record: Record<string, unknown>, place
   return answer;
 }
 
+/** The record's unit tests, where the task has any. */
+function unitTests(
+  task: TaskDefinition,
+  record: Record<string, unknown>,
+  place: string,
+): string[] | undefined {
+  const field = task.fields.tests;
+  if (field === undefined || record[field] === undefined) return undefined;
+  const tests = record[field];
+  if (Array.isArray(tests) && tests.length > 0 && tests.every((t) => typeof t === "string")) return tests;
+  throw complain(place, `\`${field}\` is not a list of Python statements`, "correct the record");
+}
+
 export function toProblem(
   task: TaskDefinition,
   record: Record<string, unknown>,
@@ -68,6 +79,8 @@ export function toProblem(
   const { fields } = task;
   const id = fields.id in record ? String(record[fields.id]) : `${task.name}-${index}`;
   const question = text(record, fields.question, place);
+  const tests = unitTests(task, record, place);
+  if (tests) return { id, question, answer: "", tests };
   const answer = goldAnswer(task, record, place);
   if (fields.options === undefined) return { id, question, answer };
   const raw = record[fields.options];

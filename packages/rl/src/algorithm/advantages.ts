@@ -12,6 +12,8 @@ export interface SampleRewards {
   length: number;
   /** Reward given at the end of a step, by the index of the step's last token, ascending. */
   steps: { token: number; reward: number }[];
+  /** Added to the reward of each token after normalization by steps, such as −β·KL; outcomes take in their sum. */
+  perToken?: ArrayLike<number>;
 }
 
 export type AdvantageKind = "grpo" | "dr_grpo" | "rloo" | "reinforce" | "process";
@@ -26,10 +28,11 @@ export function meanStd(values: readonly number[]): { mean: number; std: number 
   return { mean, std: Math.sqrt(variance) };
 }
 
-/** Sum of the step rewards; NaN when one is not finite. */
+/** Sum of the step and token rewards; NaN when one is not finite. */
 export function totalReward(sample: SampleRewards): number {
   let sum = 0;
   for (const s of sample.steps) sum += s.reward;
+  for (let t = 0; t < (sample.perToken?.length ?? 0); t++) sum += sample.perToken![t]!;
   return Number.isFinite(sum) ? sum : Number.NaN;
 }
 
@@ -40,7 +43,8 @@ export function totalReward(sample: SampleRewards): number {
  * - `dr_grpo`: R_i − mean R
  * - `rloo`: R_i − mean of the others' R
  * - `reinforce`: R_i
- * - `process`: Σ over steps ending at or after t of (r − mean) / std over all step rewards of the group (§4.1.3)
+ * - `process`: Σ over steps ending at or after t of (r − mean) / std over all step rewards of the group (§4.1.3), and of
+ *   the rewards per token from t on
  */
 export function advantages(samples: readonly SampleRewards[], kind: AdvantageKind): Float32Array[] {
   const out = samples.map((s) => new Float32Array(s.length));
@@ -84,27 +88,36 @@ function processGroup(
 ): void {
   const all = members.flatMap((i) => samples[i]!.steps.map((s) => s.reward));
   const { mean, std } = meanStd(all);
-  if (std < MIN_STD) return;
   for (const i of members) {
-    const { steps, length } = samples[i]!;
+    const { steps, length, perToken } = samples[i]!;
     let sum = 0;
     let next = steps.length - 1;
     for (let t = length - 1; t >= 0; t--) {
-      while (next >= 0 && steps[next]!.token >= t) sum += (steps[next--]!.reward - mean) / std;
+      for (; next >= 0 && steps[next]!.token >= t; next--)
+        if (std >= MIN_STD) sum += (steps[next]!.reward - mean) / std;
+      sum += perToken?.[t] ?? 0;
       out[i]![t] = sum;
     }
   }
 }
 
-/** Share of groups whose outputs all have the same reward: they teach nothing. */
-export function zeroVarianceShare(samples: readonly SampleRewards[]): number {
-  const groups = new Map<number, number[]>();
+/**
+ * Groups that teach nothing under an advantage: none of their outputs could be scored, or all rewards are equal (all 0
+ * for `reinforce`, which has no baseline). Rewards per token do not count: a KL alone makes no group worth learning from.
+ */
+export function flatGroups(samples: readonly SampleRewards[], kind: AdvantageKind): Set<number> {
+  const earned = new Map<number, number[]>();
   for (const s of samples) {
-    const r = totalReward(s);
-    if (Number.isNaN(r)) continue;
-    groups.set(s.group, [...(groups.get(s.group) ?? []), r]);
+    const own = earned.get(s.group) ?? [];
+    earned.set(s.group, own);
+    if (Number.isNaN(totalReward(s))) continue;
+    const steps = s.steps.map(({ reward }) => reward);
+    if (kind === "process") own.push(...steps);
+    else own.push(steps.reduce((a, b) => a + b, 0));
   }
-  if (groups.size === 0) return 0;
-  const flat = [...groups.values()].filter((rewards) => meanStd(rewards).std < MIN_STD);
-  return flat.length / groups.size;
+  const flat = [...earned].filter(
+    ([, rewards]) =>
+      meanStd(rewards).std < MIN_STD && !(kind === "reinforce" && rewards.some((r) => r !== 0)),
+  );
+  return new Set(flat.map(([group]) => group));
 }

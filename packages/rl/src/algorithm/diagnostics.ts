@@ -1,35 +1,40 @@
-// What a step tells about its ratios: clip fractions, importance ratios, KL; computed on the host from read values.
+// What a step tells about its ratios: clip fractions and importance ratios, computed on the host from read values.
 
 export interface RatioDiagnostics {
   ratioMean: number;
   ratioMax: number;
   clipFractionLow: number;
   clipFractionHigh: number;
-  /** k3 estimate of KL(π_θ ‖ π_ref); 0 without a reference. */
-  kl: number;
 }
 
-/** Means over tokens. A token counts as clipped where the clip changes the objective. */
+/** Means over tokens of log-ratios log π_θ/π_old. A token counts as clipped where the clip changes the objective. */
 export function ratioDiagnostics(
-  logp: ArrayLike<number>,
-  oldLogp: ArrayLike<number>,
+  logRatio: ArrayLike<number>,
   advantage: ArrayLike<number>,
-  refLogp: ArrayLike<number> | undefined,
   clipEpsLow: number,
   clipEpsHigh: number,
 ): RatioDiagnostics {
-  const n = logp.length;
-  const d = { ratioMean: 0, ratioMax: 0, clipFractionLow: 0, clipFractionHigh: 0, kl: 0 };
+  const n = logRatio.length;
+  const d = { ratioMean: 0, ratioMax: 0, clipFractionLow: 0, clipFractionHigh: 0 };
   for (let t = 0; t < n; t++) {
-    const ratio = Math.exp(logp[t]! - oldLogp[t]!);
+    const ratio = Math.exp(logRatio[t]!);
     d.ratioMean += ratio / n;
     d.ratioMax = Math.max(d.ratioMax, ratio);
     if (ratio < 1 - clipEpsLow && advantage[t]! < 0) d.clipFractionLow += 1 / n;
     if (ratio > 1 + clipEpsHigh && advantage[t]! > 0) d.clipFractionHigh += 1 / n;
-    if (refLogp) {
-      const r = refLogp[t]! - logp[t]!;
-      d.kl += (Math.exp(r) - r - 1) / n;
-    }
   }
   return d;
+}
+
+/** Every entry replaced by the mean of its segment: gspo's ratio is that of the sequence. */
+export function segmentMeans(values: ArrayLike<number>, lengths: readonly number[]): Float64Array {
+  const out = new Float64Array(values.length);
+  let at = 0;
+  for (const length of lengths) {
+    let sum = 0;
+    for (let t = at; t < at + length; t++) sum += values[t]!;
+    out.fill(sum / Math.max(1, length), at, at + length);
+    at += length;
+  }
+  return out;
 }

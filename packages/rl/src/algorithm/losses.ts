@@ -2,15 +2,17 @@
 //
 // Legend: n tokens of the micro-batch's outputs, S outputs (samples) in it.
 import type { Tensor, TensorMath } from "@nsa/kernels";
+import { type KlKind, klEstimate } from "./kl.ts";
 
 export type PolicyLossKind = "grpo" | "gspo" | "cispo" | "reinforce";
-export type KlKind = "k1" | "k2" | "k3";
 
 export interface PolicyLossConfig {
   kind: PolicyLossKind;
   /** Lower and upper clip range; DAPO's clip-higher sets them apart. */
   clipEpsLow: number;
   clipEpsHigh: number;
+  /** Largest weight of the sampler correction. */
+  samplerCap?: number;
 }
 
 export interface PolicyLossInputs {
@@ -20,14 +22,26 @@ export interface PolicyLossInputs {
   oldLogp: Tensor;
   /** Â, [n]. */
   advantage: Tensor;
+  /** log π of the sampler, [n]; where it is given, tokens are weighed by min(π_old/π_sampler, samplerCap). */
+  samplerLogp?: Tensor;
   /** Borders of the outputs among the n tokens, i32 [S + 1]; needed by gspo. */
   cuSamples: Tensor;
   /** 1/|o_i| of each output, [S]; needed by gspo. */
   inverseLengths: Tensor;
 }
 
-/** Objective of each token, [n], to be maximised. */
+/**
+ * Objective of each token, [n], to be maximised. Outputs are drawn from the sampler's π, which rounds otherwise than the
+ * trainer's π_old: the truncated weight min(π_old/π_sampler, cap) takes the objective's expectation to π_old.
+ */
 export function policyObjective(m: TensorMath, inputs: PolicyLossInputs, config: PolicyLossConfig): Tensor {
+  const objective = plainObjective(m, inputs, config);
+  if (!inputs.samplerLogp) return objective;
+  const ratio = m.exp(m.detach(m.sub(inputs.oldLogp, inputs.samplerLogp)));
+  return m.mul(objective, m.detach(m.min(ratio, config.samplerCap ?? Number.MAX_VALUE)));
+}
+
+function plainObjective(m: TensorMath, inputs: PolicyLossInputs, config: PolicyLossConfig): Tensor {
   const { logp, oldLogp, advantage } = inputs;
   const logRatio = m.sub(logp, oldLogp);
   if (config.kind === "reinforce") return m.mul(logp, advantage);
@@ -46,17 +60,6 @@ export function policyObjective(m: TensorMath, inputs: PolicyLossInputs, config:
   }
   const clipped = m.clamp(ratio, 1 - config.clipEpsLow, 1 + config.clipEpsHigh);
   return m.min(m.mul(ratio, advantage), m.mul(clipped, advantage));
-}
-
-/**
- * Estimator of KL(π_θ ‖ π_ref) per token, [n]:
- * k1 = log π_θ − log π_ref, k2 = k1²/2, k3 = π_ref/π_θ − log(π_ref/π_θ) − 1 (DeepSeekMath eq. 4).
- */
-export function klEstimate(m: TensorMath, logp: Tensor, refLogp: Tensor, kind: KlKind): Tensor {
-  const k1 = m.sub(logp, refLogp);
-  if (kind === "k1") return k1;
-  if (kind === "k2") return m.mul(m.square(k1), 0.5);
-  return m.sub(m.add(m.exp(m.neg(k1)), k1), 1);
 }
 
 /** Loss to minimise: −Σ_t w_t·(objective_t − β·KL_t), [1]. */

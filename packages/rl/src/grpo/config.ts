@@ -1,23 +1,11 @@
 // The recipe of `nsa grpo`: one strict schema, every field described.
-import { loggingSchema } from "@nsa/core";
+import { ExitCode, loggingSchema, NsaError } from "@nsa/core";
 import { memoryLimitMb, trainerSchema } from "@nsa/model";
 import { z } from "zod";
+import { rewardSchema } from "../reward/config.ts";
 
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(1);
-
-export const rewardSchema = z.strictObject({
-  kind: z
-    .enum(["accuracy", "format", "language", "repetition", "overlong", "custom"])
-    .describe("accuracy and format are R1-Zero's; custom is a TypeScript file of yours"),
-  weight: z.number().default(1).describe("Factor in the summed reward"),
-  language: z.enum(["en", "zh"]).default("en").describe("language: the target language"),
-  buffer: count.default(16).describe("overlong: tokens below max_tokens where the penalty begins"),
-  file: z
-    .string()
-    .default("")
-    .describe("custom: path of the file; its default export gets {prompt, completion, answer}"),
-});
 
 export const grpoSchema = z.strictObject({
   name: z.string().default("grpo").describe("Name of the run"),
@@ -30,8 +18,13 @@ export const grpoSchema = z.strictObject({
     .describe("Where learning starts"),
   task: z
     .strictObject({
-      family: z.string().default("addition").describe("Generated problem family"),
-      difficulty: count.default(2).describe("Of the family: digits"),
+      family: z
+        .string()
+        .default("addition")
+        .describe("Generated problem family: addition, arithmetic, modular, countdown or word_problems"),
+      difficulty: count
+        .default(2)
+        .describe("Of the family: digits, numbers (countdown) or steps (word_problems)"),
       mix: z
         .array(
           z.strictObject({
@@ -42,11 +35,26 @@ export const grpoSchema = z.strictObject({
         )
         .default([])
         .describe("Several families in one task, instead of a single one"),
-      file: z.string().default("").describe("JSONL with question and answer, instead of a family"),
+      file: z
+        .string()
+        .default("")
+        .describe("JSONL with question and answer, or with question and tests, instead of a family"),
+      task: z
+        .string()
+        .default("")
+        .describe("Built-in task of `nsa eval tasks`, or a YAML file with one, instead of a family"),
+      dataDir: z.string().default("../shared/data").describe("task: folder of its records"),
+      files: z
+        .array(z.string())
+        .default([])
+        .describe("task: training records in place of its own, which are then the held-out ones"),
+      limit: count.optional().describe("file, task: takes the first so many problems"),
       template: z
         .string()
         .default("r1_zero")
-        .describe("r1_zero (verbatim), plain, or a text that contains {question}"),
+        .describe(
+          "r1_zero (verbatim), plain, task (the task's own prompt), or a text that contains {question}",
+        ),
     })
     .prefault({})
     .describe("Questions"),
@@ -63,6 +71,18 @@ export const grpoSchema = z.strictObject({
       topP: share.default(1).describe("Nucleus mass; the trainer's log-probabilities stay full-vocabulary"),
       topK: z.number().int().min(0).default(0).describe("Most likely tokens kept; 0 = all"),
       minP: share.default(0).describe("Least probability relative to the most likely token"),
+      stop: z
+        .array(z.string())
+        .default([])
+        .describe("What ends an output besides the tokenizer's end token: special tokens or texts"),
+      dynamicSamplingRounds: z
+        .number()
+        .int()
+        .min(0)
+        .default(0)
+        .describe(
+          "DAPO: rounds of further questions in a step, in place of those whose outputs all earn the same; 0 = off",
+        ),
       maxSequences: count.default(512).describe("Outputs decoded at once"),
       cacheTokens: count.default(262_144).describe("Tokens in the KV cache"),
     })
@@ -71,9 +91,11 @@ export const grpoSchema = z.strictObject({
   algorithm: z
     .strictObject({
       advantage: z
-        .enum(["grpo", "dr_grpo", "rloo", "reinforce"])
+        .enum(["grpo", "dr_grpo", "rloo", "reinforce", "process"])
         .default("grpo")
-        .describe("grpo: (r − mean)/std over the group, population std"),
+        .describe(
+          "grpo: (r − mean)/std over the group, population std; process: the same over all step rewards, summed over later steps",
+        ),
       loss: z.enum(["grpo", "gspo", "cispo", "reinforce"]).default("grpo").describe("Token objective"),
       aggregation: z
         .enum(["sequence_mean", "token_mean", "fixed_length"])
@@ -82,6 +104,10 @@ export const grpoSchema = z.strictObject({
       clipEpsLow: z.number().min(0).default(0.2).describe("Lower clip range of the ratio"),
       clipEpsHigh: z.number().min(0).default(0.2).describe("Upper clip range (DAPO raises it)"),
       klCoef: z.number().min(0).default(0).describe("β of the KL to the reference; 0 holds no reference"),
+      klPlacement: z
+        .enum(["loss", "reward"])
+        .default("loss")
+        .describe("GRPO has the KL in the loss; reward takes β·KL from every token's reward, as PPO does"),
       klKind: z.enum(["k1", "k2", "k3"]).default("k3").describe("Estimator; k3 is DeepSeekMath's eq. 4"),
       innerEpochs: count.default(1).describe("μ: passes over the sampled outputs"),
       miniBatches: count.default(1).describe("Updates per pass"),
@@ -91,6 +117,13 @@ export const grpoSchema = z.strictObject({
         .min(0)
         .default(0)
         .describe("Reference ← policy every so many steps; 0 = never"),
+      samplerCorrection: z
+        .enum(["none", "truncate"])
+        .default("none")
+        .describe(
+          "truncate: weigh tokens by min(π_old/π_sampler, sampler_cap), where the two differ by rounding",
+        ),
+      samplerCap: z.number().positive().default(2).describe("Largest weight of the correction"),
       maskTruncated: z.boolean().default(false).describe("Leave outputs without an end out of the loss"),
     })
     .prefault({})
@@ -127,4 +160,16 @@ export const grpoSchema = z.strictObject({
 });
 
 export type GrpoConfig = z.output<typeof grpoSchema>;
-export type RewardConfig = z.output<typeof rewardSchema>;
+
+/** Refuses settings that cannot learn anything. Throws NsaError `group_of_one` (exit 2). */
+export function checkGrpo({ rollout, algorithm }: GrpoConfig): void {
+  const { advantage } = algorithm;
+  if (rollout.groupSize > 1 || advantage === "reinforce" || advantage === "process") return;
+  throw new NsaError({
+    code: "group_of_one",
+    what: `rollout.group_size 1 with algorithm.advantage ${advantage}`,
+    why: "an output is compared with the others of its group: alone it has advantage 0, and nothing is learned",
+    fix: "raise group_size, or take advantage reinforce",
+    exitCode: ExitCode.usage,
+  });
+}

@@ -1,6 +1,6 @@
 // What a GRPO run may cost at most: every output as long as it may be.
 import { estimateTraining, readModelConfig, trainFlops } from "@nsa/model";
-import type { GrpoConfig } from "./config.ts";
+import { checkGrpo, type GrpoConfig } from "./config.ts";
 
 /** Prompts are short beside outputs in the generated families; a file's may be longer. */
 const PROMPT_TOKENS = 64;
@@ -11,6 +11,7 @@ const PROMPT_TOKENS = 64;
  * is one, runs forward too; each of the μ inner epochs is a forward and a backward.
  */
 export function estimateGrpo(config: GrpoConfig): Record<string, number> {
+  checkGrpo(config);
   const { rollout, algorithm } = config;
   const model = readModelConfig(config.init.checkpoint);
   const length = PROMPT_TOKENS + rollout.maxTokens;

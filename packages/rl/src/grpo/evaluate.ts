@@ -1,7 +1,8 @@
 // Held-out evaluation of a policy: pass@1, and Pass@K / Maj@K curves from n samples a question.
 import type { Tokenizer } from "@nsa/data";
-import { bootstrapInterval, extractAnswer, groupAnswers, majAtKs, passAtK } from "@nsa/eval";
-import { Engine, type SamplingParams, type Transformer } from "@nsa/model";
+import { bootstrapInterval, gradeProblem, groupAnswers, majAtKs, passAtK, splitStops } from "@nsa/eval";
+import { Engine, type Transformer } from "@nsa/model";
+import type { GrpoConfig } from "./config.ts";
 import type { AskedProblem } from "./problems.ts";
 
 type Interval = { mean: number; low: number; high: number };
@@ -16,41 +17,40 @@ export interface EvaluationResult {
   unparsed: number;
 }
 
-export interface EvaluationOptions {
-  prompts: readonly string[];
-  problems: readonly AskedProblem[];
-  samples: number;
-  maxTokens: number;
-  sampling: SamplingParams;
-  seed: number;
-  maxSequences: number;
-  cacheTokens: number;
-}
-
-/** Samples every problem n times. Request numbers start at 2^24, apart from those of training. */
+/** Samples every problem n times, as training samples. Request numbers start at 2^24, apart from those of training. */
 export function evaluatePolicy(
   model: Transformer,
   tokenizer: Tokenizer,
-  options: EvaluationOptions,
+  problems: readonly AskedProblem[],
+  config: GrpoConfig,
 ): EvaluationResult {
-  const { problems, samples } = options;
-  const engine = new Engine(model, { ...options, prefillTokens: 16_384 });
+  const { rollout } = config;
+  const { samples } = config.evaluation;
+  const engine = new Engine(model, {
+    ...rollout,
+    prefillTokens: 16_384,
+    decode: (ids) => tokenizer.decode(ids),
+  });
   const outputs = engine.generate(
-    options.prompts.map((prompt, i) => ({
-      prompt: tokenizer.encode(prompt),
+    problems.map(({ prompt }, i) => ({
+      prompt,
       n: samples,
-      maxTokens: options.maxTokens,
-      sampling: options.sampling,
-      seed: options.seed,
+      maxTokens: rollout.maxTokens,
+      sampling: rollout,
+      seed: config.seed,
       id: 2 ** 24 + i * samples,
-      stopIds: [tokenizer.eosId],
+      ...splitStops(tokenizer, rollout.stop),
     })),
   );
   const ks: number[] = [];
   for (let k = 1; k <= samples; k *= 2) ks.push(k);
   const rows = outputs.map((group, i) => {
-    const answers = group.map((s) => extractAnswer(tokenizer.decode(s.ids)).text);
-    const { counts, right } = groupAnswers(answers, problems[i]!.answer);
+    const grades = group.map((s) => gradeProblem(tokenizer.decode(s.ids), problems[i]!));
+    const answers = grades.map((g) => g.answer);
+    const { counts, right } = groupAnswers(
+      answers,
+      grades.map((g) => g.verdict === "correct"),
+    );
     const c = right < 0 ? 0 : counts[right]!;
     return {
       passes: ks.map((k) => passAtK(samples, c, k)),

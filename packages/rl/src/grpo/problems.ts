@@ -1,11 +1,21 @@
-// Where questions come from: a generated family or a JSONL file, by index, so that a resumed run asks the same ones.
-import { readFileSync } from "node:fs";
-import { NsaError, Rng } from "@nsa/core";
-import { makeFamily, type Problem } from "@nsa/eval";
+// Where questions come from: generated families or records, by number, so that a resumed run asks the same ones.
+import { ExitCode, NsaError, Rng } from "@nsa/core";
+import {
+  findTask,
+  makeFamily,
+  type Problem,
+  readProblems,
+  renderPrompt,
+  type TaskDefinition,
+  type TaskProblem,
+  taskPrompt,
+  taskSchema,
+  unreadableGold,
+} from "@nsa/eval";
 import type { GrpoConfig } from "./config.ts";
 
-/** A problem and the part of a mixed task that it comes from. */
-export type AskedProblem = Problem & { part?: string };
+/** A problem with its prompt and the part of a mixed task that it comes from. */
+export type AskedProblem = Problem & { part?: string; text: string; prompt: readonly number[] };
 
 export interface ProblemSource {
   train(i: number): AskedProblem;
@@ -14,45 +24,82 @@ export interface ProblemSource {
   heldOutCount: number;
 }
 
-const SHUFFLE_STREAM = 41;
+/** What decides whether a problem can be asked. */
+export interface Asking {
+  encode: (text: string) => readonly number[];
+  /** Tokens of the model's context. */
+  maxSeqLen: number;
+  log: (text: string, level: "warn") => void;
+}
 
-function fromFile(path: string, seed: number): ProblemSource {
-  const fail = (what: string, why: string) =>
-    new NsaError({
-      code: "task_file_invalid",
-      what,
-      why,
-      fix: 'each line needs {"question": text, "answer": text}',
-      exitCode: 3,
-    });
-  let lines: string[];
-  try {
-    lines = readFileSync(path, "utf8").split("\n");
-  } catch (cause) {
-    throw fail(`cannot read ${path}`, (cause as Error).message);
-  }
-  const problems: Problem[] = [];
-  lines.forEach((line, n) => {
-    if (line.trim() === "") return;
-    let row: { id?: unknown; question?: unknown; answer?: unknown };
-    try {
-      row = JSON.parse(line);
-    } catch {
-      throw fail(`${path}:${n + 1}`, "the line is not JSON");
-    }
-    if (typeof row.question !== "string" || !["string", "number"].includes(typeof row.answer)) {
-      throw fail(`${path}:${n + 1}`, "question or answer is missing");
-    }
-    problems.push({ id: String(row.id ?? n), question: row.question, answer: String(row.answer) });
+const SHUFFLE_STREAM = 41;
+const HELD_OUT_SHARE = 0.1;
+
+function noneLeft(what: string, why: string): NsaError {
+  return new NsaError({
+    code: "no_usable_problem",
+    what,
+    why,
+    fix: "correct the records, shorten task.template, or take a model with a longer context",
+    exitCode: ExitCode.data,
   });
-  if (problems.length < 2) throw fail(path, `it holds ${problems.length} problems`);
-  const order = new Rng(seed, SHUFFLE_STREAM).permutation(problems.length);
-  const held = Math.max(1, Math.floor(problems.length / 10));
-  const trainCount = problems.length - held;
+}
+
+/** Puts the question into the recipe's template and makes it ids. */
+function asker(config: GrpoConfig, asking: Asking, task?: TaskDefinition) {
+  const { template } = config.task;
+  return (problem: Problem | TaskProblem, part?: string): AskedProblem => {
+    const own = task && template === "task";
+    const text = own ? taskPrompt(task, problem, 0) : renderPrompt(template, problem.question);
+    return { ...problem, text, prompt: asking.encode(text), ...(part === undefined ? {} : { part }) };
+  };
+}
+
+/** Why a problem cannot be asked or judged. */
+function fault(problem: AskedProblem, { maxSeqLen }: Asking): string | undefined {
+  const { length } = problem.prompt;
+  if (length + 1 > maxSeqLen) return `a prompt of ${length} tokens, the context is ${maxSeqLen}`;
+  const gold = unreadableGold(problem);
+  return gold === undefined ? undefined : `the gold answer ${JSON.stringify(problem.answer)}: ${gold}`;
+}
+
+/** Leaves out the problems that cannot be asked or judged, and says how many and why. */
+function usable(problems: readonly AskedProblem[], asking: Asking, from: string): AskedProblem[] {
+  const faults = problems.map((p) => fault(p, asking));
+  const first = faults.findIndex((f) => f !== undefined);
+  if (first < 0) return [...problems];
+  const kept = problems.filter((_, i) => faults[i] === undefined);
+  const why = `the first is ${problems[first]!.id}: ${faults[first]}`;
+  if (kept.length < 2)
+    throw noneLeft(`${kept.length} of ${problems.length} problems of ${from} can be used`, why);
+  asking.log(
+    `${problems.length - kept.length} of ${problems.length} problems of ${from} are left out; ${why}`,
+    "warn",
+  );
+  return kept;
+}
+
+function fromRecords(config: GrpoConfig, asking: Asking): ProblemSource {
+  const { file, task: name, files, dataDir, limit } = config.task;
+  const task =
+    file !== ""
+      ? taskSchema.parse({ name: "file", files: [file], fields: { tests: "tests" } })
+      : findTask(name);
+  const ask = asker(config, asking, task);
+  const read = (of: TaskDefinition) => {
+    const problems = readProblems(of, file !== "" ? "." : dataDir, limit).map((p) => ask(p));
+    return usable(problems, asking, of.files.join(", "));
+  };
+  const own = read(task);
+  const train = files.length > 0 ? read({ ...task, files }) : undefined;
+  const order = new Rng(config.seed, SHUFFLE_STREAM).permutation((train ?? own).length);
+  // Without training records of their own, a tenth of the records is held out.
+  const held = train ? 0 : Math.max(1, Math.floor(own.length * HELD_OUT_SHARE));
+  const rest = order.length - held;
   return {
-    heldOutCount: held,
-    heldOut: (i) => problems[order[i % held]!]!,
-    train: (i) => problems[order[held + (i % trainCount)]!]!,
+    heldOutCount: train ? own.length : held,
+    heldOut: (i) => (train ? own[i % own.length]! : own[order[i % held]!]!),
+    train: (i) => (train ?? own)[order[held + (i % rest)]!]!,
   };
 }
 
@@ -76,10 +123,9 @@ function* turns(shares: readonly number[]): Generator<{ part: number; index: num
   }
 }
 
-export function makeProblems(config: GrpoConfig): ProblemSource {
-  const { task, seed } = config;
-  if (task.file !== "") return fromFile(task.file, seed);
-  const mix = parts(task);
+function fromFamilies(config: GrpoConfig, asking: Asking): ProblemSource {
+  const mix = parts(config.task);
+  const ask = asker(config, asking);
   const known: { part: number; index: number }[] = [];
   const order = turns(mix.map((p) => p.share));
   const of = (split: "train" | "heldout", splitSeed: number) => {
@@ -87,15 +133,24 @@ export function makeProblems(config: GrpoConfig): ProblemSource {
     return (i: number): AskedProblem => {
       while (known.length <= i) known.push(order.next().value);
       const { part, index } = known[i]!;
-      return { ...families[part]!.problem(index), part: nameOf(mix[part]!) };
+      const problem = ask(families[part]!.problem(index), nameOf(mix[part]!));
+      const why = fault(problem, asking);
+      if (why !== undefined) throw noneLeft(`problem ${problem.id}`, why);
+      return problem;
     };
   };
   return {
     heldOutCount: Number.POSITIVE_INFINITY,
-    train: of("train", seed),
+    train: of("train", config.seed),
     // Held-out questions do not depend on the seed: runs are compared on the same ones.
     heldOut: of("heldout", 0),
   };
+}
+
+/** The recipe's questions. Throws NsaError of tasks and families, and `no_usable_problem` (exit 3). */
+export function makeProblems(config: GrpoConfig, asking: Asking): ProblemSource {
+  const { file, task } = config.task;
+  return file !== "" || task !== "" ? fromRecords(config, asking) : fromFamilies(config, asking);
 }
 
 const nameOf = (part: { family: string; difficulty: number }) => `${part.family}_${part.difficulty}`;

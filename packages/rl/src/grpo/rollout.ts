@@ -1,15 +1,14 @@
-// One exploration: questions of the step, G outputs each, their rewards and advantages.
-import { createHash } from "node:crypto";
+// One exploration: questions of the step, G outputs each, and their rewards.
+import { availableParallelism } from "node:os";
+import { inParallel } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
-import { type Problem, renderPrompt } from "@nsa/eval";
+import { splitStops } from "@nsa/eval";
 import { Engine, type GeneratedSample, type Transformer } from "@nsa/model";
-import { advantages, meanStd, type SampleRewards, zeroVarianceShare } from "../algorithm/advantages.ts";
-import { aggregationWeights } from "../algorithm/aggregation.ts";
+import { flatGroups, type SampleRewards } from "../algorithm/advantages.ts";
 import type { Reward, Scored } from "../reward/score.ts";
-import { reflectiveWords } from "../reward/text.ts";
-import type { PolicySample } from "./batch.ts";
+import { tokensAt } from "../reward/steps.ts";
 import type { GrpoConfig } from "./config.ts";
-import type { ProblemSource } from "./problems.ts";
+import type { AskedProblem, ProblemSource } from "./problems.ts";
 
 export interface RolloutRow {
   id: string;
@@ -21,113 +20,132 @@ export interface RolloutRow {
   tokens: number;
 }
 
-export interface Rollout {
-  samples: PolicySample[];
-  rows: RolloutRow[];
-  /** What weighted token losses are divided by. */
-  weightSum: number;
-  metrics: Record<string, number>;
-  /** Digest of all sampled ids: equal runs show equal digests. */
-  digest: string;
+export interface Output {
+  prompt: readonly number[];
+  sample: GeneratedSample;
+  row: RolloutRow;
+  rewards: SampleRewards;
+  /** Its group taught nothing and was replaced by another. */
+  discarded: boolean;
 }
 
-export async function explore(
-  model: Transformer,
-  tokenizer: Tokenizer,
-  problems: ProblemSource,
-  score: (s: Scored) => Promise<Reward>,
-  config: GrpoConfig,
-  step: number,
-): Promise<Rollout> {
-  const { rollout: r, task, algorithm } = config;
-  const G = r.groupSize;
-  const asked: Problem[] = Array.from({ length: r.questionsPerStep }, (_, q) =>
-    problems.train((step - 1) * r.questionsPerStep + q),
-  );
-  const prompts = asked.map((p) => renderPrompt(task.template, p.question));
-  const encoded = prompts.map((p) => tokenizer.encode(p));
-  const engine = new Engine(model, { ...r, prefillTokens: 16_384 });
+export interface Rollout {
+  /** In the order asked, group by group. */
+  outputs: Output[];
+  /** Questions asked so far in the run, these included. */
+  cursor: number;
+  /** Groups that teach nothing, among all. */
+  flatGroups: number;
+  groups: number;
+  /** Milliseconds of sampling and of scoring. */
+  sampling: number;
+  scoring: number;
+}
+
+export interface Explorer {
+  model: Transformer;
+  tokenizer: Tokenizer;
+  problems: ProblemSource;
+  score: (s: Scored) => Promise<Reward>;
+  config: GrpoConfig;
+}
+
+/** Samples questions `first` … `first + count − 1`, G outputs each. */
+function sample(
+  e: Explorer,
+  first: number,
+  count: number,
+): { asked: AskedProblem; outputs: GeneratedSample[] }[] {
+  const { config, model, tokenizer } = e;
+  const { rollout: r } = config;
+  const asked = Array.from({ length: count }, (_, q) => e.problems.train(first + q));
+  const engine = new Engine(model, {
+    ...r,
+    prefillTokens: 16_384,
+    decode: (ids) => tokenizer.decode(ids),
+  });
   const outputs = engine.generate(
-    encoded.map((prompt, q) => ({
+    asked.map(({ prompt }, q) => ({
       prompt,
-      n: G,
+      n: r.groupSize,
       maxTokens: r.maxTokens,
       sampling: r,
       seed: config.seed,
       // Request numbers stay below those of evaluations and repeat only after 2^24 outputs.
-      id: (((step - 1) * r.questionsPerStep + q) * G) % 2 ** 24,
-      stopIds: [tokenizer.eosId],
+      id: ((first + q) * r.groupSize) % 2 ** 24,
+      ...splitStops(tokenizer, r.stop),
     })),
   );
-  const rows: RolloutRow[] = [];
-  const rewards: SampleRewards[] = [];
-  const flat: { q: number; s: GeneratedSample }[] = [];
-  for (const [q, group] of outputs.entries()) {
-    for (const s of group) {
-      const completion = tokenizer.decode(s.ids);
-      const { question, answer, id } = asked[q]!;
-      const reward = await score({
-        prompt: prompts[q]!,
-        completion,
-        answer,
-        tokens: s.ids.length,
-        maxTokens: r.maxTokens,
-      });
-      rows.push({ id, question, answer, completion, reward, finish: s.finish, tokens: s.ids.length });
-      rewards.push({
-        group: q,
-        length: s.ids.length,
-        steps: [{ token: s.ids.length - 1, reward: reward.total }],
-      });
-      flat.push({ q, s });
-    }
-  }
-  const advantage = advantages(rewards, algorithm.advantage);
-  const keep = rows.map(
-    (row) => Number.isFinite(row.reward.total) && !(algorithm.maskTruncated && row.finish === "length"),
-  );
-  const { weights, sum } = aggregationWeights(
-    flat.map(({ s }) => s.ids.length),
-    algorithm.aggregation,
-    { maxTokens: r.maxTokens, keep },
-  );
-  const samples = flat.map(
-    ({ q, s }, i): PolicySample => ({
-      prompt: encoded[q]!,
-      ids: s.ids,
-      weight: weights[i]!,
-      advantage: advantage[i]!,
-      samplerLogp: s.logp,
-      id: i,
-    }),
-  );
-  const hash = createHash("sha256");
-  for (const { s } of flat) hash.update(Int32Array.from(s.ids));
-  return { samples, rows, weightSum: sum, metrics: describe(rows, rewards), digest: hash.digest("hex") };
+  return asked.map((problem, q) => ({ asked: problem, outputs: outputs[q]! }));
 }
 
-function describe(rows: readonly RolloutRow[], rewards: readonly SampleRewards[]): Record<string, number> {
-  const valid = rows.filter((row) => Number.isFinite(row.reward.total));
-  const share = (f: (row: RolloutRow) => boolean) => rows.filter(f).length / rows.length;
-  const mean = (xs: number[]) => meanStd(xs).mean;
-  const total = meanStd(valid.map((row) => row.reward.total));
-  const metrics: Record<string, number> = {
-    "reward/mean": total.mean,
-    "reward/std": total.std,
-    "reward/quarantined": rows.length - valid.length,
-    "rollout/zero_variance_share": zeroVarianceShare(rewards),
-    "completion/length_mean": mean(rows.map((row) => row.tokens)),
-    "completion/terminated_length_mean": mean(
-      rows.filter((row) => row.finish === "stop").map((row) => row.tokens),
-    ),
-    "completion/truncated_share": share((row) => row.finish === "length"),
-    "completion/reflective_words": mean(rows.map((row) => reflectiveWords(row.completion))),
-  };
-  for (const label of Object.keys(valid[0]?.reward.parts ?? {})) {
-    const part = meanStd(valid.map((row) => row.reward.parts[label]!));
-    metrics[`reward/${label}`] = part.mean;
-    metrics[`reward/${label}_std`] = part.std;
+/** Rewards by the token that ends each step; those of the whole output stand at its last token. */
+function rewardsByToken(
+  tokenizer: Tokenizer,
+  group: number,
+  ids: readonly number[],
+  reward: Reward,
+): SampleRewards {
+  const ends = (reward.steps ?? []).map((s) => s.end);
+  const at = ends.length > 0 ? tokensAt(tokenizer, ids, ends) : [];
+  const steps = at.map((token, i) => ({ token, reward: reward.steps![i]!.reward }));
+  const outcome = reward.steps ? reward.outcome : reward.total;
+  if (outcome !== undefined) steps.push({ token: ids.length - 1, reward: outcome });
+  return { group, length: ids.length, steps: steps.sort((a, b) => a.token - b.token) };
+}
+
+/** One round: samples and scores `count` questions. */
+async function ask(e: Explorer, first: number, count: number) {
+  const { tokenizer, config } = e;
+  const started = performance.now();
+  const flat = sample(e, first, count).flatMap(({ asked, outputs }, q) =>
+    outputs.map((s) => ({ asked, s, group: first + q })),
+  );
+  const sampled = performance.now();
+  const outputs = await inParallel(
+    flat,
+    availableParallelism(),
+    async ({ asked, s, group }): Promise<Output> => {
+      const completion = tokenizer.decode(s.ids);
+      const { prompt, text, part: _, ...problem } = asked;
+      const tokens = s.ids.length;
+      const { maxTokens } = config.rollout;
+      const reward = await e.score({ ...problem, prompt: text, completion, tokens, maxTokens });
+      const { id, question, answer } = problem;
+      return {
+        prompt,
+        sample: s,
+        row: { id, question, answer, completion, reward, finish: s.finish, tokens },
+        rewards: rewardsByToken(tokenizer, group, s.ids, reward),
+        discarded: false,
+      };
+    },
+  );
+  return { outputs, sampling: sampled - started, scoring: performance.now() - sampled };
+}
+
+/**
+ * Asks the step's questions from number `cursor` on. With dynamic sampling, groups that teach nothing are replaced by
+ * further questions, for a few rounds; all outputs are told, the replaced ones as discarded.
+ */
+export async function explore(e: Explorer, cursor: number): Promise<Rollout> {
+  const { rollout: r, algorithm } = e.config;
+  const all: Rollout = { outputs: [], cursor, flatGroups: 0, groups: 0, sampling: 0, scoring: 0 };
+  let wanted = r.questionsPerStep;
+  for (let round = 0; wanted > 0 && round <= r.dynamicSamplingRounds; round++) {
+    const { outputs, sampling, scoring } = await ask(e, all.cursor, wanted);
+    const flat = flatGroups(
+      outputs.map((o) => o.rewards),
+      algorithm.advantage,
+    );
+    if (r.dynamicSamplingRounds > 0) for (const o of outputs) o.discarded = flat.has(o.rewards.group);
+    all.outputs.push(...outputs);
+    all.cursor += wanted;
+    all.groups += wanted;
+    all.flatGroups += flat.size;
+    all.sampling += sampling;
+    all.scoring += scoring;
+    wanted = r.dynamicSamplingRounds > 0 ? flat.size : 0;
   }
-  if ("reward/accuracy" in metrics) metrics["rollout/pass_rate"] = metrics["reward/accuracy"]!;
-  return metrics;
+  return all;
 }

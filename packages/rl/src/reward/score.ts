@@ -2,35 +2,50 @@
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { NsaError } from "@nsa/core";
-import { grade } from "@nsa/eval";
-import type { RewardConfig } from "../grpo/config.ts";
+import { type Gold, gradeProblem, requireSandbox } from "@nsa/eval";
+import { codeReward } from "./code.ts";
+import type { RewardConfig } from "./config.ts";
 import { formatReward } from "./format.ts";
-import { languageConsistency, overlongPenalty, repetitionPenalty } from "./text.ts";
+import { equationSteps, type StepReward } from "./steps.ts";
+import { languageConsistency, lengthPenalty, overlongPenalty, repetitionPenalty } from "./text.ts";
 
-export interface Scored {
+/** An output to be scored, with the problem's gold. */
+export interface Scored extends Gold {
   prompt: string;
+  question: string;
   completion: string;
-  answer: string;
+  /** Tokens of the output, and the most it may have. */
   tokens: number;
   maxTokens: number;
 }
 
 export interface Reward {
   total: number;
-  /** Unweighted value of each reward by its label. */
+  /** Unweighted value of each reward by its label; of step rewards their sum. */
   parts: Record<string, number>;
+  /** Weighted rewards of single steps, and of the output as a whole where there are any; the total is their sum. */
+  steps?: StepReward[];
+  outcome?: number;
   /** Why the sample was quarantined. */
   fault?: string;
 }
 
-type RewardFunction = (s: Scored) => number | Promise<number>;
+/** One number for the output, or rewards of its steps. */
+type Verdict = number | { steps: StepReward[] };
+type RewardFunction = (s: Scored) => Verdict | Promise<Verdict>;
 
 const builtIn: Record<Exclude<RewardConfig["kind"], "custom">, (config: RewardConfig) => RewardFunction> = {
-  accuracy: () => (s) => (grade(s.completion, s.answer).verdict === "correct" ? 1 : 0),
+  accuracy: () => (s) => (gradeProblem(s.completion, s).verdict === "correct" ? 1 : 0),
   format: () => (s) => formatReward(s.completion),
   language: (c) => (s) => languageConsistency(s.completion, c.language),
+  length: () => (s) => lengthPenalty(s.tokens, s.maxTokens),
   repetition: () => (s) => repetitionPenalty(s.completion),
   overlong: (c) => (s) => overlongPenalty(s.tokens, s.maxTokens, c.buffer),
+  equations: () => (s) => ({ steps: equationSteps(s.completion) }),
+  code: ({ timeoutMs, unsafeExec }) => {
+    requireSandbox({ unsafeExec });
+    return (s) => codeReward(s.completion, s.tests ?? [], { limits: { timeoutMs }, unsafeExec });
+  },
 };
 
 async function loadCustom(file: string): Promise<RewardFunction> {
@@ -54,7 +69,19 @@ async function loadCustom(file: string): Promise<RewardFunction> {
   }
 }
 
-/** Prepares the rewards of a recipe. Throws NsaError `reward_file_invalid` (exit 2). */
+/** The steps of a verdict, or why it is none. */
+function stepsOf(verdict: unknown, completion: string): StepReward[] | string {
+  const { steps } = (verdict ?? {}) as { steps?: unknown };
+  if (!Array.isArray(steps)) return `returned ${JSON.stringify(verdict) ?? String(verdict)}`;
+  for (const step of steps as Partial<StepReward>[]) {
+    if (!Number.isFinite(step?.reward)) return `returned a step of ${step?.reward}`;
+    if (!(step.end! > 0 && step.end! <= completion.length))
+      return `returned a step that ends at ${step.end} of ${completion.length} characters`;
+  }
+  return steps as StepReward[];
+}
+
+/** Prepares the rewards of a recipe. Throws NsaError `reward_file_invalid` (exit 2), `sandbox_missing` (exit 4). */
 export async function makeScorer(configs: readonly RewardConfig[]): Promise<(s: Scored) => Promise<Reward>> {
   const rewards: { label: string; weight: number; run: RewardFunction }[] = [];
   for (const c of configs) {
@@ -64,18 +91,33 @@ export async function makeScorer(configs: readonly RewardConfig[]): Promise<(s: 
   }
   return async (s) => {
     const parts: Record<string, number> = {};
-    let total = 0;
+    const steps: StepReward[] = [];
+    let outcome: number | undefined;
+    const faulty = (fault: string): Reward => ({ total: Number.NaN, parts, fault });
     for (const { label, weight, run } of rewards) {
-      let value: number;
+      let verdict: Verdict;
       try {
-        value = await run(s);
+        verdict = await run(s);
       } catch (error) {
-        return { total: Number.NaN, parts, fault: `${label} threw: ${(error as Error).message}` };
+        return faulty(`${label} threw: ${(error as Error).message}`);
       }
-      if (!Number.isFinite(value)) return { total: Number.NaN, parts, fault: `${label} returned ${value}` };
-      parts[label] = value;
-      total += weight * value;
+      if (typeof verdict === "number") {
+        if (!Number.isFinite(verdict)) return faulty(`${label} returned ${verdict}`);
+        parts[label] = verdict;
+        outcome = (outcome ?? 0) + weight * verdict;
+        continue;
+      }
+      const own = stepsOf(verdict, s.completion);
+      if (typeof own === "string") return faulty(`${label} ${own}`);
+      parts[label] = own.reduce((sum, { reward }) => sum + reward, 0);
+      steps.push(...own.map(({ end, reward }) => ({ end, reward: weight * reward })));
     }
-    return { total, parts };
+    const total = steps.reduce((sum, { reward }) => sum + reward, outcome ?? 0);
+    return {
+      total,
+      parts,
+      ...(outcome === undefined ? {} : { outcome }),
+      ...(steps.length ? { steps } : {}),
+    };
   };
 }

@@ -3,11 +3,17 @@
 const han = /\p{Script=Han}/gu;
 const latinWord = /\p{Script=Latin}+/gu;
 
+/** The chain of thought, where it is marked; else the whole text. */
+function thoughtOf(text: string): string {
+  return /<think>([\s\S]*?)(?:<\/think>|$)/.exec(text)?.[1] ?? text;
+}
+
 /**
  * Share of target-language words in the chain of thought (DeepSeek-R1 §2.3.2). Words of Latin letters against single
- * Han characters; a text with neither scores 1.
+ * Han characters; a thought with neither scores 1.
  */
-export function languageConsistency(text: string, target: "en" | "zh"): number {
+export function languageConsistency(completion: string, target: "en" | "zh"): number {
+  const text = thoughtOf(completion);
   const latin = text.match(latinWord)?.length ?? 0;
   const chinese = text.match(han)?.length ?? 0;
   if (latin + chinese === 0) return 1;
@@ -24,6 +30,11 @@ export function repetitionPenalty(text: string, n = 4): number {
   return -(total - seen.size) / total || 0;
 }
 
+/** −share of the room that the output takes: 0 for an empty one, −1 at max tokens. */
+export function lengthPenalty(tokens: number, maxTokens: number): number {
+  return -Math.min(1, tokens / maxTokens) || 0;
+}
+
 /** DAPO's soft overlong punishment: 0 up to max − buffer tokens, falling to −1 at max. */
 export function overlongPenalty(tokens: number, maxTokens: number, buffer: number): number {
   const start = maxTokens - buffer;
@@ -31,9 +42,15 @@ export function overlongPenalty(tokens: number, maxTokens: number, buffer: numbe
   return -Math.min(1, (tokens - start) / Math.max(1, buffer));
 }
 
-const reflective = /\b(wait|hmm|alternatively|recheck|re-check|verify|mistake|however)\b/gi;
+/** The "aha" words that R1-Zero's authors counted over training: text that turns on itself. */
+const REFLECTIVE = ["wait", "hmm", "alternatively", "recheck", "verify", "mistake", "however"];
 
-/** How often the text turns on itself: the "aha" words that R1-Zero's authors counted over training. */
-export function reflectiveWords(text: string): number {
-  return text.match(reflective)?.length ?? 0;
+/** How often each of them occurs in the text. */
+export function reflectiveWords(text: string): Record<string, number> {
+  const words =
+    text
+      .toLowerCase()
+      .replaceAll("re-check", "recheck")
+      .match(/[a-z]+/g) ?? [];
+  return Object.fromEntries(REFLECTIVE.map((word) => [word, words.filter((w) => w === word).length]));
 }

@@ -1,13 +1,37 @@
 // Generated problem families: endless, deterministic, with held-out splits that share no problem with training.
 import { NsaError, Rng } from "@nsa/core";
+import type { Gold } from "../../grader/gold.ts";
+import { addition, arithmetic, modular } from "./arithmetic.ts";
+import { countdown } from "./countdown.ts";
+import { wordProblems } from "./word-problems.ts";
 
-export interface Problem {
+export interface Problem extends Gold {
   id: string;
   question: string;
-  answer: string;
 }
 
 export type Split = "train" | "heldout";
+
+/** An integer in [0, n), the next of a problem's own random sequence. */
+export type Draw = (n: number) => number;
+
+/** Reasoning as base text shows it, and the answer it comes to. */
+export interface Working {
+  text: string;
+  answer: string;
+}
+
+/** What a family is made of. */
+export interface FamilyDefinition {
+  /** What `difficulty` counts, for people. */
+  difficulty: string;
+  /** A problem without its name. */
+  draw(int: Draw, difficulty: number): Omit<Problem, "id">;
+  /** What makes two questions one problem, whatever the order of its terms or the names in it. */
+  keyOf(question: string): string;
+  /** A worked answer; with `slip`, one that is careless and often wrong. */
+  working(problem: Omit<Problem, "id">, int: Draw, slip: boolean): Working;
+}
 
 export interface Family {
   name: string;
@@ -15,10 +39,11 @@ export interface Family {
   problem(i: number): Problem;
   /** Whether a question belongs to the held-out split: corpora are checked with it. */
   isHeldOut(question: string): boolean;
+  working: FamilyDefinition["working"];
 }
 
 export interface FamilyOptions {
-  /** What it means depends on the family: digits, terms. */
+  /** What it means depends on the family: digits, numbers, steps. */
   difficulty: number;
   seed: number;
   split: Split;
@@ -26,6 +51,7 @@ export interface FamilyOptions {
 
 const STREAM = 21;
 const HELD_OUT_SHARE = 0.1;
+const MAX_ATTEMPTS = 10_000;
 
 /** FNV-1a of a text as a fraction of 1: decides the split of a problem once and for all. */
 function fraction(text: string): number {
@@ -36,84 +62,55 @@ function fraction(text: string): number {
   return ((h ^ (h >>> 13)) >>> 0) / 2 ** 32;
 }
 
-type Draw = (
-  int: (n: number) => number,
-  difficulty: number,
-) => { key: string; question: string; answer: string };
-
-const families: Record<string, { draw: Draw; keyOf: (question: string) => string }> = {
-  addition: {
-    // Operands of up to `difficulty` digits; a + b and b + a are one problem.
-    draw: (int, digits) => {
-      const [a, b] = [int(10 ** digits), int(10 ** digits)];
-      return { key: pairKey(a, b), question: `${a}+${b}`, answer: String(a + b) };
-    },
-    keyOf: (question) => pairKey(...twoNumbers(question)),
-  },
-  modular: {
-    draw: (int, digits) => {
-      const [a, b] = [int(10 ** digits), int(10 ** digits)];
-      const m = 3 + int(10);
-      const question = `(${a}*${b})%${m}`;
-      return { key: question, question, answer: String((a * b) % m) };
-    },
-    keyOf: (question) => question,
-  },
-  word_problems: {
-    draw: (int, difficulty) => {
-      const top = 10 ** difficulty;
-      const names = ["Mia", "Tom", "Ana", "Leo", "Kim", "Sam"];
-      const things = ["apples", "coins", "books", "cards", "pens"];
-      const [who, other] = [names[int(6)]!, names[int(6)]!];
-      const thing = things[int(5)]!;
-      const [a, b] = [1 + int(top), 1 + int(top)];
-      const c = 1 + int(a + b);
-      const question = `${who} has ${a} ${thing} and buys ${b} more. Then ${who} gives ${c} to ${other}. How many ${thing} does ${who} have now?`;
-      return { key: question, question, answer: String(a + b - c) };
-    },
-    keyOf: (question) => question,
-  },
+const families: Record<string, FamilyDefinition> = {
+  addition,
+  arithmetic,
+  modular,
+  countdown,
+  word_problems: wordProblems,
 };
 
-function pairKey(a: number, b: number): string {
-  return `${Math.min(a, b)}+${Math.max(a, b)}`;
-}
+/** The families' names with what their difficulty counts. */
+export const familyNames: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(families).map(([name, { difficulty }]) => [name, difficulty]),
+);
 
-function twoNumbers(question: string): [number, number] {
-  const m = /(\d+)\D+(\d+)/.exec(question);
-  return m ? [Number(m[1]), Number(m[2])] : [0, 0];
-}
-
-export const familyNames = Object.keys(families);
-
-/** Makes a family. Throws NsaError `family_unknown` (exit 2). */
+/** Makes a family. Throws NsaError `family_unknown` and `family_too_small` (exit 2). */
 export function makeFamily(name: string, options: FamilyOptions): Family {
   const family = families[name];
   if (!family) {
     throw new NsaError({
       code: "family_unknown",
       what: `no problem family "${name}"`,
-      why: `there are ${familyNames.join(", ")}`,
+      why: `there are ${Object.keys(families).join(", ")}`,
       fix: "choose one of them",
       exitCode: 2,
     });
   }
   const rng = new Rng(options.seed, STREAM);
-  const held = (key: string) => fraction(`${name}:${key}`) < HELD_OUT_SHARE;
+  const isHeldOut = (question: string) => fraction(`${name}:${family.keyOf(question)}`) < HELD_OUT_SHARE;
   return {
     name,
-    isHeldOut: (question) => held(family.keyOf(question)),
+    isHeldOut,
+    working: family.working,
     problem(i) {
       const splitStep = options.split === "train" ? 0 : 1;
-      for (let attempt = 0; ; attempt++) {
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         let word = 0;
         const int = (n: number) =>
           Math.min(n - 1, Math.floor(rng.uniform(2 * i + splitStep, attempt, word++) * n));
-        const { key, question, answer } = family.draw(int, options.difficulty);
-        if (held(key) === (options.split === "heldout")) {
-          return { id: `${name}-${options.split}-${i}`, question, answer };
+        const problem = family.draw(int, options.difficulty);
+        if (isHeldOut(problem.question) === (options.split === "heldout")) {
+          return { id: `${name}-${options.split}-${i}`, ...problem };
         }
       }
+      throw new NsaError({
+        code: "family_too_small",
+        what: `${name} of difficulty ${options.difficulty} has no ${options.split} problem`,
+        why: "all of its few problems fall into the other split",
+        fix: "raise the difficulty",
+        exitCode: 2,
+      });
     },
   };
 }

@@ -1,0 +1,40 @@
+// What an answer is judged by: a gold answer, the options of a choice, or a goal that many answers reach.
+import { type CountdownGoal, checkCountdown } from "./countdown.ts";
+import { extractAnswer } from "./extract.ts";
+import { type Grade, type GradeOptions, grade } from "./grade.ts";
+import { TooMuchWork, Unreadable } from "./node.ts";
+import { parseAnswer } from "./parse.ts";
+
+export interface Gold {
+  /** The right answer, or one of them. */
+  answer: string;
+  /** Texts of the options A, B, C …, without their letters. */
+  options?: string[];
+  /** Any expression that reaches it is right. */
+  countdown?: CountdownGoal;
+  /** Python statements that a program has to pass. */
+  tests?: string[];
+}
+
+/** Grades a completion by a problem's gold; unit tests are the sandbox's and not looked at. */
+export function gradeProblem(completion: string, gold: Gold, options: GradeOptions = {}): Grade {
+  if (gold.countdown) {
+    const { kind, text, why } = extractAnswer(completion, options);
+    if (kind === "none" || text === "") return { verdict: "unknown", answer: "", form: kind, why };
+    const judged = checkCountdown(text, gold.countdown);
+    return { verdict: judged.verdict, answer: text, form: kind, why: `${why}: ${judged.why}` };
+  }
+  return grade(completion, gold.answer, gold.options ? { ...options, choices: gold.options } : options);
+}
+
+/** Why a gold answer cannot be compared with others than itself; nothing when it can. */
+export function unreadableGold(gold: Gold): string | undefined {
+  if (gold.countdown || gold.options || gold.tests) return undefined;
+  try {
+    parseAnswer(gold.answer);
+    return undefined;
+  } catch (error) {
+    if (error instanceof Unreadable || error instanceof TooMuchWork) return error.message;
+    throw error;
+  }
+}

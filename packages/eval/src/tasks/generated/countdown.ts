@@ -1,0 +1,78 @@
+// Countdown: reach a target with given numbers, each used once. An answer is judged by what it uses and comes to.
+import type { Draw, FamilyDefinition, Working } from "./family.ts";
+
+const LARGEST_NUMBER = 9;
+const LARGEST_TARGET = 99;
+const MAX_TRIES = 8;
+
+/** Value of numbers joined by +, − and ×, products first. */
+function compute(numbers: readonly number[], ops: string): number {
+  let sum = 0;
+  let product = numbers[0]!;
+  let sign = 1;
+  for (const [i, op] of [...ops].entries()) {
+    const n = numbers[i + 1]!;
+    if (op === "*") product *= n;
+    else {
+      sum += sign * product;
+      [product, sign] = [n, op === "+" ? 1 : -1];
+    }
+  }
+  return sum + sign * product;
+}
+
+/** The numbers in a random order with random operators between them. */
+function attempt(int: Draw, numbers: readonly number[]): { text: string; value: number } {
+  const order = [...numbers];
+  for (let i = order.length - 1; i > 0; i--) {
+    const j = int(i + 1);
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  const ops = Array.from({ length: order.length - 1 }, () => "+-*"[int(3)]!).join("");
+  const text = order.map((n, i) => (i === 0 ? String(n) : `${ops[i - 1]}${n}`)).join("");
+  return { text, value: compute(order, ops) };
+}
+
+/**
+ * Trials until one hits the target: `3+5+8=16 3*8-5=19`. A slip ends after any trial, a half of the time after each,
+ * and gives the last one as its answer.
+ */
+function search(
+  numbers: readonly number[],
+  target: number,
+  solution: string,
+  int: Draw,
+  slip: boolean,
+): Working {
+  const tried: string[] = [];
+  let answer = solution;
+  for (let n = 1; ; n++) {
+    const last = attempt(int, numbers);
+    const giveUp = !slip && n === MAX_TRIES;
+    answer = giveUp ? solution : last.text;
+    const value = giveUp ? target : last.value;
+    tried.push(`${answer}=${value}`);
+    const ends = slip ? int(2) === 0 || n === MAX_TRIES : value === target;
+    if (ends) return { text: tried.join(" "), answer };
+  }
+}
+
+/** `difficulty` numbers from 1 to 9 and a target from 1 to 99 that they reach. */
+export const countdown: FamilyDefinition = {
+  difficulty: "numbers, at least 2",
+  draw: (int, difficulty) => {
+    const count = Math.max(2, difficulty);
+    for (;;) {
+      const numbers = Array.from({ length: count }, () => 1 + int(LARGEST_NUMBER));
+      const { text, value } = attempt(int, numbers);
+      if (value < 1 || value > LARGEST_TARGET) continue;
+      const question = `Make ${value} from ${numbers.slice(0, -1).join(", ")} and ${numbers.at(-1)}.`;
+      return { question, answer: text, countdown: { numbers, target: value } };
+    }
+  },
+  keyOf: (question) => {
+    const [target, ...numbers] = (question.match(/\d+/g) ?? []).map(Number);
+    return `${numbers.sort((a, b) => a - b).join(",")}>${target}`;
+  },
+  working: ({ answer, countdown: goal }, int, slip) => search(goal!.numbers, goal!.target, answer, int, slip),
+};

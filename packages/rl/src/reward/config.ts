@@ -1,0 +1,38 @@
+// The `rewards` of a recipe: what an output earns, each by its own name.
+import { z } from "zod";
+
+const count = z.number().int().min(1);
+
+export const rewardSchema = z.strictObject({
+  kind: z
+    .enum([
+      "accuracy",
+      "format",
+      "language",
+      "length",
+      "overlong",
+      "repetition",
+      "code",
+      "equations",
+      "custom",
+    ])
+    .describe(
+      "accuracy and format are R1-Zero's; code runs the problem's unit tests; equations rewards each step of the working (for advantage process); custom is a TypeScript file of yours",
+    ),
+  weight: z.number().default(1).describe("Factor in the summed reward"),
+  language: z.enum(["en", "zh"]).default("en").describe("language: the target language"),
+  buffer: count.default(16).describe("overlong: tokens below max_tokens where the penalty begins"),
+  timeoutMs: count.default(5000).describe("code: wall-clock limit of one program, milliseconds"),
+  unsafeExec: z
+    .boolean()
+    .default(false)
+    .describe("code: run programs with your rights where there is no bubblewrap"),
+  file: z
+    .string()
+    .default("")
+    .describe(
+      "custom: path of the file; its default export gets {prompt, question, completion, answer, tokens, maxTokens} and returns a number, or {steps: [{end, reward}]} with places in the completion",
+    ),
+});
+
+export type RewardConfig = z.output<typeof rewardSchema>;
