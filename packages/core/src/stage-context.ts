@@ -3,13 +3,15 @@ import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { JsonlFile } from "./jsonl.ts";
 import { JsonlSink, type MetricSink, MultiSink } from "./metrics/sink.ts";
-import type { RankPlace, StageContext, StageEvent } from "./stage.ts";
+import type { PlanChoice, RankPlace, StageContext, StageEvent } from "./stage.ts";
 
 export interface StageContextOptions {
   runDir: string;
   resumeFrom?: string;
   device?: string;
   ranks?: RankPlace;
+  profile?: boolean;
+  plans?: PlanChoice;
   signal?: AbortSignal;
   /** Sinks besides metrics.jsonl. */
   sinks?: readonly MetricSink[];
@@ -52,6 +54,8 @@ export function openStageContext(options: StageContextOptions): OpenStageContext
     resumeFrom: options.resumeFrom,
     device: options.device ?? "auto",
     ranks: options.ranks,
+    profile: options.profile,
+    plans: options.plans,
     emit,
     samples,
     signal,

@@ -30,6 +30,13 @@ export interface RankPlace {
   folder: string;
 }
 
+export interface PlanChoice {
+  /** Time several algorithms for each new shape. */
+  tune: boolean;
+  /** File that an earlier run has written. */
+  from?: string;
+}
+
 export interface StageContext {
   /** Absolute path of the run folder; it exists. */
   runDir: string;
@@ -38,6 +45,10 @@ export interface StageContext {
   device: string;
   /** Absent in a run of one process. */
   ranks?: RankPlace;
+  /** One step is to be timed op by op. */
+  profile?: boolean;
+  /** How matmuls are chosen, where not by the backend's default. */
+  plans?: PlanChoice;
   /** Reports an event; step, eval and sample events are also recorded in the run folder. */
   emit(event: StageEvent): void;
   /** Forgets recorded rows above `step`: call it once after loading a checkpoint. */

@@ -1,6 +1,7 @@
 // Public surface of @nsa/kernels.
 export { type DataArray, nativeDir } from "./device/addon.ts";
 export type { Arena } from "./device/arena.ts";
+export { type Ceilings, matmulFlops, measureCeilings } from "./device/ceilings.ts";
 export {
   type CapturedStep,
   Device,

@@ -30,6 +30,8 @@ export { type HeadResult, headOn, logprobs } from "./train/head.ts";
 export { crossEntropy, type LossContext, type LossFunction, type LossResult } from "./train/loss.ts";
 export { Optimizer, type OptimizerConfig, optimizerSchema } from "./train/optimizer.ts";
 export { makeRankPipes, openRankPipes } from "./train/pipe-collectives.ts";
+export { openPlans, savePlans } from "./train/plans.ts";
+export { type StepProfile, StepProfiler } from "./train/profile.ts";
 export { shareOf } from "./train/rank-source.ts";
 export { type LoopConfig, loopSchema, runTraining, type TrainingRun } from "./train/run.ts";
 export { lrShare, type Schedule, scheduleSchema } from "./train/schedule.ts";

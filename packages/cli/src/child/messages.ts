@@ -1,5 +1,5 @@
 // What the command and its trainer process tell each other; sent by structured clone, so NaN and typed arrays survive.
-import type { NsaErrorFields, RankPlace, StageEvent, StageResult } from "@nsa/core";
+import type { NsaErrorFields, PlanChoice, RankPlace, StageEvent, StageResult } from "@nsa/core";
 
 export interface Job {
   /** Name for {@link loadStage}. */
@@ -10,6 +10,9 @@ export interface Job {
   device: string;
   /** Go on from the newest checkpoint of the run folder, or from the one at this path. */
   resume: boolean | string;
+  /** Time one step op by op. */
+  profile?: boolean;
+  plans?: PlanChoice;
   /** Which process of a data-parallel run this is. */
   ranks?: RankPlace;
 }

@@ -32,6 +32,8 @@ export async function runJob(
   const context = openStageContext({
     runDir,
     ranks: job.ranks,
+    profile: job.profile,
+    plans: job.plans,
     resumeFrom: typeof job.resume === "string" ? job.resume : (newest ?? undefined),
     device: job.device,
     signal,

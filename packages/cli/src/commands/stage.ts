@@ -27,10 +27,19 @@ export interface StageOptions {
   plain?: boolean;
   json?: boolean;
   ranks?: string;
+  profile?: boolean;
+  tune?: boolean;
+  plans?: string;
 }
 
 export interface ExecuteOptions extends ViewOptions {
   device: string;
+  /** Time one step op by op. */
+  profile?: boolean;
+  /** Time several algorithms for each matmul. */
+  tune?: boolean;
+  /** File of matmul plans of an earlier run. */
+  plans?: string;
   /** Processes that share every step; default 1. */
   ranks?: string;
   /** Shown instead of the stage's name. */
@@ -87,7 +96,9 @@ export async function execute(
   interruption.signal.addEventListener("abort", view.stopping);
   let result: StageResult;
   try {
-    const job = { stage: name, config, runDir, device: options.device, resume };
+    const { device, profile, tune, plans } = options;
+    const choice = tune || plans ? { tune: tune === true, from: plans && resolve(plans) } : undefined;
+    const job: Job = { stage: name, config, runDir, device, resume, profile, plans: choice };
     result = await runRanks(job, worldOf(options), {
       signal: interruption.signal,
       onEvent: view.onEvent,

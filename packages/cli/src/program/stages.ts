@@ -14,11 +14,17 @@ export function registerStages(program: Command): void {
     const command = program.command(`${name} <config>`).description(about);
     if (name === "pretrain")
       command.option("--ranks <n>", "processes on this machine's CPU that share every step", "1");
-    if (name === "eval")
+    if (name === "eval") {
       command.option(
         "--unsafe-exec",
         "run programs that the model writes with your rights where bubblewrap is absent",
       );
+    } else {
+      command
+        .option("--profile", "time one step op by op: lines, profile.json and a table in the report")
+        .option("--tune", "GPU: time several algorithms for each matmul; written to matmul-plans.json")
+        .option("--plans <file>", "GPU: matmuls as in the matmul-plans.json of an earlier run");
+    }
     withOutput(withRuns(withDevice(withSet(command))))
       .option("--resume <run>", "go on with a run: its name, its path, or `latest`")
       .option("--dry-run", "print what it would cost and stop")

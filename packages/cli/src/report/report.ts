@@ -1,6 +1,7 @@
 // report.html of a run: self-contained, curves as inline SVG, config, environment, samples.
 import { join } from "node:path";
 import { atomicWriteFile, readJsonl } from "@nsa/core";
+import type { StepProfile } from "@nsa/model";
 import { readIfThere } from "../commands/stage.ts";
 import { curve, type Series } from "./curve.ts";
 import { evaluationSections } from "./evaluation.ts";
@@ -57,6 +58,31 @@ function samplesTable(rows: readonly Record<string, unknown>[]): string {
   return `<h2>Samples</h2><table><tr><th>step</th><th>prompt</th><th>text</th><th>reward</th></tr>${cells.join("")}</table>`;
 }
 
+/** Where the time of a profiled step went (`--profile`). */
+function profileTable(runDir: string): string {
+  const text = readIfThere(join(runDir, "profile.json"));
+  if (text === "") return "";
+  const p = JSON.parse(text) as StepProfile;
+  const percent = (x: number) => `${(100 * x).toFixed(1)} %`;
+  const rows = p.ops.map((o) => {
+    const rate = o.tflops > 0 ? [o.tflops.toPrecision(3), percent(o.flops_share)] : ["", ""];
+    const cells = [
+      o.op,
+      o.calls,
+      o.ms.toFixed(3),
+      percent(o.share),
+      ...rate,
+      o.gb_per_s.toPrecision(3),
+      percent(o.bytes_share),
+    ];
+    return `<tr>${cells.map((c) => `<td>${c}</td>`).join("")}</tr>`;
+  });
+  const head = ["op", "calls", "ms", "of the step", "TFLOP/s", "of a matmul", "GB/s", "of a copy"];
+  return `<h2>Profile of step ${p.step}</h2><p>${escapeHtml(p.device)}: ${p.ms.toFixed(2)} ms in ops, one at a time. Measured there: a matmul
+${p.ceiling_tflops.toPrecision(3)} TFLOP/s, a copy ${p.ceiling_gb_per_s.toPrecision(3)} GB/s.</p>
+<table><tr>${head.map((h) => `<th>${h}</th>`).join("")}</tr>${rows.join("")}</table>`;
+}
+
 /** Sections of one run, for its own report or a pipeline's. */
 export function runSections(runDir: string): string {
   const rows = readJsonl<Row>(join(runDir, "metrics.jsonl"));
@@ -68,7 +94,7 @@ export function runSections(runDir: string): string {
   );
   const all = readJsonl<Record<string, unknown>>(join(runDir, "samples.jsonl"));
   const samples = samplesTable(all.filter((r) => r.kind === undefined));
-  return `${evaluationSections(runDir)}<div class="charts">${atK(rows)}${charts.join("")}</div>${samples}
+  return `${evaluationSections(runDir)}<div class="charts">${atK(rows)}${charts.join("")}</div>${profileTable(runDir)}${samples}
 <h2>Recipe</h2><pre>${escapeHtml(readIfThere(join(runDir, "config.yaml")))}</pre>
 <h2>Machine</h2><pre>${escapeHtml(readIfThere(join(runDir, "env.json")))}</pre>`;
 }

@@ -9,6 +9,7 @@ import {
   estimateTraining,
   loadCheckpoint,
   openDevice,
+  openPlans,
   openRankPipes,
   resolveModelConfig,
   runTraining,
@@ -97,6 +98,7 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
   const device = openDevice(ranks ? "cpu" : context.device, { threads, memoryLimitMb, log });
   let opened: Corpus | undefined;
   try {
+    openPlans(device, context);
     const { shards, mix } = config.data;
     const corpus = mix
       ? openMix(mix, config, tokenizerFrom)

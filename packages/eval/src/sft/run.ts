@@ -8,6 +8,7 @@ import {
   estimateTraining,
   loadModel,
   openDevice,
+  openPlans,
   readModelConfig,
   runTraining,
   Trainer,
@@ -71,6 +72,7 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
     log,
   });
   try {
+    openPlans(device, context);
     const model = loadModel(device, config.initFrom);
     checkVocabulary(tokenizer, model, config.initFrom);
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;

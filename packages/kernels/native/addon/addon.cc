@@ -311,6 +311,40 @@ napi_value timer(napi_env env, napi_callback_info info) {
   return number(env, d->backend->elapsed_ms(d->ctx, int64_t(a.num(env, 1)), int64_t(a.num(env, 2))));
 }
 
+// range(device, name): a range of an outside profiler; "" ends the innermost.
+napi_value range(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  std::string name = a.str(env, 1);
+  if (d->backend->range) d->backend->range(d->ctx, name.empty() ? nullptr : name.c_str());
+  return nullptr;
+}
+
+// plans(device, verb, text): 0 -> text of the plans in use, 1 takes text in, 2 tunes from now on
+napi_value plans(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  auto verb = int64_t(a.num(env, 1));
+  std::string text;
+  auto call = d->backend->plans;
+  if (call && verb == 1) {
+    size_t length = 0;
+    napi_get_value_string_utf8(env, a.v[2], nullptr, 0, &length);
+    text.resize(length + 1);
+    napi_get_value_string_utf8(env, a.v[2], text.data(), text.size(), &length);
+    if (call(d->ctx, 1, text.data(), int64_t(length)) < 0) return fail(env, "bad_argument", "these are no matmul plans");
+    return nullptr;
+  }
+  if (call && verb == 2) call(d->ctx, 2, nullptr, 0);
+  if (call && verb == 0) {
+    text.resize(size_t(call(d->ctx, 0, nullptr, 0)));
+    call(d->ctx, 0, text.data(), int64_t(text.size()));
+  }
+  napi_value v;
+  napi_create_string_utf8(env, text.c_str(), text.size(), &v);
+  return v;
+}
+
 napi_value op_list(napi_env env) {
   napi_value list;
   napi_create_array_with_length(env, NSA_OP_COUNT, &list);
@@ -334,7 +368,7 @@ napi_value init(napi_env env, napi_value exports) {
       {"open", open}, {"close", close}, {"run", run}, {"alloc", alloc}, {"view", view}, {"free", release},
       {"isLive", is_live}, {"transfer", transfer}, {"sync", sync}, {"stats", stats}, {"info", describe},
       {"supports", supports}, {"capture", capture}, {"timer", timer},
-      {"arena", arena}, {"tenants", tenants}};
+      {"arena", arena}, {"tenants", tenants}, {"range", range}, {"plans", plans}};
   for (auto& e : table) {
     napi_value f;
     napi_create_function(env, e.name, NAPI_AUTO_LENGTH, e.fn, nullptr, &f);

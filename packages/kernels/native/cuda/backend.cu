@@ -1,5 +1,9 @@
 // Table of the CUDA backend: opening a card, memory, transfers, captured steps and device time.
 #include <cuda_runtime.h>
+#if __has_include(<nvtx3/nvToolsExt.h>)
+#include <nvtx3/nvToolsExt.h>
+#define NSA_NVTX 1
+#endif
 
 #include <cstdarg>
 #include <cstring>
@@ -103,13 +107,14 @@ void* create(const NsaCreateInfo* info, char* err, size_t size) {
   return c;
 }
 
-void* alloc(void*, size_t bytes) {
+void* alloc(void* ctx, size_t bytes) {
   void* p = nullptr;
-  if (cudaMalloc(&p, bytes) != cudaSuccess) {
-    cudaGetLastError();
-    return nullptr;
-  }
-  return p;
+  cudaError_t e = cudaMalloc(&p, bytes);
+  if (e == cudaSuccess) return p;
+  // A card that is lost has no memory either; the error that follows says so.
+  if (e != cudaErrorMemoryAllocation) check(ctx, e);
+  cudaGetLastError();
+  return nullptr;
 }
 void release(void*, void* p) { cudaFree(p); }
 
@@ -198,6 +203,27 @@ double elapsed_ms(void* ctx, int64_t from, int64_t to) {
   return ms;
 }
 
+#if NSA_NVTX
+int range(void*, const char* name) {
+  if (name) nvtxRangePushA(name);
+  else nvtxRangePop();
+  return NSA_OK;
+}
+#endif
+
+int64_t plans(void* ctx, int64_t verb, char* text, int64_t size) {
+  Context& c = context(ctx);
+  if (!c.cublaslt) return 0;
+  if (verb == 2) {
+    cublaslt_tune(c.cublaslt, c.scratch);
+    return 0;
+  }
+  if (verb == 1) return cublaslt_read_plans(c.cublaslt, std::string(text, size_t(size))) ? 0 : -1;
+  std::string lines = cublaslt_plans(c.cublaslt);
+  if (int64_t(lines.size()) <= size) std::memcpy(text, lines.data(), lines.size());
+  return int64_t(lines.size());
+}
+
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const NsaBackend* nsa_backend_entry(void) {
@@ -222,6 +248,10 @@ extern "C" __attribute__((visibility("default"))) const NsaBackend* nsa_backend_
     b.graph_destroy = graph_destroy;
     b.mark = mark;
     b.elapsed_ms = elapsed_ms;
+#if NSA_NVTX
+    b.range = range;
+#endif
+    b.plans = plans;
 #define NSA_REGISTER(family) register_##family(b.ops);
     NSA_CUDA_FAMILIES(NSA_REGISTER)
 #undef NSA_REGISTER

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "nsa/abi.h"
+
 namespace nsa::cuda {
 
 struct CublasLt;
@@ -22,6 +24,11 @@ struct LtMatmul {
   bool trans_a, trans_b, a_bf16, d_bf16;
   float alpha, beta;
 };
+// From now on a new shape is timed with several algorithms and takes the fastest; not inside captured steps.
+void cublaslt_tune(CublasLt* lt, const NsaScratch& scratch);
+// The algorithm of every shape met so far, a line each; and its inverse for shapes to come.
+std::string cublaslt_plans(const CublasLt* lt);
+bool cublaslt_read_plans(CublasLt* lt, const std::string& lines);
 // False when the library refuses this shape; `why` then says so.
 bool cublaslt_matmul(CublasLt* lt, const LtMatmul& p, void* workspace, size_t workspace_bytes, cudaStream_t stream, std::string& why);
 

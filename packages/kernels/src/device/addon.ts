@@ -47,6 +47,8 @@ export interface Addon {
   arena(device: number, verb: number, arena?: number): number;
   /** Handle, bytes and index of the first op of every owner of live memory, one after another. */
   tenants(device: number): number[];
+  range(device: number, name: string): void;
+  plans(device: number, verb: 0 | 1 | 2, text?: string): string;
   timer(device: number, from: number, to?: number): number;
 }
 

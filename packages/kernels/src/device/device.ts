@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { NsaError } from "@nsa/core";
 import { type Addon, addon, type DataArray, nativeDir, type RawStats } from "./addon.ts";
 import { Arena } from "./arena.ts";
+import { costOf, type OpCost } from "./cost.ts";
 import { type Dtype, dtypeCode, fromBf16, hostArray, toBf16 } from "./dtype.ts";
 import { explain, type Tenant } from "./failure.ts";
 import { Scope } from "./scope.ts";
@@ -49,8 +50,8 @@ export interface CapturedStep {
   destroy(): void;
 }
 
-/** Device time of one op over a profiled stretch. */
-export interface OpProfile {
+/** Device time and work of one op over a profiled stretch. */
+export interface OpProfile extends OpCost {
   op: string;
   calls: number;
   ms: number;
@@ -136,7 +137,7 @@ export class Device {
       );
     }
     try {
-      if (this.profiling) this.timed(op, () => this.native.run(this.id, entry.id));
+      if (this.profiling) this.timed(op, args, () => this.native.run(this.id, entry.id));
       else this.native.run(this.id, entry.id);
     } catch (cause) {
       throw explain(cause, op, this);
@@ -158,10 +159,42 @@ export class Device {
     return this.profiling !== undefined;
   }
 
-  private timed(op: string, body: () => void): void {
-    const ms = this.milliseconds(body);
-    const entry = this.profiling!.get(op) ?? { op, calls: 0, ms: 0 };
-    this.profiling!.set(op, { op, calls: entry.calls + 1, ms: entry.ms + ms });
+  private timed(op: string, args: OpArgs, body: () => void): void {
+    const ms = this.milliseconds(() => this.range(op, body));
+    const entry = this.profiling!.get(op) ?? { op, calls: 0, ms: 0, flops: 0, bytes: 0 };
+    const { flops, bytes } = costOf(op, args);
+    this.profiling!.set(op, {
+      op,
+      calls: entry.calls + 1,
+      ms: entry.ms + ms,
+      flops: entry.flops + flops,
+      bytes: entry.bytes + bytes,
+    });
+  }
+
+  /** Names what `body` does for a profiler that watches from outside (NVTX). */
+  range<R>(name: string, body: () => R): R {
+    this.native.range(this.id, name);
+    try {
+      return body();
+    } finally {
+      this.native.range(this.id, "");
+    }
+  }
+
+  /** How matmuls of the shapes met so far are done, as text; empty where the backend has one way only. */
+  get matmulPlans(): string {
+    return this.native.plans(this.id, 0);
+  }
+
+  /** Takes plans of an earlier run over for shapes to come. */
+  usePlans(text: string): void {
+    this.native.plans(this.id, 1, text);
+  }
+
+  /** From now on new matmul shapes are timed with several algorithms, and the fastest is kept. */
+  tune(): void {
+    this.native.plans(this.id, 2);
   }
 
   /** Device time of what `body` asks for. Waits. Backends without a clock of their own run at once: the host's serves. */

@@ -12,6 +12,8 @@ import { CheckpointStore, loadCheckpoint } from "../checkpoint/checkpoint.ts";
 import { trainFlops } from "../transformer/counts.ts";
 import type { LossFunction } from "./loss.ts";
 import { peakTflops } from "./peak.ts";
+import { savePlans } from "./plans.ts";
+import { StepProfiler } from "./profile.ts";
 import { shareOf } from "./rank-source.ts";
 import type { Trainer } from "./trainer.ts";
 
@@ -74,6 +76,7 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
   const save = async () => {
     const step = trainer.stepsDone;
     if (rank !== 0) return;
+    savePlans(model.device, context);
     lastPath = await store.save({ model, optimizer, stateful, step, valLoss, files: run.files });
     context.emit({ type: "checkpoint", step, path: lastPath });
   };
@@ -87,6 +90,9 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
     context.emit({ type: "eval", step: trainer.stepsDone, metrics });
     if (rank === 0) await run.onEval?.(trainer.stepsDone);
   };
+
+  // By its third step a run is warm.
+  const profiler = new StepProfiler(model, context, Math.min(trainer.stepsDone + 3, config.steps));
 
   // All ranks must stop after the same step.
   const stopping = () =>
@@ -103,7 +109,9 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
       const next = await steps.next();
       if (next.done) break;
       const from = performance.now();
+      profiler.begin(trainer.stepsDone + 1);
       const metrics = trainer.step(next.value, run.loss);
+      profiler.end();
       const seconds = (performance.now() - from) / 1000;
       metrics["perf/tokens_per_sec"] = metrics["train/tokens"]! / seconds;
       metrics["perf/tflops"] = (flops.actual * metrics["perf/tokens_per_sec"]) / 1e12;

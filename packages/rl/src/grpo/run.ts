@@ -5,7 +5,16 @@ import { JsonlFile, type StageContext, type StageResult, type Stateful } from "@
 import { Tokenizer } from "@nsa/data";
 import { checkVocabulary } from "@nsa/eval";
 import type { Device } from "@nsa/kernels";
-import { CheckpointStore, loadCheckpoint, loadModel, openDevice, Trainer } from "@nsa/model";
+import {
+  CheckpointStore,
+  loadCheckpoint,
+  loadModel,
+  openDevice,
+  openPlans,
+  StepProfiler,
+  savePlans,
+  Trainer,
+} from "@nsa/model";
 import { makeScorer } from "../reward/score.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
@@ -24,6 +33,7 @@ export async function runGrpo(config: GrpoConfig, ctx: StageContext): Promise<St
     log: (text) => ctx.log(text),
   });
   try {
+    openPlans(device, ctx);
     return await train(device, config, ctx);
   } finally {
     device.close();
@@ -74,6 +84,7 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
   // Without a KL there is no reference to hold.
   const reference = algorithm.klCoef > 0 ? loadModel(device, references.at(step) ?? init) : undefined;
   const save = async () => {
+    savePlans(device, ctx);
     const files = { "tokenizer.json": readFileSync(tokenizerFile) };
     const path = await store.save({ ...parts, step, files });
     const kept = readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []);
@@ -105,8 +116,10 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
     "an on-policy loss is near 0 by construction: watch reward/mean and eval/pass_at_1, not train/loss",
   );
 
+  const profiler = new StepProfiler(model, ctx, Math.min(step + 2, config.steps));
   while (step < config.steps && !ctx.interrupted()) {
     step++;
+    profiler.begin(step);
     const rollout = await explore({ model, tokenizer, problems, score, config }, cursor.asked);
     cursor.asked = rollout.cursor;
     recordFaults(ctx, rollout, quarantine, step);
@@ -114,6 +127,7 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
     const lesson = prepare(model, rollout, config, reference);
     const learned = update(trainer, lesson, config, step);
     const updating = performance.now() - started;
+    profiler.end();
     const figures = rolloutMetrics(rollout);
     const tokens = rollout.outputs.reduce((n, o) => n + o.row.tokens, 0);
     const all = rollout.sampling + rollout.scoring + updating;

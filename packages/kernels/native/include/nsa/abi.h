@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define NSA_ABI_VERSION 1
+#define NSA_ABI_VERSION 2
 
 enum NsaDtype { NSA_F32 = 0, NSA_BF16 = 1, NSA_I32 = 2, NSA_F64 = 3, NSA_I64 = 4, NSA_U8 = 5 };
 
@@ -94,6 +94,11 @@ typedef struct NsaBackend {
   // Device time in milliseconds between two marks (0 <= slot < 64); null where absent.
   int (*mark)(void* ctx, int64_t slot);
   double (*elapsed_ms)(void* ctx, int64_t from, int64_t to);
+  // A named range for an outside profiler; a null name ends the innermost. Null where absent.
+  int (*range)(void* ctx, const char* name);
+  // How matmuls are done, as lines of text. verb 0: writes those in use, returns the bytes needed; 1: reads lines, which
+  // later shapes take; 2: from now on new shapes are timed and the fastest way taken. Negative: an error. Null where absent.
+  int64_t (*plans)(void* ctx, int64_t verb, char* text, int64_t size);
   NsaOpFn ops[NSA_OP_COUNT];  // null = unsupported
 } NsaBackend;
 
