@@ -29,7 +29,7 @@ export function isOnPolicy({ innerEpochs, miniBatches }: GrpoConfig["algorithm"]
   return innerEpochs === 1 && miniBatches === 1;
 }
 
-/** −β·KL of every token as rewards, and the mean KL. */
+/** −β·KL of every token as rewards, and the mean KL by k3, whatever the kind. */
 function klRewards(
   samples: readonly PolicySample[],
   rewards: readonly SampleRewards[],
@@ -38,9 +38,10 @@ function klRewards(
   let [sum, tokens] = [0, 0];
   const out = rewards.map((r, i) => {
     const s = samples[i]!;
-    const kl = s.ids.map((_, t) => klValue((s.oldLogp ?? s.samplerLogp)[t]!, s.refLogp![t]!, klKind));
-    sum += kl.reduce((a, b) => a + b, 0);
-    tokens += kl.length;
+    const policy = s.oldLogp ?? s.samplerLogp;
+    const kl = s.ids.map((_, t) => klValue(policy[t]!, s.refLogp![t]!, klKind));
+    for (let t = 0; t < s.ids.length; t++) sum += klValue(policy[t]!, s.refLogp![t]!, "k3");
+    tokens += s.ids.length;
     return { ...r, perToken: kl.map((x) => -klCoef * x) };
   });
   return { rewards: out, mean: sum / Math.max(1, tokens) };
