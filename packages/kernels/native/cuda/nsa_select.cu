@@ -1,29 +1,20 @@
 // nsa_select, nsa_decode_select: top-n key blocks of each query from the compressed attention's probabilities (NSA eq. 8-12).
 //
-// A block of threads takes one (query, KV head): p_cmp summed over the group's heads lies in shared memory, is folded into block
-// scores, and the n best are found one after another. No score matrix is stored unless the caller asks.
+// Here the plain kernels: f32, paged caches and odd shapes (bf16: nsa_select_mma.cu). A block of threads takes one (query, KV head):
+// p_cmp summed over the group's heads lies in shared memory, is folded into block scores, and the n best are found one after
+// another. No score matrix is stored unless the caller asks.
 #include <type_traits>
 
 #include "cuda/convert.h"
 #include "cuda/documents.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
+#include "cuda/nsa_select.h"
 
 namespace nsa::cuda {
 namespace {
 
 constexpr int kHeads = 8, kWarps = kThreads / 32;
-
-struct Args {
-  const void *q, *k;
-  const float* lse;
-  int32_t* idx;
-  float* scores;
-  const int32_t *cu_seqlens, *cu_blocks, *table, *lens;
-  int64_t n_docs, hq, hkv, dim_k, ldq, ldk, block_size, stride, selection_block, num_selected, num_init, num_local, max_blocks, page, max_pages;
-  int64_t entries, candidates;  // room in shared memory
-  float scale;
-};
 
 // The larger score, then the lower index; index −1 is nothing.
 struct Best {
@@ -37,7 +28,7 @@ __device__ inline Best better(Best a, Best b) {
 }
 
 template <class T, bool PAGED, bool WIDE>
-__global__ void __launch_bounds__(kThreads) select_kernel(Args a) {
+__global__ void __launch_bounds__(kThreads) select_kernel(SelectArgs a) {
   extern __shared__ __align__(16) float shared[];
   __shared__ Best bests[kWarps];
   const int64_t row = blockIdx.x / a.hkv, kv = blockIdx.x % a.hkv, heads = a.hq / a.hkv;
@@ -144,7 +135,7 @@ __global__ void __launch_bounds__(kThreads) select_kernel(Args a) {
 }
 
 template <bool PAGED>
-int run(void* ctx, const Args& a, int64_t rows, int32_t dtype) {
+int run(void* ctx, const SelectArgs& a, int64_t rows, int32_t dtype) {
   int64_t padded = ceil_div(a.hq / a.hkv, kHeads) * kHeads;
   size_t smem = size_t((a.dim_k + 1) * padded + a.entries + a.candidates + a.num_selected) * 4;
   if (smem + 1024 > context(ctx).max_smem) return unsupported(ctx, "nsa_select: the compressed keys of one document do not fit in shared memory");
@@ -164,7 +155,7 @@ int run(void* ctx, const Args& a, int64_t rows, int32_t dtype) {
 }
 
 template <class P>
-int common(void* ctx, const P& p, const NsaBuf& k, int64_t rows, Args& a) {
+int common(void* ctx, const P& p, const NsaBuf& k, int64_t rows, SelectArgs& a) {
   if (p.hkv < 1 || p.hq % p.hkv || p.stride < 1 || p.block_size % p.stride || p.selection_block_size % p.stride || p.selection_block_size < 1)
     return bad_argument(ctx, "nsa_select: heads or block sizes");
   if (rows > 0 && (p.q.numel < (rows - 1) * p.ldq + p.hq * p.dim_k || p.lse.numel < rows * p.hq || p.idx.numel < rows * p.hkv * p.num_selected))
@@ -179,7 +170,7 @@ int common(void* ctx, const P& p, const NsaBuf& k, int64_t rows, Args& a) {
 
 int select(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_nsa_select_params*>(params);
-  Args a{};
+  SelectArgs a{};
   if (int status = common(ctx, p, p.k_cmp, p.tokens, a)) return status;
   if (p.tokens == 0 || p.n_docs == 0) return NSA_OK;
   if (p.cu_seqlens.numel < p.n_docs + 1 || p.cu_blocks.numel < p.n_docs + 1 || (p.nb > 0 && p.k_cmp.numel < (p.nb - 1) * p.ldk + p.hkv * p.dim_k) ||
@@ -190,12 +181,14 @@ int select(void* ctx, const void* params) {
   // The longest document has max_blocks selection blocks.
   a.candidates = p.max_blocks;
   a.entries = std::min(p.nb, p.max_blocks * (p.selection_block_size / p.stride));
+  int status = NSA_OK;
+  if (p.q.dtype == NSA_BF16 && select_mma(ctx, a, p.tokens, status)) return status;
   return run<false>(ctx, a, p.tokens, p.q.dtype);
 }
 
 int decode_select(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_nsa_decode_select_params*>(params);
-  Args a{};
+  SelectArgs a{};
   if (int status = common(ctx, p, p.k_cmp_cache, p.b, a)) return status;
   if (p.b == 0) return NSA_OK;
   if (p.seq_lens.numel < p.b || p.block_table.numel < p.b * p.max_pages) return bad_argument(ctx, "nsa_decode_select: a tensor is too short");
