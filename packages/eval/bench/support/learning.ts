@@ -63,9 +63,9 @@ const task: RecallTask = {
   values: 16,
   fillers: 32,
   length: 2048,
-  lengths: 5,
   // The first selection block is read by force, so facts there would need no choice.
   from: 32,
+  spread: 4,
   asking: 0.25,
   ...json("task"),
 };
@@ -92,6 +92,28 @@ const recallModel: ModelConfigInput = {
   dtype,
   ...json("recall-model"),
 };
+
+/** Training goes from short documents to long ones; `blocks` replaces n until then. */
+interface Stage {
+  until: number;
+  lengths: number[];
+  blocks?: number;
+}
+
+const stages: Stage[] = JSON.parse(
+  option("recall-stages", '[{"until":300,"lengths":[256,128]},{"until":1e9,"lengths":[2048,1024,512,256]}]'),
+);
+
+/** Sets the bias of the gates of all layers: logits in the order cmp, slc, win. */
+function biasGates(model: Transformer, logits: number[]): void {
+  for (let i = 0; i < model.config.numLayers; i++) {
+    const { offset, shape } = model.parameters.range(`model.layers.${i}.self_attn.gate_proj.bias`);
+    const view = model.parameters.flat.view(offset, shape);
+    view.write(Float32Array.from({ length: shape[0]! }, (_, j) => logits[j % 3]!));
+    view.free();
+  }
+  model.parameters.refreshLow();
+}
 
 /** n·l' + w = 8·64 + 256 = 768 of T = 8192. */
 const textSizes = {
@@ -179,7 +201,10 @@ export function recallCurve(kind: Kind, seed: number): Curve {
   const device = openDevice(gpu ? "cuda" : "cpu", { threads: number("threads", 0) || undefined });
   const model = new Transformer(device, resolveModelConfig({ ...recallModel, attention: kind }));
   model.parameters.init(seed);
-  const lengths = recallLengths(task, number("recall-rounds", gpu ? 3 : 1));
+  const gates = option("recall-gates", "");
+  if (gates && kind === "nsa") biasGates(model, gates.split(",").map(Number));
+  const blocks = model.config.numSelectedBlocks;
+  const perStep = number("recall-tokens", gpu ? 32768 : 8192);
   const longest = Array.from({ length: 8 }, () => task.length);
   // Never drawn in training: its seeds are small.
   const test = recallBatch(task, longest, 1_000_003 + seed, 0, true);
@@ -192,10 +217,15 @@ export function recallCurve(kind: Kind, seed: number): Curve {
       schedule: { kind: "constant", warmupSteps: 100 },
     },
     batch: (i) => {
-      const batch = recallBatch(task, lengths, seed, i);
+      const stage = stages.find((s) => i < s.until)!;
+      model.config.numSelectedBlocks = stage.blocks ?? blocks;
+      const batch = recallBatch(task, recallLengths(stage.lengths, perStep), seed, i);
       return { microBatches: [batch], weightSum: batch.lossWeight.reduce((a, b) => a + b, 0) };
     },
-    measure: () => recallAccuracy(model, test, beyond),
+    measure: () => {
+      model.config.numSelectedBlocks = blocks;
+      return recallAccuracy(model, test, beyond);
+    },
     enough: (points) =>
       kind !== "window" && points.length > 1 && points.slice(-2).every((p) => p.value >= 0.995),
   });

@@ -11,12 +11,12 @@ export interface RecallTask {
   keys: number;
   values: number;
   fillers: number;
-  /** Tokens of the longest document; the others are a half, a quarter … of it. */
+  /** Tokens of the longest document. */
   length: number;
-  /** Lengths in a batch: length, length/2, … length/2^(lengths − 1), each with the same share of the tokens. */
-  lengths: number;
   /** First position that may hold a fact in the longest document. */
   from: number;
+  /** Tokens of the stretch that holds a document's facts, for each of them; the stretch lies anywhere before the middle. */
+  spread: number;
   /** Share of the positions after the facts that ask. */
   asking: number;
 }
@@ -29,26 +29,24 @@ export interface RecallBatch extends Batch {
 export const recallVocabulary = (task: RecallTask) =>
   task.keys * task.values + task.keys + task.values + task.fillers;
 
-/** Most facts of a document: every key once, or half of the positions for facts. */
+/** Most facts of a document: every key once, or as many as find room. */
 export function mostFacts(task: RecallTask, length: number): number {
   const places = Math.floor(length / 2) - firstFact(task, length);
-  return Math.max(1, Math.min(task.keys, Math.floor(places / 2)));
+  return Math.max(1, Math.min(task.keys, Math.floor(places / task.spread)));
 }
 
 const firstFact = (task: RecallTask, length: number) => Math.floor((task.from * length) / task.length);
 
-/** The lengths of the documents of one round: each length fills `task.length` tokens. */
-export function recallLengths(task: RecallTask, rounds: number): number[] {
-  return Array.from({ length: rounds }, () =>
-    Array.from({ length: task.lengths }, (_, i) =>
-      Array.from({ length: 2 ** i }, () => Math.floor(task.length / 2 ** i)),
-    ).flat(),
-  ).flat();
+/** Documents of a batch: each of the lengths fills the same share of the tokens. */
+export function recallLengths(lengths: readonly number[], tokens: number): number[] {
+  return lengths.flatMap((length) =>
+    Array.from({ length: Math.max(1, Math.floor(tokens / lengths.length / length)) }, () => length),
+  );
 }
 
 /**
  * One document a length; batch number `index` of a stream. Only questions have targets. A document has 1 to `mostFacts`
- * facts, drawn evenly, or, with `full`, as many as it can hold.
+ * facts, few more often than many (their logarithm is uniform), or, with `full`, as many as it can hold.
  */
 export function recallBatch(
   task: RecallTask,
@@ -76,11 +74,13 @@ export function recallBatch(
     const sample = index * lengths.length + row;
     const draw = (n: number, position: number) => rng.int(n, sample, position);
     const most = mostFacts(task, length);
-    const facts = full ? most : 1 + draw(most, length);
-    const [start, end] = [firstFact(task, length), Math.floor(length / 2)];
+    const facts = full ? most : Math.ceil(most ** rng.uniform(sample, length));
+    const end = Math.floor(length / 2);
+    const stretch = facts * task.spread;
+    const start = firstFact(task, length) + draw(end - firstFact(task, length) - stretch + 1, length + 1);
     const key = rng.permutation(keys, sample).subarray(0, facts);
-    const place = rng.permutation(end - start, sample + 2 ** 31).subarray(0, facts);
-    const value = Array.from({ length: facts }, (_, i) => draw(values, length + 1 + i));
+    const place = rng.permutation(stretch, sample + 2 ** 31).subarray(0, facts);
+    const value = Array.from({ length: facts }, (_, i) => draw(values, length + 2 + i));
     for (let t = 0; t < length; t++) {
       const at = base + t;
       batch.positions[at] = t;
