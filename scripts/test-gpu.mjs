@@ -32,7 +32,8 @@ try {
     for (const t of file.assertionResults) {
       if (t.status === "failed")
         console.log(`failed: ${t.fullName}: ${String(t.failureMessages?.[0]).split("\n")[0].slice(0, 300)}`);
-      if (t.status === "pending" || t.status === "skipped") console.log(`skipped: ${t.fullName}`);
+      if (t.status === "pending" || t.status === "skipped")
+        console.log(`skipped: ${t.fullName}: ${t.meta?.needs ?? "no reason given"}`);
     }
   }
 } catch (cause) {

@@ -37,7 +37,8 @@ try {
   skipped = result.numPendingTests + result.numTodoTests;
   for (const file of result.testResults) {
     for (const test of file.assertionResults) {
-      if (test.status === "pending" || test.status === "skipped") console.log(`skipped: ${test.fullName}`);
+      if (test.status === "pending" || test.status === "skipped")
+        console.log(`skipped: ${test.fullName}: ${test.meta?.needs ?? "no reason given"}`);
     }
   }
 } catch {

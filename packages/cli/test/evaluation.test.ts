@@ -66,7 +66,7 @@ function makeRun(name: string, verdicts: string[]) {
 test("the_report_has_a_table_a_curve_heat_maps_and_escaped_answers", () => {
   const run = makeRun("a", ["correct", "wrong"]);
   const html = evaluationSections(run.path);
-  expect(html).toContain("&lt;t&gt;: accuracy by log2 K");
+  expect(html).toContain("&lt;t&gt;: accuracy by K");
   expect(html).toContain("needle: share found");
   expect(html).toContain("1&lt;2");
   expect(html).not.toContain("<t>");

@@ -44,7 +44,9 @@ function blocksOf(page: string): Block[] {
 /** The block as a script that ends the page's script when a command fails unexpectedly. */
 function scriptOf(block: Block): string {
   const small = block.lines.map((line) =>
-    /^pnpm nsa (pretrain|sft|grpo|eval) /.test(line) && block.smoke ? `${line} ${block.smoke}` : line,
+    /^pnpm nsa (pretrain|sft|grpo|eval|pipeline run) /.test(line) && block.smoke
+      ? `${line} ${block.smoke}`
+      : line,
   );
   if (block.code === 0) return small.join("\n");
   return `code=0; { ${small.join("\n")}\n} || code=$?; [ $code = ${block.code} ]`;

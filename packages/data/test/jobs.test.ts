@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import {
   arrayRanges,
   BuildConfig,
@@ -75,9 +76,7 @@ test("array_indices_fold_into_ranges", () => {
 
 const slurmUp = spawnSync("sinfo", ["--noheader", "--format=%T"], { encoding: "utf8", timeout: 5000 });
 const noSlurm = slurmUp.error !== undefined || slurmUp.status !== 0 || !/idle|mixed/.test(slurmUp.stdout);
-if (noSlurm)
-  process.stderr.write("skipping the Slurm test: no running Slurm on this machine (sinfo fails)\n");
-test.skipIf(noSlurm)(
+needs(!noSlurm, "no Slurm with an idle node (packages/data/test/start-slurm.sh)")(
   "slurm_arrays_give_the_bytes_of_the_inline_run",
   async () => {
     const short = (out: string, executor: "inline" | "slurm") => ({
@@ -92,7 +91,7 @@ test.skipIf(noSlurm)(
   300_000,
 );
 
-test.skipIf(noSlurm)(
+needs(!noSlurm, "no Slurm with an idle node (packages/data/test/start-slurm.sh)")(
   "a_failed_array_element_is_submitted_again_alone",
   async () => {
     const out = join(root, "retry");

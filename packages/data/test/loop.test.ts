@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import {
   BuildConfig,
   type BuildConfigInput,
@@ -232,26 +233,28 @@ test("statistics_count_documents_tokens_and_domains", async () => {
 });
 
 const real = process.env.NSA_DATA ?? join(import.meta.dirname, "../../../../shared/data");
-const noReal = !existsSync(join(real, "mixed-pool"));
-if (noReal) process.stderr.write("skipping the mixed-pool test: no shared data ($NSA_DATA)\n");
-test.skipIf(noReal || !hasNative())("on_real_pages_the_loop_finds_the_unseen_math_domains", async () => {
-  const report = await buildCorpus(
-    config("real", {
-      inputs: [join(real, "mixed-pool/pool.jsonl.gz")],
-      positives: [join(real, "math-pages/pages.jsonl.gz")],
-      negatives: [join(real, "nonmath-pages/pages.jsonl.gz")],
-      labels: join(real, "mixed-pool/labels.jsonl.gz"),
-      decontaminate: { benchmarks: [] },
-      budgetTokens: 250_000,
-      fasttext: { dim: 32, bucket: 200_000, lr: 0.5, epoch: 10, wordNgrams: 2, engine: "native" },
-    }),
-  );
-  const last = report.rounds.at(-1)!;
-  expect(last.quality!.averagePrecision).toBeGreaterThanOrEqual(0.975);
-  expect(last.quality!.rPrecision).toBeGreaterThanOrEqual(0.94);
-  const unseen = ["builds.openlogicproject.org", "cp-algorithms.com", "mpmath.org", "flintlib.org"];
-  expect(unseen.filter((d) => last.proposedDomains.includes(d)).length).toBeGreaterThanOrEqual(3);
-  const mixed = last.paths.filter((p) => p.domain === "openstax.org" && p.accept).map((p) => p.path);
-  expect(mixed).toContain("/books/contemporary-mathematics/");
-  expect(mixed.some((p) => /history|economics|microbiology|psychology|astronomy/.test(p))).toBe(false);
-});
+const hasReal = existsSync(join(real, "mixed-pool"));
+needs(hasReal && hasNative(), "no shared data ($NSA_DATA), or no native scorer")(
+  "on_real_pages_the_loop_finds_the_unseen_math_domains",
+  async () => {
+    const report = await buildCorpus(
+      config("real", {
+        inputs: [join(real, "mixed-pool/pool.jsonl.gz")],
+        positives: [join(real, "math-pages/pages.jsonl.gz")],
+        negatives: [join(real, "nonmath-pages/pages.jsonl.gz")],
+        labels: join(real, "mixed-pool/labels.jsonl.gz"),
+        decontaminate: { benchmarks: [] },
+        budgetTokens: 250_000,
+        fasttext: { dim: 32, bucket: 200_000, lr: 0.5, epoch: 10, wordNgrams: 2, engine: "native" },
+      }),
+    );
+    const last = report.rounds.at(-1)!;
+    expect(last.quality!.averagePrecision).toBeGreaterThanOrEqual(0.975);
+    expect(last.quality!.rPrecision).toBeGreaterThanOrEqual(0.94);
+    const unseen = ["builds.openlogicproject.org", "cp-algorithms.com", "mpmath.org", "flintlib.org"];
+    expect(unseen.filter((d) => last.proposedDomains.includes(d)).length).toBeGreaterThanOrEqual(3);
+    const mixed = last.paths.filter((p) => p.domain === "openstax.org" && p.accept).map((p) => p.path);
+    expect(mixed).toContain("/books/contemporary-mathematics/");
+    expect(mixed.some((p) => /history|economics|microbiology|psychology|astronomy/.test(p))).toBe(false);
+  },
+);

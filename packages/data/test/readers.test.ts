@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import { type Document, type Refusal, readDocuments } from "../src/index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-readers-"));
@@ -159,27 +160,30 @@ test("a_damaged_warc_header_is_refused_and_the_next_record_found", async () => {
 
 const real = process.env.NSA_DATA ?? join(import.meta.dirname, "../../../../shared/data");
 const fixtures = join(real, "html-pages");
-test.skipIf(!existsSync(fixtures))("warcio_fixtures_read_as_webrecorder_reads_them", async () => {
-  const counts: Record<string, [number, string[]]> = {
-    "example.warc": [1, []],
-    "example.warc.gz": [1, []],
-    "example.arc": [1, []],
-    "example.arc.gz": [1, []],
-    "example-bad-non-chunked.warc.gz": [1, []],
-    "example-wrong-chunks.warc.gz": [1, []],
-    "example-resource.warc.gz": [1, []],
-    "example-iana.org-chunked.warc": [1, []],
-    "example-wget-bad-target-uri.warc.gz": [1, []],
-    "example-space-in-url.arc": [0, ["truncated_record"]],
-  };
-  for (const [name, [documents, reasons]] of Object.entries(counts)) {
-    const got = await read(join(fixtures, "warcio-fixtures", name));
-    expect([name, got.documents.length, got.refusals.map((r) => r.reason)]).toEqual([
-      name,
-      documents,
-      reasons,
-    ]);
-  }
-  for (const name of ["sample.warc.gz", "sample.warc.wet.gz"])
-    expect((await read(join(fixtures, name))).documents.length).toBe(100);
-});
+needs(existsSync(fixtures), "no shared data ($NSA_DATA)")(
+  "warcio_fixtures_read_as_webrecorder_reads_them",
+  async () => {
+    const counts: Record<string, [number, string[]]> = {
+      "example.warc": [1, []],
+      "example.warc.gz": [1, []],
+      "example.arc": [1, []],
+      "example.arc.gz": [1, []],
+      "example-bad-non-chunked.warc.gz": [1, []],
+      "example-wrong-chunks.warc.gz": [1, []],
+      "example-resource.warc.gz": [1, []],
+      "example-iana.org-chunked.warc": [1, []],
+      "example-wget-bad-target-uri.warc.gz": [1, []],
+      "example-space-in-url.arc": [0, ["truncated_record"]],
+    };
+    for (const [name, [documents, reasons]] of Object.entries(counts)) {
+      const got = await read(join(fixtures, "warcio-fixtures", name));
+      expect([name, got.documents.length, got.refusals.map((r) => r.reason)]).toEqual([
+        name,
+        documents,
+        reasons,
+      ]);
+    }
+    for (const name of ["sample.warc.gz", "sample.warc.wet.gz"])
+      expect((await read(join(fixtures, name))).documents.length).toBe(100);
+  },
+);

@@ -39,6 +39,26 @@ for (const preTokenizer of ["gpt2", "digits"] as const) {
   });
 }
 
+test("added_tokens_have_one_id_equal_the_library_and_stay_in_decoded_text", () => {
+  const json = trainBpe([...text, ...text], {
+    vocabSize: 400,
+    preTokenizer: "digits",
+    specialTokens: ["<|endoftext|>"],
+    addedTokens: ["<think>", "</think>"],
+  });
+  const ours = new Tokenizer(json);
+  const oracle = new Oracle(json as never, {} as never);
+  expect(ours.eosId).toBe(0);
+  expect(ours.encode("<think></think><|endoftext|>")).toEqual([1, 2, 0]);
+  for (const s of [...text, "a<think>b </think> c<|endoftext|>"]) {
+    const ids = ours.encode(s);
+    expect(ids, s).toEqual([...oracle.encode(s).ids]);
+    expect(ours.decode(ids)).toBe(s.replace("<|endoftext|>", ""));
+    expect(ours.decode(ids, { special: true })).toBe(s);
+    expect(ours.decode(ours.encode(s, { plain: true }))).toBe(s);
+  }
+});
+
 test("digits_are_never_merged_with_the_digit_pre_tokenizer", () => {
   const json = trainBpe(Array(50).fill("12 12 12 12"), {
     vocabSize: 300,

@@ -30,6 +30,7 @@ export { findTask, taskNames } from "./tasks/builtin.ts";
 export { readTaskFile, type TaskDefinition, type TaskInput, taskSchema } from "./tasks/definition.ts";
 export { fetchTask } from "./tasks/fetch.ts";
 export { familyDocuments } from "./tasks/generated/corpus.ts";
+export { crawlSchema, runCrawl } from "./tasks/generated/crawl.ts";
 export { type Family, familyNames, makeFamily, type Problem, type Split } from "./tasks/generated/family.ts";
 export { readProblems, type TaskProblem, taskPrompt, toProblem } from "./tasks/problems.ts";
 export { checkVocabulary } from "./vocabulary.ts";

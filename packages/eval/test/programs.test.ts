@@ -2,7 +2,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openStageContext, parseConfig, readJsonl } from "@nsa/core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import {
   bubblewrapState,
   evalSchema,
@@ -16,7 +17,6 @@ import {
 import { makeTinyCheckpoint, type TinyCheckpoint } from "./tiny-checkpoint.ts";
 
 const { usable, why } = bubblewrapState();
-if (!usable) console.log(`tests with programs are skipped: ${why}`);
 
 let tiny: TinyCheckpoint;
 let taught = "";
@@ -68,14 +68,14 @@ async function evaluate(format: string) {
   };
 }
 
-test.skipIf(!usable)("the_output_of_a_written_program_is_the_answer", async () => {
+needs(usable, why)("the_output_of_a_written_program_is_the_answer", async () => {
   const { row, summary } = await evaluate("pot");
   expect(row.completion).toContain("print(3+4)");
   expect(row).toMatchObject({ verdict: "correct", answer: "7", form: "program", task: "sum (pot)" });
   expect(summary).toMatchObject({ accuracy: { mean: 1 }, formatRate: 1, programs: { run: 1, ok: 1 } });
 });
 
-test.skipIf(!usable)("tool_integrated_answers_hold_their_outputs", async () => {
+needs(usable, why)("tool_integrated_answers_hold_their_outputs", async () => {
   const { row } = await evaluate("tool");
   expect(row.completion).toContain("```output\n7\n```");
   expect(row).toMatchObject({ verdict: "correct", answer: "7" });

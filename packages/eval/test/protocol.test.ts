@@ -1,5 +1,6 @@
 // Programs in answers: found, run, their outputs fed back. The generator is a script, the sandbox is real.
 import { expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import {
   bubblewrapState,
   codeBlocks,
@@ -10,8 +11,7 @@ import {
 } from "../src/index.ts";
 
 const { usable, why } = bubblewrapState();
-if (!usable) console.log(`protocol tests with programs are skipped: ${why}`);
-const locked = test.skipIf(!usable);
+const locked = needs(usable, why);
 const block = (code: string) => `\`\`\`python\n${code}\n\`\`\`\n`;
 
 /** Gives each transcript its lines in turn and notes what it was asked. */

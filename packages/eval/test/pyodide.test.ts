@@ -5,14 +5,14 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import { bubblewrapState, requireSandbox, runProgram } from "../src/index.ts";
 import { pyodideState } from "../src/sandbox/pyodide.ts";
 
 const { usable, why } = pyodideState();
-if (!usable) console.log(`tests of the portable sandbox are skipped: ${why}`);
 const portable = (code: string, limits = {}, files = {}) =>
   runProgram(code, { backend: "pyodide", limits: { timeoutMs: 20_000, cpuSeconds: 20, ...limits }, files });
-const inside = test.skipIf(!usable);
+const inside = needs(usable, why);
 const TIME = 120_000;
 
 inside(

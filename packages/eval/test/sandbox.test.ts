@@ -2,12 +2,12 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import { bubblewrapState, runProgram, runUnitTests } from "../src/index.ts";
 
 const { usable, why } = bubblewrapState();
-if (!usable) console.log(`sandbox tests are skipped: ${why}`);
-const locked = test.skipIf(!usable);
+const locked = needs(usable, why);
 
 locked("a_program_s_output_comes_back", async () => {
   const r = await runProgram("import sys\nprint(6*7)\nprint('e', file=sys.stderr)");

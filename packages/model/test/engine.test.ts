@@ -1,6 +1,7 @@
 // Generation against the trainer's forward: equal log-probabilities, independence of the batch, shared prefills.
 import { lmHead, Tape } from "@nsa/kernels";
 import { afterAll, expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import { isCpu, openBackend } from "../../kernels/test/backend.ts";
 import { Engine, type GenerateRequest, resolveModelConfig, Transformer } from "../src/index.ts";
 
@@ -64,7 +65,7 @@ for (const attention of ["nsa", "full", "window"] as const) {
   });
 
   // Independence of the batch is the CPU's promise.
-  test.runIf(isCpu)(`the_batch_does_not_change_a_sample_${attention}`, () => {
+  needs(isCpu, "a promise of the CPU backend only")(`the_batch_does_not_change_a_sample_${attention}`, () => {
     const model = build(attention);
     const requests = [0, 1, 2, 3, 4].map((i) => request(i));
     const together = new Engine(model, options).generate(requests);
@@ -78,19 +79,22 @@ for (const attention of ["nsa", "full", "window"] as const) {
   });
 
   // Independence of the batch is the CPU's promise.
-  test.runIf(isCpu)(`samples_that_share_a_prefill_equal_samples_that_do_not_${attention}`, () => {
-    const model = build(attention);
-    for (const i of [0, 1, 2, 5]) {
-      const engine = new Engine(model, options);
-      const shared = engine.generate([request(i, { n: 4 })])[0]!;
-      expect(engine.stats.prefillTokens).toBe(3 + i * 9);
-      const apart = [0, 1, 2, 3].map((s) => {
-        return new Engine(model, options).generate([request(i, { id: i * 100 + s })])[0]![0];
-      });
-      expect(shared).toEqual(apart);
-    }
-    model.free();
-  });
+  needs(isCpu, "a promise of the CPU backend only")(
+    `samples_that_share_a_prefill_equal_samples_that_do_not_${attention}`,
+    () => {
+      const model = build(attention);
+      for (const i of [0, 1, 2, 5]) {
+        const engine = new Engine(model, options);
+        const shared = engine.generate([request(i, { n: 4 })])[0]!;
+        expect(engine.stats.prefillTokens).toBe(3 + i * 9);
+        const apart = [0, 1, 2, 3].map((s) => {
+          return new Engine(model, options).generate([request(i, { id: i * 100 + s })])[0]![0];
+        });
+        expect(shared).toEqual(apart);
+      }
+      model.free();
+    },
+  );
 }
 
 test("stop_ids_stop_strings_and_lengths_end_outputs", () => {

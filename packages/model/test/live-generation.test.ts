@@ -1,5 +1,6 @@
 // Requests that come and go while others run, and log-probabilities of the likeliest tokens.
 import { afterAll, expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import { isCpu, openBackend } from "../../kernels/test/backend.ts";
 import {
   Engine,
@@ -49,28 +50,31 @@ const request = (i: number, over: Partial<GenerateRequest> = {}): GenerateReques
   ...over,
 });
 
-test.runIf(isCpu)("requests_that_arrive_late_or_outlive_a_cancelled_one_are_unchanged", () => {
-  const alone = [0, 1, 2, 3].map((i) => new Engine(model, options).generate([request(i)])[0]![0]!);
-  const live = new Engine(model, options).open();
-  const outputs: GeneratedSample[] = [];
-  const run = (steps: number) => {
-    for (let k = 0; k < steps && !live.idle; k++)
-      for (const { request: r, output } of live.step()) outputs[r] = output;
-  };
-  for (const i of [0, 1]) live.add(request(i));
-  run(5);
-  live.add(request(2));
-  run(5);
-  expect(live.running).toBe(3);
-  live.cancel(1);
-  expect(live.running).toBe(2);
-  live.add(request(3));
-  run(1000);
-  live.cancel(3);
-  live.close();
-  expect([outputs[0], outputs[2], outputs[3]]).toEqual([alone[0], alone[2], alone[3]]);
-  expect(outputs[1]).toBeUndefined();
-});
+needs(isCpu, "a promise of the CPU backend only")(
+  "requests_that_arrive_late_or_outlive_a_cancelled_one_are_unchanged",
+  () => {
+    const alone = [0, 1, 2, 3].map((i) => new Engine(model, options).generate([request(i)])[0]![0]!);
+    const live = new Engine(model, options).open();
+    const outputs: GeneratedSample[] = [];
+    const run = (steps: number) => {
+      for (let k = 0; k < steps && !live.idle; k++)
+        for (const { request: r, output } of live.step()) outputs[r] = output;
+    };
+    for (const i of [0, 1]) live.add(request(i));
+    run(5);
+    live.add(request(2));
+    run(5);
+    expect(live.running).toBe(3);
+    live.cancel(1);
+    expect(live.running).toBe(2);
+    live.add(request(3));
+    run(1000);
+    live.cancel(3);
+    live.close();
+    expect([outputs[0], outputs[2], outputs[3]]).toEqual([alone[0], alone[2], alone[3]]);
+    expect(outputs[1]).toBeUndefined();
+  },
+);
 
 test("cancelled_requests_give_every_page_back", () => {
   // Rotary tables are the model's, made once by whoever needs them first.

@@ -1,5 +1,6 @@
 // The dry-run's memory formula against what the arena measures.
 import { expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import { isCpu, openBackend } from "../../kernels/test/backend.ts";
 import { crossEntropy, resolveModelConfig, Trainer, Transformer, trainMemory } from "../src/index.ts";
 import { countingBatch, stepOf, tinyConfig } from "./training-fixture.ts";
@@ -78,19 +79,22 @@ function stepWithin(limit: number, recordOps: boolean): number | { code?: string
   }
 }
 
-test.runIf(isCpu)("memory_that_is_too_small_anywhere_is_an_error_that_names_what_fills_it", () => {
-  for (const recordOps of [false, true]) {
-    const whole = stepWithin(0, recordOps);
-    expect(whole).toBeGreaterThan(16 * 2 ** 20);
-    for (let i = 1; i < 24; i++) {
-      const limit = Math.round(((whole as number) * i) / 24);
-      const out = stepWithin(limit, recordOps);
-      if (typeof out === "number") {
-        expect(out).toBeLessThanOrEqual(limit);
-        continue;
+needs(isCpu, "a promise of the CPU backend only")(
+  "memory_that_is_too_small_anywhere_is_an_error_that_names_what_fills_it",
+  () => {
+    for (const recordOps of [false, true]) {
+      const whole = stepWithin(0, recordOps);
+      expect(whole).toBeGreaterThan(16 * 2 ** 20);
+      for (let i = 1; i < 24; i++) {
+        const limit = Math.round(((whole as number) * i) / 24);
+        const out = stepWithin(limit, recordOps);
+        if (typeof out === "number") {
+          expect(out).toBeLessThanOrEqual(limit);
+          continue;
+        }
+        expect(out.code, out.text).toBe("out_of_memory");
+        expect(out.text).toMatch(/most of it: \S.* MiB.*; (lower|train)/);
       }
-      expect(out.code, out.text).toBe("out_of_memory");
-      expect(out.text).toMatch(/most of it: \S.* MiB.*; (lower|train)/);
     }
-  }
-});
+  },
+);

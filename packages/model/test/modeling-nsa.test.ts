@@ -4,7 +4,8 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Device, linear, Tape } from "@nsa/kernels";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import { exportHuggingFace, type ModelConfigInput, resolveModelConfig, Transformer } from "../src/index.ts";
 
 const device = Device.open("reference");
@@ -14,7 +15,6 @@ const has = (python: string, module: string) => spawnSync(python, ["-c", `import
 const python = [process.env.NSA_PYTHON, "python3", "/usr/bin/python3"].find(
   (p) => p !== undefined && has(p, "torch"),
 );
-if (!python) console.log("skipped: no Python with PyTorch");
 
 const tiny: ModelConfigInput = {
   vocabSize: 50,
@@ -42,7 +42,7 @@ function ours(model: Transformer): Float64Array {
   return linear(tape, model.forward(tape, batch), model.headWeight).read();
 }
 
-test.skipIf(!python).each<[string, ModelConfigInput]>([
+needs(python !== undefined, "no Python with PyTorch").each<[string, ModelConfigInput]>([
   ["nsa_with_mlp_compression_and_a_tied_head", tiny],
   [
     "weighted_compression_norms_and_wider_values",

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { Tokenizer, trainBpe } from "@nsa/data";
 import { bubblewrapState } from "@nsa/eval";
 import { expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import { rewardSchema } from "../src/reward/config.ts";
 import { formatReward } from "../src/reward/format.ts";
 import { makeScorer } from "../src/reward/score.ts";
@@ -171,7 +172,8 @@ test("a_reward_file_may_give_steps_and_bad_ones_are_named", async () => {
   }
 });
 
-test.skipIf(!bubblewrapState().usable)("programs_are_paid_for_passing_every_unit_test", async () => {
+const { usable, why } = bubblewrapState();
+needs(usable, why)("programs_are_paid_for_passing_every_unit_test", async () => {
   const tests = ["assert double(2) == 4", "assert double('a') == 'aa'"];
   const fenced = (code: string) => `<think>hm</think>\n\`\`\`python\n${code}\n\`\`\`\n`;
   const code = [{ kind: "code", timeoutMs: 3000 }];

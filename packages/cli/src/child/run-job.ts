@@ -10,6 +10,7 @@ import {
   type StageResult,
 } from "@nsa/core";
 import { loadStage } from "../commands/stages.ts";
+import { holdRun } from "./hold-run.ts";
 import type { Job } from "./messages.ts";
 
 /** Runs the stage to its end, or to the checkpoint after `signal` aborts. */
@@ -27,6 +28,7 @@ export async function runJob(
   const rank = job.ranks?.rank ?? 0;
   const runDir = rank === 0 ? job.runDir : join(job.runDir, "ranks", String(rank));
   mkdirSync(runDir, { recursive: true });
+  using _held = await holdRun(runDir);
   const place = { runDir, runName: basename(job.runDir), time: now(), onError };
   const newest = job.resume === true ? latestCheckpoint(job.runDir) : null;
   const context = openStageContext({

@@ -2,6 +2,7 @@
 import { NsaError } from "@nsa/core";
 import { openDevice } from "@nsa/model";
 import { count, duration, percent } from "../view/format.ts";
+import type { CheckedStage } from "./pipeline-recipe.ts";
 import { matmulRate } from "./self-check.ts";
 
 /** Share of the matmul's rate that whole training steps reached: quickstart on two cores, see docs/LOG.md. */
@@ -26,20 +27,64 @@ function deviceName(wanted: string): "cpu" | "cuda" | undefined {
   }
 }
 
+/** Seconds of an estimate at the rate of this machine's backend; undefined where FLOPs or the backend are not known. */
+function timer(wanted: string): {
+  device?: string;
+  seconds: (flops: number | undefined) => number | undefined;
+} {
+  const device = deviceName(wanted);
+  let rate: number | undefined;
+  return {
+    device,
+    seconds: (flops) => {
+      if (flops === undefined || !device) return undefined;
+      rate ??= matmulRate(device);
+      return flops / (rate * STEP_SHARE);
+    },
+  };
+}
+
 /** Prints the estimate; with `json`, the plain numbers as one object. */
 export function printEstimate(
   estimate: Record<string, number>,
   options: { device: string; json?: boolean },
 ): void {
-  const all = { ...estimate };
-  const device = deviceName(options.device);
-  if (all.flops !== undefined && device) all.seconds = all.flops / (matmulRate(device) * STEP_SHARE);
+  const { device, seconds: secondsOf } = timer(options.device);
+  const seconds = secondsOf(estimate.flops);
   if (options.json) {
-    console.log(JSON.stringify(all));
+    console.log(JSON.stringify({ ...estimate, ...(seconds === undefined ? {} : { seconds }) }));
     return;
   }
-  const { seconds, ...rest } = all;
-  for (const [key, value] of Object.entries(rest))
+  for (const [key, value] of Object.entries(estimate))
     console.log(`${key.replace(/_bytes$/, "")}\t${show(key, value)}`);
   if (seconds !== undefined) console.log(`time\t${duration(seconds)} on ${device}, a rough guess`);
+}
+
+/** One line a stage, and the time of those whose FLOPs are known; with `json`, the numbers by stage. */
+export function printPipelineEstimate(
+  plan: readonly CheckedStage[],
+  options: { device: string; json?: boolean },
+): void {
+  const { device, seconds: secondsOf } = timer(options.device);
+  const stages = plan.map(({ stage, estimate }) => {
+    const seconds = secondsOf(estimate.flops);
+    return {
+      stage,
+      all: { ...estimate, ...(seconds === undefined ? {} : { seconds }) } as Record<string, number>,
+    };
+  });
+  const total = stages.reduce((sum, { all }) => sum + (all.seconds ?? 0), 0);
+  if (options.json) {
+    const byName = Object.fromEntries(stages.map(({ stage, all }) => [stage.name, all]));
+    console.log(JSON.stringify({ stages: byName, seconds: total }));
+    return;
+  }
+  for (const { stage, all } of stages) {
+    const told = ["parameters", "tokens", "tokens_at_most", "answers", "pages", "flops", "memory_bytes"]
+      .filter((key) => all[key] !== undefined)
+      .map((key) => `${key.replace(/_(bytes|at_most)$/, "")} ${show(key, all[key]!)}`);
+    if (all.seconds !== undefined) told.push(duration(all.seconds));
+    console.log([stage.name, stage.stage, ...told].join("\t"));
+  }
+  console.log(`time\t${duration(total)} on ${device ?? "?"} for training and sampling, a rough guess`);
 }

@@ -1,15 +1,14 @@
-// Every kind of recipe with its schema: stages, the corpus loop, pipelines.
+// Every kind of recipe with its schema: stages and pipelines.
 import { NsaError } from "@nsa/core";
 import type { z } from "zod";
 import { loadStage, STAGES } from "./stages.ts";
 
 /** Kinds of recipe, as `nsa config` names them; each has a folder of examples in configs/. */
-export const RECIPES = [...STAGES, "data", "pipeline"] as const;
+export const RECIPES = [...STAGES, "pipeline"] as const;
 
 /** The schema of a kind of recipe. Throws NsaError `recipe_unknown` (exit 2). */
 export async function loadSchema(kind: string): Promise<z.ZodType> {
-  if (kind === "data") return (await import("@nsa/data")).BuildConfig;
-  if (kind === "pipeline") return (await import("./pipeline.ts")).pipelineSchema;
+  if (kind === "pipeline") return (await import("./pipeline-recipe.ts")).pipelineSchema;
   if ((STAGES as readonly string[]).includes(kind)) return (await loadStage(kind)).schema;
   throw new NsaError({
     code: "recipe_unknown",

@@ -1,4 +1,6 @@
-// The stages that recipes describe: their schemas and runners.
+// The stages that recipes describe: their schemas, runners, costs, and what a pipeline can know of them beforehand.
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { NsaError, type StageRunner } from "@nsa/core";
 import type { z } from "zod";
 
@@ -9,29 +11,97 @@ export interface Stage {
   run: StageRunner<any>;
   // biome-ignore lint/suspicious/noExplicitAny: as above.
   estimate: (config: any) => Record<string, number>;
+  /**
+   * Names of the outputs, with stand-ins good enough for the estimates of later stages; `folder` may be filled.
+   */
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  foresee: (config: any, folder: string) => Record<string, string>;
 }
 
+const free = () => ({});
+const named =
+  (...names: string[]) =>
+  (_: unknown, folder: string) =>
+    Object.fromEntries(names.map((name) => [name, join(folder, name)]));
+
+const STAGE_TABLE = {
+  crawl: async (): Promise<Stage> => {
+    const { crawlSchema, runCrawl } = await import("@nsa/eval");
+    const outputs = ["pool", "positives", "negatives", "labels", "benchmark", "examples"];
+    return {
+      schema: crawlSchema,
+      run: runCrawl,
+      estimate: ({ pages }) => ({ pages }),
+      foresee: named(...outputs),
+    };
+  },
+  data: async (): Promise<Stage> => {
+    const { BuildConfig, runCorpus } = await import("@nsa/data");
+    const foresee = named("dir", "ranked", "report");
+    return { schema: BuildConfig, run: runCorpus, estimate: free, foresee };
+  },
+  tokenizer: async (): Promise<Stage> => {
+    const { runTokenizer, tokenizerSchema } = await import("@nsa/data");
+    return { schema: tokenizerSchema, run: runTokenizer, estimate: free, foresee: named("file") };
+  },
+  tokenize: async (): Promise<Stage> => {
+    const { runTokenize, tokenizeSchema } = await import("@nsa/data");
+    return { schema: tokenizeSchema, run: runTokenize, estimate: free, foresee: named("shards", "index") };
+  },
+  pretrain: async (): Promise<Stage> => {
+    const { estimatePretrain, pretrainModelConfig, pretrainSchema, runPretrain } = await import("@nsa/eval");
+    return {
+      schema: pretrainSchema,
+      run: runPretrain,
+      estimate: estimatePretrain,
+      foresee: (config, folder) => {
+        // A checkpoint of which only the architecture is known.
+        const checkpoint = join(folder, "checkpoint");
+        const state = { format: 1, step: 0, model: pretrainModelConfig(config), stateful: {}, sha256: {} };
+        mkdirSync(checkpoint, { recursive: true });
+        writeFileSync(join(checkpoint, "state.json"), JSON.stringify(state));
+        return { checkpoint, tokenizer: join(folder, "tokenizer") };
+      },
+    };
+  },
+  sft: async (): Promise<Stage> => {
+    const { estimateSft, runSft, sftSchema } = await import("@nsa/eval");
+    return {
+      schema: sftSchema,
+      run: runSft,
+      estimate: estimateSft,
+      foresee: ({ initFrom }) => ({ checkpoint: initFrom }),
+    };
+  },
+  grpo: async (): Promise<Stage> => {
+    const { estimateGrpo, grpoSchema, runGrpo } = await import("@nsa/rl");
+    return {
+      schema: grpoSchema,
+      run: runGrpo,
+      estimate: estimateGrpo,
+      foresee: ({ init }) => ({ checkpoint: init.checkpoint }),
+    };
+  },
+  eval: async (): Promise<Stage> => {
+    const { estimateEval, evalSchema, runEval } = await import("@nsa/eval");
+    return {
+      schema: evalSchema,
+      run: runEval,
+      estimate: estimateEval,
+      foresee: named("summary", "samples"),
+    };
+  },
+} as const;
+
+export type StageName = keyof typeof STAGE_TABLE;
+
 /** Names for {@link loadStage}, in the order of a pipeline. */
-export const STAGES = ["pretrain", "sft", "grpo", "eval"] as const;
+export const STAGES = Object.keys(STAGE_TABLE) as [StageName, ...StageName[]];
 
 /** Loads a stage. Throws NsaError `stage_unknown` (exit 2). */
 export async function loadStage(name: string): Promise<Stage> {
-  if (name === "pretrain") {
-    const { estimatePretrain, pretrainSchema, runPretrain } = await import("@nsa/eval");
-    return { schema: pretrainSchema, run: runPretrain, estimate: estimatePretrain };
-  }
-  if (name === "sft") {
-    const { estimateSft, runSft, sftSchema } = await import("@nsa/eval");
-    return { schema: sftSchema, run: runSft, estimate: estimateSft };
-  }
-  if (name === "grpo") {
-    const { estimateGrpo, grpoSchema, runGrpo } = await import("@nsa/rl");
-    return { schema: grpoSchema, run: runGrpo, estimate: estimateGrpo };
-  }
-  if (name === "eval") {
-    const { estimateEval, evalSchema, runEval } = await import("@nsa/eval");
-    return { schema: evalSchema, run: runEval, estimate: estimateEval };
-  }
+  const load = STAGE_TABLE[name as StageName] as (() => Promise<Stage>) | undefined;
+  if (load) return load();
   throw new NsaError({
     code: "stage_unknown",
     what: `no stage "${name}"`,

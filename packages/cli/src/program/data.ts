@@ -1,6 +1,6 @@
 // `nsa data`: the corpus loop and its parts on the command line.
 import { type Command, Option } from "commander";
-import { exitWith, wholeFrom, withSet } from "./options.ts";
+import { exitWith, wholeFrom, withOutput, withRuns, withSet } from "./options.ts";
 
 /** Each runs what is missing before it; `build` takes up what it made. */
 const STEPS = {
@@ -32,6 +32,13 @@ export function registerData(program: Command): void {
         await exitWith(runDataStep(step as keyof typeof STEPS, config, options as never));
       });
   }
+
+  withOutput(withRuns(withSet(data.command("crawl <config>"))))
+    .description("generate web pages to try the loop on, with labels, a benchmark and worked sums")
+    .action(async (config: string, options: object) => {
+      const { runStage } = await import("../commands/stage.ts");
+      await exitWith(runStage("crawl", config, { ...options, device: "cpu" } as never));
+    });
 
   withReportOutput(data.command("tokenize <files...>"))
     .description("write token shards; a rerun makes only what is missing")

@@ -1,6 +1,6 @@
 // `nsa pretrain`, `nsa sft`, `nsa grpo`, `nsa eval`, `nsa pipeline run`.
 import type { Command } from "commander";
-import { exitWith, withDevice, withOutput, withRuns, withSet } from "./options.ts";
+import { collect, exitWith, withDevice, withOutput, withRuns, withSet } from "./options.ts";
 
 const STAGES = [
   ["pretrain", "train a transformer on text"],
@@ -41,7 +41,14 @@ export function registerStages(program: Command): void {
     .description("several stages, one after another")
     .command("run <config>")
     .description("run all stages; finished ones are not run again")
-    .option("--resume <run>", "go on with a pipeline run: its name, its path, or `latest`");
+    .option("--resume <run>", "go on with a pipeline run: its name, its path, or `latest`")
+    .option("--dry-run", "check all recipes, print what they would cost and stop")
+    .option(
+      "--set <stage.key=value>",
+      "override a setting of a stage, e.g. --set base.train.steps=100",
+      collect,
+      [],
+    );
   withOutput(withRuns(withDevice(run))).action(async (config: string, options: object) => {
     const { runPipeline } = await import("../commands/pipeline.ts");
     await exitWith(runPipeline(config, options as never));

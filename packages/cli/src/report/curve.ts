@@ -5,19 +5,33 @@ export interface Series {
   points: { x: number; y: number }[];
 }
 
-const COLOURS = ["#2458b8", "#c2571a", "#2e7d4f", "#8a3fa0"];
+export const COLOURS = ["#2458b8", "#c2571a", "#2e7d4f", "#8a3fa0"];
 const [W, H, LEFT, BOTTOM, TOP] = [460, 240, 52, 26, 34];
 
 const label = (v: number) => Number(v.toPrecision(3)).toString();
 
+/** Marks for an axis that counts doublings: K = 1, 2, 4 … */
+export function powersOfTwo(series: readonly Series[]): { x: number; label: string }[] {
+  const top = Math.max(0, ...series.flatMap((s) => s.points.map((p) => p.x)));
+  return Array.from({ length: Math.floor(top) + 1 }, (_, x) => ({ x, label: String(2 ** x) }));
+}
+
+export interface CurveOptions {
+  /** Marks on the x axis instead of its ends. */
+  marks?: readonly { x: number; label: string }[];
+  /** Lowest and highest y instead of the data's. */
+  range?: readonly [number, number];
+}
+
 /** The chart, or nothing when no series has two points. */
-export function curve(title: string, all: readonly Series[]): string {
+export function curve(title: string, all: readonly Series[], options: CurveOptions = {}): string {
+  const { marks, range } = options;
   const series = all.filter((s) => s.points.length > 1);
   if (series.length === 0) return "";
   const xs = series.flatMap((s) => s.points.map((p) => p.x));
   const ys = series.flatMap((s) => s.points.map((p) => p.y));
   const [x0, x1] = [Math.min(...xs), Math.max(...xs)];
-  const [y0, y1] = [Math.min(...ys), Math.max(...ys)];
+  const [y0, y1] = range ?? [Math.min(...ys), Math.max(...ys)];
   const px = (x: number) => LEFT + ((x - x0) / (x1 - x0 || 1)) * (W - LEFT - 10);
   const py = (y: number) => H - BOTTOM - ((y - y0) / (y1 - y0 || 1)) * (H - BOTTOM - TOP);
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((f) => {
@@ -32,5 +46,13 @@ export function curve(title: string, all: readonly Series[]): string {
     const at = LEFT + i * 110;
     return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.5"/><text x="${at}" y="28" fill="${colour}">${s.name}</text>`;
   });
-  return `<svg viewBox="0 0 ${W} ${H}" font-size="10" font-family="sans-serif"><text x="${LEFT}" y="13" font-size="12" font-weight="600">${title}</text>${ticks.join("")}<text x="${LEFT}" y="${H - 8}">${label(x0)}</text><text x="${W - 10}" y="${H - 8}" text-anchor="end">${label(x1)}</text>${lines.join("")}</svg>`;
+  const ends = [
+    { x: x0, label: label(x0) },
+    { x: x1, label: label(x1) },
+  ];
+  const axis = (marks ?? ends).map(({ x, label: text }, i, shown) => {
+    const anchor = i === 0 ? "start" : i === shown.length - 1 ? "end" : "middle";
+    return `<text x="${px(x).toFixed(1)}" y="${H - 8}" text-anchor="${anchor}">${text}</text>`;
+  });
+  return `<svg viewBox="0 0 ${W} ${H}" font-size="10" font-family="sans-serif"><text x="${LEFT}" y="13" font-size="12" font-weight="600">${title}</text>${ticks.join("")}${axis.join("")}${lines.join("")}</svg>`;
 }

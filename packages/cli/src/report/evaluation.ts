@@ -9,11 +9,9 @@ import type {
   SampleRow,
   TaskSummary,
 } from "@nsa/eval";
-import { curve, type Series } from "./curve.ts";
+import { curve, powersOfTwo, type Series } from "./curve.ts";
 import { heatMap } from "./heat-map.ts";
-
-const percent = (x: number) => `${(100 * x).toFixed(1)} %`;
-const escapeHtml = (s: string) => s.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+import { escapeHtml, percent, table } from "./html.ts";
 
 /** Header and cells of the summary table; also what the terminal prints. */
 export function summaryTable(summaries: readonly TaskSummary[]): string[][] {
@@ -51,7 +49,8 @@ function atK(s: ProblemsSummary): string {
     const points = Object.entries(values).map(([k, y]) => ({ x: Math.log2(Number(k)), y }));
     return { name, points: points.sort((a, b) => a.x - b.x) };
   });
-  return curve(`${escapeHtml(s.task)}: accuracy by log2 K`, series);
+  const options = { marks: powersOfTwo(series), range: [0, 1] } as const;
+  return curve(`${escapeHtml(s.task)}: accuracy by K`, series, options);
 }
 
 function calibration(s: ProblemsSummary): string {
@@ -117,14 +116,11 @@ export function evaluationSections(runDir: string): string {
   const summaries = readRunJson(runDir, "summary.json") as TaskSummary[] | null;
   if (!Array.isArray(summaries)) return "";
   const [header, ...rows] = summaryTable(summaries);
-  const line = (cells: readonly string[], tag: string) =>
-    `<tr>${cells.map((c) => `<${tag}>${escapeHtml(c)}</${tag}>`).join("")}</tr>`;
-  const table = `<table>${line(header!, "th")}${rows.map((r) => line(r, "td")).join("")}</table>`;
   const charts = summaries.map((s) => {
     if (s.kind === "problems") return atK(s) + calibration(s);
     if (s.kind === "needle") return needle(s);
     return s.kind === "positions" ? positions(s) : "";
   });
   const samples = readJsonl<EvalRow>(join(runDir, "samples.jsonl"));
-  return `${table}<div class="charts">${charts.join("")}</div>${answers(samples)}`;
+  return `${table(header!, rows)}<div class="charts">${charts.join("")}</div>${answers(samples)}`;
 }

@@ -3,17 +3,20 @@ import { join } from "node:path";
 import { atomicWriteFile, readJsonl } from "@nsa/core";
 import type { StepProfile } from "@nsa/model";
 import { readIfThere } from "../commands/stage.ts";
-import { curve, type Series } from "./curve.ts";
+import { curve, powersOfTwo, type Series } from "./curve.ts";
 import { evaluationSections } from "./evaluation.ts";
+import { escapeHtml } from "./html.ts";
 
 export type Row = Record<string, number | string> & { step: number };
 
-const escapeHtml = (s: string) => s.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-
 /** What a report draws. */
-export const CHARTS: { title: string; names: string[] }[] = [
+export const CHARTS: { title: string; names: string[]; range?: [number, number] }[] = [
   { title: "Loss, nats per token", names: ["train/loss", "val/loss"] },
-  { title: "Held-out accuracy", names: ["eval/pass_at_1", "eval/maj_at_16", "eval/pass_at_16"] },
+  {
+    title: "Held-out accuracy",
+    names: ["eval/pass_at_1", "eval/maj_at_16", "eval/pass_at_16"],
+    range: [0, 1],
+  },
   { title: "Reward", names: ["reward/mean", "reward/accuracy", "reward/format"] },
   { title: "Output length, tokens", names: ["completion/length_mean"] },
   { title: "Entropy, nats", names: ["policy/entropy"] },
@@ -29,8 +32,15 @@ export function seriesOf(rows: readonly Row[], name: string): Series {
   return { name, points };
 }
 
+export const drawChart = ({ title, names, range }: (typeof CHARTS)[number], rows: readonly Row[]) =>
+  curve(
+    title,
+    names.map((name) => seriesOf(rows, name)),
+    { range },
+  );
+
 /** Pass@K and Maj@K against K, first and last evaluation. */
-function atK(rows: readonly Row[]): string {
+export function atK(rows: readonly Row[]): string {
   const evaluations = rows.filter((r) => "eval/pass_at_1" in r);
   const [first, last] = [evaluations[0], evaluations.at(-1)];
   if (!first || !last) return "";
@@ -44,7 +54,8 @@ function atK(rows: readonly Row[]): string {
       return { name: `${kind}@K, step ${row.step}`, points: points.sort((a, b) => a.x - b.x) };
     }),
   );
-  return curve("Pass@K and Maj@K by log2 K", series);
+  const options = { marks: powersOfTwo(series), range: [0, 1] } as const;
+  return curve("Held-out Pass@K and Maj@K by K", series, options);
 }
 
 function samplesTable(rows: readonly Record<string, unknown>[]): string {
@@ -86,12 +97,7 @@ ${p.ceiling_tflops.toPrecision(3)} TFLOP/s, a copy ${p.ceiling_gb_per_s.toPrecis
 /** Sections of one run, for its own report or a pipeline's. */
 export function runSections(runDir: string): string {
   const rows = readJsonl<Row>(join(runDir, "metrics.jsonl"));
-  const charts = CHARTS.map(({ title, names }) =>
-    curve(
-      title,
-      names.map((name) => seriesOf(rows, name)),
-    ),
-  );
+  const charts = CHARTS.map((chart) => drawChart(chart, rows));
   const all = readJsonl<Record<string, unknown>>(join(runDir, "samples.jsonl"));
   const samples = samplesTable(all.filter((r) => r.kind === undefined));
   return `${evaluationSections(runDir)}<div class="charts">${atK(rows)}${charts.join("")}</div>${profileTable(runDir)}${samples}
@@ -103,6 +109,7 @@ export function runSections(runDir: string): string {
 export function page(title: string, body: string): string {
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escapeHtml(title)}</title><style>
 body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;color:#222}
+h2{margin:2.2rem 0 .6rem;font-size:1.25rem}h3{margin:1.2rem 0 .4rem;font-size:1rem}.note{color:#666;margin:.2rem 0 1rem}a{color:#2458b8}
 pre{background:#f6f6f4;padding:.5rem;overflow:auto;white-space:pre-wrap;margin:0}
 table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ddd;padding:.3rem;text-align:left;vertical-align:top}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(460px,1fr));gap:1rem}svg{width:100%;height:auto}

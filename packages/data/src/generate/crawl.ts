@@ -11,6 +11,8 @@ export interface CrawlOptions {
   seed: number;
   /** Share of math pages, 0 to 1. */
   mathShare: number;
+  /** Writes a paragraph of a math page; word problems, equations and series where it is not given. */
+  mathParagraph?: (c: Choices) => string;
 }
 
 export interface CrawlPage {
@@ -61,7 +63,9 @@ function address(c: Choices, math: boolean, i: number): { domain: string; url: s
 }
 
 /** Deterministic pages. About 4 % are exact or near duplicates of earlier ones; the 8th math page leaks. */
-export function* generateCrawl({ pages, seed, mathShare }: CrawlOptions): Generator<CrawlPage> {
+export function* generateCrawl(options: CrawlOptions): Generator<CrawlPage> {
+  const { pages, seed, mathShare } = options;
+  const writeMath = options.mathParagraph ?? mathParagraph;
   const c = choices(seed);
   const benchmark = generatedBenchmark();
   const earlier: { page: CrawlPage; paragraphs: string[] }[] = [];
@@ -85,9 +89,7 @@ export function* generateCrawl({ pages, seed, mathShare }: CrawlOptions): Genera
       continue;
     }
     const math = c.next() < mathShare;
-    const paragraphs = Array.from({ length: c.int(6, 14) }, () =>
-      math ? mathParagraph(c) : proseParagraph(c),
-    );
+    const paragraphs = Array.from({ length: c.int(6, 14) }, () => (math ? writeMath(c) : proseParagraph(c)));
     const title = math
       ? c.pick(["Worked problems", "Notes on algebra", "Exercises with solutions", "Sums and series"])
       : c.pick(["A weekend away", "What we saw", "News from town", "A short guide"]);
@@ -139,7 +141,7 @@ export function writeCrawl(dir: string, options: CrawlOptions & { format?: "text
     options.format === "html" ? { id, url, domain, title, html } : { id, url, domain, title, text };
   const quarter = Math.max(20, Math.floor(options.pages / 4));
   const seeds = (mathShare: number, seed: number) =>
-    [...generateCrawl({ pages: quarter, seed, mathShare })]
+    [...generateCrawl({ ...options, pages: quarter, seed, mathShare })]
       .filter((p) => !p.duplicateOf && !p.leaks)
       .map((p) => record({ ...p, id: `seed-${seed}-${p.id}` }));
   writeFileSync(files.positives, jsonl(seeds(1, options.seed + 1001)));

@@ -8,6 +8,7 @@ export type { Quality } from "./measure.ts";
 export { type RankingQuality, rankingQuality } from "./metrics.ts";
 export type { RoundReport } from "./round.ts";
 export { CORPUS_STEPS, type CorpusStep, runCorpusStep, type StepReport } from "./run-step.ts";
+export { runCorpus } from "./stage.ts";
 export { type CorpusStats, corpusStats } from "./stats.ts";
 export {
   type CleanShard,

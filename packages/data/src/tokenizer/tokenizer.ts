@@ -92,8 +92,10 @@ export class Tokenizer {
   /** End of text: the first special token. */
   readonly eosId: number;
   private readonly tokens: string[] = [];
-  private readonly special = new Map<string, number>();
-  private readonly specialPattern: RegExp | undefined;
+  private readonly added = new Map<string, number>();
+  private readonly addedPattern: RegExp | undefined;
+  /** Added tokens that are marks, not text: `<|endoftext|>`, but not `<think>`. */
+  private readonly special = new Set<number>();
   private readonly words: WordEncoder;
   private readonly nfc: boolean;
   private buffer = new Int32Array(0);
@@ -111,14 +113,15 @@ export class Tokenizer {
       if (a.lstrip || a.rstrip || a.single_word)
         throw unsupported(`the added token ${a.content} that strips`);
       this.tokens[a.id] = a.content;
-      this.special.set(a.content, a.id);
+      this.added.set(a.content, a.id);
+      if (a.special !== false) this.special.add(a.id);
     }
     this.vocabSize = this.tokens.length;
     this.eosId = t.added_tokens?.[0]?.id ?? -1;
-    if (this.special.size > 0) {
+    if (this.added.size > 0) {
       const literal = (s: string) => s.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-      const longest = [...this.special.keys()].sort((a, b) => b.length - a.length);
-      this.specialPattern = new RegExp(`(${longest.map(literal).join("|")})`);
+      const longest = [...this.added.keys()].sort((a, b) => b.length - a.length);
+      this.addedPattern = new RegExp(`(${longest.map(literal).join("|")})`);
     }
     this.words = new WordEncoder(splitterOf(t.pre_tokenizer), {
       bytes: Int32Array.from(byteChars, (c) => vocab.get(c) ?? -1),
@@ -146,7 +149,7 @@ export class Tokenizer {
     return new Tokenizer(json);
   }
 
-  /** Ids of the text. Special tokens in the text become their ids unless `plain`. */
+  /** Ids of the text. Added tokens in the text become their ids unless `plain`. */
   encode(text: string, options: { plain?: boolean } = {}): number[] {
     return Array.from(this.encodeIds(text, options));
   }
@@ -155,11 +158,11 @@ export class Tokenizer {
   encodeIds(text: string, options: { plain?: boolean } = {}): Int32Array {
     const source = this.nfc ? text.normalize("NFC") : text;
     let out = this.room(Math.max(text.length, source.length) * 3);
-    if (!this.specialPattern || options.plain) return out.slice(0, this.words.encode(source, out, 0));
-    // Special tokens are found before the normalizer, which may lengthen what lies between.
+    if (!this.addedPattern || options.plain) return out.slice(0, this.words.encode(source, out, 0));
+    // Added tokens are found before the normalizer, which may lengthen what lies between.
     let at = 0;
-    for (const part of text.split(this.specialPattern)) {
-      const id = this.special.get(part);
+    for (const part of text.split(this.addedPattern)) {
+      const id = this.added.get(part);
       const words = id === undefined && this.nfc ? part.normalize("NFC") : part;
       if (at + words.length * 3 + 1 > out.length) out = grown(out, at + words.length * 3 + 1);
       if (id !== undefined) out[at++] = id;
@@ -179,13 +182,13 @@ export class Tokenizer {
     const known = this.pieces[id];
     if (known) return known;
     const token = this.tokens[id] ?? "";
-    const bytes = this.isSpecial(id) ? new TextEncoder().encode(token) : tokenBytes(token);
+    const bytes = this.added.get(token) === id ? new TextEncoder().encode(token) : tokenBytes(token);
     this.pieces[id] = bytes;
     return bytes;
   }
 
   isSpecial(id: number): boolean {
-    return this.special.get(this.tokens[id]!) === id;
+    return this.special.has(id);
   }
 
   /** Text of the ids; invalid UTF-8 becomes U+FFFD. Special tokens are left out unless asked for. */

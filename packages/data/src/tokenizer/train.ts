@@ -8,6 +8,8 @@ export interface BpeTraining {
   preTokenizer: PreTokenizer;
   /** Ids 0 … are given to these, before the 256 bytes. */
   specialTokens: string[];
+  /** One id each after the special tokens, and text when decoded: `<think>`. */
+  addedTokens?: string[];
 }
 
 const SPLIT = 2 ** 24;
@@ -59,13 +61,13 @@ function before(a: Pair, b: Pair): boolean {
  * repeated pairs. Throws NsaError `corpus_empty` (exit 3) and `vocab_too_small` (exit 2).
  */
 export function trainBpe(texts: Iterable<string>, options: BpeTraining): Record<string, unknown> {
-  const { vocabSize, preTokenizer, specialTokens } = options;
-  const first = specialTokens.length;
+  const { vocabSize, preTokenizer, specialTokens, addedTokens = [] } = options;
+  const first = specialTokens.length + addedTokens.length;
   if (vocabSize < first + 256) {
     throw new NsaError({
       code: "vocab_too_small",
       what: `vocab_size ${vocabSize}`,
-      why: `256 bytes and ${first} special tokens need ${first + 256} ids`,
+      why: `256 bytes and ${first} special or added tokens need ${first + 256} ids`,
       fix: `set vocab_size to at least ${first + 256}`,
       exitCode: 2,
     });
@@ -83,7 +85,7 @@ export function trainBpe(texts: Iterable<string>, options: BpeTraining): Record<
       exitCode: 3,
     });
   }
-  const tokens = [...specialTokens, ...byteChars];
+  const tokens = [...specialTokens, ...addedTokens, ...byteChars];
   const encoder = new TextEncoder();
   const words = [...counts].map(([word, count]) => ({
     ids: Array.from(encoder.encode(word), (b) => first + b),
@@ -97,14 +99,14 @@ export function trainBpe(texts: Iterable<string>, options: BpeTraining): Record<
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: specialTokens.map((content, id) => ({
+    added_tokens: [...specialTokens, ...addedTokens].map((content, id) => ({
       id,
       content,
       single_word: false,
       lstrip: false,
       rstrip: false,
       normalized: false,
-      special: true,
+      special: id < specialTokens.length,
     })),
     normalizer: null,
     pre_tokenizer:

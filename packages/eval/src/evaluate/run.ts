@@ -107,7 +107,6 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
       if (context.interrupted()) return { status: "interrupted", step: done, metrics: {}, outputs: {} };
       for (const row of rows) context.samples.append(row);
       done = i + 1;
-      markDone(context, done);
       const seconds = (performance.now() - started) / 1000;
       const metrics: Record<string, number> = {
         "perf/tokens_per_sec": (stats.prefillTokens + stats.decodeTokens - before) / seconds,
@@ -115,6 +114,8 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
       const accuracy = accuracySoFar(rows);
       if (accuracy !== undefined) metrics["eval/step_accuracy"] = accuracy;
       context.emit({ type: "step", step: done, totalSteps: steps.length, metrics });
+      // After all of the step's records: a resume forgets those of steps that are not marked.
+      markDone(context, done);
       // Lets the message of the user's interruption in.
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -123,7 +124,8 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
   }
   const summaries = await finish(config, context);
   const metrics = Object.assign({}, ...summaries.map(summaryMetrics)) as Record<string, number>;
-  context.emit({ type: "eval", step: steps.length, metrics });
+  // One past the last step, so that a resume forgets these figures and does not record them twice.
+  context.emit({ type: "eval", step: steps.length + 1, metrics });
   context.emit({ type: "done", step: steps.length, metrics });
   const outputs = {
     summary: join(context.runDir, "summary.json"),

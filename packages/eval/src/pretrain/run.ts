@@ -8,6 +8,7 @@ import {
   crossEntropy,
   estimateTraining,
   loadCheckpoint,
+  type ModelConfig,
   openDevice,
   openPlans,
   openRankPipes,
@@ -23,10 +24,15 @@ import { type Corpus, loadCorpus } from "./corpus.ts";
 import { openMix } from "./mix.ts";
 import { openShards } from "./shards.ts";
 
+/** The architecture by the recipe alone; a tokenizer made before may have another size than `data.vocab_size`. */
+export function pretrainModelConfig({ model, data, train }: PretrainConfig): ModelConfig {
+  const vocabSize = model.vocabSize || data.vocabSize;
+  return resolveModelConfig({ ...model, vocabSize, maxSeqLen: Math.max(model.maxSeqLen, train.seqLen) });
+}
+
 /** What a run will cost, from the recipe alone. */
 export function estimatePretrain(config: PretrainConfig): Record<string, number> {
-  const vocabSize = config.model.vocabSize || config.data.vocabSize;
-  return estimateTraining(resolveModelConfig({ ...config.model, vocabSize }), config.train);
+  return estimateTraining(pretrainModelConfig(config), config.train);
 }
 
 /** Whole documents cut to `seqLen`, one micro-batch after another. */
@@ -114,14 +120,9 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
     log(`${documents} documents, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
 
     const collectives = ranks ? openRankPipes(ranks) : singleRank;
-    const model = new Transformer(
-      device,
-      resolveModelConfig({
-        ...config.model,
-        vocabSize: fittingVocabulary(config, corpus),
-        maxSeqLen: Math.max(config.model.maxSeqLen, config.train.seqLen),
-      }),
-    );
+    const vocabSize = fittingVocabulary(config, corpus);
+    const architecture = pretrainModelConfig({ ...config, model: { ...config.model, vocabSize } });
+    const model = new Transformer(device, architecture);
     model.parameters.init(config.seed);
     if (config.train.initFrom && !context.resumeFrom) await loadCheckpoint(config.train.initFrom, { model });
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;

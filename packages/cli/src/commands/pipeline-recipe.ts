@@ -1,0 +1,137 @@
+// The recipe of `nsa pipeline run`: its schema, overrides of its stages, and the check of all of them beforehand.
+import { dirname, join, resolve } from "node:path";
+import { didYouMean, ExitCode, loadConfig, NsaError } from "@nsa/core";
+import { z } from "zod";
+import { loadStage, STAGES } from "./stages.ts";
+
+/** What no stage may be called: `{stage.dir}` is a stage's own folder, the others are keys of the recipe. */
+const RESERVED = ["stage", "stages", "name"];
+
+export const pipelineSchema = z.strictObject({
+  name: z.string().default("pipeline").describe("Name of the run"),
+  stages: z
+    .array(
+      z.strictObject({
+        name: z
+          .string()
+          .regex(/^[\w-]+$/)
+          .describe("Name that later stages refer to, as {name.output}"),
+        stage: z.enum(STAGES).describe("What to run"),
+        config: z.string().describe("Recipe, relative to this file"),
+        set: z
+          .array(z.string())
+          .default([])
+          .describe(
+            "Overrides; {name.output} becomes an earlier stage's output, {stage.dir} the stage's folder",
+          ),
+      }),
+    )
+    .min(1)
+    .describe("In order"),
+});
+
+export type Pipeline = z.output<typeof pipelineSchema>;
+export type PipelineStage = Pipeline["stages"][number];
+export type Outputs = Record<string, Record<string, string>>;
+
+function usage(code: string, what: string, why: string, fix: string): NsaError {
+  return new NsaError({ code, what, why, fix, exitCode: ExitCode.usage });
+}
+
+/** Replaces {stage.output} by the outputs of earlier stages. Throws `pipeline_output_unknown` (exit 2). */
+export function fillIn(text: string, outputs: Outputs, ownDir: string): string {
+  return text.replace(/\{([\w-]+)\.(\w+)\}/g, (whole, stage: string, output: string) => {
+    if (stage === "stage" && output === "dir") return ownDir;
+    const filled = outputs[stage]?.[output];
+    if (filled !== undefined) return filled;
+    const why = outputs[stage]
+      ? `stage ${stage} has the outputs ${Object.keys(outputs[stage]).join(", ")}`
+      : `no earlier stage ${stage} has an output ${output}`;
+    const fix = "name an earlier stage and one of its outputs, e.g. checkpoint";
+    throw usage("pipeline_output_unknown", `${whole} in ${text}`, why, fix);
+  });
+}
+
+function checkNames(file: string, { stages }: Pipeline): void {
+  for (const [i, { name }] of stages.entries()) {
+    if (RESERVED.includes(name)) {
+      const fix = "call it otherwise";
+      throw usage("pipeline_stage_name", `${file}: a stage is named ${name}`, "the word has a meaning", fix);
+    }
+    if (!stages.slice(0, i).some((earlier) => earlier.name === name)) continue;
+    const why = "a stage's folder and its outputs go by its name";
+    const fix = "give one of them another name";
+    throw usage("pipeline_stage_twice", `${file}: two stages are named ${name}`, why, fix);
+  }
+}
+
+/**
+ * Reads the recipe. Overrides are `STAGE.key=value` for a stage's recipe, or set `name` and `stages` of this one.
+ * Throws NsaError config_*, `pipeline_*` (exit 2).
+ */
+export function loadPipeline(file: string, overrides: readonly string[]): { config: Pipeline; yaml: string } {
+  const headOf = (text: string) => text.slice(0, Math.max(0, text.search(/[.=]/)));
+  const own = overrides.filter((text) => RESERVED.includes(headOf(text)));
+  const { config, yaml } = loadConfig(pipelineSchema, file, { set: own });
+  checkNames(file, config);
+  for (const text of overrides.filter((o) => !own.includes(o))) {
+    const stage = config.stages.find(({ name }) => text.startsWith(`${name}.`));
+    if (stage) {
+      stage.set.push(text.slice(stage.name.length + 1));
+      continue;
+    }
+    const names = config.stages.map(({ name }) => name);
+    const near = didYouMean(headOf(text), names);
+    throw usage(
+      "pipeline_set",
+      `--set ${text}`,
+      `it names no stage; there are ${names.join(", ")}`,
+      near ? `did you mean ${near}?` : "write --set STAGE.key=value, e.g. --set base.train.steps=100",
+    );
+  }
+  return { config, yaml };
+}
+
+/** The recipe of a stage with earlier outputs filled in. */
+export async function loadStageConfig(
+  stage: PipelineStage,
+  recipe: string,
+  set: readonly string[],
+): Promise<{ config: unknown; yaml: string }> {
+  const { schema } = await loadStage(stage.stage);
+  return loadConfig(schema as never, recipe, { set });
+}
+
+export interface CheckedStage {
+  stage: PipelineStage;
+  /** What it will cost, as far as that is known. */
+  estimate: Record<string, number>;
+}
+
+/**
+ * Checks every recipe before the first stage runs: the last one may start hours later. Outputs that are not there yet
+ * are stood in for in `folder`.
+ */
+export async function checkStages(
+  config: Pipeline,
+  file: string,
+  finished: Outputs,
+  folder: string,
+): Promise<CheckedStage[]> {
+  const outputs: Outputs = {};
+  const checked: CheckedStage[] = [];
+  for (const stage of config.stages) {
+    const { name } = stage;
+    if (finished[name]) {
+      outputs[name] = finished[name];
+      continue;
+    }
+    const { estimate, foresee } = await loadStage(stage.stage);
+    const own = join(folder, name);
+    const set = stage.set.map((text) => fillIn(text, outputs, own));
+    const loaded = await loadStageConfig(stage, resolve(dirname(file), stage.config), set);
+    checked.push({ stage, estimate: estimate(loaded.config) });
+    outputs[name] = foresee(loaded.config, own);
+  }
+  return checked;
+}

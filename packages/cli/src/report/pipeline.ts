@@ -1,0 +1,160 @@
+// report.html of a pipeline: one page from the funnel of documents to held-out accuracy, with links to each stage's own.
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { atomicWriteFile, type Environment, readJsonl, readRunJson } from "@nsa/core";
+import type { FunnelRow } from "@nsa/data";
+import type { Timing } from "../commands/pipeline.ts";
+import type { Pipeline, PipelineStage } from "../commands/pipeline-recipe.ts";
+import { count, duration, figure } from "../view/format.ts";
+import { bars } from "./bars.ts";
+import { escapeHtml, percent, table } from "./html.ts";
+import { evaluationsOverview, heldOutBars } from "./pipeline-evaluations.ts";
+import { atK, CHARTS, drawChart, page, type Row } from "./report.ts";
+
+/** A stage with what its folder holds so far. */
+export interface StageFolder {
+  stage: PipelineStage;
+  path: string;
+  /** Relative to the pipeline's folder. */
+  link: string;
+  rows: Row[];
+  outputs?: Record<string, string>;
+  timing?: Timing;
+}
+
+function readFolder(dir: string, stage: PipelineStage): StageFolder | undefined {
+  const path = join(dir, "stages", stage.name);
+  if (!existsSync(path)) return undefined;
+  const result = readRunJson(path, "result.json") as { outputs: Record<string, string> } | null;
+  return {
+    stage,
+    path,
+    link: `stages/${encodeURIComponent(stage.name)}/report.html`,
+    rows: readJsonl<Row>(join(path, "metrics.jsonl")),
+    outputs: result?.outputs,
+    timing: (readRunJson(path, "timing.json") as Timing | null) ?? undefined,
+  };
+}
+
+/** The last value of a metric. */
+function last({ rows }: StageFolder, name: string): number | undefined {
+  const value = rows.findLast((row) => typeof row[name] === "number")?.[name];
+  return typeof value === "number" ? value : undefined;
+}
+
+const charts = (folder: StageFolder, titles: readonly string[]) =>
+  CHARTS.filter(({ title }) => titles.includes(title)).map((chart) => drawChart(chart, folder.rows));
+
+const inGrid = (drawn: readonly string[]) => `<div class="charts">${drawn.join("")}</div>`;
+
+function section(folder: StageFolder, title: string, body: string): string {
+  return `<h2>${escapeHtml(title)}</h2><p class="note">stage <a href="${folder.link}">${escapeHtml(folder.stage.name)}</a></p>${body}`;
+}
+
+/** Documents and tokens that each step of the corpus loop left. */
+function funnel(folder: StageFolder, dir: string): string {
+  const report = folder.outputs?.report;
+  if (!report || !existsSync(report)) return "";
+  const read = JSON.parse(readFileSync(report, "utf8")) as { funnel: FunnelRow[] };
+  const rows = read.funnel.map(({ step, documents, tokens, detail }) => {
+    const removed = Object.entries(detail ?? {})
+      .filter(([, n]) => n > 0)
+      .map(([reason, n]) => `−${n} ${reason.replace("dropped_", "")}`);
+    const size = tokens === undefined ? [] : [`${count(tokens)} tokens`];
+    return {
+      label: step,
+      value: documents,
+      text: [`${documents.toLocaleString("en-US")} pages`, ...size, ...removed].join(" · "),
+    };
+  });
+  const own = relative(dir, join(dirname(report), "report.html"));
+  const more = `<p class="note">Scores, domains and pages near the cut: <a href="${own}">corpus report</a></p>`;
+  return section(folder, "From crawl to corpus", bars(rows) + more);
+}
+
+/** What the model wrote last: its texts after training. */
+function texts(folder: StageFolder): string {
+  const all = readJsonl<{ step: number; prompt?: string; text?: string }>(join(folder.path, "samples.jsonl"));
+  const step = all.at(-1)?.step;
+  const shown = all.filter((row) => row.step === step && row.text !== undefined).slice(0, 2);
+  if (shown.length === 0) return "";
+  return `<h3>Written at step ${step}</h3>${shown
+    .map((row) => `<pre><b>${escapeHtml(row.prompt ?? "")}</b>${escapeHtml(row.text!)}</pre>`)
+    .join("")}`;
+}
+
+function stageSection(folder: StageFolder, dir: string): string {
+  switch (folder.stage.stage) {
+    case "data":
+      return funnel(folder, dir);
+    case "pretrain":
+      return section(
+        folder,
+        "Pretraining",
+        inGrid(charts(folder, ["Loss, nats per token", "Gradient norm"])) + texts(folder),
+      );
+    case "sft":
+      return section(
+        folder,
+        "Fine-tuning on examples",
+        inGrid(charts(folder, ["Loss, nats per token", "Gradient norm"])) + texts(folder),
+      );
+    case "grpo": {
+      const drawn = charts(folder, ["Held-out accuracy", "Reward", "Output length, tokens", "Entropy, nats"]);
+      return section(folder, "Reinforcement learning", inGrid([atK(folder.rows), ...drawn]));
+    }
+    default:
+      return "";
+  }
+}
+
+/** The figure by which one knows what a stage did. */
+function told(folder: StageFolder): string {
+  const value = (name: string) => last(folder, name);
+  switch (folder.stage.stage) {
+    case "crawl":
+      return `${count(value("crawl/pages") ?? 0)} pages`;
+    case "data":
+      return `${count(value("corpus/ranked_documents") ?? 0)} pages kept, ${count(value("corpus/ranked_tokens") ?? 0)} tokens`;
+    case "tokenizer":
+      return `${value("tokenizer/ids") ?? 0} ids`;
+    case "tokenize":
+      return `${count(value("tokenize/tokens") ?? 0)} tokens`;
+    case "pretrain":
+    case "sft":
+      return `validation loss ${figure(value("val/loss") ?? value("train/loss") ?? Number.NaN)}`;
+    case "grpo":
+      return `held-out pass@1 ${percent(value("eval/pass_at_1") ?? Number.NaN)}`;
+    case "eval": {
+      const name = Object.keys(folder.rows.at(-1) ?? {}).find((key) => key.endsWith("/accuracy"));
+      return name ? `accuracy ${percent(value(name)!)}` : "";
+    }
+  }
+}
+
+function stagesTable(config: Pipeline, folders: readonly StageFolder[]): string {
+  const rows = config.stages.map((stage) => {
+    const folder = folders.find((f) => f.stage === stage);
+    const linked = folder && existsSync(join(folder.path, "report.html"));
+    const name = linked ? `<a href="${folder.link}">${escapeHtml(stage.name)}</a>` : escapeHtml(stage.name);
+    const { seconds = 0, starts = 0 } = folder?.timing ?? {};
+    const time = folder ? duration(seconds) + (starts > 1 ? ` (${starts} starts)` : "") : "";
+    const result = folder?.outputs ? told(folder) : folder ? "not finished" : "not begun";
+    return [name, stage.stage, result, time];
+  });
+  return table(["stage", "kind", "result", "time"], rows, [0]);
+}
+
+/** Writes the page into the pipeline's folder from what its stages have left so far. */
+export function writePipelineReport(dir: string, config: Pipeline): void {
+  const folders = config.stages.flatMap((stage) => readFolder(dir, stage) ?? []);
+  const seconds = folders.reduce((sum, f) => sum + (f.timing?.seconds ?? 0), 0);
+  const env = readRunJson(dir, "env.json") as Environment | null;
+  const machine = env ? ` · ${env.cpu}, ${env.cores} cores, Node ${env.node}` : "";
+  const body = `<p class="note">${config.stages.length} stages · ${duration(seconds)} of running${escapeHtml(machine)}</p>
+${heldOutBars(folders)}
+<h2>Stages</h2>${stagesTable(config, folders)}
+${folders.map((folder) => stageSection(folder, dir)).join("\n")}
+${evaluationsOverview(folders)}`;
+  atomicWriteFile(join(dir, "report.html"), page(config.name, body));
+}
