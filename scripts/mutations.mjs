@@ -1,25 +1,38 @@
 // Puts recorded bugs of RL libraries into the source, one at a time, and shows that the test named for each then fails.
 //
-// Run: node scripts/mutations.mjs. Exits 1 when a bug goes unnoticed; every file is restored, also on interruption.
+// Run: node scripts/mutations.mjs [part of a bug's name]. Exits 1 when a bug goes unnoticed; every file is restored, also on interruption.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./lib.mjs";
 
+/** A bug that hangs its test is noticed, too. */
+const LIMIT_MS = 300_000;
+
 const rl = "packages/rl";
 const gradient = `${rl}/test/policy-gradient.test.ts`;
 const groups = `${rl}/test/advantages.test.ts`;
 const rewards = `${rl}/test/rewards.test.ts`;
+const runs = `${rl}/test/grpo.test.ts`;
+const grader = "packages/eval/test/grader.test.ts";
 
 /** Bug, file, what stands there, what the bug makes of it, test file, the test that must fail. */
 const mutations = [
   {
     bug: "temperature of the sampler missing from the trainer's log-probabilities",
-    file: "packages/model/src/train/trainer.ts",
+    file: "packages/model/src/train/micro-step.ts",
     from: "temperature: options.temperature,",
     to: "temperature: 1,",
     tests: gradient,
     test: "the_trainer_divides_logits_by_the_sampling_temperature",
+  },
+  {
+    bug: "top-p, top-k and min-p renormalise the sampler's log-probabilities but not the trainer's",
+    file: `${rl}/src/grpo/learn.ts`,
+    from: "samplerLogp: sample.logp,",
+    to: "samplerLogp: sample.logp.map((x, t) => x - sample.keptLogmass[t]!),",
+    tests: runs,
+    test: "truncated_sampling_and_temperature_leave_the_trainers_log_probabilities_those_of_the_sampler",
   },
   {
     bug: "log-ratios of a sequence summed instead of averaged (GSPO)",
@@ -36,6 +49,14 @@ const mutations = [
     to: "batch.targets[t] = s.ids[k]! === 3 ? -1 : s.ids[k]!;",
     tests: gradient,
     test: "every_sampled_token_is_learned_from_the_end_token_included",
+  },
+  {
+    bug: "only one of several end tokens ends an output",
+    file: `${rl}/src/grpo/rollout.ts`,
+    from: "...splitStops(tokenizer, r.stop),",
+    to: "stopIds: [tokenizer.eosId],",
+    tests: runs,
+    test: "a_second_end_token_ends_an_output_and_is_learned",
   },
   {
     bug: "truncated outputs masked in the numerator only",
@@ -102,6 +123,78 @@ const mutations = [
     test: "aggregation_masks_truncated_outputs_in_numerator_and_denominator",
   },
   {
+    bug: "a length bias of 1/|o| in Dr. GRPO's fixed length",
+    file: `${rl}/src/algorithm/aggregation.ts`,
+    from: 'kind === "token_mean" ? 1 : 1 / options.maxTokens',
+    to: 'kind === "token_mean" ? 1 : 1 / length',
+    tests: groups,
+    test: "aggregation_masks_truncated_outputs_in_numerator_and_denominator",
+  },
+  {
+    bug: "a box before </think> is credited",
+    file: "packages/eval/src/grader/extract.ts",
+    from: 'completion : completion.slice(end + "</think>".length);',
+    to: "completion : completion;",
+    tests: grader,
+    test: "only_the_final_answer_after_the_thought_counts",
+  },
+  {
+    bug: "an intermediate result is credited where no answer is given",
+    file: "packages/eval/src/grader/extract.ts",
+    from: 'options.fallback ?? "none"',
+    to: 'options.fallback ?? "any"',
+    tests: grader,
+    test: "the_last_marked_answer_counts_and_parts_of_one_answer_are_joined",
+  },
+  {
+    bug: "A or B or C is credited for A",
+    file: "packages/eval/src/grader/grade.ts",
+    from: "if (/\\b(?:or|and)\\b|[,/]\\s*\\(?[A-J]\\)?(?![a-z])/i.test(head.slice(1))) return undefined;",
+    to: "",
+    tests: grader,
+    test: "near_misses_are_not_credited",
+  },
+  {
+    bug: "text of the model is run to compare it",
+    file: "packages/eval/src/grader/grade.ts",
+    from: 'if (answer.trim() === "") return { verdict: "unknown", why: "the answer is empty" };',
+    to: 'try { if (String(Function(`return ${answer}`)()) === gold) return { verdict: "correct", why: "" }; } catch {}',
+    tests: rewards,
+    test: "model_text_is_never_run",
+  },
+  {
+    bug: "a tower of powers is computed and hangs the grader",
+    file: "packages/eval/src/grader/rational.ts",
+    from: "if (size > BigInt(MAX_BITS) || bits * Number(size) > 2 * MAX_BITS)",
+    to: "if (bits < 0)",
+    tests: grader,
+    test: "huge_numbers_are_answered_at_once",
+  },
+  {
+    bug: "a resumed run keeps the rows of the steps it does again",
+    file: `${rl}/src/grpo/run.ts`,
+    from: "ctx.rewind(step);",
+    to: "",
+    tests: runs,
+    test: "a_stopped_and_resumed_run_equals_the_uninterrupted_one_bit_for_bit",
+  },
+  {
+    bug: "a resumed run forgets how many questions were asked",
+    file: `${rl}/src/grpo/run.ts`,
+    from: "stateful: [trainer, cursor]",
+    to: "stateful: [trainer]",
+    tests: runs,
+    test: "a_stopped_and_resumed_run_equals_the_uninterrupted_one_bit_for_bit",
+  },
+  {
+    bug: "a resumed run holds on to the first reference instead of the one in force",
+    file: `${rl}/src/grpo/run.ts`,
+    from: "references.at(step) ?? init",
+    to: "init",
+    tests: runs,
+    test: "a_reference_taken_long_before_the_kill_is_found_again",
+  },
+  {
     bug: "the format reward takes an empty thought",
     file: `${rl}/src/reward/format.ts`,
     from: 'if (thought.trim() === "" || answer.trim() === "") return 0;',
@@ -111,7 +204,7 @@ const mutations = [
   },
   {
     bug: "the gradient of the KL left out (β in the metric alone)",
-    file: `${rl}/src/algorithm/losses.ts`,
+    file: `${rl}/src/algorithm/kl.ts`,
     from: "const k1 = m.sub(logp, refLogp);",
     to: "const k1 = m.sub(m.detach(logp), refLogp);",
     tests: gradient,
@@ -127,17 +220,26 @@ const mutations = [
   },
 ];
 
-/** Names of the tests that fail, or undefined when the file did not run. */
-function failing(tests) {
-  const args = ["vitest", "run", tests, "--reporter=json"];
-  const run = spawnSync("npx", args, { cwd: root, encoding: "utf8", maxBuffer: 2 ** 26 });
+/** Names of the tests that fail, all or the one named, or undefined when the file did not run. */
+function failing(tests, test) {
+  const args = ["run", tests, "--reporter=json", ...(test ? ["-t", `^${test}$`] : [])];
+  const run = spawnSync(join(root, "node_modules/.bin/vitest"), args, {
+    cwd: root,
+    encoding: "utf8",
+    maxBuffer: 2 ** 26,
+    timeout: LIMIT_MS,
+    killSignal: "SIGKILL",
+  });
+  if (run.error) return test ? [test] : undefined;
   const at = run.stdout.indexOf("{");
   if (at < 0) return undefined;
   const results = JSON.parse(run.stdout.slice(at)).testResults.flatMap((f) => f.assertionResults);
   return results.filter((r) => r.status === "failed").map((r) => r.title);
 }
 
-for (const tests of new Set(mutations.map((m) => m.tests))) {
+const only = process.argv[2];
+const chosen = mutations.filter((m) => !only || m.bug.includes(only));
+for (const tests of new Set(chosen.map((m) => m.tests))) {
   const broken = failing(tests);
   if (broken === undefined || broken.length > 0) {
     console.error(`${tests} does not pass as it is: ${broken ?? "it did not run"}`);
@@ -145,7 +247,7 @@ for (const tests of new Set(mutations.map((m) => m.tests))) {
   }
 }
 let unnoticed = 0;
-for (const { bug, file, from, to, tests, test } of mutations) {
+for (const { bug, file, from, to, tests, test } of chosen) {
   const path = join(root, file);
   const source = readFileSync(path, "utf8");
   if (source.split(from).length !== 2) {
@@ -164,7 +266,7 @@ for (const { bug, file, from, to, tests, test } of mutations) {
       path,
       source.replace(from, () => to),
     );
-    failed = failing(tests) ?? [];
+    failed = failing(tests, test) ?? [];
   } finally {
     restore();
     process.off("SIGINT", stop);
@@ -173,5 +275,5 @@ for (const { bug, file, from, to, tests, test } of mutations) {
   if (!noticed) unnoticed++;
   console.log(`${noticed ? "noticed  " : "UNNOTICED"}  ${bug}\n           ${test}`);
 }
-console.log(`${mutations.length - unnoticed} of ${mutations.length} noticed`);
+console.log(`${chosen.length - unnoticed} of ${chosen.length} noticed`);
 process.exit(unnoticed === 0 ? 0 : 1);

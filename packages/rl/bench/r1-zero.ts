@@ -2,7 +2,7 @@
 //
 // `pnpm bench r1-zero [--seeds 5] [--parallel 1] [--samples 256] --json`: the recipes of configs/ through the command line.
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { atLeast, atMost, type BenchResult, describeMachine, loadConfig } from "@nsa/core";
@@ -68,25 +68,28 @@ async function runSeed(seed: number, samples: number): Promise<Outcome> {
   };
 }
 
-/** Documents of the base model's text that hold a problem of the held-out split. */
+/** Documents of the base model's text that hold a problem of a held-out split. */
 function leaks(): number {
   const { config } = loadConfig(pretrainSchema, pretrainRecipe);
-  const questions = new Set(
-    [2, 3].flatMap((difficulty) => {
-      const heldout = makeFamily("addition", { difficulty, split: "heldout", seed: 0 });
-      return Array.from({ length: 5000 }, (_, i) => heldout.problem(i).question);
-    }),
-  );
   let found = 0;
   for (const source of config.data.sources) {
     if (!("family" in source)) continue;
+    const { isHeldOut } = makeFamily(source.family, { ...source, seed: config.seed, split: "train" });
     for (const text of familyDocuments({ ...source, seed: config.seed })) {
       // The question comes first; its working adds single digits.
       const question = /\d+\+\d+/.exec(text)?.[0];
-      if (question && questions.has(question)) found++;
+      if (question && isHeldOut(question)) found++;
     }
   }
   return found;
+}
+
+/** Processor seconds of all ended children so far, where the system tells. */
+function childSeconds(): number {
+  if (process.platform !== "linux") return Number.NaN;
+  // The name in brackets may hold spaces; cutime and cstime are fields 16 and 17, in hundredths.
+  const fields = readFileSync("/proc/self/stat", "utf8").split(") ")[1]!.split(" ");
+  return (Number(fields[13]) + Number(fields[14])) / 100;
 }
 
 /** The least K from which on Pass@K is lower after than before; 0 when the curves do not cross. */
@@ -109,7 +112,10 @@ async function run(): Promise<BenchResult> {
   };
   await Promise.all(Array.from({ length: argument("parallel", 1) }, worker));
   outcomes.sort((a, b) => a.seed - b.seed);
-  const figures: Record<string, number> = { documents_with_heldout_problems: leaks() };
+  const figures: Record<string, number> = {
+    documents_with_heldout_problems: leaks(),
+    cpu_seconds_per_seed: childSeconds() / seeds.length,
+  };
   for (const { seed, seconds, before, after } of outcomes) {
     figures[`seed_${seed}_seconds`] = seconds;
     for (const [name, value] of Object.entries(before))
@@ -138,7 +144,7 @@ async function run(): Promise<BenchResult> {
       atMost(
         "pass@64 before, highest seed (its ceiling is 1)",
         Math.max(...outcomes.map((o) => o.before["eval/pass_at_64"]!)),
-        0.98,
+        0.95,
       ),
       atMost("seconds, slowest seed", Math.max(...outcomes.map((o) => o.seconds)), 300),
       atMost("documents that hold a held-out problem", figures.documents_with_heldout_problems!, 0),

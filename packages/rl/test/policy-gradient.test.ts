@@ -3,8 +3,8 @@ import { Device, Tape, TensorMath } from "@nsa/kernels";
 import { logprobs, resolveModelConfig, Trainer, Transformer } from "@nsa/model";
 import { afterAll, expect, test } from "vitest";
 import { aggregationWeights } from "../src/algorithm/aggregation.ts";
-import { ratioDiagnostics } from "../src/algorithm/diagnostics.ts";
-import { klEstimate } from "../src/algorithm/kl.ts";
+import { ratioDiagnostics, segmentMeans } from "../src/algorithm/diagnostics.ts";
+import { klEstimate, klValue } from "../src/algorithm/kl.ts";
 import { type PolicyLossConfig, policyLoss, policyObjective } from "../src/algorithm/losses.ts";
 import { outputsOf, type PolicySample, policyBatch, policyStep } from "../src/grpo/batch.ts";
 import { type GrpoConfig, grpoSchema } from "../src/grpo/config.ts";
@@ -132,6 +132,72 @@ test("at_mu_1_the_gradient_is_eq_21s_coefficient_times_that_of_log_pi", () => {
   model.free();
 });
 
+/** Hidden states times the head's weights on the host, then a plain log-softmax: log π of every output token. */
+function plainLogp(model: Transformer, samples: readonly PolicySample[]): number[][] {
+  using _ = reference.scope();
+  const batch = policyBatch(samples);
+  const hidden = model.forward(new Tape(false), model.upload(batch)).read();
+  const head = model.headWeight.read();
+  const { dModel: d, vocabSize: v } = modelConfig;
+  const logp = Array.from(batch.targets, (target, t) => {
+    if (target < 0) return 0;
+    const z = Array.from({ length: v }, (_, id) => {
+      let sum = 0;
+      for (let k = 0; k < d; k++) sum += hidden[t * d + k]! * head[id * d + k]!;
+      return sum / TEMPERATURE;
+    });
+    const most = Math.max(...z);
+    return z[target]! - most - Math.log(z.reduce((a, x) => a + Math.exp(x - most), 0));
+  });
+  return outputsOf(batch, logp);
+}
+
+for (const loss of ["grpo", "gspo"] as const) {
+  test(`the_fused_loss_path_equals_a_plain_one_written_out_on_the_host_for_${loss}`, () => {
+    const [beta, low, high] = [0.2, 0.3, 0.4];
+    const { samples, sum } = outputs();
+    const config = algorithm({ loss, klCoef: beta, clipEpsLow: low, clipEpsHigh: high });
+    // Old log-probabilities near the policy's: some ratios are clipped, some are not.
+    const model = policy();
+    for (const [i, logp] of plainLogp(model, samples).entries())
+      samples[i]!.oldLogp = logp.map((x, t) => x + 0.5 * Math.sin(5 * t + 3 * i));
+    const plain = () => {
+      const now = plainLogp(model, samples);
+      let total = 0;
+      for (const [i, s] of samples.entries()) {
+        const logRatio = now[i]!.map((x, t) => x - s.oldLogp![t]!);
+        const mean = logRatio.reduce((a, b) => a + b, 0) / logRatio.length;
+        for (const [t, x] of now[i]!.entries()) {
+          const ratio = Math.exp(loss === "gspo" ? mean : logRatio[t]!);
+          const clipped = Math.min(Math.max(ratio, 1 - low), 1 + high);
+          const gain = Math.min(ratio * s.advantage[t]!, clipped * s.advantage[t]!);
+          const kl = Math.exp(s.refLogp![t]! - x) - (s.refLogp![t]! - x) - 1;
+          total -= (s.weight / sum) * (gain - beta * kl);
+        }
+      }
+      return total;
+    };
+    const { gradient, metrics } = gradientOf(samples, sum, config, { onPolicy: false });
+    // Columns of a batch are single precision.
+    expect(metrics["train/loss"]).toBeCloseTo(plain(), 6);
+    const { flat } = model.parameters;
+    const values = flat.read();
+    for (const phase of [0, 1, 2]) {
+      const direction = Float64Array.from(values, (_, i) => Math.cos(phase + i * 2.3));
+      const at = (h: number) => {
+        flat.write(values.map((v, i) => v + h * direction[i]!));
+        const y = plain();
+        flat.write(values);
+        return y;
+      };
+      const numeric = (at(1e-6) - at(-1e-6)) / 2e-6;
+      const analytic = gradient.reduce((a, g, i) => a + g * direction[i]!, 0);
+      expect(Math.abs(analytic - numeric)).toBeLessThan(1e-6 * Math.max(1, Math.abs(numeric)));
+    }
+    model.free();
+  });
+}
+
 for (const loss of ["grpo", "gspo", "cispo", "reinforce"] as const) {
   test(`micro_batch_size_and_order_of_outputs_do_not_change_the_step_of_${loss}`, () => {
     const { samples, sum } = outputs();
@@ -210,6 +276,34 @@ test("gspo_uses_the_mean_log_ratio_of_a_sequence_not_its_sum", () => {
   });
 });
 
+test("the_sampler_correction_is_a_truncated_importance_weight_without_a_gradient", () => {
+  using _ = reference.scope();
+  const tape = new Tape();
+  const m = new TensorMath(tape);
+  const at = (x: number[]) => reference.from(Float64Array.from(x), [x.length], "f64");
+  const logp = at([-1, -1, -1]);
+  logp.requiresGrad = true;
+  // π_old/π_sampler = 1.5, 3 (cut at 2), 0.5.
+  const samplerLogp = at([-1 - log(1.5), -1 - log(3), -1 - log(0.5)]);
+  const inputs = {
+    logp,
+    oldLogp: at([-1, -1, -1]),
+    advantage: at([1, 1, -2]),
+    cuSamples: reference.from(Int32Array.of(0, 3), [2], "i32"),
+    inverseLengths: at([1 / 3]),
+  };
+  const config = { kind: "grpo", clipEpsLow: 0.2, clipEpsHigh: 0.2, samplerCap: 2 } as const;
+  const corrected = policyObjective(m, { ...inputs, samplerLogp }, config);
+  [1.5, 2, -1].forEach((v, i) => {
+    expect(corrected.read()[i]).toBeCloseTo(v, 9);
+  });
+  tape.backward([[m.sum(corrected), at([1])]]);
+  // The ratio of 1 has the slope 1 in log π: the gradient is the weight times the advantage.
+  [1.5, 2, -1].forEach((v, i) => {
+    expect(logp.grad!.read()[i]).toBeCloseTo(v, 9);
+  });
+});
+
 test("cispo_weighs_log_pi_by_the_clipped_ratio_and_reinforce_by_the_advantage_alone", () => {
   const cispo = { kind: "cispo", clipEpsLow: 0.2, clipEpsHigh: 0.2 } as const;
   const ratios = [log(2), log(0.5), 0];
@@ -219,6 +313,18 @@ test("cispo_weighs_log_pi_by_the_clipped_ratio_and_reinforce_by_the_advantage_al
     expect(objective(cispo, ratios, a)[i]).toBeCloseTo(w * logp[i]! * a[i]!, 9);
     expect(objective({ ...cispo, kind: "reinforce" }, ratios, a)[i]).toBeCloseTo(logp[i]! * a[i]!, 9);
   });
+});
+
+test("the_kl_of_a_number_is_that_of_the_tensor", () => {
+  using _ = reference.scope();
+  const m = new TensorMath(new Tape(false));
+  const at = (x: number[]) => reference.from(Float64Array.from(x), [x.length], "f64");
+  for (const kind of ["k1", "k2", "k3"] as const)
+    for (const [a, b] of [
+      [-1, -2],
+      [-3, -0.5],
+    ] as const)
+      expect(klValue(a, b, kind)).toBeCloseTo(klEstimate(m, at([a]), at([b]), kind).item(), 12);
 });
 
 test("kl_estimators_match_their_definitions_and_k3_is_never_negative", () => {
@@ -262,4 +368,8 @@ test("a_token_counts_as_clipped_only_where_the_clip_changes_the_objective", () =
     clipFractionLow: 0.25,
     clipFractionHigh: 0.25,
   });
+});
+
+test("gspo_counts_clips_by_the_ratio_of_the_sequence", () => {
+  expect([...segmentMeans([1, 3, -2, 5], [2, 1, 1])]).toEqual([2, 2, -2, 5]);
 });
