@@ -1,12 +1,10 @@
 // Mixing corpora: shares hold at every step, stages change them, a resumed mix goes on exactly.
 import { expect, test } from "vitest";
-import { MixedSource, type MixStage } from "../src/index.ts";
+import { inMemory, MixedSource, type MixStage } from "../src/index.ts";
 
 /** Documents of ids that tell their part apart. */
-const documents = (id: number, count: number, length: number) => ({
-  length: count,
-  get: (i: number) => Int32Array.from({ length: length + (i % 5) }, () => id),
-});
+const documents = (id: number, count: number, length: number) =>
+  inMemory(Array.from({ length: count }, (_, i) => new Int32Array(length + (i % 5)).fill(id)));
 const paper = { math: 56, algebraic: 4, arxiv: 10, code: 20, text: 10 };
 const parts = Object.keys(paper).map((name, p) => ({ name, documents: documents(p, 7 + p, 20 + 9 * p) }));
 const options = { microBatchTokens: 256, microBatches: 2, maxLength: 64, seed: 3 };

@@ -10,11 +10,14 @@ export interface NodeEntry {
   path: string;
 }
 
-/** The worker entry beside this module: TypeScript through tsx, or `task-main.mjs` in a bundle. */
-export function taskEntry(): NodeEntry {
-  const here = dirname(fileURLToPath(import.meta.url));
-  const source = join(here, "task-main.ts");
-  if (!existsSync(source)) return { flags: [], path: join(here, "task-main.mjs") };
+/** The entry `name` beside a module: TypeScript through tsx, or `<name>.mjs` in a bundle. */
+export function nodeEntry(moduleUrl: string, name: string): NodeEntry {
+  const here = dirname(fileURLToPath(moduleUrl));
+  const source = join(here, `${name}.ts`);
+  if (!existsSync(source)) return { flags: [], path: join(here, `${name}.mjs`) };
   const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
   return { flags: ["--conditions=nsa-source", "--import", tsx], path: source };
 }
+
+/** The entry of tasks, as a process of its own. */
+export const taskEntry = (): NodeEntry => nodeEntry(import.meta.url, "task-main");

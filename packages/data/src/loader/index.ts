@@ -1,3 +1,6 @@
 // From token documents to training steps.
+export { type Documents, inMemory, subset } from "./documents.ts";
+export { type LoaderJob, openLoader } from "./job.ts";
 export { type MixedPart, MixedSource, type MixStage } from "./mix.ts";
-export { type Documents, inMemory, PackedSource, type PackOptions } from "./pack.ts";
+export { PackedSource, type PackOptions } from "./pack.ts";
+export { PrefetchedSource } from "./prefetched.ts";

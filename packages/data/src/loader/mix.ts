@@ -1,6 +1,7 @@
 // Several corpora into one stream of steps by weights, which may change in stages (DeepSeekMath §2.2: 56/4/10/20/10).
 import { type BatchSource, NsaError, type StepBatch } from "@nsa/core";
-import { type Cursor, DocumentStream, type Documents, type PackOptions, stepOf } from "./pack.ts";
+import type { Documents } from "./documents.ts";
+import { type Cursor, DocumentStream, type PackOptions, stepOf } from "./pack.ts";
 
 export interface MixedPart {
   name: string;

@@ -1,6 +1,7 @@
 // Token documents into steps: shuffled by seed, packed to a budget with document borders, resumable to the token.
 import type { Batch, BatchSource, StepBatch } from "@nsa/core";
 import { Rng } from "@nsa/core";
+import { type Documents, inMemory } from "./documents.ts";
 
 export interface PackOptions {
   /** Tokens of one micro-batch. */
@@ -10,17 +11,6 @@ export interface PackOptions {
   /** Longest piece of a document; longer documents are cut. */
   maxLength: number;
   seed: number;
-}
-
-/** Token documents that may lie on disk; each ends with its end-of-text id. */
-export interface Documents {
-  readonly length: number;
-  get(i: number): ArrayLike<number>;
-}
-
-/** Documents in memory. */
-export function inMemory(documents: readonly ArrayLike<number>[]): Documents {
-  return { length: documents.length, get: (i) => documents[i]! };
 }
 
 export interface Cursor {

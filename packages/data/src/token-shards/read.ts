@@ -2,7 +2,7 @@
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { NsaError } from "@nsa/core";
-import type { Documents } from "../loader/pack.ts";
+import type { Documents, SharedDocuments } from "../loader/documents.ts";
 import type { TokenIndex } from "./write.ts";
 
 interface Shard {
@@ -100,6 +100,10 @@ export class TokenShards implements Documents {
     if (got !== ids.byteLength)
       throw corrupt(this.index.shards[low]!.file, `document ${i} runs past its end`);
     return Int32Array.from(ids);
+  }
+
+  share(): SharedDocuments {
+    return { kind: "shards", folder: this.folder };
   }
 
   close(): void {

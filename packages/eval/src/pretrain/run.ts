@@ -3,7 +3,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Batch, NsaError, type StageResult, type StageRunner } from "@nsa/core";
-import { MixedSource, PackedSource } from "@nsa/data";
+import { PrefetchedSource } from "@nsa/data";
 import {
   crossEntropy,
   estimateTraining,
@@ -103,6 +103,7 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
   const threads = config.threads || cores;
   const device = openDevice(ranks ? "cpu" : context.device, { threads, memoryLimitMb, log });
   let opened: Corpus | undefined;
+  let loader: PrefetchedSource | undefined;
   try {
     openPlans(device, context);
     const { shards, mix } = config.data;
@@ -134,13 +135,16 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
       maxLength: config.train.seqLen,
       seed: config.seed,
     };
-    const source = corpus.mix
-      ? new MixedSource(corpus.mix.parts, corpus.mix.stages, packing)
-      : new PackedSource(corpus.train, packing);
+    const parts = corpus.mix?.parts ?? [{ name: "", documents: corpus.train }];
+    loader = new PrefetchedSource({
+      parts: parts.map(({ name, documents }) => ({ name, documents: documents.share() })),
+      stages: corpus.mix?.stages,
+      packing,
+    });
     const result = await runTraining(
       {
         trainer,
-        source,
+        source: loader,
         loss: crossEntropy,
         config: config.train,
         validation: validationBatches(corpus.validation, config),
@@ -155,6 +159,7 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
     return { ...result, outputs: { ...result.outputs, tokenizer: tokenizerPath } };
   } finally {
     device.close();
+    await loader?.close();
     opened?.close();
   }
 };

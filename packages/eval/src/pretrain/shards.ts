@@ -1,6 +1,6 @@
 // A pretraining corpus from token shards: validation documents in memory, training documents left on disk.
 import { NsaError, Rng } from "@nsa/core";
-import { Tokenizer, TokenShards } from "@nsa/data";
+import { subset, Tokenizer, TokenShards } from "@nsa/data";
 import type { PretrainConfig } from "./config.ts";
 import { type Corpus, heldOut, SPLIT_STREAM } from "./corpus.ts";
 
@@ -33,7 +33,7 @@ export function openShards(folder: string, { data, seed }: PretrainConfig, token
     const { index } = shards;
     return {
       tokenizer,
-      train: { length: rest.length, get: (i) => shards.get(rest[i]!) },
+      train: subset(shards, rest),
       trainTokens: Math.round((index.tokens * rest.length) / shards.length),
       validation,
       bytesPerToken: tokens > 0 ? bytes / tokens : index.bytes / index.tokens,

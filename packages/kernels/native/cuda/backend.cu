@@ -5,6 +5,7 @@
 #define NSA_NVTX 1
 #endif
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstring>
 #include <string>
@@ -126,16 +127,22 @@ bool recording(const Context& c) {
 int upload(void* ctx, void* dst, const void* src, size_t bytes) {
   Context& c = context(ctx);
   if (recording(c)) return bad_argument(ctx, "an upload inside a captured step would be replayed from memory that is gone");
-  if (!c.slots || bytes > Context::kSlotBytes) return check(ctx, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, c.stream));
-  int slot = c.next_slot;
-  char* staged = c.slots + size_t(slot) * Context::kSlotBytes;
-  int status = check(ctx, cudaEventSynchronize(c.slot_free[slot]));
-  if (status != NSA_OK) return status;
-  std::memcpy(staged, src, bytes);
-  status = check(ctx, cudaMemcpyAsync(dst, staged, bytes, cudaMemcpyHostToDevice, c.stream));
-  if (status != NSA_OK) return status;
-  c.next_slot = (slot + 1) % Context::kSlots;
-  return check(ctx, cudaEventRecord(c.slot_free[slot], c.stream));
+  // Larger uploads than all pieces together would wait for pieces of their own.
+  if (!c.slots || bytes > Context::kSlots * Context::kSlotBytes)
+    return check(ctx, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyHostToDevice, c.stream));
+  for (size_t at = 0; at < bytes; at += Context::kSlotBytes) {
+    size_t n = std::min(bytes - at, Context::kSlotBytes);
+    int slot = c.next_slot;
+    char* staged = c.slots + size_t(slot) * Context::kSlotBytes;
+    int status = check(ctx, cudaEventSynchronize(c.slot_free[slot]));
+    if (status != NSA_OK) return status;
+    std::memcpy(staged, static_cast<const char*>(src) + at, n);
+    status = check(ctx, cudaMemcpyAsync(static_cast<char*>(dst) + at, staged, n, cudaMemcpyHostToDevice, c.stream));
+    if (status == NSA_OK) status = check(ctx, cudaEventRecord(c.slot_free[slot], c.stream));
+    if (status != NSA_OK) return status;
+    c.next_slot = (slot + 1) % Context::kSlots;
+  }
+  return NSA_OK;
 }
 
 int download(void* ctx, void* dst, const void* src, size_t bytes) {

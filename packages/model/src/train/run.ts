@@ -106,13 +106,17 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
         await save();
         return { status: "interrupted", step: trainer.stepsDone, metrics: final, outputs: outputs(lastPath) };
       }
+      const asked = performance.now();
       const next = await steps.next();
       if (next.done) break;
       const from = performance.now();
       profiler.begin(trainer.stepsDone + 1);
       const metrics = trainer.step(next.value, run.loss);
       profiler.end();
-      const seconds = (performance.now() - from) / 1000;
+      const ended = performance.now();
+      const seconds = (ended - from) / 1000;
+      // Share of the step's time in which it waited for its data.
+      metrics["perf/data_wait"] = (from - asked) / (ended - asked);
       metrics["perf/tokens_per_sec"] = metrics["train/tokens"]! / seconds;
       metrics["perf/tflops"] = (flops.actual * metrics["perf/tokens_per_sec"]) / 1e12;
       // FLOPs that attention really does, not those a dense one would: a sparse model gets no credit for skipping.
