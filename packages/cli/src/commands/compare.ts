@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { atomicWriteFile, findRun, type RunInfo, readJsonl } from "@nsa/core";
 import { parse } from "yaml";
+import { CHARTS, type Row as ChartRow, namesOf, seriesOf } from "../report/charts.ts";
 import { curve } from "../report/curve.ts";
-import { CHARTS, type Row as ChartRow, page, seriesOf } from "../report/report.ts";
+import { page } from "../report/report.ts";
 import { figure } from "../view/format.ts";
 import { pairedEvaluations, pairedTable } from "./compare-evaluations.ts";
 
@@ -75,10 +76,10 @@ function print({ columns, rows }: Table): void {
 
 /** The same charts as in a report, each with a line per run. */
 function charts(runs: readonly LoadedRun[]): string {
-  const drawn = CHARTS.flatMap(({ title, names }) =>
-    names.map((name) =>
+  const drawn = CHARTS.flatMap((chart) =>
+    [...new Set(runs.flatMap((r) => namesOf(chart, r.rows)))].map((name) =>
       curve(
-        `${title}: ${name}`,
+        `${chart.title}: ${name}`,
         runs.map((r) => ({ ...seriesOf(r.rows, name), name: r.run.name })),
       ),
     ),

@@ -5,7 +5,16 @@ export interface Series {
   points: { x: number; y: number }[];
 }
 
-export const COLOURS = ["#2458b8", "#c2571a", "#2e7d4f", "#8a3fa0"];
+export const COLOURS = [
+  "#2458b8",
+  "#c2571a",
+  "#2e7d4f",
+  "#8a3fa0",
+  "#a8761b",
+  "#b0305c",
+  "#4a7a8c",
+  "#6b6b6b",
+];
 const [W, H, LEFT, BOTTOM, TOP] = [460, 240, 52, 26, 34];
 
 const label = (v: number) => Number(v.toPrecision(3)).toString();
@@ -23,6 +32,13 @@ export interface CurveOptions {
   range?: readonly [number, number];
 }
 
+/** Names for the legend: of many series of one kind (`reward/…`) what tells them apart. */
+function legend(series: readonly Series[]): string[] {
+  const kind = series[0]!.name.slice(0, series[0]!.name.lastIndexOf("/") + 1);
+  const shared = series.length > 2 && series.every((s) => s.name.startsWith(kind));
+  return series.map((s) => (shared ? s.name.slice(kind.length) : s.name));
+}
+
 /** The chart, or nothing when no series has two points. */
 export function curve(title: string, all: readonly Series[], options: CurveOptions = {}): string {
   const { marks, range } = options;
@@ -38,13 +54,15 @@ export function curve(title: string, all: readonly Series[], options: CurveOptio
     const y = y0 + f * (y1 - y0);
     return `<line x1="${LEFT}" x2="${W - 10}" y1="${py(y)}" y2="${py(y)}" stroke="#e4e4e0"/><text x="${LEFT - 6}" y="${py(y) + 4}" text-anchor="end">${label(y)}</text>`;
   });
+  const names = legend(series);
+  const room = Math.min(110, (W - LEFT) / series.length);
   const lines = series.map((s, i) => {
     const path = s.points
       .map((p, n) => `${n ? "L" : "M"}${px(p.x).toFixed(1)},${py(p.y).toFixed(1)}`)
       .join("");
     const colour = COLOURS[i % COLOURS.length];
-    const at = LEFT + i * 110;
-    return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.5"/><text x="${at}" y="28" fill="${colour}">${s.name}</text>`;
+    const at = LEFT + i * room;
+    return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.5"/><text x="${at}" y="28" fill="${colour}">${names[i]}</text>`;
   });
   const ends = [
     { x: x0, label: label(x0) },

@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { readJsonl, readRunJson } from "@nsa/core";
 import type { EvalRow, ProblemsSummary, SampleRow, TaskSummary } from "@nsa/eval";
 import { type Bar, bars } from "./bars.ts";
+import type { Row } from "./charts.ts";
 import { COLOURS, curve, powersOfTwo, type Series } from "./curve.ts";
 import { summaryTable } from "./evaluation.ts";
 import { escapeHtml, percent, table } from "./html.ts";
 import type { StageFolder } from "./pipeline.ts";
-import type { Row } from "./report.ts";
 
 interface Evaluation {
   /** The stage whose checkpoint was measured. */

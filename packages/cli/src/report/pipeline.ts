@@ -7,9 +7,10 @@ import type { Timing } from "../commands/pipeline.ts";
 import type { Pipeline, PipelineStage } from "../commands/pipeline-recipe.ts";
 import { count, duration, figure } from "../view/format.ts";
 import { bars } from "./bars.ts";
+import { CHARTS, drawChart, type Row } from "./charts.ts";
 import { escapeHtml, percent, table } from "./html.ts";
 import { evaluationsOverview, heldOutBars } from "./pipeline-evaluations.ts";
-import { atK, CHARTS, drawChart, page, type Row } from "./report.ts";
+import { atK, page } from "./report.ts";
 
 /** A stage with what its folder holds so far. */
 export interface StageFolder {

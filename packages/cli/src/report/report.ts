@@ -3,41 +3,10 @@ import { join } from "node:path";
 import { atomicWriteFile, readJsonl } from "@nsa/core";
 import type { StepProfile } from "@nsa/model";
 import { readIfThere } from "../commands/stage.ts";
+import { CHARTS, drawChart, type Row } from "./charts.ts";
 import { curve, powersOfTwo, type Series } from "./curve.ts";
 import { evaluationSections } from "./evaluation.ts";
 import { escapeHtml } from "./html.ts";
-
-export type Row = Record<string, number | string> & { step: number };
-
-/** What a report draws. */
-export const CHARTS: { title: string; names: string[]; range?: [number, number] }[] = [
-  { title: "Loss, nats per token", names: ["train/loss", "val/loss"] },
-  {
-    title: "Held-out accuracy",
-    names: ["eval/pass_at_1", "eval/maj_at_16", "eval/pass_at_16"],
-    range: [0, 1],
-  },
-  { title: "Reward", names: ["reward/mean", "reward/accuracy", "reward/format"] },
-  { title: "Output length, tokens", names: ["completion/length_mean"] },
-  { title: "Entropy, nats", names: ["policy/entropy"] },
-  { title: "KL to the reference", names: ["kl/mean"] },
-  { title: "Gradient norm", names: ["train/grad_norm"] },
-  { title: "Tokens per second", names: ["perf/tokens_per_sec", "perf/rollout_tokens_per_sec"] },
-];
-
-export function seriesOf(rows: readonly Row[], name: string): Series {
-  const points = rows.flatMap((r) =>
-    typeof r[name] === "number" ? [{ x: r.step, y: r[name] as number }] : [],
-  );
-  return { name, points };
-}
-
-export const drawChart = ({ title, names, range }: (typeof CHARTS)[number], rows: readonly Row[]) =>
-  curve(
-    title,
-    names.map((name) => seriesOf(rows, name)),
-    { range },
-  );
 
 /** Pass@K and Maj@K against K, first and last evaluation. */
 export function atK(rows: readonly Row[]): string {
