@@ -23,6 +23,9 @@ const problems = {
   unparsed: 0.125,
   truncated: 0,
   length: 12,
+  languageShare: 0.75,
+  calibration: { bins: [], error: 0.125 },
+  programs: { run: 9, ok: 0.5 },
 };
 const needle = {
   kind: "needle" as const,
@@ -70,6 +73,14 @@ test("the_report_has_a_table_a_curve_heat_maps_and_escaped_answers", () => {
   expect(html).toContain("needle: share found");
   expect(html).toContain("1&lt;2");
   expect(html).not.toContain("<t>");
+  for (const row of [
+    "Maj@2</td><td>25.0 %",
+    "RM@4 by log-probability</td><td>35.0 %",
+    "language</td><td>75.0 %",
+    "majority</td><td>0.125",
+    "9, 50.0 %",
+  ])
+    expect(html).toContain(row);
   expect(html.match(/<rect /g)).toHaveLength(8);
   expect(summaryTable([problems, needle])[1]).toEqual([
     "<t>",

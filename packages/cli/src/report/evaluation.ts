@@ -65,6 +65,32 @@ function calibration(s: ProblemsSummary): string {
   ]);
 }
 
+function details(s: ProblemsSummary): string {
+  const rows = detailTable(s).map(([name, value]) => `<tr><td>${name}</td><td>${value}</td></tr>`);
+  return `<table><caption>${escapeHtml(s.task)}</caption>${rows.join("")}</table>`;
+}
+
+/** What the summary table has no room for: estimators by K, length limit, language, calibration, programs. */
+export function detailTable(s: ProblemsSummary): string[][] {
+  const ks = Object.keys(s.passAtK).sort((a, b) => Number(a) - Number(b));
+  const byK = (name: string, values: Record<string, number>) =>
+    ks.map((k) => [`${name.replace("K", k)}`, percent(values[k]!)]);
+  return [
+    ...(s.samples > 1
+      ? [
+          ...byK("Pass@K", s.passAtK),
+          ...byK("Maj@K", s.majAtK),
+          ...byK("RM@K by log-probability", s.likeliestAtK),
+        ]
+      : []),
+    ["samples of a problem", String(s.samples)],
+    ["met the length limit", percent(s.truncated)],
+    ...(s.languageShare === undefined ? [] : [["in the task's language", percent(s.languageShare)]]),
+    ...(s.calibration ? [["calibration error of the majority", s.calibration.error.toFixed(3)]] : []),
+    ...(s.programs ? [["programs run, ended well", `${s.programs.run}, ${percent(s.programs.ok)}`]] : []),
+  ];
+}
+
 function needle(s: NeedleSummary): string {
   const axes = {
     columns: s.lengths.map(String),
@@ -117,7 +143,7 @@ export function evaluationSections(runDir: string): string {
   if (!Array.isArray(summaries)) return "";
   const [header, ...rows] = summaryTable(summaries);
   const charts = summaries.map((s) => {
-    if (s.kind === "problems") return atK(s) + calibration(s);
+    if (s.kind === "problems") return atK(s) + calibration(s) + details(s);
     if (s.kind === "needle") return needle(s);
     return s.kind === "positions" ? positions(s) : "";
   });

@@ -229,6 +229,8 @@ export function summaryMetrics(summary: TaskSummary): Record<string, number> {
   put("format_rate", summary.formatRate);
   put("unparsed", summary.unparsed);
   put("length", summary.length);
+  for (const [k, value] of Object.entries(summary.likeliestAtK)) if (k !== "1") put(`rm_at_${k}`, value);
+  if (summary.calibration) put("calibration_error", summary.calibration.error);
   if (summary.programs) {
     put("programs", summary.programs.run);
     put("programs_ok", summary.programs.ok);
