@@ -6,11 +6,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { fetchTask, readProblems, taskSchema } from "../src/index.ts";
+import { fetchTask, findTask, readProblems, taskSchema } from "../src/index.ts";
+import { fromHub } from "../src/tasks/fetch.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-hub-"));
 const files: Record<string, string> = {
   "/datasets/me/sums/resolve/main/test.jsonl": `${[1, 2].map((i) => JSON.stringify({ question: `${i}+1?`, answer: `so\n#### ${i + 1}` })).join("\n")}\n`,
+  "/datasets/HuggingFaceH4/MATH-500/resolve/main/test.jsonl": `${JSON.stringify({ problem: "Convert $(0,3)$ to polar form.", solution: "So \\boxed{p}.", answer: "\\left( 3, \\frac{\\pi}{2} \\right)", subject: "Precalculus", level: 2, unique_id: "test/precalculus/807.json" })}\n`,
+  "/datasets/reasoning-machines/gsm-hard/resolve/main/gsmhardv2.jsonl": `${JSON.stringify({ input: "What is 2 + 4933826?", code: "def solution(): ...", target: 4933828.0 })}\n`,
+  "/datasets/weitianwen/cmath/resolve/main/cmath_test.jsonl": `${JSON.stringify({ question: "3加4？", golden: "7", grade: 1 })}\n`,
   "/datasets/me/sums/resolve/main/bad.jsonl": '{"question": "1+1?"}\n',
 };
 let server: Server;
@@ -62,6 +66,35 @@ test("fetched_records_are_the_task_s_problems", async () => {
     ["1+1?", "2"],
     ["2+1?", "3"],
   ]);
+});
+
+test("tasks_of_other_field_names_are_fetched_as_they_are_read", async () => {
+  for (const [name, question, answer] of [
+    ["math", "Convert $(0,3)$ to polar form.", "\\left( 3, \\frac{\\pi}{2} \\right)"],
+    ["gsm-hard", "What is 2 + 4933826?", "4933828"],
+    ["cmath", "3加4？", "7"],
+  ] as const) {
+    await fetchTask(findTask(name), { dataDir: dir, hub });
+    expect(readProblems(findTask(name), dir)).toMatchObject([{ question, answer }]);
+  }
+  // Records as the hub's Parquet files hold them.
+  const svamp = {
+    ID: "chal-1",
+    Body: "A pack costs 76.",
+    Question: "And two?",
+    Equation: "",
+    Answer: "152.0",
+  };
+  expect(fromHub(findTask("svamp"), svamp, "x:1")).toMatchObject({
+    id: "chal-1",
+    question: "A pack costs 76. And two?",
+    answer: "152.0",
+  });
+  const aqua = { question: "q", options: ["A)1", "B)2"], rationale: "", correct: "B" };
+  expect(fromHub(findTask("aqua"), aqua, "x:1")).toMatchObject({ options: aqua.options, answer: "B" });
+  expect(() => fromHub(findTask("svamp"), { Body: "b" }, "x:1")).toThrow(
+    expect.objectContaining({ code: "data_field_missing", exitCode: 3 }),
+  );
 });
 
 test("absent_files_bad_records_and_local_tasks_are_refused", async () => {

@@ -47,6 +47,11 @@ const inputs: TaskInput[] = [
     name: "svamp",
     about: "arithmetic word problems, varied wording",
     files: ["math-problems/svamp/*.jsonl.gz"],
+    hub: {
+      repo: "ChilleD/SVAMP",
+      path: "data/test-00000-of-00001.parquet",
+      record: { id: "{ID}", question: "{Body} {Question}", answer: "{Answer}" },
+    },
     ...word,
   },
   {
@@ -59,12 +64,22 @@ const inputs: TaskInput[] = [
     name: "gsm-hard",
     about: "GSM8K with large numbers",
     files: ["math-problems/gsm-hard/test.jsonl.gz"],
+    hub: {
+      repo: "reasoning-machines/gsm-hard",
+      path: "gsmhardv2.jsonl",
+      record: { question: "{input}", answer: "{target}" },
+    },
     ...word,
   },
   {
     name: "aqua",
     about: "algebra, five options",
     files: ["math-problems/aqua/test.jsonl.gz"],
+    hub: {
+      repo: "deepmind/aqua_rat",
+      path: "raw/test-00000-of-00001.parquet",
+      record: { answer: "{correct}" },
+    },
     fields: { options: "options" },
     prompt: choicePrompt,
     shot: " {solution}\nThe answer is ({answer}).",
@@ -83,6 +98,7 @@ const inputs: TaskInput[] = [
     name: "cmath",
     about: "Chinese primary-school problems",
     files: ["math-problems/cmath/test.jsonl.gz"],
+    hub: { repo: "weitianwen/cmath", path: "cmath_test.jsonl", record: { answer: "{golden}" } },
     prompt: "问题：{question}\n答：",
     shot: "{solution}答案是{answer}。",
     shots: zhShots,
@@ -94,6 +110,11 @@ const inputs: TaskInput[] = [
       name: `mgsm-${language}`,
       about: `GSM8K in language ${language} (250)`,
       files: [`math-problems/mgsm/${language}.jsonl.gz`],
+      hub: {
+        repo: "juletxara/mgsm",
+        path: `${language}/test-00000-of-00001.parquet`,
+        record: { answer: "{answer_number}" },
+      },
       language,
       ...(language === "zh"
         ? {

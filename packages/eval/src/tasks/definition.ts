@@ -62,6 +62,12 @@ export const taskSchema = z.strictObject({
     .strictObject({
       repo: z.string().describe("Data set on the Hugging Face hub"),
       path: z.string().describe("File in it: .jsonl, .jsonl.gz or .parquet"),
+      record: z
+        .record(z.string(), z.string())
+        .default({})
+        .describe(
+          "Fields that are named otherwise there, as templates of its own: `answer: '{target}'`; one field alone keeps its kind",
+        ),
       revision: z.string().default("main").describe("Branch, tag or commit"),
     })
     .optional()

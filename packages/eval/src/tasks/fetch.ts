@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { downloadFile } from "@huggingface/hub";
 import { atomicWriteFile, ExitCode, NsaError } from "@nsa/core";
 import { readParquetRows } from "@nsa/data";
-import { readRecords } from "../records.ts";
+import { fillTemplate, readRecords } from "../records.ts";
 import type { TaskDefinition } from "./definition.ts";
 import { toProblem } from "./problems.ts";
 
@@ -38,6 +38,21 @@ async function download(task: TaskDefinition, hub: string): Promise<Uint8Array> 
   }
 }
 
+/** A record of the hub with the fields that the task reads. */
+export function fromHub(
+  task: TaskDefinition,
+  record: Record<string, unknown>,
+  place: string,
+): Record<string, unknown> {
+  const own = Object.entries(task.hub?.record ?? {}).map(([field, template]) => {
+    const alone = /^\{(\w+)\}$/.exec(template)?.[1];
+    const value =
+      alone !== undefined && alone in record ? record[alone] : fillTemplate(template, record, place);
+    return [field, value] as const;
+  });
+  return { ...record, ...Object.fromEntries(own) };
+}
+
 /**
  * Downloads the task's file and writes it to its place under `dataDir`.
  * Throws NsaError `task_not_on_hub` (exit 2), `task_fetch_failed` (exit 4), `task_record_invalid` (exit 3).
@@ -46,8 +61,8 @@ export async function fetchTask(
   task: TaskDefinition,
   options: { dataDir: string; hub: string },
 ): Promise<{ path: string; records: number }> {
-  const target = task.files[0]!;
-  if (!task.hub || target.includes("*")) {
+  const target = task.files[0]!.replace("*", "test");
+  if (!task.hub) {
     throw new NsaError({
       code: "task_not_on_hub",
       what: `nsa eval fetch ${task.name}`,
@@ -63,8 +78,10 @@ export async function fetchTask(
     writeFileSync(file, bytes);
     const lines: string[] = [];
     const rows = file.endsWith(".parquet") ? parquetRecords(file) : readRecords(file);
-    for await (const { record, place } of rows) {
-      toProblem(task, record, place.replace(`${dir}/`, ""), lines.length);
+    for await (const { record: raw, place } of rows) {
+      const named = place.replace(`${dir}/`, "");
+      const record = fromHub(task, raw, named);
+      toProblem(task, record, named, lines.length);
       lines.push(JSON.stringify(record, (_, v) => (typeof v === "bigint" ? Number(v) : v)));
     }
     if (lines.length === 0) throw fail(task, "the file holds no record");
