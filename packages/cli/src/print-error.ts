@@ -1,8 +1,40 @@
 // Three lines for a user: what, why, fix; the stack only with --debug.
 import { ExitCode, NsaError } from "@nsa/core";
 
+const FILE_ERRORS: Record<string, string> = {
+  EACCES: "you may not",
+  EPERM: "you may not",
+  EROFS: "the file system is read-only",
+  ENOENT: "there is no such file or folder",
+  ENOTDIR: "a file stands where a folder is needed",
+  EISDIR: "it is a folder",
+  EEXIST: "it is there already",
+  ENAMETOOLONG: "the name is too long",
+  ENOSPC: "the disk is full",
+  EDQUOT: "the quota of the disk is used up",
+  EMFILE: "too many files are open",
+};
+
+/** Paths that cannot be used are the user's to mend. */
+function asFileError(error: unknown): unknown {
+  const { code, syscall, path } = (error ?? {}) as NodeJS.ErrnoException;
+  if (!(error instanceof Error) || !code || !path || !FILE_ERRORS[code]) return error;
+  // What Node says of making folders below a read-only one.
+  const why =
+    syscall === "mkdir" && code === "ENOENT" ? "a folder above it cannot be written" : FILE_ERRORS[code];
+  return new NsaError({
+    code: "path_unusable",
+    what: `cannot use ${path}`,
+    why: `${why} (${code}, ${syscall})`,
+    fix: "name another path, or see to its rights and its disk",
+    exitCode: ExitCode.data,
+    cause: error,
+  });
+}
+
 /** Prints to stderr and returns the exit code. */
-export function printError(error: unknown, debug: boolean): number {
+export function printError(thrown: unknown, debug: boolean): number {
+  const error = asFileError(thrown);
   if (error instanceof NsaError) {
     console.error(`error: ${error.what}\n  why: ${error.why}\n  fix: ${error.fix}`);
     if (debug) console.error(error.stack);

@@ -115,6 +115,19 @@ test("labels_of_another_pool_and_a_model_with_a_wrong_magic_are_named", () => {
   expect(wrongModel.stderr).not.toMatch(/\n {4}at /);
 });
 
+test("an_output_folder_that_cannot_be_is_named_with_the_reason", () => {
+  const path = put("sound2.jsonl", rows("s", 30));
+  const file = recipe("nowhere", pool(path));
+  const under = nsa(["data", "read", file, "--set", `out_dir=${path}/out`]);
+  expect(under.status).toBe(3);
+  expect(under.stderr).toMatch(
+    /cannot use .*sound2\.jsonl.*\n {2}why: a file stands where a folder is needed/,
+  );
+  const report = nsa(["data", "stats", path, "--report", join(path, "none", "r.html")]);
+  expect(report.status).toBe(3);
+  expect(report.stderr).not.toContain("bug in nsa");
+});
+
 test("a_full_disk_ends_with_3_keeps_finished_shards_and_the_rerun_ends_with_the_bytes_of_a_whole_run", () => {
   buildOnce();
   const [small, large] = [put("a.jsonl", rows("a", 40)), put("b.jsonl", rows("b", 2000))];

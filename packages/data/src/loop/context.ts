@@ -1,4 +1,5 @@
 // From a config to the context of its jobs: folder, executor, progress.
+import { accessSync, constants, mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import { localExecutor } from "../jobs/local.ts";
 import { slurmExecutor } from "../jobs/slurm.ts";
@@ -28,8 +29,11 @@ function executorOf(config: ExecutorConfig, signal?: AbortSignal): Executor {
 
 /** Context for calling single steps: `jobContext(config)`, then `readStep(job, config, …)` and so on. */
 export function jobContext(config: ExecutorConfig & { outDir: string }, ctx: BuildContext = {}): JobContext {
+  const outDir = resolve(config.outDir);
+  mkdirSync(outDir, { recursive: true });
+  accessSync(outDir, constants.W_OK);
   return {
-    outDir: resolve(config.outDir),
+    outDir,
     executor: ctx.executor ?? executorOf(config, ctx.signal),
     hashes: new Map(),
     onProgress: ctx.onProgress,
