@@ -18,13 +18,14 @@ const FILE_ERRORS: Record<string, string> = {
 /** Paths that cannot be used are the user's to mend. */
 function asFileError(error: unknown): unknown {
   const { code, syscall, path } = (error ?? {}) as NodeJS.ErrnoException;
-  if (!(error instanceof Error) || !code || !path || !FILE_ERRORS[code]) return error;
+  if (!(error instanceof Error) || !code || !FILE_ERRORS[code]) return error;
+  if (!path && code !== "ENOSPC" && code !== "EDQUOT") return error;
   // What Node says of making folders below a read-only one.
   const why =
     syscall === "mkdir" && code === "ENOENT" ? "a folder above it cannot be written" : FILE_ERRORS[code];
   return new NsaError({
     code: "path_unusable",
-    what: `cannot use ${path}`,
+    what: path ? `cannot use ${path}` : "cannot write",
     why: `${why} (${code}, ${syscall})`,
     fix: "name another path, or see to its rights and its disk",
     exitCode: ExitCode.data,
