@@ -43,7 +43,7 @@ export const grpoSchema = z.strictObject({
         .string()
         .default("")
         .describe("Built-in task of `nsa eval tasks`, or a YAML file with one, instead of a family"),
-      dataDir: z.string().default("../shared/data").describe("task: folder of its records"),
+      dataDir: z.string().default("data").describe("task: folder of its records"),
       files: z
         .array(z.string())
         .default([])

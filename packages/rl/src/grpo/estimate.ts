@@ -15,7 +15,8 @@ export function estimateGrpo(config: GrpoConfig): Record<string, number> {
   const { rollout, algorithm } = config;
   const model = readModelConfig(config.init.checkpoint);
   const length = PROMPT_TOKENS + rollout.maxTokens;
-  const samples = config.steps * rollout.questionsPerStep * rollout.groupSize;
+  const rounds = 1 + rollout.dynamicSamplingRounds;
+  const samples = config.steps * rollout.questionsPerStep * rollout.groupSize * rounds;
   const update = estimateTraining(model, {
     steps: 1,
     microBatches: 1,

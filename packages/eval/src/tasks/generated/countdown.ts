@@ -5,36 +5,25 @@ const LARGEST_NUMBER = 9;
 const LARGEST_TARGET = 99;
 const MAX_TRIES = 8;
 
-/** Value of numbers joined by +, − and ×, products first. */
-function compute(numbers: readonly number[], ops: string): number {
-  let sum = 0;
-  let product = numbers[0]!;
-  let sign = 1;
-  for (const [i, op] of [...ops].entries()) {
-    const n = numbers[i + 1]!;
-    if (op === "*") product *= n;
-    else {
-      sum += sign * product;
-      [product, sign] = [n, op === "+" ? 1 : -1];
-    }
-  }
-  return sum + sign * product;
-}
-
-/** The numbers in a random order with random operators between them. */
+/** The numbers in a random order, added and subtracted at random. */
 function attempt(int: Draw, numbers: readonly number[]): { text: string; value: number } {
   const order = [...numbers];
   for (let i = order.length - 1; i > 0; i--) {
     const j = int(i + 1);
     [order[i], order[j]] = [order[j]!, order[i]!];
   }
-  const ops = Array.from({ length: order.length - 1 }, () => "+-*"[int(3)]!).join("");
-  const text = order.map((n, i) => (i === 0 ? String(n) : `${ops[i - 1]}${n}`)).join("");
-  return { text, value: compute(order, ops) };
+  let text = String(order[0]);
+  let value = order[0]!;
+  for (const n of order.slice(1)) {
+    const plus = int(2) === 0;
+    text += `${plus ? "+" : "-"}${n}`;
+    value += plus ? n : -n;
+  }
+  return { text, value };
 }
 
 /**
- * Trials until one hits the target: `3+5+8=16 3*8-5=19`. A slip ends after any trial, a half of the time after each,
+ * Trials until one hits the target: `3+5+8=16 8-5+3=6`. A slip ends after any trial, a half of the time after each,
  * and gives the last one as its answer.
  */
 function search(
@@ -57,7 +46,10 @@ function search(
   }
 }
 
-/** `difficulty` numbers from 1 to 9 and a target from 1 to 99 that they reach. */
+/**
+ * `difficulty` numbers from 1 to 9 and a target from 1 to 99 that sums and differences of them reach; products and
+ * quotients are right, too.
+ */
 export const countdown: FamilyDefinition = {
   difficulty: "numbers, at least 2",
   draw: (int, difficulty) => {
