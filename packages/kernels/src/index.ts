@@ -28,7 +28,7 @@ export { fusedAttention } from "./ops/fused-attention.ts";
 export { embedding, gatherRows, type LinearOptions, linear, scatterRows } from "./ops/linear.ts";
 export { type LmHeadOptions, type LmHeadResult, lmHead } from "./ops/lm-head.ts";
 export { type Operand, TensorMath } from "./ops/math.ts";
-export { rmsNorm, swiglu } from "./ops/norm.ts";
+export { rmsNorm } from "./ops/norm.ts";
 export {
   type NsaInputs,
   type NsaOptions,
@@ -58,4 +58,5 @@ export {
   ropeTables,
   splitHeads,
 } from "./ops/rope.ts";
+export { swigluDown } from "./ops/swiglu.ts";
 export { Tape } from "./tape.ts";

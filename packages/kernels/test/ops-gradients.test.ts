@@ -11,7 +11,7 @@ import {
   ropeTables,
   scatterRows,
   splitHeads,
-  swiglu,
+  swigluDown,
   Tape,
   type Tensor,
   TensorMath,
@@ -90,9 +90,23 @@ test("embedding_gather_and_scatter", () => {
   expect(gradientError([[2, 3]], (tape, [y]) => [scatterRows(tape, y!, i32([3, 1]), 5)])).toBeLessThan(1e-6);
 });
 
-test("rms_norm_over_heads_and_swiglu", () => {
+test("rms_norm_over_heads_and_a_swiglu_mlp", () => {
   expect(gradientError([[3, 8], [4]], (tape, [x, w]) => [rmsNorm(tape, x!, w!, 1e-5)])).toBeLessThan(1e-6);
-  expect(gradientError([[3, 8]], (tape, [gu]) => [swiglu(tape, gu!)])).toBeLessThan(1e-6);
+  const down = [
+    [3, 8],
+    [5, 4],
+    [3, 5],
+  ];
+  expect(gradientError(down, (tape, [gu, w, x]) => [swigluDown(tape, gu!, w!, x!)])).toBeLessThan(1e-6);
+  const mlp = gradientError(
+    [
+      [3, 6],
+      [8, 6],
+      [6, 4],
+    ],
+    (tape, [x, up, w]) => [swigluDown(tape, linear(tape, x!, up!), w!, x!)],
+  );
+  expect(mlp).toBeLessThan(1e-6);
 });
 
 test("split_heads_turns_only_the_marked_columns", () => {

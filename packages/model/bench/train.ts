@@ -161,7 +161,7 @@ function measure(device: Device, c: Case, steps: number): Outcome {
   const config = resolveModelConfig(c.model);
   const model = new Transformer(device, config);
   model.parameters.init(1337);
-  const trainer = new Trainer(model, 1000, { logitsBudgetMb: 4096 });
+  const trainer = new Trainer(model, 1000, { logitsBudgetMb: 2048 });
   device.stats(true);
   const seconds: number[] = [];
   const losses: number[] = [];

@@ -206,12 +206,15 @@ int swiglu_fwd(void* ctx, const void* params) {
 
 int swiglu_bwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_swiglu_bwd_params*>(params);
-  if (!f32({&p.dy, &p.gu, &p.dgu})) return reference()[NSA_OP_swiglu_bwd](ctx, params);
+  if (!f32({&p.dy, &p.gu, &p.dgu}) || (p.y.ptr && !f32({&p.y}))) return reference()[NSA_OP_swiglu_bwd](ctx, params);
   chunks(ctx, p.rows, row_chunk(p.cols), [&](int64_t r, int64_t e) {
+    std::vector<float> y(size_t(p.y.ptr ? p.cols : 0));
     for (; r < e; ++r) {
       const float* g = ptr(p.gu) + r * 2 * p.cols;
+      if (p.y.ptr) dense_kernels().swiglu_fwd(g, g + p.cols, y.data(), p.cols);
       float* dg = ptr(p.dgu) + r * 2 * p.cols;
       dense_kernels().swiglu_bwd(ptr(p.dy) + r * p.cols, g, g + p.cols, dg, dg + p.cols, p.cols);
+      if (p.y.ptr) std::copy(y.begin(), y.end(), ptr(p.y) + r * p.cols);
     }
   });
   return NSA_OK;

@@ -49,17 +49,23 @@ int swiglu_fwd(void* ctx, const void* params) {
 
 int swiglu_bwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_swiglu_bwd_params*>(params);
-  if (!all_float(p.dy, p.gu, p.dgu)) return reference(NSA_OP_swiglu_bwd, ctx, params);
-  if (p.gu.numel < p.rows * 2 * p.cols || p.dy.numel < p.rows * p.cols || p.dgu.numel < p.rows * 2 * p.cols)
+  if (!all_float(p.dy, p.gu, p.dgu) || (p.y.ptr && !all_float(p.y))) return reference(NSA_OP_swiglu_bwd, ctx, params);
+  if (p.gu.numel < p.rows * 2 * p.cols || p.dy.numel < p.rows * p.cols || p.dgu.numel < p.rows * 2 * p.cols ||
+      (p.y.ptr && p.y.numel < p.rows * p.cols))
     return NSA_BAD_ARGUMENT;
   for_rows(ctx, p.rows, 3 * p.cols, [&](int64_t first, int64_t last) {
-    std::vector<float> tmp(size_t(5 * p.cols));
+    std::vector<float> tmp(size_t(6 * p.cols));
+    float* y = tmp.data() + 5 * p.cols;
     for (int64_t r = first; r < last; ++r) {
       const float* g = read_span(p.gu, r * 2 * p.cols, 2 * p.cols, tmp.data());
       const float* dy = read_span(p.dy, r * p.cols, p.cols, tmp.data() + 2 * p.cols);
       float* dg = write_span(p.dgu, r * 2 * p.cols, tmp.data() + 3 * p.cols);
+      if (p.y.ptr) vec().swiglu(g, g + p.cols, y, p.cols);
       vec().swiglu_bwd(dy, g, g + p.cols, dg, dg + p.cols, p.cols);
       store_span(p.dgu, r * 2 * p.cols, 2 * p.cols, tmp.data() + 3 * p.cols);
+      if (!p.y.ptr) continue;
+      if (float* to = write_span(p.y, r * p.cols, y); to != y) std::copy_n(y, p.cols, to);
+      store_span(p.y, r * p.cols, p.cols, y);
     }
   });
   return NSA_OK;

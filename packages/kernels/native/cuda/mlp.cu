@@ -132,7 +132,7 @@ __global__ void swiglu_fwd_kernel(const T* gu, T* y, int64_t rows, int64_t cols)
 }
 
 template <class T, bool VECTORS, class I>
-__global__ void swiglu_bwd_kernel(const T* dy, const T* gu, T* dgu, int64_t rows, int64_t cols) {
+__global__ void swiglu_bwd_kernel(const T* dy, const T* gu, T* dgu, T* y, int64_t rows, int64_t cols) {
   constexpr int n = VECTORS ? kVec<T> : 1;
   const I units = I(cols / n);
   NSA_GRID_STRIDE(i, rows * units) {
@@ -144,16 +144,19 @@ __global__ void swiglu_bwd_kernel(const T* dy, const T* gu, T* dgu, int64_t rows
       load_vec(d, dy + r * cols + c);
 #pragma unroll
       for (int j = 0; j < n; ++j) {
-        float s = sigmoid_of<T>(g[j]), dg = d[j] * u[j] * s * (1.f + g[j] * (1.f - s));
+        float s = sigmoid_of<T>(g[j]), dg = d[j] * u[j] * s * (1.f + g[j] * (1.f - s)), again = g[j] * (s * u[j]);
         u[j] = d[j] * g[j] * s;
         g[j] = dg;
+        d[j] = again;
       }
+      if (y) store_vec(y + r * cols + c, d);
       store_vec(dgu + at, g);
       store_vec(dgu + at + cols, u);
     } else {
       float g = to_float(gu[at]), u = to_float(gu[at + cols]), d = to_float(dy[r * cols + c]), s = sigmoid_of<T>(g);
       from_float(d * u * s * (1.f + g * (1.f - s)), dgu[at]);
       from_float(d * g * s, dgu[at + cols]);
+      if (y) from_float(g * s * u, y[r * cols + c]);
     }
   }
 }
@@ -180,18 +183,19 @@ int swiglu_fwd(void* ctx, const void* params) {
 int swiglu_bwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_swiglu_bwd_params*>(params);
   if (p.rows * p.cols == 0) return NSA_OK;
-  if (p.gu.numel < p.rows * p.cols * 2 || p.dgu.numel < p.rows * p.cols * 2 || p.dy.numel < p.rows * p.cols) return bad_argument(ctx, "swiglu_bwd: sizes");
-  if (p.gu.dtype != p.dy.dtype || p.gu.dtype != p.dgu.dtype) return unsupported(ctx, "swiglu_bwd of mixed dtypes");
+  if (p.gu.numel < p.rows * p.cols * 2 || p.dgu.numel < p.rows * p.cols * 2 || p.dy.numel < p.rows * p.cols || (p.y.ptr && p.y.numel < p.rows * p.cols))
+    return bad_argument(ctx, "swiglu_bwd: sizes");
+  if (p.gu.dtype != p.dy.dtype || p.gu.dtype != p.dgu.dtype || (p.y.ptr && p.y.dtype != p.gu.dtype)) return unsupported(ctx, "swiglu_bwd of mixed dtypes");
   bool ok = with_float_type(p.gu.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
     auto *dy = static_cast<const T*>(p.dy.ptr), *gu = static_cast<const T*>(p.gu.ptr);
-    auto* dgu = static_cast<T*>(p.dgu.ptr);
+    auto *dgu = static_cast<T*>(p.dgu.ptr), *y = static_cast<T*>(p.y.ptr);
     auto stream = context(ctx).stream;
     const bool narrow = p.rows * p.cols <= INT32_MAX;
-    if (p.cols % kVec<T> == 0 && aligned16(dy) && aligned16(gu) && aligned16(dgu))
-      (narrow ? swiglu_bwd_kernel<T, true, uint32_t> : swiglu_bwd_kernel<T, true, uint64_t>)<<<grid_for(ctx, p.rows * p.cols / kVec<T>), kThreads, 0, stream>>>(dy, gu, dgu, p.rows, p.cols);
+    if (p.cols % kVec<T> == 0 && aligned16(dy) && aligned16(gu) && aligned16(dgu) && aligned16(y))
+      (narrow ? swiglu_bwd_kernel<T, true, uint32_t> : swiglu_bwd_kernel<T, true, uint64_t>)<<<grid_for(ctx, p.rows * p.cols / kVec<T>), kThreads, 0, stream>>>(dy, gu, dgu, y, p.rows, p.cols);
     else
-      swiglu_bwd_kernel<T, false, uint64_t><<<grid_for(ctx, p.rows * p.cols), kThreads, 0, stream>>>(dy, gu, dgu, p.rows, p.cols);
+      swiglu_bwd_kernel<T, false, uint64_t><<<grid_for(ctx, p.rows * p.cols), kThreads, 0, stream>>>(dy, gu, dgu, y, p.rows, p.cols);
   });
   return ok ? launched(ctx) : unsupported(ctx, "swiglu_bwd takes f32 and bf16");
 }

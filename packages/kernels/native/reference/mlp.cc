@@ -44,6 +44,7 @@ int swiglu_bwd(void*, const void* params) {
       double g = get(p.gu, at), u = get(p.gu, at + p.cols), dy = get(p.dy, r * p.cols + c), s = sigmoid(g);
       set(p.dgu, at, dy * u * s * (1 + g * (1 - s)));
       set(p.dgu, at + p.cols, dy * g * s);
+      if (p.y.ptr) set(p.y, r * p.cols + c, g * s * u);
     }
   return NSA_OK;
 }

@@ -12,45 +12,60 @@ export interface LinearOptions {
   residual?: Tensor;
 }
 
+const plain = { alpha: 1, beta: 0, trans_a: 0, trans_b: 0 };
+
+/** y = x·Wᵀ (+ bias) (+ residual) without a tape. */
+export function product(x: Tensor, w: Tensor, { bias, residual }: LinearOptions): Tensor {
+  const [n, k] = [w.shape[0]!, w.shape[1]!];
+  const m = x.numel / k;
+  const y = x.device.empty([m, n], x.dtype);
+  const sizes = { m, n, k, lda: k, ldb: k, ldc: n, trans_b: 1 };
+  x.device.run("gemm", { a: x, b: w, c: y, bias, residual, ...plain, ...sizes });
+  return y;
+}
+
+/** w.grad += dyᵀ·x. */
+export function weightGradient(dy: Tensor, x: Tensor, w: Tensor): void {
+  const [n, k] = [w.shape[0]!, w.shape[1]!];
+  const sizes = { m: n, n: k, k: x.numel / k, lda: n, ldb: k, ldc: k, trans_a: 1, beta: 1 };
+  x.device.run("gemm", { a: dy, b: x, c: gradientBuffer(w), ...plain, ...sizes });
+}
+
+/** dx = dy·W, of x's shape. */
+export function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[]): Tensor {
+  const [n, k] = [w.shape[0]!, w.shape[1]!];
+  const dx = dy.device.empty(shape, dy.dtype);
+  dy.device.run("gemm", {
+    a: dy,
+    b: w,
+    c: dx,
+    ...plain,
+    m: dy.numel / n,
+    n: k,
+    k: n,
+    lda: n,
+    ldb: k,
+    ldc: k,
+  });
+  return dx;
+}
+
 /**
  * y = x·Wᵀ (+ bias) (+ residual); x [M, K], w [N, K] as Hugging Face stores it → [M, N].
  * Gradients of w and bias are added into their persistent fp32 `grad`.
  */
 export function linear(tape: Tape, x: Tensor, w: Tensor, options: LinearOptions = {}): Tensor {
   const { bias, residual } = options;
-  const device = x.device;
-  const [n, k] = [w.shape[0]!, w.shape[1]!];
-  const m = x.numel / k;
-  const y = device.empty([m, n], x.dtype);
-  const plain = { alpha: 1, beta: 0, trans_a: 0, trans_b: 0 };
-  device.run("gemm", {
-    a: x,
-    b: w,
-    c: y,
-    bias,
-    residual,
-    ...plain,
-    m,
-    n,
-    k,
-    lda: k,
-    ldb: k,
-    ldc: n,
-    trans_b: 1,
-  });
+  const y = product(x, w, options);
   if (!tape.needs(x, w, bias, residual)) return y;
   tape.push([y], () => {
     const dy = y.grad!;
-    if (w.requiresGrad) {
-      const sizes = { m: n, n: k, k: m, lda: n, ldb: k, ldc: k };
-      device.run("gemm", { a: dy, b: x, c: gradientBuffer(w), ...plain, ...sizes, trans_a: 1, beta: 1 });
+    if (w.requiresGrad) weightGradient(dy, x, w);
+    if (bias?.requiresGrad) {
+      const [rows, cols] = [y.shape[0]!, y.shape[1]!];
+      x.device.run("col_sum", { x: dy, y: gradientBuffer(bias), rows, cols });
     }
-    if (bias?.requiresGrad) device.run("col_sum", { x: dy, y: gradientBuffer(bias), rows: m, cols: n });
-    if (x.requiresGrad) {
-      const dx = device.empty(x.shape, x.dtype);
-      device.run("gemm", { a: dy, b: w, c: dx, ...plain, m, n: k, k: n, lda: n, ldb: k, ldc: k });
-      tape.accumulate(x, dx);
-    }
+    if (x.requiresGrad) tape.accumulate(x, inputGradient(dy, w, x.shape));
     if (residual?.requiresGrad) tape.handOver(y, residual);
   });
   return y;

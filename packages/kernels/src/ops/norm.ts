@@ -1,4 +1,4 @@
-// RMSNorm over rows or over the heads inside a row (QK-norm), and SwiGLU.
+// RMSNorm over rows or over the heads inside a row (QK-norm).
 //
 // Legend: R rows, H heads in a row, C channels that are normalised together.
 import type { Tensor } from "../device/tensor.ts";
@@ -28,21 +28,6 @@ export function rmsNorm(tape: Tape, x: Tensor, w: Tensor, eps: number): Tensor {
     const dw = w.requiresGrad ? gradientBuffer(w) : device.zeros(w.shape, statsDtype(x));
     device.run("rms_norm_bwd", { dy: y.grad!, x, w, rstd, dx, dw, ...sizes, accumulate });
     if (!accumulate) tape.accumulate(x, dx);
-  });
-  return y;
-}
-
-/** y = silu(g)·u; gu [R, 2·C] with the gate first → [R, C]. */
-export function swiglu(tape: Tape, gu: Tensor): Tensor {
-  const rows = gu.shape[0]!;
-  const cols = gu.numel / rows / 2;
-  const y = gu.device.empty([rows, cols], gu.dtype);
-  gu.device.run("swiglu_fwd", { gu, y, rows, cols });
-  if (!tape.needs(gu)) return y;
-  tape.push([y], () => {
-    const dgu = gu.device.empty(gu.shape, gu.dtype);
-    gu.device.run("swiglu_bwd", { dy: y.grad!, gu, dgu, rows, cols });
-    tape.accumulate(gu, dgu);
   });
   return y;
 }

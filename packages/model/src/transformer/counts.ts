@@ -89,8 +89,8 @@ export function trainMemory(
   let sum = 0;
   for (let i = 0; i < c.numLayers; i++) {
     const branches = attentionOf(c, i) === "nsa" ? 3 : 1;
-    // Where q, k and v are read from the fused projection there is no copy of them.
-    const copies = branches === 1 && !c.qkNorm ? 1 : 2;
+    // q, k and v are kept once, in the fused projection or instead of it; norms of q and k need what they were made from.
+    const copies = c.qkNorm ? 2 : 1;
     const q = c.numHeads * c.headDim;
     const kv = c.numKvHeads * (c.headDim + c.valueHeadDim) * branches;
     const o = c.numHeads * c.valueHeadDim * (branches === 3 ? 4 : 1);
@@ -102,22 +102,22 @@ export function trainMemory(
           (c.compress === "mlp" ? (8 * width * c.numKvHeads * (c.headDim + c.valueHeadDim)) / c.stride : 0) +
           (width * c.numKvHeads * (c.headDim + c.valueHeadDim)) / c.stride
         : 0;
-    const bytes = T * (width * (4 * c.dModel + copies * (q + kv) + o + 3 * c.dFf) + stats + nsa);
+    const bytes = T * (width * (4 * c.dModel + copies * (q + kv) + o + 2 * c.dFf) + stats + nsa);
     largest = Math.max(largest, bytes);
     // Gradients that live at once: around the MLP, or around attention with its branch outputs.
-    const mlp = 3 * c.dFf + 3 * c.dModel;
+    const mlp = c.dFf + 3 * c.dModel;
     const attention = c.dModel + Math.max(o + q + kv, 2 * (q + kv));
     gradients = Math.max(gradients, T * width * Math.max(mlp, attention));
     sum += bytes;
   }
   const logits = T * c.vocabSize * 4;
-  const head = logits <= options.logitsBudgetBytes ? logits : 0;
+  // Besides logits that are kept, those of the rows at work and their gradient: at most 2^22 floats each.
+  const head = (logits <= options.logitsBudgetBytes ? logits : 0) + 2 * Math.min(logits, 2 ** 24);
   const stream = T * c.dModel * width;
   // Attention backwards pack keys and values twice and sum their gradients in two shares, all in fp32.
   const scratch = 16 * T * c.numKvHeads * (c.headDim + c.valueHeadDim);
-  const working = Math.max(gradients + scratch, head);
   const activations = options.recompute
-    ? c.numLayers * stream + largest + working
-    : sum + working + 3 * stream;
+    ? c.numLayers * stream + Math.max(largest + gradients + scratch, 3 * stream + head)
+    : sum + 3 * stream + Math.max(gradients + scratch, head);
   return { parameters, activations, total: parameters + activations };
 }

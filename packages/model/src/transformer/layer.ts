@@ -14,7 +14,7 @@ import {
   rmsNorm,
   rope,
   splitHeads,
-  swiglu,
+  swigluDown,
   type Tape,
   type Tensor,
 } from "@nsa/kernels";
@@ -59,6 +59,7 @@ export class Layer {
       return part;
     });
     const parts = splitHeads(tape, fused, columns, tables, positions);
+    fused.free();
     if (c.qkNorm) {
       for (const [i, [n, headDim, isKey, turned]] of heads.entries()) {
         if (!isKey) continue;
@@ -108,8 +109,8 @@ export class Layer {
   finish(tape: Tape, x: Tensor, o: Tensor): Tensor {
     const mid = linear(tape, o, this.weight("self_attn.o"), { residual: x });
     const normed = rmsNorm(tape, mid, this.weight("norm2"), this.config.normEps);
-    const hidden = swiglu(tape, linear(tape, normed, this.weight("mlp.gate_up")));
-    return linear(tape, hidden, this.weight("mlp.down"), { residual: mid });
+    const gateUp = linear(tape, normed, this.weight("mlp.gate_up"));
+    return swigluDown(tape, gateUp, this.weight("mlp.down"), mid);
   }
 
   private fusedProjection(tape: Tape, x: Tensor): { normed: Tensor; fused: Tensor } {

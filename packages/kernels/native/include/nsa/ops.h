@@ -76,7 +76,8 @@
   T(x) T(y) T(cos) T(sin) T(positions) I(rows) I(heads) I(head_dim) I(rot_dim) I(ldx) I(ldy) I(inverse)
 // y = silu(g)·u with gu [rows, 2·cols], g first.
 #define NSA_FIELDS_swiglu_fwd(T, O, I, F) T(gu) T(y) I(rows) I(cols)
-#define NSA_FIELDS_swiglu_bwd(T, O, I, F) T(dy) T(gu) T(dgu) I(rows) I(cols)
+// dgu may be gu. y, when given, receives silu(g)·u again and may be dy: a forward's output need not be kept for its consumer.
+#define NSA_FIELDS_swiglu_bwd(T, O, I, F) T(dy) T(gu) T(dgu) O(y) I(rows) I(cols)
 
 // ---- attention ------------------------------------------------------------------------------------------------
 // Softmax attention over packed documents. Query row r of document i has local index t = r − cu_q[i] (+ q_start[i]);

@@ -144,6 +144,14 @@ function swiglu(rows: number, cols: number, perfOnly = false): OpCase[] {
       buffers: { gu, dy: input(2, [rows, cols]), dgu: output([rows, 2 * cols]) },
       numbers,
     },
+    {
+      op: "swiglu_bwd",
+      name: `${name}, y again`,
+      perfOnly,
+      backward: true,
+      buffers: { gu, dy: input(2, [rows, cols]), dgu: output([rows, 2 * cols]), y: output([rows, cols]) },
+      numbers,
+    },
   ];
 }
 
