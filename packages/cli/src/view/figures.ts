@@ -56,6 +56,7 @@ function reinforcement({ metrics, held }: ScreenState): Row[] {
       ["policy/entropy", "entropy", figure],
       ["completion/length_mean", "length", figure],
       ["completion/terminated_length_mean", "length, ended", figure],
+      ["completion/truncated_length_mean", "length, cut", figure],
       ["completion/truncated_share", "truncated", percent],
       ["policy/clip_fraction_low", "clipped low", percent],
       ["policy/clip_fraction_high", "clipped high", percent],
@@ -69,6 +70,8 @@ function reinforcement({ metrics, held }: ScreenState): Row[] {
       ["perf/rollout_tokens_per_sec", "rollout tokens/s", count],
       ["perf/update_tokens_per_sec", "update tokens/s", count],
       ["perf/rollout_share", "time in rollout", percent],
+      ["perf/scoring_share", "time in scoring", percent],
+      ["perf/update_share", "time in update", percent],
     ]),
   ];
 }

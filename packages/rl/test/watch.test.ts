@@ -1,0 +1,78 @@
+// What a run says: a start with too little or too much right, parted accuracies, metrics of an exploration.
+import type { StageContext } from "@nsa/core";
+import { expect, test } from "vitest";
+import { rolloutMetrics } from "../src/grpo/metrics.ts";
+import type { Output, Rollout } from "../src/grpo/rollout.ts";
+import { partingAlarm, preflight } from "../src/grpo/watch.ts";
+
+function said(act: (ctx: StageContext) => void): string[] {
+  const texts: string[] = [];
+  act({ log: (text: string) => void texts.push(text) } as unknown as StageContext);
+  return texts;
+}
+const solving = (mean: number) => ({
+  passAtK: { 1: { mean, low: mean, high: mean } },
+  majAtK: {},
+  parts: {},
+  unparsed: 0,
+});
+
+test("a_start_outside_10_to_70_percent_is_warned_of", () => {
+  expect(said((ctx) => preflight(ctx, solving(0.05)))[0]).toMatch(/solves 5.0 % .* too few right answers/);
+  expect(said((ctx) => preflight(ctx, solving(0.8)))[0]).toMatch(/solves 80.0 % .* too few wrong ones/);
+  expect(said((ctx) => preflight(ctx, solving(0.4)))).toEqual([]);
+});
+
+test("accuracies_of_training_and_held_out_problems_that_part_raise_an_alarm", () => {
+  expect(said((ctx) => partingAlarm(ctx, 0.9, solving(0.5)))).toEqual([
+    "training accuracy 90.0 % and held-out accuracy 50.0 % have parted",
+  ]);
+  expect(said((ctx) => partingAlarm(ctx, 0.6, solving(0.5)))).toEqual([]);
+  expect(said((ctx) => partingAlarm(ctx, undefined, solving(0.5)))).toEqual([]);
+});
+
+function rollout(
+  rows: [text: string, tokens: number, finish: "stop" | "length", accuracy: number][],
+): Rollout {
+  const outputs = rows.map(([completion, tokens, finish, accuracy]): Output => {
+    const parts: Record<string, number> = Number.isNaN(accuracy) ? {} : { accuracy };
+    const reward = { total: accuracy, parts, outcome: accuracy };
+    return {
+      prompt: [1],
+      sample: { ids: [], logp: [], keptLogmass: [], finish },
+      row: { id: "x", question: "q", answer: "a", completion, reward, finish, tokens },
+      rewards: { group: 0, length: tokens, steps: [] },
+      discarded: false,
+    };
+  });
+  return { outputs, cursor: 2, flatGroups: 1, groups: 2, sampling: 1, scoring: 1 };
+}
+
+test("lengths_rewards_and_reflective_words_are_told_of_all_terminated_and_truncated_outputs", () => {
+  const metrics = rolloutMetrics(
+    rollout([
+      ["Wait, wait. Hmm.", 10, "stop", 1],
+      ["no", 20, "stop", 0],
+      ["and so on", 40, "length", 0],
+      ["odd", 30, "length", Number.NaN],
+    ]),
+  );
+  expect(metrics).toMatchObject({
+    "reward/mean": expect.closeTo(1 / 3, 12),
+    "reward/std": expect.closeTo(Math.sqrt(2) / 3, 12),
+    "reward/accuracy": expect.closeTo(1 / 3, 12),
+    "reward/quarantined": 1,
+    "rollout/pass_rate": expect.closeTo(1 / 3, 12),
+    "rollout/zero_variance_share": 0.5,
+    "completion/length_mean": 25,
+    "completion/length_max": 40,
+    "completion/terminated_length_mean": 15,
+    "completion/truncated_length_mean": 35,
+    "completion/truncated_share": 0.5,
+    "completion/reflective_words": 0.75,
+    "completion/words/wait": 0.5,
+    "completion/words/hmm": 0.25,
+  });
+  const ended = rolloutMetrics(rollout([["no", 20, "stop", 0]]));
+  expect("completion/truncated_length_mean" in ended).toBe(false);
+});
