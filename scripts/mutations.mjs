@@ -168,7 +168,7 @@ const mutations = [
     from: "if (size > BigInt(MAX_BITS) || bits * Number(size) > 2 * MAX_BITS)",
     to: "if (bits < 0)",
     tests: grader,
-    test: "huge_numbers_are_answered_at_once",
+    test: "unreadable_and_endless_answers_are_unknown_within_milliseconds",
   },
   {
     bug: "a resumed run keeps the rows of the steps it does again",
