@@ -43,6 +43,7 @@ export {
   type DecodePlan,
   type DecodeSequence,
   decodeAttention,
+  decodeFused,
   type NsaLayerCache,
   nsaDecode,
   nsaLayerCache,

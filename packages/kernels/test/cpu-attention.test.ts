@@ -167,9 +167,16 @@ describe("flash_equals_the_reference", () => {
           device.run("flash_fwd", { q, k, v, o, lse, ...sizes });
           const [dq, dk, dv] = [random(tokens, c.heads * c.dimK), random(...size(k)), random(...size(v))];
           const before = { q, k, v, o, lse, do_, ...sizes };
-          device.run("flash_bwd", { ...before, dq, dk, dv, accumulate: 3 });
+          device.run("flash_bwd", { ...before, dq, dk, dv, accumulate: 3, rot_dim: 0 });
           const fresh = [q, k, v].map((t) => device.empty(t.shape, dtype));
-          device.run("flash_bwd", { ...before, dq: fresh[0], dk: fresh[1], dv: fresh[2], accumulate: 0 });
+          device.run("flash_bwd", {
+            ...before,
+            dq: fresh[0],
+            dk: fresh[1],
+            dv: fresh[2],
+            accumulate: 0,
+            rot_dim: 0,
+          });
           return { o, lse, dq, dk, dv, dq0: fresh[0]!, dk0: fresh[1]!, dv0: fresh[2]! };
         });
       });

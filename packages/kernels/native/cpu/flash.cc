@@ -5,6 +5,7 @@
 // on threads.
 //   S = Q·Kᵀ, P = 2^(S − lse), dV += Pᵀ·dO, dS = P∘(dO·Vᵀ − rowsum(dO∘O)), dQ += dS·K, dK += dSᵀ·Q
 #include "cpu/attn_tiles.h"
+#include "cpu/backend.h"
 #include "cpu/families.h"
 
 namespace nsa::cpu {
@@ -100,7 +101,7 @@ int flash_fwd(void* ctx, const void* params) {
 int flash_bwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_flash_bwd_params*>(params);
   if (!all_fast(p.q, p.k, p.v, p.o, p.do_, p.dq, p.dk, p.dv) || p.lse.dtype != NSA_F32) return reference_bwd(ctx, params);
-  if (p.hkv <= 0 || p.hq % p.hkv) return NSA_BAD_ARGUMENT;
+  if (p.hkv <= 0 || p.hq % p.hkv || (p.cos.ptr && (p.tq != p.tk || p.accumulate))) return NSA_BAD_ARGUMENT;
   const AttnKernels& kernels = attn_kernels();
   const int32_t *cu_q = i32(p.cu_q), *cu_k = i32(p.cu_k);
   const int64_t dk = padded(p.dim_k), dv = padded(p.dim_v), group = p.hq / p.hkv;
@@ -191,7 +192,13 @@ int flash_bwd(void* ctx, const void* params) {
       store_row(p.dv, (cu_k[i] + r) * p.ldv + kv * p.dim_v, dv_sum + r * dv, p.dim_v, 1.f, p.accumulate & 2);
     }
   });
-  return NSA_OK;
+  if (!p.cos.ptr) return NSA_OK;
+  auto turn_back = [&](const NsaBuf& x, int64_t heads, int64_t ld) {
+    Nsa_rope_params args{x, x, p.cos, p.sin, p.positions, p.tq, heads, p.dim_k, p.rot_dim, ld, ld, 1};
+    return backend()->ops[NSA_OP_rope](ctx, &args);
+  };
+  if (int status = turn_back(p.dq, p.hq, p.ldq)) return status;
+  return turn_back(p.dk, p.hkv, p.ldk);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "cuda/families.h"
 #include "cuda/flash_hopper.h"
 #include "cuda/flash_plain.h"
+#include "cuda/rope.h"
 
 namespace nsa::cuda {
 namespace {
@@ -63,12 +64,33 @@ int bwd(void* ctx, const void* params) {
   FlashArgs a = common(p);
   a.o = p.o.ptr, a.do_ = p.do_.ptr, a.dq = p.dq.ptr, a.dk = p.dk.ptr, a.dv = p.dv.ptr;
   a.add_dq = p.accumulate & 1, a.add_dkv = p.accumulate & 2;
+  const bool turned = p.cos.ptr != nullptr;
+  if (turned && (p.tq != p.tk || p.accumulate || p.positions.numel < p.tq)) return bad_argument(ctx, "flash_bwd: dq and dk cannot be turned back");
   int status = NSA_OK;
-  if (p.q.dtype == NSA_BF16 && vectors(a) && flash_hopper(ctx, a)) return flash_bwd_hopper(ctx, a);
-  if (p.q.dtype == NSA_BF16 && vectors(a) && flash_bwd_mma(ctx, a, status)) return status;
-  if (p.q.dtype == NSA_BF16) return flash_bwd_plain<bf16>(ctx, a);
-  if (p.q.dtype == NSA_F32) return flash_bwd_plain<float>(ctx, a);
-  return unsupported(ctx, "flash takes f32 and bf16");
+  if (p.q.dtype == NSA_BF16 && vectors(a) && flash_hopper(ctx, a)) {
+    // Turned in registers where all channels are.
+    const bool inside = turned && p.rot_dim == p.dim_k && p.cos.dtype == NSA_F32 && p.sin.dtype == NSA_F32;
+    if (inside) {
+      a.cos = static_cast<const float*>(p.cos.ptr), a.sin = static_cast<const float*>(p.sin.ptr);
+      a.positions = static_cast<const int32_t*>(p.positions.ptr), a.half = p.rot_dim / 2;
+    }
+    status = flash_bwd_hopper(ctx, a);
+    if (!turned || inside || status != NSA_OK) return status;
+  } else if (p.q.dtype == NSA_BF16 && vectors(a) && flash_bwd_mma(ctx, a, status)) {
+  } else if (p.q.dtype == NSA_BF16) {
+    status = flash_bwd_plain<bf16>(ctx, a);
+  } else if (p.q.dtype == NSA_F32) {
+    status = flash_bwd_plain<float>(ctx, a);
+  } else {
+    return unsupported(ctx, "flash takes f32 and bf16");
+  }
+  if (!turned || status != NSA_OK) return status;
+  auto turn_back = [&](const NsaBuf& x, int64_t heads, int64_t ld) {
+    Nsa_rope_params args{x, x, p.cos, p.sin, p.positions, p.tq, heads, p.dim_k, p.rot_dim, ld, ld, 1};
+    return rope(ctx, &args);
+  };
+  if ((status = turn_back(p.dq, p.hq, p.ldq))) return status;
+  return turn_back(p.dk, p.hkv, p.ldk);
 }
 
 }  // namespace

@@ -19,6 +19,10 @@ struct FlashArgs {
   int64_t n_docs, tq, tk, hq, hkv, dim_k, dim_v, ldq, ldk, ldv, ldo, window, block, stride;
   float scale;
   bool add_dq, add_dkv;
+  // dq and dk are turned back by these where cos is there: half = rot_dim / 2 channels with the next half.
+  const float *cos, *sin;
+  const int32_t* positions;
+  int64_t half;
 };
 
 // A tile of a document: rows (or keys) [from, ...) of document doc; doc −1 marks an unused entry.

@@ -6,7 +6,7 @@
 
 namespace nsa::cuda {
 
-constexpr int kOwnRows = 128;  // two warpgroups of 64 rows
+constexpr int kOwnRows = 128;  // two warpgroups of 64 rows, the backward's
 constexpr int kHopperThreads = 384;  // one producing warpgroup, two computing
 
 // A document's place and the part [first, end) of the other side that a tile walks; first is a multiple of BN.
@@ -16,11 +16,11 @@ struct Span {
 };
 
 // A tile of queries at local row `from`; `start` is the position of the document's first query.
-__device__ inline Span query_span(const FlashArgs& a, Tile tile, int bn) {
+__device__ inline Span query_span(const FlashArgs& a, Tile tile, int bn, int own_rows = kOwnRows) {
   Span s;
   s.q0 = a.cu_q[tile.doc], s.k0 = a.cu_k[tile.doc];
   s.nq = a.cu_q[tile.doc + 1] - int(s.q0), s.nk = a.cu_k[tile.doc + 1] - int(s.k0);
-  s.rows = min(kOwnRows, s.nq - tile.from);
+  s.rows = min(own_rows, s.nq - tile.from);
   const int64_t t = tile.from + (a.q_start ? a.q_start[tile.doc] : 0);
   s.first = int(first_key(a, t)) / bn * bn;
   s.end = int(end_key(a, t + s.rows - 1, s.nk));
@@ -44,9 +44,9 @@ __device__ inline int64_t item_of(int64_t round) {
   return round * gridDim.x + ((round & 1) ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
 }
 
-// Tables [0, capacity) of the kOwnRows-row tiles of queries (block 0) and of keys (block 1), most steps first, unused ones last.
+// Tables [0, capacity) of the tiles of own_rows queries (block 0) and of kOwnRows keys (block 1), most steps first, unused ones last.
 // Order among equals is not fixed and no result depends on it. `spare` has the length of both. A null table is skipped.
-__global__ void work_table_kernel(FlashArgs a, int bn_q, int bn_k, Tile* q_table, int64_t q_capacity, Tile* k_table, int64_t k_capacity, Tile* spare);
+__global__ void work_table_kernel(FlashArgs a, int own_rows, int bn_q, int bn_k, Tile* q_table, int64_t q_capacity, Tile* k_table, int64_t k_capacity, Tile* spare);
 
 // Whether bf16 attention of this shape runs on the kernels for sm_90a. NSA_FLASH=portable says no.
 bool flash_hopper(void* ctx, const FlashArgs& a);

@@ -6,6 +6,7 @@
 #include "cuda/flash_hopper.h"
 #include "cuda/hopper.h"
 #include "cuda/launch.h"
+#include "cuda/rope.h"
 
 namespace nsa::cuda {
 namespace {
@@ -80,6 +81,24 @@ __device__ inline void put(bf16* to, float x, float y, bool add) {
     y += __high2float(old);
   }
   *reinterpret_cast<uint32_t*>(to) = pack_bf16(x, y);
+}
+
+// Row h of an accumulator of dq or dk, turned back by its position: channel c and c + D/2 lie in one lane.
+template <int D>
+__device__ inline void turn_back(float (&d)[D / 2], int h, int64_t row, const FlashArgs& a, int quad) {
+  if (!a.cos) return;
+  const int64_t angle = int64_t(a.positions[row]) * (D / 2) + quad * 2;
+#pragma unroll
+  for (int n = 0; n < D / 16; ++n) {
+    const float2 cs = *reinterpret_cast<const float2*>(a.cos + angle + n * 8), sn = *reinterpret_cast<const float2*>(a.sin + angle + n * 8);
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      float &low = d[n * 4 + h * 2 + e], &high = d[(n + D / 16) * 4 + h * 2 + e];
+      const float c = e ? cs.y : cs.x, s = e ? sn.y : sn.x, x = low, y = high;
+      low = x * c + y * s;
+      high = y * c - x * s;
+    }
+  }
 }
 
 #endif
@@ -230,6 +249,7 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
           }
           continue;
         }
+        turn_back<D>(dk, h, key, a, quad);
         bf16 *dk_row = static_cast<bf16*>(a.dk) + key * a.ldk + group * D + quad * 2, *dv_row = static_cast<bf16*>(a.dv) + key * a.ldv + group * D + quad * 2;
 #pragma unroll
         for (int n = 0; n < D / 8; ++n) {
@@ -357,6 +377,7 @@ __global__ void __launch_bounds__(kHopperThreads, 1) dq_kernel(FlashArgs a, cons
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
         if (row0 + h * 8 >= s.rows) continue;
+        turn_back<D>(dq, h, s.q0 + tile.from + row0 + h * 8, a, quad);
         bf16* row = static_cast<bf16*>(a.dq) + (s.q0 + tile.from + row0 + h * 8) * a.ldq + head * D + quad * 2;
 #pragma unroll
         for (int n = 0; n < D / 8; ++n) put(row + n * 8, dq[n * 4 + h * 2] * a.scale, dq[n * 4 + h * 2 + 1] * a.scale, a.add_dq);
@@ -380,11 +401,19 @@ int launch(void* ctx, FlashArgs a) {
   if (int status = check(ctx, cudaFuncSetAttribute(dkv_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(KeyShape<D>::smem)))) return status;
   if (int status = check(ctx, cudaFuncSetAttribute(dq_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(QueryShape<D>::smem)))) return status;
   statistics_kernel<D><<<dim3(unsigned(ceil_div(a.tq, 2048 / D)), unsigned(a.hq)), 256, 0, stream>>>(a, lse2, delta);
-  work_table_kernel<<<2, 1024, 0, stream>>>(a, QueryShape<D>::BN, KeyShape<D>::BN, q_table, q_tiles, k_table, k_tiles, k_table + k_tiles);
+  work_table_kernel<<<2, 1024, 0, stream>>>(a, kOwnRows, QueryShape<D>::BN, KeyShape<D>::BN, q_table, q_tiles, k_table, k_tiles, k_table + k_tiles);
   if (a.tk > 0) {
     dkv_kernel<D><<<unsigned(std::min<int64_t>(sms, k_tiles * a.hkv * splits)), kHopperThreads, KeyShape<D>::smem, stream>>>(
         a, k_table, k_tiles, lse2, delta, splits, part.as<float>());
-    if (splits > 1) flash_join(ctx, a, part.as<float>(), splits);
+    if (splits > 1) {
+      flash_join(ctx, a, part.as<float>(), splits);
+      if (a.cos) {
+        const NsaBuf dk{a.dk, (a.tk - 1) * a.ldk + a.hkv * D, NSA_BF16, 0}, cos{const_cast<float*>(a.cos), 0, NSA_F32, 0}, sin{const_cast<float*>(a.sin), 0, NSA_F32, 0},
+            positions{const_cast<int32_t*>(a.positions), a.tk, NSA_I32, 0};
+        Nsa_rope_params turn{dk, dk, cos, sin, positions, a.tk, a.hkv, D, D, a.ldk, a.ldk, 1};
+        if (int status = rope(ctx, &turn)) return status;
+      }
+    }
   }
   dq_kernel<D><<<unsigned(std::min<int64_t>(sms, q_tiles * a.hq)), kHopperThreads, QueryShape<D>::smem, stream>>>(a, q_table, q_tiles, lse2, delta);
   return launched(ctx);

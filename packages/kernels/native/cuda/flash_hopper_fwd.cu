@@ -10,10 +10,11 @@
 
 namespace nsa::cuda {
 
-__global__ void work_table_kernel(FlashArgs a, int bn_q, int bn_k, Tile* q_table, int64_t q_capacity, Tile* k_table, int64_t k_capacity, Tile* spare) {
+__global__ void work_table_kernel(FlashArgs a, int own_rows, int bn_q, int bn_k, Tile* q_table, int64_t q_capacity, Tile* k_table, int64_t k_capacity, Tile* spare) {
   const bool keys = blockIdx.x == 1;
   const int32_t* cu = keys ? a.cu_k : a.cu_q;
   const int64_t capacity = keys ? k_capacity : q_capacity;
+  const int tall = keys ? kOwnRows : own_rows;
   Tile *table = keys ? k_table : q_table, *unsorted = keys ? spare + q_capacity : spare;
   constexpr int kMost = 1022;  // tiles of more steps count as equals; 1023 is for unused entries
   __shared__ int32_t sums[1024], counts[1024];
@@ -29,7 +30,7 @@ __global__ void work_table_kernel(FlashArgs a, int bn_q, int bn_k, Tile* q_table
   };
   auto bucket = [&](Tile tile) {
     if (tile.doc < 0) return 1023;
-    const int steps = keys ? steps_of(key_span(a, tile, bn_k), bn_k) : steps_of(query_span(a, tile, bn_q), bn_q);
+    const int steps = keys ? steps_of(key_span(a, tile, bn_k), bn_k) : steps_of(query_span(a, tile, bn_q, own_rows), bn_q);
     return kMost - min(steps, kMost);
   };
   counts[me] = 0;
@@ -37,7 +38,7 @@ __global__ void work_table_kernel(FlashArgs a, int bn_q, int bn_k, Tile* q_table
   __syncthreads();
   for (int64_t base = 0; base < a.n_docs; base += 1024) {
     const int64_t doc = base + me;
-    sums[me] = doc < a.n_docs ? (cu[doc + 1] - cu[doc] + kOwnRows - 1) / kOwnRows : 0;
+    sums[me] = doc < a.n_docs ? (cu[doc + 1] - cu[doc] + tall - 1) / tall : 0;
     __syncthreads();
     scan(sums);
     const int64_t before = carried;
@@ -48,7 +49,7 @@ __global__ void work_table_kernel(FlashArgs a, int bn_q, int bn_k, Tile* q_table
         if (sums[mid] > i) up = mid;
         else low = mid + 1;
       }
-      unsorted[before + i] = {int32_t(base + low), (i - (low > 0 ? sums[low - 1] : 0)) * kOwnRows};
+      unsorted[before + i] = {int32_t(base + low), (i - (low > 0 ? sums[low - 1] : 0)) * tall};
     }
     __syncthreads();
     if (me == 0) carried += sums[1023];
@@ -72,17 +73,21 @@ namespace {
 
 constexpr int kStages = 2;
 
-// Rows of a walked tile, and bytes of shared memory: two buffers of queries, rings of keys and of values, barriers.
+// Computing warpgroups of 64 rows, rows of a walked tile, registers of the two roles (together what an SM has), and bytes of shared
+// memory: two buffers of queries, rings of keys and of values, barriers. Heads of 64 leave room for three warpgroups, which hide
+// the exponentials that two do not.
 template <int D>
 struct Shape {
-  static constexpr int BN = 128;
-  static constexpr uint32_t own = kOwnRows * D * 2, walked = BN * D * 2;
+  static constexpr int groups = D == 64 ? 3 : 2, rows = groups * 64, threads = (groups + 1) * 128, BN = groups == 3 ? 96 : 128;
+  static constexpr int few = groups == 3 ? 32 : 40, many = groups == 3 ? 160 : 232;
+  static constexpr uint32_t own = rows * D * 2, walked = BN * D * 2;
   static constexpr uint32_t smem = 2 * own + 2 * kStages * walked + 128 + 1024;
 };
 
 #ifdef NSA_HOPPER
 
 // Full and empty of each key and each value buffer (side 0, 1), and empty of the query buffers. A query tile comes with its first keys.
+template <int WARPS>
 struct Barriers {
   uint32_t base;
   __device__ uint32_t full(int side, uint32_t stage) const { return base + (side * kStages + stage) * 8; }
@@ -91,12 +96,19 @@ struct Barriers {
   __device__ void init() const {
     if (threadIdx.x == 0) {
       for (int side = 0; side < 2; ++side)
-        for (uint32_t i = 0; i < kStages; ++i) barrier_init(full(side, i), 128), barrier_init(empty(side, i), 8);
-      for (uint32_t i = 0; i < 2; ++i) barrier_init(own(i), 8);
+        for (uint32_t i = 0; i < kStages; ++i) barrier_init(full(side, i), 128), barrier_init(empty(side, i), WARPS);
+      for (uint32_t i = 0; i < 2; ++i) barrier_init(own(i), WARPS);
     }
     __syncthreads();
   }
 };
+
+// A load that the compiler may not replace by a value it has kept.
+__device__ inline Tile load_again(const Tile* p) {
+  Tile t;
+  asm volatile("ld.global.v2.s32 {%0, %1}, [%2];" : "=r"(t.doc), "=r"(t.from) : "l"(p));
+  return t;
+}
 
 // Running maximum and sum of a lane's two rows.
 struct Softmax {
@@ -131,19 +143,19 @@ struct Softmax {
 
 // Items: (query tile, query head).
 template <int D>
-__global__ void __launch_bounds__(kHopperThreads, 1) fwd_kernel(FlashArgs a, const Tile* table, int64_t capacity) {
+__global__ void __launch_bounds__(Shape<D>::threads, 1) fwd_kernel(FlashArgs a, const Tile* table, int64_t capacity) {
 #ifdef NSA_HOPPER
   using S = Shape<D>;
-  constexpr int BN = S::BN;
+  constexpr int BN = S::BN, ROWS = S::rows;
   extern __shared__ char raw[];
   const uint32_t own = (smem_address(raw) + 1023) & ~1023u, keys_at = own + 2 * S::own, values_at = keys_at + kStages * S::walked;
-  const Barriers barriers{values_at + kStages * S::walked};
+  const Barriers<S::groups * 4> barriers{values_at + kStages * S::walked};
   barriers.init();
   const int heads = int(a.hq / a.hkv);
   const int64_t items = capacity * a.hq;
   Ring<2> mine;
   if (threadIdx.x < 128) {
-    registers_down<40>();
+    registers_down<S::few>();
     Producer producer;
     Ring<kStages> ring;
     for (int64_t round = 0; item_of(round) < items; ++round) {
@@ -151,10 +163,10 @@ __global__ void __launch_bounds__(kHopperThreads, 1) fwd_kernel(FlashArgs a, con
       const Tile tile = table[item / a.hq];
       if (tile.doc < 0) break;
       const int head = int(item % a.hq), group = head / heads;
-      const Span s = query_span(a, tile, BN);
+      const Span s = query_span(a, tile, BN, ROWS);
       if (s.end <= s.first) continue;
       producer.acquire(barriers.own(mine.at), mine.round ^ 1);
-      load_tile<kOwnRows, D, 128>(own + mine.at * S::own, static_cast<const bf16*>(a.q) + (s.q0 + tile.from) * a.ldq + head * D, a.ldq, s.rows, D);
+      load_tile<ROWS, D, 128>(own + mine.at * S::own, static_cast<const bf16*>(a.q) + (s.q0 + tile.from) * a.ldq + head * D, a.ldq, s.rows, D);
       for (int at = s.first; at < s.end; at += BN) {
         const int keys = min(BN, s.end - at);
         producer.acquire(barriers.empty(0, ring.at), ring.round ^ 1);
@@ -170,83 +182,103 @@ __global__ void __launch_bounds__(kHopperThreads, 1) fwd_kernel(FlashArgs a, con
     producer.flush();
     copy_wait<0>();
   } else {
-    registers_up<232>();
+    registers_up<S::many>();
     const int group_of_warps = int(threadIdx.x) / 128 - 1, lane = threadIdx.x & 31, g = lane >> 2, quad = lane & 3;
     const int row0 = group_of_warps * 64 + (int(threadIdx.x) / 32 & 3) * 16 + g;
     const float scale = a.scale * 1.4426950408889634f;
     Ring<kStages> k_ring, v_ring;
-    for (int64_t round = 0; item_of(round) < items; ++round) {
-      const int64_t item = item_of(round);
-      const Tile tile = table[item / a.hq];
-      if (tile.doc < 0) break;
-      const int head = int(item % a.hq);
-      const Span s = query_span(a, tile, BN);
-      const int64_t t0 = tile.from + (a.q_start ? a.q_start[tile.doc] : 0);
+    for (int round = 0; item_of(round) < items; ++round) {
+      int first, end, keys, rows, t0;
+      {
+        const Tile tile = table[item_of(round) / a.hq];
+        if (tile.doc < 0) break;
+        const Span s = query_span(a, tile, BN, ROWS);
+        first = s.first, end = s.end, keys = s.nk, rows = s.rows, t0 = tile.from + (a.q_start ? a.q_start[tile.doc] : 0);
+      }
       float o[D / 2];
 #pragma unroll
       for (int i = 0; i < D / 2; ++i) o[i] = 0.f;
       Softmax softmax;
-      if (s.end > s.first) {
-        int from[2], to[2];
-#pragma unroll
-        for (int h = 0; h < 2; ++h) {
-          from[h] = int(first_key(a, t0 + row0 + h * 8));
-          to[h] = int(end_key(a, t0 + row0 + h * 8, s.nk));
-        }
-        const int inner_from = int(first_key(a, t0 + s.rows - 1)), inner_to = int(end_key(a, t0, s.nk));
-        const uint64_t q_operand = operand(own + mine.at * S::own + group_of_warps * 8192, 0);
-        float p[BN / 2];
-        uint32_t x[BN / 4];
-        auto mask = [&](int at) {
-          if (at >= inner_from && at + BN <= inner_to) return;
-#pragma unroll
-          for (int i = 0; i < BN / 2; ++i) {
-            const int c = at + (i >> 2) * 8 + quad * 2 + (i & 1), half = i >> 1 & 1;
-            if (c < from[half] || c >= to[half]) p[i] = -INFINITY;
+      if (end > first) {
+        // What this warpgroup's rows see: the tile's other walked tiles are let go unread.
+        const int top_row = group_of_warps * 64, rows_here = min(64, rows - top_row);
+        const int my_first = rows_here > 0 ? int(first_key(a, t0 + top_row)) / BN * BN : end;
+        const int my_end = rows_here > 0 ? int(end_key(a, t0 + top_row + rows_here - 1, keys)) : end;
+        auto pass = [&](int at, int to) {
+          for (; at < to; at += BN) {
+            barrier_wait(barriers.full(0, k_ring.at), k_ring.round);
+            release(barriers.empty(0, k_ring.at));
+            k_ring.next();
+            barrier_wait(barriers.full(1, v_ring.at), v_ring.round);
+            release(barriers.empty(1, v_ring.at));
+            v_ring.next();
           }
         };
-        barrier_wait(barriers.full(0, k_ring.at), k_ring.round);
-        wgmma_fence();
-        product_ss<D, BN, kOwnRows>(p, q_operand, operand(keys_at + k_ring.at * S::walked, 0));
-        wgmma_commit();
-        wgmma_wait<0>();
-        hold(p);
-        release(barriers.empty(0, k_ring.at));
-        k_ring.next();
-        mask(s.first);
-        softmax.step(p, scale);
-        pack_a(x, p);
-        for (int at = s.first + BN; at < s.end; at += BN) {
+        pass(first, min(my_first, end));
+        if (my_end > my_first) {
+          const int inner_from = int(first_key(a, t0 + top_row + rows_here - 1)), inner_to = int(end_key(a, t0 + top_row, keys));
+          const uint64_t q_operand = operand(own + mine.at * S::own + group_of_warps * 8192, 0);
+          float p[BN / 2];
+          uint32_t x[BN / 4];
+          auto mask = [&](int at) {
+            if (at >= inner_from && at + BN <= inner_to) return;
+            // Looked up again each time: few tiles need it, and every register counts.
+#pragma unroll
+            for (int h = 0; h < 2; ++h) {
+              const int from = int(first_key(a, t0 + row0 + h * 8)) - at - quad * 2, to = int(end_key(a, t0 + row0 + h * 8, keys)) - at - quad * 2;
+#pragma unroll
+              for (int i = h * 2; i < BN / 2; i += 4)
+#pragma unroll
+                for (int e = 0; e < 2; ++e) {
+                  const int c = (i >> 2) * 8 + e;
+                  if (c < from || c >= to) p[i + e] = -INFINITY;
+                }
+            }
+          };
           barrier_wait(barriers.full(0, k_ring.at), k_ring.round);
           wgmma_fence();
-          product_ss<D, BN, kOwnRows>(p, q_operand, operand(keys_at + k_ring.at * S::walked, 0));
+          product_ss<D, BN, ROWS>(p, q_operand, operand(keys_at + k_ring.at * S::walked, 0));
           wgmma_commit();
+          wgmma_wait<0>();
+          hold(p);
+          release(barriers.empty(0, k_ring.at));
+          k_ring.next();
+          mask(my_first);
+          softmax.step(p, scale);
+          pack_a(x, p);
+          for (int at = my_first + BN; at < my_end; at += BN) {
+            barrier_wait(barriers.full(0, k_ring.at), k_ring.round);
+            wgmma_fence();
+            product_ss<D, BN, ROWS>(p, q_operand, operand(keys_at + k_ring.at * S::walked, 0));
+            wgmma_commit();
+            barrier_wait(barriers.full(1, v_ring.at), v_ring.round);
+            wgmma_fence();
+            product_rs<D, BN>(o, x, operand(values_at + v_ring.at * S::walked, BN * 128));
+            wgmma_commit();
+            wgmma_wait<1>();
+            hold(p);
+            release(barriers.empty(0, k_ring.at));
+            k_ring.next();
+            mask(at);
+            softmax.step(p, scale);
+            wgmma_wait<0>();
+            hold(o);
+            release(barriers.empty(1, v_ring.at));
+            v_ring.next();
+            pack_a(x, p);
+#pragma unroll
+            for (int i = 0; i < D / 2; ++i) o[i] *= softmax.shrink[i >> 1 & 1];
+          }
           barrier_wait(barriers.full(1, v_ring.at), v_ring.round);
           wgmma_fence();
           product_rs<D, BN>(o, x, operand(values_at + v_ring.at * S::walked, BN * 128));
           wgmma_commit();
-          wgmma_wait<1>();
-          hold(p);
-          release(barriers.empty(0, k_ring.at));
-          k_ring.next();
-          mask(at);
-          softmax.step(p, scale);
           wgmma_wait<0>();
           hold(o);
           release(barriers.empty(1, v_ring.at));
           v_ring.next();
-          pack_a(x, p);
-#pragma unroll
-          for (int i = 0; i < D / 2; ++i) o[i] *= softmax.shrink[i >> 1 & 1];
         }
-        barrier_wait(barriers.full(1, v_ring.at), v_ring.round);
-        wgmma_fence();
-        product_rs<D, BN>(o, x, operand(values_at + v_ring.at * S::walked, BN * 128));
-        wgmma_commit();
-        wgmma_wait<0>();
-        hold(o);
-        release(barriers.empty(1, v_ring.at));
-        v_ring.next();
+        pass(max(first, (my_end + BN - 1) / BN * BN), end);
         release(barriers.own(mine.at));
         mine.next();
       }
@@ -255,8 +287,11 @@ __global__ void __launch_bounds__(kHopperThreads, 1) fwd_kernel(FlashArgs a, con
         float total = softmax.sum[h];
         total += __shfl_xor_sync(~0u, total, 1);
         total += __shfl_xor_sync(~0u, total, 2);
-        if (row0 + h * 8 >= s.rows) continue;
-        const int64_t r = s.q0 + tile.from + row0 + h * 8;
+        if (row0 + h * 8 >= rows) continue;
+        // Found again rather than kept: the loop above has no register to spare.
+        const int64_t item = item_of(round);
+        const Tile tile = load_again(table + item / a.hq);
+        const int64_t r = a.cu_q[tile.doc] + tile.from + row0 + h * 8, head = item % a.hq;
         const float inverse = total > 0 ? 1.f / total : 0.f;
         if (quad == 0) a.lse[r * a.hq + head] = total > 0 ? softmax.top[h] * a.scale + logf(total) : -INFINITY;
         bf16* to = static_cast<bf16*>(a.out) + r * a.ldo + head * D + quad * 2;
@@ -270,14 +305,15 @@ __global__ void __launch_bounds__(kHopperThreads, 1) fwd_kernel(FlashArgs a, con
 
 template <int D>
 int launch(void* ctx, const FlashArgs& a) {
-  const int64_t tiles = tile_capacity(a.tq, a.n_docs, kOwnRows);
+  using S = Shape<D>;
+  const int64_t tiles = tile_capacity(a.tq, a.n_docs, S::rows);
   Scratch tables(ctx, size_t(tiles) * 2 * sizeof(Tile));
   if (!tables) return out_of_memory(ctx);
   auto stream = context(ctx).stream;
   Tile* table = tables.as<Tile>();
-  if (int status = check(ctx, cudaFuncSetAttribute(fwd_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(Shape<D>::smem)))) return status;
-  work_table_kernel<<<1, 1024, 0, stream>>>(a, Shape<D>::BN, 0, table, tiles, nullptr, 0, table + tiles);
-  fwd_kernel<D><<<unsigned(std::min<int64_t>(context(ctx).sm_count, tiles * a.hq)), kHopperThreads, Shape<D>::smem, stream>>>(a, table, tiles);
+  if (int status = check(ctx, cudaFuncSetAttribute(fwd_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(S::smem)))) return status;
+  work_table_kernel<<<1, 1024, 0, stream>>>(a, S::rows, S::BN, 0, table, tiles, nullptr, 0, table + tiles);
+  fwd_kernel<D><<<unsigned(std::min<int64_t>(context(ctx).sm_count, tiles * a.hq)), S::threads, S::smem, stream>>>(a, table, tiles);
   return launched(ctx);
 }
 

@@ -4,6 +4,7 @@
 #include "cuda/convert.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
+#include "cuda/rope.h"
 
 namespace nsa::cuda {
 namespace {
@@ -12,29 +13,36 @@ struct RopeSizes {
   int64_t rows, heads, head_dim, half, ldx, ldy;
 };
 
-// A unit is V channels j.. of the first half together with those half further on, or V channels that are only copied. Units are
-// counted in I: 64-bit division takes longer than the memory.
-template <class T, int V, class I>
-__global__ void rope_kernel(const T* x, T* y, const float* cos, const float* sin, const int32_t* positions, RopeSizes s, float sign) {
-  const I turned = I(s.half / V), units = I(turned + (s.head_dim - 2 * s.half) / V), heads = I(s.heads);
-  NSA_GRID_STRIDE(at, s.rows * s.heads * units) {
-    const I i = I(at), item = i / units, u = i - item * units, r = item / heads, h = item - r * heads;
+// A unit is V channels j.. of the first half together with those half further on, or V channels that are only copied. A thread does
+// its unit of HEADS heads side by side, so that one look-up of the angles serves them all. Units are counted in I: 64-bit division
+// takes longer than the memory.
+template <class T, int V, int HEADS, class I>
+__global__ void __launch_bounds__(kThreads) rope_kernel(const T* x, T* y, const float* cos, const float* sin, const int32_t* positions, RopeSizes s, float sign) {
+  const I turned = I(s.half / V), units = I(turned + (s.head_dim - 2 * s.half) / V), groups = I(s.heads / HEADS);
+  NSA_GRID_STRIDE(at, s.rows * groups * units) {
+    const I i = I(at), item = i / units, u = i - item * units, r = item / groups, h = (item - r * groups) * HEADS;
     const T* from = x + r * s.ldx + h * s.head_dim;
     T* to = y + r * s.ldy + h * s.head_dim;
     if (u >= turned) {
       const int64_t c = 2 * s.half + int64_t(u - turned) * V;
 #pragma unroll
-      for (int j = 0; j < V; ++j) to[c + j] = from[c + j];
+      for (int k = 0; k < HEADS; ++k)
+#pragma unroll
+        for (int j = 0; j < V; ++j) to[k * s.head_dim + c + j] = from[k * s.head_dim + c + j];
       continue;
     }
     const int64_t c = int64_t(u) * V, angle = int64_t(positions[r]) * s.half + c;
-    alignas(16) T low[V], high[V];
-    if constexpr (V * sizeof(T) == 16) {
-      *reinterpret_cast<uint4*>(low) = *reinterpret_cast<const uint4*>(from + c);
-      *reinterpret_cast<uint4*>(high) = *reinterpret_cast<const uint4*>(from + c + s.half);
-    } else {
+    alignas(16) T low[HEADS][V], high[HEADS][V];
 #pragma unroll
-      for (int j = 0; j < V; ++j) low[j] = from[c + j], high[j] = from[c + s.half + j];
+    for (int k = 0; k < HEADS; ++k) {
+      const T* p = from + k * s.head_dim + c;
+      if constexpr (V * sizeof(T) == 16) {
+        *reinterpret_cast<uint4*>(low[k]) = *reinterpret_cast<const uint4*>(p);
+        *reinterpret_cast<uint4*>(high[k]) = *reinterpret_cast<const uint4*>(p + s.half);
+      } else {
+#pragma unroll
+        for (int j = 0; j < V; ++j) low[k][j] = p[j], high[k][j] = p[s.half + j];
+      }
     }
     alignas(16) float turn_cos[V], turn_sin[V];
     if constexpr (V % 4 == 0) {
@@ -48,17 +56,21 @@ __global__ void rope_kernel(const T* x, T* y, const float* cos, const float* sin
       for (int j = 0; j < V; ++j) turn_cos[j] = cos[angle + j], turn_sin[j] = sin[angle + j];
     }
 #pragma unroll
-    for (int j = 0; j < V; ++j) {
-      float cs = turn_cos[j], sn = turn_sin[j] * sign, a = to_float(low[j]), b = to_float(high[j]);
-      from_float(a * cs - b * sn, low[j]);
-      from_float(b * cs + a * sn, high[j]);
-    }
-    if constexpr (V * sizeof(T) == 16) {
-      *reinterpret_cast<uint4*>(to + c) = *reinterpret_cast<const uint4*>(low);
-      *reinterpret_cast<uint4*>(to + c + s.half) = *reinterpret_cast<const uint4*>(high);
-    } else {
+    for (int k = 0; k < HEADS; ++k) {
 #pragma unroll
-      for (int j = 0; j < V; ++j) to[c + j] = low[j], to[c + s.half + j] = high[j];
+      for (int j = 0; j < V; ++j) {
+        const float cs = turn_cos[j], sn = turn_sin[j] * sign, a = to_float(low[k][j]), b = to_float(high[k][j]);
+        from_float(a * cs - b * sn, low[k][j]);
+        from_float(b * cs + a * sn, high[k][j]);
+      }
+      T* p = to + k * s.head_dim + c;
+      if constexpr (V * sizeof(T) == 16) {
+        *reinterpret_cast<uint4*>(p) = *reinterpret_cast<const uint4*>(low[k]);
+        *reinterpret_cast<uint4*>(p + s.half) = *reinterpret_cast<const uint4*>(high[k]);
+      } else {
+#pragma unroll
+        for (int j = 0; j < V; ++j) p[j] = low[k][j], p[s.half + j] = high[k][j];
+      }
     }
   }
 }
@@ -67,6 +79,8 @@ __global__ void rope_kernel(const T* x, T* y, const float* cos, const float* sin
 __global__ void copy_rows_kernel(const uint4* x, uint4* y, int64_t rows, int64_t units, int64_t ldx, int64_t ldy) {
   NSA_GRID_STRIDE(i, rows * units) y[i / units * ldy + i % units] = x[i / units * ldx + i % units];
 }
+
+}  // namespace
 
 int rope(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_rope_params*>(params);
@@ -89,18 +103,28 @@ int rope(void* ctx, const void* params) {
                                                                                    width / n, p.ldx / n, p.ldy / n);
       return;
     }
-    auto go = [&](auto v) {
-      int64_t units = s.half / v() + (s.head_dim - 2 * s.half) / v();
-      auto kernel = p.rows * p.heads * units <= INT32_MAX ? rope_kernel<T, v(), uint32_t> : rope_kernel<T, v(), uint64_t>;
-      kernel<<<grid_for(ctx, p.rows * p.heads * units), kThreads, 0, stream>>>(
-          x, y, static_cast<const float*>(p.cos.ptr), static_cast<const float*>(p.sin.ptr), static_cast<const int32_t*>(p.positions.ptr), s,
-          p.inverse ? -1.f : 1.f);
+    auto go = [&](auto v, auto heads) {
+      const int64_t work = p.rows * (p.heads / heads()) * (s.half / v() + (s.head_dim - 2 * s.half) / v());
+      auto kernel = work <= INT32_MAX ? rope_kernel<T, v(), heads(), uint32_t> : rope_kernel<T, v(), heads(), uint64_t>;
+      kernel<<<grid_for(ctx, work), kThreads, 0, stream>>>(x, y, static_cast<const float*>(p.cos.ptr), static_cast<const float*>(p.sin.ptr),
+                                                           static_cast<const int32_t*>(p.positions.ptr), s, p.inverse ? -1.f : 1.f);
     };
-    if (aligned && s.half % n == 0 && s.head_dim % n == 0) go(std::integral_constant<int, n>{});
-    else go(std::integral_constant<int, 1>{});
+    const std::integral_constant<int, n> wide;
+    const std::integral_constant<int, 1> one;
+    // Few rows would leave most of the card idle with several heads a thread.
+    const bool many = p.rows * p.heads >= int64_t(context(ctx).sm_count) * 1024;
+    if (aligned && s.half % n == 0 && s.head_dim % n == 0) {
+      if (many && p.heads % 4 == 0) go(wide, std::integral_constant<int, 4>{});
+      else if (many && p.heads % 2 == 0) go(wide, std::integral_constant<int, 2>{});
+      else go(wide, one);
+    } else {
+      go(one, one);
+    }
   });
   return ok ? launched(ctx) : unsupported(ctx, "rope takes f32 and bf16");
 }
+
+namespace {
 
 // __fdividef gives 0 for a divisor past 2^126, where sigmoid is 0 as well.
 __device__ inline float sigmoid(float x) { return __fdividef(1.f, 1.f + __expf(-x)); }

@@ -1,124 +1,184 @@
 // paged_attn: one query a sequence against its pages, split over keys so that a small batch still fills the card.
 //
-// A block takes a stretch of entries of one (sequence, KV head) for all G heads of the group: a warp holds the scores of 32
-// entries at a time; partial (max, sum, o) go to scratch and a second kernel joins the stretches in order.
+// LANES lanes share a key, 8 channels each, so a warp reads 32 / LANES keys by one load and holds kDeep such loads of keys and of
+// values in registers; a block takes a stretch of entries of one (sequence, KV head) for HEADS heads of its group, its warps every
+// so many tiles. Warps meet in shared memory; with several splits, partial (o, max, sum) go to scratch and a second kernel joins them.
 #include <type_traits>
 
 #include "cuda/convert.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
+#include "cuda/mma.h"
 
 namespace nsa::cuda {
 namespace {
 
-constexpr int kWarps = 4, kThreadsHere = kWarps * 32, kTileKeys = 32;
-static_assert(kTileKeys == 32, "a lane looks up one entry of a tile");
+constexpr int kWarps = 4, kMostWarps = 8, kThreadsHere = kWarps * 32, kChannels = 8;
+constexpr float kLog2e = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 
 struct Args {
   const void *q, *k, *v;
   void* o;
-  float *lse, *part;  // part: [b, hq, splits, dim_v + 2]
+  float *lse, *part;  // part: [b, hq, splits, dim_v + 2], null when there is one split; maxima are of base-2 exponents
   const int32_t *table, *lens;
   int64_t hq, hkv, dim_k, dim_v, ldq, ldo, page, max_pages, window, block, stride, splits;
   float scale;
+  int page_shift;  // log2 of page, or −1
 };
 
-__device__ inline void range_of(const Args& a, int64_t s, int64_t& first, int64_t& end) {
+__device__ inline void range_of(const Args& a, int64_t s, int& first, int& end) {
   int64_t n = a.lens[s];
-  end = n < a.block ? 0 : (n - a.block) / a.stride + 1;
-  first = a.window > 0 && end > a.window ? end - a.window : 0;
+  end = int(n < a.block ? 0 : (n - a.block) / a.stride + 1);
+  first = int(a.window > 0 && end > a.window ? end - a.window : 0);
 }
 
 // Entries of split x: whole tiles, evenly.
-__device__ inline void stretch(const Args& a, int64_t x, int64_t& first, int64_t& end) {
-  int64_t tiles = (end - first + kTileKeys - 1) / kTileKeys, per = (tiles + a.splits - 1) / a.splits;
-  int64_t from = first + x * per * kTileKeys, to = from + per * kTileKeys;
+__device__ inline void stretch(const Args& a, int tile, int& first, int& end) {
+  const int splits = int(a.splits), tiles = (end - first + tile - 1) / tile, per = (tiles + splits - 1) / splits;
+  const int from = first + int(blockIdx.x) * per * tile, to = from + per * tile;
   first = min(from, end);
   end = min(to, end);
 }
 
-// Rows of a tile as floats, `pitch` apart: T `from` [*, hkv, dim] at rows row[0 .. here). VEC: by 16 bytes, dim a multiple of 8.
-template <bool VEC, class T>
-__device__ inline void load_rows(float* to, int pitch, const T* from, const int32_t* row, int here, int64_t hkv, int64_t group, int dim) {
-  constexpr int width = VEC ? kVec<T> : 1, batch = VEC ? 8 : 4;  // loads under way in a thread
-  const int chunks = dim / width, all = here * chunks, step = blockDim.x;
-  for (int base = threadIdx.x; base < all; base += batch * step) {
-    float value[batch][width];
+// Raw 8 channels: 16 bytes of bf16, 32 of f32.
+template <class T>
+struct Raw {
+  uint4 word[sizeof(T) * kChannels / 16];
+  __device__ void load(const T* p) {
 #pragma unroll
-    for (int b = 0; b < batch; ++b) {
-      const int i = base + b * step;
-      if (i >= all) continue;
-      const T* x = from + (int64_t(row[i / chunks]) * hkv + group) * dim + i % chunks * width;
-      if constexpr (VEC) load_vec(value[b], x);
-      else value[b][0] = to_float(*x);
-    }
+    for (int i = 0; i < int(sizeof word / 16); ++i) word[i] = __ldg(reinterpret_cast<const uint4*>(p) + i);
+  }
+  __device__ void clear() {
 #pragma unroll
-    for (int b = 0; b < batch; ++b) {
-      const int i = base + b * step;
-      if (i >= all) continue;
+    for (int i = 0; i < int(sizeof word / 16); ++i) word[i] = make_uint4(0, 0, 0, 0);
+  }
+  __device__ float at(int i) const { return to_float(reinterpret_cast<const T*>(word)[i]); }
+};
+
+// grid (splits, hkv · chunks of HEADS heads, b). VEC: rows and dims allow 16-byte loads; else channel by channel.
+template <class T, int LANES, int HEADS, bool VEC>
+__global__ void __launch_bounds__(kMostWarps * 32) attn_kernel(Args a) {
+  constexpr int per_load = 32 / LANES, deep = sizeof(T) == 2 ? 8 : 4, tile = per_load * deep;
+  extern __shared__ float shared[];  // [warps][HEADS][LANES · 8 + 2]
+  const int64_t s = blockIdx.z;
+  const int group = int(a.hq / a.hkv), chunks = (group + HEADS - 1) / HEADS, kv = blockIdx.y / chunks, head0 = blockIdx.y % chunks * HEADS;
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5, sub = lane / LANES, c0 = lane % LANES * kChannels;
+  const int dk = int(a.dim_k), dv = int(a.dim_v), here = min(HEADS, group - head0);
+  int first, end;
+  range_of(a, s, first, end);
+  stretch(a, tile, first, end);
+
+  float q[HEADS][kChannels], o[HEADS][kChannels], top[HEADS], sum[HEADS];
+  const T* query = static_cast<const T*>(a.q) + s * a.ldq + (int64_t(kv) * group + head0) * dk;
 #pragma unroll
-      for (int j = 0; j < width; ++j) to[i / chunks * pitch + i % chunks * width + j] = value[b][j];
+  for (int h = 0; h < HEADS; ++h) {
+    top[h] = -INFINITY, sum[h] = 0;
+#pragma unroll
+    for (int j = 0; j < kChannels; ++j) {
+      o[h][j] = 0;
+      q[h][j] = h < here && c0 + j < dk ? to_float(query[h * dk + c0 + j]) * (a.scale * kLog2e) : 0.f;
     }
   }
-}
-
-// grid (splits, hkv, b), min(G, 4) warps. Shared: q [G][dk], keys [32][dk + 1], values [32][dv], rows [32]. A warp takes heads
-// g = warp, warp + warps, ... of the group.
-template <bool VEC, class T>
-__global__ void __launch_bounds__(kThreadsHere) attn_kernel(Args a) {
-  extern __shared__ float shared[];
-  const int64_t s = blockIdx.z, group = blockIdx.y, heads = a.hq / a.hkv;
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, dk = int(a.dim_k), dv = int(a.dim_v);
-  float* query = shared;                                 // [G][dk]
-  float* keys = query + heads * dk;                      // [32][dk + 1]
-  float* values = keys + kTileKeys * (dk + 1);           // [32][dv]
-  auto* rows = reinterpret_cast<int32_t*>(values + kTileKeys * dv);
-  const int warps = blockDim.x >> 5;
-  int64_t first, end;
-  range_of(a, s, first, end);
-  stretch(a, blockIdx.x, first, end);
-  const T* q = static_cast<const T*>(a.q) + s * a.ldq + group * heads * dk;
-  for (int i = threadIdx.x; i < heads * dk; i += blockDim.x) query[i] = to_float(q[i]) * a.scale;
-  constexpr int per_head = 8;  // 256 / 32
-  for (int64_t head0 = 0; head0 < heads; head0 += warps) {
-    const int64_t head = head0 + warp;
-    float o[per_head] = {}, top = -INFINITY, sum = 0;
-    for (int64_t at = first; at < end; at += kTileKeys) {
-      const int here = int(min(int64_t(kTileKeys), end - at));
-      __syncthreads();
-      if (int(threadIdx.x) < here) {
-        const int64_t e = at + threadIdx.x;
-        rows[threadIdx.x] = int32_t(int64_t(a.table[s * a.max_pages + e / a.page]) * a.page + e % a.page);
-      }
-      __syncthreads();
-      load_rows<VEC>(keys, dk + 1, static_cast<const T*>(a.k), rows, here, a.hkv, group, dk);
-      load_rows<VEC>(values, dv, static_cast<const T*>(a.v), rows, here, a.hkv, group, dv);
-      __syncthreads();
-      if (head >= heads) continue;
-      float score = -INFINITY;
-      if (lane < here) {
-        score = 0;
-        for (int c = 0; c < dk; ++c) score = fmaf(query[head * dk + c], keys[lane * (dk + 1) + c], score);
-      }
-      float high = fmaxf(top, warp_max(score)), shrink = expf(top - high), p = expf(score - high);
-      sum = sum * shrink + warp_sum(p);
-      top = high;
+  const int32_t* table = a.table + s * a.max_pages;
+  const int page = int(a.page);
+  const T *keys = static_cast<const T*>(a.k) + int64_t(kv) * dk + c0, *values = static_cast<const T*>(a.v) + int64_t(kv) * dv + c0;
+  const int64_t ldk = a.hkv * dk, ldv = a.hkv * dv;
+  for (int at = first + warp * tile; at < end; at += warps * tile) {
+    Raw<T> k[deep], v[deep];
+    int64_t row[deep];
 #pragma unroll
-      for (int i = 0; i < per_head; ++i) o[i] *= shrink;
-      for (int j = 0; j < here; ++j) {
-        float w = __shfl_sync(~0u, p, j);
+    for (int u = 0; u < deep; ++u) {
+      const int e = at + u * per_load + sub;
+      if (e >= end) row[u] = -1;
+      else if (a.page_shift >= 0) row[u] = int64_t(table[e >> a.page_shift]) * page + (e & (page - 1));
+      else row[u] = int64_t(table[e / page]) * page + e % page;
+    }
+    auto fetch = [&](Raw<T>(&x)[deep], const T* from, int64_t ld, int dim) {
 #pragma unroll
-        for (int i = 0; i < per_head; ++i)
-          if (i * 32 + lane < dv) o[i] = fmaf(w, values[j * dv + i * 32 + lane], o[i]);
+      for (int u = 0; u < deep; ++u) {
+        x[u].clear();
+        if (row[u] < 0 || c0 >= dim) continue;
+        if constexpr (VEC) {
+          x[u].load(from + row[u] * ld);
+        } else {
+          T* e = reinterpret_cast<T*>(x[u].word);
+#pragma unroll
+          for (int j = 0; j < kChannels; ++j)
+            if (c0 + j < dim) e[j] = from[row[u] * ld + j];
+        }
+      }
+    };
+    fetch(k, keys, ldk, dk);
+    fetch(v, values, ldv, dv);
+#pragma unroll
+    for (int h = 0; h < HEADS; ++h) {
+      float p[deep], high = top[h];
+#pragma unroll
+      for (int u = 0; u < deep; ++u) {
+        float x = 0;
+#pragma unroll
+        for (int j = 0; j < kChannels; ++j) x = fmaf(q[h][j], k[u].at(j), x);
+#pragma unroll
+        for (int m = LANES / 2; m > 0; m >>= 1) x += __shfl_xor_sync(~0u, x, m);
+        p[u] = row[u] < 0 ? -INFINITY : x;
+        high = fmaxf(high, p[u]);
+      }
+      // Keys of one group of lanes alone: a group that has seen none keeps max −inf, sum 0.
+      const float base = high == -INFINITY ? 0.f : high, shrink = exp2_fast(top[h] - base);
+      top[h] = high;
+      sum[h] *= shrink;
+#pragma unroll
+      for (int j = 0; j < kChannels; ++j) o[h][j] *= shrink;
+#pragma unroll
+      for (int u = 0; u < deep; ++u) {
+        const float w = exp2_fast(p[u] - base);
+        sum[h] += w;
+#pragma unroll
+        for (int j = 0; j < kChannels; ++j) o[h][j] = fmaf(w, v[u].at(j), o[h][j]);
       }
     }
-    if (head >= heads) continue;
-    const int64_t item = s * a.hq + group * heads + head;
-    float* part = a.part + (item * a.splits + blockIdx.x) * (dv + 2);
+  }
+
+  constexpr int width = LANES * kChannels + 2;
 #pragma unroll
-    for (int i = 0; i < per_head; ++i)
-      if (i * 32 + lane < dv) part[i * 32 + lane] = o[i];
-    if (lane == 0) part[dv] = top, part[dv + 1] = sum;
+  for (int h = 0; h < HEADS; ++h) {
+    float high = top[h];
+#pragma unroll
+    for (int m = LANES; m < 32; m <<= 1) high = fmaxf(high, __shfl_xor_sync(~0u, high, m));
+    const float shrink = exp2_fast(top[h] - (high == -INFINITY ? 0.f : high));
+    sum[h] *= shrink;
+#pragma unroll
+    for (int m = LANES; m < 32; m <<= 1) sum[h] += __shfl_xor_sync(~0u, sum[h], m);
+    float* mine = shared + (warp * HEADS + h) * width;
+#pragma unroll
+    for (int j = 0; j < kChannels; ++j) {
+      o[h][j] *= shrink;
+#pragma unroll
+      for (int m = LANES; m < 32; m <<= 1) o[h][j] += __shfl_xor_sync(~0u, o[h][j], m);
+      if (sub == 0) mine[c0 + j] = o[h][j];
+    }
+    if (lane == 0) mine[width - 2] = high, mine[width - 1] = sum[h];
+  }
+  __syncthreads();
+  for (int i = threadIdx.x; i < here * dv; i += blockDim.x) {
+    const int h = i / dv, c = i - h * dv;
+    const int64_t head = int64_t(kv) * group + head0 + h, item = s * a.hq + head;
+    float high = -INFINITY, total = 0, out = 0;
+    for (int w = 0; w < warps; ++w) high = fmaxf(high, shared[(w * HEADS + h) * width + width - 2]);
+    for (int w = 0; w < warps; ++w) {
+      const float* x = shared + (w * HEADS + h) * width;
+      if (x[width - 2] == -INFINITY) continue;
+      const float shrink = exp2_fast(x[width - 2] - high);
+      total = fmaf(x[width - 1], shrink, total), out = fmaf(x[c], shrink, out);
+    }
+    if (a.part) {
+      float* part = a.part + (item * a.splits + blockIdx.x) * (dv + 2);
+      part[c] = out;
+      if (c == 0) part[dv] = high, part[dv + 1] = total;
+    } else {
+      from_float(total > 0 ? out / total : 0.f, static_cast<T*>(a.o)[s * a.ldo + head * dv + c]);
+      if (c == 0 && a.lse) a.lse[item] = total > 0 ? high * kLn2 + logf(total) : -INFINITY;
+    }
   }
 }
 
@@ -132,18 +192,18 @@ __global__ void join_kernel(Args a, int64_t items) {
   for (int64_t x = 0; x < a.splits; ++x) top = fmaxf(top, part[x * (dv + 2) + dv]);
   for (int64_t x = 0; x < a.splits; ++x) {
     float m = part[x * (dv + 2) + dv];
-    if (m != -INFINITY) sum += part[x * (dv + 2) + dv + 1] * expf(m - top);
+    if (m != -INFINITY) sum += part[x * (dv + 2) + dv + 1] * exp2_fast(m - top);
   }
   T* out = static_cast<T*>(a.o) + item / a.hq * a.ldo + item % a.hq * dv;
   for (int c = lane; c < dv; c += 32) {
     float o = 0;
     for (int64_t x = 0; x < a.splits; ++x) {
       float m = part[x * (dv + 2) + dv];
-      if (m != -INFINITY) o += part[x * (dv + 2) + c] * expf(m - top);
+      if (m != -INFINITY) o += part[x * (dv + 2) + c] * exp2_fast(m - top);
     }
     from_float(sum > 0 ? o / sum : 0.f, out[c]);
   }
-  if (lane == 0 && a.lse) a.lse[item] = sum > 0 ? top + logf(sum) : -INFINITY;
+  if (lane == 0 && a.lse) a.lse[item] = sum > 0 ? top * kLn2 + logf(sum) : -INFINITY;
 }
 
 int attend(void* ctx, const void* params) {
@@ -159,28 +219,45 @@ int attend(void* ctx, const void* params) {
   a.table = static_cast<const int32_t*>(p.block_table.ptr), a.lens = static_cast<const int32_t*>(p.seq_lens.ptr);
   a.hq = p.hq, a.hkv = p.hkv, a.dim_k = p.dim_k, a.dim_v = p.dim_v, a.ldq = p.ldq, a.ldo = p.ldo, a.page = p.page_size, a.max_pages = p.max_pages;
   a.window = p.window, a.block = p.block_size, a.stride = p.stride, a.scale = float(p.scale);
+  a.page_shift = -1;
+  for (int i = 0; i < 31; ++i)
+    if (p.page_size == int64_t(1) << i) a.page_shift = i;
   // The longest a sequence can be is all the host knows: shapes, not lengths, set the grid.
   int64_t entries = p.max_pages * p.page_size;
   if (p.window > 0) entries = std::min(entries, p.window);
-  int64_t wanted = ceil_div(int64_t(context(ctx).sm_count) * 8, p.b * p.hkv);
-  a.splits = std::max<int64_t>(1, std::min({wanted, ceil_div(entries, 2 * kTileKeys), int64_t(128)}));
-  Scratch part(ctx, size_t(p.b * p.hq * a.splits * (p.dim_v + 2)) * 4);
+  const int64_t group = p.hq / p.hkv, most = std::max(p.dim_k, p.dim_v);
+  const int64_t heads_here = group >= 4 ? 4 : group >= 2 ? 2 : 1, chunks = ceil_div(group, heads_here), items = p.b * p.hkv * chunks;
+  const int64_t sms = context(ctx).sm_count;
+  const int warps = items >= 4 * sms ? kWarps : kMostWarps;
+  // A split is worth its join when blocks do not fill the card and each warp still has several tiles.
+  a.splits = std::max<int64_t>(1, std::min({ceil_div(2 * sms, items), entries / (int64_t(warps) * 64), int64_t(128)}));
+  Scratch part(ctx, a.splits > 1 ? size_t(p.b * p.hq * a.splits * (p.dim_v + 2)) * 4 : 0);
   if (!part) return out_of_memory(ctx);
-  a.part = part.as<float>();
+  a.part = a.splits > 1 ? part.as<float>() : nullptr;
   auto stream = context(ctx).stream;
-  const size_t smem = size_t(p.hq / p.hkv * p.dim_k + kTileKeys * (p.dim_k + 2 + p.dim_v)) * 4;
-  const unsigned threads = 32 * unsigned(std::min<int64_t>(kWarps, p.hq / p.hkv));
-  const bool vec = (p.dim_k | p.dim_v) % 8 == 0 && aligned16(p.k_cache.ptr) && aligned16(p.v_cache.ptr);
-  int status = NSA_OK;
+  const bool vec = (p.dim_k | p.dim_v) % kChannels == 0 && aligned16(p.k_cache.ptr) && aligned16(p.v_cache.ptr);
   bool ok = with_float_type(p.q.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
-    auto kernel = vec ? attn_kernel<true, T> : attn_kernel<false, T>;
-    status = check(ctx, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(smem)));
-    kernel<<<dim3(unsigned(a.splits), unsigned(p.hkv), unsigned(p.b)), threads, smem, stream>>>(a);
-    join_kernel<T><<<unsigned(ceil_div(p.b * p.hq, kWarps)), kThreadsHere, 0, stream>>>(a, p.b * p.hq);
+    auto go = [&](auto lanes, auto heads, auto wide) {
+      const size_t smem = size_t(warps) * heads() * (lanes() * kChannels + 2) * 4;
+      attn_kernel<T, lanes(), heads(), wide()><<<dim3(unsigned(a.splits), unsigned(p.hkv * chunks), unsigned(p.b)), warps * 32, smem, stream>>>(a);
+    };
+    auto with_heads = [&](auto lanes, auto wide) {
+      if (heads_here == 4) go(lanes, std::integral_constant<int, 4>{}, wide);
+      else if (heads_here == 2) go(lanes, std::integral_constant<int, 2>{}, wide);
+      else go(lanes, std::integral_constant<int, 1>{}, wide);
+    };
+    auto with_lanes = [&](auto wide) {
+      if (most <= 64) with_heads(std::integral_constant<int, 8>{}, wide);
+      else if (most <= 128) with_heads(std::integral_constant<int, 16>{}, wide);
+      else with_heads(std::integral_constant<int, 32>{}, wide);
+    };
+    if (vec) with_lanes(std::true_type{});
+    else with_lanes(std::false_type{});
+    if (a.splits > 1) join_kernel<T><<<unsigned(ceil_div(p.b * p.hq, kWarps)), kThreadsHere, 0, stream>>>(a, p.b * p.hq);
   });
   if (!ok) return unsupported(ctx, "paged_attn takes f32 and bf16");
-  return status == NSA_OK ? launched(ctx) : status;
+  return launched(ctx);
 }
 
 }  // namespace

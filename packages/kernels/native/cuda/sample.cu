@@ -1,5 +1,7 @@
-// philox_normal; sample: Gumbel-max by token id after top-k, min-p and top-p, one block a row.
+// philox_normal; sample: Gumbel-max by token id after top-k, min-p and top-p.
 //
+// Rows that keep the whole vocabulary are cut into pieces of kPiece logits, a block each, whose (max, sum, best score) a warp joins.
+// The others take one block a row.
 // The kept set is a prefix of the order (p descending, id ascending). A prefix is a threshold on an order-preserving integer
 // key of the logit and the number of ties at it that stay; thresholds are found bit by bit with sums over the row.
 #include <type_traits>
@@ -78,14 +80,130 @@ __device__ inline uint32_t key_of(float z) {
 }
 __device__ inline float value_of(uint32_t key) { return __uint_as_float(key & 0x80000000u ? key & 0x7fffffffu : ~key); }
 
+struct Settings {
+  float temperature, top_p, min_p;
+  int64_t top_k;
+  float scale;
+  bool filtered;
+};
+__device__ inline Settings settings_of(const float* params, int64_t row, int64_t v) {
+  Settings s{params[row * 4], params[row * 4 + 1], params[row * 4 + 2], int64_t(params[row * 4 + 3])};
+  s.scale = s.temperature > 0 ? 1 / s.temperature : 1.f;
+  s.filtered = s.temperature > 0 && ((s.top_k > 0 && s.top_k < v) || s.min_p > 0 || s.top_p < 1);
+  return s;
+}
+
+constexpr int kPieceThreads = 256, kPiece = kPieceThreads * 4;
+
+// Of one piece: the largest logit, Σ e^(x − high), and the best score with its id.
+struct Piece {
+  double score;
+  float high, sum;
+  int32_t id;
+};
+
+// grid (pieces, b). A thread holds the four logits of one Philox block.
+template <class T>
+__global__ void __launch_bounds__(kPieceThreads) piece_kernel(const T* logits, const float* params, const int64_t* seeds, const int32_t* request,
+                                                              const int32_t* position, Piece* out, int64_t v) {
+  __shared__ float shared[kPieceThreads / 32];
+  __shared__ Best bests[kPieceThreads / 32];
+  const int64_t row = blockIdx.y;
+  const Settings set = settings_of(params, row, v);
+  if (set.filtered) return;
+  const int64_t quad = int64_t(blockIdx.x) * kPieceThreads + threadIdx.x, first = quad * 4;
+  const T* z = logits + row * v + first;
+  float x[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) x[i] = first + i < v ? to_float(z[i]) * set.scale : -INFINITY;
+  const float high = block_max<kPieceThreads>(fmaxf(fmaxf(x[0], x[1]), fmaxf(x[2], x[3])), shared), base = high == -INFINITY ? 0.f : high;
+  float e = 0;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) e += expf(x[i] - base);
+  __syncthreads();
+  const float sum = block_sum<kPieceThreads>(e, shared);
+
+  Best best{-INFINITY, -1};
+  auto take = [&](double score, int64_t id) {
+    if (id < v && (best.id < 0 || score > best.score)) best = {score, id};
+  };
+  if (set.temperature > 0) {
+    const Philox words = philox(uint64_t(seeds[row]), kStreamSample, uint32_t(request[row]), uint32_t(position[row]), uint32_t(quad));
+    // Scores in f32 tell which few can win; those are computed in double.
+    float about[4], most = -INFINITY;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float rest = (float(~words.word[i]) + 0.5f) * 0x1p-32f;
+      const float noise = rest < 0.5f ? -log1pf(-rest) : -logf((float(words.word[i]) + 0.5f) * 0x1p-32f);
+      about[i] = x[i] - logf(noise);
+      most = fmaxf(most, about[i]);
+    }
+    __syncthreads();
+    const float margin = 1e-3f + 1e-5f * fabsf(base), bound = block_max<kPieceThreads>(most, shared) - margin;
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      if (about[i] >= bound) take(double(x[i]) - log(-log(philox_uniform(words.word[i]))), first + i);
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) take(x[i], first + i);
+  }
+  auto join = [&](Best y) {
+    if (y.id >= 0 && (best.id < 0 || y.score > best.score || (y.score == best.score && y.id < best.id))) best = y;
+  };
+#pragma unroll
+  for (int m = 16; m > 0; m >>= 1) join({__shfl_xor_sync(~0u, best.score, m), __shfl_xor_sync(~0u, best.id, m)});
+  if ((threadIdx.x & 31) == 0) bests[threadIdx.x >> 5] = best;
+  __syncthreads();
+  if (threadIdx.x) return;
+  for (int w = 1; w < kPieceThreads / 32; ++w) join(bests[w]);
+  out[row * gridDim.x + blockIdx.x] = {best.score, high, sum, int32_t(best.id)};
+}
+
+// A warp a row.
+template <class T>
+__global__ void piece_join_kernel(const T* logits, const float* params, const Piece* pieces, int32_t* ids, float* logp, float* kept_logmass, int64_t b,
+                                  int64_t v, int count) {
+  const int lane = threadIdx.x & 31;
+  const int64_t row = int64_t(blockIdx.x) * (blockDim.x / 32) + (threadIdx.x >> 5);
+  if (row >= b) return;
+  const Settings set = settings_of(params, row, v);
+  if (set.filtered) return;
+  pieces += row * count;
+  float high = -INFINITY;
+  for (int i = lane; i < count; i += 32) high = fmaxf(high, pieces[i].high);
+  high = warp_max(high);
+  double total = 0;
+  Best best{-INFINITY, -1};
+  auto join = [&](Best y) {
+    if (y.id >= 0 && (best.id < 0 || y.score > best.score || (y.score == best.score && y.id < best.id))) best = y;
+  };
+  for (int i = lane; i < count; i += 32) {
+    total += double(pieces[i].sum) * exp(double(pieces[i].high) - high);
+    join({pieces[i].score, pieces[i].id});
+  }
+#pragma unroll
+  for (int m = 16; m > 0; m >>= 1) {
+    total += __shfl_xor_sync(~0u, total, m);
+    join({__shfl_xor_sync(~0u, best.score, m), __shfl_xor_sync(~0u, best.id, m)});
+  }
+  if (lane) return;
+  if (best.id < 0) best.id = 0;  // no logit is a number
+  const double lse = high + log(total), x = to_float(logits[row * v + best.id]) * set.scale;
+  ids[row] = int32_t(best.id);
+  logp[row] = float(x - lse);
+  kept_logmass[row] = set.temperature > 0 || v == 1 ? 0.f : float(x - lse);
+}
+
+// Rows that keep a part of the vocabulary.
 template <class T>
 __global__ void __launch_bounds__(kRow) sample_kernel(const T* logits, const float* params, const int64_t* seeds, const int32_t* request,
                                                       const int32_t* position, int32_t* ids, float* logp, float* kept_logmass, int64_t v) {
   const int64_t row = blockIdx.x;
   const T* z = logits + row * v;
-  const float temperature = params[row * 4], top_p = params[row * 4 + 1], min_p = params[row * 4 + 2];
-  const auto top_k = int64_t(params[row * 4 + 3]);
-  const float scale = temperature > 0 ? 1 / temperature : 1.f;
+  const Settings set = settings_of(params, row, v);
+  if (!set.filtered) return;
+  const float top_p = set.top_p, min_p = set.min_p, scale = set.scale;
+  const int64_t top_k = set.top_k;
   auto logit = [&](int64_t j) { return to_float(z[j]) * scale; };
 
   Best top{-INFINITY, -1};
@@ -101,95 +219,85 @@ __global__ void __launch_bounds__(kRow) sample_kernel(const T* logits, const flo
 
   int64_t drawn = top.id;
   double logmass = 0;
-  if (temperature > 0) {
-    uint32_t threshold = 0;  // keys above it stay, and `ties` of those equal to it
-    int64_t ties = v;
-    auto count_from = [&](uint32_t key) {
-      int64_t n = 0;
-      for (int64_t j = threadIdx.x; j < v; j += kRow) n += key_of(logit(j)) >= key;
-      return block_total(n);
-    };
-    auto mass_from = [&](uint32_t key) {
-      double mass = 0;
-      for (int64_t j = threadIdx.x; j < v; j += kRow)
-        if (key_of(logit(j)) >= key) mass += expf(logit(j) - high);
-      return block_total(mass) / total;
-    };
-    bool filtered = false;
-    if (top_k > 0 && top_k < v) {
-      filtered = true;
-      for (uint32_t bit = 0x80000000u; bit; bit >>= 1)
-        if (count_from(threshold | bit) >= top_k) threshold |= bit;
-      ties = top_k - (threshold == 0xffffffffu ? 0 : count_from(threshold + 1));
-    }
-    if (min_p > 0) {
-      filtered = true;
-      float bound = __double2float_ru(log(double(min_p)) + high);
-      uint32_t key = key_of(bound);
-      if (key > key_of(high)) key = key_of(high);
-      if (key > threshold) threshold = key, ties = v;
-    }
-    if (top_p < 1) {
-      filtered = true;
-      uint32_t cut = 0;
-      for (uint32_t bit = 0x80000000u; bit; bit >>= 1)
-        if (mass_from(cut | bit) >= top_p) cut |= bit;
-      double above = cut == 0xffffffffu ? 0 : mass_from(cut + 1), each = expf(value_of(cut) - high) / total;
-      int64_t need = each > 0 ? max(int64_t(1), int64_t(ceil((top_p - above) / each))) : v;
-      if (cut > threshold) threshold = cut, ties = need;
-      else if (cut == threshold) ties = min(ties, need);
-    }
-    // The last id among ties that stays.
-    int64_t last_tie = v;
-    if (filtered) {
-      auto ties_to = [&](int64_t id) {
-        int64_t n = 0;
-        for (int64_t j = threadIdx.x; j <= id && j < v; j += kRow) n += key_of(logit(j)) == threshold;
-        return block_total(n);
-      };
-      if (ties < ties_to(v - 1)) {
-        int64_t low = 0, up = v - 1;
-        while (low < up) {
-          int64_t mid = (low + up) / 2;
-          if (ties_to(mid) >= ties) up = mid;
-          else low = mid + 1;
-        }
-        last_tie = low;
-      }
-    }
-    Best best{-INFINITY, -1};
-    float reach = INFINITY;  // e^(top − best score), with a margin for rounding
+  uint32_t threshold = 0;  // keys above it stay, and `ties` of those equal to it
+  int64_t ties = v;
+  auto count_from = [&](uint32_t key) {
+    int64_t n = 0;
+    for (int64_t j = threadIdx.x; j < v; j += kRow) n += key_of(logit(j)) >= key;
+    return block_total(n);
+  };
+  auto mass_from = [&](uint32_t key) {
     double mass = 0;
-    int64_t kept = 0;
-    const uint64_t seed = uint64_t(seeds[row]);
-    for (int64_t quad = threadIdx.x; quad * 4 < v; quad += kRow) {
-      Philox words{};
-      bool made = false;
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int64_t j = quad * 4 + i;
-        if (j >= v) continue;
-        const float x = logit(j);
-        uint32_t key = key_of(x);
-        if (filtered && (key < threshold || (key == threshold && j > last_tie))) continue;
-        if (!made) words = philox(seed, kStreamSample, uint32_t(request[row]), uint32_t(position[row]), uint32_t(quad)), made = true;
-        if (filtered) mass += expf(x - high);
-        ++kept;
-        // The noise is at most −ln(1 − u): most words lose without their logarithms.
-        const uint32_t word = words.word[i];
-        if ((float(~word) + 0.5f) * 0x1p-32f > reach * expf(x - high)) continue;
-        double score = double(x) - lse - log(-log(philox_uniform(word)));
-        if (best.id < 0 || score > best.score) best = {score, j}, reach = 1.001f * float(exp(high - lse - score));
-      }
-    }
-    best = block_best(best);
-    if (best.id >= 0) drawn = best.id;
-    mass = block_total(mass);
-    kept = block_total(kept);
-    if (filtered && kept < v) logmass = log(mass / total);
-  } else if (v > 1) {
-    logmass = double(logit(drawn)) - lse;
+    for (int64_t j = threadIdx.x; j < v; j += kRow)
+      if (key_of(logit(j)) >= key) mass += expf(logit(j) - high);
+    return block_total(mass) / total;
+  };
+  if (top_k > 0 && top_k < v) {
+    for (uint32_t bit = 0x80000000u; bit; bit >>= 1)
+      if (count_from(threshold | bit) >= top_k) threshold |= bit;
+    ties = top_k - (threshold == 0xffffffffu ? 0 : count_from(threshold + 1));
   }
+  if (min_p > 0) {
+    float bound = __double2float_ru(log(double(min_p)) + high);
+    uint32_t key = key_of(bound);
+    if (key > key_of(high)) key = key_of(high);
+    if (key > threshold) threshold = key, ties = v;
+  }
+  if (top_p < 1) {
+    uint32_t cut = 0;
+    for (uint32_t bit = 0x80000000u; bit; bit >>= 1)
+      if (mass_from(cut | bit) >= top_p) cut |= bit;
+    double above = cut == 0xffffffffu ? 0 : mass_from(cut + 1), each = expf(value_of(cut) - high) / total;
+    int64_t need = each > 0 ? max(int64_t(1), int64_t(ceil((top_p - above) / each))) : v;
+    if (cut > threshold) threshold = cut, ties = need;
+    else if (cut == threshold) ties = min(ties, need);
+  }
+  // The last id among ties that stays.
+  int64_t last_tie = v;
+  auto ties_to = [&](int64_t id) {
+    int64_t n = 0;
+    for (int64_t j = threadIdx.x; j <= id && j < v; j += kRow) n += key_of(logit(j)) == threshold;
+    return block_total(n);
+  };
+  if (ties < ties_to(v - 1)) {
+    int64_t low = 0, up = v - 1;
+    while (low < up) {
+      int64_t mid = (low + up) / 2;
+      if (ties_to(mid) >= ties) up = mid;
+      else low = mid + 1;
+    }
+    last_tie = low;
+  }
+  Best best{-INFINITY, -1};
+  float reach = INFINITY;  // e^(top − best score), with a margin for rounding
+  double mass = 0;
+  int64_t kept = 0;
+  const uint64_t seed = uint64_t(seeds[row]);
+  for (int64_t quad = threadIdx.x; quad * 4 < v; quad += kRow) {
+    Philox words{};
+    bool made = false;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int64_t j = quad * 4 + i;
+      if (j >= v) continue;
+      const float x = logit(j);
+      uint32_t key = key_of(x);
+      if (key < threshold || (key == threshold && j > last_tie)) continue;
+      if (!made) words = philox(seed, kStreamSample, uint32_t(request[row]), uint32_t(position[row]), uint32_t(quad)), made = true;
+      mass += expf(x - high);
+      ++kept;
+      // The noise is at most −ln(1 − u): most words lose without their logarithms.
+      const uint32_t word = words.word[i];
+      if ((float(~word) + 0.5f) * 0x1p-32f > reach * expf(x - high)) continue;
+      double score = double(x) - lse - log(-log(philox_uniform(word)));
+      if (best.id < 0 || score > best.score) best = {score, j}, reach = 1.001f * float(exp(high - lse - score));
+    }
+  }
+  best = block_best(best);
+  if (best.id >= 0) drawn = best.id;
+  mass = block_total(mass);
+  kept = block_total(kept);
+  if (kept < v) logmass = log(mass / total);
   if (threadIdx.x) return;
   ids[row] = int32_t(drawn);
   logp[row] = float(double(logit(drawn)) - lse);
@@ -204,13 +312,23 @@ int sample(void* ctx, const void* params) {
   if (p.params.dtype != NSA_F32 || p.logp.dtype != NSA_F32 || p.kept_logmass.dtype != NSA_F32 || p.seeds.dtype != NSA_I64)
     return unsupported(ctx, "sample takes f32 settings and i64 seeds");
   if (p.b == 0) return NSA_OK;
+  if (p.b > 65535) return unsupported(ctx, "sample of more than 65,535 rows");
+  const int64_t count = ceil_div(p.v, kPiece);
+  Scratch pieces(ctx, size_t(p.b * count) * sizeof(Piece));
+  if (!pieces) return out_of_memory(ctx);
   bool ok = with_float_type(p.logits.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
     auto i32 = [](const NsaBuf& b) { return static_cast<int32_t*>(b.ptr); };
     auto f32 = [](const NsaBuf& b) { return static_cast<float*>(b.ptr); };
-    sample_kernel<T><<<unsigned(p.b), kRow, 0, context(ctx).stream>>>(static_cast<const T*>(p.logits.ptr), f32(p.params),
-                                                                      static_cast<const int64_t*>(p.seeds.ptr), i32(p.request), i32(p.position),
-                                                                      i32(p.ids), f32(p.logp), f32(p.kept_logmass), p.v);
+    const auto* logits = static_cast<const T*>(p.logits.ptr);
+    const auto* seeds = static_cast<const int64_t*>(p.seeds.ptr);
+    auto stream = context(ctx).stream;
+    piece_kernel<T><<<dim3(unsigned(count), unsigned(p.b)), kPieceThreads, 0, stream>>>(logits, f32(p.params), seeds, i32(p.request), i32(p.position),
+                                                                                      pieces.as<Piece>(), p.v);
+    piece_join_kernel<T><<<unsigned(ceil_div(p.b, 4)), 128, 0, stream>>>(logits, f32(p.params), pieces.as<Piece>(), i32(p.ids), f32(p.logp),
+                                                                       f32(p.kept_logmass), p.b, p.v, int(count));
+    sample_kernel<T><<<unsigned(p.b), kRow, 0, stream>>>(logits, f32(p.params), seeds, i32(p.request), i32(p.position), i32(p.ids), f32(p.logp),
+                                                         f32(p.kept_logmass), p.v);
   });
   return ok ? launched(ctx) : unsupported(ctx, "sample takes f32 and bf16");
 }

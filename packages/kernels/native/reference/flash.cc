@@ -1,5 +1,6 @@
 // flash_fwd, flash_bwd: softmax attention over packed documents, dense, windowed, or over compressed blocks.
 #include "reference/attention.h"
+#include "reference/backend.h"
 #include "reference/families.h"
 
 namespace nsa::ref {
@@ -37,9 +38,9 @@ int flash_fwd(void*, const void* params) {
   return NSA_OK;
 }
 
-int flash_bwd(void*, const void* params) {
+int flash_bwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_flash_bwd_params*>(params);
-  if (p.hkv <= 0 || p.hq % p.hkv) return NSA_BAD_ARGUMENT;
+  if (p.hkv <= 0 || p.hq % p.hkv || (p.cos.ptr && (p.tq != p.tk || p.accumulate))) return NSA_BAD_ARGUMENT;
   Attend attend{p.q, p.k, p.v, p.dim_k, p.dim_v, p.scale};
   std::vector<double> dq(p.tq * p.ldq, 0.0), dk(p.tk * p.ldk, 0.0), dv(p.tk * p.ldv, 0.0);
   for_each_query(p, nullptr, [&](int64_t row, int64_t h, const std::vector<KeyAt>& keys) {
@@ -49,7 +50,13 @@ int flash_bwd(void*, const void* params) {
   store_rows(p.dq, dq, p.tq, p.hq * p.dim_k, p.ldq, p.accumulate & 1);
   store_rows(p.dk, dk, p.tk, p.hkv * p.dim_k, p.ldk, p.accumulate & 2);
   store_rows(p.dv, dv, p.tk, p.hkv * p.dim_v, p.ldv, p.accumulate & 2);
-  return NSA_OK;
+  if (!p.cos.ptr) return NSA_OK;
+  auto turn_back = [&](const NsaBuf& x, int64_t heads, int64_t ld) {
+    Nsa_rope_params args{x, x, p.cos, p.sin, p.positions, p.tq, heads, p.dim_k, p.rot_dim, ld, ld, 1};
+    return backend()->ops[NSA_OP_rope](ctx, &args);
+  };
+  if (int status = turn_back(p.dq, p.hq, p.ldq)) return status;
+  return turn_back(p.dk, p.hkv, p.ldk);
 }
 
 }  // namespace

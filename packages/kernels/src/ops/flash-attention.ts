@@ -97,7 +97,20 @@ export function flashAttention(
     const dk = device.empty(k.shape, k.dtype);
     const dv = device.empty(v.shape, v.dtype);
     const sizes = flashSizes(docs, grid, config);
-    device.run("flash_bwd", { q, k, v, o, lse, do_: o.grad!, dq, dk, dv, accumulate: 0, ...sizes });
+    device.run("flash_bwd", {
+      q,
+      k,
+      v,
+      o,
+      lse,
+      do_: o.grad!,
+      dq,
+      dk,
+      dv,
+      accumulate: 0,
+      rot_dim: 0,
+      ...sizes,
+    });
     tape.accumulate(q, dq);
     tape.accumulate(k, dk);
     tape.accumulate(v, dv);

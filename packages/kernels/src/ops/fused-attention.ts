@@ -32,10 +32,7 @@ export function fusedAttention(
     ] as const;
   };
   // Queries and keys lie side by side and have the same head dim.
-  const turn = (t: Tensor, inverse: boolean) =>
-    turnColumns(t, tables, docs.positions, { heads: heads + kvHeads, headDim: dimK, width }, inverse);
-
-  turn(fused, false);
+  turnColumns(fused, tables, docs.positions, { heads: heads + kvHeads, headDim: dimK, width });
   const o = device.empty([docs.tokens, heads * dimV], fused.dtype);
   const lse = device.empty([docs.tokens, heads], statsDtype(fused));
   const [q, k, v] = columnsOf(fused);
@@ -49,8 +46,9 @@ export function fusedAttention(
     const d = device.empty(fused.shape, fused.dtype);
     const [q, k, v] = columnsOf(fused);
     const [dq, dk, dv] = columnsOf(d);
-    device.run("flash_bwd", { q, k, v, o, lse, do_: o.grad!, dq, dk, dv, accumulate: 0, ...sizes });
-    turn(d, true);
+    const turned = { cos: tables.cos, sin: tables.sin, positions: docs.positions, rot_dim: tables.rotDim };
+    const grads = { do_: o.grad!, dq, dk, dv, accumulate: 0 };
+    device.run("flash_bwd", { q, k, v, o, lse, ...grads, ...turned, ...sizes });
     for (const t of [q, k, v, dq, dk, dv]) t.free();
     tape.accumulate(fused, d);
   });

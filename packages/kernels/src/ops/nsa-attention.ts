@@ -184,7 +184,15 @@ export function nsaAttention(
     const dq = like(q);
     const [dkWin, dvWin, dkSlc, dvSlc] = [like(kWin), like(vWin), like(kSlc), like(vSlc)];
     const winGrads = { do_: do_win, dq, dk: dkWin, dv: dvWin, accumulate: 0 };
-    device.run("flash_bwd", { q, k: kWin, v: vWin, ...win, ...winGrads, ...flashSizes(docs, dense, window) });
+    device.run("flash_bwd", {
+      q,
+      k: kWin,
+      v: vWin,
+      ...win,
+      ...winGrads,
+      ...flashSizes(docs, dense, window),
+      rot_dim: 0,
+    });
     const slcGrads = { do_: do_slc, dq, dk: dkSlc, dv: dvSlc, accumulate: 1 };
     device.run("nsa_selected_bwd", { q, k: kSlc, v: vSlc, idx: selected, ...slc, ...slcGrads, ...slcSizes });
     const [dkBlocks, dvBlocks] = [like(kBlocks), like(vBlocks)];
@@ -196,6 +204,7 @@ export function nsaAttention(
       ...cmp,
       ...cmpGrads,
       ...flashSizes(docs, blocks, branch),
+      rot_dim: 0,
     });
     for (const t of [do_cmp, do_slc, do_win, ...saved]) t.free();
     tape.accumulate(gate, dgate);

@@ -7,7 +7,7 @@ import type { FloatDtype } from "../device/dtype.ts";
 import type { Tensor } from "../device/tensor.ts";
 import { type FlashConfig, statsDtype } from "./flash-attention.ts";
 import type { NsaInputs } from "./nsa-attention.ts";
-import type { Phi } from "./nsa-compress.ts";
+import type { Phi, RopeTables } from "./nsa-compress.ts";
 import { type NsaConfig, resolveNsaConfig } from "./nsa-config.ts";
 
 /** Cached rows of one NSA layer: [P·page_size, G·dim], and the outputs of φ in [P·page_size/stride, G·dim]. */
@@ -195,6 +195,47 @@ export function writeCache(x: Tensor, cache: Tensor, slots: Tensor, rows: number
   x.device.run("paged_write", { x, cache, slot: slots, rows, cols, ldx: cols });
 }
 
+/**
+ * The columns of one projection, fused [B, W] with W = H·K + G·(K + V): turns q where it lies, puts turned k, and v, into the
+ * caches, and attends → [B, H·V].
+ */
+export function decodeFused(
+  fused: Tensor,
+  kCache: Tensor,
+  vCache: Tensor,
+  plan: DecodePlan,
+  tables: RopeTables,
+  c: FlashConfig,
+): Tensor {
+  const ld = fused.numel / plan.b;
+  const columns = (offset: number) => fused.view(offset, [fused.numel - offset]);
+  const q = columns(0);
+  const k = columns(c.heads * c.dimK);
+  const v = columns((c.heads + c.kvHeads) * c.dimK);
+  fused.device.run("paged_append", {
+    q,
+    k,
+    v,
+    k_cache: kCache,
+    v_cache: vCache,
+    cos: tables.cos,
+    sin: tables.sin,
+    positions: plan.positions,
+    slot: plan.slots,
+    rows: plan.b,
+    hq: c.heads,
+    hkv: c.kvHeads,
+    dim_k: c.dimK,
+    dim_v: c.dimV,
+    rot_dim: tables.rotDim,
+    ld,
+  });
+  const o = fused.device.empty([plan.b, c.heads * c.dimV], fused.dtype);
+  pagedAttention(q, kCache, vCache, o, undefined, plan, c, plan.pageSize, 1, 1, ld);
+  for (const t of [q, k, v]) t.free();
+  return o;
+}
+
 /** Softmax attention of one query per sequence over cached tokens. q [B, H·K] → [B, H·V]. */
 export function decodeAttention(
   q: Tensor,
@@ -219,6 +260,7 @@ function pagedAttention(
   pageSize: number,
   blockSize: number,
   stride: number,
+  ldq = c.heads * c.dimK,
 ): void {
   q.device.run("paged_attn", {
     q,
@@ -233,7 +275,7 @@ function pagedAttention(
     hkv: c.kvHeads,
     dim_k: c.dimK,
     dim_v: c.dimV,
-    ldq: c.heads * c.dimK,
+    ldq,
     ldo: c.heads * c.dimV,
     page_size: pageSize,
     max_pages: plan.maxPages,

@@ -176,15 +176,14 @@ export function rope(
   return splitHeads(tape, x, [part], tables, positions)[0]!;
 }
 
-/** Turns the first heads·headDim of x's `width` columns in place, back with `inverse`. */
+/** Turns the first heads·headDim of x's `width` columns in place. */
 export function turnColumns(
   x: Tensor,
   tables: RopeTables,
   positions: Tensor,
   columns: { heads: number; headDim: number; width: number },
-  inverse: boolean,
 ): void {
   const { heads, headDim, width } = columns;
   const part = { offset: 0, heads, headDim, rotate: true };
-  runRope(x, x, tables, positions, part, { ldx: width, ldy: width }, inverse ? 1 : 0);
+  runRope(x, x, tables, positions, part, { ldx: width, ldy: width }, 0);
 }

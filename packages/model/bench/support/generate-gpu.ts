@@ -41,7 +41,31 @@ function requests(batch: number, vocabulary: number): GenerateRequest[] {
   }));
 }
 
-/** Seconds of decoding alone and of everything, and the milliseconds of one decode step by op. */
+/** Milliseconds of one decode step by op, run op by op as its first step is, and their sum. */
+function stepByOp(model: Transformer, batch: number): Record<string, number> {
+  let tokens = 0;
+  let stop: (() => { op: string; calls: number; ms: number }[]) | undefined;
+  let ops: { op: string; calls: number; ms: number }[] = [];
+  const engine = new Engine(model, {
+    maxSequences: batch,
+    cacheTokens: batch * (PROMPT + NEW + 16),
+    prefillTokens: 32_768,
+    onToken: () => {
+      tokens++;
+      if (tokens === batch) stop = model.device.profile();
+      else if (tokens === 2 * batch) ops = stop!();
+    },
+  });
+  const short = requests(batch, model.config.vocabSize).map((r) => ({ ...r, maxTokens: 3 }));
+  engine.generate(short);
+  const sum = ops.reduce((a, x) => a + x.ms, 0);
+  return Object.fromEntries([
+    ...ops.map((x) => [`${x.op} x${x.calls}`, Number(x.ms.toFixed(4))]),
+    ["sum", Number(sum.toFixed(3))],
+  ]);
+}
+
+/** Seconds of decoding alone and of everything. */
 function measure(model: Transformer, batch: number) {
   let first = 0;
   const engine = new Engine(model, {
@@ -58,7 +82,7 @@ function measure(model: Transformer, batch: number) {
   return { decode: (end - first) / 1e3, all: (end - start) / 1e3, last: out.at(-1)![0]!.ids };
 }
 
-/** Runs the GPU cases. Words: `--device cuda --cases B,C --batches 1,64`. */
+/** Runs the GPU cases. Words: `--device cuda --cases B,C --batches 1,64 --profile yes`. */
 export async function runOnGpu(argument: (name: string, fallback: string) => string): Promise<BenchResult> {
   const device = Device.open(argument("device", "cuda") as "cuda");
   const figures: Record<string, number | null> = {};
@@ -93,6 +117,7 @@ export async function runOnGpu(argument: (name: string, fallback: string) => str
       bars.push(
         atLeast(`case ${name}, batch ${batch}: equal tokens in three runs (1 = yes)`, same ? 1 : 0, 1),
       );
+      if (argument("profile", "no") === "yes") console.error(key, JSON.stringify(stepByOp(model, batch)));
       console.error(
         `${key}: ${figures[`${key}_tokens_per_sec`]?.toFixed(0)} tokens/s, ratio ${ratios[key]?.toFixed(3)}`,
       );

@@ -7,12 +7,14 @@ import {
   type Device,
   type Documents,
   decodeAttention,
+  decodeFused,
   type FlashConfig,
   flashAttention,
   type NsaLayerCache,
   nsaAttention,
   nsaDecode,
   nsaLayerCache,
+  type RopeTables,
   type Tape,
   type Tensor,
   writeCache,
@@ -90,6 +92,13 @@ export class KvCache {
     writeCache(inputs.k, cache.k, plan.slots, plan.b);
     writeCache(inputs.v, cache.v, plan.slots, plan.b);
     return decodeAttention(inputs.q, cache.k, cache.v, plan, this.flash(inputs.kind));
+  }
+
+  /** The same from the layer's fused projection [B, W], where it `fuses`. */
+  decodeFused(layer: Layer, fused: Tensor, tables: RopeTables, plan: DecodePlan): Tensor {
+    const cache = this.layers[layer.index]!;
+    if (layer.kind === "nsa" || cache.kind === "nsa") throw new Error("an NSA layer is not fused");
+    return decodeFused(fused, cache.k, cache.v, plan, tables, this.flash(layer.kind));
   }
 
   /** Copies whole pages in every layer: page to[i] = page from[i]. */

@@ -96,8 +96,10 @@ export class Decoder {
     let x = model.embed(tape, sampler.ids);
     for (const layer of model.layers) {
       using scope = device.scope();
-      const inputs = layer.project(tape, x, tables, plan.positions);
-      x = scope.keep(layer.finish(tape, x, this.cache.decode(layer, inputs, plan)));
+      const o = layer.fuses
+        ? this.cache.decodeFused(layer, layer.projectFused(tape, x), tables, plan)
+        : this.cache.decode(layer, layer.project(tape, x, tables, plan.positions), plan);
+      x = scope.keep(layer.finish(tape, x, o));
     }
     sampler.draw(model.finalNorm(tape, x));
   }

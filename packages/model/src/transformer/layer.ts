@@ -94,6 +94,11 @@ export class Layer {
     return this.kind !== "nsa" && !this.config.qkNorm;
   }
 
+  /** Norm and fused projection alone, where the layer `fuses`: x [T, D] → columns q, k, v, not turned. */
+  projectFused(tape: Tape, x: Tensor): Tensor {
+    return this.fusedProjection(tape, x).fused;
+  }
+
   /** The same values as `attend(project(x))` without a copy of q, k and v. */
   projectAndAttend(tape: Tape, x: Tensor, tables: RopeTables, docs: Documents): Tensor {
     return fusedAttention(tape, this.fusedProjection(tape, x).fused, tables, docs, this.flash());

@@ -20,7 +20,7 @@
   OP(lm_head_fwd) OP(lm_head_bwd) \
   OP(sum_squares) OP(optim_prepare) OP(adamw) \
   OP(philox_normal) OP(sample) \
-  OP(paged_write) OP(page_copy) OP(paged_block_gather) OP(paged_attn) OP(nsa_decode_select) OP(nsa_decode_selected)
+  OP(paged_write) OP(paged_append) OP(page_copy) OP(paged_block_gather) OP(paged_attn) OP(nsa_decode_select) OP(nsa_decode_selected)
 
 // ---- elementwise, reductions, rows ---------------------------------------------------------------------------
 // x = value.
@@ -89,8 +89,9 @@
   T(q) T(k) T(v) T(o) T(lse) T(cu_q) T(cu_k) O(q_start) I(n_docs) I(tq) I(tk) I(hq) I(hkv) I(dim_k) I(dim_v) \
   I(ldq) I(ldk) I(ldv) I(ldo) I(window) I(block_size) I(stride) F(scale)
 // dq, dk, dv have the strides of q, k, v; do_ that of o. Overwritten, or added to when accumulate (bit 0 dq, bit 1 dk and dv).
+// With cos, sin and positions [tq] (tq = tk, no accumulate) dq and dk are turned back as by an inverse rope of rot_dim.
 #define NSA_FIELDS_flash_bwd(T, O, I, F) \
-  T(q) T(k) T(v) T(o) T(lse) T(do_) T(dq) T(dk) T(dv) T(cu_q) T(cu_k) I(n_docs) I(tq) I(tk) I(hq) I(hkv) I(dim_k) I(dim_v) \
+  T(q) T(k) T(v) T(o) T(lse) T(do_) T(dq) T(dk) T(dv) O(cos) O(sin) O(positions) T(cu_q) T(cu_k) I(rot_dim) I(n_docs) I(tq) I(tk) I(hq) I(hkv) I(dim_k) I(dim_v) \
   I(ldq) I(ldk) I(ldv) I(ldo) I(window) I(block_size) I(stride) I(accumulate) F(scale)
 
 // Input of φ (NSA eq. 7): y[b·hkv + h, j·d + c] = x[block_start[b] + j, h, c] + pos[j, c]; block_start [nb] holds
@@ -171,6 +172,10 @@
 // ---- paged KV cache -------------------------------------------------------------------------------------------
 // cache [pages·page_size, heads·d]: row slot[r] = x[r]; slot −1 skips. x rows ldx apart. slot i32.
 #define NSA_FIELDS_paged_write(T, O, I, F) T(x) T(cache) T(slot) I(rows) I(cols) I(ldx)
+// The newest token of every row: q is turned in place as by rope, k is turned and v taken as it is into row slot[r] of their
+// caches (−1: into none). Rows of q, k and v are ld apart, so that they may be columns of one projection.
+#define NSA_FIELDS_paged_append(T, O, I, F) \
+  O(q) T(k) T(v) T(k_cache) T(v_cache) T(cos) T(sin) T(positions) T(slot) I(rows) I(hq) I(hkv) I(dim_k) I(dim_v) I(rot_dim) I(ld)
 // page dst[i] = page src[i]; page_elems = page_size·heads·d.
 #define NSA_FIELDS_page_copy(T, O, I, F) T(cache) T(src) T(dst) I(n) I(page_elems)
 // The last block_size tokens of each sequence, as nsa_block_gather: y [b·hkv, block_size·d]; zeros while seq_len < block_size.

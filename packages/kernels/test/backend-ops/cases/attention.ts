@@ -146,7 +146,33 @@ function flash(name: string, s: Sizes, window: number, perfOnly = false): OpCase
   const cu = given(s.borders, "i32");
   const rows = s.borders.at(-1)!;
   const numbers = { n_docs: s.borders.length - 1, tq: rows, tk: rows, window, block_size: 1, stride: 1 };
-  return both("flash", name, s, perfOnly, keysOf, keys, { cu_q: cu, cu_k: cu }, numbers);
+  const cases = both("flash", name, s, perfOnly, keysOf, keys, { cu_q: cu, cu_k: cu }, numbers).map((c) =>
+    c.op === "flash_bwd" ? { ...c, numbers: { ...c.numbers, rot_dim: 0 } } : c,
+  );
+  const plain = cases.filter((c) => c.op === "flash_bwd" && !c.perfOnly && !c.numbers.accumulate);
+  return [...cases, ...plain.map((c) => turnedBack(c, s))];
+}
+
+/** A backward whose dq and dk are those before a rope of all even channels. */
+function turnedBack(c: OpCase, s: Sizes): OpCase {
+  const rotDim = s.dimK - (s.dimK % 2);
+  const rows = s.borders.at(-1)!;
+  const positions: number[] = [];
+  eachRow(s.borders, (row, _, t) => {
+    positions[row] = t;
+  });
+  const table = (f: (x: number) => number) =>
+    given(
+      Float64Array.from({ length: (rows * rotDim) / 2 }, (_, i) => f(0.37 * i)),
+      "f32",
+      [rows, rotDim / 2],
+    );
+  return {
+    ...c,
+    name: `${c.name}, turned back`,
+    buffers: { ...c.buffers, cos: table(Math.cos), sin: table(Math.sin), positions: given(positions, "i32") },
+    numbers: { ...c.numbers, rot_dim: rotDim },
+  };
 }
 
 /** Compressed keys, of which the last documents, without queries, own some that nobody sees: their gradient is 0. */

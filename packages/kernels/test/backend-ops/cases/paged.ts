@@ -1,5 +1,5 @@
 // Cases of paged attention: ragged and idle sequences, scattered pages, windows, compressed entries, groups of heads.
-import { given, input, type OpCase, output } from "../case.ts";
+import { added, given, input, type OpCase, output } from "../case.ts";
 
 interface Paged {
   lens: number[];
@@ -54,7 +54,36 @@ function paged(name: string, s: Paged): OpCase {
   };
 }
 
+/** q, k and v as columns of rows `ld` apart; the second row is idle. */
+function append(name: string, hq: number, hkv: number, dimK: number, dimV: number, rotDim: number): OpCase {
+  const ld = hq * dimK + hkv * (dimK + dimV);
+  const positions = 50;
+  const slot = [37, -1, 0];
+  const angle = (f: (x: number) => number) =>
+    Float64Array.from({ length: (positions * rotDim) / 2 }, (_, i) => f(0.37 * i));
+  const table = (f: (x: number) => number) => given(angle(f), "f32", [positions, rotDim / 2]);
+  return {
+    op: "paged_append",
+    name,
+    buffers: {
+      q: added(21, [slot.length, ld]),
+      k: input(22, [slot.length, ld]),
+      v: input(23, [slot.length, ld]),
+      k_cache: added(24, [48, hkv * dimK]),
+      v_cache: added(25, [48, hkv * dimV]),
+      cos: table(Math.cos),
+      sin: table(Math.sin),
+      positions: given([49, 3, 0], "i32"),
+      slot: given(slot, "i32"),
+    },
+    numbers: { rows: slot.length, hq, hkv, dim_k: dimK, dim_v: dimV, rot_dim: rotDim, ld },
+  };
+}
+
 export const pagedCases: OpCase[] = [
+  append("vectors", 4, 2, 64, 32, 64),
+  append("a part turned", 3, 1, 48, 64, 32),
+  append("odd dims", 2, 2, 7, 5, 6),
   paged("a head a group", { lens: [1, 33, 0, 200, 64], hq: 3, hkv: 3, dimK: 64, dimV: 64 }),
   paged("six heads a group", { lens: [65, 7, 130], hq: 12, hkv: 2, dimK: 128, dimV: 64 }),
   paged("window, odd dims", { lens: [100, 31, 16], hq: 6, hkv: 2, dimK: 13, dimV: 7, window: 40 }),
