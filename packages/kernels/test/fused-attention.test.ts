@@ -7,6 +7,12 @@ import { noise } from "./nsa-fixture.ts";
 const device = openBackend();
 afterAll(() => device.close());
 
+/** ‖a − b‖ / ‖b‖ of the gradients. */
+function distance(a: { gradient: number[] }, b: { gradient: number[] }): number {
+  const norm = (x: number[]) => Math.sqrt(x.reduce((sum, v) => sum + v * v, 0));
+  return norm(a.gradient.map((x, i) => x - b.gradient[i]!)) / norm(b.gradient);
+}
+
 for (const dtype of ["f32", "bf16"] as const) {
   for (const [dimK, dimV, windowSize] of [
     [64, 64, 0],
@@ -41,7 +47,11 @@ for (const dtype of ["f32", "bf16"] as const) {
         tape.backward([[o, seed]]);
         return { o: [...o.read()], gradient: [...fused.grad!.read()] };
       };
-      expect(run(true)).toEqual(run(false));
+      const [fused, parts] = [run(true), run(false)];
+      expect(fused.o).toEqual(parts.o);
+      // A GPU turns gradients before it rounds them to bf16, the parts after.
+      if (device.name === "cuda" && dtype === "bf16") expect(distance(fused, parts)).toBeLessThan(5e-3);
+      else expect(fused.gradient).toEqual(parts.gradient);
     });
   }
 }

@@ -7,10 +7,12 @@
 #include "cuda/families.h"
 #include "cuda/gemm.h"
 #include "cuda/launch.h"
+#include "cuda/mma.h"
 
 namespace nsa::cuda {
 namespace {
 
+constexpr float kLog2e = 1.4426950408889634f;
 constexpr int64_t kChunkBytes = int64_t(512) << 20;
 
 // Running softmax sums: m the maximum, s = Σ exp(z − m), t = Σ exp(z − m)·z.
@@ -27,23 +29,36 @@ __global__ void __launch_bounds__(256) stats_kernel(const float* z, const int32_
   __shared__ Running shared[256];
   const float* row = z + blockIdx.x * v;
   Running r{-INFINITY, 0, 0};
-  auto take = [&r](float x) {
-    if (x > r.m) {
-      float f = r.m == -INFINITY ? 0.f : expf(r.m - x);
-      r = {x, r.s * f, r.t * f};
+  // kAhead vectors are loaded before the first is used, and the running maximum moves once for all of them.
+  constexpr int kAhead = 4;
+  auto take = [&r](const float(&x)[kAhead * 4]) {
+    float high = r.m;
+#pragma unroll
+    for (int i = 0; i < kAhead * 4; ++i) high = fmaxf(high, x[i]);
+    if (high == -INFINITY) return;
+    const float f = exp2_fast((r.m - high) * kLog2e);
+    r = {high, r.s * f, r.t * f};
+#pragma unroll
+    for (int i = 0; i < kAhead * 4; ++i) {
+      const float e = exp2_fast((x[i] - high) * kLog2e);
+      r.s += e;
+      if (e > 0.f) r.t = fmaf(e, x[i], r.t);
     }
-    if (x == -INFINITY) return;
-    float e = expf(x - r.m);
-    r.s += e;
-    r.t += e * x;
   };
-  if (v % 4 == 0 && (reinterpret_cast<uintptr_t>(row) & 15) == 0) {
-    for (int64_t j = threadIdx.x; j < v / 4; j += 256) {
-      float4 x = reinterpret_cast<const float4*>(row)[j];
-      take(x.x), take(x.y), take(x.z), take(x.w);
+  const bool vectors = v % 4 == 0 && (reinterpret_cast<uintptr_t>(row) & 15) == 0;
+  for (int64_t base = threadIdx.x; base * 4 < v; base += 256 * kAhead) {
+    float x[kAhead * 4];
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const int64_t j = (base + i * 256) * 4;
+      if (vectors && j < v) {
+        *reinterpret_cast<float4*>(x + i * 4) = *reinterpret_cast<const float4*>(row + j);
+      } else {
+#pragma unroll
+        for (int k = 0; k < 4; ++k) x[i * 4 + k] = j + k < v ? row[j + k] : -INFINITY;
+      }
     }
-  } else {
-    for (int64_t j = threadIdx.x; j < v; j += 256) take(row[j]);
+    take(x);
   }
   shared[threadIdx.x] = r;
   __syncthreads();

@@ -13,64 +13,82 @@ struct RopeSizes {
   int64_t rows, heads, head_dim, half, ldx, ldy;
 };
 
-// A unit is V channels j.. of the first half together with those half further on, or V channels that are only copied. A thread does
-// its unit of HEADS heads side by side, so that one look-up of the angles serves them all. Units are counted in I: 64-bit division
-// takes longer than the memory.
-template <class T, int V, int HEADS, class I>
-__global__ void __launch_bounds__(kThreads) rope_kernel(const T* x, T* y, const float* cos, const float* sin, const int32_t* positions, RopeSizes s, float sign) {
-  const I turned = I(s.half / V), units = I(turned + (s.head_dim - 2 * s.half) / V), groups = I(s.heads / HEADS);
-  NSA_GRID_STRIDE(at, s.rows * groups * units) {
-    const I i = I(at), item = i / units, u = i - item * units, r = item / groups, h = (item - r * groups) * HEADS;
+// A warp a row whose heads are all turned: LANES lanes share a head, so that a load is of whole lines; the other half of a pair comes
+// from the lane LANES / 2 further on, and one look-up of the angles serves every head.
+template <class T, int LANES>
+__global__ void __launch_bounds__(kThreads) rope_rows_kernel(const T* x, T* y, const float* cos, const float* sin, const int32_t* positions, RopeSizes s,
+                                                             float sign) {
+  constexpr int n = kVec<T>, at_once = 32 / LANES, deep = 4;
+  const int lane = threadIdx.x & 31, in_head = lane % LANES, heads = int(s.heads);
+  const int64_t row = int64_t(blockIdx.x) * (kThreads / 32) + (threadIdx.x >> 5);
+  if (row >= s.rows) return;
+  const bool low = in_head < LANES / 2;
+  const int64_t angle = int64_t(positions[row]) * s.half + in_head % (LANES / 2) * n;
+  const T* from = x + row * s.ldx + lane * n;
+  T* to = y + row * s.ldy + lane * n;
+  float cs[n], sn[n];
+#pragma unroll
+  for (int j = 0; j < n; j += 4) {
+    *reinterpret_cast<float4*>(cs + j) = __ldg(reinterpret_cast<const float4*>(cos + angle + j));
+    *reinterpret_cast<float4*>(sn + j) = __ldg(reinterpret_cast<const float4*>(sin + angle + j));
+  }
+#pragma unroll
+  for (int j = 0; j < n; ++j) sn[j] *= low ? -sign : sign;
+  for (int h0 = 0; h0 < heads; h0 += at_once * deep) {
+    uint4 mine[deep];
+#pragma unroll
+    for (int u = 0; u < deep; ++u)
+      if (h0 + u * at_once + lane / LANES < heads) mine[u] = *reinterpret_cast<const uint4*>(from + int64_t(h0 + u * at_once) * LANES * n);
+#pragma unroll
+    for (int u = 0; u < deep; ++u) {
+      uint4 other;
+      other.x = __shfl_xor_sync(~0u, mine[u].x, LANES / 2), other.y = __shfl_xor_sync(~0u, mine[u].y, LANES / 2);
+      other.z = __shfl_xor_sync(~0u, mine[u].z, LANES / 2), other.w = __shfl_xor_sync(~0u, mine[u].w, LANES / 2);
+      T* a = reinterpret_cast<T*>(&mine[u]);
+      const T* b = reinterpret_cast<const T*>(&other);
+#pragma unroll
+      for (int j = 0; j < n; ++j) from_float(fmaf(to_float(a[j]), cs[j], to_float(b[j]) * sn[j]), a[j]);
+      if (h0 + u * at_once + lane / LANES < heads) *reinterpret_cast<uint4*>(to + int64_t(h0 + u * at_once) * LANES * n) = mine[u];
+    }
+  }
+}
+
+// Any sizes. A unit is V channels j.. of the first half together with those half further on, or V channels that are only copied.
+// Units are counted in I: 64-bit division takes longer than the memory.
+template <class T, int V, class I>
+__global__ void rope_kernel(const T* x, T* y, const float* cos, const float* sin, const int32_t* positions, RopeSizes s, float sign) {
+  const I turned = I(s.half / V), units = I(turned + (s.head_dim - 2 * s.half) / V), heads = I(s.heads);
+  NSA_GRID_STRIDE(at, s.rows * s.heads * units) {
+    const I i = I(at), item = i / units, u = i - item * units, r = item / heads, h = item - r * heads;
     const T* from = x + r * s.ldx + h * s.head_dim;
     T* to = y + r * s.ldy + h * s.head_dim;
     if (u >= turned) {
       const int64_t c = 2 * s.half + int64_t(u - turned) * V;
 #pragma unroll
-      for (int k = 0; k < HEADS; ++k)
-#pragma unroll
-        for (int j = 0; j < V; ++j) to[k * s.head_dim + c + j] = from[k * s.head_dim + c + j];
+      for (int j = 0; j < V; ++j) to[c + j] = from[c + j];
       continue;
     }
     const int64_t c = int64_t(u) * V, angle = int64_t(positions[r]) * s.half + c;
-    alignas(16) T low[HEADS][V], high[HEADS][V];
-#pragma unroll
-    for (int k = 0; k < HEADS; ++k) {
-      const T* p = from + k * s.head_dim + c;
-      if constexpr (V * sizeof(T) == 16) {
-        *reinterpret_cast<uint4*>(low[k]) = *reinterpret_cast<const uint4*>(p);
-        *reinterpret_cast<uint4*>(high[k]) = *reinterpret_cast<const uint4*>(p + s.half);
-      } else {
-#pragma unroll
-        for (int j = 0; j < V; ++j) low[k][j] = p[j], high[k][j] = p[s.half + j];
-      }
-    }
-    alignas(16) float turn_cos[V], turn_sin[V];
-    if constexpr (V % 4 == 0) {
-#pragma unroll
-      for (int j = 0; j < V; j += 4) {
-        *reinterpret_cast<float4*>(turn_cos + j) = __ldg(reinterpret_cast<const float4*>(cos + angle + j));
-        *reinterpret_cast<float4*>(turn_sin + j) = __ldg(reinterpret_cast<const float4*>(sin + angle + j));
-      }
+    alignas(16) T low[V], high[V];
+    if constexpr (V * sizeof(T) == 16) {
+      *reinterpret_cast<uint4*>(low) = *reinterpret_cast<const uint4*>(from + c);
+      *reinterpret_cast<uint4*>(high) = *reinterpret_cast<const uint4*>(from + c + s.half);
     } else {
 #pragma unroll
-      for (int j = 0; j < V; ++j) turn_cos[j] = cos[angle + j], turn_sin[j] = sin[angle + j];
+      for (int j = 0; j < V; ++j) low[j] = from[c + j], high[j] = from[c + s.half + j];
     }
 #pragma unroll
-    for (int k = 0; k < HEADS; ++k) {
+    for (int j = 0; j < V; ++j) {
+      const float cs = cos[angle + j], sn = sin[angle + j] * sign, a = to_float(low[j]), b = to_float(high[j]);
+      from_float(a * cs - b * sn, low[j]);
+      from_float(b * cs + a * sn, high[j]);
+    }
+    if constexpr (V * sizeof(T) == 16) {
+      *reinterpret_cast<uint4*>(to + c) = *reinterpret_cast<const uint4*>(low);
+      *reinterpret_cast<uint4*>(to + c + s.half) = *reinterpret_cast<const uint4*>(high);
+    } else {
 #pragma unroll
-      for (int j = 0; j < V; ++j) {
-        const float cs = turn_cos[j], sn = turn_sin[j] * sign, a = to_float(low[k][j]), b = to_float(high[k][j]);
-        from_float(a * cs - b * sn, low[k][j]);
-        from_float(b * cs + a * sn, high[k][j]);
-      }
-      T* p = to + k * s.head_dim + c;
-      if constexpr (V * sizeof(T) == 16) {
-        *reinterpret_cast<uint4*>(p) = *reinterpret_cast<const uint4*>(low[k]);
-        *reinterpret_cast<uint4*>(p + s.half) = *reinterpret_cast<const uint4*>(high[k]);
-      } else {
-#pragma unroll
-        for (int j = 0; j < V; ++j) p[j] = low[k][j], p[s.half + j] = high[k][j];
-      }
+      for (int j = 0; j < V; ++j) to[c + j] = low[j], to[c + s.half + j] = high[j];
     }
   }
 }
@@ -103,23 +121,21 @@ int rope(void* ctx, const void* params) {
                                                                                    width / n, p.ldx / n, p.ldy / n);
       return;
     }
-    auto go = [&](auto v, auto heads) {
-      const int64_t work = p.rows * (p.heads / heads()) * (s.half / v() + (s.head_dim - 2 * s.half) / v());
-      auto kernel = work <= INT32_MAX ? rope_kernel<T, v(), heads(), uint32_t> : rope_kernel<T, v(), heads(), uint64_t>;
-      kernel<<<grid_for(ctx, work), kThreads, 0, stream>>>(x, y, static_cast<const float*>(p.cos.ptr), static_cast<const float*>(p.sin.ptr),
-                                                           static_cast<const int32_t*>(p.positions.ptr), s, p.inverse ? -1.f : 1.f);
+    auto *cos = static_cast<const float*>(p.cos.ptr), *sin = static_cast<const float*>(p.sin.ptr);
+    auto* positions = static_cast<const int32_t*>(p.positions.ptr);
+    const float sign = p.inverse ? -1.f : 1.f;
+    auto rows = [&](auto lanes) {
+      rope_rows_kernel<T, lanes()><<<unsigned(ceil_div(p.rows, kThreads / 32)), kThreads, 0, stream>>>(x, y, cos, sin, positions, s, sign);
     };
-    const std::integral_constant<int, n> wide;
-    const std::integral_constant<int, 1> one;
-    // Few rows would leave most of the card idle with several heads a thread.
-    const bool many = p.rows * p.heads >= int64_t(context(ctx).sm_count) * 1024;
-    if (aligned && s.half % n == 0 && s.head_dim % n == 0) {
-      if (many && p.heads % 4 == 0) go(wide, std::integral_constant<int, 4>{});
-      else if (many && p.heads % 2 == 0) go(wide, std::integral_constant<int, 2>{});
-      else go(wide, one);
-    } else {
-      go(one, one);
-    }
+    auto go = [&](auto v) {
+      const int64_t work = p.rows * p.heads * (s.half / v() + (s.head_dim - 2 * s.half) / v());
+      auto kernel = work <= INT32_MAX ? rope_kernel<T, v(), uint32_t> : rope_kernel<T, v(), uint64_t>;
+      kernel<<<grid_for(ctx, work), kThreads, 0, stream>>>(x, y, cos, sin, positions, s, sign);
+    };
+    if (aligned && 2 * s.half == s.head_dim && s.head_dim == 8 * n) rows(std::integral_constant<int, 8>{});
+    else if (aligned && 2 * s.half == s.head_dim && s.head_dim == 16 * n) rows(std::integral_constant<int, 16>{});
+    else if (aligned && s.half % n == 0 && s.head_dim % n == 0) go(std::integral_constant<int, n>{});
+    else go(std::integral_constant<int, 1>{});
   });
   return ok ? launched(ctx) : unsupported(ctx, "rope takes f32 and bf16");
 }

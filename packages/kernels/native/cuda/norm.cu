@@ -77,7 +77,7 @@ __global__ void fwd_kernel(const T* x, const W* w, T* y, float* rstd, Sizes s, f
 
 // dw partials of block b go to partial[b·cols + c].
 template <class T, class W, int V>
-__global__ void __launch_bounds__(kWarps * 32, 2) bwd_kernel(const T* dy, const T* x, const W* w, const float* rstd, T* dx, float* partial, Sizes s,
+__global__ void __launch_bounds__(kWarps * 32, V == 1 ? 3 : 2) bwd_kernel(const T* dy, const T* x, const W* w, const float* rstd, T* dx, float* partial, Sizes s,
                                                           bool accumulate) {
   constexpr int n = kVec<T>;
   __shared__ float joined[kWarps][32 * n + 1];
@@ -86,6 +86,16 @@ __global__ void __launch_bounds__(kWarps * 32, 2) bwd_kernel(const T* dy, const 
   for (int64_t item = int64_t(blockIdx.x) * kWarps + warp; item < s.rows * s.heads; item += int64_t(gridDim.x) * kWarps) {
     int64_t at = offset(item, s, s.ldx), dy_at = offset(item, s, s.ldy);
     float g[V][n], xhat[V][n], r = rstd[item], mean = 0;
+    // Under way with the others, not after the row's sum, where registers allow it.
+    constexpr bool early = V < 4;
+    uint4 before[V];
+    if (early && accumulate) {
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        const int c = (v * 32 + lane) * n;
+        if (c < s.cols) before[v] = *reinterpret_cast<const uint4*>(dx + at + c);
+      }
+    }
 #pragma unroll
     for (int v = 0; v < V; ++v) {
       int c = (v * 32 + lane) * n;
@@ -109,7 +119,12 @@ __global__ void __launch_bounds__(kWarps * 32, 2) bwd_kernel(const T* dy, const 
       int c = (v * 32 + lane) * n;
       if (c >= s.cols) continue;
       float d[n] = {};
-      if (accumulate) load_vec(d, dx + at + c);
+      if (!early && accumulate) load_vec(d, dx + at + c);
+      if (early && accumulate) {
+        const T* e = reinterpret_cast<const T*>(&before[v]);
+#pragma unroll
+        for (int j = 0; j < n; ++j) d[j] = to_float(e[j]);
+      }
 #pragma unroll
       for (int j = 0; j < n; ++j) d[j] += r * (g[v][j] - xhat[v][j] * mean);
       store_vec(dx + at + c, d);
@@ -256,7 +271,7 @@ int vectors(const Sizes& s, std::initializer_list<const void*> buffers) {
   for (const void* p : buffers) fast = fast && aligned16(p);
   int64_t need = ceil_div(s.cols, 32 * n);
   if (!fast || need > 16) return 0;
-  return need > 8 ? -2 : need > 4 ? -1 : need > 2 ? 4 : int(need);
+  return need > 8 ? -2 : need > 4 ? -1 : int(need);
 }
 
 // Dispatch on the number of vectors a lane.
@@ -265,6 +280,7 @@ void with_vectors(int v, Body&& body) {
   switch (v) {
     case 1: body(std::integral_constant<int, 1>{}); break;
     case 2: body(std::integral_constant<int, 2>{}); break;
+    case 3: body(std::integral_constant<int, 3>{}); break;
     case 4: body(std::integral_constant<int, 4>{}); break;
     case -1: body(std::integral_constant<int, -1>{}); break;
     case -2: body(std::integral_constant<int, -2>{}); break;

@@ -228,7 +228,9 @@ int attend(void* ctx, const void* params) {
   const int64_t group = p.hq / p.hkv, most = std::max(p.dim_k, p.dim_v);
   const int64_t heads_here = group >= 4 ? 4 : group >= 2 ? 2 : 1, chunks = ceil_div(group, heads_here), items = p.b * p.hkv * chunks;
   const int64_t sms = context(ctx).sm_count;
-  const int warps = items >= 4 * sms ? kWarps : kMostWarps;
+  // As many warps as the card holds at once, and a power of two of them a block.
+  int warps = 1;
+  while (warps < kMostWarps && items * warps < 24 * sms) warps *= 2;
   // A split is worth its join when blocks do not fill the card and each warp still has several tiles.
   a.splits = std::max<int64_t>(1, std::min({ceil_div(2 * sms, items), entries / (int64_t(warps) * 64), int64_t(128)}));
   Scratch part(ctx, a.splits > 1 ? size_t(p.b * p.hq * a.splits * (p.dim_v + 2)) * 4 : 0);

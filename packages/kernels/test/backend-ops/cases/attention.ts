@@ -146,12 +146,13 @@ function flash(name: string, s: Sizes, window: number, perfOnly = false): OpCase
   const cu = given(s.borders, "i32");
   const rows = s.borders.at(-1)!;
   const numbers = { n_docs: s.borders.length - 1, tq: rows, tk: rows, window, block_size: 1, stride: 1 };
-  const cases = both("flash", name, s, perfOnly, keysOf, keys, { cu_q: cu, cu_k: cu }, numbers).map((c) =>
-    c.op === "flash_bwd" ? { ...c, numbers: { ...c.numbers, rot_dim: 0 } } : c,
-  );
+  const cases = unturned(both("flash", name, s, perfOnly, keysOf, keys, { cu_q: cu, cu_k: cu }, numbers));
   const plain = cases.filter((c) => c.op === "flash_bwd" && !c.perfOnly && !c.numbers.accumulate);
   return [...cases, ...plain.map((c) => turnedBack(c, s))];
 }
+
+const unturned = (cases: OpCase[]) =>
+  cases.map((c) => (c.op === "flash_bwd" ? { ...c, numbers: { ...c.numbers, rot_dim: 0 } } : c));
 
 /** A backward whose dq and dk are those before a rope of all even channels. */
 function turnedBack(c: OpCase, s: Sizes): OpCase {
@@ -206,7 +207,7 @@ function compressed(name: string, s: Sizes, block: number, stride: number, unuse
     stride,
   };
   const fields = { cu_q: given(s.borders, "i32"), cu_k: given(cuK, "i32") };
-  return both("flash", name, { ...s, keyRows }, false, keysOf, rows * keyRows, fields, numbers);
+  return unturned(both("flash", name, { ...s, keyRows }, false, keysOf, rows * keyRows, fields, numbers));
 }
 
 /** Blocks of each query: the first, then spread ones, then its own; −1 behind. */
