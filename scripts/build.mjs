@@ -1,5 +1,15 @@
 // Bundles every package into its dist/ (TypeScript only; the addon is build-native.mjs's). Does nothing when nothing changed.
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { digest, isDone, markDone, root } from "./lib.mjs";
@@ -95,6 +105,11 @@ if (!isDone("bundle", key, product)) {
           copyFileSync(join(src, file), join(root, "packages", name, "dist", basename(file)));
       }
     }
+    // As it is without a terminal; main.ts prints it without loading the command line.
+    const cli = join(root, "packages/cli/dist");
+    const help = spawnSync(process.execPath, [join(cli, "nsa.mjs"), "--help"], { encoding: "utf8" });
+    if (help.status !== 0) throw new Error(help.stderr);
+    writeFileSync(join(cli, "help.txt"), help.stdout);
     markDone("bundle", key);
   });
 }

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <vector>
 
-#include "cpu/dense_kernels.h"
 #include "cpu/families.h"
 #include "cpu/spans.h"
 
@@ -15,7 +14,7 @@ int paged_attn(void* ctx, const void* params) {
   for (const NsaBuf* b : {&p.q, &p.k_cache, &p.v_cache, &p.o, &p.lse})
     if (b->ptr && b->dtype != NSA_F32) return reference(NSA_OP_paged_attn, ctx, params);
   if (p.hkv <= 0 || p.hq % p.hkv) return NSA_BAD_ARGUMENT;
-  const DenseKernels& kern = dense_kernels();
+  const VecKernels& kern = vec();
   const auto* table = static_cast<const int32_t*>(p.block_table.ptr);
   const auto* lens = static_cast<const int32_t*>(p.seq_lens.ptr);
   const auto* q = static_cast<const float*>(p.q.ptr);
@@ -45,7 +44,7 @@ int paged_attn(void* ctx, const void* params) {
       for (int64_t i = begin; i < entries; ++i) {
         float w = std::exp(scores[i] - top);
         sum += w;
-        kern.axpby(w, v_cache + row(i) * p.dim_v, 1.0f, out, out, p.dim_v);
+        kern.axpby(v_cache + row(i) * p.dim_v, out, out, w, 1.0f, p.dim_v);
       }
       if (entries > begin)
         for (int64_t c = 0; c < p.dim_v; ++c) out[c] /= sum;

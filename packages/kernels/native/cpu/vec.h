@@ -34,6 +34,8 @@ struct VecKernels {
   double (*sum)(const float* x, int64_t n);
   double (*sum_squares)(const float* x, int64_t n);
   float (*max)(const float* x, int64_t n);
+  // Σ a·b: sixteen lanes folded by halves, the same bits on every ISA.
+  float (*dot)(const float* a, const float* b, int64_t n);
   // Σ a·b·c.
   float (*dot3)(const float* a, const float* b, const float* c, int64_t n);
   // y = x·s·w.

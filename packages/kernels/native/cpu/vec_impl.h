@@ -327,6 +327,16 @@ float max(const float* x, int64_t n) {
   for (; i < n; ++i) top = top > x[i] ? top : x[i];
   return top;
 }
+float dot(const float* a, const float* b, int64_t n) {
+  float lane[16] = {};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int j = 0; j < 16; ++j) lane[j] += a[i + j] * b[i + j];
+  for (int j = 0; i < n; ++i, ++j) lane[j] += a[i] * b[i];
+  for (int half = 8; half > 0; half /= 2)
+    for (int j = 0; j < half; ++j) lane[j] += lane[j + half];
+  return lane[0];
+}
 float dot3(const float* a, const float* b, const float* c, int64_t n) {
   vf acc = {};
   map(n, [&](int64_t i, int m) { acc = fma(load_n(a + i, m) * load_n(b + i, m), load_n(c + i, m), acc); });
@@ -404,7 +414,7 @@ void adamw(const AdamStep& s, float* p, const float* g, float* m, float* v, int6
 extern const VecKernels kVec;
 const VecKernels kVec = {MR,      NR,        gemm_tile, pack_transposed, from_bf16,     to_bf16,     axpby,
                          unary,   unary_bwd, binary,    binary_scalar,   sum,           sum_squares, max,
-                         dot3,    scale_mul, norm_bwd,  rotate,          swiglu,        swiglu_bwd,  softmax_sums,
+                         dot,     dot3,      scale_mul, norm_bwd,  rotate,          swiglu,        swiglu_bwd,  softmax_sums,
                          exp_shifted, lm_head_slope, adamw};
 
 }  // namespace nsa::cpu::NSA_ISA
