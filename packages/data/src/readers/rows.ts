@@ -10,11 +10,12 @@ export async function* readDocumentsRows(path: string): AsyncGenerator<Record<st
       if (bytes.length > 0) yield JSON.parse(Buffer.from(bytes).toString("utf8")) as Record<string, unknown>;
     }
   } catch (cause) {
+    const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
     throw new NsaError({
       code: "rows_bad",
-      what: `cannot read row ${number} of ${path}`,
-      why: (cause as Error).message,
-      fix: "give a whole JSONL file",
+      what: missing ? `no file ${path}` : `cannot read row ${number} of ${path}`,
+      why: missing ? "it is not there" : (cause as Error).message,
+      fix: missing ? "check the path" : "give a whole JSONL file",
       exitCode: 3,
       cause,
     });

@@ -114,7 +114,7 @@ export function readProblems(
       what: `task ${task.name}: no file ${missing[0]}`,
       why: "its records are not there",
       fix: task.hub
-        ? `run \`nsa eval fetch ${task.name}\`, or set data_dir`
+        ? `run \`nsa eval fetch ${task.name} --data-dir ${dataDir}\`, or set data_dir`
         : "set data_dir to the folder of the records",
       exitCode: ExitCode.data,
     });
