@@ -76,12 +76,19 @@ test.each(recipes.map(({ kind, file }) => [file, kind] as const))(
   },
 );
 
-test.each(of("pipeline"))("all_recipes_of_%s_fit_together", (file) => {
-  const run = nsa(["pipeline", "run", file, "--runs", runs, "--device", "cpu", "--dry-run", "--json"]);
-  expect(run.status, run.stderr).toBe(0);
-  const { stages } = parse(readFileSync(join(root, file), "utf8")) as { stages: { name: string }[] };
-  expect(Object.keys(JSON.parse(run.stdout).stages)).toEqual(stages.map(({ name }) => name));
-});
+const real = needs(hasData, `no ${data}`);
+type Pipeline = { stages: { name: string; config: string }[] };
+for (const file of of("pipeline")) {
+  const { stages } = parse(readFileSync(join(root, file), "utf8")) as Pipeline;
+  const reads = stages.some(({ config }) => needsData(join(file, "..", config)));
+  (reads ? real : test)(`all_recipes_of_${file}_fit_together`, () => {
+    const run = nsa(["pipeline", "run", file, "--runs", runs, "--device", "cpu", "--dry-run", "--json"], {
+      env: { NSA_DATA: data },
+    });
+    expect(run.status, run.stderr).toBe(0);
+    expect(Object.keys(JSON.parse(run.stdout).stages)).toEqual(stages.map(({ name }) => name));
+  });
+}
 
 test("configs_crawl_data_tokenizer_tokenize_crawl_base_and_sft_sums_run_one_after_another", () => {
   const crawl = join(runToItsEnd("data crawl", "configs/crawl/sums.yaml", ["pages=120"]), "crawl");
@@ -141,14 +148,19 @@ test.each(of("pretrain").filter(mixes))("%s_trains_a_step_from_token_shards", (f
   expect(last["val/loss"]).toBeGreaterThan(1);
 });
 
+/** Sources of a recipe, its own or those of the one it extends. */
+function sourcesOf(file: string): object[] {
+  const { data, extends: base } = parse(readFileSync(join(root, file), "utf8"));
+  return data?.sources ?? (base ? sourcesOf(join(file, "..", base)) : [{ generate: "stories" }]);
+}
+
 const alone = (f: string) => !f.includes("sums-base") && !mixes(f) && !f.includes("crawl-base");
-const real = needs(hasData, `no ${data}`);
 for (const file of of("pretrain").filter(alone))
   (needsData(file) ? real : test)(`${file}_trains_a_step`, () => {
-    const [first] = parse(readFileSync(join(root, file), "utf8")).data?.sources ?? [{ files: [] }];
-    const few = "files" in first ? "data.sources.0.max_documents=30" : "data.sources.0.documents=200";
-    const second = needsData(file) ? ["data.sources.1.max_documents=30"] : [];
-    const last = rows(runToItsEnd("pretrain", file, [...tiny, few, ...second])).at(-1)!;
+    const few = sourcesOf(file).map((source, i) =>
+      "files" in source ? `data.sources.${i}.max_documents=30` : `data.sources.${i}.documents=200`,
+    );
+    const last = rows(runToItsEnd("pretrain", file, [...tiny, ...few])).at(-1)!;
     expect(last["val/loss"]).toBeGreaterThan(1);
   });
 
@@ -203,16 +215,26 @@ test("configs_eval_sums_measures_a_checkpoint", () => {
   runToItsEnd("eval", "configs/eval/sums.yaml", [`checkpoint=${checkpoint}`, ...small]);
 });
 
-real("configs_sft_gsm8k_takes_a_step", () => {
-  const set = [
-    `init_from=${checkpoint}`,
-    "data.sources.0.max_examples=20",
-    "train.steps=1",
-    "train.micro_batch_tokens=600",
-    "train.seq_len=600",
-    "sample.prompts=1",
-    "sample.max_tokens=4",
-  ];
-  const all = rows(runToItsEnd("sft", "configs/sft/gsm8k.yaml", set));
-  expect(all.find((row) => "train/loss" in row)!["train/loss"]).toBeGreaterThan(1);
+real("configs_eval_h100_60m_measures_a_checkpoint", () => {
+  const small = [0, 1, 2].flatMap((i) => [
+    i < 2 ? `tasks.${i}.questions=2` : `tasks.${i}.limit=2`,
+    `tasks.${i}.samples=2`,
+    `tasks.${i}.max_tokens=4`,
+  ]);
+  runToItsEnd("eval", "configs/eval/h100-60m.yaml", [`checkpoint=${checkpoint}`, ...small]);
 });
+
+for (const name of ["gsm8k", "h100-60m"])
+  real(`configs_sft_${name}_takes_a_step`, () => {
+    const set = [
+      `init_from=${checkpoint}`,
+      "data.sources.0.max_examples=20",
+      "train.steps=1",
+      "train.micro_batch_tokens=600",
+      "train.seq_len=600",
+      "sample.prompts=1",
+      "sample.max_tokens=4",
+    ];
+    const all = rows(runToItsEnd("sft", `configs/sft/${name}.yaml`, set));
+    expect(all.find((row) => "train/loss" in row)!["train/loss"]).toBeGreaterThan(1);
+  });

@@ -18,6 +18,8 @@ export interface BenchResult {
   figures: Record<string, number | string | null>;
   /** Figures divided by a baseline of the same run. */
   ratios: Record<string, number | null>;
+  /** Curves, by name. */
+  series?: Record<string, number[]>;
   bars: BenchBar[];
 }
 

@@ -1,4 +1,5 @@
-// The tester of ops from the command line: --mode test|grad|perf|support --device cpu|cuda|reference [--op name].
+// The tester of ops from the command line: --mode test|grad|perf|support --device cpu|cuda|reference [--op name]
+// [--seconds n: the smallest cases first, and none begun after so long].
 import { parseArgs } from "node:util";
 import { Device, type DeviceName, type FloatDtype } from "../../src/index.ts";
 import { gradCases } from "./cases/grad.ts";
@@ -13,6 +14,7 @@ const { values } = parseArgs({
     device: { type: "string", default: "cpu" },
     op: { type: "string" },
     threads: { type: "string", default: "0" },
+    seconds: { type: "string" },
   },
 });
 
@@ -22,9 +24,16 @@ const chosen = cases.filter(
   (c) => (!values.op || c.op === values.op) && (values.mode === "perf" || !c.perfOnly),
 );
 let failed = 0;
+if (values.seconds) {
+  const size = (c: (typeof cases)[number]) =>
+    Object.values(c.buffers).reduce((n, b) => n + b.shape.reduce((x, y) => x * y, 1), 0);
+  chosen.sort((a, b) => size(a) - size(b));
+}
+const until = performance.now() + 1000 * Number(values.seconds ?? Number.POSITIVE_INFINITY);
 
 function each(body: (c: (typeof cases)[number], dtype: FloatDtype, label: string) => string) {
   for (const c of chosen) {
+    if (performance.now() > until) break;
     for (const dtype of c.dtypes ?? (["f32", "bf16"] as const)) {
       const label = `${c.op} [${c.name}] ${dtype}`;
       console.log(`${label.padEnd(52)} ${body(c, dtype, label)}`);

@@ -22,6 +22,13 @@ export const loopSchema = z.strictObject({
   logEvery: z.number().int().min(1).default(1).describe("Steps between metric rows"),
   evalEvery: z.number().int().min(0).default(50).describe("Steps between validations; 0 = at the end only"),
   saveEvery: z.number().int().min(0).default(100).describe("Steps between checkpoints; 0 = at the end only"),
+  maxSeconds: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe(
+      "Ends the run, as its last step does, after so many seconds of training; 0 = never. Resumes count anew",
+    ),
   keepLast: z.number().int().min(1).default(2).describe("Checkpoints kept besides the best one"),
 });
 
@@ -95,14 +102,16 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
   const profiler = new StepProfiler(model, context, Math.min(trainer.stepsDone + 3, config.steps));
 
   // All ranks must stop after the same step.
-  const stopping = () =>
-    trainer.collectives.allReduceNumbers([context.interrupted() ? 1 : 0]).some((n) => n > 0);
+  const anyRank = (yes: boolean) => trainer.collectives.allReduceNumbers([yes ? 1 : 0]).some((n) => n > 0);
+  const begun = performance.now();
+  const timeIsUp = () =>
+    config.maxSeconds > 0 && anyRank(performance.now() - begun >= 1000 * config.maxSeconds);
 
   const steps = shareOf(source, trainer.collectives)[Symbol.asyncIterator]();
   try {
     while (trainer.stepsDone < config.steps) {
       await turn();
-      if (stopping()) {
+      if (anyRank(context.interrupted())) {
         await save();
         return { status: "interrupted", step: trainer.stepsDone, metrics: final, outputs: outputs(lastPath) };
       }
@@ -127,12 +136,15 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
         "train/loss": metrics["train/loss"]!,
         "train/loss_ema": metrics["train/loss_ema"]!,
       };
-      const last = step === config.steps;
+      const early = step < config.steps && timeIsUp();
+      if (early) context.log(`train.max_seconds are over at step ${step} of ${config.steps}`);
+      const last = early || step === config.steps;
       if (step % config.logEvery === 0 || last) {
         context.emit({ type: "step", step, totalSteps: config.steps, metrics });
       }
       if (last || (config.evalEvery > 0 && step % config.evalEvery === 0)) await validate();
       if (last || (config.saveEvery > 0 && step % config.saveEvery === 0)) await save();
+      if (last) break;
     }
   } catch (error) {
     if (!(error instanceof NsaError) || error.code !== "diverged") throw error;

@@ -1,4 +1,4 @@
-// --profile and --tune: what they write, and that a profiled run learns what any other does.
+// --profile, --tune and train.max_seconds: what they write, and that a profiled run learns what any other does.
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -46,4 +46,20 @@ test("a_profile_says_where_the_time_went_and_changes_no_bit", () => {
 
 test("there_is_nothing_to_tune_on_a_cpu", () => {
   expect(run("--tune").stdout).toMatch(/nothing to tune on cpu/);
+});
+
+test("a_run_whose_seconds_are_over_ends_whole", () => {
+  const runs = mkdtempSync(join(dir, "runs-"));
+  const set = ["--set", "train.steps=1000000", "--set", "train.max_seconds=1", "--set", "train.save_every=0"];
+  const done = nsa(["pretrain", recipe, "--runs", runs, "--device", "cpu", "--plain", ...set]);
+  expect(done.status, done.stderr).toBe(0);
+  expect(done.stdout).toMatch(/train\.max_seconds are over at step \d+ of 1000000/);
+  const folder = join(runs, readdirSync(runs)[0]!);
+  const [last] = readdirSync(join(folder, "checkpoints")).filter((name) => name.startsWith("step-"));
+  const rows = readFileSync(join(folder, "metrics.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((l) => JSON.parse(l));
+  expect(Number(last!.slice(5))).toBe(rows.at(-1).step);
+  expect(rows.at(-1)["val/loss"]).toBeGreaterThan(1);
 });
