@@ -5,6 +5,7 @@
 #include <node_api.h>
 
 #include <cstddef>
+#include <cstring>
 #include <string>
 
 #include "addon/device.h"
@@ -214,6 +215,40 @@ napi_value transfer(napi_env env, napi_callback_info info) {
   return check(env, d, status, to_device ? "write" : "read");
 }
 
+// fetch(device, slot, handle): begins a download of the whole tensor.
+napi_value fetch(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  auto slot = int64_t(a.num(env, 1));
+  Slot* s = d->resolve(a.num(env, 2));
+  if (!s) return fail(env, "stale_handle", "fetch of a freed tensor");
+  if (slot < 0 || slot >= Device::kFetches) return fail(env, "bad_argument", "a fetch has slot 0 to 7");
+  if (d->recording()) return fail(env, "bad_argument", "a recorded step holds ops alone: no transfer between host and device");
+  size_t bytes = size_t(s->numel) * dtype_size(s->dtype);
+  if (d->backend->fetch_begin) return check(env, d, d->backend->fetch_begin(d->ctx, slot, s->ptr, bytes), "fetch");
+  d->fetched[slot].resize(bytes);
+  return check(env, d, d->backend->download(d->ctx, d->fetched[slot].data(), s->ptr, bytes), "fetch");
+}
+
+// fetched(device, slot, typedArray): waits for it.
+napi_value fetched(napi_env env, napi_callback_info info) {
+  Args a(env, info);
+  NSA_DEVICE(d, a);
+  auto slot = int64_t(a.num(env, 1));
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(env, a.v[2], &type, &length, &data, nullptr, nullptr) != napi_ok)
+    return fail(env, "bad_argument", "fetched needs a typed array");
+  static const size_t sizes[] = {1, 1, 1, 2, 2, 4, 4, 4, 8, 8, 8};
+  size_t bytes = length * sizes[type];
+  if (slot < 0 || slot >= Device::kFetches) return fail(env, "bad_argument", "a fetch has slot 0 to 7");
+  if (d->backend->fetch_end) return check(env, d, d->backend->fetch_end(d->ctx, slot, data, bytes), "fetched");
+  if (bytes != d->fetched[slot].size()) return fail(env, "bad_argument", "typed array and fetch do not fit");
+  std::memcpy(data, d->fetched[slot].data(), bytes);
+  return nullptr;
+}
+
 napi_value sync(napi_env env, napi_callback_info info) {
   Args a(env, info);
   NSA_DEVICE(d, a);
@@ -366,7 +401,7 @@ napi_value op_list(napi_env env) {
 napi_value init(napi_env env, napi_value exports) {
   struct { const char* name; napi_callback fn; } table[] = {
       {"open", open}, {"close", close}, {"run", run}, {"alloc", alloc}, {"view", view}, {"free", release},
-      {"isLive", is_live}, {"transfer", transfer}, {"sync", sync}, {"stats", stats}, {"info", describe},
+      {"isLive", is_live}, {"transfer", transfer}, {"fetch", fetch}, {"fetched", fetched}, {"sync", sync}, {"stats", stats}, {"info", describe},
       {"supports", supports}, {"capture", capture}, {"timer", timer},
       {"arena", arena}, {"tenants", tenants}, {"range", range}, {"plans", plans}};
   for (auto& e : table) {

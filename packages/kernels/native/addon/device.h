@@ -39,6 +39,10 @@ size_t dtype_size(int32_t dtype);
 
 class Device {
  public:
+  static constexpr int kFetches = 8;
+  // Downloads begun on a backend that finishes them at once.
+  std::vector<char> fetched[kFetches];
+
   // Null with the reason in error when the backend cannot be opened.
   static std::unique_ptr<Device> open(const std::string& name, const std::string& plugin, int64_t threads, int64_t ordinal,
                                       std::string& error);

@@ -38,7 +38,10 @@ void destroy(void* p) {
     if (e) cudaEventDestroy(e);
   for (auto& e : c->slot_free)
     if (e) cudaEventDestroy(e);
+  for (auto& e : c->fetch_done)
+    if (e) cudaEventDestroy(e);
   if (c->slots) cudaFreeHost(c->slots);
+  if (c->fetched) cudaFreeHost(c->fetched);
   if (c->workspace) cudaFree(c->workspace);
   if (c->pinned) cudaFreeHost(c->pinned);
   if (c->stream) cudaStreamDestroy(c->stream);
@@ -103,6 +106,7 @@ void* create(const NsaCreateInfo* info, char* err, size_t size) {
   c->workspace_bytes = kWorkspace;
   for (auto& mark : c->marks) cudaEventCreate(&mark);
   for (auto& event : c->slot_free) cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+  for (auto& event : c->fetch_done) cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
   cudaGetLastError();
   c->cublaslt = cublaslt_open();
   return c;
@@ -156,6 +160,24 @@ int download(void* ctx, void* dst, const void* src, size_t bytes) {
   }
   int status = check(ctx, cudaMemcpyAsync(dst, src, bytes, cudaMemcpyDeviceToHost, c.stream));
   return status == NSA_OK ? check(ctx, cudaStreamSynchronize(c.stream)) : status;
+}
+
+int fetch_begin(void* ctx, int64_t slot, const void* src, size_t bytes) {
+  Context& c = context(ctx);
+  if (recording(c)) return bad_argument(ctx, "a captured step cannot read back");
+  if (slot < 0 || slot >= Context::kFetches || bytes > Context::kFetchBytes) return bad_argument(ctx, "a fetch of this slot or size");
+  int status = c.fetched ? NSA_OK : check(ctx, cudaMallocHost(&c.fetched, Context::kFetches * Context::kFetchBytes));
+  if (status == NSA_OK)
+    status = check(ctx, cudaMemcpyAsync(c.fetched + size_t(slot) * Context::kFetchBytes, src, bytes, cudaMemcpyDeviceToHost, c.stream));
+  return status == NSA_OK ? check(ctx, cudaEventRecord(c.fetch_done[slot], c.stream)) : status;
+}
+
+int fetch_end(void* ctx, int64_t slot, void* dst, size_t bytes) {
+  Context& c = context(ctx);
+  if (slot < 0 || slot >= Context::kFetches || bytes > Context::kFetchBytes || !c.fetched) return bad_argument(ctx, "a fetch that was not begun");
+  int status = check(ctx, cudaEventSynchronize(c.fetch_done[slot]));
+  if (status == NSA_OK) std::memcpy(dst, c.fetched + size_t(slot) * Context::kFetchBytes, bytes);
+  return status;
 }
 
 int sync(void* ctx) { return check(ctx, cudaStreamSynchronize(context(ctx).stream)); }
@@ -246,6 +268,8 @@ extern "C" __attribute__((visibility("default"))) const NsaBackend* nsa_backend_
     b.free = release;
     b.upload = upload;
     b.download = download;
+    b.fetch_begin = fetch_begin;
+    b.fetch_end = fetch_end;
     b.sync = sync;
     b.info = info;
     b.last_error = last_error;

@@ -30,6 +30,11 @@ struct Context {
   char* slots = nullptr;
   cudaEvent_t slot_free[kSlots] = {};
   int next_slot = 0;
+  // Downloads in two halves: pinned pieces and the events after which they are filled.
+  static constexpr int kFetches = 8;
+  static constexpr size_t kFetchBytes = size_t(64) << 10;
+  char* fetched = nullptr;
+  cudaEvent_t fetch_done[kFetches] = {};
 };
 
 inline Context& context(void* ctx) { return *static_cast<Context*>(ctx); }

@@ -39,6 +39,9 @@ export interface Addon {
   free(device: number, handle: number): void;
   isLive(device: number, handle: number): boolean;
   transfer(device: number, handle: number, data: DataArray, offset: number, toDevice: 0 | 1): void;
+  /** Begins a download of the whole tensor; `fetched` waits for it. */
+  fetch(device: number, slot: number, handle: number): void;
+  fetched(device: number, slot: number, data: DataArray): void;
   sync(device: number): void;
   stats(device: number, resetPeak: 0 | 1): RawStats;
   info(device: number): string;

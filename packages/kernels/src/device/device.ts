@@ -264,11 +264,28 @@ export class Device {
     this.writeRaw(t, host, offset);
   }
 
+  /**
+   * Begins to read a tensor of at most 64 KiB behind the work given so far; the returned function waits for it alone, not
+   * for what was given since. A slot (0–7) holds one read at a time.
+   */
+  fetch(t: Tensor, slot: number): () => Float64Array {
+    const { dtype, numel } = t;
+    this.guarded("fetch", () => this.native.fetch(this.id, slot, t.handle));
+    return () => {
+      const host = hostArray(dtype, numel);
+      this.guarded("fetch", () => this.native.fetched(this.id, slot, host));
+      return this.widen(host, dtype);
+    };
+  }
+
   read(t: Tensor): Float64Array {
-    const host = this.readRaw(t);
+    return this.widen(this.readRaw(t), t.dtype);
+  }
+
+  private widen(host: DataArray, dtype: Dtype): Float64Array {
     if (host instanceof Float64Array) return host;
     const out = new Float64Array(host.length);
-    if (t.dtype === "bf16") for (let i = 0; i < out.length; i++) out[i] = fromBf16(host[i] as number);
+    if (dtype === "bf16") for (let i = 0; i < out.length; i++) out[i] = fromBf16(host[i] as number);
     else for (let i = 0; i < out.length; i++) out[i] = Number(host[i]);
     return out;
   }

@@ -15,6 +15,8 @@ export interface DecodeRow extends SampleRow {
   pages: readonly number[];
   /** The token being decoded. */
   last: number;
+  /** It has ended: its row stays, idle, until the rows are arranged anew. */
+  gone: boolean;
 }
 
 interface Step {
@@ -37,6 +39,7 @@ export function decodeBucket(n: number): number {
 export class Decoder {
   private readonly steps = new Map<number, Step>();
   private arranged: Step | undefined;
+  private turn: 0 | 1 = 0;
 
   /** `maxPages`: pages of the longest sequence to come. */
   constructor(
@@ -48,16 +51,25 @@ export class Decoder {
     model.rope(model.config.maxSeqLen);
   }
 
-  /** Decodes `rows[i].last` of every row and draws the next token. `changed`: the rows or their pages are not those of the last step. */
-  step(rows: readonly DecodeRow[], changed: boolean): Drawn {
-    return this.model.device.canCapture ? this.captured(rows, changed) : this.eager(rows);
+  /** Whether a step may be launched while the one before is not collected: its tokens are on the device. */
+  get overlaps(): boolean {
+    return this.model.device.canCapture;
   }
 
-  private captured(rows: readonly DecodeRow[], changed: boolean): Drawn {
+  /**
+   * Begins to decode the newest token of every row and to draw the next; the returned function waits for what was drawn.
+   * `changed`: the rows or their pages are not those of the last step, which must have been collected then.
+   */
+  launch(rows: readonly DecodeRow[], changed: boolean): () => Drawn {
+    this.turn = this.turn ? 0 : 1;
+    return this.overlaps ? this.captured(rows, changed) : this.eager(rows);
+  }
+
+  private captured(rows: readonly DecodeRow[], changed: boolean): () => Drawn {
     const { device } = this.model;
     const b = decodeBucket(rows.length);
     const step = this.steps.get(b) ?? this.make(b);
-    const sequences = Array.from({ length: b }, (_, i) => rows[i] ?? idle);
+    const sequences = Array.from({ length: b }, (_, i) => (rows[i] && !rows[i].gone ? rows[i] : idle));
     const moved = changed || step !== this.arranged;
     this.arranged = step;
     updatePlan(step.plan, sequences, moved, this.nsa);
@@ -70,10 +82,10 @@ export class Decoder {
     if (step.runs++ === 1) step.graph = device.capture(() => this.run(step.plan, step.sampler));
     if (step.graph) step.graph.launch();
     else this.run(step.plan, step.sampler);
-    return step.sampler.read();
+    return step.sampler.read(this.turn);
   }
 
-  private eager(rows: readonly DecodeRow[]): Drawn {
+  private eager(rows: readonly DecodeRow[]): () => Drawn {
     const { device } = this.model;
     using _scope = device.scope();
     const pages = rows.reduce((a, r) => Math.max(a, r.pages.length), 0);
@@ -83,7 +95,8 @@ export class Decoder {
     sampler.moveTo(rows);
     sampler.ids.write(Int32Array.from(rows, (r) => r.last));
     this.run(plan, sampler);
-    return sampler.read();
+    const drawn = sampler.read(this.turn)();
+    return () => drawn;
   }
 
   /** Only device work on fixed memory. */

@@ -56,6 +56,12 @@ interface Sequence extends DecodeRow {
   out: GeneratedSample;
 }
 
+/** A step under way. */
+interface Flight {
+  rows: readonly Sequence[];
+  collect: () => Drawn;
+}
+
 export interface EngineStats {
   prefillTokens: number;
   decodeTokens: number;
@@ -109,7 +115,12 @@ export class Engine {
     let added = 0;
     /** The rows are not those of the last step. */
     let changed = false;
+    /** The step that has been launched and not collected. */
+    let flight: Flight | undefined;
+    const fits = (a: Admission, sequences: number) =>
+      reserved + a.n * this.cost(requests.get(a.request)!) <= pages && sequences <= this.options.maxSequences;
     const leave = (s: Sequence) => {
+      s.gone = true;
       for (const page of s.pages) pool.release(page);
       reserved -= this.cost(s.request);
       changed = true;
@@ -125,12 +136,11 @@ export class Engine {
       while (queue.length > 0) {
         const next = queue[0]!;
         const r = requests.get(next.request)!;
-        const pagesNeeded = next.n * this.cost(r);
         sequences += next.n;
-        if (reserved + pagesNeeded > pages || sequences > this.options.maxSequences) break;
+        if (!fits(next, sequences)) break;
         if (admitted.length > 0 && tokens + r.prompt.length > this.options.prefillTokens) break;
         admitted.push(queue.shift()!);
-        reserved += pagesNeeded;
+        reserved += next.n * this.cost(r);
         tokens += r.prompt.length;
       }
       if (admitted.length === 0) return;
@@ -158,16 +168,25 @@ export class Engine {
         return request;
       },
       step: () => {
-        admit();
+        if (!flight) admit();
         const done: Sequence[] = [];
         const going: Sequence[] = [];
         for (const s of active) (this.finished(s) ? done : going).push(s);
         active = going;
         for (const s of done) leave(s);
         for (const s of done) forget(s.key);
-        if (active.length > 0) {
-          this.step(active, decoder, changed);
+        if (!flight && active.length > 0) {
+          flight = { rows: active, collect: this.launch(active, decoder, changed) };
           changed = false;
+        }
+        if (flight) {
+          const { rows, collect } = flight;
+          flight = undefined;
+          // Its tokens lie where the next step reads them, so that one runs while these are looked at.
+          const waits = queue.length > 0 && fits(queue[0]!, active.length + queue[0]!.n);
+          if (!waits && decoder.overlaps && this.goesOn(rows))
+            flight = { rows, collect: this.launch(rows, decoder, false) };
+          this.append(rows, collect());
         }
         return done.map(({ key, sample, out }) => ({ request: key, sample, output: out }));
       },
@@ -178,6 +197,7 @@ export class Engine {
         requests.delete(request);
       },
       close: () => {
+        flight?.collect();
         decoder.free();
         cache.free();
       },
@@ -300,7 +320,7 @@ export class Engine {
         while (own.length < this.cost(r)) own.push(pool.take());
         rows.push(cuSeqlens[a + 1]! - 1);
         const out: GeneratedSample = { ids: [], logp: [], keptLogmass: [], finish: "length" };
-        const row = { request: r, sample: first + i, drawn: 0, pages: own, length, last: -1 };
+        const row = { request: r, sample: first + i, drawn: 0, pages: own, length, last: -1, gone: false };
         sequences.push({ ...row, key: request, out });
       }
     });
@@ -312,22 +332,36 @@ export class Engine {
     sampler.assign(sequences);
     sampler.moveTo(sequences);
     sampler.draw(last);
-    this.append(sequences, sampler.read());
+    for (const s of sequences) s.drawn++;
+    this.append(sequences, sampler.read(0)());
     return sequences;
   }
 
-  /** One token for every active sequence. */
-  private step(active: readonly Sequence[], decoder: Decoder, changed: boolean): void {
-    for (const s of active) s.length++;
-    this.append(active, decoder.step(active, changed));
-    this.stats.decodeTokens += active.length;
+  /** Whether every row is sure to need another token after the one under way; rows that have ended may be a quarter. */
+  private goesOn(rows: readonly Sequence[]): boolean {
+    const alive = rows.filter((s) => !s.gone);
+    if (alive.length === 0 || alive.length < 0.75 * rows.length) return false;
+    return alive.every(({ out, request: r }) => {
+      const next = out.ids.length + 1;
+      return !r.topLogprobs && next < r.maxTokens && r.prompt.length + next < this.model.config.maxSeqLen;
+    });
+  }
+
+  /** Begins one token for every row that has not ended. */
+  private launch(rows: readonly Sequence[], decoder: Decoder, changed: boolean): () => Drawn {
+    const alive = rows.filter((s) => !s.gone);
+    for (const s of alive) s.length++;
+    const collect = decoder.launch(rows, changed);
+    for (const s of alive) s.drawn++;
+    this.stats.decodeTokens += alive.length;
     this.stats.steps++;
+    return collect;
   }
 
   private append(sequences: readonly Sequence[], drawn: Drawn): void {
     sequences.forEach((s, i) => {
+      if (s.gone) return;
       s.last = drawn.ids[i]!;
-      s.drawn++;
       s.out.ids.push(s.last);
       s.out.logp.push(drawn.logp[i]!);
       s.out.keptLogmass.push(drawn.keptLogmass[i]!);

@@ -99,15 +99,19 @@ export class Sampler {
     });
   }
 
-  /** Waits for the tokens drawn last. */
-  read(): Drawn {
-    const values = this.values.read();
-    const [logp, keptLogmass] = [values.subarray(0, this.b), values.subarray(this.b)];
-    const top = topLogprobs(
-      this.logits,
-      this.rows.map((r) => r.request),
-    );
-    return { ids: this.ids.read(), logp, keptLogmass, top };
+  /**
+   * Begins to read the tokens drawn last; the returned function waits for them. Two reads may be under way, of `turn` 0 and 1.
+   * Alternatives are read only then: no draw may follow before where a request asks for them.
+   */
+  read(turn: 0 | 1): () => Drawn {
+    const ids = this.device.fetch(this.ids, 2 * turn);
+    const values = this.device.fetch(this.values, 2 * turn + 1);
+    const requests = this.rows.map((r) => r.request);
+    return () => {
+      const both = values();
+      const [logp, keptLogmass] = [both.subarray(0, this.b), both.subarray(this.b)];
+      return { ids: ids(), logp, keptLogmass, top: topLogprobs(this.logits, requests) };
+    };
   }
 
   private get dtype(): "f32" | "f64" {

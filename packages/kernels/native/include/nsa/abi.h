@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define NSA_ABI_VERSION 2
+#define NSA_ABI_VERSION 3
 
 enum NsaDtype { NSA_F32 = 0, NSA_BF16 = 1, NSA_I32 = 2, NSA_F64 = 3, NSA_I64 = 4, NSA_U8 = 5 };
 
@@ -81,6 +81,10 @@ typedef struct NsaBackend {
   void (*free)(void* ctx, void* ptr);
   int (*upload)(void* ctx, void* dst, const void* src, size_t bytes);
   int (*download)(void* ctx, void* dst, const void* src, size_t bytes);
+  // A download in two halves: begin puts it behind the work so far and returns at once, end waits for it alone; slot 0–7, at most
+  // 64 KiB each. Null where a download waits for nothing.
+  int (*fetch_begin)(void* ctx, int64_t slot, const void* src, size_t bytes);
+  int (*fetch_end)(void* ctx, int64_t slot, void* dst, size_t bytes);
   int (*sync)(void* ctx);
   // One JSON object: {device, isa, threads, memory_bytes, free_bytes, ...}.
   int (*info)(void* ctx, char* json, size_t size);
