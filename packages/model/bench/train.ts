@@ -1,6 +1,6 @@
 // Training on one device, optimizer included, against the tokens a second of PyTorch on the same card (one H100 80GB).
 //
-// `pnpm bench train --device cuda [--cases A,B] [--steps 10] --json`. Peer figures: torch.compile, cuDNN attention, fused AdamW.
+// `pnpm bench train --device cuda [--cases A,B] [--steps 10] [--tune yes] --json`. Peer figures: torch.compile, cuDNN attention, fused AdamW.
 import { atLeast, atMost, type Batch, type BenchResult, describeMachine } from "@nsa/core";
 import { Device } from "@nsa/kernels";
 import {
@@ -213,6 +213,7 @@ async function run(): Promise<BenchResult> {
   for (const c of cases.filter((x) => wanted.includes(x.name))) {
     // A device of its own for each case: reserved memory is the case's alone.
     const device = Device.open(argument("device", "cuda") as "cuda");
+    if (argument("tune", "no") === "yes") device.tune();
     machine = `${describeMachine()}; ${device.info.name ?? device.name}`;
     let out: Outcome | undefined;
     try {

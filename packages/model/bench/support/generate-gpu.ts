@@ -82,9 +82,10 @@ function measure(model: Transformer, batch: number) {
   return { decode: (end - first) / 1e3, all: (end - start) / 1e3, last: out.at(-1)![0]!.ids };
 }
 
-/** Runs the GPU cases. Words: `--device cuda --cases B,C --batches 1,64 --profile yes`. */
+/** Runs the GPU cases. Words: `--device cuda --cases B,C --batches 1,64 --profile yes --tune yes`. */
 export async function runOnGpu(argument: (name: string, fallback: string) => string): Promise<BenchResult> {
   const device = Device.open(argument("device", "cuda") as "cuda");
+  if (argument("tune", "no") === "yes") device.tune();
   const figures: Record<string, number | null> = {};
   const ratios: Record<string, number | null> = {};
   const bars: BenchResult["bars"] = [];
