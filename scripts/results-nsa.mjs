@@ -1,14 +1,21 @@
-// `node scripts/results-nsa.mjs benchmarks/<date>-nsa-learning.json`: writes docs/results/nsa.md from a bench's output.
+// `node scripts/results-nsa.mjs benchmarks/<date>-nsa-learning-*.json`: writes docs/results/nsa.md from what benches wrote.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./lib.mjs";
 
-const file = process.argv[2];
-if (!file) {
-  console.error("name the JSON that `pnpm bench nsa-learning --out file` wrote");
+const files = process.argv.slice(2);
+if (files.length === 0) {
+  console.error("name the JSON files that `pnpm bench nsa-learning --out file` wrote: one, or one a part");
   process.exit(2);
 }
-const { machine, command, curves, bars, figures } = JSON.parse(readFileSync(file, "utf8"));
+const results = files.map((file) => JSON.parse(readFileSync(file, "utf8")));
+const curves = results.flatMap((r) => r.curves);
+const { chance } = results[0].figures;
+const machine = [...new Set(results.map((r) => r.machine))].join("; ");
+// A bar belongs to the file that measured it.
+const bars = results[0].bars.map(
+  (bar) => results.flatMap((r) => r.bars).find((b) => b.what === bar.what && b.value !== null) ?? bar,
+);
 const kinds = ["nsa", "full", "window"];
 const of = (part, kind) => curves.filter((c) => c.part === part && c.kind === kind);
 const mean = (x) => x.reduce((a, b) => a + b, 0) / x.length;
@@ -30,7 +37,7 @@ function curveTable(kind) {
 
 const sections = [
   "# Does NSA learn what full attention learns?",
-  `Written by \`node scripts/results-nsa.mjs ${file}\` from\n\n\`\`\`sh\n${command}\n\`\`\`\n\nMachine: ${machine}.`,
+  `Written by \`node scripts/results-nsa.mjs ${files.join(" ")}\` from\n\n\`\`\`sh\n${results.map((r) => r.command).join("\n")}\n\`\`\`\n\nMachine: ${machine}.`,
   `## Bars\n\n${table(
     ["what", "value", "bar", ""],
     bars.map((b) => [b.what, b.value?.toFixed(4) ?? "not run", b.bar, b.pass ? "holds" : "**falls short**"]),
@@ -55,7 +62,7 @@ if (kinds.some((k) => of("recall", k).length)) {
   const closed = ["selection", "compression", "window"].map((branch) => `${branch} gate zero`);
   const head = ["attention", "seed", "M tokens", "TFLOP", "seconds", "reads", "answered", ...closed];
   sections.push(
-    `## Recall beyond twice the window\n\nShare of questions answered whose fact lies further than 2w back; chance is ${figures.chance.toFixed(4)}.\n"Reads": keys that a query reads over those it sees.\n\n${table(head, rows)}`,
+    `## Recall beyond twice the window\n\nShare of questions answered whose fact lies further than 2w back; chance is ${chance.toFixed(4)}.\n"Reads": keys that a query reads over those it sees.\n\n${table(head, rows)}`,
   );
 }
 const overlaps = curves.filter((c) => c.overlap);

@@ -30,7 +30,7 @@ test("every_question_has_one_fact_before_it_whose_value_is_the_target", () => {
   expect(lengths).toEqual([128, 64, 64, 32, 32, 32, 32]);
   let asked = 0;
   for (let index = 0; index < 20; index++) {
-    const batch = recallBatch(task, lengths, 1, index);
+    const batch = recallBatch(task, lengths, 1, index, index % 2 ? "few" : "even");
     for (const [row, length] of lengths.entries()) {
       const from = batch.cuSeqlens[row]!;
       const tokens = batch.tokens.subarray(from, from + length);
@@ -54,7 +54,7 @@ test("every_question_has_one_fact_before_it_whose_value_is_the_target", () => {
 
 test("a_full_document_holds_all_keys_and_none_in_the_forced_first_block", () => {
   expect(mostFacts(task, 128)).toBe(6);
-  const batch = recallBatch(task, [128, 128, 128], 5, 0, true);
+  const batch = recallBatch(task, [128, 128, 128], 5, 0, "all");
   for (let row = 0; row < 3; row++) {
     const facts = factsOf(batch.tokens.subarray(128 * row, 128 * (row + 1)));
     expect(facts.size).toBe(6);
@@ -66,7 +66,7 @@ test("a_full_document_holds_all_keys_and_none_in_the_forced_first_block", () => 
 });
 
 test("a_batch_depends_on_seed_and_index_alone", () => {
-  const of = (seed: number, index: number) => recallBatch(task, [128], seed, index).tokens;
+  const of = (seed: number, index: number) => recallBatch(task, [128], seed, index, "few").tokens;
   expect(of(1, 3)).toEqual(of(1, 3));
   expect(of(1, 3)).not.toEqual(of(1, 4));
   expect(of(1, 3)).not.toEqual(of(2, 3));
@@ -80,7 +80,7 @@ test("overlap_is_whole_for_one_query_and_for_queries_without_a_choice_of_their_o
     const all = { ...config, ...sizes, numLayers: 2, numSelectedBlocks, maxSeqLen: 128, initStd: 0.2 };
     const model = new Transformer(device, resolveModelConfig(all));
     model.parameters.init(1);
-    const overlap = selectionOverlap(model, recallBatch(task, [128, 128], 1, 0), tile);
+    const overlap = selectionOverlap(model, recallBatch(task, [128, 128], 1, 0, "few"), tile);
     model.free();
     return overlap;
   };

@@ -57,20 +57,21 @@ const json = (name: string): Record<string, unknown> => JSON.parse(option(name, 
 export const gpu = option("device", "cuda") !== "cpu";
 const dtype = gpu ? "bf16" : "fp32";
 
-/** n·l' + w = 6·32 + 64 = 256 at T = 2048; three of the six blocks are forced. */
 const task: RecallTask = {
-  keys: 64,
-  values: 16,
-  fillers: 32,
+  keys: 32,
+  values: 8,
+  fillers: 16,
   length: 2048,
   // The first selection block is read by force, so facts there would need no choice.
-  from: 32,
-  spread: 4,
-  asking: 0.25,
-  ...json("task"),
+  from: 64,
+  // 32 facts lie in 512 tokens, 8 or 9 blocks, of which a query may choose 5.
+  spread: 16,
+  asking: 0.5,
+  ...json("recall-task"),
 };
 export const chance = 1 / task.values;
 
+/** n·l' + w = 8·64 + 128 = 640 of T = 2048; three of the eight blocks are forced. */
 const recallModel: ModelConfigInput = {
   // Two layers see 2·(w − 1) tokens back through windows alone, so what lies further than 2w is out of their reach.
   numLayers: 2,
@@ -81,39 +82,44 @@ const recallModel: ModelConfigInput = {
   vocabSize: recallVocabulary(task),
   maxSeqLen: task.length,
   tieEmbeddings: false,
-  // A bias lets a head look at the token before, whatever stands there.
   qkvBias: true,
-  initStd: 0.06,
+  // About 1/√d_model: with 0.02 the scores stay flat for long (docs/LOG.md).
+  initStd: 0.09,
   blockSize: 32,
   stride: 16,
-  selectionBlockSize: 32,
-  numSelectedBlocks: 6,
-  windowSize: 64,
+  selectionBlockSize: 64,
+  numSelectedBlocks: 8,
+  windowSize: 128,
   dtype,
   ...json("recall-model"),
 };
 
-/** Training goes from short documents to long ones; `blocks` replaces n until then. */
+/** A part of training on recall. */
 interface Stage {
+  /** Its last step. */
   until: number;
+  /** Of the documents, each with the same share of the tokens. */
   lengths: number[];
+  /** Replaces n. A step captured on a GPU keeps its n, so stages that differ here must differ in their longest document. */
   blocks?: number;
+  /** Numbers of facts are drawn evenly, not few more often than many. */
+  even?: boolean;
 }
 
+/**
+ * From short documents to long ones. Selection has no gradient of its own: it picks what compressed attention finds, and
+ * that learns late where windows and selected blocks answer already. So the first stage selects forced blocks alone.
+ */
 const stages: Stage[] = JSON.parse(
-  option("recall-stages", '[{"until":300,"lengths":[256,128]},{"until":1e9,"lengths":[2048,1024,512,256]}]'),
+  option(
+    "recall-stages",
+    JSON.stringify([
+      { until: 400, lengths: [512, 256], blocks: 3 },
+      { until: 3000, lengths: [2048, 1024, 512, 256] },
+      { until: 1e9, lengths: [2048, 1024, 512], even: true },
+    ] satisfies Stage[]),
+  ),
 );
-
-/** Sets the bias of the gates of all layers: logits in the order cmp, slc, win. */
-function biasGates(model: Transformer, logits: number[]): void {
-  for (let i = 0; i < model.config.numLayers; i++) {
-    const { offset, shape } = model.parameters.range(`model.layers.${i}.self_attn.gate_proj.bias`);
-    const view = model.parameters.flat.view(offset, shape);
-    view.write(Float32Array.from({ length: shape[0]! }, (_, j) => logits[j % 3]!));
-    view.free();
-  }
-  model.parameters.refreshLow();
-}
 
 /** n·l' + w = 8·64 + 256 = 768 of T = 8192. */
 const textSizes = {
@@ -201,25 +207,29 @@ export function recallCurve(kind: Kind, seed: number): Curve {
   const device = openDevice(gpu ? "cuda" : "cpu", { threads: number("threads", 0) || undefined });
   const model = new Transformer(device, resolveModelConfig({ ...recallModel, attention: kind }));
   model.parameters.init(seed);
-  const gates = option("recall-gates", "");
-  if (gates && kind === "nsa") biasGates(model, gates.split(",").map(Number));
   const blocks = model.config.numSelectedBlocks;
-  const perStep = number("recall-tokens", gpu ? 32768 : 8192);
+  const perStep = number("recall-tokens", 16384);
   const longest = Array.from({ length: 8 }, () => task.length);
   // Never drawn in training: its seeds are small.
-  const test = recallBatch(task, longest, 1_000_003 + seed, 0, true);
+  const test = recallBatch(task, longest, 1_000_003 + seed, 0, "all");
   const beyond = 2 * model.config.windowSize;
   const curve = train("recall", kind, seed, model, {
-    steps: number("recall-steps", 2500),
-    every: number("recall-every", 100),
+    steps: number("recall-steps", 9000),
+    every: number("recall-every", 200),
     trainer: {
-      optimizer: { lr: number("recall-lr", 2e-3), weightDecay: number("recall-decay", 0.1) },
-      schedule: { kind: "constant", warmupSteps: 100 },
+      optimizer: { lr: number("recall-lr", 2e-3) },
+      schedule: { kind: "wsd", warmupSteps: 100, decayShare: 0.35 },
     },
     batch: (i) => {
       const stage = stages.find((s) => i < s.until)!;
       model.config.numSelectedBlocks = stage.blocks ?? blocks;
-      const batch = recallBatch(task, recallLengths(stage.lengths, perStep), seed, i);
+      const batch = recallBatch(
+        task,
+        recallLengths(stage.lengths, perStep),
+        seed,
+        i,
+        stage.even ? "even" : "few",
+      );
       return { microBatches: [batch], weightSum: batch.lossWeight.reduce((a, b) => a + b, 0) };
     },
     measure: () => {

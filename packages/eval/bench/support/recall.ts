@@ -44,16 +44,16 @@ export function recallLengths(lengths: readonly number[], tokens: number): numbe
   );
 }
 
-/**
- * One document a length; batch number `index` of a stream. Only questions have targets. A document has 1 to `mostFacts`
- * facts, few more often than many (their logarithm is uniform), or, with `full`, as many as it can hold.
- */
+/** How many facts a document has: few more often than many (their logarithm is uniform), evenly drawn, or the most. */
+type Amount = "few" | "even" | "all";
+
+/** One document a length, each with 1 to `mostFacts` facts; batch number `index` of a stream. Only questions have targets. */
 export function recallBatch(
   task: RecallTask,
   lengths: readonly number[],
   seed: number,
   index: number,
-  full = false,
+  amount: Amount,
 ): RecallBatch {
   const { keys, values, fillers } = task;
   const T = lengths.reduce((a, b) => a + b, 0);
@@ -74,7 +74,8 @@ export function recallBatch(
     const sample = index * lengths.length + row;
     const draw = (n: number, position: number) => rng.int(n, sample, position);
     const most = mostFacts(task, length);
-    const facts = full ? most : Math.ceil(most ** rng.uniform(sample, length));
+    const u = rng.uniform(sample, length);
+    const facts = amount === "all" ? most : Math.ceil(amount === "few" ? most ** u : most * u);
     const end = Math.floor(length / 2);
     const stretch = facts * task.spread;
     const start = firstFact(task, length) + draw(end - firstFact(task, length) - stretch + 1, length + 1);
