@@ -48,7 +48,9 @@ __device__ inline int64_t item_of(int64_t round) {
 // Order among equals is not fixed and no result depends on it. `spare` has the length of both. A null table is skipped.
 __global__ void work_table_kernel(FlashArgs a, int own_rows, int bn_q, int bn_k, Tile* q_table, int64_t q_capacity, Tile* k_table, int64_t k_capacity, Tile* spare);
 
-// Whether bf16 attention of this shape runs on the kernels for sm_90a. NSA_FLASH=portable says no.
+// Whether kernels for sm_90a are to be used: the card is one, and NSA_FLASH=portable does not say no.
+bool hopper_wanted(void* ctx);
+// Whether bf16 attention of this shape runs on them.
 bool flash_hopper(void* ctx, const FlashArgs& a);
 int flash_fwd_hopper(void* ctx, const FlashArgs& a);
 int flash_bwd_hopper(void* ctx, FlashArgs a);

@@ -319,10 +319,13 @@ int launch(void* ctx, const FlashArgs& a) {
 
 }  // namespace
 
-bool flash_hopper(void* ctx, const FlashArgs& a) {
+bool hopper_wanted(void* ctx) {
   const char* wanted = std::getenv("NSA_FLASH");
-  if (wanted && std::strcmp(wanted, "portable") == 0) return false;
-  return context(ctx).arch == 90 && a.dim_k == a.dim_v && (a.dim_k == 64 || a.dim_k == 128);
+  return context(ctx).arch == 90 && !(wanted && std::strcmp(wanted, "portable") == 0);
+}
+
+bool flash_hopper(void* ctx, const FlashArgs& a) {
+  return hopper_wanted(ctx) && a.dim_k == a.dim_v && (a.dim_k == 64 || a.dim_k == 128);
 }
 
 int flash_fwd_hopper(void* ctx, const FlashArgs& a) { return a.dim_k == 64 ? launch<64>(ctx, a) : launch<128>(ctx, a); }

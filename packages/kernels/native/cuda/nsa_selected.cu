@@ -278,7 +278,7 @@ int bwd_of(void* ctx, SelectedArgs a) {
   SelectedList list{sort_entries(ctx, x.as<int2>(), y.as<int2>(), counts.as<int32_t>(), n, a.rows * a.hkv), n, stretch, partial.as<float>()};
   const int64_t dim = std::max(a.dim_k, a.dim_v);
   if (tensor_cores) {
-    if (int status = selected_dkv_mma(ctx, a, list)) return status;
+    if (int status = selected_hopper_takes(ctx, a) ? selected_dkv_hopper(ctx, a, list) : selected_dkv_mma(ctx, a, list)) return status;
   } else if (dim <= 64) dkv_kernel<T, 4, 4><<<unsigned(stretches), 256, 0, stream>>>(a, list);
   else if (dim <= 128) dkv_kernel<T, 4, 8><<<unsigned(stretches), 256, 0, stream>>>(a, list);
   else dkv_kernel<T, 8, 8><<<unsigned(stretches), 256, 0, stream>>>(a, list);

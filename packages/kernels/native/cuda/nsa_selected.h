@@ -35,4 +35,8 @@ int selected_fwd_mma(void* ctx, const SelectedArgs& a);
 int selected_dq_mma(void* ctx, const SelectedArgs& a);
 int selected_dkv_mma(void* ctx, const SelectedArgs& a, const SelectedList& list);
 
+// dk and dv on wgmma: cards of sm_90, head dims 64/64 or 128/128, blocks of at most 64 keys. NSA_FLASH=portable says no.
+bool selected_hopper_takes(void* ctx, const SelectedArgs& a);
+int selected_dkv_hopper(void* ctx, const SelectedArgs& a, const SelectedList& list);
+
 }  // namespace nsa::cuda
