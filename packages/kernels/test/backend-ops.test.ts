@@ -173,6 +173,49 @@ test("stochastic_rounding_of_moments_is_unbiased_and_repeats", () => {
   expect(Math.abs(mean / 0.1001 - 1)).toBeLessThan(2e-4);
 });
 
+test("moments_in_bf16_are_those_of_the_oracle_up_to_rounding_at_the_edge", () => {
+  const n = 20_001;
+  const step = (device: Device) => {
+    const of = (values: ArrayLike<number>, dtype: "f32" | "bf16") => device.from(values, [n], dtype);
+    const p = of(normal(1, n), "f32");
+    const m = of(normal(3, n, 0.1), "bf16");
+    const v = of(
+      normal(4, n).map((x) => x * x * 1e-3),
+      "bf16",
+    );
+    const low = device.empty([n], "bf16");
+    device.run("adamw", {
+      p,
+      g: of(normal(2, n), "f32"),
+      m,
+      v,
+      p_low: low,
+      state: device.from([3e-4, 7, 0.6, 0, 1.3, 0, 0, 0], [8], "f32"),
+      lr_mult: 1,
+      beta1: 0.9,
+      beta2: 0.95,
+      eps: 1e-8,
+      weight_decay: 0.1,
+      seed: 0xdead_beef,
+    });
+    return [m.read(), v.read(), p.read()] as const;
+  };
+  const [fast, exact] = [step(two), step(reference)];
+  for (const k of [0, 1] as const) {
+    let other = 0;
+    for (let i = 0; i < n; i++) {
+      const [a, b] = [fast[k][i]!, exact[k][i]!];
+      if (a === b) continue;
+      other++;
+      // The sum of value and random bits lay at the border of two neighbours.
+      expect(Math.abs(a - b)).toBeLessThanOrEqual(Math.abs(b) * 2 ** -7);
+    }
+    expect(other / n).toBeLessThan(2e-3);
+  }
+  const worst = fast[2].reduce((w, x, i) => Math.max(w, Math.abs(x - exact[2][i]!)), 0);
+  expect(worst).toBeLessThan(1e-6);
+});
+
 test("ops_that_allow_it_give_the_same_result_in_place", () => {
   const [rows, cols] = [37, 96];
   const size = rows * cols;

@@ -22,10 +22,13 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-function start(seed: number) {
+function start(seed: number, stateDtype: "fp32" | "bf16" = "fp32") {
   const model = new Transformer(cpu, tinyConfig);
   model.parameters.init(seed);
-  const trainer = new Trainer(model, 12, { optimizer: { lr: 0.01 }, schedule: { warmupSteps: 3 } });
+  const trainer = new Trainer(model, 12, {
+    optimizer: { lr: 0.01, stateDtype },
+    schedule: { warmupSteps: 3 },
+  });
   const source = new CountingSource();
   const run = (n: number) =>
     Array.from({ length: n }, () => trainer.step(source.next(), crossEntropy)["train/loss_ema"]);
@@ -41,24 +44,27 @@ function start(seed: number) {
   return { model, trainer, run, save, load };
 }
 
-test("two_resumes_give_the_bits_of_an_unbroken_run", async () => {
-  const whole = start(1);
-  const losses = whole.run(12);
-  const parts = [];
-  const first = start(1);
-  parts.push(...first.run(5));
-  await first.save(join(folder, "a"));
-  const second = start(2);
-  await second.load(join(folder, "a"));
-  parts.push(...second.run(4));
-  await second.save(join(folder, "b"));
-  const third = start(3);
-  await third.load(join(folder, "b"));
-  parts.push(...third.run(3));
-  expect(parts).toEqual(losses);
-  expect([...third.model.parameters.flat.read()]).toEqual([...whole.model.parameters.flat.read()]);
-  expect([...third.trainer.optimizer.v.read()]).toEqual([...whole.trainer.optimizer.v.read()]);
-});
+test.each(["fp32", "bf16"] as const)(
+  "two_resumes_give_the_bits_of_an_unbroken_run_with_%s_moments",
+  async (dtype) => {
+    const whole = start(1, dtype);
+    const losses = whole.run(12);
+    const parts = [];
+    const first = start(1, dtype);
+    parts.push(...first.run(5));
+    await first.save(join(folder, "a"));
+    const second = start(2, dtype);
+    await second.load(join(folder, "a"));
+    parts.push(...second.run(4));
+    await second.save(join(folder, "b"));
+    const third = start(3, dtype);
+    await third.load(join(folder, "b"));
+    parts.push(...third.run(3));
+    expect(parts).toEqual(losses);
+    expect([...third.model.parameters.flat.read()]).toEqual([...whole.model.parameters.flat.read()]);
+    expect([...third.trainer.optimizer.v.read()]).toEqual([...whole.trainer.optimizer.v.read()]);
+  },
+);
 
 test("a_model_loads_by_its_folder_alone", async () => {
   const run = start(4);

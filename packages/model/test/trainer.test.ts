@@ -105,6 +105,30 @@ test("logprobs_equal_what_the_loss_sees_at_the_same_temperature", () => {
   expect(host.logp[23]).toBe(0);
 });
 
+test("bf16_moments_learn_as_fp32_ones_in_half_the_memory_with_equal_bits_twice", () => {
+  const run = (stateDtype: "fp32" | "bf16") => {
+    const trainer = start(cpu, { optimizer: { lr: 0.01, stateDtype } });
+    const source = new CountingSource();
+    for (let i = 0; i < 60; i++) trainer.step(source.next(), crossEntropy);
+    const out = {
+      loss: trainer.evaluate([countingBatch(99, 0)]).loss,
+      weights: [...trainer.model.parameters.flat.read()],
+      dtype: trainer.optimizer.v.dtype,
+    };
+    trainer.free();
+    trainer.model.free();
+    return out;
+  };
+  const [whole, half, again] = [run("fp32"), run("bf16"), run("bf16")];
+  expect([whole.dtype, half.dtype]).toEqual(["f32", "bf16"]);
+  expect(Math.abs(half.loss - whole.loss)).toBeLessThan(0.15);
+  expect(half.weights).not.toEqual(whole.weights);
+  expect(again.weights).toEqual(half.weights);
+  expect(() => start(cpu, { optimizer: { kind: "muon", stateDtype: "bf16" } })).toThrowError(
+    expect.objectContaining({ code: "state_dtype", exitCode: 2 }),
+  );
+});
+
 test("a_gradient_outlier_is_skipped_and_leaves_the_weights", () => {
   const trainer = start(cpu, { skipZScore: 6, optimizer: { lr: 0.001 } });
   const source = new CountingSource();

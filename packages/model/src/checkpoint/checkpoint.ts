@@ -59,7 +59,7 @@ function named(parameters: Parameters, buffer: Tensor) {
     data: () => {
       const { offset } = parameters.range(name);
       const view = buffer.view(offset, shape);
-      const values = view.device.readRaw(view);
+      const values = buffer.dtype === "f32" ? view.device.readRaw(view) : view.read();
       view.free();
       return values instanceof Float32Array ? values : Float32Array.from(values as Float64Array);
     },

@@ -11,6 +11,7 @@ export interface TrainingSize {
   seqLen: number;
   recompute: boolean;
   logitsBudgetMb: number;
+  optimizer?: { stateDtype: "fp32" | "bf16" };
 }
 
 /** Parameters, tokens, FLOPs and bytes, under the names that `--dry-run` prints. */
@@ -19,6 +20,7 @@ export function estimateTraining(model: ModelConfig, size: TrainingSize): Record
   const flops = trainFlops(model, size.seqLen);
   const memory = trainMemory(model, size.microBatchTokens, {
     recompute: size.recompute,
+    optimizerBytesPerParameter: size.optimizer?.stateDtype === "bf16" ? 4 : 8,
     logitsBudgetBytes: size.logitsBudgetMb * 2 ** 20,
   });
   return {

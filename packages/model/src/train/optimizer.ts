@@ -1,7 +1,8 @@
 // AdamW over flat buffers, with Muon for hidden matrices as an option; step, clip scale and skip flag live on the device.
+import { ExitCode, NsaError } from "@nsa/core";
 import type { CapturedStep, Device, Tensor } from "@nsa/kernels";
 import { z } from "zod";
-import type { Parameters } from "../transformer/parameters.ts";
+import { type Parameters, streamOf } from "../transformer/parameters.ts";
 
 export const optimizerSchema = z.strictObject({
   kind: z
@@ -14,10 +15,25 @@ export const optimizerSchema = z.strictObject({
   eps: z.number().positive().default(1e-8).describe("ε of AdamW"),
   weightDecay: z.number().min(0).default(0.1).describe("Decoupled decay of matrices; vectors have none"),
   clip: z.number().min(0).default(1).describe("Largest global gradient norm; 0 = no clipping"),
+  stateDtype: z
+    .enum(["fp32", "bf16"])
+    .default("fp32")
+    .describe(
+      "Moments of AdamW; bf16 halves them, rounded up or down at random so that small changes are not lost",
+    ),
   muonMomentum: z.number().min(0).max(1).default(0.95).describe("Momentum of Muon"),
 });
 
 export type OptimizerConfig = z.output<typeof optimizerSchema>;
+
+const stateOfMuon = () =>
+  new NsaError({
+    code: "state_dtype",
+    what: "optimizer.state_dtype is bf16 with kind muon",
+    why: "the momentum of Muon is kept in fp32",
+    fix: "use kind adamw, or state_dtype fp32",
+    exitCode: ExitCode.usage,
+  });
 
 /** What became of an update. */
 export interface UpdateOutcome {
@@ -51,7 +67,9 @@ export class Optimizer {
     parameters.enableGradients();
     using scope = device.scope();
     const numel = parameters.layout.numel;
-    const moment = () => scope.detach(device.label(device.zeros([numel], parameters.flat.dtype), "moments"));
+    const dtype = config.stateDtype === "bf16" ? "bf16" : parameters.flat.dtype;
+    if (dtype === "bf16" && config.kind === "muon") throw stateOfMuon();
+    const moment = () => scope.detach(device.label(device.zeros([numel], dtype), "moments"));
     this.m = moment();
     this.v = moment();
     this.state = scope.detach(device.zeros([8], "f32"));
@@ -77,6 +95,14 @@ export class Optimizer {
     const { config, parameters } = this;
     const { layout, low } = parameters;
     using _ = this.device.scope();
+    if (config.stateDtype === "bf16") {
+      // Each tensor is rounded by random numbers of its own.
+      for (const w of layout.weights) {
+        const numel = w.shape.reduce((a, b) => a * b, 1);
+        this.adamw(w.offset, w.offset + numel, w.decay ? config.weightDecay : 0, streamOf(w.key));
+      }
+      return;
+    }
     if (config.kind === "adamw") {
       this.adamw(0, layout.decayNumel, config.weightDecay);
     } else {
@@ -145,7 +171,7 @@ export class Optimizer {
   }
 
   /** AdamW on elements [from, to). */
-  private adamw(from: number, to: number, weightDecay: number): void {
+  private adamw(from: number, to: number, weightDecay: number, seed = 0): void {
     if (from === to) return;
     const { config, parameters } = this;
     const { flat, low } = parameters;
@@ -162,7 +188,7 @@ export class Optimizer {
       beta2: config.beta2,
       eps: config.eps,
       weight_decay: weightDecay,
-      seed: 0,
+      seed,
     });
   }
 

@@ -4,8 +4,8 @@ import type { Device, FloatDtype, Tensor } from "@nsa/kernels";
 import type { ModelConfig } from "../config/model-config.ts";
 import { type Layout, layoutOf, type PartSpec, type WeightSpec } from "./layout.ts";
 
-/** 32-bit FNV-1a: the Philox stream of a parameter's initial values. */
-function streamOf(name: string): number {
+/** 32-bit FNV-1a: the random stream of a parameter, by its name alone. */
+export function streamOf(name: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < name.length; i++) h = Math.imul(h ^ name.charCodeAt(i), 0x01000193) >>> 0;
   return h;

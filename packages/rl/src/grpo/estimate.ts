@@ -24,6 +24,7 @@ export function estimateGrpo(config: GrpoConfig): Record<string, number> {
     seqLen: length,
     recompute: config.train.recompute,
     logitsBudgetMb: config.train.logitsBudgetMb,
+    optimizer: config.train.optimizer,
   });
   const width = model.dtype === "bf16" ? 2 : 4;
   const branches = model.attention === "nsa" ? 3 : 1;
