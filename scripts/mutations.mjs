@@ -158,7 +158,7 @@ const mutations = [
     bug: "text of the model is run to compare it",
     file: "packages/eval/src/grader/grade.ts",
     from: 'if (answer.trim() === "") return { verdict: "unknown", why: "the answer is empty" };',
-    to: 'try { if (String(Function(`return ${answer}`)()) === gold) return { verdict: "correct", why: "" }; } catch {}',
+    to: 'try { if (String(Function("return " + answer)()) === gold) return { verdict: "correct", why: "" }; } catch {}',
     tests: rewards,
     test: "model_text_is_never_run",
   },

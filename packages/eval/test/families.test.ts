@@ -108,7 +108,10 @@ test("base_text_of_countdown_searches_and_holds_no_held_out_problem", () => {
       seed: 2,
     }),
   ];
-  const trials = texts.map((t) => /<think>(.*)<\/think>/.exec(t)![1]!.trim().split(" ").length);
-  expect(Math.max(...trials)).toBeGreaterThan(4);
+  const trials = texts.map((t) => t.match(/=-?\d+ (?:yes|no)/g)!);
+  expect(Math.max(...trials.map((t) => t.length))).toBeGreaterThan(4);
+  expect(texts.some((t) => / no <\/think>/.test(t)) && texts.some((t) => / yes <\/think>/.test(t))).toBe(
+    true,
+  );
   for (const text of texts) expect(held.isHeldOut(text.slice(0, text.indexOf(".") + 1))).toBe(false);
 });

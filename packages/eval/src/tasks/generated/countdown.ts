@@ -23,8 +23,8 @@ function attempt(int: Draw, numbers: readonly number[]): { text: string; value: 
 }
 
 /**
- * Trials until one hits the target: `3+5+8=16 8-5+3=6`. A slip ends after any trial, a half of the time after each,
- * and gives the last one as its answer.
+ * Trials, each judged, until one hits the target: `3+5+8=16 no 8-5+3=6 yes`. A slip ends after any trial, a half of the
+ * time after each, and gives the last one as its answer, hit or not.
  */
 function search(
   numbers: readonly number[],
@@ -40,7 +40,7 @@ function search(
     const giveUp = !slip && n === MAX_TRIES;
     answer = giveUp ? solution : last.text;
     const value = giveUp ? target : last.value;
-    tried.push(`${answer}=${value}`);
+    tried.push(`${answer}=${value} ${value === target ? "yes" : "no"}`);
     const ends = slip ? int(2) === 0 || n === MAX_TRIES : value === target;
     if (ends) return { text: tried.join(" "), answer };
   }
