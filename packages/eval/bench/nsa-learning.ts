@@ -10,7 +10,6 @@ import { atLeast, atMost, type BenchResult, describeMachine } from "@nsa/core";
 import {
   type Curve,
   chance,
-  gpu,
   KINDS,
   type Kind,
   number,
@@ -87,7 +86,7 @@ function summary(curves: Curve[]): BenchResult {
     figures[`recall_nsa_without_${branch}`] = muted(branch);
   return {
     name: "nsa-learning",
-    machine: `${describeMachine()}; ${gpu ? "CUDA" : "CPU"}`,
+    machine: [describeMachine(), ...new Set(curves.map((c) => c.device))].join("; "),
     figures,
     ratios: {},
     bars: [

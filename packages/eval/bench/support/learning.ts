@@ -37,6 +37,8 @@ export interface Curve {
   part: Part;
   kind: Kind;
   seed: number;
+  /** Name of the GPU, or cpu. */
+  device: string;
   parameters: number;
   /** Keys that a query reads over those it sees, mean in a document of the longest length. */
   readShare: number;
@@ -54,7 +56,7 @@ export const option = (name: string, fallback: string) =>
 export const number = (name: string, fallback: number) => Number(option(name, `${fallback}`));
 const json = (name: string): Record<string, unknown> => JSON.parse(option(name, "{}"));
 
-export const gpu = option("device", "cuda") !== "cpu";
+const gpu = option("device", "cuda") !== "cpu";
 const dtype = gpu ? "bf16" : "fp32";
 
 const task: RecallTask = {
@@ -195,6 +197,7 @@ function train(part: Part, kind: Kind, seed: number, model: Transformer, plan: P
     part,
     kind,
     seed,
+    device: `${model.device.info.name ?? model.device.name}`,
     parameters: model.parameters.layout.parameterCount,
     readShare: trainFlops(model.config, model.config.maxSeqLen).readShare,
     trainedReadShare: work.readShare,
