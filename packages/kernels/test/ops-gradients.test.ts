@@ -97,7 +97,10 @@ test("rms_norm_over_heads_and_a_swiglu_mlp", () => {
     [5, 4],
     [3, 5],
   ];
-  expect(gradientError(down, (tape, [gu, w, x]) => [swigluDown(tape, gu!, w!, x!)])).toBeLessThan(1e-6);
+  for (const keep of [false, true])
+    expect(gradientError(down, (tape, [gu, w, x]) => [swigluDown(tape, gu!, w!, x!, keep)])).toBeLessThan(
+      1e-6,
+    );
   const mlp = gradientError(
     [
       [3, 6],

@@ -63,7 +63,7 @@ export async function runStage(name: string, file: string, options: StageOptions
     yaml: string;
   };
   // A recipe that cannot work should leave no run behind; the estimate checks the whole architecture.
-  const estimate = resumed && !options.dryRun ? {} : stage.estimate(config);
+  const estimate = resumed && !options.dryRun ? {} : stage.estimate(config, options.device);
   if (options.dryRun) {
     const { printEstimate } = await import("./dry-run.ts");
     printEstimate(estimate, options);

@@ -10,7 +10,7 @@ export interface Stage {
   // biome-ignore lint/suspicious/noExplicitAny: as above.
   run: StageRunner<any>;
   // biome-ignore lint/suspicious/noExplicitAny: as above.
-  estimate: (config: any) => Record<string, number>;
+  estimate: (config: any, device?: string) => Record<string, number>;
   /**
    * Names of the outputs, with stand-ins good enough for the estimates of later stages; `folder` may be filled.
    */

@@ -31,8 +31,8 @@ export function pretrainModelConfig({ model, data, train }: PretrainConfig): Mod
 }
 
 /** What a run will cost, from the recipe alone. */
-export function estimatePretrain(config: PretrainConfig): Record<string, number> {
-  return estimateTraining(pretrainModelConfig(config), config.train);
+export function estimatePretrain(config: PretrainConfig, device?: string): Record<string, number> {
+  return estimateTraining(pretrainModelConfig(config), { ...config.train, device });
 }
 
 /** Whole documents cut to `seqLen`, one micro-batch after another. */

@@ -23,8 +23,8 @@ import { type Example, ExampleSource, packExamples } from "./source.ts";
 const SPLIT_STREAM = 14;
 
 /** What a run will cost at most (micro-batches filled to the brim), with the architecture of `init_from`. */
-export function estimateSft(config: SftConfig): Record<string, number> {
-  return estimateTraining(readModelConfig(config.initFrom), config.train);
+export function estimateSft(config: SftConfig, device?: string): Record<string, number> {
+  return estimateTraining(readModelConfig(config.initFrom), { ...config.train, device });
 }
 
 /** Steps over the examples, packed as the recipe says. */

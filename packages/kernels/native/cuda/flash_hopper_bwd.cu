@@ -83,11 +83,11 @@ __device__ inline void put(bf16* to, float x, float y, bool add) {
   *reinterpret_cast<uint32_t*>(to) = pack_bf16(x, y);
 }
 
-// Row h of an accumulator of dq or dk, turned back by its position: channel c and c + D/2 lie in one lane.
+// Row h of an accumulator of dq or dk, turned back by its position t: channel c and c + D/2 lie in one lane.
 template <int D>
-__device__ inline void turn_back(float (&d)[D / 2], int h, int64_t row, const FlashArgs& a, int quad) {
+__device__ inline void turn_back(float (&d)[D / 2], int h, int t, const FlashArgs& a, int quad) {
   if (!a.cos) return;
-  const int64_t angle = int64_t(a.positions[row]) * (D / 2) + quad * 2;
+  const int64_t angle = int64_t(t) * (D / 2) + quad * 2;
 #pragma unroll
   for (int n = 0; n < D / 16; ++n) {
     const float2 cs = *reinterpret_cast<const float2*>(a.cos + angle + n * 8), sn = *reinterpret_cast<const float2*>(a.sin + angle + n * 8);
@@ -249,7 +249,7 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
           }
           continue;
         }
-        turn_back<D>(dk, h, key, a, quad);
+        turn_back<D>(dk, h, tile.from + row0 + h * 8, a, quad);
         bf16 *dk_row = static_cast<bf16*>(a.dk) + key * a.ldk + group * D + quad * 2, *dv_row = static_cast<bf16*>(a.dv) + key * a.ldv + group * D + quad * 2;
 #pragma unroll
         for (int n = 0; n < D / 8; ++n) {
@@ -377,7 +377,7 @@ __global__ void __launch_bounds__(kHopperThreads, 1) dq_kernel(FlashArgs a, cons
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
         if (row0 + h * 8 >= s.rows) continue;
-        turn_back<D>(dq, h, s.q0 + tile.from + row0 + h * 8, a, quad);
+        turn_back<D>(dq, h, tile.from + row0 + h * 8, a, quad);
         bf16* row = static_cast<bf16*>(a.dq) + (s.q0 + tile.from + row0 + h * 8) * a.ldq + head * D + quad * 2;
 #pragma unroll
         for (int n = 0; n < D / 8; ++n) put(row + n * 8, dq[n * 4 + h * 2] * a.scale, dq[n * 4 + h * 2 + 1] * a.scale, a.add_dq);

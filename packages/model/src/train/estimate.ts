@@ -12,6 +12,8 @@ export interface TrainingSize {
   recompute: boolean;
   logitsBudgetMb: number;
   optimizer?: { stateDtype: "fp32" | "bf16" };
+  /** Where it will run; scratch memory differs. */
+  device?: string;
 }
 
 /** Parameters, tokens, FLOPs and bytes, under the names that `--dry-run` prints. */
@@ -22,6 +24,7 @@ export function estimateTraining(model: ModelConfig, size: TrainingSize): Record
     recompute: size.recompute,
     optimizerBytesPerParameter: size.optimizer?.stateDtype === "bf16" ? 4 : 8,
     logitsBudgetBytes: size.logitsBudgetMb * 2 ** 20,
+    device: size.device,
   });
   return {
     parameters: parameterCount(model),

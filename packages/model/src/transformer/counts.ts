@@ -72,11 +72,27 @@ export function trainFlops(config: ModelConfig, T: number): TrainFlops {
   };
 }
 
+/** Hidden layers of all MLPs that are kept for the backward; more than this are made again, 1 % of a step's time. */
+const HIDDEN_BUDGET = 2.5 * 2 ** 30;
+
+const hiddenBytes = (c: ModelConfig, T: number) => T * c.dFf * (c.dtype === "bf16" ? 2 : 4);
+
+/** Whether a micro-batch of T tokens keeps the MLPs' hidden layers. Bits do not depend on it. */
+export function keepsHidden(config: ModelConfig, T: number): boolean {
+  return config.numLayers * hiddenBytes(config, T) <= HIDDEN_BUDGET;
+}
+
 /** Bytes that live through a step: parameters, optimizer, activations and head of one micro-batch of T tokens. */
 export function trainMemory(
   config: ModelConfig,
   T: number,
-  options: { recompute: boolean; optimizerBytesPerParameter?: number; logitsBudgetBytes: number },
+  options: {
+    recompute: boolean;
+    optimizerBytesPerParameter?: number;
+    logitsBudgetBytes: number;
+    /** Backends take different scratch memory. Default cpu. */
+    device?: string;
+  },
 ): { parameters: number; activations: number; total: number } {
   const c = config;
   const { numel } = layoutOf(c);
@@ -102,7 +118,8 @@ export function trainMemory(
           (c.compress === "mlp" ? (8 * width * c.numKvHeads * (c.headDim + c.valueHeadDim)) / c.stride : 0) +
           (width * c.numKvHeads * (c.headDim + c.valueHeadDim)) / c.stride
         : 0;
-    const bytes = T * (width * (4 * c.dModel + copies * (q + kv) + o + 2 * c.dFf) + stats + nsa);
+    const mlpKept = (keepsHidden(c, T) ? 3 : 2) * c.dFf;
+    const bytes = T * (width * (4 * c.dModel + copies * (q + kv) + o + mlpKept) + stats + nsa);
     largest = Math.max(largest, bytes);
     // Gradients that live at once: around the MLP, or around attention with its branch outputs.
     const mlp = c.dFf + 3 * c.dModel;
@@ -114,8 +131,10 @@ export function trainMemory(
   // Besides logits that are kept, those of the rows at work and their gradient: at most 2^22 floats each.
   const head = (logits <= options.logitsBudgetBytes ? logits : 0) + 2 * Math.min(logits, 2 ** 24);
   const stream = T * c.dModel * width;
-  // Attention backwards pack keys and values twice and sum their gradients in two shares, all in fp32.
-  const scratch = 16 * T * c.numKvHeads * (c.headDim + c.valueHeadDim);
+  // On the CPU attention backwards pack keys and values twice and sum their gradients in two shares, all in fp32; a GPU keeps two
+  // statistics of every query.
+  const scratch =
+    options.device === "cuda" ? 8 * T * c.numHeads : 16 * T * c.numKvHeads * (c.headDim + c.valueHeadDim);
   const activations = options.recompute
     ? c.numLayers * stream + Math.max(largest + gradients + scratch, 3 * stream + head)
     : sum + 3 * stream + Math.max(gradients + scratch, head);

@@ -19,6 +19,7 @@ import {
   type Tensor,
 } from "@nsa/kernels";
 import { type AttentionKind, attentionOf, type ModelConfig, nsaConfigOf } from "../config/model-config.ts";
+import { keepsHidden } from "./counts.ts";
 import type { Parameters } from "./parameters.ts";
 
 /** What the attention step takes: rotated q [T, H·K], k [T, G·K], v [T, G·V]; for NSA three pairs and the gates. */
@@ -115,7 +116,7 @@ export class Layer {
     const mid = linear(tape, o, this.weight("self_attn.o"), { residual: x });
     const normed = rmsNorm(tape, mid, this.weight("norm2"), this.config.normEps);
     const gateUp = linear(tape, normed, this.weight("mlp.gate_up"));
-    return swigluDown(tape, gateUp, this.weight("mlp.down"), mid);
+    return swigluDown(tape, gateUp, this.weight("mlp.down"), mid, keepsHidden(this.config, x.shape[0]!));
   }
 
   private fusedProjection(tape: Tape, x: Tensor): { normed: Tensor; fused: Tensor } {

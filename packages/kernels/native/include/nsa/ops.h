@@ -89,7 +89,8 @@
   T(q) T(k) T(v) T(o) T(lse) T(cu_q) T(cu_k) O(q_start) I(n_docs) I(tq) I(tk) I(hq) I(hkv) I(dim_k) I(dim_v) \
   I(ldq) I(ldk) I(ldv) I(ldo) I(window) I(block_size) I(stride) F(scale)
 // dq, dk, dv have the strides of q, k, v; do_ that of o. Overwritten, or added to when accumulate (bit 0 dq, bit 1 dk and dv).
-// With cos, sin and positions [tq] (tq = tk, no accumulate) dq and dk are turned back as by an inverse rope of rot_dim.
+// With cos, sin and positions [tq] (tq = tk, no accumulate) dq and dk are turned back as by an inverse rope of rot_dim; positions are
+// the rows' local indices.
 #define NSA_FIELDS_flash_bwd(T, O, I, F) \
   T(q) T(k) T(v) T(o) T(lse) T(do_) T(dq) T(dk) T(dv) O(cos) O(sin) O(positions) T(cu_q) T(cu_k) I(rot_dim) I(n_docs) I(tq) I(tk) I(hq) I(hkv) I(dim_k) I(dim_v) \
   I(ldq) I(ldk) I(ldv) I(ldo) I(window) I(block_size) I(stride) I(accumulate) F(scale)

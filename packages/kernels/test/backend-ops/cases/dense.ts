@@ -64,6 +64,21 @@ const layouts = [false, true].flatMap((transA) =>
   ),
 );
 
+/** As a decode step has: rows of one to four tiles, ragged columns and depth. */
+const fewRows = (
+  [
+    [1, 34, 72],
+    [16, 66, 640],
+    [17, 50, 136],
+    [33, 140, 200],
+    [64, 4300, 128],
+  ] as const
+).flatMap(([m, n, k]) =>
+  [false, true].map((residual) =>
+    gemm({ name: `${m} rows${residual ? ", residual" : ""}`, m, n, k, transB: true, residual }),
+  ),
+);
+
 interface Norm {
   accumulate?: boolean;
   /** Columns of x past the heads. */
@@ -220,6 +235,7 @@ function lmHead(n: number, d: number, v: number, keep: boolean, perfOnly = false
 
 export const denseCases: OpCase[] = [
   ...layouts,
+  ...fewRows,
   gemm({ name: "one row", m: 1, n: 515, k: 700, transB: true }),
   gemm({ name: "one of each", m: 1, n: 1, k: 1 }),
   gemm({ name: "13 rows, bias", m: 13, n: 100, k: 64, transB: true, bias: true }),
