@@ -89,6 +89,25 @@ test("bad_rows_are_refused_one_by_one_with_their_reasons", async () => {
   expect(refusals.map((r) => r.reason)).toEqual(["not_json", "not_an_object", "no_text", "not_utf8"]);
 });
 
+test("a_page_that_nests_without_end_is_refused_alone", async () => {
+  const nest = (open: string, close: string, n: number) =>
+    `<html><body>${open.repeat(n)}inside${close.repeat(n)}</body></html>`;
+  const pages = {
+    deep: nest("<div>", "</div>", 200_000),
+    math: nest("<math><mrow>", "</mrow></math>", 50_000),
+    tables: "<table>".repeat(50_000),
+    shallow: nest("<div>", "</div>", 500),
+    flat: `<ul>${"<li>item".repeat(5000)}</ul>`,
+    script: `<script>${"if (a<b) x();".repeat(5000)}</script><p>after the script</p>`,
+  };
+  const rows = Object.entries(pages).map(([id, html]) => JSON.stringify({ id, html }));
+  const before = process.cpuUsage();
+  const { documents, refusals } = await read(file("deep.jsonl", `${rows.join("\n")}\n`), 1 << 24);
+  expect(documents.map((d) => d.id)).toEqual(["shallow", "flat", "script"]);
+  expect(refusals.map((r) => r.reason)).toEqual(Array(3).fill("nested_too_deep"));
+  expect(process.cpuUsage(before).user / 1e6).toBeLessThan(20);
+});
+
 test("a_line_over_the_limit_is_skipped_without_holding_it", async () => {
   const path = file("e.jsonl", `${row(1)}\n{"text":"${"x".repeat(100_000_000)}"}\n${row(2)}\n`);
   const before = process.memoryUsage().arrayBuffers;

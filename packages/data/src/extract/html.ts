@@ -1,5 +1,6 @@
 // HTML to title and text: math marked first, then the page's own main element or Readability's choice, else the body.
 import { Readability } from "@mozilla/readability";
+import { nestsDeeperThan } from "./depth.ts";
 import { type DomDocument, type DomElement, type DomNode, parseDom } from "./dom.ts";
 import { markDelimiters, markMath } from "./math.ts";
 import { domText } from "./text.ts";
@@ -66,7 +67,7 @@ function formulas(text: string): number {
   return text.match(/\$\$?[^$\n]+\$\$?|\\\(|\\\[/g)?.length ?? 0;
 }
 
-/** Extracts a page. Never throws for bad markup; a page without text gives an empty `text`. */
+/** Extracts a page; one without text gives an empty `text`. Throws only where the tree is too deep for the stack. */
 export function extractHtml(html: string): Extracted {
   const source = /<html[\s>]/i.test(html) ? html : `<!DOCTYPE html><html><body>${html}</body></html>`;
   const document = parseDom(source);
@@ -81,6 +82,19 @@ export function extractHtml(html: string): Extracted {
   const content = readable(document);
   const trusted = content !== undefined && formulas(content) >= MATH_SHARE * formulas(whole);
   return { title, text: markDelimiters(trusted ? content : whole), method: trusted ? "readability" : "body" };
+}
+
+/** Deeper pages are refused; real ones stay far below. */
+const MOST_NESTED = 2000;
+
+/** The page extracted, or why it cannot be: a page never takes the rest of its file with it. */
+export function extractPage(html: string): Extracted | { reason: "nested_too_deep" | "bad_html" } {
+  if (nestsDeeperThan(html, MOST_NESTED)) return { reason: "nested_too_deep" };
+  try {
+    return extractHtml(html);
+  } catch {
+    return { reason: "bad_html" };
+  }
 }
 
 function readable(document: DomDocument): string | undefined {

@@ -1,6 +1,6 @@
 // Documents of WARC, WET and ARC files: HTML responses extracted, plain text taken as it is.
 import { decodePage } from "../extract/charset.ts";
-import { extractHtml } from "../extract/html.ts";
+import { extractPage } from "../extract/html.ts";
 import { readBytes } from "./bytes.ts";
 import { type Document, domainOf, type ReadEvent, refuse } from "./document.ts";
 import { parseHttp } from "./http.ts";
@@ -17,7 +17,8 @@ function page(
     /html/i.test(contentType) || (contentType === "" && /^\s*</.test(decodePage(body.subarray(0, 64), "")));
   if (!html && !/^text\/plain/i.test(contentType)) return { skipped: "not_text" };
   const text = decodePage(body, contentType);
-  const extracted = html ? extractHtml(text) : { title: "", text };
+  const extracted = html ? extractPage(text) : { title: "", text };
+  if ("reason" in extracted) throw new Error(extracted.reason);
   if (extracted.text.trim() === "") return { skipped: "no_text" };
   return {
     id: record.id || `${file}:${record.offset}`,

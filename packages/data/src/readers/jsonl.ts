@@ -1,5 +1,5 @@
 // JSONL (plain, .gz, .zst): one object a line with `text` (or `html`) and, if known, `id`, `url`, `domain`, `title`.
-import { extractHtml } from "../extract/html.ts";
+import { extractPage } from "../extract/html.ts";
 import { decodeUtf8 } from "../text/decode.ts";
 import { readBytes, splitLines } from "./bytes.ts";
 import { type Document, domainOf, type ReadEvent, refuse } from "./document.ts";
@@ -27,7 +27,8 @@ export function documentOf(
   if (text === "") {
     const html = field(fields, "html");
     if (html === "") return { reason: "no_text" };
-    const extracted = extractHtml(html);
+    const extracted = extractPage(html);
+    if ("reason" in extracted) return extracted;
     text = extracted.text;
     title ||= extracted.title;
     if (text.trim() === "") return { reason: "no_text" };

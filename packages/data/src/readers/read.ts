@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { NsaError } from "@nsa/core";
 import { decodePage } from "../extract/charset.ts";
-import { extractHtml } from "../extract/html.ts";
+import { extractPage } from "../extract/html.ts";
 import { readArchiveDocuments } from "./archive.ts";
 import { readBytes } from "./bytes.ts";
 import { type ReadEvent, refuse } from "./document.ts";
@@ -76,7 +76,12 @@ async function* readWhole(
     yield refuse(file, 0, plain.reason, content.subarray(0, 120).toString("latin1"));
     return;
   }
-  const { title, text } = html ? extractHtml(plain.text) : { title: "", text: plain.text };
+  const page = html ? extractPage(plain.text) : { title: "", text: plain.text };
+  if ("reason" in page) {
+    yield refuse(file, 0, page.reason, plain.text);
+    return;
+  }
+  const { title, text } = page;
   if (text.trim() === "") yield refuse(file, 0, "no_text", plain.text);
   else yield { document: { id: file, url: "", domain: "", title, text, source: { file, offset: 0 } } };
 }
