@@ -81,20 +81,26 @@ int bwd(void* ctx, const void* params) {
       p.targets.numel < p.n || p.lse.numel < p.n || p.entropy.numel < p.n || short_of(p.logits, p.n * p.v) ||
       short_of(p.dlogp, p.n) || short_of(p.dlse, p.n) || short_of(p.dentropy, p.n))
     return NSA_BAD_ARGUMENT;
-  // dh is summed over the chunks in f32 even when it is stored as bf16.
+  // dh is summed over the chunks in f32 even when it is stored as bf16. Between bf16 operands dz is rounded to bf16, too: its
+  // two products then run on the bf16 dot product.
   bool direct = p.dh.dtype == NSA_F32;
-  Scratch scratch(ctx, size_t(p.n * kChunk + (direct ? 0 : p.n * p.d)) * 4);
+  bool low = p.h.dtype == NSA_BF16 && p.w.dtype == NSA_BF16 && gemm_kernels().bf16;
+  int64_t z_floats = low && p.logits.ptr ? 0 : p.n * kChunk, dh_floats = direct ? 0 : p.n * p.d;
+  Scratch scratch(ctx, size_t(z_floats + dh_floats) * 4 + size_t(low ? p.n * kChunk * 2 : 0));
   if (!scratch) return NSA_OUT_OF_MEMORY;
   float* z = scratch.as<float>();
-  NsaBuf dz = f32_buffer(z, p.n * kChunk), dh = direct ? p.dh : f32_buffer(z + p.n * kChunk, p.n * p.d);
+  auto* dz_low = reinterpret_cast<uint16_t*>(z + z_floats + dh_floats);
+  NsaBuf dz = low ? NsaBuf{dz_low, p.n * kChunk, NSA_BF16, 0} : f32_buffer(z, p.n * kChunk);
+  NsaBuf dh = direct ? p.dh : f32_buffer(z + z_floats, p.n * p.d);
   auto value = [](const NsaBuf& b, int64_t i) { return b.ptr ? static_cast<const float*>(b.ptr)[i] : 0.f; };
   auto scale = float(p.inv_temperature);
   for (int64_t first = 0; first < p.v; first += kChunk) {
     int64_t cols = std::min(kChunk, p.v - first);
     if (!p.logits.ptr) chunk_logits(ctx, p.h, p.w, p.n, p.d, first, cols, scale, z, kChunk);
     for_rows(ctx, p.n, cols, [&](int64_t row, int64_t last) {
+      float staged[kChunk];
       for (; row < last; ++row) {
-        float* zr = z + row * kChunk;
+        float* zr = z_floats > 0 ? z + row * kChunk : staged;
         if (p.logits.ptr) {
           const float* kept = read_span(p.logits, row * p.v + first, cols, zr);
           if (kept != zr) std::memcpy(zr, kept, size_t(cols) * 4);
@@ -103,6 +109,7 @@ int bwd(void* ctx, const void* params) {
         float dlogp = target < 0 ? 0.f : value(p.dlogp, row);
         vec().lm_head_slope(zr, value(p.lse, row), value(p.entropy, row), value(p.dlse, row) - dlogp, value(p.dentropy, row), cols);
         if (target >= first && target < first + cols) zr[target - first] += dlogp;
+        if (low) vec().to_bf16(zr, dz_low + row * kChunk, cols);
       }
     });
     // dh[n, d] += dz·w, dw[cols, d] += dzᵀ·h.
