@@ -12,11 +12,28 @@ import {
   Tape,
   writeCache,
 } from "../src/index.ts";
+import { backendName, openBackend } from "./backend.ts";
 import type { NaiveConfig } from "./naive-nsa.ts";
 import { deviceInputs, naiveInputs, nsaConfig, sliceInputs } from "./nsa-fixture.ts";
 
-const device = Device.open("reference");
-afterAll(() => device.close());
+const reference = Device.open("reference");
+const fast = openBackend();
+afterAll(() => {
+  reference.close();
+  fast.close();
+});
+
+/** Where a test runs, and how many digits prefill and decode share there. */
+interface Place {
+  device: Device;
+  dtype: "f64" | "f32";
+  digits: number;
+}
+const exact: Place = { device: reference, dtype: "f64", digits: 12 };
+const places: Record<string, Place> = {
+  reference: exact,
+  [backendName]: { device: fast, dtype: "f32", digits: 5 },
+};
 
 const c: NaiveConfig = { H: 4, G: 2, K: 4, V: 3, l: 4, d: 2, lp: 4, n: 4, w: 5 };
 const pageSize = 8;
@@ -28,11 +45,17 @@ const pages = [
 ];
 
 /** Decodes documents side by side, the second one `lag` steps behind; outputs [sequence][t][H·V]. */
-function decodeAll(phi: "mean" | "weighted" | "mlp", everyRow: boolean, lag: number, alone = false) {
+function decodeAll(
+  { device, dtype }: Place,
+  phi: "mean" | "weighted" | "mlp",
+  everyRow: boolean,
+  lag: number,
+  alone = false,
+) {
   const config = nsaConfig(c);
   const xs = alone ? [naiveInputs(T, c, phi, 1)] : [1, 2].map((seed) => naiveInputs(T, c, phi, seed));
-  const shared = deviceInputs(device, xs[0]!, T, c, "f64");
-  const cache = nsaLayerCache(device, config, 12, pageSize, "f64");
+  const shared = deviceInputs(device, xs[0]!, T, c, dtype);
+  const cache = nsaLayerCache(device, config, 12, pageSize, dtype);
   const out: number[][][] = xs.map(() => []);
   for (let step = 0; step < T + lag; step++) {
     using _ = device.scope();
@@ -44,7 +67,7 @@ function decodeAll(phi: "mean" | "weighted" | "mlp", everyRow: boolean, lag: num
     const names = ["q", "kCmp", "vCmp", "kSlc", "vSlc", "kWin", "vWin", "gate"] as const;
     const joined = Object.fromEntries(names.map((name) => [name, rows.flatMap((r) => r[name])]));
     const inputs = {
-      ...deviceInputs(device, { ...xs[0]!, ...joined }, xs.length, c, "f64", T),
+      ...deviceInputs(device, { ...xs[0]!, ...joined }, xs.length, c, dtype, T),
       ...weights(shared),
     };
     const o = nsaDecode(inputs, cache, plan, config).read();
@@ -58,30 +81,34 @@ function decodeAll(phi: "mean" | "weighted" | "mlp", everyRow: boolean, lag: num
 const weights = (x: ReturnType<typeof deviceInputs>) => ({ phiK: x.phiK, phiV: x.phiV, rope: x.rope });
 
 describe("decode_equals_prefill", () => {
-  for (const phi of ["mean", "weighted", "mlp"] as const) {
-    for (const everyRow of [false, true]) {
-      test(`${phi}, compressing ${everyRow ? "every row" : "completed rows only"}`, () => {
-        using _ = device.scope();
-        const { out, xs, shared } = decodeAll(phi, everyRow, 3);
-        const docs = packDocuments(device, [0, T], { blockSize: c.l, stride: c.d });
-        xs.forEach((x, s) => {
-          const inputs = { ...deviceInputs(device, x, T, c, "f64"), ...weights(shared) };
-          const { o } = nsaAttention(new Tape(false), inputs, docs, nsaConfig(c));
-          const want = o.read();
-          out[s]!.flat().forEach((y, i) => void expect(y).toBeCloseTo(want[i]!, 12));
-          expect(out[s]!.flat().length).toBe(want.length);
+  for (const [name, place] of Object.entries(places)) {
+    for (const phi of ["mean", "weighted", "mlp"] as const) {
+      for (const everyRow of [false, true]) {
+        test(`${name}, ${phi}, compressing ${everyRow ? "every row" : "completed rows only"}`, () => {
+          const { device, dtype, digits } = place;
+          using _ = device.scope();
+          const { out, xs, shared } = decodeAll(place, phi, everyRow, 3);
+          const docs = packDocuments(device, [0, T], { blockSize: c.l, stride: c.d });
+          xs.forEach((x, s) => {
+            const inputs = { ...deviceInputs(device, x, T, c, dtype), ...weights(shared) };
+            const { o } = nsaAttention(new Tape(false), inputs, docs, nsaConfig(c));
+            const want = o.read();
+            out[s]!.flat().forEach((y, i) => void expect(y).toBeCloseTo(want[i]!, digits));
+            expect(out[s]!.flat().length).toBe(want.length);
+          });
         });
-      });
+      }
     }
   }
 });
 
 test("a_sequence_decodes_to_the_same_bits_alone_and_in_a_batch", () => {
-  using _ = device.scope();
-  expect(decodeAll("mlp", false, 5).out[0]).toEqual(decodeAll("mlp", false, 0, true).out[0]);
+  using _ = reference.scope();
+  expect(decodeAll(exact, "mlp", false, 5).out[0]).toEqual(decodeAll(exact, "mlp", false, 0, true).out[0]);
 });
 
 test("dense_and_window_decode_equal_prefill", () => {
+  const { device } = exact;
   for (const windowSize of [0, 5]) {
     using _ = device.scope();
     const x = naiveInputs(T, c, "mean", 4);
