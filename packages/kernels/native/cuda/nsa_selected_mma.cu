@@ -88,12 +88,12 @@ __device__ inline void weigh(float (&o)[DIM / 8][4], const float (&p)[kKeys / 8]
 template <int D>
 constexpr size_t fwd_smem = size_t((kHeads + 2 * kKeys) * D) * 2 + 1024;
 
-// A block is one warp; blockIdx.x = (query, KV head, part), `parts` of 16 heads each.
+// A block is one warp; blockIdx.x = (KV head, query, part), `parts` of 16 heads each: the keys of one KV head stay in the L2 cache.
 template <int D>
 __global__ void __launch_bounds__(32) fwd_kernel(SelectedArgs a, int parts) {
   extern __shared__ char raw[];
   const uint32_t q_tile = (smem_address(raw) + 1023) & ~1023u, k_tile = q_tile + kHeads * D * 2, v_tile = k_tile + kKeys * D * 2;
-  const int64_t item = blockIdx.x / parts, row = item / a.hkv, kv = item % a.hkv, heads = a.hq / a.hkv, head0 = blockIdx.x % parts * kHeads;
+  const int64_t item = blockIdx.x / parts, row = item % a.rows, kv = item / a.rows, heads = a.hq / a.hkv, head0 = blockIdx.x % parts * kHeads;
   const int64_t start = a.cu_seqlens[document_of(a.cu_seqlens, a.n_docs, row)];
   const int here = int(min(int64_t(kHeads), heads - head0)), dk = int(a.dim_k), dv = int(a.dim_v);
   const int lane = threadIdx.x, g = lane >> 2, quad = lane & 3;
@@ -183,7 +183,7 @@ __global__ void __launch_bounds__(32) dq_kernel(SelectedArgs a, int parts) {
   extern __shared__ char raw[];
   const uint32_t q_tile = (smem_address(raw) + 1023) & ~1023u, do_tile = q_tile + kHeads * D * 2, k_tile = do_tile + kHeads * D * 2,
                  v_tile = k_tile + kKeys * D * 2;
-  const int64_t item = blockIdx.x / parts, row = item / a.hkv, kv = item % a.hkv, heads = a.hq / a.hkv, head0 = blockIdx.x % parts * kHeads;
+  const int64_t item = blockIdx.x / parts, row = item % a.rows, kv = item / a.rows, heads = a.hq / a.hkv, head0 = blockIdx.x % parts * kHeads;
   const int64_t start = a.cu_seqlens[document_of(a.cu_seqlens, a.n_docs, row)];
   const int here = int(min(int64_t(kHeads), heads - head0)), dk = int(a.dim_k), dv = int(a.dim_v);
   const int lane = threadIdx.x, g = lane >> 2, quad = lane & 3;
