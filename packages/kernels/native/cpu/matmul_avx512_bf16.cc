@@ -5,6 +5,8 @@
 #include <immintrin.h>
 
 #include <algorithm>
+// GCC 12 takes the undefined upper half of its own intrinsics for a mistake.
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma,prefer-vector-width=512")
 
 namespace nsa::cpu::avx512_bf16 {
@@ -43,10 +45,30 @@ void any_tile(int64_t rows, int64_t pairs, const uint32_t* a, bool a_by_rows, co
   (a_by_rows ? kTiles<true> : kTiles<false>)[rows - 1](pairs, a, b, c, ldc, accumulate);
 }
 
+// dst[j] = (even[j], odd[j]) for j < WIDTH, at most 32.
+template <int WIDTH>
+void pair_words(const uint16_t* even, const uint16_t* odd, uint32_t* dst) {
+  constexpr int FULL = WIDTH / 16, REST = WIDTH % 16;
+  for (int i = 0; i < FULL; ++i) {
+    __m512i lo = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(even + 16 * i)));
+    __m512i hi = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(odd + 16 * i)));
+    _mm512_storeu_si512(dst + 16 * i, _mm512_or_si512(lo, _mm512_slli_epi32(hi, 16)));
+  }
+  if constexpr (REST > 0) {
+    constexpr __mmask16 mask = (1 << REST) - 1;
+    __m512i lo = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, even + 16 * FULL));
+    __m512i hi = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, odd + 16 * FULL));
+    _mm512_mask_storeu_epi32(dst + 16 * FULL, mask, _mm512_or_si512(lo, _mm512_slli_epi32(hi, 16)));
+  }
+}
+
 void pack_panels(const uint16_t* src, int64_t ld, int64_t rows, int64_t depth, uint32_t* dst, int64_t width) {
   for (int64_t r = 0; r < rows; r += width) {
-    int64_t count = std::min(width, rows - r);
-    for (int64_t l = 0; l < depth; l += 2, dst += width) {
+    int64_t count = std::min(width, rows - r), l = 0;
+    if (count == width && (width == MR || width == NR))
+      for (; l + 1 < depth; l += 2, dst += width)
+        (width == MR ? pair_words<MR> : pair_words<NR>)(src + l * ld + r, src + (l + 1) * ld + r, dst);
+    for (; l < depth; l += 2, dst += width) {
       const uint16_t *even = src + l * ld + r, *odd = even + ld;
       if (l + 1 < depth)
         for (int64_t j = 0; j < count; ++j) dst[j] = uint32_t(even[j]) | uint32_t(odd[j]) << 16;
