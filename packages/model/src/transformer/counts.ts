@@ -82,6 +82,12 @@ export function keepsHidden(config: ModelConfig, T: number): boolean {
   return config.numLayers * hiddenBytes(config, T) <= HIDDEN_BUDGET;
 }
 
+/** Bytes of the head besides kept logits: those of the rows at work and their gradient. */
+function headScratch(logits: number, kept: boolean, bf16: boolean, device: string | undefined): number {
+  if (device !== "cuda") return 2 * Math.min(logits, 2 ** 24);
+  return Math.min(logits, 2 ** 29) * ((kept ? 0 : 1) + (bf16 ? 0.5 : 0));
+}
+
 /** Bytes that live through a step: parameters, optimizer, activations and head of one micro-batch of T tokens. */
 export function trainMemory(
   config: ModelConfig,
@@ -128,8 +134,8 @@ export function trainMemory(
     sum += bytes;
   }
   const logits = T * c.vocabSize * 4;
-  // Besides logits that are kept, those of the rows at work and their gradient: at most 2^22 floats each.
-  const head = (logits <= options.logitsBudgetBytes ? logits : 0) + 2 * Math.min(logits, 2 ** 24);
+  const kept = logits <= options.logitsBudgetBytes;
+  const head = (kept ? logits : 0) + headScratch(logits, kept, c.dtype === "bf16", options.device);
   const stream = T * c.dModel * width;
   // On the CPU attention backwards pack keys and values twice and sum their gradients in two shares, all in fp32; a GPU keeps two
   // statistics of every query.
