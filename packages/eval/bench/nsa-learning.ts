@@ -1,7 +1,7 @@
 // Does NSA learn what full attention learns? Text at equal tokens over seeds, and recall beyond any window.
 //
 // `pnpm bench nsa-learning --device cuda|cpu [--part recall,text] [--kinds nsa,full,window] [--seeds 3] [--parallel 1]
-//  [--out file] [--text-steps 300] [--length 8192] [--recall-steps 9000] [--recall-model|task|stages '{json}']`; the text is
+//  [--out file] [--text-steps 300] [--length 8192] [--recall-steps 11000] [--recall-model|task|stages '{json}']`; the text is
 // that of configs/pretrain/books-base.yaml ($NSA_DATA or ../shared/data). Each curve is trained in a process of its own.
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
