@@ -3,6 +3,10 @@
 set -e
 dir=${1:-/tmp/nsa-slurm}
 host=$(hostname -s)
+if [ -s /etc/slurm/slurm.conf ] && ! grep -q "^ClusterName=test$" /etc/slurm/slurm.conf; then
+  echo "this machine has a Slurm of its own: /etc/slurm/slurm.conf is left alone" >&2
+  exit 1
+fi
 mkdir -p "$dir/state" "$dir/spool" /etc/slurm /run/munge
 chown munge /run/munge
 cat > /etc/slurm/slurm.conf <<CONF
