@@ -1,6 +1,6 @@
 // R1-Zero by rules alone over seeds: a base model without SFT is pretrained, then learns sums by GRPO.
 //
-// `pnpm bench r1-zero [--seeds 5] [--parallel 1] [--samples 256] --json`: the recipes of configs/ through the command line.
+// `pnpm bench r1-zero [--seeds 5] [--from 1] [--parallel 1] [--samples 256] --json`: the recipes of configs/ through the command line.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -103,7 +103,8 @@ const least = (x: number[]) => Math.min(...x);
 
 async function run(): Promise<BenchResult> {
   const samples = argument("samples", 256);
-  const seeds = Array.from({ length: argument("seeds", 5) }, (_, i) => i + 1);
+  const first = argument("from", 1);
+  const seeds = Array.from({ length: argument("seeds", 5) }, (_, i) => first + i);
   const outcomes: Outcome[] = [];
   const queue = [...seeds];
   const worker = async () => {
