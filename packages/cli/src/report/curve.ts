@@ -55,13 +55,15 @@ export function curve(title: string, all: readonly Series[], options: CurveOptio
     return `<line x1="${LEFT}" x2="${W - 10}" y1="${py(y)}" y2="${py(y)}" stroke="#e4e4e0"/><text x="${LEFT - 6}" y="${py(y) + 4}" text-anchor="end">${label(y)}</text>`;
   });
   const names = legend(series);
-  const room = Math.min(110, (W - LEFT) / series.length);
+  // About the width of the names; closer together where they would leave the chart.
+  const widths = names.map((name) => 14 + 5.2 * name.length);
+  const squeeze = Math.min(1, (W - LEFT) / widths.reduce((a, b) => a + b, 0));
   const lines = series.map((s, i) => {
     const path = s.points
       .map((p, n) => `${n ? "L" : "M"}${px(p.x).toFixed(1)},${py(p.y).toFixed(1)}`)
       .join("");
     const colour = COLOURS[i % COLOURS.length];
-    const at = LEFT + i * room;
+    const at = (LEFT + squeeze * widths.slice(0, i).reduce((a, b) => a + b, 0)).toFixed(1);
     return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="1.5"/><text x="${at}" y="28" fill="${colour}">${names[i]}</text>`;
   });
   const ends = [

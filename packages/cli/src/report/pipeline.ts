@@ -101,7 +101,13 @@ function stageSection(folder: StageFolder, dir: string): string {
         inGrid(charts(folder, ["Loss, nats per token", "Gradient norm"])) + texts(folder),
       );
     case "grpo": {
-      const drawn = charts(folder, ["Held-out accuracy", "Reward", "Output length, tokens", "Entropy, nats"]);
+      const drawn = charts(folder, [
+        "Held-out accuracy",
+        "Reward",
+        "Parts of the reward",
+        "Output length, tokens",
+        "Entropy, nats",
+      ]);
       return section(folder, "Reinforcement learning", inGrid([atK(folder.rows), ...drawn]));
     }
     default:
