@@ -103,8 +103,10 @@ int pool_bwd(void* ctx, const void* params) {
     double sum = 0;
     for (int64_t i = 0; i < p.n_docs; ++i)
       for (int64_t b = i32(p.cu_blocks)[i]; b < i32(p.cu_blocks)[i + 1]; ++b) {
+        const int64_t first = i32(p.cu_seqlens)[i] + (b - i32(p.cu_blocks)[i]) * p.stride;
+        if (first + p.block_size > i32(p.cu_seqlens)[i + 1]) break;  // what follows are unused blocks of a bucket
         load_row(p.dy, b * cols, dy.data(), cols, 1.f);
-        load_row(p.x, (i32(p.cu_seqlens)[i] + (b - i32(p.cu_blocks)[i]) * p.stride + j) * p.ldx, x.data(), cols, 1.f);
+        load_row(p.x, (first + j) * p.ldx, x.data(), cols, 1.f);
         for (int64_t c = 0; c < cols; ++c) sum += double(x[c]) * dy[c];
       }
     float dw = float(sum);

@@ -118,7 +118,8 @@ __global__ void __launch_bounds__(256) dw_kernel(const T* dy, const T* x, Grid g
   const int64_t j = blockIdx.x, width = g.hkv * g.d, from = blockIdx.y * stripe, to = min(g.nb, from + stripe);
   float sum = 0;
   for (int64_t b = from; b < to; ++b) {
-    int64_t doc = document_of(g.cu_blocks, g.n_docs, b), row = g.cu_seqlens[doc] + (b - g.cu_blocks[doc]) * g.stride + j;
+    int64_t doc = document_of(g.cu_blocks, g.n_docs, b), first = g.cu_seqlens[doc] + (b - g.cu_blocks[doc]) * g.stride, row = first + j;
+    if (first + g.block_size > g.cu_seqlens[doc + 1]) continue;  // an unused block of a bucket
     for (int64_t c = threadIdx.x; c < width; c += 256) sum += to_float(dy[b * width + c]) * to_float(x[row * g.ldx + c]);
   }
   sum = block_sum<256>(sum, shared);

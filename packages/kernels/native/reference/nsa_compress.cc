@@ -5,12 +5,14 @@
 namespace nsa::ref {
 namespace {
 
-// Calls fn(block, first token row of the block) for every block of every document.
+// Calls fn(block, first token row of the block) for every block of every document; a bucket's unused blocks lie in none.
 template <class Params, class Fn>
 void for_each_block(const Params& p, Fn fn) {
   for (int64_t i = 0; i < p.n_docs; ++i)
-    for (int64_t b = index(p.cu_blocks, i); b < index(p.cu_blocks, i + 1); ++b)
-      fn(b, index(p.cu_seqlens, i) + (b - index(p.cu_blocks, i)) * p.stride);
+    for (int64_t b = index(p.cu_blocks, i); b < index(p.cu_blocks, i + 1); ++b) {
+      int64_t start = index(p.cu_seqlens, i) + (b - index(p.cu_blocks, i)) * p.stride;
+      if (start + p.block_size <= index(p.cu_seqlens, i + 1)) fn(b, start);
+    }
 }
 
 int block_gather_fwd(void*, const void* params) {
