@@ -1,8 +1,9 @@
 // Does NSA learn what full attention learns? Text at equal tokens over seeds, and recall beyond any window.
 //
-// `pnpm bench nsa-learning --device cuda|cpu [--part recall,text] [--kinds nsa,full,window] [--seeds 3] [--parallel 1]
-//  [--out file] [--text-steps 300] [--length 8192] [--recall-steps 11000] [--recall-model|task|stages '{json}']`; the text is
-// that of configs/pretrain/books-base.yaml ($NSA_DATA or ../shared/data). Each curve is trained in a process of its own.
+// `pnpm bench nsa-learning --device cuda|cpu [--part recall,text] [--kinds nsa,full,window] [--seeds 3] [--first-seed 1]
+//  [--parallel 1] [--out file] [--text-steps 300] [--length 8192] [--recall-steps 11000]
+//  [--recall-model|task|stages '{json}']`; the text is that of configs/pretrain/books-base.yaml ($NSA_DATA or ../shared/data).
+// Each curve is trained in a process of its own.
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -44,7 +45,7 @@ async function run(): Promise<BenchResult> {
   const command = `pnpm bench nsa-learning ${words.filter((w) => w !== "--json").join(" ")}`;
   const listed = <T extends string>(name: string, all: readonly T[]) =>
     all.filter((x) => option(name, all.join()).split(",").includes(x));
-  const seeds = Array.from({ length: number("seeds", 3) }, (_, i) => i + 1);
+  const seeds = Array.from({ length: number("seeds", 3) }, (_, i) => number("first-seed", 1) + i);
   const queue = listed("part", PARTS).flatMap((part) =>
     listed("kinds", KINDS).flatMap((kind) => seeds.map((seed) => ({ part, kind, seed }))),
   );
