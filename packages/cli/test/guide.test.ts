@@ -74,8 +74,8 @@ ${blocks
   .map(scriptOf)
   .join("\n")}`;
     const env = { ...process.env, NSA_DATA: data };
-    const run = spawnSync("bash", ["-c", script], { cwd, encoding: "utf8", env, timeout: 180_000 });
+    const run = spawnSync("bash", ["-c", script], { cwd, encoding: "utf8", env, timeout: 400_000 });
     expect(run.status, `${run.stdout.slice(-1500)}\n${run.stderr.slice(-1500)}`).toBe(0);
   },
-  200_000,
+  420_000,
 );

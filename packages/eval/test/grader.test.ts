@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import { compareAnswers, extractAnswer, grade, sameAnswer } from "../src/index.ts";
 
 const data = process.env.NSA_DATA ?? resolve(import.meta.dirname, "../../../../shared/data");
@@ -165,7 +166,7 @@ test("the_last_marked_answer_counts_and_parts_of_one_answer_are_joined", () => {
   expect(extractAnswer("He has 3 left.").kind).toBe("none");
 });
 
-test("recorded_pairs_are_graded_as_labelled", { skip: !existsSync(pairsFile) }, () => {
+needs(existsSync(pairsFile), `no ${pairsFile}`)("recorded_pairs_are_graded_as_labelled", () => {
   const pairs = JSON.parse(readFileSync(pairsFile, "utf8")) as {
     gold: string;
     pred: string;

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import {
   findTask,
   grade,
@@ -65,7 +66,7 @@ test("solved_examples_stand_before_the_problem_and_are_graded_right_themselves",
   }
 });
 
-test("every_built_in_task_reads_its_records", { skip: !existsSync(join(data, "math-problems")) }, () => {
+needs(existsSync(join(data, "math-problems")), `no ${data}`)("every_built_in_task_reads_its_records", () => {
   const counts = Object.fromEntries(
     taskNames.filter((n) => n !== "math").map((n) => [n, readProblems(findTask(n), data).length]),
   );
