@@ -108,9 +108,10 @@ __device__ inline void load_b_trans(uint32_t (&b)[4], uint32_t tile, int rows, i
 template <int ROWS, int COLS, int THREADS>
 __device__ inline void load_tile(uint32_t tile, const bf16* from, int64_t ld, int valid, int dim) {
   constexpr int chunks = COLS / 8;
-  if constexpr (THREADS % (8 * chunks) == 0 && ROWS % (THREADS / chunks) == 0) {
-    // A thread keeps its column and steps down by a fixed number of rows, a multiple of 8: the swizzle does not change.
+  if constexpr (THREADS % chunks == 0 && ROWS % (THREADS / chunks) == 0) {
+    // A thread keeps its column and steps down by a power of two of rows: what changes in the swizzle are known bits.
     constexpr int step = THREADS / chunks;
+    static_assert((step & (step - 1)) == 0);
     int row = int(threadIdx.x) / chunks, col = int(threadIdx.x) % chunks * 8;
     bool column = col < dim;
     const bf16* p = from + row * ld + col;
@@ -118,7 +119,7 @@ __device__ inline void load_tile(uint32_t tile, const bf16* from, int64_t ld, in
 #pragma unroll
     for (int i = 0; i < ROWS / step; ++i) {
       bool inside = column && row + i * step < valid;
-      copy_async(to + i * step * 128, inside ? p : from, inside);
+      copy_async((to ^ uint32_t((i * step & 7) << 4)) + i * step * 128, inside ? p : from, inside);
       p += step * ld;
     }
   } else {

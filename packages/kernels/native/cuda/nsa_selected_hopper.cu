@@ -98,7 +98,9 @@ __global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, Select
   Ring<2> mine;
   if (threadIdx.x < 128) {
     registers_down<40>();
-    constexpr int chunks = D / 8, step = 128 / chunks;
+    constexpr int chunks = D / 8, step = 128 / chunks, per = BN / step;
+    const int ldq = int(a.ldq), ldo = int(a.ldo), hq = int(a.hq);
+    const unsigned magic = 0xffffffffu / unsigned(heads) + 1;  // item / heads is the upper half of item · magic, below 2^32 / heads
     const int tid = int(threadIdx.x), row0 = tid / chunks, col = tid % chunks * 8;
     Producer producer;
     for (int64_t at = from; at < to && list.pairs[at].x < limit;) {
@@ -107,27 +109,40 @@ __global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, Select
       const uint32_t k_tile = own + mine.at * 2 * S::own;
       load_tile<kKeys, D, 128>(k_tile, static_cast<const bf16*>(a.k) + run.start * a.ldk + run.kv * D, a.ldk, run.count, D);
       load_tile<kKeys, D, 128>(k_tile + S::own, static_cast<const bf16*>(a.v) + run.start * a.ldv + run.kv * D, a.ldv, run.count, D);
-      const int64_t head0 = run.kv * heads;
+      // Rows of the list are fetched a tile ahead: this warpgroup has one warp a scheduler, and every wait of it is felt.
+      const int2* pairs = list.pairs + at;
+      auto pair_of = [&](int item) { return heads == 1 ? item : int(__umulhi(unsigned(item), magic)); };
+      auto row_of = [&](int item) { return item < run.items ? pairs[pair_of(item)].y : 0; };
+      int rows[per], statistics_row;
+      auto fetch = [&](int first) {
+#pragma unroll
+        for (int i = 0; i < per; ++i) rows[i] = row_of(first + row0 + i * step);
+        statistics_row = row_of(first + tid);
+      };
+      const int head0 = int(run.kv) * heads;
       const auto *q = static_cast<const bf16*>(a.q) + head0 * D + col, *gradient = static_cast<const bf16*>(a.do_) + head0 * D + col;
+      fetch(0);
       for (int first = 0; first < run.items; first += BN) {
         producer.acquire(barriers.empty(ring.at), ring.round ^ 1);
         const uint32_t stage = walked + ring.at * S::stage + tile_offset(BN, row0, col);
 #pragma unroll
-        for (int i = 0; i < BN / step; ++i) {
-          const int item = first + row0 + i * step;
+        for (int i = 0; i < per; ++i) {
+          const int item = first + row0 + i * step, head = item - pair_of(item) * heads;
           const bool in = item < run.items;
-          const int64_t row = in ? list.pairs[at + item / heads].y : 0, head = in ? item % heads : 0;
-          copy_async(stage + i * step * 128, q + row * a.ldq + head * D, in);
-          copy_async(stage + i * step * 128 + S::walked, gradient + row * a.ldo + head * D, in);
+          const uint32_t to = (stage ^ uint32_t((i * step & 7) << 4)) + i * step * 128;
+          copy_async(to, in ? q + int64_t(rows[i]) * ldq + head * D : q, in);
+          copy_async(to + S::walked, in ? gradient + int64_t(rows[i]) * ldo + head * D : gradient, in);
         }
-        for (int i = tid; i < 3 * BN; i += 128) {
-          const int item = first + i % BN;
+        if (tid < BN) {
+          const int item = first + tid, pair = pair_of(item);
           const bool in = item < run.items;
-          const int2* pair = list.pairs + at + (in ? item / heads : 0);
-          const int64_t of = int64_t(pair->y) * a.hq + head0 + (in ? item % heads : 0);
-          const void* value = i < BN ? static_cast<const void*>(a.lse + of) : i < 2 * BN ? static_cast<const void*>(a.delta + of) : &pair->y;
-          copy_async_4(statistics + (ring.at * 3 * BN + i) * 4, value, in);
+          const int64_t of = in ? int64_t(statistics_row) * hq + head0 + item - pair * heads : 0;
+          const uint32_t to = statistics + (ring.at * 3 * BN + tid) * 4;
+          copy_async_4(to, a.lse + of, in);
+          copy_async_4(to + BN * 4, a.delta + of, in);
+          copy_async_4(to + 2 * BN * 4, &pairs[in ? pair : 0].y, in);
         }
+        fetch(first + BN);
         producer.announce(barriers.full(ring.at));
         ring.next();
       }
