@@ -39,6 +39,8 @@ interface Case {
   c: NaiveConfig;
   borders: number[];
   change?: (x: NaiveInputs, c: NaiveConfig) => void;
+  /** Bound in f32, default 1e-5: scores of hundreds have lost digits before the exponential. */
+  f32?: number;
 }
 
 const scaled = (factor: number) => (x: NaiveInputs) => {
@@ -66,7 +68,7 @@ const cases: Record<string, Case> = {
   "other ratios of block sizes": { c: { ...small, l: 8, d: 8, lp: 16 }, borders: [0, 100] },
   "equal keys": { c: small, borders: [0, 60, 200], change: equalKeys },
   "all queries zero": { c: small, borders: [0, 120], change: scaled(0) },
-  "huge scores": { c: small, borders: [0, 120], change: scaled(64) },
+  "huge scores": { c: small, borders: [0, 120], change: scaled(64), f32: 3e-5 },
   "4,097 tokens": { c: { ...paper, H: 2, K: dim, V: dim, n: 3, w: 32 }, borders: [0, 4097] },
 };
 
@@ -123,7 +125,9 @@ describe("outputs_and_gradients_keep_the_rule_and_repeat_bit_for_bit", () => {
         const again = run(fast, dtype, x, one, want.selected);
         for (const [key, exact] of Object.entries(want.values)) {
           const error = relative(got.values[key]!, exact);
-          const bound = low ? (key === "o" ? 2 : 3) * relative(low.values[key]!, exact) + 1e-5 : 1e-5;
+          const bound = low
+            ? (key === "o" ? 2 : 3) * relative(low.values[key]!, exact) + 1e-5
+            : (one.f32 ?? 1e-5);
           // A gradient that is zero in exact arithmetic has no relative error.
           const size = Math.hypot(...exact.subarray(0, 4096));
           if (size > 1e-6) expect(error, `${key}: relative error`).toBeLessThanOrEqual(bound);
