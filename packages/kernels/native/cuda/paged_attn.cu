@@ -1,8 +1,9 @@
 // paged_attn: one query a sequence against its pages, split over keys so that a small batch still fills the card.
 //
-// LANES lanes share a key, 8 channels each, so a warp reads 32 / LANES keys by one load and holds kDeep such loads of keys and of
+// LANES lanes share a key, 8 channels each, so a warp reads 32 / LANES keys by one load and holds several such loads of keys and of
 // values in registers; a block takes a stretch of entries of one (sequence, KV head) for HEADS heads of its group, its warps every
 // so many tiles. Warps meet in shared memory; with several splits, partial (o, max, sum) go to scratch and a second kernel joins them.
+#include <algorithm>
 #include <type_traits>
 
 #include "cuda/convert.h"
@@ -46,7 +47,11 @@ struct Raw {
   uint4 word[sizeof(T) * kChannels / 16];
   __device__ void load(const T* p) {
 #pragma unroll
-    for (int i = 0; i < int(sizeof word / 16); ++i) word[i] = __ldg(reinterpret_cast<const uint4*>(p) + i);
+    for (int i = 0; i < int(sizeof word / 16); ++i)
+      // A key is read once: it need not take room in the first cache.
+      asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+                   : "=r"(word[i].x), "=r"(word[i].y), "=r"(word[i].z), "=r"(word[i].w)
+                   : "l"(reinterpret_cast<const uint4*>(p) + i));
   }
   __device__ void clear() {
 #pragma unroll
@@ -55,10 +60,11 @@ struct Raw {
   __device__ float at(int i) const { return to_float(reinterpret_cast<const T*>(word)[i]); }
 };
 
-// grid (splits, hkv · chunks of HEADS heads, b). VEC: rows and dims allow 16-byte loads; else channel by channel.
+// grid (splits, hkv · chunks of HEADS heads, b). VEC: rows and dims allow 16-byte loads; else channel by channel. With one head, few
+// registers let 32 warps share a multiprocessor, which is worth more than longer tiles.
 template <class T, int LANES, int HEADS, bool VEC>
-__global__ void __launch_bounds__(kMostWarps * 32) attn_kernel(Args a) {
-  constexpr int per_load = 32 / LANES, deep = sizeof(T) == 2 ? 8 : 4, tile = per_load * deep;
+__global__ void __launch_bounds__(kMostWarps * 32, HEADS == 1 && VEC && sizeof(T) == 2 ? 4 : 1) attn_kernel(Args a) {
+  constexpr int per_load = 32 / LANES, deep = sizeof(T) == 2 && HEADS > 1 ? 8 : 4, tile = per_load * deep;
   extern __shared__ float shared[];  // [warps][HEADS][LANES · 8 + 2]
   const int64_t s = blockIdx.z;
   const int group = int(a.hq / a.hkv), chunks = (group + HEADS - 1) / HEADS, kv = blockIdx.y / chunks, head0 = blockIdx.y % chunks * HEADS;
@@ -228,9 +234,8 @@ int attend(void* ctx, const void* params) {
   const int64_t group = p.hq / p.hkv, most = std::max(p.dim_k, p.dim_v);
   const int64_t heads_here = group >= 4 ? 4 : group >= 2 ? 2 : 1, chunks = ceil_div(group, heads_here), items = p.b * p.hkv * chunks;
   const int64_t sms = context(ctx).sm_count;
-  // As many warps as the card holds at once, and a power of two of them a block.
-  int warps = 1;
-  while (warps < kMostWarps && items * warps < 24 * sms) warps *= 2;
+  // About what the card holds at once; where that is less than a warp an item, two, so that the last items are short. Measured.
+  const auto warps = items > 32 * sms ? 2 : int(std::clamp<int64_t>((20 * sms + items / 2) / items, 1, kMostWarps));
   // A split is worth its join when blocks do not fill the card and each warp still has several tiles.
   a.splits = std::max<int64_t>(1, std::min({ceil_div(2 * sms, items), entries / (int64_t(warps) * 64), int64_t(128)}));
   Scratch part(ctx, a.splits > 1 ? size_t(p.b * p.hq * a.splits * (p.dim_v + 2)) * 4 : 0);
