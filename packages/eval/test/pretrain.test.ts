@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { latestCheckpoint, openStageContext, parseConfig, Rng } from "@nsa/core";
 import { afterAll, expect, test } from "vitest";
 import { estimatePretrain, pretrainSchema, runPretrain } from "../src/index.ts";
+import { loadCorpus } from "../src/pretrain/index.ts";
 import { tinyRecipe } from "./tiny-recipe.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-pretrain-"));
@@ -133,4 +134,14 @@ test("the_estimate_counts_tokens_parameters_and_memory", () => {
   expect(estimate.tokens).toBe(10 * 2 * 64);
   expect(estimate.memory_parameters_bytes).toBeGreaterThan(16 * estimate.parameters!);
   expect(estimate.flops).toBe(estimate.flops_per_token_actual! * 1280);
+});
+
+test("a_source_of_more_documents_than_a_call_takes_arguments_is_read", async () => {
+  const recipe = tinyRecipe(1);
+  const sources = [{ family: "arithmetic", documents: 140_000, template: "{question}" }];
+  const data = { ...recipe.data, sources, tokenizer_documents: 100 };
+  const config = parseConfig(pretrainSchema, { ...recipe, data } as Record<string, never>, "test");
+  const corpus = await loadCorpus(config, { log: () => {} });
+  expect(corpus.train.length).toBe(126_000);
+  corpus.close();
 });

@@ -42,11 +42,11 @@ async function readTexts(config: PretrainConfig, log: (text: string) => void): P
   let reason = "";
   for (const source of config.data.sources) {
     if ("generate" in source) {
-      texts.push(...stories(source.documents, config.seed));
+      for (const text of stories(source.documents, config.seed)) texts.push(text);
       continue;
     }
     if ("family" in source) {
-      texts.push(...familyDocuments({ ...source, seed: config.seed }));
+      for (const text of familyDocuments({ ...source, seed: config.seed })) texts.push(text);
       continue;
     }
     const limit = texts.length + (source.maxDocuments ?? Number.POSITIVE_INFINITY);

@@ -8,7 +8,7 @@
 namespace nsa::cuda {
 namespace {
 
-constexpr int kDigits = 256, kItems = 2048;
+constexpr int kDigits = 256, kItems = 2048, kScan = 512;
 
 // count[digit·blocks + block].
 __global__ void count_kernel(const int2* x, int64_t n, int shift, int32_t* count) {
@@ -23,51 +23,61 @@ __global__ void count_kernel(const int2* x, int64_t n, int shift, int32_t* count
   count[int64_t(threadIdx.x) * gridDim.x + blockIdx.x] = histogram[threadIdx.x];
 }
 
-// Exclusive scan of n counts by one block.
-__global__ void scan_kernel(int32_t* x, int64_t n) {
-  __shared__ int32_t sums[1024];
-  int64_t per = (n + 1023) / 1024, from = threadIdx.x * per, to = min(n, from + per);
-  int32_t sum = 0;
-  for (int64_t i = from; i < to; ++i) sum += x[i];
-  sums[threadIdx.x] = sum;
-  __syncthreads();
-  for (int step = 1; step < 1024; step <<= 1) {
-    int32_t left = int(threadIdx.x) >= step ? sums[threadIdx.x - step] : 0;
+// Exclusive scan of each digit's counts over the blocks, a block of threads a digit; its sum goes to total[digit].
+__global__ void scan_kernel(int32_t* count, int64_t blocks, int32_t* total) {
+  __shared__ int32_t sums[kScan];
+  int32_t* row = count + blockIdx.x * blocks;
+  int32_t carried = 0;
+  for (int64_t base = 0; base < blocks; base += kScan) {
+    const int64_t i = base + threadIdx.x;
+    const int32_t value = i < blocks ? row[i] : 0;
+    sums[threadIdx.x] = value;
     __syncthreads();
-    sums[threadIdx.x] += left;
+    for (int step = 1; step < kScan; step <<= 1) {
+      const int32_t left = int(threadIdx.x) >= step ? sums[threadIdx.x - step] : 0;
+      __syncthreads();
+      sums[threadIdx.x] += left;
+      __syncthreads();
+    }
+    if (i < blocks) row[i] = carried + sums[threadIdx.x] - value;
+    carried += sums[kScan - 1];
     __syncthreads();
   }
-  int32_t base = threadIdx.x ? sums[threadIdx.x - 1] : 0;
-  for (int64_t i = from; i < to; ++i) {
-    int32_t value = x[i];
-    x[i] = base;
-    base += value;
-  }
+  if (threadIdx.x == 0) total[blockIdx.x] = carried;
 }
 
-// Thread d places the block's entries with digit d, in order: stable.
-__global__ void place_kernel(const int2* x, int2* y, int64_t n, int shift, const int32_t* offset) {
+// Thread d places the block's entries with digit d, in order: stable. It begins behind the totals of lower digits.
+__global__ void place_kernel(const int2* x, int2* y, int64_t n, int shift, const int32_t* offset, const int32_t* total) {
   __shared__ int2 items[kItems];
+  __shared__ int32_t first[kDigits];
   int64_t from = int64_t(blockIdx.x) * kItems;
   int here = int(min(int64_t(kItems), n - from));
   for (int i = threadIdx.x; i < here; i += kDigits) items[i] = x[from + i];
+  first[threadIdx.x] = total[threadIdx.x];
   __syncthreads();
-  int32_t at = offset[int64_t(threadIdx.x) * gridDim.x + blockIdx.x];
+  for (int step = 1; step < kDigits; step <<= 1) {
+    const int32_t left = int(threadIdx.x) >= step ? first[threadIdx.x - step] : 0;
+    __syncthreads();
+    first[threadIdx.x] += left;
+    __syncthreads();
+  }
+  int32_t at = first[threadIdx.x] - total[threadIdx.x] + offset[int64_t(threadIdx.x) * gridDim.x + blockIdx.x];
   for (int i = 0; i < here; ++i)
     if ((items[i].x >> shift & 255) == int(threadIdx.x)) y[at++] = items[i];
 }
 
 }  // namespace
 
-size_t sort_bytes(int64_t n) { return size_t(ceil_div(n, kItems) * kDigits) * 4; }
+size_t sort_bytes(int64_t n) { return size_t((ceil_div(n, kItems) + 1) * kDigits) * 4; }
 
 int2* sort_entries(void* ctx, int2* x, int2* y, int32_t* counts, int64_t n, int64_t largest) {
   auto stream = context(ctx).stream;
   int64_t blocks = ceil_div(n, kItems);
   for (int shift = 0; shift < 32 && (largest >> shift) > 0; shift += 8) {
     count_kernel<<<unsigned(blocks), kDigits, 0, stream>>>(x, n, shift, counts);
-    scan_kernel<<<1, 1024, 0, stream>>>(counts, blocks * kDigits);
-    place_kernel<<<unsigned(blocks), kDigits, 0, stream>>>(x, y, n, shift, counts);
+    int32_t* totals = counts + blocks * kDigits;
+    scan_kernel<<<kDigits, kScan, 0, stream>>>(counts, blocks, totals);
+    place_kernel<<<unsigned(blocks), kDigits, 0, stream>>>(x, y, n, shift, counts, totals);
     std::swap(x, y);
   }
   return x;
