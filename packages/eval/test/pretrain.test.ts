@@ -140,7 +140,8 @@ test("a_source_of_more_documents_than_a_call_takes_arguments_is_read", async () 
   const recipe = tinyRecipe(1);
   const sources = [{ family: "arithmetic", documents: 140_000, template: "{question}" }];
   const data = { ...recipe.data, sources, tokenizer_documents: 100 };
-  const config = parseConfig(pretrainSchema, { ...recipe, data } as Record<string, never>, "test");
+  const many: object = { ...recipe, data };
+  const config = parseConfig(pretrainSchema, many as Record<string, never>, "test");
   const corpus = await loadCorpus(config, { log: () => {} });
   expect(corpus.train.length).toBe(126_000);
   corpus.close();
