@@ -80,3 +80,20 @@ test("json_output_is_one_object_per_line_from_start_to_done", () => {
   expect(events.find((e) => e.type === "start")).toMatchObject({ totalSteps: 3, step: 0 });
   expect(events.at(-1)).toMatchObject({ type: "done", step: 3 });
 });
+
+test("a_refused_resume_leaves_the_run_s_settings_as_they_were", () => {
+  const dir = mkdtempSync(join(tmpdir(), "nsa-refused-"));
+  const config = join(dir, "tiny.yaml");
+  writeFileSync(config, tinyPretrain);
+  const go = (...words: string[]) =>
+    nsa(["pretrain", config, "--runs", dir, "--device", "cpu", "--plain", ...words]);
+  expect(go("--set", "train.steps=4").status).toBe(0);
+  const run = readdirSync(dir).find((name) => name.startsWith("pretrain-"))!;
+  const settings = () => readFileSync(join(dir, run, "config.yaml"), "utf8");
+  const before = settings();
+  const refused = go("--resume", "latest", "--set", "model.d_ff=8", "--set", "train.steps=6");
+  expect(refused.status).toBe(3);
+  expect(settings()).toBe(before);
+  expect(go("--resume", "latest", "--set", "train.steps=6").status).toBe(0);
+  expect(settings()).not.toBe(before);
+}, 120_000);

@@ -64,7 +64,7 @@ export function nativeAddon(): NativeAddon {
       code: "data_addon_missing",
       what: "the native addon nsa_data.node is not there",
       why: "it has not been built on this machine",
-      fix: "run `pnpm build:native`, or set `engine: typescript`",
+      fix: "run `npm run setup`, or set `engine: typescript`",
       exitCode: 4,
     });
   }

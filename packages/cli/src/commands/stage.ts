@@ -7,6 +7,7 @@ import {
   createRunDir,
   ExitCode,
   findRun,
+  latestCheckpoint,
   loadConfig,
   type StageResult,
   watchInterruption,
@@ -72,11 +73,19 @@ export async function runStage(name: string, file: string, options: StageOptions
   const runDir = resumed
     ? resumed.path
     : createRunDir({ root: options.runs, stage: name, name: config.name, configYaml: yaml });
+  const settings = join(runDir, "config.yaml");
+  const [before, reached] = [readIfThere(settings), latestCheckpoint(runDir)];
   // What was set now holds for later resumes, too.
-  if (resumed) atomicWriteFile(join(runDir, "config.yaml"), yaml);
+  if (resumed) atomicWriteFile(settings, yaml);
   const resume = resumed?.checkpoint ?? resumed !== undefined;
-  const { result } = await execute(name, config, runDir, options, resume);
-  return result.status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;
+  try {
+    const { result } = await execute(name, config, runDir, options, resume);
+    return result.status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;
+  } catch (error) {
+    // Settings that the run refused must not stand between it and the next resume.
+    if (resumed && latestCheckpoint(runDir) === reached) atomicWriteFile(settings, before);
+    throw error;
+  }
 }
 
 /** Runs a checked config in a run folder, in a process of its own. */

@@ -26,7 +26,10 @@ export function registerStages(program: Command): void {
         .option("--plans <file>", "GPU: matmuls as in the matmul-plans.json of an earlier run");
     }
     withOutput(withRuns(withDevice(withSet(command))))
-      .option("--resume <run>", "go on with a run: its name, its path, or `latest`")
+      .option(
+        "--resume <run>",
+        "go on with a run by its own recipe and --set: its name, its path, or `latest`",
+      )
       .option("--dry-run", "print what it would cost and stop")
       .action(async (config: string, options: { set: string[]; unsafeExec?: boolean }) => {
         const { runStage } = await import("../commands/stage.ts");

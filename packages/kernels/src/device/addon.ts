@@ -79,7 +79,7 @@ export function addon(): Addon {
       code: "addon_missing",
       what: "the native addon nsa.node is not there",
       why: "it has not been built on this machine",
-      fix: "run `pnpm build:native` (needs a C++20 compiler and CMake)",
+      fix: "run `npm run setup` (needs a C++20 compiler and CMake)",
       exitCode: 4,
     });
   }
