@@ -13,6 +13,22 @@ test("values_survive_a_round_trip_in_every_dtype", () => {
   }
 });
 
+test("a_fetch_holds_the_values_of_its_time_at_any_size", () => {
+  using scope = device.scope();
+  void scope;
+  for (const [n, dtype] of [
+    [5, "i32"],
+    [16_384, "f32"],
+    [40_000, "f32"],
+  ] as const) {
+    const t = device.full([n], dtype, 7);
+    const values = device.fetch(t, 3);
+    device.run("fill", { x: t, value: 9 });
+    expect(values()).toEqual(new Float64Array(n).fill(7));
+    expect(t.read()[n - 1]).toBe(9);
+  }
+});
+
 test("a_scope_frees_what_it_owns_and_keeps_what_is_kept", () => {
   const before = device.stats();
   let kept: ReturnType<Device["zeros"]>;

@@ -3,4 +3,4 @@
 
 namespace nsa::cuda {
 int rope(void* ctx, const void* params);
-}
+}  // namespace nsa::cuda

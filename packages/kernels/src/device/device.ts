@@ -5,7 +5,7 @@ import { NsaError } from "@nsa/core";
 import { type Addon, addon, type DataArray, nativeDir, type RawStats } from "./addon.ts";
 import { Arena } from "./arena.ts";
 import { costOf, type OpCost } from "./cost.ts";
-import { type Dtype, dtypeCode, fromBf16, hostArray, toBf16 } from "./dtype.ts";
+import { type Dtype, dtypeBytes, dtypeCode, fromBf16, hostArray, toBf16 } from "./dtype.ts";
 import { explain, type Tenant } from "./failure.ts";
 import { Scope } from "./scope.ts";
 import { Tensor } from "./tensor.ts";
@@ -31,6 +31,9 @@ interface OpFields {
   names: string[];
   kinds: string;
 }
+
+/** What a backend holds of a read under way, as the ABI says. */
+const FETCH_BYTES = 64 << 10;
 
 let opsByName: Map<string, OpFields> | undefined;
 
@@ -265,11 +268,15 @@ export class Device {
   }
 
   /**
-   * Begins to read a tensor of at most 64 KiB behind the work given so far; the returned function waits for it alone, not
-   * for what was given since. A slot (0–7) holds one read at a time.
+   * Begins to read a tensor behind the work given so far; the returned function waits for it alone, not for what was given
+   * since. A slot (0–7) holds one read at a time. A tensor of more than 64 KiB is read before this returns.
    */
   fetch(t: Tensor, slot: number): () => Float64Array {
     const { dtype, numel } = t;
+    if (numel * dtypeBytes[dtype] > FETCH_BYTES) {
+      const values = this.read(t);
+      return () => values;
+    }
     this.guarded("fetch", () => this.native.fetch(this.id, slot, t.handle));
     return () => {
       const host = hostArray(dtype, numel);
