@@ -141,6 +141,31 @@ test("lm_head_through_logp_lse_and_entropy_with_and_without_stored_logits", () =
   }
 });
 
+test("lm_head_with_a_known_slope_takes_the_gradients_of_its_backward", () => {
+  using _ = device.scope();
+  const next = noise(3);
+  const random = (...shape: number[]) =>
+    device.from(
+      Array.from({ length: shape.reduce((a, b) => a * b) }, () => next()),
+      shape,
+      "f64",
+    );
+  const slope = random(3);
+  const [h0, w0] = [random(3, 4).read(), random(6, 4).read()];
+  const gradients = (known: boolean, logitsBudgetBytes: number) => {
+    const [h, w] = [device.from(h0, [3, 4], "f64"), device.from(w0, [6, 4], "f64")];
+    h.requiresGrad = w.requiresGrad = true;
+    const tape = new Tape();
+    const options = { temperature: 0.7, logitsBudgetBytes, slope: known ? slope : undefined };
+    const { logp } = lmHead(tape, h, w, i32([2, -1, 5]), options);
+    tape.backward(known ? [] : [[logp, slope]]);
+    return [logp, h.grad!, w.grad!].map((t) => [...t.read()]);
+  };
+  const expected = gradients(false, 0);
+  for (const bytes of [0, 1e6]) expect(gradients(true, bytes)).toEqual(expected);
+  expect(expected[1]!.some((x) => x !== 0)).toBe(true);
+});
+
 test("every_expression_has_the_gradient_of_its_formula", () => {
   const two: ((m: TensorMath, a: Tensor, b: Tensor) => Tensor)[] = [
     (m, a, b) => m.add(a, b),

@@ -21,7 +21,8 @@ function argument(name: string, fallback: number): number {
 /** Runs the command line in `cwd` and returns its JSON lines. */
 function nsa(cwd: string, args: string[]): Promise<Record<string, unknown>[]> {
   return new Promise((done, failed) => {
-    const child = spawn(process.execPath, [join(root, "scripts/nsa.mjs"), ...args, "--json"], { cwd });
+    const words = [join(root, "scripts/nsa.mjs"), ...args, "--device", "cpu", "--json"];
+    const child = spawn(process.execPath, words, { cwd });
     let out = "";
     let err = "";
     child.stdout.on("data", (chunk) => {

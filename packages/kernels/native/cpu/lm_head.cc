@@ -5,6 +5,7 @@
 #include "cpu/families.h"
 #include "cpu/matmul.h"
 #include "cpu/spans.h"
+#include "reference/lm_head.h"
 
 namespace nsa::cpu {
 namespace {
@@ -34,10 +35,9 @@ void update(RowStats& s, const float* z, int64_t cols) {
   s.top = top;
 }
 
-int fwd(void* ctx, const void* params) {
-  const auto& p = *static_cast<const Nsa_lm_head_fwd_params*>(params);
+int statistics(void* ctx, const Nsa_lm_head_fwd_params& p) {
   if (!all_float(p.h, p.w, p.logits) || p.logp.dtype != NSA_F32 || p.lse.dtype != NSA_F32 || p.entropy.dtype != NSA_F32)
-    return reference(NSA_OP_lm_head_fwd, ctx, params);
+    return reference(NSA_OP_lm_head_fwd, ctx, &p);
   if (p.h.numel < p.n * p.d || p.w.numel < p.v * p.d || p.targets.numel < p.n || p.logp.numel < p.n || p.lse.numel < p.n ||
       p.entropy.numel < p.n || (p.logits.ptr && p.logits.numel < p.n * p.v))
     return NSA_BAD_ARGUMENT;
@@ -119,6 +119,14 @@ int bwd(void* ctx, const void* params) {
   if (!direct)
     for_blocks(ctx, p.n * p.d, [&](int64_t at, int64_t n) { store_span(p.dh, at, n, static_cast<float*>(dh.ptr) + at); });
   return NSA_OK;
+}
+
+int fwd(void* ctx, const void* params) {
+  auto p = *static_cast<const Nsa_lm_head_fwd_params*>(params);
+  const Nsa_lm_head_bwd_params back = lm_head_known_slope(p);
+  p.dlogp = {};
+  const int status = statistics(ctx, p);
+  return status != NSA_OK || !back.dlogp.ptr ? status : bwd(ctx, &back);
 }
 
 }  // namespace

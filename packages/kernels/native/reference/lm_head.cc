@@ -4,6 +4,7 @@
 
 #include "reference/common.h"
 #include "reference/families.h"
+#include "reference/lm_head.h"
 
 namespace nsa::ref {
 namespace {
@@ -19,8 +20,11 @@ void logits_of(const NsaBuf& h, const NsaBuf& w, int64_t row, int64_t d, int64_t
   }
 }
 
-int fwd(void*, const void* params) {
+int bwd(void*, const void* params);
+
+int fwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_lm_head_fwd_params*>(params);
+  if (p.dlogp.ptr && (!p.dh.ptr || !p.dw.ptr)) return NSA_BAD_ARGUMENT;
   std::vector<double> z(size_t(p.v));
   for (int64_t r = 0; r < p.n; ++r) {
     logits_of(p.h, p.w, r, p.d, p.v, p.inv_temperature, z.data());
@@ -35,7 +39,8 @@ int fwd(void*, const void* params) {
     set(p.entropy, r, lse - mean);
     for (int64_t j = 0; p.logits.ptr && j < p.v; ++j) set(p.logits, r * p.v + j, z[size_t(j)]);
   }
-  return NSA_OK;
+  const Nsa_lm_head_bwd_params back = lm_head_known_slope(p);
+  return p.dlogp.ptr ? bwd(ctx, &back) : NSA_OK;
 }
 
 int bwd(void*, const void* params) {

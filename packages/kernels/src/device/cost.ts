@@ -67,7 +67,7 @@ export function costOf(op: string, args: OpArgs): OpCost {
     case "gemm":
       return { flops: 2 * number(args, "m") * n * number(args, "k"), bytes: all };
     case "lm_head_fwd":
-      return { flops: 2 * n * d * v, bytes: all };
+      return { flops: (args.dlogp ? 6 : 2) * n * d * v, bytes: all };
     case "lm_head_bwd":
       return { flops: (args.logits ? 4 : 6) * n * d * v, bytes: all };
     case "flash_fwd":

@@ -11,6 +11,11 @@ export interface LmHeadOptions {
   temperature?: number;
   /** Logits are kept for the backward when they need no more bytes than this, else computed again. Default 64 MiB. */
   logitsBudgetBytes?: number;
+  /**
+   * d loss / d logp of a loss that is linear in logp, [n]: the gradients of h and w are then taken in the forward, where the
+   * logits are at hand, and none may flow in through the outputs.
+   */
+  slope?: Tensor;
 }
 
 export interface LmHeadResult {
@@ -22,7 +27,10 @@ export interface LmHeadResult {
   entropy: Tensor;
 }
 
-/** z = h·Wᵀ / temperature; h [n, D], w [V, D], targets i32 [n]. Gradients may flow in through all three outputs. */
+/**
+ * z = h·Wᵀ / temperature; h [n, D], w [V, D], targets i32 [n]. Gradients may flow in through all three outputs, or are taken at
+ * once for a known slope.
+ */
 export function lmHead(
   tape: Tape,
   h: Tensor,
@@ -37,13 +45,24 @@ export function lmHead(
   const sizes = { n, d, v, inv_temperature: 1 / (options.temperature ?? 1) };
   const taped = tape.needs(h, w);
   const budget = options.logitsBudgetBytes ?? 64 * 2 ** 20;
-  const logits = taped && n * v * 4 <= budget ? device.empty([n, v], stats) : undefined;
   const [logp, lse, entropy] = [0, 0, 0].map(() => device.empty([n], stats)) as [Tensor, Tensor, Tensor];
+  const gradients = () => ({
+    dh: device.empty(h.shape, h.dtype),
+    dw: w.requiresGrad ? gradientBuffer(w) : device.zeros(w.shape, stats),
+  });
+  const logits = taped && n * v * 4 <= budget ? device.empty([n, v], stats) : undefined;
+  if (taped && options.slope) {
+    const { dh, dw } = gradients();
+    const slope = { dlogp: options.slope, dh, dw };
+    device.run("lm_head_fwd", { h, w, targets, logp, lse, entropy, logits, ...slope, ...sizes });
+    logits?.free();
+    tape.accumulate(h, dh);
+    return { logp, lse, entropy };
+  }
   device.run("lm_head_fwd", { h, w, targets, logp, lse, entropy, logits, ...sizes });
   if (!taped) return { logp, lse, entropy };
   tape.push([logp, lse, entropy], () => {
-    const dh = device.empty(h.shape, h.dtype);
-    const dw = w.requiresGrad ? gradientBuffer(w) : device.zeros(w.shape, stats);
+    const { dh, dw } = gradients();
     const grads = { dlogp: logp.grad, dlse: lse.grad, dentropy: entropy.grad };
     device.run("lm_head_bwd", { h, w, targets, lse, entropy, logits, ...grads, dh, dw, ...sizes });
     logits?.free();

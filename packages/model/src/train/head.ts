@@ -50,7 +50,7 @@ export function placeHead(
   return { targets: i32(targets), rows: rows && i32(rows), tokens: tokens.length };
 }
 
-/** Applies the head to hidden [T, D]. */
+/** Applies the head to hidden [T, D]; a slope is [T] here. */
 export function headOn(
   model: Transformer,
   tape: Tape,
@@ -65,7 +65,8 @@ export function headOn(
     const zero = () => device.zeros([tokens], stats);
     return { logp: zero(), lse: zero(), entropy: zero() };
   }
-  const out = lmHead(tape, gatherRows(tape, hidden, rows), headWeight, targets, options);
+  const slope = options.slope && gatherRows(tape, options.slope.reshape(tokens, 1), rows);
+  const out = lmHead(tape, gatherRows(tape, hidden, rows), headWeight, targets, { ...options, slope });
   const back = (t: Tensor) => scatterRows(tape, t, rows, tokens);
   return { logp: back(out.logp), lse: back(out.lse), entropy: back(out.entropy) };
 }

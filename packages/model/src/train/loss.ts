@@ -34,6 +34,11 @@ export interface LossResult {
 export interface LossFunction {
   (batch: Batch, context: LossContext): LossResult;
   /**
+   * d loss / d logp, [T], of a loss that is linear in the log-probabilities and takes no other gradient: the head's gradients are
+   * then taken in its forward, which saves making the logits twice.
+   */
+  slope?: (context: Pick<LossContext, "math" | "weight" | "inverseWeightSum">) => Tensor;
+  /**
    * The loss asks for the same ops on tensors of the context whatever the batch holds, and reads no value on the host:
    * where the device can, its micro-batches are then run as captured steps. T may be padded with rows of weight 0, and
    * `weightSum` is that of the batch it was recorded with, so it uses `inverseWeightSum`.
@@ -46,5 +51,9 @@ export const crossEntropy: LossFunction = Object.assign(
   (_: Batch, { math, logp, weight, inverseWeightSum }: LossContext) => ({
     loss: math.mul(math.neg(math.sum(math.mul(logp, weight))), inverseWeightSum),
   }),
-  { static: true as const },
+  {
+    slope: ({ math, weight, inverseWeightSum }: Parameters<NonNullable<LossFunction["slope"]>>[0]) =>
+      math.mul(math.neg(weight), inverseWeightSum),
+    static: true as const,
+  },
 );

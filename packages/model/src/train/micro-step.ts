@@ -135,17 +135,21 @@ export class MicroSteps {
     const { device } = model;
     const tape = new Tape();
     const hidden = model.forward(tape, inputs.batch, { recompute: config.recompute });
+    const math = new TensorMath(tape);
+    const { weight, inverseWeightSum } = inputs;
+    const slope = options.loss.slope?.({ math, weight, inverseWeightSum });
     const head = headOn(model, tape, hidden, inputs.head, {
       temperature: options.temperature,
       logitsBudgetBytes: config.logitsBudgetMb * 2 ** 20,
+      slope,
     });
     const result = options.loss(batch, {
       ...head,
       tape,
-      math: new TensorMath(tape),
+      math,
       hidden,
       aux: [],
-      weight: inputs.weight,
+      weight,
       column: (name) => {
         const column = inputs.columns[name];
         if (!column) throw new Error(`the batch has no column ${name}`);
@@ -153,9 +157,9 @@ export class MicroSteps {
       },
       device: inputs.batch,
       weightSum: options.weightSum,
-      inverseWeightSum: inputs.inverseWeightSum,
+      inverseWeightSum,
     });
-    tape.backward([[result.loss, device.full([1], this.stats, 1)]]);
+    tape.backward(slope ? [] : [[result.loss, device.full([1], this.stats, 1)]]);
     return { ...result.metrics, loss: result.loss };
   }
 

@@ -212,6 +212,23 @@ function lmHead(n: number, d: number, v: number, keep: boolean, perfOnly = false
       numbers,
     },
     {
+      op: "lm_head_fwd",
+      name: `${name}, known slope`,
+      perfOnly,
+      backward: true,
+      flops: 6 * n * d * v,
+      buffers: {
+        ...shared,
+        logp: column(),
+        lse: column(),
+        entropy: column(),
+        dlogp: input(3, [n], 1, "f32"),
+        dh: output([n, d]),
+        dw: added(6, [v, d], "f32"),
+      },
+      numbers,
+    },
+    {
       op: "lm_head_bwd",
       name,
       perfOnly,
