@@ -3,7 +3,7 @@
 #include "nsa/abi.h"
 
 #define NSA_CPU_FAMILIES(F) \
-  F(flash) F(nsa_compress) F(nsa_select) F(nsa_selected) F(nsa_gate) F(decode) F(paged_attn) F(paged_append) \
+  F(flash) F(nsa_compress) F(nsa_select) F(nsa_selected) F(nsa_gate) F(decode) F(paged_attn) \
   F(elementwise) F(reduce) F(rows) F(matmul) F(norm) F(mlp) F(lm_head) F(optim) F(sample)
 
 namespace nsa::cpu {

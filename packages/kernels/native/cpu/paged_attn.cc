@@ -1,19 +1,24 @@
-// paged_attn for f32: one query per sequence over a paged cache; a task is one sequence and KV head.
+// paged_attn for f32: one query per sequence over a paged cache; a task is one sequence and KV head. Newest tokens are appended first.
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "cpu/backend.h"
 #include "cpu/families.h"
 #include "cpu/spans.h"
+#include "reference/paged_append.h"
 
 namespace nsa::cpu {
 namespace {
 
 int paged_attn(void* ctx, const void* params) {
-  const auto& p = *static_cast<const Nsa_paged_attn_params*>(params);
-  for (const NsaBuf* b : {&p.q, &p.k_cache, &p.v_cache, &p.o, &p.lse})
-    if (b->ptr && b->dtype != NSA_F32) return reference(NSA_OP_paged_attn, ctx, params);
+  auto p = *static_cast<const Nsa_paged_attn_params*>(params);
   if (p.hkv <= 0 || p.hq % p.hkv) return NSA_BAD_ARGUMENT;
+  const auto* ops = backend()->ops;
+  if (p.k.ptr)
+    if (int status = paged_append(ops[NSA_OP_rope], ops[NSA_OP_paged_write], ctx, p)) return status;
+  for (const NsaBuf* b : {&p.q, &p.k_cache, &p.v_cache, &p.o, &p.lse})
+    if (b->ptr && b->dtype != NSA_F32) return reference(NSA_OP_paged_attn, ctx, &p);
   const VecKernels& kern = vec();
   const auto* table = static_cast<const int32_t*>(p.block_table.ptr);
   const auto* lens = static_cast<const int32_t*>(p.seq_lens.ptr);

@@ -5,7 +5,7 @@
 #include "nsa/abi.h"
 
 #define NSA_CUDA_FAMILIES(F) \
-  F(elementwise) F(reduce) F(rows) F(matmul) F(norm) F(mlp) F(lm_head) F(optim) F(sample) F(flash) F(paged_attn) F(paged_append) \
+  F(elementwise) F(reduce) F(rows) F(matmul) F(norm) F(mlp) F(lm_head) F(optim) F(sample) F(flash) F(paged_attn) \
   F(nsa_gate) F(nsa_compress) F(nsa_select) F(nsa_selected) F(decode)
 
 namespace nsa::cuda {

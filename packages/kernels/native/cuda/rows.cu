@@ -7,6 +7,7 @@
 #include "cuda/convert.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
+#include "cuda/rope.h"
 #include "cuda/sort.h"
 
 namespace nsa::cuda {
@@ -65,12 +66,16 @@ int scatter_rows(void* ctx, const void* params) {
   return move_rows(ctx, p.y.ptr, p.x.ptr, p.x.dtype, nullptr, i32(p.idx), p.rows, p.cols, p.cols, p.cols, p.rows, p.x_rows);
 }
 
+}  // namespace
+
 int paged_write(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_paged_write_params*>(params);
   if (p.slot.numel < p.rows) return bad_argument(ctx, "paged_write: sizes");
   if (p.x.dtype != p.cache.dtype) return unsupported(ctx, "paged_write of mixed dtypes");
   return move_rows(ctx, p.x.ptr, p.cache.ptr, p.x.dtype, nullptr, i32(p.slot), p.rows, p.cols, p.ldx, p.cols, p.rows, p.cols ? p.cache.numel / p.cols : 0);
 }
+
+namespace {
 
 int page_copy(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_page_copy_params*>(params);

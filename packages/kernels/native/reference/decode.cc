@@ -1,6 +1,8 @@
 // paged_block_gather, paged_attn, nsa_decode_select, nsa_decode_selected: one query per sequence over a paged cache.
 #include "reference/attention.h"
+#include "reference/backend.h"
 #include "reference/families.h"
+#include "reference/paged_append.h"
 #include "reference/selection.h"
 
 namespace nsa::ref {
@@ -30,9 +32,12 @@ int paged_block_gather(void*, const void* params) {
   return NSA_OK;
 }
 
-int paged_attn(void*, const void* params) {
-  const auto& p = *static_cast<const Nsa_paged_attn_params*>(params);
+int paged_attn(void* ctx, const void* params) {
+  auto p = *static_cast<const Nsa_paged_attn_params*>(params);
   if (p.hkv <= 0 || p.hq % p.hkv) return NSA_BAD_ARGUMENT;
+  const auto* ops = backend()->ops;
+  if (p.k.ptr)
+    if (int status = paged_append(ops[NSA_OP_rope], ops[NSA_OP_paged_write], ctx, p)) return status;
   Attend attend{p.q, p.k_cache, p.v_cache, p.dim_k, p.dim_v, p.scale};
   std::vector<KeyAt> keys;
   for (int64_t s = 0; s < p.b; ++s) {

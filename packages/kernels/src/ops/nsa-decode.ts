@@ -196,8 +196,8 @@ export function writeCache(x: Tensor, cache: Tensor, slots: Tensor, rows: number
 }
 
 /**
- * The columns of one projection, fused [B, W] with W = H·K + G·(K + V): turns q where it lies, puts turned k, and v, into the
- * caches, and attends → [B, H·V].
+ * The columns of one projection, fused [B, W] with W = H·K + G·(K + V), whose q and k are not turned yet: puts turned k, and v, into
+ * the caches and attends → [B, H·V]. What `fused` holds afterwards is undefined.
  */
 export function decodeFused(
   fused: Tensor,
@@ -212,26 +212,8 @@ export function decodeFused(
   const q = columns(0);
   const k = columns(c.heads * c.dimK);
   const v = columns((c.heads + c.kvHeads) * c.dimK);
-  fused.device.run("paged_append", {
-    q,
-    k,
-    v,
-    k_cache: kCache,
-    v_cache: vCache,
-    cos: tables.cos,
-    sin: tables.sin,
-    positions: plan.positions,
-    slot: plan.slots,
-    rows: plan.b,
-    hq: c.heads,
-    hkv: c.kvHeads,
-    dim_k: c.dimK,
-    dim_v: c.dimV,
-    rot_dim: tables.rotDim,
-    ld,
-  });
   const o = fused.device.empty([plan.b, c.heads * c.dimV], fused.dtype);
-  pagedAttention(q, kCache, vCache, o, undefined, plan, c, plan.pageSize, 1, 1, ld);
+  pagedAttention(q, kCache, vCache, o, undefined, plan, c, plan.pageSize, 1, 1, { k, v, tables, ld });
   for (const t of [q, k, v]) t.free();
   return o;
 }
@@ -260,7 +242,7 @@ function pagedAttention(
   pageSize: number,
   blockSize: number,
   stride: number,
-  ldq = c.heads * c.dimK,
+  newest?: { k: Tensor; v: Tensor; tables: RopeTables; ld: number },
 ): void {
   q.device.run("paged_attn", {
     q,
@@ -270,12 +252,19 @@ function pagedAttention(
     seq_lens: plan.seqLens,
     o,
     lse,
+    k: newest?.k,
+    v: newest?.v,
+    cos: newest?.tables.cos,
+    sin: newest?.tables.sin,
+    positions: newest && plan.positions,
+    slot: newest && plan.slots,
+    rot_dim: newest?.tables.rotDim ?? 0,
     b: plan.b,
     hq: c.heads,
     hkv: c.kvHeads,
     dim_k: c.dimK,
     dim_v: c.dimV,
-    ldq,
+    ldq: newest?.ld ?? c.heads * c.dimK,
     ldo: c.heads * c.dimV,
     page_size: pageSize,
     max_pages: plan.maxPages,

@@ -20,7 +20,7 @@
   OP(lm_head_fwd) OP(lm_head_bwd) \
   OP(sum_squares) OP(optim_prepare) OP(adamw) \
   OP(philox_normal) OP(sample) \
-  OP(paged_write) OP(paged_append) OP(page_copy) OP(paged_block_gather) OP(paged_attn) OP(nsa_decode_select) OP(nsa_decode_selected)
+  OP(paged_write) OP(page_copy) OP(paged_block_gather) OP(paged_attn) OP(nsa_decode_select) OP(nsa_decode_selected)
 
 // ---- elementwise, reductions, rows ---------------------------------------------------------------------------
 // x = value.
@@ -174,10 +174,6 @@
 // ---- paged KV cache -------------------------------------------------------------------------------------------
 // cache [pages·page_size, heads·d]: row slot[r] = x[r]; slot −1 skips. x rows ldx apart. slot i32.
 #define NSA_FIELDS_paged_write(T, O, I, F) T(x) T(cache) T(slot) I(rows) I(cols) I(ldx)
-// The newest token of every row: q is turned in place as by rope, k is turned and v taken as it is into row slot[r] of their
-// caches (−1: into none). Rows of q, k and v are ld apart, so that they may be columns of one projection.
-#define NSA_FIELDS_paged_append(T, O, I, F) \
-  O(q) T(k) T(v) T(k_cache) T(v_cache) T(cos) T(sin) T(positions) T(slot) I(rows) I(hq) I(hkv) I(dim_k) I(dim_v) I(rot_dim) I(ld)
 // page dst[i] = page src[i]; page_elems = page_size·heads·d.
 #define NSA_FIELDS_page_copy(T, O, I, F) T(cache) T(src) T(dst) I(n) I(page_elems)
 // The last block_size tokens of each sequence, as nsa_block_gather: y [b·hkv, block_size·d]; zeros while seq_len < block_size.
@@ -187,9 +183,12 @@
 // (dense: block_size = stride = 1, so seq_len); entry i is row i % page_size of page block_table[s, i / page_size]; the last
 // `window` entries when window > 0. q [b, hq, dk], o [b, hq, dv], lse f32 [b, hq] optional. seq_len includes the query's token;
 // seq_len 0 marks an idle row (o = 0).
+// With k, v, cos, sin, positions and slot (dense only) the newest entries are not in the caches yet. q and k are turned as by rope, then k
+// and v are written to row slot[s], that of entry seq_len − 1 (idle rows: −1, nothing is written), and seen like the others. Rows of k
+// [b, hkv, dk] and v [b, hkv, dv] are ldq apart: columns of one projection. What q and k hold afterwards is undefined.
 #define NSA_FIELDS_paged_attn(T, O, I, F) \
-  T(q) T(k_cache) T(v_cache) T(block_table) T(seq_lens) T(o) O(lse) I(b) I(hq) I(hkv) I(dim_k) I(dim_v) I(ldq) I(ldo) \
-  I(page_size) I(max_pages) I(window) I(block_size) I(stride) F(scale)
+  T(q) T(k_cache) T(v_cache) T(block_table) T(seq_lens) T(o) O(lse) O(k) O(v) O(cos) O(sin) O(positions) O(slot) I(rot_dim) I(b) I(hq) \
+  I(hkv) I(dim_k) I(dim_v) I(ldq) I(ldo) I(page_size) I(max_pages) I(window) I(block_size) I(stride) F(scale)
 // nsa_select for the last token of each sequence over the paged compressed keys; page_size counts compressed entries a page.
 #define NSA_FIELDS_nsa_decode_select(T, O, I, F) \
   T(q) T(k_cmp_cache) T(lse) T(block_table) T(seq_lens) T(idx) I(b) I(hq) I(hkv) I(dim_k) I(ldq) I(page_size) I(max_pages) \
