@@ -139,15 +139,26 @@ __global__ void __launch_bounds__(kMostWarps * 32, HEADS == 1 && VEC && sizeof(T
   const int page = int(a.page);
   const T *keys = static_cast<const T*>(a.k) + int64_t(kv) * dk + c0, *values = static_cast<const T*>(a.v) + int64_t(kv) * dv + c0;
   const int64_t ldk = a.hkv * dk, ldv = a.hkv * dv;
+  auto row_of = [&](int e) -> int64_t {
+    if (e >= end) return -1;
+    if (a.page_shift >= 0) return int64_t(table[e >> a.page_shift]) * page + (e & (page - 1));
+    return int64_t(table[e / page]) * page + e % page;
+  };
   if constexpr (APPEND) {
+    // The first tile comes from memory while q is turned.
+#pragma unroll
+    for (int u = 0; u < deep; ++u) {
+      const int64_t row = row_of(first + warp * tile + u * per_load + sub);
+      if (row < 0 || c0 * sizeof(T) % 128 != 0) continue;
+      if (c0 < dk) asm volatile("prefetch.global.L2 [%0];" ::"l"(keys + row * ldk));
+      if (c0 < dv) asm volatile("prefetch.global.L2 [%0];" ::"l"(values + row * ldv));
+    }
     const Turn turn(a, s, c0);
+    Raw<T> turned[HEADS];
 #pragma unroll
     for (int h = 0; h < HEADS; ++h) {
-      Raw<T> x;
-      x.clear();
-      if (h < here && c0 < dk) x = turn.of(query + h * dk + c0);
-#pragma unroll
-      for (int j = 0; j < kChannels; ++j) q[h][j] = x.at(j) * (a.scale * kLog2e);
+      turned[h].clear();
+      if (h < here && c0 < dk) turned[h] = turn.of(query + h * dk + c0);
     }
     if (appended && warp + 1 == warps) {
       Raw<T> k, v;
@@ -158,7 +169,7 @@ __global__ void __launch_bounds__(kMostWarps * 32, HEADS == 1 && VEC && sizeof(T
       for (int h = 0; h < HEADS; ++h) {
         float x = 0;
 #pragma unroll
-        for (int j = 0; j < kChannels; ++j) x = fmaf(q[h][j], k.at(j), x);
+        for (int j = 0; j < kChannels; ++j) x = fmaf(turned[h].at(j) * (a.scale * kLog2e), k.at(j), x);
 #pragma unroll
         for (int m = LANES / 2; m > 0; m >>= 1) x += __shfl_xor_sync(~0u, x, m);
         float* mine = shared + (warps * HEADS + h) * width;
@@ -173,17 +184,16 @@ __global__ void __launch_bounds__(kMostWarps * 32, HEADS == 1 && VEC && sizeof(T
         if (c0 < dv) v.store(static_cast<T*>(a.v) + (to * a.hkv + kv) * dv + c0);
       }
     }
+#pragma unroll
+    for (int h = 0; h < HEADS; ++h)
+#pragma unroll
+      for (int j = 0; j < kChannels; ++j) q[h][j] = turned[h].at(j) * (a.scale * kLog2e);
   }
   for (int at = first + warp * tile; at < end; at += warps * tile) {
     Raw<T> k[deep], v[deep];
     int64_t row[deep];
 #pragma unroll
-    for (int u = 0; u < deep; ++u) {
-      const int e = at + u * per_load + sub;
-      if (e >= end) row[u] = -1;
-      else if (a.page_shift >= 0) row[u] = int64_t(table[e >> a.page_shift]) * page + (e & (page - 1));
-      else row[u] = int64_t(table[e / page]) * page + e % page;
-    }
+    for (int u = 0; u < deep; ++u) row[u] = row_of(at + u * per_load + sub);
     auto fetch = [&](Raw<T>(&x)[deep], const T* from, int64_t ld, int dim) {
 #pragma unroll
       for (int u = 0; u < deep; ++u) {
