@@ -1,7 +1,8 @@
 // lm_head_fwd, lm_head_bwd: a matmul into a chunk of f32 logits, then one pass for log-probability, lse and entropy.
 //
 // Rows are taken in chunks of at most kChunkBytes of logits, so nothing of size [n, v] is stored unless the caller asks. A forward that
-// knows dlogp reads each chunk once for statistics and gradient both, where a block's registers hold a row.
+// knows dlogp reads each chunk once for statistics and gradient both, where a block's registers hold a row. Rows of chunks start on
+// 32 bytes whatever the vocabulary: a matmul over rows of 2 or 4 bytes' alignment takes ten times as long.
 #include <type_traits>
 
 #include "cuda/convert.h"
@@ -45,9 +46,9 @@ __device__ inline void store_stats(Running r, float target, bool has_target, int
   entropy[row] = l - r.t / r.s;
 }
 
-__global__ void __launch_bounds__(256) stats_kernel(const float* z, const int32_t* targets, float* logp, float* lse, float* entropy, int64_t v) {
+__global__ void __launch_bounds__(256) stats_kernel(const float* z, const int32_t* targets, float* logp, float* lse, float* entropy, int64_t v, int64_t ld) {
   __shared__ Running shared[32];
-  const float* row = z + blockIdx.x * v;
+  const float* row = z + blockIdx.x * ld;
   Running r{-INFINITY, 0, 0};
   // kAhead vectors are loaded before the first is used, and the running maximum moves once for all of them.
   constexpr int kAhead = 4;
@@ -65,7 +66,7 @@ __global__ void __launch_bounds__(256) stats_kernel(const float* z, const int32_
       if (e > 0.f) r.t = fmaf(e, x[i], r.t);
     }
   };
-  const bool vectors = v % 4 == 0 && (reinterpret_cast<uintptr_t>(row) & 15) == 0;
+  const bool vectors = ld % 4 == 0 && (reinterpret_cast<uintptr_t>(row) & 15) == 0;
   for (int64_t base = threadIdx.x; base * 4 < v; base += 256 * kAhead) {
     float x[kAhead * 4];
 #pragma unroll
@@ -73,6 +74,9 @@ __global__ void __launch_bounds__(256) stats_kernel(const float* z, const int32_
       const int64_t j = (base + i * 256) * 4;
       if (vectors && j < v) {
         *reinterpret_cast<float4*>(x + i * 4) = *reinterpret_cast<const float4*>(row + j);
+#pragma unroll
+        for (int k = 1; k < 4; ++k)
+          if (j + k >= v) x[i * 4 + k] = -INFINITY;
       } else {
 #pragma unroll
         for (int k = 0; k < 4; ++k) x[i * 4 + k] = j + k < v ? row[j + k] : -INFINITY;
@@ -89,12 +93,12 @@ __global__ void __launch_bounds__(256) stats_kernel(const float* z, const int32_
 
 constexpr int kHeld = 32;  // logits a thread of step_kernel holds
 
-// stats_kernel and dz_kernel with dlogp alone, for v <= kHeld · threads and v % 8 = 0: a row stays in registers between the two.
+// stats_kernel and dz_kernel with dlogp alone, for v <= kHeld · threads and ld % 8 = 0: a row stays in registers between the two.
 template <class T>
 __global__ void __launch_bounds__(1024) step_kernel(const float* z, T* dz, const int32_t* targets, const float* dlogp, float* logp, float* lse,
-                                                    float* entropy, int64_t v) {
+                                                    float* entropy, int64_t v, int64_t ld) {
   __shared__ Running shared[32];
-  const float* row = z + blockIdx.x * v;
+  const float* row = z + blockIdx.x * ld;
   float x[kHeld];
 #pragma unroll
   for (int i = 0; i < kHeld; i += 8) {
@@ -102,6 +106,9 @@ __global__ void __launch_bounds__(1024) step_kernel(const float* z, T* dz, const
     if (j < v) {
       *reinterpret_cast<float4*>(x + i) = *reinterpret_cast<const float4*>(row + j);
       *reinterpret_cast<float4*>(x + i + 4) = *reinterpret_cast<const float4*>(row + j + 4);
+#pragma unroll
+      for (int k = 1; k < 8; ++k)
+        if (j + k >= v) x[i + k] = -INFINITY;
     } else {
 #pragma unroll
       for (int k = 0; k < 8; ++k) x[i + k] = -INFINITY;
@@ -125,7 +132,7 @@ __global__ void __launch_bounds__(1024) step_kernel(const float* z, T* dz, const
   r = over_block(r, shared);
   if (threadIdx.x == 0) store_stats(r, at_target, has, blockIdx.x, logp, lse, entropy);
   const float shift = (r.m + logf(r.s)) * kLog2e;
-  T* to = dz + blockIdx.x * v;
+  T* to = dz + blockIdx.x * ld;
 #pragma unroll
   for (int i = 0; i < kHeld; i += 8) {
     const int64_t j = (int64_t(i / 8) * blockDim.x + threadIdx.x) * 8;
@@ -140,13 +147,13 @@ __global__ void __launch_bounds__(1024) step_kernel(const float* z, T* dz, const
 // dz from z; in place when T is float and dz = z.
 template <class T>
 __global__ void dz_kernel(const float* z, T* dz, const int32_t* targets, const float* lse, const float* entropy, const float* dlogp, const float* dlse,
-                          const float* dentropy, int64_t v) {
+                          const float* dentropy, int64_t v, int64_t ldz, int64_t ld) {
   const int64_t row = blockIdx.y;
   const int32_t target = targets[row];
   const float l = lse[row], h = entropy[row], gp = dlogp && target >= 0 ? dlogp[row] : 0.f, gl = dlse ? dlse[row] : 0.f,
               ge = dentropy ? dentropy[row] : 0.f;
-  const float* from = z + row * v;
-  T* to = dz + row * v;
+  const float* from = z + row * ldz;
+  T* to = dz + row * ld;
   auto value = [&](int64_t j, float x) {
     float logp_j = x - l, p = expf(logp_j);
     float d = (gl - gp) * p;
@@ -154,7 +161,8 @@ __global__ void dz_kernel(const float* z, T* dz, const int32_t* targets, const f
     if (ge != 0.f && p > 0.f) d -= ge * p * (logp_j + h);
     return d;
   };
-  const bool vectors = v % 8 == 0;
+  // What lies between v and ld is read and written, but nobody's.
+  const bool vectors = ldz % 8 == 0 && ld % 8 == 0;
   for (int64_t j = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) * 8; j < v; j += int64_t(gridDim.x) * blockDim.x * 8) {
     if (vectors) {
       float e[8];
@@ -178,10 +186,12 @@ NsaBuf rows_of(const NsaBuf& b, int64_t first, int64_t rows, int64_t cols) {
 }
 NsaBuf buffer(void* p, int64_t numel, int32_t dtype) { return {p, numel, dtype, 0}; }
 
-int matmul(void* ctx, NsaBuf a, NsaBuf b, NsaBuf c, int64_t m, int64_t n, int64_t k, bool ta, bool tb, double alpha, double beta) {
+// c[m, n] = alpha·op(a)·op(b) + beta·c; b is stored densely.
+int matmul(void* ctx, NsaBuf a, int64_t lda, NsaBuf b, NsaBuf c, int64_t ldc, int64_t m, int64_t n, int64_t k, bool ta, bool tb, double alpha,
+           double beta) {
   Nsa_gemm_params g{};
   g.a = a, g.b = b, g.c = c, g.m = m, g.n = n, g.k = k, g.alpha = alpha, g.beta = beta;
-  g.lda = ta ? m : k, g.ldb = tb ? k : n, g.ldc = n, g.trans_a = ta, g.trans_b = tb;
+  g.lda = lda, g.ldb = tb ? k : n, g.ldc = ldc, g.trans_a = ta, g.trans_b = tb;
   return gemm(ctx, &g);
 }
 
@@ -195,61 +205,76 @@ const char* fault(const P& p) {
   return nullptr;
 }
 
-int64_t chunk_rows(int64_t n, int64_t v) { return std::max<int64_t>(1, std::min(n, kChunkBytes / (v * 4))); }
+int64_t padded(int64_t v) { return ceil_div(v, 8) * 8; }
+int64_t chunk_rows(int64_t n, int64_t v) { return std::max<int64_t>(1, std::min(n, kChunkBytes / (padded(v) * 4))); }
 
 float* f32_at(const NsaBuf& b, int64_t from) { return b.ptr ? static_cast<float*>(b.ptr) + from : nullptr; }
 
-template <class P>
-int logits_of(void* ctx, const P& p, float* z, int64_t from, int64_t rows) {
-  return matmul(ctx, rows_of(p.h, from, rows, p.d), p.w, buffer(z, rows * p.v, NSA_F32), rows, p.v, p.d, false, true, p.inv_temperature, 0);
-}
-
-// The gradient of the logits in the dtype of the products it goes into: in place of z, or in `narrow`.
-template <class P>
-NsaBuf slope_of(const P& p, float* z, const Scratch& narrow, int64_t rows) {
-  return narrow.as<void>() ? buffer(narrow.as<void>(), rows * p.v, NSA_BF16) : buffer(z, rows * p.v, NSA_F32);
-}
 template <class P>
 bool is_low(const P& p) {
   return p.h.dtype == NSA_BF16 && p.w.dtype == NSA_BF16;
 }
 
+// Rows [from, from + rows) on their way: f32 logits z and, in the dtype of the products it goes into, their gradient dz.
+struct Chunk {
+  int64_t from, rows;
+  float* z;
+  int64_t ldz;
+  NsaBuf dz;
+  int64_t ld;
+};
 template <class P>
-int slope(void* ctx, const P& p, const float* z, const NsaBuf& dz, int64_t from, int64_t rows, const NsaBuf& dlse, const NsaBuf& dentropy) {
-  const auto* targets = static_cast<const int32_t*>(p.targets.ptr) + from;
-  const dim3 grid(unsigned(std::min<int64_t>(ceil_div(p.v, kThreads * 8), 64)), unsigned(rows));
-  with_float_type(dz.dtype, [&](auto* t) {
+Chunk chunk_of(const P& p, bool kept, const Scratch& own, const Scratch& narrow, int64_t from, int64_t rows) {
+  Chunk c{from, rows, kept ? static_cast<float*>(p.logits.ptr) + from * p.v : own.as<float>(), kept ? p.v : padded(p.v), {}, 0};
+  const bool low = narrow.as<void>() != nullptr;
+  c.ld = low ? padded(p.v) : c.ldz;
+  c.dz = low ? buffer(narrow.as<void>(), rows * c.ld, NSA_BF16) : buffer(c.z, rows * c.ld, NSA_F32);
+  return c;
+}
+
+template <class P>
+int logits_of(void* ctx, const P& p, const Chunk& c) {
+  return matmul(ctx, rows_of(p.h, c.from, c.rows, p.d), p.d, p.w, buffer(c.z, c.rows * c.ldz, NSA_F32), c.ldz, c.rows, p.v, p.d, false, true,
+                p.inv_temperature, 0);
+}
+
+template <class P>
+int slope(void* ctx, const P& p, const Chunk& c, const NsaBuf& dlse, const NsaBuf& dentropy) {
+  const auto* targets = static_cast<const int32_t*>(p.targets.ptr) + c.from;
+  const dim3 grid(unsigned(std::min<int64_t>(ceil_div(p.v, kThreads * 8), 64)), unsigned(c.rows));
+  with_float_type(c.dz.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
-    dz_kernel<T><<<grid, kThreads, 0, context(ctx).stream>>>(z, static_cast<T*>(dz.ptr), targets, f32_at(p.lse, from), f32_at(p.entropy, from),
-                                                             f32_at(p.dlogp, from), f32_at(dlse, from), f32_at(dentropy, from), p.v);
+    dz_kernel<T><<<grid, kThreads, 0, context(ctx).stream>>>(c.z, static_cast<T*>(c.dz.ptr), targets, f32_at(p.lse, c.from), f32_at(p.entropy, c.from),
+                                                             f32_at(p.dlogp, c.from), f32_at(dlse, c.from), f32_at(dentropy, c.from), p.v, c.ldz, c.ld);
   });
   return launched(ctx);
 }
 
-// dh = inv_temperature·dz·w, dw += inv_temperature·dzᵀ·h for rows of a chunk.
+// dh = inv_temperature·dz·w, dw += inv_temperature·dzᵀ·h for the rows of a chunk.
 template <class P>
-int gradients(void* ctx, const P& p, const NsaBuf& dz, int64_t from, int64_t rows) {
-  if (int status = matmul(ctx, dz, p.w, rows_of(p.dh, from, rows, p.d), rows, p.d, p.v, false, false, p.inv_temperature, 0)) return status;
-  return matmul(ctx, dz, rows_of(p.h, from, rows, p.d), p.dw, p.v, p.d, rows, true, false, p.inv_temperature, 1);
+int gradients(void* ctx, const P& p, const Chunk& c) {
+  const NsaBuf dh = rows_of(p.dh, c.from, c.rows, p.d), h = rows_of(p.h, c.from, c.rows, p.d);
+  if (int status = matmul(ctx, c.dz, c.ld, p.w, dh, p.d, c.rows, p.d, p.v, false, false, p.inv_temperature, 0)) return status;
+  return matmul(ctx, c.dz, c.ld, h, p.dw, p.d, p.v, p.d, c.rows, true, false, p.inv_temperature, 1);
 }
 
-void stats(void* ctx, const Nsa_lm_head_fwd_params& p, const float* z, int64_t from, int64_t rows) {
-  stats_kernel<<<unsigned(rows), 256, 0, context(ctx).stream>>>(z, static_cast<const int32_t*>(p.targets.ptr) + from, f32_at(p.logp, from),
-                                                                f32_at(p.lse, from), f32_at(p.entropy, from), p.v);
+void stats(void* ctx, const Nsa_lm_head_fwd_params& p, const Chunk& c) {
+  stats_kernel<<<unsigned(c.rows), 256, 0, context(ctx).stream>>>(c.z, static_cast<const int32_t*>(p.targets.ptr) + c.from, f32_at(p.logp, c.from),
+                                                                  f32_at(p.lse, c.from), f32_at(p.entropy, c.from), p.v, c.ldz);
 }
 
-// Statistics and the gradient of the logits of one chunk.
-int step(void* ctx, const Nsa_lm_head_fwd_params& p, const float* z, const NsaBuf& dz, int64_t from, int64_t rows) {
+// Statistics and the gradient of the logits of a chunk.
+int step(void* ctx, const Nsa_lm_head_fwd_params& p, const Chunk& c) {
   const auto threads = unsigned(std::max<int64_t>(64, ceil_div(p.v, kHeld * 32) * 32));
-  if (threads > 1024 || p.v % 8 != 0 || !aligned16(z)) {
-    stats(ctx, p, z, from, rows);
-    return slope(ctx, p, z, dz, from, rows, {}, {});
+  if (threads > 1024) {
+    stats(ctx, p, c);
+    return slope(ctx, p, c, {}, {});
   }
-  with_float_type(dz.dtype, [&](auto* t) {
+  with_float_type(c.dz.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
-    step_kernel<T><<<unsigned(rows), threads, 0, context(ctx).stream>>>(z, static_cast<T*>(dz.ptr), static_cast<const int32_t*>(p.targets.ptr) + from,
-                                                                        f32_at(p.dlogp, from), f32_at(p.logp, from), f32_at(p.lse, from),
-                                                                        f32_at(p.entropy, from), p.v);
+    step_kernel<T><<<unsigned(c.rows), threads, 0, context(ctx).stream>>>(c.z, static_cast<T*>(c.dz.ptr), static_cast<const int32_t*>(p.targets.ptr) + c.from,
+                                                                          f32_at(p.dlogp, c.from), f32_at(p.logp, c.from), f32_at(p.lse, c.from),
+                                                                          f32_at(p.entropy, c.from), p.v, c.ld);
   });
   return launched(ctx);
 }
@@ -257,24 +282,22 @@ int step(void* ctx, const Nsa_lm_head_fwd_params& p, const float* z, const NsaBu
 int fwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_lm_head_fwd_params*>(params);
   if (const char* why = fault(p)) return bad_argument(ctx, why);
-  const bool both = p.dlogp.ptr != nullptr;
+  const bool both = p.dlogp.ptr != nullptr, kept = p.logits.ptr && !both;
   if (p.logp.numel < p.n || (both && (p.dlogp.numel < p.n || !p.dh.ptr || !p.dw.ptr))) return bad_argument(ctx, "lm_head: a tensor is too short");
   if (p.n == 0) return NSA_OK;
   // Kept logits are made by one matmul. A row is a block of the grid's y in the gradient.
-  const int64_t chunk = both ? std::min<int64_t>(chunk_rows(p.n, p.v), 65535) : p.logits.ptr ? p.n : chunk_rows(p.n, p.v);
-  Scratch own(ctx, p.logits.ptr ? 0 : size_t(chunk * p.v) * 4), narrow(ctx, both && is_low(p) ? size_t(chunk * p.v) * 2 : 0);
+  const int64_t chunk = kept ? p.n : std::min<int64_t>(chunk_rows(p.n, p.v), 65535), floats = chunk * padded(p.v);
+  Scratch own(ctx, kept ? 0 : size_t(floats) * 4), narrow(ctx, both && is_low(p) ? size_t(floats) * 2 : 0);
   if (!own || !narrow) return out_of_memory(ctx);
   for (int64_t from = 0; from < p.n; from += chunk) {
-    const int64_t rows = std::min(chunk, p.n - from);
-    float* z = p.logits.ptr ? static_cast<float*>(p.logits.ptr) + from * p.v : own.as<float>();
-    if (int status = logits_of(ctx, p, z, from, rows)) return status;
+    const Chunk c = chunk_of(p, kept, own, narrow, from, std::min(chunk, p.n - from));
+    if (int status = logits_of(ctx, p, c)) return status;
     if (!both) {
-      stats(ctx, p, z, from, rows);
+      stats(ctx, p, c);
       continue;
     }
-    const NsaBuf dz = slope_of(p, z, narrow, rows);
-    if (int status = step(ctx, p, z, dz, from, rows)) return status;
-    if (int status = gradients(ctx, p, dz, from, rows)) return status;
+    if (int status = step(ctx, p, c)) return status;
+    if (int status = gradients(ctx, p, c)) return status;
   }
   return launched(ctx);
 }
@@ -283,17 +306,16 @@ int bwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_lm_head_bwd_params*>(params);
   if (const char* why = fault(p)) return bad_argument(ctx, why);
   if (p.n == 0) return NSA_OK;
-  const int64_t chunk = std::min<int64_t>(chunk_rows(p.n, p.v), 65535);
-  Scratch own(ctx, p.logits.ptr ? 0 : size_t(chunk * p.v) * 4), narrow(ctx, is_low(p) ? size_t(chunk * p.v) * 2 : 0);
+  const bool kept = p.logits.ptr != nullptr;
+  const int64_t chunk = std::min<int64_t>(chunk_rows(p.n, p.v), 65535), floats = chunk * padded(p.v);
+  Scratch own(ctx, kept ? 0 : size_t(floats) * 4), narrow(ctx, is_low(p) ? size_t(floats) * 2 : 0);
   if (!own || !narrow) return out_of_memory(ctx);
   for (int64_t from = 0; from < p.n; from += chunk) {
-    const int64_t rows = std::min(chunk, p.n - from);
-    float* z = p.logits.ptr ? static_cast<float*>(p.logits.ptr) + from * p.v : own.as<float>();
-    if (!p.logits.ptr)
-      if (int status = logits_of(ctx, p, z, from, rows)) return status;
-    const NsaBuf dz = slope_of(p, z, narrow, rows);
-    if (int status = slope(ctx, p, z, dz, from, rows, p.dlse, p.dentropy)) return status;
-    if (int status = gradients(ctx, p, dz, from, rows)) return status;
+    const Chunk c = chunk_of(p, kept, own, narrow, from, std::min(chunk, p.n - from));
+    if (!kept)
+      if (int status = logits_of(ctx, p, c)) return status;
+    if (int status = slope(ctx, p, c, p.dlse, p.dentropy)) return status;
+    if (int status = gradients(ctx, p, c)) return status;
   }
   return launched(ctx);
 }
