@@ -31,9 +31,9 @@ test("a_sound_machine_passes_every_check_and_an_absent_gpu_has_its_reason", () =
   expect(of("cuda")).toMatchObject({ state: "no", text: expect.stringContaining("not built") });
 });
 
-test("without_the_addon_the_cpu_fails_and_the_exit_code_is_not_0", () => {
+test("without_the_addon_the_cpu_fails_and_the_exit_code_is_4", () => {
   const run = nsa(["doctor"], { env: { NSA_NATIVE_DIR: tmpdir() } });
-  expect(run.status).not.toBe(0);
+  expect(run.status).toBe(4);
   expect(run.stdout + run.stderr).toMatch(/addon/);
 });
 

@@ -197,6 +197,17 @@ test("dry_runs_of_all_stages_count_and_guess_without_leaving_a_run", () => {
   expect(sft.tokens).toBe(7 * 4096);
   expect(sft.parameters).toBe(grpo.parameters);
   expect(dry("eval", "configs/eval/sums.yaml").answers).toBe(64 * 16);
+  const absent = ["--set", 'data.sources.0.files=["absent.jsonl"]'];
+  const warned = nsa([
+    "pretrain",
+    "configs/pretrain/books-base.yaml",
+    "--dry-run",
+    "--device",
+    "cpu",
+    ...absent,
+  ]);
+  expect(warned.status, warned.stderr).toBe(0);
+  expect(warned.stderr).toMatch(/warning: no input file for absent.jsonl/);
   expect(readdirSync(runs)).toHaveLength(before);
 });
 

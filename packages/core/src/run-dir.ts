@@ -89,15 +89,21 @@ export function listRuns(root: string): RunInfo[] {
   return runs.sort((a, b) => a.started.localeCompare(b.started) || a.id.localeCompare(b.id));
 }
 
+/** Something came of it: a start that failed at once leaves neither rows nor stages. */
+const hasBegun = ({ path }: RunInfo) =>
+  ["metrics.jsonl", "stages"].some((name) => existsSync(join(path, name)));
+
 /**
- * Finds a run by `latest`, folder name, unique beginning of it, or path.
+ * Finds a run by `latest` (the newest that did something), folder name, unique beginning of it, or path.
  * @param stage looks only at runs of this stage
  * @throws NsaError `run_not_found` (exit 3)
  */
 export function findRun(root: string, which: string, stage?: string): RunInfo {
   const runs = listRuns(root).filter((run) => stage === undefined || run.stage === stage);
   const exact =
-    which === "latest" ? runs.at(-1) : runs.find((run) => run.id === which || run.path === resolve(which));
+    which === "latest"
+      ? (runs.filter(hasBegun).at(-1) ?? runs.at(-1))
+      : runs.find((run) => run.id === which || run.path === resolve(which));
   if (exact) return exact;
   const starting = runs.filter((run) => run.id.startsWith(which));
   if (which !== "latest" && starting.length === 1) return starting[0]!;
@@ -107,11 +113,12 @@ export function findRun(root: string, which: string, stage?: string): RunInfo {
     const match = pattern.exec(id);
     return { id, path, stage: match?.[1] ?? "", name: match?.[2] ?? id, started: match?.[3] ?? "" };
   }
+  const several = starting.length > 1;
   throw new NsaError({
     code: "run_not_found",
-    what: `no run "${which}" in ${root}`,
-    why: starting.length > 1 ? `${starting.length} runs begin so` : "no folder there has this name",
-    fix: "see `nsa runs ls` for the names",
+    what: several ? `"${which}" names ${starting.length} runs in ${root}` : `no run "${which}" in ${root}`,
+    why: several ? starting.map(({ id }) => id).join(", ") : "no folder there has this name",
+    fix: several ? "write more of the name" : "see `nsa runs ls` for the names",
     exitCode: ExitCode.data,
   });
 }
@@ -126,6 +133,40 @@ export function latestCheckpoint(runDir: string): string | null {
   steps.sort((a, b) => Number(a.slice(5)) - Number(b.slice(5)));
   const last = steps.at(-1);
   return last === undefined ? null : join(dir, last);
+}
+
+/** The newest complete checkpoint of a run or, of a pipeline, of the last of its stages that has one; else null. */
+export function newestCheckpoint(runDir: string): string | null {
+  const stages = join(runDir, "stages");
+  const folders = [
+    runDir,
+    ...(existsSync(stages) ? readdirSync(stages).map((name) => join(stages, name)) : []),
+  ];
+  const savedAt = (path: string) => statSync(join(path, "state.json")).mtimeMs;
+  return folders
+    .map(latestCheckpoint)
+    .filter((path) => path !== null)
+    .reduce<string | null>((a, b) => (a === null || savedAt(b) >= savedAt(a) ? b : a), null);
+}
+
+/**
+ * A folder with a model, or the newest checkpoint of the run that is named: `latest`, a run's folder or the beginning of its name.
+ * @throws NsaError `run_not_found`, `checkpoint_missing` (exit 3)
+ */
+export function findCheckpoint(root: string, which: string): string {
+  if (existsSync(which) && !existsSync(join(which, "checkpoints"))) return which;
+  // A path that does not exist is told by whoever opens it.
+  if (!existsSync(which) && which.includes("/")) return which;
+  const run = findRun(root, which);
+  const found = newestCheckpoint(run.path);
+  if (found) return found;
+  throw new NsaError({
+    code: "checkpoint_missing",
+    what: `no checkpoint in ${run.path}`,
+    why: "the run has not saved one",
+    fix: "let it run to its next checkpoint (Ctrl-C saves one), or start it again",
+    exitCode: ExitCode.data,
+  });
 }
 
 /** Reads a JSON file of a run; null where it is absent. */

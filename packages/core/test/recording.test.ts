@@ -1,5 +1,13 @@
 // Run folders, sinks and atomic writes: what is on disk after a run, a kill and a resume.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -10,7 +18,7 @@ import type { NsaError } from "../src/errors.ts";
 import { JsonlFile, readJsonl } from "../src/jsonl.ts";
 import { MlflowSink } from "../src/metrics/mlflow.ts";
 import { crc32c, TensorBoardSink } from "../src/metrics/tensorboard.ts";
-import { createRunDir, findRun, latestCheckpoint, listRuns } from "../src/run-dir.ts";
+import { createRunDir, findCheckpoint, findRun, latestCheckpoint, listRuns } from "../src/run-dir.ts";
 import { openStageContext } from "../src/stage-context.ts";
 
 const fresh = () => mkdtempSync(join(tmpdir(), "nsa-core-"));
@@ -131,6 +139,9 @@ test("runs_are_found_by_latest_name_and_beginning", () => {
   expect(findRun(root, "latest").path).toBe(last);
   expect(findRun(root, "latest", "pretrain").path).toBe(twin);
   expect(findRun(root, "grpo").path).toBe(last);
+  expect(() => findRun(root, "pretrain")).toThrow(/names 2 runs/);
+  writeFileSync(join(twin, "metrics.jsonl"), "");
+  expect(findRun(root, "latest").path, "a start that failed is not the latest run").toBe(twin);
   expect(() => findRun(root, "absent")).toThrow(/no run/);
   expect(JSON.parse(readFileSync(join(first, "env.json"), "utf8")).node).toBe(process.versions.node);
 });
@@ -142,6 +153,26 @@ test("latest_checkpoint_ignores_incomplete_folders", () => {
     mkdirSync(join(dir, "checkpoints", name), { recursive: true });
   writeFileSync(join(dir, "checkpoints", "step-000009", "state.json"), "{}");
   expect(latestCheckpoint(dir)).toBe(join(dir, "checkpoints", "step-000009"));
+});
+
+test("a_checkpoint_is_found_by_its_folder_its_run_and_its_pipeline", () => {
+  const root = fresh();
+  const run = createRunDir({ root, stage: "pipeline", name: "p", configYaml: "" });
+  const saved = (stage: string, step: string) => {
+    const path = join(run, "stages", stage, "checkpoints", step);
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, "state.json"), "{}");
+    return path;
+  };
+  expect(() => findCheckpoint(root, "latest")).toThrow(/no checkpoint/);
+  const base = saved("base", "step-000002");
+  utimesSync(join(base, "state.json"), 1, 1);
+  expect(findCheckpoint(root, "latest")).toBe(base);
+  const grpo = saved("grpo", "step-000001");
+  for (const which of ["latest", "pipeline-p", run]) expect(findCheckpoint(root, which), which).toBe(grpo);
+  expect(findCheckpoint(root, base)).toBe(base);
+  expect(() => findCheckpoint(root, "absent")).toThrow(/no run/);
+  expect(findCheckpoint(root, "a/path/that/is/not/there")).toBe("a/path/that/is/not/there");
 });
 
 test("a_resumed_stage_records_no_row_twice", async () => {

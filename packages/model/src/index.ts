@@ -48,3 +48,4 @@ export { type Attend, type AttentionInputs, Layer } from "./transformer/layer.ts
 export { type Layout, layoutOf, type PartSpec, type WeightSpec } from "./transformer/layout.ts";
 export { Parameters } from "./transformer/parameters.ts";
 export { type DeviceBatch, type ForwardOptions, Transformer } from "./transformer/transformer.ts";
+export { TrainWork } from "./transformer/work.ts";

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { statfsSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
-import { describeEnvironment, describeMachine, NsaError } from "@nsa/core";
+import { describeEnvironment, describeMachine, ExitCode, NsaError } from "@nsa/core";
 import { Device, nativeDir } from "@nsa/kernels";
 import { type Check, selfCheck } from "./self-check.ts";
 
@@ -76,7 +76,7 @@ export function examine(): Finding[] {
   return findings;
 }
 
-/** Prints the findings; exit code 1 when something that should work does not. */
+/** Prints the findings; exit code 4 when something that should work does not. */
 export async function doctor(options: { json?: boolean }): Promise<number> {
   const findings = examine();
   if (options.json) console.log(JSON.stringify(findings));
@@ -85,5 +85,5 @@ export async function doctor(options: { json?: boolean }): Promise<number> {
     for (const { what, state, text } of findings)
       console.log(`${what.padEnd(width)}  ${(state === "failed" ? "FAILED" : state).padEnd(6)}  ${text}`);
   }
-  return findings.some(({ state }) => state === "failed") ? 1 : 0;
+  return findings.some(({ state }) => state === "failed") ? ExitCode.unavailable : ExitCode.ok;
 }

@@ -1,6 +1,6 @@
 // `nsa runs ls|show|path`: what ran, how far it came, and where it lies.
 import { join } from "node:path";
-import { ExitCode, findRun, latestCheckpoint, listRuns, NsaError, readJsonl } from "@nsa/core";
+import { findCheckpoint, findRun, listRuns, readJsonl } from "@nsa/core";
 import { figure } from "../view/format.ts";
 
 /** Latest value of every metric, and the last step. */
@@ -38,15 +38,5 @@ export function printPath(
   options: { stage?: string; checkpoint?: boolean },
 ): void {
   const run = findRun(root, which, options.stage);
-  const path = options.checkpoint ? latestCheckpoint(run.path) : run.path;
-  if (path === null) {
-    throw new NsaError({
-      code: "checkpoint_missing",
-      what: `no checkpoint in ${run.path}`,
-      why: "the run has not saved one yet",
-      fix: "let it run to its next checkpoint, or stop it with Ctrl-C, which saves",
-      exitCode: ExitCode.data,
-    });
-  }
-  console.log(path);
+  console.log(options.checkpoint ? findCheckpoint(root, run.path) : run.path);
 }

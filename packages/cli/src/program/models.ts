@@ -1,19 +1,20 @@
 // `nsa generate`, `nsa model`, `nsa tokenizer`.
 import { type Command, Option } from "commander";
-import { numberFrom, wholeFrom, withDevice } from "./options.ts";
+import { numberFrom, wholeFrom, withDevice, withRuns } from "./options.ts";
 
 export function registerModels(program: Command): void {
-  withDevice(program.command("generate <checkpoint> <prompt>"))
-    .description("continue a text with a checkpoint")
+  withRuns(withDevice(program.command("generate <checkpoint> <prompt>")))
+    .description("continue a text with a checkpoint, or a run's newest one (latest, or its name)")
     .option("-n, --samples <n>", "outputs", wholeFrom(1), 1)
     .option("--max-tokens <n>", "longest output, tokens", wholeFrom(1), 64)
     .option("--temperature <t>", "0 = greedy", numberFrom(0), 1)
     .option("--top-p <p>", "nucleus mass", numberFrom(0), 1)
     .option("--seed <n>", "of sampling", wholeFrom(0), 0)
     .option("--json", "one JSON object per output")
-    .action(async (checkpoint: string, prompt: string, options: object) => {
+    .action(async (checkpoint: string, prompt: string, options: { runs: string }) => {
+      const { findCheckpoint } = await import("@nsa/core");
       const { generate } = await import("../commands/generate.ts");
-      await generate(checkpoint, prompt, options as never);
+      await generate(findCheckpoint(options.runs, checkpoint), prompt, options as never);
     });
 
   const model = program.command("model").description("import and export Hugging Face weights");

@@ -1,6 +1,6 @@
 // `nsa serve`, `nsa chat`.
 import type { Command } from "commander";
-import { numberFrom, wholeFrom, withDevice } from "./options.ts";
+import { numberFrom, wholeFrom, withDevice, withRuns } from "./options.ts";
 
 const withTemplate = (command: Command) =>
   command.option(
@@ -9,27 +9,33 @@ const withTemplate = (command: Command) =>
   );
 
 export function registerServing(program: Command): void {
-  withTemplate(withDevice(program.command("serve <checkpoint>")))
-    .description("an OpenAI-compatible server: chat and plain completions")
+  withRuns(withTemplate(withDevice(program.command("serve <checkpoint>"))))
+    .description(
+      "an OpenAI-compatible server of a checkpoint, or of a run's newest one: chat and plain completions",
+    )
     .option("--host <address>", "where to listen", "127.0.0.1")
     .option("--port <n>", "0 = any free one", wholeFrom(0), 8000)
     .option("--name <model>", "name in /v1/models; by default the run's")
     .option("--max-sequences <n>", "outputs decoded at once", wholeFrom(1), 64)
     .option("--cache-tokens <n>", "tokens the KV cache holds", wholeFrom(16), 32_768)
-    .action(async (checkpoint: string, options: object) => {
+    .action(async (checkpoint: string, options: { runs: string }) => {
+      const { findCheckpoint } = await import("@nsa/core");
       const { serve } = await import("../commands/serve.ts");
-      await serve(checkpoint, options as never);
+      await serve(findCheckpoint(options.runs, checkpoint), options as never);
     });
 
-  withTemplate(withDevice(program.command("chat <checkpoint>")))
-    .description("talk to a checkpoint; /reset, /system <text> and /quit are commands")
+  withRuns(withTemplate(withDevice(program.command("chat <checkpoint>"))))
+    .description(
+      "talk to a checkpoint, or to a run's newest one; /reset, /system <text> and /quit are commands",
+    )
     .option("--system <text>", "what the conversation begins with")
     .option("--max-tokens <n>", "longest answer, tokens", wholeFrom(1), 512)
     .option("--temperature <t>", "0 = greedy", numberFrom(0), 0.7)
     .option("--top-p <p>", "nucleus mass", numberFrom(0), 0.95)
     .option("--seed <n>", "of sampling", wholeFrom(0), 0)
-    .action(async (checkpoint: string, options: object) => {
+    .action(async (checkpoint: string, options: { runs: string }) => {
+      const { findCheckpoint } = await import("@nsa/core");
       const { chat } = await import("../commands/chat.ts");
-      await chat(checkpoint, options as never);
+      await chat(findCheckpoint(options.runs, checkpoint), options as never);
     });
 }

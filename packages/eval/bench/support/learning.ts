@@ -1,15 +1,15 @@
 // One curve of `pnpm bench nsa-learning`: a model of one kind and seed, trained on text or on recall.
 import { join } from "node:path";
-import { type Batch, loadConfig, type StepBatch } from "@nsa/core";
+import { loadConfig, type StepBatch } from "@nsa/core";
 import { PackedSource } from "@nsa/data";
 import {
   crossEntropy,
-  type ModelConfig,
   type ModelConfigInput,
   openDevice,
   resolveModelConfig,
   Trainer,
   type TrainerConfigInput,
+  TrainWork,
   Transformer,
   trainFlops,
 } from "@nsa/model";
@@ -132,35 +132,6 @@ const textSizes = {
   windowSize: 256,
 };
 
-/** FLOPs of training on documents and the share that is read, by their lengths. */
-function workOf(config: ModelConfig) {
-  const known = new Map<number, ReturnType<typeof trainFlops>>();
-  let [flops, read, visible] = [0, 0, 0];
-  const of = (length: number) => {
-    const found = known.get(length) ?? trainFlops(config, length);
-    known.set(length, found);
-    return found;
-  };
-  return {
-    add(batch: Batch) {
-      for (let i = 0; i + 1 < batch.cuSeqlens.length; i++) {
-        const length = batch.cuSeqlens[i + 1]! - batch.cuSeqlens[i]!;
-        const { actual, readShare } = of(length);
-        const seen = (length * (length + 1)) / 2;
-        flops += length * actual;
-        read += readShare * seen;
-        visible += seen;
-      }
-    },
-    get flops() {
-      return flops;
-    },
-    get readShare() {
-      return read / visible;
-    },
-  };
-}
-
 interface Plan {
   steps: number;
   every: number;
@@ -174,7 +145,7 @@ interface Plan {
 /** Trains one model, measuring every `every` steps. */
 function train(part: Part, kind: Kind, seed: number, model: Transformer, plan: Plan): Curve {
   const trainer = new Trainer(model, plan.steps, { logitsBudgetMb: gpu ? 2048 : 64, ...plan.trainer });
-  const work = workOf(model.config);
+  const work = new TrainWork(model.config);
   const points: Point[] = [];
   let [tokens, seconds] = [0, 0];
   for (let i = 0; i < plan.steps; i++) {

@@ -10,6 +10,7 @@ import {
 import { z } from "zod";
 import { CheckpointStore, loadCheckpoint } from "../checkpoint/checkpoint.ts";
 import { trainFlops } from "../transformer/counts.ts";
+import { TrainWork } from "../transformer/work.ts";
 import type { LossFunction } from "./loss.ts";
 import { peakTflops } from "./peak.ts";
 import { savePlans } from "./plans.ts";
@@ -46,7 +47,7 @@ export interface TrainingRun {
   files?: Record<string, string>;
   /** Reports samples after a validation. */
   onEval?: (step: number) => void | Promise<void>;
-  /** Typical document length for FLOPs per token. */
+  /** Document length for the FLOPs per token that are told at the start; the steps count their own documents. */
   sequenceLength: number;
 }
 
@@ -75,6 +76,7 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
     },
   });
 
+  const work = new TrainWork(model.config);
   const peak = peakTflops(model.device.info, model.config.dtype);
   let lastPath = context.resumeFrom;
   let valLoss: number | undefined;
@@ -127,7 +129,10 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
       // Share of the step's time in which it waited for its data.
       metrics["perf/data_wait"] = (from - asked) / (ended - asked);
       metrics["perf/tokens_per_sec"] = metrics["train/tokens"]! / seconds;
-      metrics["perf/tflops"] = (flops.actual * metrics["perf/tokens_per_sec"]) / 1e12;
+      const [flopsBefore, tokensBefore] = [work.flops, work.tokens];
+      for (const batch of next.value.microBatches) work.add(batch);
+      const flopsPerToken = (work.flops - flopsBefore) / (work.tokens - tokensBefore);
+      metrics["perf/tflops"] = (flopsPerToken * metrics["perf/tokens_per_sec"]) / 1e12;
       // FLOPs that attention really does, not those a dense one would: a sparse model gets no credit for skipping.
       if (peak !== undefined) metrics["perf/mfu"] = metrics["perf/tflops"] / peak;
       const step = trainer.stepsDone;
