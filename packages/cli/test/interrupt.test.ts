@@ -7,14 +7,14 @@ import { expect, test } from "vitest";
 import { buildOnce, bundle, nsa, root } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";
 
-/** Starts a long tiny run and sends `signals` once a step was printed, then one more per interval. */
+/** Starts a run and interrupts it once a step was printed. */
 function interrupted(
   dir: string,
-  config: string,
+  words: string[],
   group: boolean,
 ): Promise<{ code: number | null; out: string }> {
   buildOnce();
-  const args = [bundle, "pretrain", config, "--runs", dir, "--set", "train.steps=100000", "--device", "cpu"];
+  const args = [bundle, ...words, "--runs", dir, "--device", "cpu"];
   const child = spawn(process.execPath, args, {
     cwd: root,
     detached: true,
@@ -40,7 +40,7 @@ test.each([
   const dir = mkdtempSync(join(tmpdir(), "nsa-interrupt-"));
   const config = join(dir, "tiny.yaml");
   writeFileSync(config, tinyPretrain);
-  const { code, out } = await interrupted(dir, config, group);
+  const { code, out } = await interrupted(dir, ["pretrain", config, "--set", "train.steps=100000"], group);
   expect(out).toContain("saved ");
   expect(code).toBe(130);
   const run = readdirSync(dir).find((name) => name.startsWith("pretrain-"))!;
@@ -65,6 +65,23 @@ test.each([
   const steps = rows.map((row) => JSON.parse(row)).filter((row) => "train/loss" in row);
   expect(steps.map((row) => row.step)).toEqual(Array.from({ length: at + 2 }, (_, i) => i + 1));
 });
+
+test("one_sigint_stops_grpo_too_although_its_steps_wait_for_nothing", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "nsa-interrupt-"));
+  const config = join(dir, "tiny.yaml");
+  writeFileSync(config, tinyPretrain);
+  expect(nsa(["pretrain", config, "--runs", dir, "--device", "cpu"]).status).toBe(0);
+  const base = nsa(["runs", "path", "latest", "--checkpoint", "--runs", dir]).stdout.trim();
+  const recipe = join(dir, "grpo.yaml");
+  const task = 'task: { difficulty: 1, template: "{question}:" }';
+  const rollout = "rollout: { questions_per_step: 2, group_size: 4, max_tokens: 6 }";
+  const evaluation = "evaluation: { every: 0, questions: 2, samples: 2 }";
+  writeFileSync(recipe, `init: { checkpoint: ${base} }\n${task}\n${rollout}\n${evaluation}\n`);
+  const { code, out } = await interrupted(dir, ["grpo", recipe, "--set", "steps=100000"], true);
+  expect(out).toContain("saved ");
+  expect(out).not.toContain("done at");
+  expect(code).toBe(130);
+}, 60_000);
 
 test("json_output_is_one_object_per_line_from_start_to_done", () => {
   const dir = mkdtempSync(join(tmpdir(), "nsa-json-"));

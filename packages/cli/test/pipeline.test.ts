@@ -75,8 +75,21 @@ test("a_dry_run_counts_all_stages_with_the_architecture_that_is_to_come_and_leav
   expect(existsSync(runs)).toBe(false);
 });
 
+test("a_file_that_a_later_stage_misses_is_found_before_anything_runs_and_told_by_a_dry_run", () => {
+  const text = pipeline(', "task.file=nowhere.jsonl"');
+  const { status, stderr } = run(text);
+  expect(stderr).toMatch(/no input file for nowhere.jsonl/);
+  expect(status).toBe(3);
+  expect(existsSync(runs)).toBe(false);
+  const dry = run(text, "--dry-run");
+  expect(dry.status, dry.stderr).toBe(0);
+  expect(dry.stderr).toMatch(/warning: stage rl: no input file for nowhere.jsonl/);
+});
+
 test("a_stage_that_fails_leaves_the_finished_ones_and_a_mended_pipeline_goes_on", () => {
-  const broken = run(pipeline(', "task.file=nowhere.jsonl"'), "--set", "base.train.steps=2");
+  const empty = join(dir, "empty.jsonl");
+  writeFileSync(empty, "");
+  const broken = run(pipeline(`, "task.file=${empty}"`), "--set", "base.train.steps=2");
   expect(broken.status).toBe(3);
   const folder = join(runs, readdirSync(runs)[0]!);
   const base = join(folder, "stages/base/checkpoints/step-000002/model.safetensors");

@@ -3,6 +3,9 @@ import { ExitCode } from "./errors.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
+/** Lets signals and messages that wait be heard: work that never waits for anything hears none. */
+export const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
 export interface Interruption extends Disposable {
   /** True after the first SIGINT or SIGTERM. */
   interrupted(): boolean;

@@ -135,8 +135,8 @@ export function latestCheckpoint(runDir: string): string | null {
   return last === undefined ? null : join(dir, last);
 }
 
-/** The newest complete checkpoint of a run or, of a pipeline, of the last of its stages that has one; else null. */
-export function newestCheckpoint(runDir: string): string | null {
+/** The newest checkpoint with a model of a run or, of a pipeline, of its stages; else null. Evaluations keep their progress only. */
+function newestModel(runDir: string): string | null {
   const stages = join(runDir, "stages");
   const folders = [
     runDir,
@@ -145,26 +145,33 @@ export function newestCheckpoint(runDir: string): string | null {
   const savedAt = (path: string) => statSync(join(path, "state.json")).mtimeMs;
   return folders
     .map(latestCheckpoint)
-    .filter((path) => path !== null)
+    .filter((path): path is string => path !== null && existsSync(join(path, "model.safetensors")))
     .reduce<string | null>((a, b) => (a === null || savedAt(b) >= savedAt(a) ? b : a), null);
 }
 
 /**
- * A folder with a model, or the newest checkpoint of the run that is named: `latest`, a run's folder or the beginning of its name.
+ * A folder with a model, or the newest checkpoint of the run that is named: `latest` (of those that have one), a run's folder or
+ * the beginning of its name.
  * @throws NsaError `run_not_found`, `checkpoint_missing` (exit 3)
  */
 export function findCheckpoint(root: string, which: string): string {
   if (existsSync(which) && !existsSync(join(which, "checkpoints"))) return which;
   // A path that does not exist is told by whoever opens it.
   if (!existsSync(which) && which.includes("/")) return which;
+  if (which === "latest") {
+    const found = listRuns(root)
+      .map(({ path }) => newestModel(path))
+      .findLast((path) => path !== null);
+    if (found) return found;
+  }
   const run = findRun(root, which);
-  const found = newestCheckpoint(run.path);
+  const found = newestModel(run.path);
   if (found) return found;
   throw new NsaError({
     code: "checkpoint_missing",
     what: `no checkpoint in ${run.path}`,
-    why: "the run has not saved one",
-    fix: "let it run to its next checkpoint (Ctrl-C saves one), or start it again",
+    why: "the run has not saved a model",
+    fix: "let it run to its next checkpoint (Ctrl-C saves one), or name a run that trains",
     exitCode: ExitCode.data,
   });
 }

@@ -162,6 +162,7 @@ test("a_checkpoint_is_found_by_its_folder_its_run_and_its_pipeline", () => {
     const path = join(run, "stages", stage, "checkpoints", step);
     mkdirSync(path, { recursive: true });
     writeFileSync(join(path, "state.json"), "{}");
+    if (stage !== "eval") writeFileSync(join(path, "model.safetensors"), "");
     return path;
   };
   expect(() => findCheckpoint(root, "latest")).toThrow(/no checkpoint/);
@@ -171,6 +172,16 @@ test("a_checkpoint_is_found_by_its_folder_its_run_and_its_pipeline", () => {
   const grpo = saved("grpo", "step-000001");
   for (const which of ["latest", "pipeline-p", run]) expect(findCheckpoint(root, which), which).toBe(grpo);
   expect(findCheckpoint(root, base)).toBe(base);
+  saved("eval", "step-000009");
+  const evaluation = createRunDir({
+    root,
+    stage: "eval",
+    name: "e",
+    configYaml: "",
+    now: new Date(2099, 0, 1),
+  });
+  expect(findCheckpoint(root, "latest"), "an evaluation has no model").toBe(grpo);
+  expect(() => findCheckpoint(root, evaluation)).toThrow(/no checkpoint/);
   expect(() => findCheckpoint(root, "absent")).toThrow(/no run/);
   expect(findCheckpoint(root, "a/path/that/is/not/there")).toBe("a/path/that/is/not/there");
 });

@@ -44,21 +44,6 @@ function timer(wanted: string): {
   };
 }
 
-/** Says which files of the recipe's sources are not there: the cost can be asked all the same. */
-export async function warnOfMissingFiles(config: {
-  data?: { sources?: { files?: string[] }[] };
-}): Promise<void> {
-  const { expandInputs } = await import("@nsa/data");
-  for (const { files } of config.data?.sources ?? []) {
-    try {
-      if (files) expandInputs(files);
-    } catch (error) {
-      if (!(error instanceof NsaError)) throw error;
-      console.error(`warning: ${error.what}: ${error.why}; a run would end there`);
-    }
-  }
-}
-
 /** Prints the estimate; with `json`, the plain numbers as one object. */
 export function printEstimate(
   estimate: Record<string, number>,

@@ -2,6 +2,7 @@
 import { dirname, join, resolve } from "node:path";
 import { didYouMean, ExitCode, loadConfig, NsaError } from "@nsa/core";
 import { z } from "zod";
+import { missingFiles } from "./missing-files.ts";
 import { loadStage, STAGES } from "./stages.ts";
 
 /** What no stage may be called: `{stage.dir}` is a stage's own folder, the others are keys of the recipe. */
@@ -106,6 +107,8 @@ export interface CheckedStage {
   stage: PipelineStage;
   /** What it will cost, as far as that is known. */
   estimate: Record<string, number>;
+  /** Files of its recipe that are not there. */
+  missing: NsaError[];
 }
 
 /**
@@ -130,7 +133,11 @@ export async function checkStages(
     const own = join(folder, name);
     const set = stage.set.map((text) => fillIn(text, outputs, own));
     const loaded = await loadStageConfig(stage, resolve(dirname(file), stage.config), set);
-    checked.push({ stage, estimate: estimate(loaded.config) });
+    checked.push({
+      stage,
+      estimate: estimate(loaded.config),
+      missing: await missingFiles(loaded.config, folder),
+    });
     outputs[name] = foresee(loaded.config, own);
   }
   return checked;

@@ -12,6 +12,7 @@ import {
   type StageResult,
 } from "@nsa/core";
 import { writePipelineReport } from "../report/pipeline.ts";
+import { warnOfMissing } from "./missing-files.ts";
 import {
   type CheckedStage,
   checkStages,
@@ -60,10 +61,12 @@ export async function runPipeline(file: string, options: StageOptions): Promise<
   const done = finishedStages(resumed, config);
   const plan = await checked(config, file, done);
   if (options.dryRun) {
+    for (const { stage, missing } of plan) warnOfMissing(missing, `stage ${stage.name}: `);
     const { printPipelineEstimate } = await import("./dry-run.ts");
     printPipelineEstimate(plan, options);
     return ExitCode.ok;
   }
+  for (const { missing } of plan) for (const error of missing) throw error;
   const dir =
     resumed ?? createRunDir({ root: options.runs, stage: "pipeline", name: config.name, configYaml: yaml });
   if (overrides.length > 0) atomicWriteFile(join(dir, "overrides.json"), JSON.stringify(overrides));

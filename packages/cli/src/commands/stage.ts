@@ -66,8 +66,9 @@ export async function runStage(name: string, file: string, options: StageOptions
   // A recipe that cannot work should leave no run behind; the estimate checks the whole architecture.
   const estimate = resumed && !options.dryRun ? {} : stage.estimate(config, options.device);
   if (options.dryRun) {
-    const { printEstimate, warnOfMissingFiles } = await import("./dry-run.ts");
-    await warnOfMissingFiles(config as never);
+    const { printEstimate } = await import("./dry-run.ts");
+    const { missingFiles, warnOfMissing } = await import("./missing-files.ts");
+    warnOfMissing(await missingFiles(config));
     printEstimate(estimate, options);
     return ExitCode.ok;
   }

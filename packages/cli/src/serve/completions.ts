@@ -1,6 +1,7 @@
 // POST /v1/completions: prompts as text or ids, one or many; n outputs, echo, log-probabilities, streaming.
 import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
+import { turn } from "@nsa/core";
 import { type GeneratedSample, type GenerateRequest, type ScoredPrompt, scorePrompts } from "@nsa/model";
 import { ApiError, openEvents, sendError, sendJson } from "./http.ts";
 import { completionLogprobs, type ToldToken } from "./logprobs.ts";
@@ -33,8 +34,6 @@ function promptsOf(service: Service, { prompt }: CompletionBody): Prompt[] {
   if (typeof prompt[0] === "number") return [fromIds(prompt as number[])];
   return (prompt as (string | number[])[]).map((p) => (typeof p === "string" ? fromText(p) : fromIds(p)));
 }
-
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** Scores prompts a few at a time, so that running outputs go on in between. */
 async function scoreAll(service: Service, prompts: readonly Prompt[], top: number, signal: AbortSignal) {

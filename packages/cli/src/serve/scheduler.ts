@@ -1,4 +1,5 @@
 // The engine among requests that come at any time: one decode step, then a turn of the event loop, and so on.
+import { turn } from "@nsa/core";
 import { Engine, type GeneratedSample, type GenerateRequest, type LiveGeneration } from "@nsa/model";
 import type { ServingSession } from "./session.ts";
 
@@ -14,8 +15,6 @@ export interface SchedulerOptions {
   cacheTokens: number;
   prefillTokens: number;
 }
-
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export class Scheduler implements Disposable {
   private readonly live: LiveGeneration;

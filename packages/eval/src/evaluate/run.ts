@@ -1,7 +1,7 @@
 // `nsa eval`: a checkpoint answers the tasks of a recipe; rows go to samples.jsonl, figures to summary.json.
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
-import { atomicWriteFile, readJsonl, type StageContext, type StageRunner } from "@nsa/core";
+import { atomicWriteFile, readJsonl, type StageContext, type StageRunner, turn } from "@nsa/core";
 import { STANDARD_LIBRARY_ONLY } from "../sandbox/pyodide.ts";
 import { requireSandbox } from "../sandbox/run-program.ts";
 import { findTask } from "../tasks/builtin.ts";
@@ -117,7 +117,7 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
       // After all of the step's records: a resume forgets those of steps that are not marked.
       markDone(context, done);
       // Lets the message of the user's interruption in.
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn();
     }
   } finally {
     session.close();

@@ -115,7 +115,7 @@ export function readProblems(
       why: "its records are not there",
       fix: task.hub
         ? `run \`nsa eval fetch ${task.name} --data-dir ${dataDir}\`, or set data_dir`
-        : "set data_dir to the folder of the records",
+        : "check the path; for a built-in task, set data_dir to the folder of its records",
       exitCode: ExitCode.data,
     });
   }

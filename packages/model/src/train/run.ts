@@ -6,6 +6,7 @@ import {
   NsaError,
   type StageContext,
   type StageResult,
+  turn,
 } from "@nsa/core";
 import { z } from "zod";
 import { CheckpointStore, loadCheckpoint } from "../checkpoint/checkpoint.ts";
@@ -50,8 +51,6 @@ export interface TrainingRun {
   /** Document length for the FLOPs per token that are told at the start; the steps count their own documents. */
   sequenceLength: number;
 }
-
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** Trains to the last step or until the user stops, which saves first. Emits start, step, eval, checkpoint, done. */
 export async function runTraining(run: TrainingRun, context: StageContext): Promise<StageResult> {

@@ -1,11 +1,31 @@
 // The recipe of `nsa grpo`: one strict schema, every field described.
 import { ExitCode, loggingSchema, NsaError } from "@nsa/core";
-import { memoryLimitMb, trainerSchema } from "@nsa/model";
+import { memoryLimitMb, optimizerSchema, scheduleSchema, trainerSchema } from "@nsa/model";
 import { z } from "zod";
 import { rewardSchema } from "../reward/config.ts";
 
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(1);
+
+/** Where RL wants other defaults than pretraining; key by key, so that setting one leaves the others. */
+const { optimizer, schedule } = trainerSchema.shape;
+const rlDefaults = {
+  optimizer: optimizerSchema
+    .extend({
+      lr: optimizerSchema.shape.lr.unwrap().default(1e-5).describe(optimizerSchema.shape.lr.description!),
+    })
+    .prefault({})
+    .describe(optimizer.description!),
+  schedule: scheduleSchema
+    .extend({
+      kind: scheduleSchema.shape.kind
+        .unwrap()
+        .default("constant")
+        .describe(scheduleSchema.shape.kind.description!),
+    })
+    .prefault({})
+    .describe(schedule.description!),
+};
 
 export const grpoSchema = z.strictObject({
   name: z.string().default("grpo").describe("Name of the run"),
@@ -133,9 +153,7 @@ export const grpoSchema = z.strictObject({
     .min(1)
     .default([rewardSchema.parse({ kind: "accuracy" }), rewardSchema.parse({ kind: "format" })])
     .describe("Summed with their weights"),
-  train: trainerSchema
-    .prefault({ optimizer: { lr: 1e-5 }, schedule: { kind: "constant" } })
-    .describe("Optimization"),
+  train: trainerSchema.extend(rlDefaults).prefault({}).describe("Optimization"),
   microBatchTokens: count.default(16_384).describe("Tokens of a micro-batch of the update"),
   evaluation: z
     .strictObject({

@@ -1,7 +1,7 @@
 // `nsa grpo`: explore, score, update, look at held-out problems; resumable bit for bit.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { JsonlFile, type StageContext, type StageResult, type Stateful } from "@nsa/core";
+import { JsonlFile, type StageContext, type StageResult, type Stateful, turn } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
 import { checkVocabulary } from "@nsa/eval";
 import type { Device } from "@nsa/kernels";
@@ -113,11 +113,13 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
   };
   if (step === 0) preflight(ctx, look());
   ctx.log(
-    "an on-policy loss is near 0 by construction: watch reward/mean and eval/pass_at_1, not train/loss",
+    "an on-policy loss tells nothing (0 by construction where all outputs weigh alike): watch reward/mean and eval/pass_at_1",
   );
 
   const profiler = new StepProfiler(model, ctx, Math.min(step + 2, config.steps));
-  while (step < config.steps && !ctx.interrupted()) {
+  while (step < config.steps) {
+    await turn();
+    if (ctx.interrupted()) break;
     step++;
     profiler.begin(step);
     const rollout = await explore({ model, tokenizer, problems, score, config }, cursor.asked);
@@ -166,10 +168,11 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
   const path = store.path(step);
   if (!existsSync(join(path, "state.json"))) await save();
   const final = latest ? evaluationMetrics(latest) : {};
-  ctx.emit({ type: "done", step, metrics: final });
+  const status = step < config.steps ? "interrupted" : "completed";
+  if (status === "completed") ctx.emit({ type: "done", step, metrics: final });
   quarantine.close();
   return {
-    status: step < config.steps ? "interrupted" : "completed",
+    status,
     step,
     metrics: final,
     outputs: { checkpoint: path },

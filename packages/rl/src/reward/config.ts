@@ -31,7 +31,7 @@ export const rewardSchema = z.strictObject({
     .string()
     .default("")
     .describe(
-      "custom: path of the file; its default export gets {prompt, question, completion, answer, tokens, maxTokens} and returns a number, or {steps: [{end, reward}]} with places in the completion",
+      "custom: path of the file; its default export gets {prompt, question, completion, answer, tokens, maxTokens} and returns a number, or {steps: [{end, reward}]} with places in the completion. It runs in the trainer, without a time limit",
     ),
 });
 
