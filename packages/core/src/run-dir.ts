@@ -76,6 +76,14 @@ export function createRunDir(options: {
   }
 }
 
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
 /** All runs under `root`, oldest first. */
 export function listRuns(root: string): RunInfo[] {
   if (!existsSync(root)) return [];
@@ -83,7 +91,8 @@ export function listRuns(root: string): RunInfo[] {
   for (const id of readdirSync(root)) {
     const match = pattern.exec(id);
     const path = resolve(root, id);
-    if (!match || !statSync(path).isDirectory()) continue;
+    // Links that lead nowhere, or round in a circle, are no runs.
+    if (!match || !isFolder(path)) continue;
     runs.push({ id, path, stage: match[1]!, name: match[2]!, started: match[3]! });
   }
   return runs.sort((a, b) => a.started.localeCompare(b.started) || a.id.localeCompare(b.id));
@@ -105,7 +114,8 @@ export function findRun(root: string, which: string, stage?: string): RunInfo {
       ? (runs.filter(hasBegun).at(-1) ?? runs.at(-1))
       : runs.find((run) => run.id === which || run.path === resolve(which));
   if (exact) return exact;
-  const starting = runs.filter((run) => run.id.startsWith(which));
+  const named = which === "" ? [] : runs.filter((run) => run.id.startsWith(which));
+  const starting = named.length > 1 && named.some(hasBegun) ? named.filter(hasBegun) : named;
   if (which !== "latest" && starting.length === 1) return starting[0]!;
   if (existsSync(join(which, "config.yaml"))) {
     const path = resolve(which);
@@ -149,15 +159,17 @@ function newestModel(runDir: string): string | null {
     .reduce<string | null>((a, b) => (a === null || savedAt(b) >= savedAt(a) ? b : a), null);
 }
 
+const MODEL_FILES = ["state.json", "model.safetensors", "config.json"];
+
 /**
  * A folder with a model, or the newest checkpoint of the run that is named: `latest` (of those that have one), a run's folder or
  * the beginning of its name.
  * @throws NsaError `run_not_found`, `checkpoint_missing` (exit 3)
  */
 export function findCheckpoint(root: string, which: string): string {
-  if (existsSync(which) && !existsSync(join(which, "checkpoints"))) return which;
-  // A path that does not exist is told by whoever opens it.
-  if (!existsSync(which) && which.includes("/")) return which;
+  if (MODEL_FILES.some((name) => existsSync(join(which, name)))) return which;
+  // A path without a run is told by whoever opens it.
+  if (which.includes("/") && !existsSync(join(which, "config.yaml"))) return which;
   if (which === "latest") {
     const found = listRuns(root)
       .map(({ path }) => newestModel(path))

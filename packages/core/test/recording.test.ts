@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -143,6 +144,9 @@ test("runs_are_found_by_latest_name_and_beginning", () => {
   writeFileSync(join(twin, "metrics.jsonl"), "");
   expect(findRun(root, "latest").path, "a start that failed is not the latest run").toBe(twin);
   expect(() => findRun(root, "absent")).toThrow(/no run/);
+  expect(() => findRun(root, "")).toThrow(/no run/);
+  symlinkSync(join(root, "nowhere"), join(root, "pretrain-lost-20270102-030405"));
+  expect(listRuns(root), "a link to nowhere is no run").toHaveLength(3);
   expect(JSON.parse(readFileSync(join(first, "env.json"), "utf8")).node).toBe(process.versions.node);
 });
 

@@ -1,5 +1,5 @@
 // JSONL records as text: one object a line, put into a template by field name.
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { NsaError } from "@nsa/core";
 
@@ -30,6 +30,15 @@ function parseRow(row: string): unknown {
 
 /** Objects of a .jsonl or .jsonl.gz file with their place. Throws NsaError `data_not_json` (exit 3). */
 export function* readRecords(path: string): Generator<{ record: Record<string, unknown>; place: string }> {
+  if (statSync(path).isDirectory()) {
+    throw new NsaError({
+      code: "data_not_json",
+      what: path,
+      why: "it is a folder",
+      fix: "name its files, e.g. folder/*.jsonl",
+      exitCode: 3,
+    });
+  }
   const bytes = readFileSync(path);
   const text = (path.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
   let line = 0;

@@ -190,6 +190,27 @@ test("an_imported_hugging_face_checkpoint_is_tuned_on_conversations_and_keeps_it
   expect(folderTemplate(outputs.checkpoint!)!.source).toBe(findTemplate("plain").source);
 });
 
+test("examples_without_a_token_to_learn_are_left_out_and_counted", () => {
+  const file = join(dir, "empty.jsonl");
+  const turns = (answer: string) => [
+    { role: "user", content: "x" },
+    { role: "assistant", content: answer },
+  ];
+  const rows = ["yes", "", "no"].map((answer) => ({ q: answer && "x", a: answer, messages: turns(answer) }));
+  writeFileSync(file, rows.map((row) => JSON.stringify(row)).join("\n"));
+  const bare = `{% for m in messages %}{{ m.content }}{% endfor %}`;
+  const said: string[] = [];
+  const read = (source: object, chat?: ReturnType<typeof findTemplate>) =>
+    readExamples({ sources: [{ files: [file], ...source }] as never, seqLen: 99, chat }, tokenizer, (text) =>
+      said.push(text),
+    ).length;
+  expect(read({ format: "cot", prompt: "{q}", completion: "{a}" })).toBe(2);
+  const template = join(dir, "bare.jinja");
+  writeFileSync(template, bare);
+  expect(read({ format: "chat", messages: "messages" }, findTemplate(template))).toBe(2);
+  expect(said).toEqual(Array(2).fill("1 examples without a token to learn were left out"));
+});
+
 test.each([
   [{ messages: "messages", prompt: "x" }, "sft_source_invalid", 2, {}],
   [{ prompt: "x" }, "sft_source_invalid", 2, {}],

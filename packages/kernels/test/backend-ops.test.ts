@@ -278,7 +278,40 @@ test("tensors_that_are_too_short_are_refused", () => {
     ["gemm", () => two.run("gemm", { a: t(4, 8), b: t(4, 7), c: t(4, 4), m: 4, n: 4, k: 8, ...layout })],
     ["gather_rows", () => two.run("gather_rows", { x: t(3, 2), idx: i(3), y: t(1, 2), rows: 1, cols: 2 })],
   ];
+  const paged = {
+    q: t(2, 8),
+    k_cache: t(16, 8),
+    v_cache: t(16, 8),
+    o: t(2, 8),
+    lse: t(2, 1),
+    seq_lens: i(1, 1),
+  };
+  const sizes = {
+    b: 2,
+    hq: 1,
+    hkv: 1,
+    dim_k: 8,
+    dim_v: 8,
+    ldq: 8,
+    ldo: 8,
+    page_size: 8,
+    max_pages: 1,
+    scale: 1,
+  };
+  const plain = { ...paged, ...sizes, window: 0, block_size: 1, stride: 1, rot_dim: 0, block_table: i(0, 1) };
+  for (const wrong of [
+    { page_size: 0 },
+    { stride: 0 },
+    { ldq: 1 },
+    { rot_dim: 3 },
+    { block_table: i(0) },
+    { o: t(1) },
+    { seq_lens: t(2) },
+  ])
+    bad.push(["paged_attn", () => two.run("paged_attn", { ...plain, ...wrong })]);
   // Indices lie in the device's memory: only the CPU looks at them before it runs.
-  const seen = bad.filter(([name]) => isCpu || !["lm_head_fwd target", "gather_rows"].includes(name));
+  const seen = bad.filter(
+    ([name]) => isCpu || !["lm_head_fwd target", "gather_rows", "paged_attn"].includes(name),
+  );
   for (const [name, body] of seen) expect(body, name).toThrow();
 });

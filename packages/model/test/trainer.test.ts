@@ -2,6 +2,7 @@
 import { afterAll, expect, test } from "vitest";
 import { openBackend } from "../../kernels/test/backend.ts";
 import { crossEntropy, logprobs, lrShare, scheduleSchema, Trainer, Transformer } from "../src/index.ts";
+import { headLayout } from "../src/train/head.ts";
 import { CountingSource, countingBatch, stepOf, tinyConfig } from "./training-fixture.ts";
 
 const cpu = openBackend({ threads: 2 });
@@ -103,6 +104,23 @@ test("logprobs_equal_what_the_loss_sees_at_the_same_temperature", () => {
     { temperature: 0.7 },
   );
   expect(host.logp[23]).toBe(0);
+});
+
+test("a_micro_batch_without_a_target_adds_nothing", () => {
+  const [with_, without] = [start(), start()];
+  const batch = countingBatch(5, 3);
+  const none = countingBatch(6, 3);
+  none.targets.fill(-1);
+  none.lossWeight.fill(0);
+  const { microBatches, weightSum } = stepOf(batch);
+  for (let i = 0; i < 3; i++) {
+    const figures = with_.step({ microBatches: [...microBatches, none], weightSum }, crossEntropy);
+    expect(figures["train/loss"]).toBe(without.step({ microBatches, weightSum }, crossEntropy)["train/loss"]);
+  }
+  expect([...with_.model.parameters.flat.read()]).toEqual([...without.model.parameters.flat.read()]);
+  expect([...logprobs(with_.model, none).logp].every((x) => x === 0)).toBe(true);
+  // An empty tensor has room for one entry, which nobody would have written.
+  expect(headLayout(none.targets)).toEqual({ targets: Int32Array.of(-1), rows: Int32Array.of(-1) });
 });
 
 test("bf16_moments_learn_as_fp32_ones_in_half_the_memory_with_equal_bits_twice", () => {

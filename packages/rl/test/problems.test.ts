@@ -81,6 +81,7 @@ test("a_tenth_of_a_file_is_held_out_and_never_asked", () => {
   expect(asked.some((id) => held.has(id))).toBe(false);
   expect(problems.train(0).text).toBe(`${problems.train(0).question}=`);
   expect(ofTask({ file, limit: 10 }).heldOutCount).toBe(1);
+  expect(() => ofTask({ file, limit: 1 })).toThrow(expect.objectContaining({ code: "no_usable_problem" }));
 });
 
 test("a_task_with_training_records_keeps_its_own_for_the_held_out_questions", () => {

@@ -172,6 +172,30 @@ test("a_reward_file_may_give_steps_and_bad_ones_are_named", async () => {
   }
 });
 
+test("whatever_a_reward_throws_or_returns_is_told_in_one_line", async () => {
+  const file = join(mkdtempSync(join(tmpdir(), "nsa-odd-")), "odd.ts");
+  writeFileSync(
+    file,
+    `const ring: { me?: unknown } = {}; ring.me = ring;
+const odd: Record<string, () => unknown> = {
+  a: () => { throw null; }, b: () => { throw "a text"; }, c: () => 1n, d: () => ring, e: () => 1e160,
+  f: () => { throw new Error("two\\nlines"); },
+};
+export default (s: { completion: string }) => odd[s.completion]!();\n`,
+  );
+  const faults: unknown[] = [];
+  for (const text of "abcdef") faults.push((await rewardOf([{ kind: "custom", file }], text)).fault);
+  expect(faults).toEqual([
+    "custom threw: null",
+    "custom threw: a text",
+    "custom returned 1",
+    expect.stringMatching(/^custom returned <ref/),
+    "custom returned 1e+160",
+    "custom threw: two",
+  ]);
+  await expect(makeScorer([rewardSchema.parse({ kind: "custom" })])).rejects.toMatchObject({ exitCode: 2 });
+});
+
 const { usable, why } = bubblewrapState();
 needs(usable, why)("programs_are_paid_for_passing_every_unit_test", async () => {
   const tests = ["assert double(2) == 4", "assert double('a') == 'aa'"];

@@ -9,6 +9,7 @@ import {
   findRun,
   latestCheckpoint,
   loadConfig,
+  NsaError,
   type StageResult,
   watchInterruption,
 } from "@nsa/core";
@@ -85,7 +86,8 @@ export async function runStage(name: string, file: string, options: StageOptions
     return result.status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;
   } catch (error) {
     // Settings that the run refused must not stand between it and the next resume.
-    if (resumed && latestCheckpoint(runDir) === reached) atomicWriteFile(settings, before);
+    const inUse = error instanceof NsaError && error.code === "run_in_use";
+    if (resumed && (inUse || latestCheckpoint(runDir) === reached)) atomicWriteFile(settings, before);
     throw error;
   }
 }

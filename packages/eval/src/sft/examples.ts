@@ -57,7 +57,7 @@ function exampleOf(
 }
 
 /**
- * Examples of the sources as ids, those of more than `seqLen` positions left out with a remark.
+ * Examples of the sources as ids, those of more than `seqLen` positions or without a token to learn left out with a remark.
  * Throws NsaError `corpus_empty`, `data_*` (exit 3), `sft_source_invalid` (exit 2).
  */
 export function readExamples(
@@ -66,7 +66,7 @@ export function readExamples(
   log: (text: string) => void,
 ): Example[] {
   const examples: Example[] = [];
-  let long = 0;
+  let [long, empty] = [0, 0];
   for (const source of from.sources) {
     const templates = source.prompt !== undefined && source.completion !== undefined;
     const neither = source.prompt === undefined && source.completion === undefined;
@@ -76,13 +76,16 @@ export function readExamples(
       for (const { record, place } of readRecords(path)) {
         if (examples.length >= limit) break;
         const example = exampleOf(source, record, place, tokenizer, from.chat);
-        const fits = example.ids.length - 1 <= from.seqLen;
-        if (!fits) long++;
+        const { ids, learned, promptLength } = example;
+        const learns = learned ? learned.indexOf(1, 1) > 0 : Math.max(1, promptLength) < ids.length;
+        if (!learns) empty++;
+        else if (ids.length - 1 > from.seqLen) long++;
         else examples.push(example);
       }
     }
   }
   if (long > 0) log(`${long} examples longer than ${from.seqLen} tokens were left out`);
+  if (empty > 0) log(`${empty} examples without a token to learn were left out`);
   if (examples.length >= 2) return examples;
   throw new NsaError({
     code: "corpus_empty",

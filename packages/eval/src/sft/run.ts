@@ -94,7 +94,7 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
             const { loss } = trainer.evaluate(own.map((_, i) => packExamples(own, [i])));
             context.emit({ type: "eval", step, metrics: { [`val/loss_${format}`]: loss } });
           }
-          const prompts = validation.slice(0, config.sample.prompts).map((e) => e.prompt);
+          const prompts = validation.flatMap((e) => e.prompt || []).slice(0, config.sample.prompts);
           const { maxTokens } = config.sample;
           writeSamples(
             model,

@@ -34,7 +34,7 @@ int paged_block_gather(void*, const void* params) {
 
 int paged_attn(void* ctx, const void* params) {
   auto p = *static_cast<const Nsa_paged_attn_params*>(params);
-  if (p.hkv <= 0 || p.hq % p.hkv) return NSA_BAD_ARGUMENT;
+  if (!paged_attn_fits(p)) return NSA_BAD_ARGUMENT;
   const auto* ops = backend()->ops;
   if (p.k.ptr)
     if (int status = paged_append(ops[NSA_OP_rope], ops[NSA_OP_paged_write], ctx, p)) return status;

@@ -4,6 +4,17 @@
 
 namespace nsa {
 
+// Sizes and dtypes that no backend can work with; what the tables hold is the caller's to keep right.
+inline bool paged_attn_fits(const Nsa_paged_attn_params& p) {
+  const bool positive = p.b >= 0 && p.hkv > 0 && p.hq > 0 && p.dim_k > 0 && p.dim_v > 0 && p.page_size > 0 && p.max_pages > 0 && p.block_size > 0 &&
+                        p.stride > 0 && p.window >= 0 && p.rot_dim >= 0 && p.rot_dim % 2 == 0 && p.rot_dim <= p.dim_k;
+  if (!positive || p.hq % p.hkv || p.ldq < p.hq * p.dim_k || p.ldo < p.hq * p.dim_v) return false;
+  const int64_t rows = p.b > 0 ? p.b - 1 : 0;
+  return p.block_table.dtype == NSA_I32 && p.seq_lens.dtype == NSA_I32 && p.block_table.numel >= p.b * p.max_pages && p.seq_lens.numel >= p.b &&
+         (p.b == 0 || (p.q.numel >= rows * p.ldq + p.hq * p.dim_k && p.o.numel >= rows * p.ldo + p.hq * p.dim_v)) &&
+         (!p.lse.ptr || p.lse.numel >= p.b * p.hq);
+}
+
 // Turns q and k where they lie, writes k and v, and leaves in p the call over caches that hold every entry.
 inline int paged_append(NsaOpFn rope, NsaOpFn paged_write, void* ctx, Nsa_paged_attn_params& p) {
   if (p.block_size != 1 || p.stride != 1 || !p.v.ptr || !p.positions.ptr || !p.slot.ptr || (p.rot_dim > 0 && (!p.cos.ptr || !p.sin.ptr)))

@@ -21,7 +21,10 @@ export interface HeadRows {
   tokens: number;
 }
 
-/** Host side of {@link HeadRows}; `padding.rows` is how many entries there shall be (undefined: all T rows). */
+/**
+ * Host side of {@link HeadRows}; `padding.rows` is how many entries there shall be (undefined: all T rows). Where no row has a target
+ * there is one entry of −1.
+ */
 export function headLayout(
   targets: Int32Array,
   padding?: { rows: number | undefined },
@@ -29,7 +32,7 @@ export function headLayout(
   const T = targets.length;
   let n = 0;
   for (let t = 0; t < T; t++) if (targets[t]! >= 0) n++;
-  const length = padding ? (padding.rows ?? T) : n;
+  const length = padding ? (padding.rows ?? T) : Math.max(1, n);
   if (length === T && (n === T || padding?.rows === undefined)) return { targets, rows: undefined };
   const rows = new Int32Array(length).fill(-1);
   const picked = new Int32Array(length).fill(-1);
@@ -58,13 +61,8 @@ export function headOn(
   { targets, rows, tokens }: HeadRows,
   options: LmHeadOptions = {},
 ): HeadResult {
-  const { device, headWeight } = model;
+  const { headWeight } = model;
   if (!rows) return lmHead(tape, hidden, headWeight, targets, options);
-  if (rows.numel === 0) {
-    const stats = hidden.dtype === "f64" ? "f64" : "f32";
-    const zero = () => device.zeros([tokens], stats);
-    return { logp: zero(), lse: zero(), entropy: zero() };
-  }
   const slope = options.slope && gatherRows(tape, options.slope.reshape(tokens, 1), rows);
   const out = lmHead(tape, gatherRows(tape, hidden, rows), headWeight, targets, { ...options, slope });
   const back = (t: Tensor) => scatterRows(tape, t, rows, tokens);

@@ -130,10 +130,10 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
       metrics["perf/tokens_per_sec"] = metrics["train/tokens"]! / seconds;
       const [flopsBefore, tokensBefore] = [work.flops, work.tokens];
       for (const batch of next.value.microBatches) work.add(batch);
-      const flopsPerToken = (work.flops - flopsBefore) / (work.tokens - tokensBefore);
+      const flopsPerToken = (work.flops - flopsBefore) / Math.max(1, work.tokens - tokensBefore);
       metrics["perf/tflops"] = (flopsPerToken * metrics["perf/tokens_per_sec"]) / 1e12;
       // FLOPs that attention really does, not those a dense one would: a sparse model gets no credit for skipping.
-      if (peak !== undefined) metrics["perf/mfu"] = metrics["perf/tflops"] / peak;
+      if (peak !== undefined) metrics["perf/mfu"] = metrics["perf/tflops"] / (peak * world);
       const step = trainer.stepsDone;
       final = {
         ...final,

@@ -94,6 +94,11 @@ function fromRecords(config: GrpoConfig, asking: Asking): ProblemSource {
   const train = files.length > 0 ? read({ ...task, files }) : undefined;
   const order = new Rng(config.seed, SHUFFLE_STREAM).permutation((train ?? own).length);
   // Without training records of their own, a tenth of the records is held out.
+  if (!train && own.length < 2)
+    throw noneLeft(
+      `${own.length} problem in ${task.files.join(", ")}`,
+      "one to learn from and one held out are needed",
+    );
   const held = train ? 0 : Math.max(1, Math.floor(own.length * HELD_OUT_SHARE));
   const rest = order.length - held;
   return {

@@ -1,6 +1,7 @@
 // Reference policies by the step they were taken at, so that a resumed run finds the one in force.
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { ExitCode, NsaError } from "@nsa/core";
 import { saveCheckpoint, type Transformer } from "@nsa/model";
 
 export class ReferenceStore {
@@ -10,10 +11,21 @@ export class ReferenceStore {
     await saveCheckpoint(this.path(step), { model: policy, step });
   }
 
-  /** The reference in force after a step; none before the first was taken. */
-  at(step: number): string | undefined {
-    const newest = Math.max(...this.steps().filter((s) => s <= step));
-    return Number.isFinite(newest) ? this.path(newest) : undefined;
+  /**
+   * The reference in force after a step when one is taken every so many (0: never); none before the first was taken.
+   * Throws NsaError `reference_missing` (exit 3) where it should be there.
+   */
+  at(step: number, every: number): string | undefined {
+    const taken = every > 0 ? step - (step % every) : 0;
+    if (taken === 0) return undefined;
+    if (this.steps().includes(taken)) return this.path(taken);
+    throw new NsaError({
+      code: "reference_missing",
+      what: `no reference policy of step ${taken} in ${this.dir}`,
+      why: `algorithm.reference_every is ${every}, so the run held on to it after step ${step}`,
+      fix: "put the folder back, or resume from a checkpoint of before that step by its path",
+      exitCode: ExitCode.data,
+    });
   }
 
   /** Removes those that no resume from a checkpoint at `oldest` or later needs. */

@@ -82,7 +82,10 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
   }
   quarantine.truncateToStep(step);
   // Without a KL there is no reference to hold.
-  const reference = algorithm.klCoef > 0 ? loadModel(device, references.at(step) ?? init) : undefined;
+  const reference =
+    algorithm.klCoef > 0
+      ? loadModel(device, references.at(step, algorithm.referenceEvery) ?? init)
+      : undefined;
   const save = async () => {
     savePlans(device, ctx);
     const files = { "tokenizer.json": readFileSync(tokenizerFile) };

@@ -1,6 +1,7 @@
 // Scores an output by the configured rewards; a reward that throws or is not a number quarantines that sample alone.
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { inspect } from "node:util";
 import { NsaError } from "@nsa/core";
 import { type Gold, gradeProblem, requireSandbox } from "@nsa/eval";
 import { codeReward } from "./code.ts";
@@ -58,6 +59,7 @@ async function loadCustom(file: string): Promise<RewardFunction> {
       exitCode: 2,
       cause,
     });
+  if (file === "") throw fail("rewards.file is not set");
   try {
     const { createJiti } = await import("jiti");
     const jiti = createJiti(pathToFileURL(resolve("reward.ts")).href);
@@ -65,16 +67,32 @@ async function loadCustom(file: string): Promise<RewardFunction> {
     if (typeof fn !== "function") throw fail("it has no function as default export");
     return fn as RewardFunction;
   } catch (cause) {
-    throw cause instanceof NsaError ? cause : fail((cause as Error).message, cause);
+    throw cause instanceof NsaError ? cause : fail(told(cause), cause);
   }
 }
+
+/** Whatever a reward threw or returned, as one line. */
+function told(value: unknown): string {
+  const text =
+    value instanceof Error
+      ? value.message
+      : typeof value === "object"
+        ? inspect(value, { depth: 1 })
+        : String(value);
+  return text.split("\n", 1)[0]!.slice(0, 200);
+}
+
+/** Larger ones leave no room for their squares in a standard deviation. */
+const MOST = 1e15;
 
 /** The steps of a verdict, or why it is none. */
 function stepsOf(verdict: unknown, completion: string): StepReward[] | string {
   const { steps } = (verdict ?? {}) as { steps?: unknown };
-  if (!Array.isArray(steps)) return `returned ${JSON.stringify(verdict) ?? String(verdict)}`;
+  if (!Array.isArray(steps))
+    return `returned ${typeof verdict === "string" ? JSON.stringify(verdict) : told(verdict)}`;
   for (const step of steps as Partial<StepReward>[]) {
-    if (!Number.isFinite(step?.reward)) return `returned a step of ${step?.reward}`;
+    if (typeof step?.reward !== "number" || !(Math.abs(step.reward) <= MOST))
+      return `returned a step of ${told(step?.reward)}`;
     if (!(step.end! > 0 && step.end! <= completion.length))
       return `returned a step that ends at ${step.end} of ${completion.length} characters`;
   }
@@ -99,10 +117,10 @@ export async function makeScorer(configs: readonly RewardConfig[]): Promise<(s: 
       try {
         verdict = await run(s);
       } catch (error) {
-        return faulty(`${label} threw: ${(error as Error).message}`);
+        return faulty(`${label} threw: ${told(error)}`);
       }
       if (typeof verdict === "number") {
-        if (!Number.isFinite(verdict)) return faulty(`${label} returned ${verdict}`);
+        if (!(Math.abs(verdict) <= MOST)) return faulty(`${label} returned ${verdict}`);
         parts[label] = verdict;
         outcome = (outcome ?? 0) + weight * verdict;
         continue;
