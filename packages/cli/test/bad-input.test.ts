@@ -99,7 +99,7 @@ test.each<[string, string[], number, RegExp]>([
     /nsa runs ls/,
   ],
   ["a_file_where_runs_should_be", ["pretrain", "tiny.yaml", "--runs", "tiny.yaml"], 2, /file in the way/],
-  ["a_checkpoint_that_is_not_there", ["generate", "nowhere", "hi"], 3, /no such folder/],
+  ["a_checkpoint_that_is_not_there", ["generate", "nowhere", "hi"], 3, /no run "nowhere" in runs/],
   ["a_file_as_checkpoint", ["generate", "tiny.yaml", "hi"], 3, /no checkpoint at/],
   ["a_model_that_is_not_there", ["model", "inspect", "nowhere"], 3, /config\.json/],
   ["an_option_that_is_no_number", ["generate", "x", "hi", "--max-tokens", "many"], 2, /whole number/],

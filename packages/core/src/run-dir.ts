@@ -168,7 +168,8 @@ const MODEL_FILES = ["state.json", "model.safetensors", "config.json"];
  */
 export function findCheckpoint(root: string, which: string): string {
   if (MODEL_FILES.some((name) => existsSync(join(which, name)))) return which;
-  // A path without a run is told by whoever opens it.
+  // A file, or a path without a run, is told by whoever opens it.
+  if (existsSync(which) && !isFolder(which)) return which;
   if (which.includes("/") && !existsSync(join(which, "config.yaml"))) return which;
   if (which === "latest") {
     const found = listRuns(root)
