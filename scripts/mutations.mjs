@@ -189,7 +189,7 @@ const mutations = [
   {
     bug: "a resumed run holds on to the first reference instead of the one in force",
     file: `${rl}/src/grpo/run.ts`,
-    from: "references.at(step) ?? init",
+    from: "references.at(step, algorithm.referenceEvery) ?? init",
     to: "init",
     tests: runs,
     test: "a_reference_taken_long_before_the_kill_is_found_again",

@@ -1,0 +1,22 @@
+// Which reference policy a resumed run holds on to.
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { ReferenceStore } from "../src/grpo/reference-store.ts";
+
+test("the_reference_in_force_is_found_and_a_lost_one_is_an_error", () => {
+  const dir = mkdtempSync(join(tmpdir(), "nsa-reference-"));
+  for (const step of ["step-000003", "step-000006"]) {
+    mkdirSync(join(dir, step));
+    writeFileSync(join(dir, step, "state.json"), "{}");
+  }
+  const store = new ReferenceStore(dir);
+  expect(store.at(2, 3)).toBeUndefined();
+  expect(store.at(5, 3)).toBe(join(dir, "step-000003"));
+  expect(store.at(6, 3)).toBe(join(dir, "step-000006"));
+  expect(store.at(6, 0), "no reference is ever taken").toBeUndefined();
+  const lost = expect.objectContaining({ code: "reference_missing", exitCode: 3 });
+  expect(() => store.at(10, 3)).toThrow(lost);
+  expect(() => new ReferenceStore(join(dir, "gone")).at(3, 3)).toThrow(lost);
+});
