@@ -6,6 +6,7 @@ import {
   type ModelConfigInput,
   parameterCount,
   resolveModelConfig,
+  TrainWork,
   Transformer,
   trainFlops,
 } from "../src/index.ts";
@@ -143,6 +144,19 @@ test("counts_follow_the_formulas_by_hand", () => {
   expect(trainFlops(c, 16).palm).toBe(dense + 2 * 12 * 8 * 16);
   expect(trainFlops(c, 16).causal).toBe(dense + 2 * 12 * 8 * 8.5);
   expect(trainFlops(c, 16).actual).toBe(trainFlops(c, 16).causal);
+});
+
+test("work_counts_each_document_at_its_own_length", () => {
+  for (const attention of ["full", "nsa"] as const) {
+    const c = resolveModelConfig({ ...tiny, attention });
+    const work = new TrainWork(c);
+    const expected = 16 * trainFlops(c, 16).actual + 3 * trainFlops(c, 3).actual;
+    // The empty document costs nothing.
+    expect(work.add({ cuSeqlens: Int32Array.of(0, 16, 16, 19) })).toBeCloseTo(expected, 6);
+    expect(work.add({ cuSeqlens: Int32Array.of(0, 0) })).toBe(0);
+    expect(work.flops).toBeCloseTo(expected, 6);
+    if (attention === "full") expect(work.readShare).toBeCloseTo(1, 12);
+  }
 });
 
 test("sizes_that_do_not_fit_are_refused_with_exit_2", () => {

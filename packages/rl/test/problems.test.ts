@@ -138,6 +138,9 @@ test("problems_that_cannot_be_asked_or_judged_are_left_out_and_said", () => {
     expect.objectContaining({ code: "no_usable_problem" }),
   );
   expect(() => ofTask({ file: join(dir, "absent.jsonl") })).toThrow(expect.objectContaining({ exitCode: 3 }));
+  expect(() => ofTask({ file: dir })).toThrow(
+    expect.objectContaining({ exitCode: 3, why: "it is a folder" }),
+  );
   expect(() => ofTask({ file: jsonl("bad.jsonl", [{ question: "1+1" }]) })).toThrow(
     expect.objectContaining({ code: "task_record_invalid", what: expect.stringContaining("bad.jsonl:1") }),
   );

@@ -13,10 +13,7 @@ namespace {
 
 int paged_attn(void* ctx, const void* params) {
   auto p = *static_cast<const Nsa_paged_attn_params*>(params);
-  if (!paged_attn_fits(p)) return NSA_BAD_ARGUMENT;
-  const auto* ops = backend()->ops;
-  if (p.k.ptr)
-    if (int status = paged_append(ops[NSA_OP_rope], ops[NSA_OP_paged_write], ctx, p)) return status;
+  if (int status = paged_attn_prepare(backend(), ctx, p)) return status;
   for (const NsaBuf* b : {&p.q, &p.k_cache, &p.v_cache, &p.o, &p.lse})
     if (b->ptr && b->dtype != NSA_F32) return reference(NSA_OP_paged_attn, ctx, &p);
   const VecKernels& kern = vec();

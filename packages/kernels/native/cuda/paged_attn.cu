@@ -12,6 +12,7 @@
 #include "cuda/launch.h"
 #include "cuda/mma.h"
 #include "cuda/rope.h"
+#include "cuda/rows.h"
 #include "reference/paged_append.h"
 
 namespace nsa::cuda {

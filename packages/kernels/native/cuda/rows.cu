@@ -7,7 +7,7 @@
 #include "cuda/convert.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
-#include "cuda/rope.h"
+#include "cuda/rows.h"
 #include "cuda/sort.h"
 
 namespace nsa::cuda {

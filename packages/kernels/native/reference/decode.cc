@@ -34,10 +34,7 @@ int paged_block_gather(void*, const void* params) {
 
 int paged_attn(void* ctx, const void* params) {
   auto p = *static_cast<const Nsa_paged_attn_params*>(params);
-  if (!paged_attn_fits(p)) return NSA_BAD_ARGUMENT;
-  const auto* ops = backend()->ops;
-  if (p.k.ptr)
-    if (int status = paged_append(ops[NSA_OP_rope], ops[NSA_OP_paged_write], ctx, p)) return status;
+  if (int status = paged_attn_prepare(backend(), ctx, p)) return status;
   Attend attend{p.q, p.k_cache, p.v_cache, p.dim_k, p.dim_v, p.scale};
   std::vector<KeyAt> keys;
   for (int64_t s = 0; s < p.b; ++s) {

@@ -35,4 +35,10 @@ inline int paged_append(NsaOpFn rope, NsaOpFn paged_write, void* ctx, Nsa_paged_
   return NSA_OK;
 }
 
+// Checks a call and appends its newest tokens, where there are any.
+inline int paged_attn_prepare(const NsaBackend* backend, void* ctx, Nsa_paged_attn_params& p) {
+  if (!paged_attn_fits(p)) return NSA_BAD_ARGUMENT;
+  return p.k.ptr ? paged_append(backend->ops[NSA_OP_rope], backend->ops[NSA_OP_paged_write], ctx, p) : int(NSA_OK);
+}
+
 }  // namespace nsa

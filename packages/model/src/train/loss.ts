@@ -31,13 +31,16 @@ export interface LossResult {
   metrics?: Record<string, Tensor | number>;
 }
 
+/** What a slope may depend on: nothing that the forward finds out. */
+export type SlopeContext = Pick<LossContext, "math" | "weight" | "inverseWeightSum">;
+
 export interface LossFunction {
   (batch: Batch, context: LossContext): LossResult;
   /**
    * d loss / d logp, [T], of a loss that is linear in the log-probabilities and takes no other gradient: the head's gradients are
    * then taken in its forward, which saves making the logits twice.
    */
-  slope?: (context: Pick<LossContext, "math" | "weight" | "inverseWeightSum">) => Tensor;
+  slope?: (context: SlopeContext) => Tensor;
   /**
    * The loss asks for the same ops on tensors of the context whatever the batch holds, and reads no value on the host:
    * where the device can, its micro-batches are then run as captured steps. T may be padded with rows of weight 0, and
@@ -52,8 +55,7 @@ export const crossEntropy: LossFunction = Object.assign(
     loss: math.mul(math.neg(math.sum(math.mul(logp, weight))), inverseWeightSum),
   }),
   {
-    slope: ({ math, weight, inverseWeightSum }: Parameters<NonNullable<LossFunction["slope"]>>[0]) =>
-      math.mul(math.neg(weight), inverseWeightSum),
+    slope: ({ math, weight, inverseWeightSum }: SlopeContext) => math.mul(math.neg(weight), inverseWeightSum),
     static: true as const,
   },
 );

@@ -128,9 +128,10 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
       // Share of the step's time in which it waited for its data.
       metrics["perf/data_wait"] = (from - asked) / (ended - asked);
       metrics["perf/tokens_per_sec"] = metrics["train/tokens"]! / seconds;
-      const [flopsBefore, tokensBefore] = [work.flops, work.tokens];
-      for (const batch of next.value.microBatches) work.add(batch);
-      const flopsPerToken = (work.flops - flopsBefore) / Math.max(1, work.tokens - tokensBefore);
+      // Of this rank's documents; the tokens are those of all ranks.
+      const { microBatches } = next.value;
+      const own = microBatches.reduce((n, batch) => n + batch.tokens.length, 0);
+      const flopsPerToken = microBatches.reduce((n, batch) => n + work.add(batch), 0) / Math.max(1, own);
       metrics["perf/tflops"] = (flopsPerToken * metrics["perf/tokens_per_sec"]) / 1e12;
       // FLOPs that attention really does, not those a dense one would: a sparse model gets no credit for skipping.
       if (peak !== undefined) metrics["perf/mfu"] = metrics["perf/tflops"] / (peak * world);

@@ -7,7 +7,6 @@ import { type TrainFlops, trainFlops } from "./counts.ts";
 export class TrainWork {
   /** Floating-point operations, forward and backward. */
   flops = 0;
-  tokens = 0;
   private read = 0;
   private visible = 0;
   private readonly known = new Map<number, TrainFlops>();
@@ -19,17 +18,20 @@ export class TrainWork {
     return this.read / this.visible;
   }
 
-  add({ cuSeqlens }: Pick<Batch, "cuSeqlens">): void {
+  /** Returns the FLOPs of this batch. */
+  add({ cuSeqlens }: Pick<Batch, "cuSeqlens">): number {
+    let flops = 0;
     for (let i = 0; i + 1 < cuSeqlens.length; i++) {
       const length = cuSeqlens[i + 1]! - cuSeqlens[i]!;
       if (length === 0) continue;
       const cost = this.known.get(length) ?? trainFlops(this.config, length);
       this.known.set(length, cost);
       const visible = (length * (length + 1)) / 2;
-      this.flops += length * cost.actual;
-      this.tokens += length;
+      flops += length * cost.actual;
       this.read += cost.readShare * visible;
       this.visible += visible;
     }
+    this.flops += flops;
+    return flops;
   }
 }

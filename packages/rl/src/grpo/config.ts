@@ -7,8 +7,8 @@ import { rewardSchema } from "../reward/config.ts";
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(1);
 
-/** Where RL wants other defaults than pretraining; key by key, so that setting one leaves the others. */
 const { optimizer, schedule } = trainerSchema.shape;
+/** Where RL wants other defaults than pretraining; key by key, so that setting one leaves the others. */
 const rlDefaults = {
   optimizer: optimizerSchema
     .extend({
