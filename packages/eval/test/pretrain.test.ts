@@ -81,9 +81,13 @@ test("a_run_killed_twenty_times_at_random_moments_equals_the_unbroken_one", asyn
   let kills = 0;
   for (let attempt = 0; ; attempt++) {
     const done = await new Promise<boolean>((resolve, reject) => {
-      const p = spawn(process.execPath, ["--conditions=nsa-source", "--import", "tsx", child, dir, `${steps}`], {
-        stdio: ["ignore", "pipe", "inherit"],
-      });
+      const p = spawn(
+        process.execPath,
+        ["--conditions=nsa-source", "--import", "tsx", child, dir, `${steps}`],
+        {
+          stdio: ["ignore", "pipe", "inherit"],
+        },
+      );
       let finished = false;
       let saved = 0;
       createInterface({ input: p.stdout }).on("line", (line) => {

@@ -24,7 +24,10 @@ afterAll(() => {
 
 type Dtype = "f32" | "bf16";
 
-/** ‖a − b‖/‖b‖ over everything, and the most |a − b| over max(rms(b), |b|): a value far above the rms is rounded by its own ulp. */
+/**
+ * ‖a − b‖/‖b‖ over everything (the rms of a − b where b is all zeros: gradients of scores of a single key), and the most
+ * |a − b| over max(rms(b), |b|): a value far above the rms is rounded by its own ulp.
+ */
 function errors(a: Float64Array, b: Float64Array) {
   let [diff, size] = [0, 0];
   b.forEach((want, i) => {
@@ -39,7 +42,7 @@ function errors(a: Float64Array, b: Float64Array) {
   const worst = b.reduce((most, want, i) => {
     return want === a[i] ? most : Math.max(most, Math.abs(a[i]! - want) / Math.max(rms, Math.abs(want)));
   }, 0);
-  return { relative: Math.sqrt(diff / (size || 1)), worst };
+  return { relative: Math.sqrt(diff / (size || b.length)), worst };
 }
 
 function close(a: Tensor, b: Tensor, dtype: Dtype, what: string) {

@@ -10,6 +10,7 @@ export {
   readModelConfig,
   saveCheckpoint,
 } from "./checkpoint/checkpoint.ts";
+export { resumeCheckpoint } from "./checkpoint/resume.ts";
 export {
   type AttentionKind,
   attentionOf,

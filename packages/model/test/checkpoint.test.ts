@@ -3,12 +3,14 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFile
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { Device } from "../../kernels/src/index.ts";
 import { openBackend } from "../../kernels/test/backend.ts";
 import {
   CheckpointStore,
   crossEntropy,
   loadCheckpoint,
   loadModel,
+  resumeCheckpoint,
   saveCheckpoint,
   Trainer,
   Transformer,
@@ -112,4 +114,32 @@ test("the_store_keeps_the_last_ones_and_the_best", async () => {
   }
   expect(readdirSync(dir).sort()).toEqual(["best.json", "step-000002", "step-000004", "step-000005"]);
   expect(store.best()).toEqual({ step: 2, valLoss: 1 });
+});
+
+test("a_run_taken_up_on_another_machine_is_told_that_its_bits_differ", async () => {
+  const dir = join(folder, "f");
+  const device = Device.open("cpu", { threads: 1 });
+  const model = new Transformer(device, tinyConfig);
+  await saveCheckpoint(dir, { model, step: 8 });
+  const heard: unknown[] = [];
+  const context = {
+    log: (...said: unknown[]) => void heard.push(...said),
+    rewind: (step: number) => void heard.push(step),
+  };
+  const { machine } = await resumeCheckpoint(dir, { model }, context);
+  expect(machine).toBe(`cpu, ${device.info.isa}`);
+  expect(heard.splice(0)).toEqual([8]);
+  const file = join(dir, "state.json");
+  const state = readFileSync(file, "utf8");
+  writeFileSync(file, state.replace(`"${machine}"`, '"cpu, avx1024"'));
+  await resumeCheckpoint(dir, { model }, context);
+  expect(heard.splice(0)).toEqual([8, expect.stringMatching(/avx1024, and .*NSA_CPU_ISA=avx1024/), "warn"]);
+  writeFileSync(file, state.replace(`"${machine}"`, '"cuda, NVIDIA H100"'));
+  await resumeCheckpoint(dir, { model }, context);
+  expect(heard.splice(0)).toEqual([8, expect.not.stringContaining("NSA_CPU_ISA"), "warn"]);
+  // A checkpoint of before this was written down.
+  writeFileSync(file, state.replace(/^ "machine".*\n/m, ""));
+  await resumeCheckpoint(dir, { model }, context);
+  expect(heard).toEqual([8]);
+  device.close();
 });

@@ -1,5 +1,6 @@
 // AttnKernels for the compiler's default target (SSE2, NEON), and the choice between the sets.
 #include "cpu/attn_kernels.h"
+#include "cpu/isa.h"
 #define NSA_ISA baseline
 #define NSA_W 4
 #include "cpu/attn_kernels_impl.h"
@@ -8,12 +9,7 @@ namespace nsa::cpu {
 
 const AttnKernels& attn_kernels() {
 #if defined(__x86_64__)
-  static const AttnKernels& best = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                                           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
-                                       ? avx512::kAttn
-                                   : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? avx2::kAttn
-                                                                                                      : baseline::kAttn;
-  return best;
+  return isa() >= Isa::avx512 ? avx512::kAttn : isa() == Isa::avx2 ? avx2::kAttn : baseline::kAttn;
 #else
   return baseline::kAttn;
 #endif

@@ -7,12 +7,17 @@
 
 #include "cpu/context.h"
 #include "cpu/families.h"
+#include "cpu/isa.h"
 #include "reference/backend.h"
 
 namespace nsa::cpu {
 namespace {
 
-void* create(const NsaCreateInfo* info, char*, size_t) {
+void* create(const NsaCreateInfo* info, char* error, size_t size) {
+  if (*isa_error()) {
+    std::snprintf(error, size, "%s", isa_error());
+    return nullptr;
+  }
   int64_t n = info->threads > 0 ? info->threads : int64_t(std::thread::hardware_concurrency());
   return new Context(int(n < 1 ? 1 : n), info->scratch);
 }
@@ -24,16 +29,8 @@ int transfer(void*, void* dst, const void* src, size_t bytes) {
   return NSA_OK;
 }
 int sync(void*) { return NSA_OK; }
-const char* isa() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512bf16")) return "avx512-bf16";
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) return "avx512";
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "avx2";
-#endif
-  return "baseline";
-}
 int info(void* ctx, char* json, size_t size) {
-  std::snprintf(json, size, "{\"device\":\"cpu\",\"isa\":\"%s\",\"threads\":%d}", isa(), pool(ctx).size());
+  std::snprintf(json, size, "{\"device\":\"cpu\",\"isa\":\"%s\",\"threads\":%d}", isa_name(isa()), pool(ctx).size());
   return NSA_OK;
 }
 const char* last_error(void*) { return ""; }

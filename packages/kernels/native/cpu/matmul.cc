@@ -2,6 +2,7 @@
 #include "cpu/matmul.h"
 
 #include "cpu/families.h"
+#include "cpu/isa.h"
 #include "cpu/spans.h"
 
 namespace nsa::cpu {
@@ -130,11 +131,9 @@ const std::vector<NamedKernels>& gemm_kernel_sets() {
   static const std::vector<NamedKernels> sets = [] {
     std::vector<NamedKernels> s{{"baseline", {&baseline::kVec, nullptr}}};
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) s.push_back({"avx2", {&avx2::kVec, nullptr}});
-    if (&vec() == &avx512::kVec) {
-      s.push_back({"avx512", {&avx512::kVec, nullptr}});
-      if (__builtin_cpu_supports("avx512bf16")) s.push_back({"avx512-bf16", {&avx512::kVec, &avx512_bf16::kBf16}});
-    }
+    if (isa() >= Isa::avx2) s.push_back({"avx2", {&avx2::kVec, nullptr}});
+    if (isa() >= Isa::avx512) s.push_back({"avx512", {&avx512::kVec, nullptr}});
+    if (isa() >= Isa::avx512_bf16) s.push_back({"avx512-bf16", {&avx512::kVec, &avx512_bf16::kBf16}});
 #endif
     return s;
   }();

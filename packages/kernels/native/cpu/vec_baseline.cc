@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+
+#include "cpu/isa.h"
 #define NSA_ISA baseline
 #define NSA_W 4
 #include "cpu/vec_impl.h"
@@ -12,12 +14,7 @@ namespace nsa::cpu {
 
 const VecKernels& vec() {
 #if defined(__x86_64__)
-  static const VecKernels& best = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
-                                      ? avx512::kVec
-                                  : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? avx2::kVec
-                                                                                                     : baseline::kVec;
-  return best;
+  return isa() >= Isa::avx512 ? avx512::kVec : isa() == Isa::avx2 ? avx2::kVec : baseline::kVec;
 #else
   return baseline::kVec;
 #endif

@@ -23,6 +23,8 @@ export interface CheckpointState {
   format: 1;
   step: number;
   model: ModelConfig;
+  /** What computed it, as {@link machineOf} says; another one does not give the same bits. */
+  machine?: string;
   /** Saved states by the name of their owner. */
   stateful: Record<string, unknown>;
   /** SHA-256 of the other files. */
@@ -72,6 +74,12 @@ export function writeWeights(path: string, model: Transformer): void {
   writeSafetensors(path, tensors, { format: "pt", nsa_config: JSON.stringify(model.config) });
 }
 
+/** The device and what its bits depend on: the CPU's instruction set, or the card and its matrix library. */
+export function machineOf(device: Device): string {
+  const { isa, name, gemm } = device.info;
+  return [device.name, isa ?? name, gemm].filter((part) => part !== undefined).join(", ");
+}
+
 const hashOf = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 /** Writes a checkpoint folder; it appears whole or not at all. */
@@ -94,6 +102,7 @@ export async function saveCheckpoint(dir: string, parts: CheckpointParts): Promi
       format: 1,
       step: parts.step,
       model: model.config,
+      machine: machineOf(model.device),
       stateful,
       sha256,
       ...(parts.valLoss === undefined ? {} : { valLoss: parts.valLoss }),
@@ -157,7 +166,7 @@ export function loadNamed(file: SafetensorsFile, parameters: Parameters, buffer:
 /** Restores weights, and moments and states where given. Returns the saved state. */
 export async function loadCheckpoint(
   dir: string,
-  parts: { model: Transformer; optimizer?: Optimizer; stateful?: readonly Stateful[] },
+  parts: Pick<CheckpointParts, "model" | "optimizer" | "stateful">,
 ): Promise<CheckpointState> {
   const state = readCheckpointState(dir);
   const { parameters } = parts.model;

@@ -9,7 +9,8 @@ import {
   turn,
 } from "@nsa/core";
 import { z } from "zod";
-import { CheckpointStore, loadCheckpoint } from "../checkpoint/checkpoint.ts";
+import { CheckpointStore } from "../checkpoint/checkpoint.ts";
+import { resumeCheckpoint } from "../checkpoint/resume.ts";
 import { trainFlops } from "../transformer/counts.ts";
 import { TrainWork } from "../transformer/work.ts";
 import type { LossFunction } from "./loss.ts";
@@ -59,8 +60,7 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
   const store = new CheckpointStore(`${context.runDir}/checkpoints`, config.keepLast);
   const stateful = [trainer, source];
   if (context.resumeFrom) {
-    await loadCheckpoint(context.resumeFrom, { model, optimizer, stateful });
-    context.rewind(trainer.stepsDone);
+    await resumeCheckpoint(context.resumeFrom, { model, optimizer, stateful }, context);
   }
   const flops = trainFlops(model.config, run.sequenceLength);
   context.emit({

@@ -7,10 +7,10 @@ import { checkVocabulary } from "@nsa/eval";
 import type { Device } from "@nsa/kernels";
 import {
   CheckpointStore,
-  loadCheckpoint,
   loadModel,
   openDevice,
   openPlans,
+  resumeCheckpoint,
   StepProfiler,
   savePlans,
   Trainer,
@@ -77,8 +77,7 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
   const parts = { model, optimizer: trainer.optimizer, stateful: [trainer, cursor] };
   let step = 0;
   if (ctx.resumeFrom) {
-    step = (await loadCheckpoint(ctx.resumeFrom, parts)).step;
-    ctx.rewind(step);
+    step = (await resumeCheckpoint(ctx.resumeFrom, parts, ctx)).step;
   }
   quarantine.truncateToStep(step);
   // Without a KL there is no reference to hold.
