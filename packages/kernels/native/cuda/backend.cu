@@ -86,7 +86,7 @@ void* create(const NsaCreateInfo* info, char* err, size_t size) {
   c->max_smem = prop.sharedMemPerBlockOptin;
   cudaFuncAttributes attributes{};
   if (cudaFuncGetAttributes(&attributes, probe) != cudaSuccess) {
-    say(err, size, "%s has compute capability %d.%d; the plugin was built for 8.0 and 9.0", prop.name, prop.major, prop.minor);
+    say(err, size, "%s has compute capability %d.%d; the plugin was built for " NSA_CUDA_BUILT_FOR, prop.name, prop.major, prop.minor);
     destroy(c);
     return nullptr;
   }

@@ -65,9 +65,10 @@ struct Barriers {
   __device__ uint32_t full(uint32_t stage) const { return base + stage * 8; }
   __device__ uint32_t empty(uint32_t stage) const { return base + (kStages + stage) * 8; }
   __device__ uint32_t own(uint32_t buffer) const { return base + (2 * kStages + buffer) * 8; }
-  __device__ void init() const {
+  // `readers`: arrivals that free a stage.
+  __device__ void init(uint32_t readers) const {
     if (threadIdx.x == 0) {
-      for (uint32_t i = 0; i < kStages; ++i) barrier_init(full(i), 128), barrier_init(empty(i), 8);
+      for (uint32_t i = 0; i < kStages; ++i) barrier_init(full(i), 128), barrier_init(empty(i), readers);
       for (uint32_t i = 0; i < 2; ++i) barrier_init(own(i), 8);
     }
     __syncthreads();
@@ -114,7 +115,8 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
   const uint32_t own = (smem_address(raw) + 1023) & ~1023u, walked = own + 4 * S::own, statistics = walked + kStages * S::stage;
   const float* statistics_at = reinterpret_cast<const float*>(raw + (statistics - smem_address(raw)));
   const Barriers barriers{statistics + S::statistics};
-  barriers.init();
+  // Every thread reads statistics and arrives for itself: racecheck does not follow a lane through an arrival of its warp.
+  barriers.init(256);
   const int heads = int(a.hq / a.hkv), per_tile = int(a.hkv) * splits;
   const int64_t items = capacity * per_tile;
   Ring<kStages> ring;
@@ -230,7 +232,7 @@ __global__ void __launch_bounds__(kHopperThreads, 1)
             wgmma_wait<0>();
             hold(dv);
             hold(dk);
-            release(barriers.empty(ring.at));
+            barrier_arrive(barriers.empty(ring.at));
             ring.next();
           }
         release(barriers.own(mine.at));
@@ -271,7 +273,7 @@ __global__ void __launch_bounds__(kHopperThreads, 1) dq_kernel(FlashArgs a, cons
   extern __shared__ char raw[];
   const uint32_t own = (smem_address(raw) + 1023) & ~1023u, walked = own + 4 * S::own;
   const Barriers barriers{walked + kStages * S::stage};
-  barriers.init();
+  barriers.init(8);
   const int heads = int(a.hq / a.hkv);
   const int64_t items = capacity * a.hq;
   Ring<kStages> ring;

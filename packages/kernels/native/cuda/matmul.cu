@@ -30,6 +30,15 @@ __global__ void widen_kernel(const bf16* x, float* y, int64_t n) {
   for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += int64_t(gridDim.x) * blockDim.x) y[i] = to_float(x[i]);
 }
 
+// Sums over more than this many k are joined from parts, so that their rounding grows with the parts and not with k.
+constexpr int64_t kPart = 512;
+
+template <int N>
+__device__ inline void close_part(float (&total)[N], float (&part)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) total[i] += part[i], part[i] = 0;
+}
+
 // One 64×64 tile a block. AT: A is stored [k, m]; BT: B is stored [n, k].
 template <class C>
 __global__ void __launch_bounds__(128) own_bf16_kernel(const bf16* a, const bf16* b, C* c, int64_t m, int64_t n, int64_t k, int64_t lda,
@@ -40,8 +49,9 @@ __global__ void __launch_bounds__(128) own_bf16_kernel(const bf16* a, const bf16
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   const int wm = (warp & 1) * 32, wn = (warp >> 1) * 32;
   char* base = reinterpret_cast<char*>(tiles);
-  float acc[2][4][4] = {};
+  float acc[32] = {}, total[32] = {};
   for (int64_t k0 = 0; k0 < k; k0 += 64) {
+    if (k0 % kPart == 0) close_part(total, acc);
     __syncthreads();
     for (int i = threadIdx.x; i < 64 * 64; i += 128) {
       // Neighbouring threads walk the contiguous direction of what is stored.
@@ -66,9 +76,11 @@ __global__ void __launch_bounds__(128) own_bf16_kernel(const bf16* a, const bf16
 #pragma unroll
       for (int i = 0; i < 2; ++i)
 #pragma unroll
-        for (int j = 0; j < 4; ++j) mma_bf16(acc[i][j], fa[i], fb[j / 2][j % 2 * 2], fb[j / 2][j % 2 * 2 + 1]);
+        for (int j = 0; j < 4; ++j)
+          mma_bf16(*reinterpret_cast<float(*)[4]>(acc + (i * 4 + j) * 4), fa[i], fb[j / 2][j % 2 * 2], fb[j / 2][j % 2 * 2 + 1]);
     }
   }
+  close_part(total, acc);
 #pragma unroll
   for (int i = 0; i < 2; ++i)
 #pragma unroll
@@ -78,7 +90,7 @@ __global__ void __launch_bounds__(128) own_bf16_kernel(const bf16* a, const bf16
         int64_t row = m0 + wm + i * 16 + (lane >> 2) + (e >> 1) * 8, col = n0 + wn + j * 8 + (lane & 3) * 2 + (e & 1);
         if (row >= m || col >= n) continue;
         C& out = c[row * ldc + col];
-        from_float(alpha * acc[i][j][e] + (beta != 0.f ? beta * to_float(out) : 0.f), out);
+        from_float(alpha * total[(i * 4 + j) * 4 + e] + (beta != 0.f ? beta * to_float(out) : 0.f), out);
       }
 }
 
@@ -88,8 +100,9 @@ __global__ void __launch_bounds__(256) own_f32_kernel(const float* a, const floa
   __shared__ float as[16][65], bs[16][65];
   const int64_t m0 = int64_t(blockIdx.y) * 64, n0 = int64_t(blockIdx.x) * 64;
   const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
-  float acc[4][4] = {};
+  float acc[16] = {}, total[16] = {};
   for (int64_t k0 = 0; k0 < k; k0 += 16) {
+    if (k0 % kPart == 0) close_part(total, acc);
     __syncthreads();
     for (int i = threadIdx.x; i < 64 * 16; i += 256) {
       int row = at ? i % 64 : i / 16, col = at ? i / 64 : i % 16;
@@ -105,8 +118,9 @@ __global__ void __launch_bounds__(256) own_f32_kernel(const float* a, const floa
 #pragma unroll
       for (int i = 0; i < 4; ++i)
 #pragma unroll
-        for (int j = 0; j < 4; ++j) acc[i][j] = fmaf(as[kk][ty * 4 + i], bs[kk][tx + j * 16], acc[i][j]);
+        for (int j = 0; j < 4; ++j) acc[i * 4 + j] = fmaf(as[kk][ty * 4 + i], bs[kk][tx + j * 16], acc[i * 4 + j]);
   }
+  close_part(total, acc);
 #pragma unroll
   for (int i = 0; i < 4; ++i)
 #pragma unroll
@@ -114,7 +128,7 @@ __global__ void __launch_bounds__(256) own_f32_kernel(const float* a, const floa
       int64_t row = m0 + ty * 4 + i, col = n0 + tx + j * 16;
       if (row >= m || col >= n) continue;
       C& out = c[row * ldc + col];
-      from_float(alpha * acc[i][j] + (beta != 0.f ? beta * to_float(out) : 0.f), out);
+      from_float(alpha * total[i * 4 + j] + (beta != 0.f ? beta * to_float(out) : 0.f), out);
     }
 }
 

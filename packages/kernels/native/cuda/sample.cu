@@ -1,6 +1,6 @@
 // philox_normal; sample: Gumbel-max by token id after top-k, min-p and top-p.
 //
-// Rows that keep the whole vocabulary are cut into pieces of kPiece logits, a block each, whose (max, sum, best score) a warp joins.
+// Rows that keep the whole vocabulary are cut into pieces, a block each, whose (max, sum, best score) a warp joins.
 // The others take one block a row.
 // The kept set is a prefix of the order (p descending, id ascending). A prefix is a threshold on an order-preserving integer
 // key of the logit and the number of ties at it that stay; thresholds are found bit by bit with sums over the row.
@@ -93,7 +93,11 @@ __device__ inline Settings settings_of(const float* params, int64_t row, int64_t
   return s;
 }
 
-constexpr int kPieceThreads = 256, kPiece = kPieceThreads * 4;
+constexpr int kPieceThreads = 256;
+
+// Threads hold so many quads of logits: a piece has one reduction and one or two logarithms in double, however long it is.
+// By the vocabulary alone, so that a row's bits do not depend on the others.
+int quads_of(int64_t v) { return v > kPieceThreads * 4 ? 4 : 1; }
 
 // Of one piece: the largest logit, Σ e^(x − high), and the best score with its id.
 struct Piece {
@@ -102,8 +106,15 @@ struct Piece {
   int32_t id;
 };
 
-// grid (pieces, b). A thread holds the four logits of one Philox block.
-template <class T>
+// −ln u of a word of noise to 1e-5 of itself.
+__device__ inline float about_noise(uint32_t word) {
+  const float rest = (float(~word) + 0.5f) * 0x1p-32f;
+  if (rest < 0.0625f) return rest * fmaf(rest, fmaf(rest, fmaf(rest, 0.25f, 1.f / 3), 0.5f), 1.f);
+  return -__logf((float(word) + 0.5f) * 0x1p-32f);
+}
+
+// grid (pieces, b). A thread holds the logits of every kPieceThreads-th Philox block of the piece.
+template <class T, int QUADS>
 __global__ void __launch_bounds__(kPieceThreads) piece_kernel(const T* logits, const float* params, const int64_t* seeds, const int32_t* request,
                                                               const int32_t* position, Piece* out, int64_t v) {
   __shared__ float shared[kPieceThreads / 32];
@@ -111,15 +122,18 @@ __global__ void __launch_bounds__(kPieceThreads) piece_kernel(const T* logits, c
   const int64_t row = blockIdx.y;
   const Settings set = settings_of(params, row, v);
   if (set.filtered) return;
-  const int64_t quad = int64_t(blockIdx.x) * kPieceThreads + threadIdx.x, first = quad * 4;
-  const T* z = logits + row * v + first;
-  float x[4];
+  const int64_t quad0 = int64_t(blockIdx.x) * kPieceThreads * QUADS + threadIdx.x;
+  auto id_of = [&](int i) { return (quad0 + i / 4 * kPieceThreads) * 4 + i % 4; };
+  float x[QUADS * 4], most = -INFINITY;
 #pragma unroll
-  for (int i = 0; i < 4; ++i) x[i] = first + i < v ? to_float(z[i]) * set.scale : -INFINITY;
-  const float high = block_max<kPieceThreads>(fmaxf(fmaxf(x[0], x[1]), fmaxf(x[2], x[3])), shared), base = high == -INFINITY ? 0.f : high;
+  for (int i = 0; i < QUADS * 4; ++i) {
+    x[i] = id_of(i) < v ? to_float(logits[row * v + id_of(i)]) * set.scale : -INFINITY;
+    most = fmaxf(most, x[i]);
+  }
+  const float high = block_max<kPieceThreads>(most, shared), base = high == -INFINITY ? 0.f : high;
   float e = 0;
 #pragma unroll
-  for (int i = 0; i < 4; ++i) e += expf(x[i] - base);
+  for (int i = 0; i < QUADS * 4; ++i) e += __expf(x[i] - base);
   __syncthreads();
   const float sum = block_sum<kPieceThreads>(e, shared);
 
@@ -128,24 +142,34 @@ __global__ void __launch_bounds__(kPieceThreads) piece_kernel(const T* logits, c
     if (id < v && (best.id < 0 || score > best.score)) best = {score, id};
   };
   if (set.temperature > 0) {
-    const Philox words = philox(uint64_t(seeds[row]), kStreamSample, uint32_t(request[row]), uint32_t(position[row]), uint32_t(quad));
+    const uint64_t seed = uint64_t(seeds[row]);
+    const uint32_t of = uint32_t(request[row]), at = uint32_t(position[row]);
+    auto words_of = [&](int i) { return philox(seed, kStreamSample, of, at, uint32_t(quad0 + i / 4 * kPieceThreads)); };
     // Scores in f32 tell which few can win; those are computed in double.
-    float about[4], most = -INFINITY;
+    float about[QUADS * 4];
+    most = -INFINITY;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const float rest = (float(~words.word[i]) + 0.5f) * 0x1p-32f;
-      const float noise = rest < 0.5f ? -log1pf(-rest) : -logf((float(words.word[i]) + 0.5f) * 0x1p-32f);
-      about[i] = x[i] - logf(noise);
-      most = fmaxf(most, about[i]);
+    for (int i = 0; i < QUADS * 4; i += 4) {
+      const Philox words = words_of(i);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        about[i + j] = x[i + j] - __logf(about_noise(words.word[j]));
+        most = fmaxf(most, about[i + j]);
+      }
     }
     __syncthreads();
     const float margin = 1e-3f + 1e-5f * fabsf(base), bound = block_max<kPieceThreads>(most, shared) - margin;
+    uint32_t left = 0;
 #pragma unroll
-    for (int i = 0; i < 4; ++i)
-      if (about[i] >= bound) take(double(x[i]) - log(-log(philox_uniform(words.word[i]))), first + i);
+    for (int i = 0; i < QUADS * 4; ++i) left |= uint32_t(about[i] >= bound) << i;
+    for (; left; left &= left - 1) {
+      const int i = __ffs(int(left)) - 1;
+      if (id_of(i) >= v) continue;
+      take(double(to_float(logits[row * v + id_of(i)]) * set.scale) - log(-log(philox_uniform(words_of(i).word[i % 4]))), id_of(i));
+    }
   } else {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) take(x[i], first + i);
+    for (int i = 0; i < QUADS * 4; ++i) take(x[i], id_of(i));
   }
   auto join = [&](Best y) {
     if (y.id >= 0 && (best.id < 0 || y.score > best.score || (y.score == best.score && y.id < best.id))) best = y;
@@ -313,7 +337,8 @@ int sample(void* ctx, const void* params) {
     return unsupported(ctx, "sample takes f32 settings and i64 seeds");
   if (p.b == 0) return NSA_OK;
   if (p.b > 65535) return unsupported(ctx, "sample of more than 65,535 rows");
-  const int64_t count = ceil_div(p.v, kPiece);
+  const int quads = quads_of(p.v);
+  const int64_t count = ceil_div(p.v, kPieceThreads * 4 * quads);
   Scratch pieces(ctx, size_t(p.b * count) * sizeof(Piece));
   if (!pieces) return out_of_memory(ctx);
   bool ok = with_float_type(p.logits.dtype, [&](auto* t) {
@@ -323,8 +348,8 @@ int sample(void* ctx, const void* params) {
     const auto* logits = static_cast<const T*>(p.logits.ptr);
     const auto* seeds = static_cast<const int64_t*>(p.seeds.ptr);
     auto stream = context(ctx).stream;
-    piece_kernel<T><<<dim3(unsigned(count), unsigned(p.b)), kPieceThreads, 0, stream>>>(logits, f32(p.params), seeds, i32(p.request), i32(p.position),
-                                                                                      pieces.as<Piece>(), p.v);
+    (quads == 4 ? piece_kernel<T, 4> : piece_kernel<T, 1>)<<<dim3(unsigned(count), unsigned(p.b)), kPieceThreads, 0, stream>>>(
+        logits, f32(p.params), seeds, i32(p.request), i32(p.position), pieces.as<Piece>(), p.v);
     piece_join_kernel<T><<<unsigned(ceil_div(p.b, 4)), 128, 0, stream>>>(logits, f32(p.params), pieces.as<Piece>(), i32(p.ids), f32(p.logp),
                                                                        f32(p.kept_logmass), p.b, p.v, int(count));
     sample_kernel<T><<<unsigned(p.b), kRow, 0, stream>>>(logits, f32(p.params), seeds, i32(p.request), i32(p.position), i32(p.ids), f32(p.logp),

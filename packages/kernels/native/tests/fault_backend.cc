@@ -41,6 +41,11 @@ void* create(const NsaCreateInfo* info, char* err, size_t size) {
   return backend()->create(info, err, size);
 }
 
+int info(void*, char* json, size_t size) {
+  std::snprintf(json, size, "{\"device\":\"cuda\",\"name\":\"a GPU of the tests\",\"gemm\":\"own kernels (cuBLASLt was not found)\"}");
+  return NSA_OK;
+}
+
 void* alloc(void* ctx, size_t bytes) {
   if (g_lost || (g_limit && g_taken + bytes > g_limit)) return nullptr;
   g_taken += bytes;
@@ -76,6 +81,7 @@ extern "C" __attribute__((visibility("default"))) const NsaBackend* nsa_backend_
     NsaBackend b = *backend();
     b.name = "cuda";
     b.create = create;
+    b.info = info;
     b.alloc = alloc;
     b.upload = upload;
     b.download = download;

@@ -269,9 +269,10 @@ export class Device {
 
   /**
    * Begins to read a tensor behind the work given so far; the returned function waits for it alone, not for what was given
-   * since. A slot (0–7) holds one read at a time. A tensor of more than 64 KiB is read before this returns.
+   * since. A slot (0–7) holds one read at a time. A tensor of more than 64 KiB is read before this returns. The values come in
+   * the tensor's own type where that is a number's.
    */
-  fetch(t: Tensor, slot: number): () => Float64Array {
+  fetch(t: Tensor, slot: number): () => Exclude<DataArray, BigInt64Array> {
     const { dtype, numel } = t;
     if (numel * dtypeBytes[dtype] > FETCH_BYTES) {
       const values = this.read(t);
@@ -281,7 +282,7 @@ export class Device {
     return () => {
       const host = hostArray(dtype, numel);
       this.guarded("fetch", () => this.native.fetched(this.id, slot, host));
-      return this.widen(host, dtype);
+      return dtype === "bf16" || host instanceof BigInt64Array ? this.widen(host, dtype) : host;
     };
   }
 

@@ -171,11 +171,12 @@ function writeCounters(
 ): void {
   const { b, pageSize } = plan;
   const values = new Int32Array(3 * b);
-  sequences.forEach((s, r) => {
-    values[r] = s.length;
-    values[b + r] = Math.max(0, s.length - 1);
-    values[2 * b + r] = s.length > 0 ? cacheSlot(s.pages, s.length - 1, pageSize) : -1;
-  });
+  for (let r = 0; r < b; r++) {
+    const { length, pages } = sequences[r]!;
+    values[r] = length;
+    values[b + r] = Math.max(0, length - 1);
+    values[2 * b + r] = length > 0 ? cacheSlot(pages, length - 1, pageSize) : -1;
+  }
   plan.counters.write(values);
   if (!nsa || !plan.completed || listed.length === 0) return;
   const rows = listed.length;

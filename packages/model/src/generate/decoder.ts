@@ -2,7 +2,14 @@
 //
 // Captured steps come in a few batch sizes; rows without a sequence have length 0 and touch no cache. All inputs of a step
 // lie in fixed memory: the token drawn last stays on the device, lengths and cache rows are uploaded in two transfers.
-import { type DecodePlan, planDecode, Tape, type Tensor, updatePlan } from "@nsa/kernels";
+import {
+  type DecodePlan,
+  type DecodeSequence,
+  planDecode,
+  Tape,
+  type Tensor,
+  updatePlan,
+} from "@nsa/kernels";
 import { nsaConfigOf, usesNsa } from "../config/model-config.ts";
 import type { Transformer } from "../transformer/transformer.ts";
 import type { KvCache } from "./cache.ts";
@@ -69,7 +76,8 @@ export class Decoder {
     const { device } = this.model;
     const b = decodeBucket(rows.length);
     const step = this.steps.get(b) ?? this.make(b);
-    const sequences = Array.from({ length: b }, (_, i) => (rows[i] && !rows[i].gone ? rows[i] : idle));
+    const sequences: DecodeSequence[] = new Array(b);
+    for (let i = 0; i < b; i++) sequences[i] = rows[i] === undefined || rows[i]!.gone ? idle : rows[i]!;
     const moved = changed || step !== this.arranged;
     this.arranged = step;
     updatePlan(step.plan, sequences, moved, this.nsa);

@@ -20,8 +20,8 @@ export interface Drawn {
   ids: ArrayLike<number>;
   logp: ArrayLike<number>;
   keptLogmass: ArrayLike<number>;
-  /** Alternatives, where a request asks for them. */
-  top: ReturnType<typeof topLogprobs>;
+  /** Alternatives, where a request asks for them; undefined where none does. */
+  top: ReturnType<typeof topLogprobs> | undefined;
 }
 
 export class Sampler {
@@ -106,11 +106,17 @@ export class Sampler {
   read(turn: 0 | 1): () => Drawn {
     const ids = this.device.fetch(this.ids, 2 * turn);
     const values = this.device.fetch(this.values, 2 * turn + 1);
-    const requests = this.rows.map((r) => r.request);
+    const { rows } = this;
     return () => {
       const both = values();
       const [logp, keptLogmass] = [both.subarray(0, this.b), both.subarray(this.b)];
-      return { ids: ids(), logp, keptLogmass, top: topLogprobs(this.logits, requests) };
+      const top = rows.some((r) => r.request.topLogprobs)
+        ? topLogprobs(
+            this.logits,
+            rows.map((r) => r.request),
+          )
+        : undefined;
+      return { ids: ids(), logp, keptLogmass, top };
     };
   }
 

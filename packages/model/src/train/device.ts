@@ -10,15 +10,21 @@ export const memoryLimitMb = z
   .default(0)
   .describe("Most memory that tensors may take on the device, MiB; 0 = all there is");
 
-/** `auto` takes CUDA where it works and says once why not. Throws NsaError (exit 2 or 4). */
+/** `auto` takes CUDA where it works and says once why not; a GPU is said with what multiplies matrices. Throws NsaError (exit 2 or 4). */
 export function openDevice(
   wanted: string,
   options: { threads?: number; memoryLimitMb?: number; log?: (text: string) => void } = {},
 ): Device {
   const { threads, memoryLimitMb = 0, log } = options;
   const memoryLimit = memoryLimitMb * 2 ** 20;
-  if (wanted === "cpu" || wanted === "reference" || wanted === "cuda")
-    return Device.open(wanted, { threads, memoryLimit });
+  const openGpu = () => {
+    const device = Device.open("cuda", { memoryLimit });
+    const { name, gemm } = device.info;
+    log?.(`device: cuda (${[name, gemm].filter(Boolean).join(", ")})`);
+    return device;
+  };
+  if (wanted === "cuda") return openGpu();
+  if (wanted === "cpu" || wanted === "reference") return Device.open(wanted, { threads, memoryLimit });
   if (wanted !== "auto") {
     throw new NsaError({
       code: "device_unknown",
@@ -29,7 +35,7 @@ export function openDevice(
     });
   }
   try {
-    return Device.open("cuda", { memoryLimit });
+    return openGpu();
   } catch (error) {
     if (!(error instanceof NsaError)) throw error;
     log?.(`device: cpu (${error.why})`);
