@@ -24,7 +24,7 @@ test("a_fetch_holds_the_values_of_its_time_at_any_size", () => {
     const t = device.full([n], dtype, 7);
     const values = device.fetch(t, 3);
     device.run("fill", { x: t, value: 9 });
-    expect(values()).toEqual(new Float64Array(n).fill(7));
+    expect(values()).toEqual((dtype === "i32" ? new Int32Array(n) : new Float32Array(n)).fill(7));
     expect(t.read()[n - 1]).toBe(9);
   }
 });

@@ -274,15 +274,17 @@ export class Device {
    */
   fetch(t: Tensor, slot: number): () => Exclude<DataArray, BigInt64Array> {
     const { dtype, numel } = t;
+    const numbers = (host: DataArray) =>
+      dtype === "bf16" || host instanceof BigInt64Array ? this.widen(host, dtype) : host;
     if (numel * dtypeBytes[dtype] > FETCH_BYTES) {
-      const values = this.read(t);
+      const values = numbers(this.readRaw(t));
       return () => values;
     }
     this.guarded("fetch", () => this.native.fetch(this.id, slot, t.handle));
     return () => {
       const host = hostArray(dtype, numel);
       this.guarded("fetch", () => this.native.fetched(this.id, slot, host));
-      return dtype === "bf16" || host instanceof BigInt64Array ? this.widen(host, dtype) : host;
+      return numbers(host);
     };
   }
 
