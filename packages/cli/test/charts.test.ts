@@ -1,6 +1,7 @@
 // The charts of a GRPO run: every figure that the run tells is drawn, reward parts and reflective words by their names.
 import { expect, test } from "vitest";
 import { CHARTS, drawChart, namesOf, type Row } from "../src/report/charts.ts";
+import { gain } from "../src/report/report.ts";
 
 const told = [
   "reward/mean",
@@ -48,4 +49,14 @@ test("a_chart_of_many_parts_names_what_tells_them_apart", () => {
   const svg = drawChart(CHARTS.find((c) => c.title === "Parts of the reward")!, parts);
   expect(svg.match(/<path/g)).toHaveLength(3);
   for (const name of ["accuracy", "format", "language"]) expect(svg).toContain(`>${name}</text>`);
+});
+
+test("a_run_says_what_it_gained_on_held_out_problems", () => {
+  const row = (step: number, pass: number, maj: number) =>
+    ({ step, "eval/pass_at_1": pass, "eval/maj_at_4": pass, "eval/maj_at_64": maj }) as Row;
+  const rows = [row(0, 0.3312, 0.51), { step: 1 } as Row, row(80, 0.8434, 0.9)];
+  expect(gain(rows)).toBe(
+    "<p>On held-out problems, step 0 to 80: pass@1 0.331 → 0.843, maj@64 0.510 → 0.900.</p>",
+  );
+  expect(gain(rows.slice(0, 2))).toBe("");
 });

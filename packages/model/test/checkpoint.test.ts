@@ -1,5 +1,13 @@
 // Checkpoints: exact resume, integrity, what is kept.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -103,6 +111,8 @@ test("the_store_keeps_the_last_ones_and_the_best", async () => {
   const dir = mkdtempSync(join(folder, "store-"));
   const store = new CheckpointStore(dir, 2);
   const { model } = start(7);
+  // Left by a process that was killed while it saved.
+  mkdirSync(join(dir, "step-000001.tmp-4194305"));
   for (const [step, valLoss] of [
     [1, 3],
     [2, 1],

@@ -27,6 +27,21 @@ export function atK(rows: readonly Row[]): string {
   return curve("Held-out Pass@K and Maj@K by K", series, options);
 }
 
+/** What the run gained on held-out problems, in one sentence; nothing where it was not evaluated twice. */
+export function gain(rows: readonly Row[]): string {
+  const evaluations = rows.filter((r) => "eval/pass_at_1" in r);
+  const [first, last] = [evaluations[0], evaluations.at(-1)];
+  if (!first || !last || first === last) return "";
+  const most = Object.keys(first)
+    .map((key) => Number(/^eval\/maj_at_(\d+)$/.exec(key)?.[1] ?? 0))
+    .reduce((a, b) => Math.max(a, b), 0);
+  const change = (what: string, key: string) =>
+    `${what} ${Number(first[key]).toFixed(3)} → ${Number(last[key]).toFixed(3)}`;
+  const parts = [change("pass@1", "eval/pass_at_1")];
+  if (most > 1) parts.push(change(`maj@${most}`, `eval/maj_at_${most}`));
+  return `<p>On held-out problems, step ${first.step} to ${last.step}: ${parts.join(", ")}.</p>`;
+}
+
 function samplesTable(rows: readonly Record<string, unknown>[]): string {
   const picked = rows.length <= 40 ? rows : [...rows.slice(0, 10), ...rows.slice(-30)];
   const cells = picked.map((r) => {
@@ -69,7 +84,7 @@ export function runSections(runDir: string): string {
   const charts = CHARTS.map((chart) => drawChart(chart, rows));
   const all = readJsonl<Record<string, unknown>>(join(runDir, "samples.jsonl"));
   const samples = samplesTable(all.filter((r) => r.kind === undefined));
-  return `${evaluationSections(runDir)}<div class="charts">${atK(rows)}${charts.join("")}</div>${profileTable(runDir)}${samples}
+  return `${evaluationSections(runDir)}${gain(rows)}<div class="charts">${atK(rows)}${charts.join("")}</div>${profileTable(runDir)}${samples}
 <h2>Recipe</h2><pre>${escapeHtml(readIfThere(join(runDir, "config.yaml")))}</pre>
 <h2>Machine</h2><pre>${escapeHtml(readIfThere(join(runDir, "env.json")))}</pre>`;
 }

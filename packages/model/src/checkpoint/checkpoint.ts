@@ -204,7 +204,7 @@ export class CheckpointStore {
     return join(this.dir, `step-${String(step).padStart(6, "0")}`);
   }
 
-  /** Saves, notes the best, and removes those that are neither recent nor best. */
+  /** Saves, notes the best, and removes those that are neither recent nor best, and what a process killed in a save left. */
   async save(parts: CheckpointParts): Promise<string> {
     const path = this.path(parts.step);
     await saveCheckpoint(path, parts);
@@ -226,7 +226,11 @@ export class CheckpointStore {
 
   private prune(newest: number): void {
     const best = this.best()?.step;
-    const steps = readdirSync(this.dir)
+    const names = readdirSync(this.dir);
+    // A run has one process at a time, and its save is over.
+    for (const name of names)
+      if (/^step-\d+\.tmp-\d+$/.test(name)) rmSync(join(this.dir, name), { recursive: true, force: true });
+    const steps = names
       .filter((name) => /^step-\d+$/.test(name))
       .map((name) => Number(name.slice(5)))
       .filter((step) => step <= newest)
