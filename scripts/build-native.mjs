@@ -1,5 +1,5 @@
 // Builds the addons by CMake into build/native; with --cuda also libnsa_cuda.so. Does nothing when sources are unchanged.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -32,6 +32,8 @@ export function buildNative() {
   }
   const target = cuda ? "libnsa_cuda.so" : "nsa.node";
   once(cuda ? "cuda" : "native", digest(sources), `build/native/${target}`, () => {
+    // make takes a damaged product for a new one.
+    rmSync(join(root, "build/native", target), { force: true });
     const headers = require("node-api-headers").include_dir;
     const addon = require("node-addon-api").include_dir;
     must("cmake", [

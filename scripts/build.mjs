@@ -110,10 +110,10 @@ if (!isDone("bundle", key, product)) {
     const help = spawnSync(process.execPath, [join(cli, "nsa.mjs"), "--help"], { encoding: "utf8" });
     if (help.status !== 0) throw new Error(help.stderr);
     writeFileSync(join(cli, "help.txt"), help.stdout);
-    markDone("bundle", key);
+    markDone("bundle", key, product);
   });
 }
 // Written even when nothing was built: nsa.mjs compares its time with the sources', which is cheaper than a digest.
 // The time is the start's: a file edited while the bundle was made is newer than it.
-markDone("bundle", key);
+markDone("bundle", key, product);
 utimesSync(join(root, "build/stamps/bundle"), started, started);

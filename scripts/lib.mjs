@@ -55,18 +55,24 @@ const stampOf = (name) => join(root, "build", "stamps", name);
 /** Whether `name` was done for the same `key` and `product` is still there. */
 export function isDone(name, key, product) {
   const stamp = stampOf(name);
-  return existsSync(stamp) && readFileSync(stamp, "utf8") === key && existsSync(join(root, product));
+  return existsSync(stamp) && readFileSync(stamp, "utf8") === mark(key, product);
 }
 
-export function markDone(name, key) {
+/** The key and the product's size: one that was damaged since is not what was made. */
+function mark(key, product) {
+  const path = join(root, product);
+  return existsSync(path) ? `${key} ${statSync(path).size}` : "";
+}
+
+export function markDone(name, key, product) {
   mkdirSync(dirname(stampOf(name)), { recursive: true });
-  writeFileSync(stampOf(name), key);
+  writeFileSync(stampOf(name), mark(key, product));
 }
 
 /** Does `work` unless it was done for the same `key` and `product` is still there. */
 export function once(name, key, product, work) {
   if (isDone(name, key, product)) return false;
   work();
-  markDone(name, key);
+  markDone(name, key, product);
   return true;
 }

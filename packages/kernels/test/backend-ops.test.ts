@@ -76,7 +76,7 @@ needs(isCpu, "a promise of the CPU backend only")(
   },
 );
 
-test("a_draw_does_not_depend_on_the_batch", () => {
+test.each([0.95, 1])("a_draw_does_not_depend_on_the_batch_top_p_%d", (topP) => {
   const v = 5000;
   const logits = normal(3, 3 * v, 2);
   const draw = (rows: number[]) => {
@@ -90,7 +90,7 @@ test("a_draw_does_not_depend_on_the_batch", () => {
     two.run("sample", {
       logits: two.from(values, [b, v], "f32"),
       params: two.from(
-        rows.flatMap(() => [0.9, 0.95, 0, 0]),
+        rows.flatMap(() => [0.9, topP, 0, 0]),
         [b, 4],
         "f32",
       ),

@@ -236,19 +236,13 @@ async function run(): Promise<BenchResult> {
     if (c.name === "A")
       bars.push(atLeast("case A: share of a step in which the GPU is busy", out?.gpuBusy ?? null, 0.97));
     bars.push(atMost(`case ${c.name}: GiB`, out?.gib ?? null, c.peer.gib));
-    const torch =
-      argument("torch", "no") === "yes" ? torchTraining(resolveModelConfig(c.model), c) : undefined;
-    if (out && torch) {
-      figures[`${c.name}_torch_here_tokens_per_second`] = torch.tokensPerSecond;
-      figures[`${c.name}_torch_here_gib`] = torch.gib;
-      ratios[`${c.name}_over_torch_here`] = out.tokensPerSecond / torch.tokensPerSecond;
-      bars.push(
-        atLeast(
-          `case ${c.name}: over PyTorch on this card`,
-          out.tokensPerSecond / torch.tokensPerSecond,
-          c.bar,
-        ),
-      );
+    if (out && argument("torch", "no") === "yes") {
+      const torch = torchTraining(resolveModelConfig(c.model), c);
+      const ratio = torch ? out.tokensPerSecond / torch.tokensPerSecond : null;
+      figures[`${c.name}_torch_here_tokens_per_second`] = torch?.tokensPerSecond ?? null;
+      figures[`${c.name}_torch_here_gib`] = torch?.gib ?? null;
+      ratios[`${c.name}_over_torch_here`] = ratio;
+      bars.push(atLeast(`case ${c.name}: over PyTorch on this card`, ratio, c.bar));
     }
     console.error(
       `${c.name}: ${JSON.stringify(out)} ratio ${ratios[c.name]?.toFixed(3)}, over PyTorch here ${ratios[`${c.name}_over_torch_here`]?.toFixed(3) ?? "not measured"}`,

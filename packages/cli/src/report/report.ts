@@ -8,10 +8,15 @@ import { curve, powersOfTwo, type Series } from "./curve.ts";
 import { evaluationSections } from "./evaluation.ts";
 import { escapeHtml } from "./html.ts";
 
+/** First and last evaluation on held-out problems. */
+function ends(rows: readonly Row[]): [Row | undefined, Row | undefined] {
+  const evaluations = rows.filter((r) => "eval/pass_at_1" in r);
+  return [evaluations[0], evaluations.at(-1)];
+}
+
 /** Pass@K and Maj@K against K, first and last evaluation. */
 export function atK(rows: readonly Row[]): string {
-  const evaluations = rows.filter((r) => "eval/pass_at_1" in r);
-  const [first, last] = [evaluations[0], evaluations.at(-1)];
+  const [first, last] = ends(rows);
   if (!first || !last) return "";
   const series = (["pass", "maj"] as const).flatMap((kind) =>
     [...new Set([first, last])].map((row): Series => {
@@ -29,8 +34,7 @@ export function atK(rows: readonly Row[]): string {
 
 /** What the run gained on held-out problems, in one sentence; nothing where it was not evaluated twice. */
 export function gain(rows: readonly Row[]): string {
-  const evaluations = rows.filter((r) => "eval/pass_at_1" in r);
-  const [first, last] = [evaluations[0], evaluations.at(-1)];
+  const [first, last] = ends(rows);
   if (!first || !last || first === last) return "";
   const most = Object.keys(first)
     .map((key) => Number(/^eval\/maj_at_(\d+)$/.exec(key)?.[1] ?? 0))

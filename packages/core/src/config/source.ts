@@ -106,7 +106,7 @@ export function readSources(file: string, seen: readonly string[] = []): Source[
   return [...inherited, source];
 }
 
-/** A `--set train.lr=3e-4`; the value is read as YAML. @throws NsaError config_set (exit 2) */
+/** A `--set train.steps=100`; the value is read as YAML. @throws NsaError config_set (exit 2) */
 export function setSource(assignment: string): { path: string[]; value: unknown; source: Source } {
   const at = assignment.indexOf("=");
   const wrong = (why: string) =>
@@ -114,7 +114,7 @@ export function setSource(assignment: string): { path: string[]; value: unknown;
       "config_set",
       `--set ${assignment}`,
       why,
-      "write --set section.key=value, for example --set train.lr=3e-4",
+      "write --set section.key=value, for example --set train.steps=100",
     );
   if (at < 1) throw wrong("there is no key or no `=`");
   const path = assignment.slice(0, at).split(".");

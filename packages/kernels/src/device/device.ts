@@ -101,7 +101,12 @@ export class Device {
       return new Device(name, native.open(name, plugin, threads, ordinal, memoryLimit, recordOps ? 1 : 0));
     } catch (cause) {
       if (cause instanceof NsaError) throw cause;
-      throw unavailable((cause as Error).message, "see `nsa doctor`, or use `--device cpu`");
+      const why = (cause as Error).message;
+      // A file that does not load is named by the loader; all else is said of the driver or the card.
+      const fix = why.includes("libnsa_cuda.so")
+        ? "build it again by `pnpm build:cuda`"
+        : "mend what is said above";
+      throw unavailable(why, `${fix}, or use \`--device cpu\``);
     }
   }
 

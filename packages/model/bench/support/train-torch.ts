@@ -29,10 +29,12 @@ export function torchTraining(
   };
   const words = Object.entries(shape).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const child = spawnSync("python3", [script, ...words], { encoding: "utf8", timeout: 400_000 });
-  const line = child.stdout?.trim().split("\n").at(-1);
-  if (child.status !== 0 || !line) {
-    console.error(`PyTorch: ${child.error?.message ?? child.stderr.trim().split("\n").at(-1)}`);
+  try {
+    if (child.error) throw child.error;
+    if (child.status !== 0) throw new Error(child.stderr.trim().split("\n").at(-1));
+    return JSON.parse(child.stdout.trim().split("\n").at(-1)!);
+  } catch (cause) {
+    console.error(`PyTorch: ${(cause as Error).message}`);
     return undefined;
   }
-  return JSON.parse(line);
 }

@@ -6,6 +6,7 @@ Prints one JSON line: the fastest micro-batch of those given, median tokens a se
 import argparse
 import json
 import statistics
+import sys
 import time
 
 import torch
@@ -104,7 +105,8 @@ def measure(micro):
 def attempt(micro):
     try:
         return (*measure(micro), micro)
-    except torch.cuda.OutOfMemoryError:
+    except RuntimeError as error:  # out of memory among them
+        print(f"micro-batch of {micro}: {error}", file=sys.stderr)
         return (0, 0, micro)
     finally:
         torch._dynamo.reset()
@@ -112,5 +114,5 @@ def attempt(micro):
 
 best = max(attempt(int(m)) for m in a.micro.split(","))
 if best[0] == 0:
-    raise SystemExit("out of memory")
+    raise SystemExit("no micro-batch ran")
 print(json.dumps({"torch": torch.__version__, "tokensPerSecond": best[0], "gib": best[1], "micro": best[2]}))

@@ -204,9 +204,10 @@ export class CheckpointStore {
     return join(this.dir, `step-${String(step).padStart(6, "0")}`);
   }
 
-  /** Saves, notes the best, and removes those that are neither recent nor best, and what a process killed in a save left. */
+  /** Saves, notes the best, and removes those that are neither recent nor best. */
   async save(parts: CheckpointParts): Promise<string> {
     const path = this.path(parts.step);
+    this.sweep();
     await saveCheckpoint(path, parts);
     const best = this.best();
     if (parts.valLoss !== undefined && !(best && best.valLoss <= parts.valLoss)) {
@@ -224,13 +225,16 @@ export class CheckpointStore {
     return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
   }
 
+  /** Removes what a process that was killed in a save left; a run has one process at a time. */
+  private sweep(): void {
+    if (!existsSync(this.dir)) return;
+    for (const name of readdirSync(this.dir))
+      if (/^step-\d+\.tmp-\d+$/.test(name)) rmSync(join(this.dir, name), { recursive: true, force: true });
+  }
+
   private prune(newest: number): void {
     const best = this.best()?.step;
-    const names = readdirSync(this.dir);
-    // A run has one process at a time, and its save is over.
-    for (const name of names)
-      if (/^step-\d+\.tmp-\d+$/.test(name)) rmSync(join(this.dir, name), { recursive: true, force: true });
-    const steps = names
+    const steps = readdirSync(this.dir)
       .filter((name) => /^step-\d+$/.test(name))
       .map((name) => Number(name.slice(5)))
       .filter((step) => step <= newest)

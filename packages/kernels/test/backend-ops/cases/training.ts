@@ -39,7 +39,13 @@ const prepare = (
 });
 
 /** Rows of (temperature, top_p, min_p, top_k). */
-function sample(name: string, v: number, rows: number[][], perfOnly = false): OpCase {
+function sample(
+  name: string,
+  v: number,
+  rows: number[][],
+  perfOnly = false,
+  logits = input(7, [rows.length, v], 2),
+): OpCase {
   const b = rows.length;
   return {
     op: "sample",
@@ -47,7 +53,7 @@ function sample(name: string, v: number, rows: number[][], perfOnly = false): Op
     dtypes: ["f32"],
     perfOnly,
     buffers: {
-      logits: input(7, [b, v], 2),
+      logits,
       params: given(rows.flat(), "f32", [b, 4]),
       seeds: given(
         rows.map((_, i) => 1000 + i),
@@ -68,6 +74,14 @@ function sample(name: string, v: number, rows: number[][], perfOnly = false): Op
     numbers: { b, v },
   };
 }
+
+/** Logits in steps of a half, so that many share the top, with ids that cannot be drawn: rows of v over pieces of any size. */
+const tied = (b: number, v: number) =>
+  given(
+    normal(11, b * v, 1).map((x, i) => (i % 3 === 0 ? Number.NEGATIVE_INFINITY : Math.round(2 * x) / 2)),
+    "float",
+    [b, v],
+  );
 
 const repeat = (row: number[]) => Array.from({ length: 16 }, () => row);
 
@@ -102,6 +116,13 @@ export const trainingCases: OpCase[] = [
   sample("top-p", 1003, repeat([1, 0.8, 0, 0])),
   sample("min-p", 1003, repeat([1, 1, 0.05, 0])),
   sample("all filters", 1003, repeat([0.9, 0.7, 0.02, 50])),
+  // Vocabularies of several pieces, whole and ragged.
+  ...[4096, 4099, 9001].flatMap((v) => [
+    sample(`greedy of ${v}`, v, repeat([0, 1, 0, 0])),
+    sample(`temperature of ${v}`, v, repeat([0.7, 1, 0, 0])),
+    sample(`greedy of ${v}, ties`, v, repeat([0, 1, 0, 0]), false, tied(16, v)),
+    sample(`temperature of ${v}, ties`, v, repeat([1.1, 1, 0, 0]), false, tied(16, v)),
+  ]),
   sample("16 of 32k", 32_768, repeat([1, 1, 0, 0]), true),
   sample("16 of 32k, top-p", 32_768, repeat([0.8, 0.95, 0, 0]), true),
 ];
