@@ -95,6 +95,23 @@ test("cancelled_requests_give_every_page_back", () => {
   expect(device.stats().liveBytes).toBe(before);
 });
 
+test("a_request_cancelled_by_its_own_first_token_is_dropped", () => {
+  const seen: number[] = [];
+  const live = new Engine(model, {
+    ...options,
+    onToken: (r) => {
+      seen.push(r);
+      if (r === 1) live.cancel(1);
+    },
+  }).open();
+  for (const i of [0, 1, 2]) live.add(request(i, { maxTokens: 4 }));
+  const ended: number[] = [];
+  while (!live.idle) for (const { request: r } of live.step()) ended.push(r);
+  live.close();
+  expect(ended.sort()).toEqual([0, 2]);
+  expect(seen.filter((r) => r === 1)).toHaveLength(1);
+});
+
 test("likeliest_tokens_hold_the_sampled_one_and_sum_below_one", () => {
   const sampling = { temperature: 0, topP: 1, minP: 0, topK: 0 };
   const [out] = new Engine(model, options).generate([request(2, { sampling, topLogprobs: 5 })])[0]!;

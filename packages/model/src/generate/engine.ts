@@ -144,7 +144,10 @@ export class Engine {
         tokens += r.prompt.length;
       }
       if (admitted.length === 0) return;
-      active = [...active, ...this.prefill(requests, admitted, cache, pool)];
+      const started = this.prefill(requests, admitted, cache, pool);
+      // `onToken` may have cancelled some.
+      for (const s of started) if (!requests.has(s.key)) leave(s);
+      active = [...active, ...started.filter((s) => !s.gone)];
       changed = true;
     };
     return {
