@@ -46,6 +46,15 @@ function fsyncTree(dir: string): void {
   fsyncPath(dir);
 }
 
+/** One call of the system moves at most 2 GiB. */
+const MAX_WRITE = 1 << 28;
+
+/** Writes all bytes at the file's position. */
+export function writeFully(fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; )
+    at += writeSync(fd, bytes, at, Math.min(bytes.length - at, MAX_WRITE));
+}
+
 /** Writes a file atomically and durably. Throws `disk_full` (exit 3) and leaves the old file intact. */
 export function atomicWriteFile(path: string, data: string | Uint8Array): void {
   const temporary = `${path}.tmp-${process.pid}`;
@@ -53,7 +62,7 @@ export function atomicWriteFile(path: string, data: string | Uint8Array): void {
     const bytes = typeof data === "string" ? Buffer.from(data) : data;
     const fd = openSync(temporary, "w");
     try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+      writeFully(fd, bytes);
       fsyncSync(fd);
     } finally {
       closeSync(fd);

@@ -14,8 +14,15 @@ export { type MlflowOptions, MlflowSink } from "./metrics/mlflow.ts";
 export * from "./metrics/sink.ts";
 export { crc32c, TensorBoardSink } from "./metrics/tensorboard.ts";
 export * from "./parallel.ts";
+export * from "./piece-hasher.ts";
+export { hashPieces, PIECE_BYTES, sha256OfFile, type WriteOptions, writePieces } from "./pieces.ts";
 export * from "./rng.ts";
 export * from "./run-dir.ts";
-export * from "./safetensors.ts";
+export type {
+  SafetensorsDtype,
+  SafetensorsEntry,
+} from "./safetensors/format.ts";
+export * from "./safetensors/read.ts";
+export * from "./safetensors/write.ts";
 export * from "./stage.ts";
 export * from "./stage-context.ts";

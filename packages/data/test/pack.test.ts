@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readSafetensors } from "@nsa/core";
+import { SafetensorsReader } from "@nsa/core";
 import { expect, test } from "vitest";
 import {
   choices,
@@ -124,11 +124,8 @@ test("packs_on_disk_hold_what_the_plan_says_in_whole_shards", () => {
   const plan = planPacks(examples.map(positionsOf), options);
   let pack = 0;
   for (const shard of index.shards) {
-    const { tensors } = readSafetensors(join(dir, shard.file));
-    const ints = (name: string) => {
-      const { data } = tensors.get(name)!;
-      return new Int32Array(Uint8Array.from(data).buffer);
-    };
+    using file = SafetensorsReader.open(join(dir, shard.file));
+    const ints = (name: string) => new Int32Array(file.bytes(name).buffer);
     const [starts, borders] = [ints("pack_starts"), ints("cu_seqlens")];
     for (let p = 0; p < shard.packs; p++, pack++) {
       const batch = packBatch(plan, pack, examples);
@@ -136,7 +133,7 @@ test("packs_on_disk_hold_what_the_plan_says_in_whole_shards", () => {
       expect(ints("tokens").subarray(from, to)).toEqual(batch.tokens);
       expect(ints("targets").subarray(from, to)).toEqual(batch.targets);
       expect(ints("positions").subarray(from, to)).toEqual(batch.positions);
-      expect([...tensors.get("loss_mask")!.data.subarray(from, to)]).toEqual([...batch.lossWeight]);
+      expect([...file.bytes("loss_mask").subarray(from, to)]).toEqual([...batch.lossWeight]);
       const pieces = borders.subarray(starts[p]!, starts[p + 1]! + 1).map((b) => b - from);
       expect(pieces).toEqual(batch.cuSeqlens);
     }

@@ -80,7 +80,10 @@ test("damage_another_tokenizer_and_empty_inputs_are_reported", async () => {
   expect(() => TokenShards.open(join(root, "bad"))).toThrow(/cannot be read/);
   writeFileSync(shard, bytes);
   truncateSync(shard, bytes.length - 2);
+  expect(() => TokenShards.open(join(root, "bad"))).toThrow(/cannot be read/);
+  writeFileSync(shard, bytes);
   const shards = TokenShards.open(join(root, "bad"));
+  truncateSync(shard, bytes.length - 2);
   expect(() => shards.get(index.shards[0]!.documents - 1)).toThrow(/cannot be read/);
   shards.close();
   writeFileSync(shard, bytes);

@@ -2,15 +2,16 @@
 
 export {
   type CheckpointParts,
-  type CheckpointState,
   CheckpointStore,
   loadCheckpoint,
   loadModel,
   readCheckpointState,
   readModelConfig,
   saveCheckpoint,
+  writeArchitecture,
 } from "./checkpoint/checkpoint.ts";
 export { resumeCheckpoint } from "./checkpoint/resume.ts";
+export type { CheckpointState } from "./checkpoint/state.ts";
 export {
   type AttentionKind,
   attentionOf,

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { floatsOf, readSafetensors, writeSafetensors } from "@nsa/core";
+import { SafetensorsReader, writeSafetensors } from "@nsa/core";
 import { afterAll, expect, test } from "vitest";
 import { openBackend } from "../../kernels/test/backend.ts";
 import {
@@ -56,9 +56,9 @@ for (const [type, config] of families) {
     await exportHuggingFace(model, folder);
     const hf = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
     expect(hf.model_type).toBe(type);
-    const file = readSafetensors(join(folder, "model.safetensors"));
+    using file = SafetensorsReader.open(join(folder, "model.safetensors"));
     const tokens = [3, 1, 4, 1, 5, 9, 2, 6];
-    const expected = naiveLlama(hf, (name) => floatsOf(file.tensors.get(name)!), tokens);
+    const expected = naiveLlama(hf, (name) => file.floats(name), tokens);
 
     const back = importHuggingFace(cpu, folder);
     expect([...back.parameters.flat.read()]).toEqual([...model.parameters.flat.read()]);

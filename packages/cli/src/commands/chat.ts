@@ -105,7 +105,7 @@ async function converse(lines: Interface, conversation: Conversation, prompts: b
 }
 
 export async function chat(checkpoint: string, o: ChatOptions): Promise<void> {
-  const session = openServingSession(checkpoint, o);
+  const session = await openServingSession(checkpoint, o);
   try {
     const { maxSeqLen } = session.model.config;
     const scheduler = new Scheduler(session, {

@@ -15,7 +15,7 @@ interface GenerateOptions {
 
 export async function generate(checkpoint: string, prompt: string, o: GenerateOptions): Promise<void> {
   const device = openDevice(o.device);
-  const model = loadModel(device, checkpoint);
+  const model = await loadModel(device, checkpoint);
   const tokenizer = Tokenizer.load(checkpoint);
   checkVocabulary(tokenizer, model, checkpoint);
   const n = o.samples;

@@ -23,7 +23,7 @@ function tokenizerOf(folder: string): Record<string, string> {
 export async function modelCommand(verb: string, from: string, to: string | undefined): Promise<void> {
   if (verb === "inspect") {
     const ours = existsSync(join(from, "state.json"));
-    const config = ours ? readCheckpointState(from).model : inspectHuggingFace(from);
+    const config = ours ? (await readCheckpointState(from)).model : inspectHuggingFace(from);
     console.log(JSON.stringify({ parameters: parameterCount(config), ...config }, null, 2));
     return;
   }
@@ -32,7 +32,7 @@ export async function modelCommand(verb: string, from: string, to: string | unde
     if (verb === "import") {
       const model = importHuggingFace(device, from);
       await saveCheckpoint(to!, { model, step: 0, files: tokenizerOf(from) });
-    } else await exportHuggingFace(loadModel(device, from), to!, tokenizerOf(from));
+    } else await exportHuggingFace(await loadModel(device, from), to!, tokenizerOf(from));
   } finally {
     device.close();
   }

@@ -31,7 +31,7 @@ function checkPort(port: number): void {
 /** Listens until SIGTERM or Ctrl-C, then drains. */
 export async function serve(checkpoint: string, o: ServeOptions): Promise<void> {
   checkPort(o.port);
-  const session = openServingSession(checkpoint, o);
+  const session = await openServingSession(checkpoint, o);
   try {
     const { server, drain } = makeServer(session, {
       maxSequences: o.maxSequences,

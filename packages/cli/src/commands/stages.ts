@@ -1,5 +1,5 @@
 // The stages that recipes describe: their schemas, runners, costs, and what a pipeline can know of them beforehand.
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { NsaError, type StageRunner } from "@nsa/core";
 import type { z } from "zod";
@@ -50,6 +50,7 @@ const STAGE_TABLE = {
   },
   pretrain: async (): Promise<Stage> => {
     const { estimatePretrain, pretrainModelConfig, pretrainSchema, runPretrain } = await import("@nsa/eval");
+    const { writeArchitecture } = await import("@nsa/model");
     return {
       schema: pretrainSchema,
       run: runPretrain,
@@ -57,9 +58,8 @@ const STAGE_TABLE = {
       foresee: (config, folder) => {
         // A checkpoint of which only the architecture is known.
         const checkpoint = join(folder, "checkpoint");
-        const state = { format: 1, step: 0, model: pretrainModelConfig(config), stateful: {}, sha256: {} };
         mkdirSync(checkpoint, { recursive: true });
-        writeFileSync(join(checkpoint, "state.json"), JSON.stringify(state));
+        writeArchitecture(checkpoint, pretrainModelConfig(config));
         return { checkpoint, tokenizer: join(folder, "tokenizer") };
       },
     };

@@ -25,14 +25,17 @@ export interface SessionOptions {
 }
 
 /** Throws NsaError `tokenizer_mismatch` (exit 3), and what loading throws. */
-export function openServingSession(checkpoint: string, options: SessionOptions): ServingSession {
+export async function openServingSession(
+  checkpoint: string,
+  options: SessionOptions,
+): Promise<ServingSession> {
   const tokenizer = Tokenizer.load(checkpoint);
   const template = options.template
     ? findTemplate(options.template)
     : (folderTemplate(checkpoint) ?? findTemplate("chatml"));
   const device = openDevice(options.device);
   try {
-    const model = loadModel(device, checkpoint);
+    const model = await loadModel(device, checkpoint);
     checkVocabulary(tokenizer, model, checkpoint);
     const name = options.name ?? nameOf(checkpoint);
     return { name, model, tokenizer, template, [Symbol.dispose]: () => device.close() };

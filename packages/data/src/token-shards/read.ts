@@ -1,15 +1,14 @@
 // Token shards read lazily: the borders of documents in memory, tokens by positioned reads.
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { NsaError } from "@nsa/core";
+import { NsaError, SafetensorsReader } from "@nsa/core";
 import type { Documents, SharedDocuments } from "../loader/documents.ts";
 import type { TokenIndex } from "./write.ts";
 
 interface Shard {
-  fd: number;
-  /** First document's index, and where the tokens begin in the file. */
+  file: SafetensorsReader;
+  /** Index of the first document. */
   first: number;
-  tokensAt: number;
   offsets: BigUint64Array;
 }
 
@@ -24,28 +23,24 @@ function corrupt(file: string, why: string, cause?: unknown): NsaError {
   });
 }
 
-/** Opens one shard and checks that its tensors are where the header says. */
-function openShard(file: string, first: number, index: TokenIndex): Shard {
-  const fd = openSync(file, "r");
+/** Opens one shard and checks that it has the tensors of one. */
+function openShard(path: string, first: number, index: TokenIndex): Shard {
+  let file: SafetensorsReader;
   try {
-    const bytes = (n: number, at: number) => {
-      const buffer = Buffer.alloc(n);
-      if (readSync(fd, buffer, 0, n, at) !== n) throw new Error("it ends too early");
-      return buffer;
-    };
-    const length = Number(bytes(8, 0).readBigUInt64LE());
-    if (length > 2 ** 24) throw new Error("its header is not one of safetensors");
-    const header = JSON.parse(bytes(length, 8).toString());
-    if (header.__metadata__?.tokenizer_hash !== index.tokenizer_hash) {
-      throw new Error("it was made by another tokenizer");
-    }
-    const [from, to] = header.doc_offsets.data_offsets as [number, number];
-    const raw = bytes(to - from, 8 + length + from);
-    const offsets = new BigUint64Array(raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.byteLength));
-    return { fd, first, tokensAt: 8 + length + header.tokens.data_offsets[0], offsets };
+    file = SafetensorsReader.open(path);
   } catch (cause) {
-    closeSync(fd);
-    throw corrupt(file, (cause as Error).message, cause);
+    throw corrupt(path, cause instanceof NsaError ? cause.why : (cause as Error).message, cause);
+  }
+  try {
+    if (file.metadata.tokenizer_hash !== index.tokenizer_hash)
+      throw new Error("it was made by another tokenizer");
+    if (file.entry("tokens").dtype !== index.dtype || file.entry("doc_offsets").dtype !== "U64")
+      throw new Error("its tensors have another dtype than index.json states");
+    const offsets = new BigUint64Array(file.bytes("doc_offsets").buffer as ArrayBuffer);
+    return { file, first, offsets };
+  } catch (cause) {
+    file.close();
+    throw corrupt(path, (cause as Error).message, cause);
   }
 }
 
@@ -92,13 +87,16 @@ export class TokenShards implements Documents {
       if (this.shards[middle]!.first <= i) low = middle;
       else high = middle - 1;
     }
-    const { fd, first, tokensAt, offsets } = this.shards[low]!;
+    const { file, first, offsets } = this.shards[low]!;
     const [from, to] = [Number(offsets[i - first]), Number(offsets[i - first + 1])];
     const wide = this.index.dtype === "U32";
     const ids = wide ? new Uint32Array(to - from) : new Uint16Array(to - from);
-    const got = readSync(fd, ids, 0, ids.byteLength, tokensAt + from * ids.BYTES_PER_ELEMENT);
-    if (got !== ids.byteLength)
-      throw corrupt(this.index.shards[low]!.file, `document ${i} runs past its end`);
+    const bytes = new Uint8Array(ids.buffer);
+    try {
+      file.readInto("tokens", bytes, from * ids.BYTES_PER_ELEMENT);
+    } catch (cause) {
+      throw corrupt(file.path, `document ${i} runs past its end`, cause);
+    }
     return Int32Array.from(ids);
   }
 
@@ -107,6 +105,6 @@ export class TokenShards implements Documents {
   }
 
   close(): void {
-    for (const { fd } of this.shards) closeSync(fd);
+    for (const { file } of this.shards) file.close();
   }
 }

@@ -83,7 +83,7 @@ function warnOfSandbox(config: EvalConfig, context: StageContext): void {
 export const runEval: StageRunner<EvalConfig> = async (config, context) => {
   const steps = config.tasks.flatMap((spec, index) => stepsOf(spec, index, config));
   warnOfSandbox(config, context);
-  const session = openSession(config, {
+  const session = await openSession(config, {
     device: context.device,
     log: (text) => context.log(text),
     cancelled: () => context.interrupted(),

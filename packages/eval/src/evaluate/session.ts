@@ -31,15 +31,15 @@ function tokenizerOf(config: EvalConfig): Tokenizer {
   return tokenizer;
 }
 
-export function openSession(
+export async function openSession(
   config: EvalConfig,
   options: { device: string; log: (text: string) => void; cancelled: () => boolean },
-): Session {
+): Promise<Session> {
   const tokenizer = tokenizerOf(config);
   const device = openDevice(options.device, { threads: config.threads, log: options.log });
   try {
     const overrides = config.maxSeqLen ? { maxSeqLen: config.maxSeqLen } : {};
-    const model = loadModel(device, config.checkpoint, overrides);
+    const model = await loadModel(device, config.checkpoint, overrides);
     checkVocabulary(tokenizer, model, config.checkpoint);
     const { maxSequences, cacheTokens, prefillTokens } = config.engine;
     const engineOptions: EngineOptions = {

@@ -312,6 +312,11 @@ export class Device {
     return host;
   }
 
+  /** Fills `into`, an array of the tensor's own type, with the elements from `offset` on. Waits for the device. */
+  readInto(t: Tensor, into: DataArray, offset = 0): void {
+    this.guarded("read", () => this.native.transfer(this.id, t.handle, into, offset, 0));
+  }
+
   /** Writes raw memory in the tensor's own type. */
   writeRaw(t: Tensor, data: DataArray, offset = 0): void {
     this.guarded("write", () => this.native.transfer(this.id, t.handle, data, offset, 1));

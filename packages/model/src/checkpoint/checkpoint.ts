@@ -1,37 +1,31 @@
 // Checkpoints on disk: fp32 masters and optimizer moments by parameter name, and the state of everything stateful.
-import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+//
+// Tensors pass in pieces from the device to the file and back, hashed on the way by other threads: host memory does not grow with
+// the model, and a save is about as fast as the disk.
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import {
   atomicWriteDir,
   atomicWriteFile,
-  ExitCode,
-  floatsOf,
-  NsaError,
-  readSafetensors,
-  type SafetensorsFile,
+  hashPieces,
+  PIECE_BYTES,
+  PieceHasher,
+  SafetensorsReader,
   type Stateful,
-  writeSafetensors,
+  sha256OfFile,
+  streamSafetensors,
+  writePieces,
 } from "@nsa/core";
 import type { Device, Tensor } from "@nsa/kernels";
 import { type ModelConfig, resolveModelConfig } from "../config/model-config.ts";
 import type { Optimizer } from "../train/optimizer.ts";
-import type { Parameters } from "../transformer/parameters.ts";
 import { Transformer } from "../transformer/transformer.ts";
+import { badCheckpoint, type CheckpointState, readState, STATE_FILE, sealState } from "./state.ts";
+import { loadNamed, tensorsOf, writeWeights } from "./weights.ts";
 
-export interface CheckpointState {
-  format: 1;
-  step: number;
-  model: ModelConfig;
-  /** What computed it, as {@link machineOf} says; another one does not give the same bits. */
-  machine?: string;
-  /** Saved states by the name of their owner. */
-  stateful: Record<string, unknown>;
-  /** SHA-256 of the other files. */
-  sha256: Record<string, string>;
-  /** Validation loss when it was saved, if measured. */
-  valLoss?: number;
-}
+const WEIGHTS = "model.safetensors";
+const MOMENTS = "optimizer.safetensors";
 
 export interface CheckpointParts {
   model: Transformer;
@@ -41,37 +35,8 @@ export interface CheckpointParts {
   valLoss?: number;
   /** More files by name, e.g. tokenizer.json. */
   files?: Record<string, string | Uint8Array>;
-}
-
-function bad(path: string, why: string): NsaError {
-  return new NsaError({
-    code: "checkpoint_corrupt",
-    what: `checkpoint ${path} cannot be used`,
-    why,
-    fix: "use an earlier one: --resume takes the path of a checkpoint, too",
-    exitCode: ExitCode.data,
-  });
-}
-
-function named(parameters: Parameters, buffer: Tensor) {
-  return parameters.names.map(({ name, shape }) => ({
-    name,
-    dtype: "F32" as const,
-    shape,
-    data: () => {
-      const { offset } = parameters.range(name);
-      const view = buffer.view(offset, shape);
-      const values = buffer.dtype === "f32" ? view.device.readRaw(view) : view.read();
-      view.free();
-      return values instanceof Float32Array ? values : Float32Array.from(values as Float64Array);
-    },
-  }));
-}
-
-/** Writes the fp32 masters under their Hugging Face names. */
-export function writeWeights(path: string, model: Transformer): void {
-  const tensors = named(model.parameters, model.parameters.flat);
-  writeSafetensors(path, tensors, { format: "pt", nsa_config: JSON.stringify(model.config) });
+  /** Bytes of a piece, a multiple of 8; 32 MiB where it is not given. */
+  pieceBytes?: number;
 }
 
 /** The device and what its bits depend on: the CPU's instruction set, or the card and its matrix library. */
@@ -80,116 +45,154 @@ export function machineOf(device: Device): string {
   return [device.name, isa ?? name, gemm].filter((part) => part !== undefined).join(", ");
 }
 
-const hashOf = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
+/** Writes weights, moments and `files` into a folder. Resolves with the hashes of each file's pieces. */
+async function writeFiles(folder: string, parts: CheckpointParts): Promise<Record<string, string[]>> {
+  const { model, optimizer, pieceBytes } = parts;
+  const hasher = new PieceHasher();
+  const options = { hasher, pieceBytes };
+  const moments = optimizer
+    ? (["m", "v"] as const).flatMap((key) => tensorsOf(model.parameters, optimizer[key], `.${key}`))
+    : undefined;
+  const small = Object.entries(parts.files ?? {}).map(async ([name, content]) => {
+    const bytes = Buffer.from(content);
+    const source = {
+      bytes: bytes.length,
+      read: (into: Uint8Array, at: number) => into.set(bytes.subarray(at, at + into.length)),
+    };
+    return [name, await writePieces(join(folder, name), [source], options)] as const;
+  });
+  const large = [
+    writeWeights(join(folder, WEIGHTS), model, options).then((hashes) => [WEIGHTS, hashes] as const),
+    ...(moments
+      ? [
+          streamSafetensors(join(folder, MOMENTS), moments, options).then(
+            (hashes) => [MOMENTS, hashes] as const,
+          ),
+        ]
+      : []),
+  ];
+  try {
+    const outcomes = await Promise.allSettled([...large, ...small]);
+    return Object.fromEntries(
+      outcomes.map((outcome) => {
+        if (outcome.status === "rejected") throw outcome.reason;
+        return outcome.value;
+      }),
+    );
+  } finally {
+    await hasher.close();
+  }
+}
 
-/** Writes a checkpoint folder; it appears whole or not at all. */
+/** Writes a checkpoint folder; it appears whole or not at all. The model must not change until the promise settles. */
 export async function saveCheckpoint(dir: string, parts: CheckpointParts): Promise<void> {
-  const { model, optimizer } = parts;
+  const { model } = parts;
   const stateful: Record<string, unknown> = {};
   for (const s of parts.stateful ?? []) stateful[s.name] = await s.save();
-  await atomicWriteDir(dir, (folder) => {
-    writeWeights(join(folder, "model.safetensors"), model);
-    if (optimizer) {
-      const moments = (["m", "v"] as const).flatMap((key) =>
-        named(model.parameters, optimizer[key]).map((t) => ({ ...t, name: `${t.name}.${key}` })),
-      );
-      writeSafetensors(join(folder, "optimizer.safetensors"), moments);
-    }
-    for (const [name, content] of Object.entries(parts.files ?? {}))
-      writeFileSync(join(folder, name), content);
-    const sha256 = Object.fromEntries(readdirSync(folder).map((file) => [file, hashOf(join(folder, file))]));
-    const state: CheckpointState = {
-      format: 1,
+  await atomicWriteDir(dir, async (folder) => {
+    const sha256 = await writeFiles(folder, parts);
+    const state = {
       step: parts.step,
       model: model.config,
       machine: machineOf(model.device),
       stateful,
+      pieceBytes: parts.pieceBytes ?? PIECE_BYTES,
       sha256,
       ...(parts.valLoss === undefined ? {} : { valLoss: parts.valLoss }),
     };
-    writeFileSync(join(folder, "state.json"), `${JSON.stringify(state, null, 1)}\n`);
+    atomicWriteFile(join(folder, STATE_FILE), sealState(state));
   });
 }
 
-function readState(dir: string): CheckpointState {
-  const path = join(dir, "state.json");
-  if (!existsSync(path)) {
-    throw new NsaError({
-      code: "checkpoint_missing",
-      what: `no checkpoint at ${dir}`,
-      why: existsSync(dir) ? "the folder has no state.json" : "there is no such folder",
-      fix: "name a folder like runs/<run>/checkpoints/step-000100",
-      exitCode: ExitCode.data,
-    });
-  }
+/**
+ * Writes a folder of which only the architecture can be read, as a stand-in for the checkpoint that a stage will leave. Loading it
+ * fails.
+ */
+export function writeArchitecture(dir: string, model: ModelConfig): void {
+  const empty = { step: 0, stateful: {}, sha256: {}, pieceBytes: PIECE_BYTES };
+  atomicWriteFile(join(dir, STATE_FILE), sealState({ ...empty, model }));
+}
+
+/** Checks that the folder holds the files that state.json names, no others, and that each hashes to what was saved. */
+async function checkFiles(dir: string, state: CheckpointState): Promise<void> {
+  const { sha256, pieceBytes } = state;
+  if (!(WEIGHTS in sha256)) throw badCheckpoint(dir, `state.json names no ${WEIGHTS}`);
+  // Hidden files are the file system's or the desktop's; nothing reads them.
+  const there = readdirSync(dir).filter((name) => name !== STATE_FILE && !name.startsWith("."));
+  const added = there.find((name) => !(name in sha256));
+  if (state.format === 2 && added !== undefined)
+    throw badCheckpoint(dir, `${added} was not saved with it: state.json does not name it`);
+  const hasher = new PieceHasher();
   try {
-    return JSON.parse(readFileSync(path, "utf8"));
-  } catch {
-    throw bad(dir, "state.json is not JSON");
+    for (const [file, saved] of Object.entries(sha256)) {
+      const path = join(dir, file);
+      if (!existsSync(path)) throw badCheckpoint(dir, `${file} is missing`);
+      const found =
+        typeof saved === "string" ? await sha256OfFile(path) : await hashPieces(path, { hasher, pieceBytes });
+      if (String(found) !== String(saved))
+        throw badCheckpoint(dir, `${file} is not what was saved (its SHA-256 differs)`);
+    }
+  } finally {
+    await hasher.close();
   }
 }
 
 /** Reads and checks state.json and the hashes of all files. Throws `checkpoint_missing`, `checkpoint_corrupt` (exit 3). */
-export function readCheckpointState(dir: string): CheckpointState {
+export async function readCheckpointState(dir: string): Promise<CheckpointState> {
   const state = readState(dir);
-  for (const [file, hash] of Object.entries(state.sha256 ?? {})) {
-    const at = join(dir, file);
-    if (!existsSync(at)) throw bad(dir, `${file} is missing`);
-    if (hashOf(at) !== hash) throw bad(dir, `${file} is not what was saved (its SHA-256 differs)`);
-  }
+  await checkFiles(dir, state);
   return state;
 }
 
 /** The architecture of a checkpoint, without reading its weights. Throws as {@link readCheckpointState}. */
 export function readModelConfig(dir: string): ModelConfig {
-  return resolveModelConfig(readState(dir).model);
+  return readState(dir).model;
 }
 
-/** Copies named tensors into a buffer laid out as the parameters. Throws `checkpoint_mismatch` (exit 3). */
-export function loadNamed(file: SafetensorsFile, parameters: Parameters, buffer: Tensor, suffix = ""): void {
-  for (const { name, shape } of parameters.names) {
-    const entry = file.tensors.get(name + suffix);
-    if (entry?.shape.join() !== shape.join()) {
-      throw new NsaError({
-        code: "checkpoint_mismatch",
-        what: `${name}${suffix} does not fit the model`,
-        why: `wanted [${shape}], the checkpoint has ${entry ? `[${entry.shape}]` : "none"}`,
-        fix: "use the configuration the checkpoint was trained with",
-        exitCode: ExitCode.data,
-      });
-    }
-    const { offset } = parameters.range(name);
-    buffer.write(floatsOf(entry), offset);
-  }
+function loadWeights(dir: string, state: CheckpointState, model: Transformer): void {
+  using file = SafetensorsReader.open(join(dir, WEIGHTS));
+  const { nsa_config: saved } = file.metadata;
+  // In format 1 only the weights are vouched for, and they carry the architecture too.
+  if (saved !== undefined && !isDeepStrictEqual(resolveModelConfig(JSON.parse(saved)), state.model))
+    throw badCheckpoint(dir, `state.json names another architecture than ${WEIGHTS}`);
+  const { parameters } = model;
+  loadNamed((name) => (file.entries.has(name) ? file : undefined), parameters, parameters.flat);
+  parameters.refreshLow();
 }
 
-/** Restores weights, and moments and states where given. Returns the saved state. */
+function loadMoments(dir: string, state: CheckpointState, model: Transformer, optimizer: Optimizer): void {
+  if (!(MOMENTS in state.sha256)) throw badCheckpoint(dir, `it was saved without ${MOMENTS}`);
+  using file = SafetensorsReader.open(join(dir, MOMENTS));
+  const load = (suffix: string, buffer: Tensor) =>
+    loadNamed((name) => (file.entries.has(name) ? file : undefined), model.parameters, buffer, { suffix });
+  load(".m", optimizer.m);
+  load(".v", optimizer.v);
+}
+
+/** Restores weights, and moments and states where given. Resolves with the saved state. */
 export async function loadCheckpoint(
   dir: string,
   parts: Pick<CheckpointParts, "model" | "optimizer" | "stateful">,
 ): Promise<CheckpointState> {
-  const state = readCheckpointState(dir);
-  const { parameters } = parts.model;
-  loadNamed(readSafetensors(join(dir, "model.safetensors")), parameters, parameters.flat);
-  parameters.refreshLow();
-  if (parts.optimizer) {
-    const moments = readSafetensors(join(dir, "optimizer.safetensors"));
-    loadNamed(moments, parameters, parts.optimizer.m, ".m");
-    loadNamed(moments, parameters, parts.optimizer.v, ".v");
-  }
+  const state = await readCheckpointState(dir);
+  loadWeights(dir, state, parts.model);
+  if (parts.optimizer) loadMoments(dir, state, parts.model, parts.optimizer);
   for (const s of parts.stateful ?? []) {
-    if (!(s.name in state.stateful)) throw bad(dir, `it has no state of ${s.name}`);
+    if (!(s.name in state.stateful)) throw badCheckpoint(dir, `it has no state of ${s.name}`);
     await s.load(state.stateful[s.name]);
   }
   return state;
 }
 
 /** A model with the architecture and weights of a checkpoint, e.g. for generation or as a reference policy. */
-export function loadModel(device: Device, dir: string, overrides: Partial<ModelConfig> = {}): Transformer {
-  const state = readCheckpointState(dir);
+export async function loadModel(
+  device: Device,
+  dir: string,
+  overrides: Partial<ModelConfig> = {},
+): Promise<Transformer> {
+  const state = await readCheckpointState(dir);
   const model = new Transformer(device, resolveModelConfig({ ...state.model, ...overrides }));
-  loadNamed(readSafetensors(join(dir, "model.safetensors")), model.parameters, model.parameters.flat);
-  model.parameters.refreshLow();
+  loadWeights(dir, state, model);
   return model;
 }
 

@@ -1,6 +1,7 @@
 // Taking a stopped run up again.
 import type { StageContext } from "@nsa/core";
-import { type CheckpointParts, type CheckpointState, loadCheckpoint, machineOf } from "./checkpoint.ts";
+import { type CheckpointParts, loadCheckpoint, machineOf } from "./checkpoint.ts";
+import type { CheckpointState } from "./state.ts";
 
 /**
  * Restores `parts` from the checkpoint `dir` of the run of `context`, and the run's files as they were then. Warns where
@@ -14,6 +15,12 @@ export async function resumeCheckpoint(
 ): Promise<CheckpointState> {
   const state = await loadCheckpoint(dir, parts);
   context.rewind(state.step);
+  if (state.format === 1) {
+    context.log(
+      "the checkpoint has the older format 1: its weights were checked, but nothing can show whether its state.json was changed",
+      "warn",
+    );
+  }
   const { device } = parts.model;
   const here = machineOf(device);
   if (state.machine !== undefined && state.machine !== here) {

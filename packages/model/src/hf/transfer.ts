@@ -1,16 +1,19 @@
 // Weights from and to Hugging Face folders (config.json and safetensors, sharded or not).
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { atomicWriteDir, ExitCode, NsaError, readSafetensors, type SafetensorsFile } from "@nsa/core";
+import { atomicWriteDir, ExitCode, NsaError, SafetensorsReader } from "@nsa/core";
 import type { Device } from "@nsa/kernels";
-import { loadNamed, writeWeights } from "../checkpoint/checkpoint.ts";
+import { loadNamed, writeWeights } from "../checkpoint/weights.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { Transformer } from "../transformer/transformer.ts";
 import { fromHfConfig, type HfConfig, needsOwnCode, toHfConfig } from "./config.ts";
 
 /** Beside this file in the sources and in the bundle. */
 const MODELING = fileURLToPath(new URL("./modeling_nsa.py", import.meta.url));
+
+const WEIGHTS = "model.safetensors";
+const INDEX = "model.safetensors.index.json";
 
 function readJson(path: string): Record<string, unknown> {
   try {
@@ -27,15 +30,74 @@ function readJson(path: string): Record<string, unknown> {
   }
 }
 
-function readWeights(folder: string): SafetensorsFile {
-  const index = join(folder, "model.safetensors.index.json");
-  if (!existsSync(index)) return readSafetensors(join(folder, "model.safetensors"));
-  const map = readJson(index).weight_map as Record<string, string>;
-  const all: SafetensorsFile = { tensors: new Map(), metadata: {} };
-  for (const shard of new Set(Object.values(map))) {
-    for (const [name, entry] of readSafetensors(join(folder, shard)).tensors) all.tensors.set(name, entry);
+/** The files of a folder's weights, opened when a tensor of theirs is wanted. */
+class WeightFiles implements Disposable {
+  /** File by tensor; undefined where there is no index. */
+  private readonly fileOf: Map<string, string> | undefined;
+  private readonly open = new Map<string, SafetensorsReader>();
+
+  constructor(private readonly folder: string) {
+    const index = join(folder, INDEX);
+    if (existsSync(index)) this.fileOf = weightMap(index, readJson(index).weight_map);
+    else if (!existsSync(join(folder, WEIGHTS))) throw noWeights(folder);
   }
-  return all;
+
+  /** The file that holds a tensor. Throws what opening it throws. */
+  find(name: string): SafetensorsReader | undefined {
+    const file = this.fileOf ? this.fileOf.get(name) : WEIGHTS;
+    if (file === undefined) return undefined;
+    let reader = this.open.get(file);
+    if (!reader) {
+      const path = join(this.folder, file);
+      if (this.fileOf && !existsSync(path)) throw shardMissing(path, name);
+      reader = SafetensorsReader.open(path);
+      this.open.set(file, reader);
+    }
+    return reader.entries.has(name) ? reader : undefined;
+  }
+
+  [Symbol.dispose](): void {
+    for (const reader of this.open.values()) reader.close();
+  }
+}
+
+function shardMissing(path: string, tensor: string): NsaError {
+  return new NsaError({
+    code: "hf_shard_missing",
+    what: `${path} is not there`,
+    why: `${INDEX} names it as the file of ${tensor}`,
+    fix: "fetch the missing file into the folder",
+    exitCode: ExitCode.data,
+  });
+}
+
+function noWeights(folder: string): NsaError {
+  const torch = readdirSync(folder).find((name) => /^pytorch_model.*\.bin$/.test(name));
+  return new NsaError({
+    code: "hf_unreadable",
+    what: `${folder} has no ${WEIGHTS}`,
+    why: torch ? `its weights are in ${torch}, a pickle, which is not read` : `and no ${INDEX} either`,
+    fix: torch
+      ? "convert the folder to safetensors first"
+      : "name a folder with config.json and model.safetensors",
+    exitCode: ExitCode.data,
+  });
+}
+
+/** The index's map from tensor to file, all of them files of the folder itself. */
+function weightMap(index: string, raw: unknown): Map<string, string> {
+  const entries = typeof raw === "object" && raw !== null ? Object.entries(raw) : [];
+  const wrong = entries.find(([, file]) => typeof file !== "string" || basename(file) !== file);
+  if (entries.length > 0 && !wrong) return new Map(entries);
+  throw new NsaError({
+    code: "hf_unreadable",
+    what: `${index} cannot be used`,
+    why: wrong
+      ? `${wrong[0]} lies in ${JSON.stringify(wrong[1])}, which is no file of the folder`
+      : "it has no weight_map",
+    fix: "fetch the file again",
+    exitCode: ExitCode.data,
+  });
 }
 
 /** The architecture of a Hugging Face folder, without reading weights. */
@@ -45,7 +107,8 @@ export function inspectHuggingFace(folder: string): ModelConfig {
 
 /**
  * A model with the weights of a Llama, Qwen2 or Qwen3 folder.
- * Throws NsaError `hf_unsupported` (exit 4), `hf_unreadable`, `checkpoint_mismatch` (exit 3).
+ * Throws NsaError `hf_unsupported` `tensor_dtype_unsupported` (exit 4), `hf_unreadable`,
+ * `hf_shard_missing`, `checkpoint_mismatch` (exit 3), and what reading a file throws.
  */
 export function importHuggingFace(
   device: Device,
@@ -53,7 +116,8 @@ export function importHuggingFace(
   overrides: Partial<ModelConfig> = {},
 ): Transformer {
   const model = new Transformer(device, { ...inspectHuggingFace(folder), ...overrides });
-  loadNamed(readWeights(folder), model.parameters, model.parameters.flat);
+  using files = new WeightFiles(folder);
+  loadNamed((name) => files.find(name), model.parameters, model.parameters.flat);
   model.parameters.refreshLow();
   return model;
 }
@@ -65,8 +129,8 @@ export async function exportHuggingFace(
   files: Record<string, string> = {},
 ): Promise<void> {
   const config = JSON.stringify(toHfConfig(model.config), null, 2);
-  await atomicWriteDir(folder, (temporary) => {
-    writeWeights(join(temporary, "model.safetensors"), model);
+  await atomicWriteDir(folder, async (temporary) => {
+    await writeWeights(join(temporary, WEIGHTS), model);
     writeFileSync(join(temporary, "config.json"), `${config}\n`);
     if (needsOwnCode(model.config)) copyFileSync(MODELING, join(temporary, "modeling_nsa.py"));
     for (const [name, content] of Object.entries(files)) writeFileSync(join(temporary, name), content);

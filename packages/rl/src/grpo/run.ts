@@ -57,7 +57,7 @@ class QuestionCursor implements Stateful {
 async function train(device: Device, config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
   const { algorithm, checkpoint: keep, evaluation } = config;
   const init = config.init.checkpoint;
-  const model = loadModel(device, init);
+  const model = await loadModel(device, init);
   const tokenizerFile = join(init, "tokenizer.json");
   const tokenizer = Tokenizer.load(tokenizerFile);
   checkVocabulary(tokenizer, model, init);
@@ -83,7 +83,7 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
   // Without a KL there is no reference to hold.
   const reference =
     algorithm.klCoef > 0
-      ? loadModel(device, references.at(step, algorithm.referenceEvery) ?? init)
+      ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init)
       : undefined;
   const save = async () => {
     savePlans(device, ctx);

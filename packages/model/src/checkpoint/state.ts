@@ -1,0 +1,127 @@
+// state.json of a checkpoint: what is saved besides tensors, and the hashes that vouch for every file, itself included.
+//
+// Format 2 ends with `seal`, the SHA-256 of the JSON text of everything before it, and is read only if its bytes are exactly those
+// that were written: no edit and no flipped bit passes. Format 1 has one hash for a whole file and no seal; it is still read.
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ExitCode, NsaError } from "@nsa/core";
+import { z } from "zod";
+import { type ModelConfig, resolveModelConfig } from "../config/model-config.ts";
+
+export const STATE_FILE = "state.json";
+
+export interface CheckpointState {
+  /** 1: written before state.json was sealed. */
+  format: 1 | 2;
+  step: number;
+  model: ModelConfig;
+  /** What computed it, as {@link machineOf} says; another one does not give the same bits. */
+  machine?: string;
+  /** Saved states by the name of their owner. */
+  stateful: Record<string, unknown>;
+  /** SHA-256 of the other files: of the whole file (format 1), or of each piece of `pieceBytes` (format 2). */
+  sha256: Record<string, string | string[]>;
+  /** Bytes of a piece; format 2 only. */
+  pieceBytes?: number;
+  /** Validation loss when it was saved, if measured. */
+  valLoss?: number;
+}
+
+const hex = z.string().regex(/^[0-9a-f]{64}$/, "is not a SHA-256");
+const fileName = z
+  .string()
+  .regex(/^[^/\\]+$/, "is not the name of a file in the folder")
+  .refine((name) => name !== STATE_FILE && name !== "." && name !== "..", "is not the name of another file");
+
+const shared = {
+  step: z.number().int().min(0),
+  model: z.record(z.string(), z.unknown()),
+  machine: z.string().optional(),
+  stateful: z.record(z.string(), z.unknown()),
+  // A loss that is not finite is null in JSON.
+  valLoss: z.number().nullable().optional(),
+};
+const stateSchema = z.discriminatedUnion("format", [
+  z.object({ format: z.literal(1), ...shared, sha256: z.record(fileName, hex) }),
+  z.strictObject({
+    format: z.literal(2),
+    ...shared,
+    pieceBytes: z.number().int().min(8).multipleOf(8),
+    sha256: z.record(fileName, z.array(hex).min(1)),
+    seal: hex,
+  }),
+]);
+
+/** NsaError `checkpoint_corrupt` (exit 3). */
+export function badCheckpoint(dir: string, why: string): NsaError {
+  return new NsaError({
+    code: "checkpoint_corrupt",
+    what: `checkpoint ${dir} cannot be used`,
+    why,
+    fix: "use an earlier one: --resume takes the path of a checkpoint, too",
+    exitCode: ExitCode.data,
+  });
+}
+
+/** The text of state.json in format 2. A `seal` that is there already is made again. */
+export function sealState(state: Omit<CheckpointState, "format"> & { seal?: string }): string {
+  const { seal: _, ...rest } = { ...state, format: 2 };
+  const content = JSON.stringify(rest);
+  const seal = createHash("sha256").update(content).digest("hex");
+  return `${JSON.stringify({ ...JSON.parse(content), seal }, null, 1)}\n`;
+}
+
+function readBytes(dir: string): Buffer {
+  const path = join(dir, STATE_FILE);
+  if (existsSync(path)) return readFileSync(path);
+  throw new NsaError({
+    code: "checkpoint_missing",
+    what: `no checkpoint at ${dir}`,
+    why: existsSync(dir) ? "the folder has no state.json" : "there is no such folder",
+    fix: "name a folder like runs/<run>/checkpoints/step-000100",
+    exitCode: ExitCode.data,
+  });
+}
+
+function parseModel(dir: string, model: Record<string, unknown>): ModelConfig {
+  try {
+    return resolveModelConfig(model);
+  } catch (cause) {
+    const issue = cause instanceof z.ZodError ? cause.issues[0] : undefined;
+    const why = issue ? `${issue.path.join(".")} ${issue.message}` : (cause as Error).message;
+    throw badCheckpoint(dir, `the architecture in state.json is not valid: ${why}`);
+  }
+}
+
+/** Reads state.json, checks its schema and, in format 2, its seal. Throws `checkpoint_missing`, `checkpoint_corrupt` (exit 3). */
+export function readState(dir: string): CheckpointState {
+  const bytes = readBytes(dir);
+  let json: unknown;
+  try {
+    json = JSON.parse(bytes.toString("utf8"));
+  } catch {
+    throw badCheckpoint(dir, "state.json is not JSON");
+  }
+  const format = (json as { format?: unknown } | null)?.format;
+  if (typeof json !== "object" || json === null || Array.isArray(json) || format === undefined)
+    throw badCheckpoint(dir, "state.json is not the state of a checkpoint: it has no `format`");
+  if (format !== 1 && format !== 2) {
+    throw badCheckpoint(dir, `state.json has format ${JSON.stringify(format)}; this version reads 1 and 2`);
+  }
+  const parsed = stateSchema.safeParse(json);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw badCheckpoint(dir, `state.json is not what was saved: ${issue!.path.join(".")} ${issue!.message}`);
+  }
+  const { data } = parsed;
+  if (data.format === 2 && !bytes.equals(Buffer.from(sealState(json as CheckpointState)))) {
+    throw badCheckpoint(dir, "state.json is not what was saved (its seal differs)");
+  }
+  const { model, valLoss, ...rest } = data;
+  return {
+    ...rest,
+    model: parseModel(dir, model),
+    ...(typeof valLoss === "number" ? { valLoss } : {}),
+  };
+}
