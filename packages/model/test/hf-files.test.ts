@@ -1,0 +1,174 @@
+// What a Hugging Face folder's files may be: more than 2 GiB, sharded, with tensors and dtypes that nobody asks for.
+import {
+  closeSync,
+  cpSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { SafetensorsReader } from "@nsa/core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openBackend } from "../../kernels/test/backend.ts";
+import { exportHuggingFace, importHuggingFace, resolveModelConfig, Transformer } from "../src/index.ts";
+
+const cpu = openBackend({ threads: 1 });
+const root = mkdtempSync(join(tmpdir(), "nsa-hf-files-"));
+const base = join(root, "base");
+let weights: number[];
+afterAll(() => {
+  cpu.close();
+  rmSync(root, { recursive: true });
+});
+
+beforeAll(async () => {
+  const config = {
+    vocabSize: 13,
+    dModel: 16,
+    numLayers: 2,
+    numHeads: 2,
+    numKvHeads: 1,
+    dFf: 20,
+    attention: "full",
+  } as const;
+  const model = new Transformer(cpu, resolveModelConfig(config));
+  model.parameters.init(3);
+  weights = [...model.parameters.flat.read()];
+  await exportHuggingFace(model, base);
+});
+
+interface Extra {
+  dtype: string;
+  shape: number[];
+  bytes: number;
+}
+
+/** A file with these tensors of the base model and, between them, one that is a hole in the file. */
+function writeFile(
+  path: string,
+  names: string[],
+  extra?: Extra,
+  change: (dtype: string) => string = (x) => x,
+): void {
+  using file = SafetensorsReader.open(join(base, "model.safetensors"));
+  const header: Record<string, object> = {};
+  const data: { at: number; bytes: Uint8Array }[] = [];
+  let end = 0;
+  const add = (name: string, dtype: string, shape: number[], bytes: number) => {
+    header[name] = { dtype, shape, data_offsets: [end, end + bytes] };
+    end += bytes;
+  };
+  for (const [i, name] of names.entries()) {
+    if (i === 1 && extra) add("extra", extra.dtype, extra.shape, extra.bytes);
+    const { dtype, shape } = file.entry(name);
+    const bytes = file.bytes(name);
+    data.push({ at: end, bytes });
+    add(name, change(dtype), shape, bytes.length);
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const first = Buffer.alloc(8);
+  first.writeBigUInt64LE(BigInt(json.length));
+  const fd = openSync(path, "w");
+  writeSync(fd, Buffer.concat([first, json]));
+  ftruncateSync(fd, 8 + json.length + end);
+  for (const { at, bytes } of data) writeSync(fd, bytes, 0, bytes.length, 8 + json.length + at);
+  closeSync(fd);
+}
+
+function namesOf(): string[] {
+  using file = SafetensorsReader.open(join(base, "model.safetensors"));
+  return [...file.entries.keys()];
+}
+
+function folderOf(name: string): string {
+  const folder = join(root, name);
+  mkdirSync(folder);
+  cpSync(join(base, "config.json"), join(folder, "config.json"));
+  return folder;
+}
+
+const imported = (folder: string) => [...importHuggingFace(cpu, folder).parameters.flat.read()];
+const large = 2 ** 31 + 4096;
+
+test("a_file_of_more_than_2_GiB_is_imported", () => {
+  const folder = folderOf("large");
+  writeFile(join(folder, "model.safetensors"), namesOf(), { dtype: "F32", shape: [large / 4], bytes: large });
+  expect(imported(folder)).toEqual(weights);
+});
+
+test("shards_of_more_than_2_GiB_are_imported_and_only_those_that_are_wanted", () => {
+  const folder = folderOf("shards");
+  const names = namesOf();
+  const extra = { dtype: "BF16", shape: [large / 2], bytes: large };
+  const map: Record<string, string> = {};
+  for (const i of [0, 1]) {
+    const part = names.filter((_, j) => j % 2 === i);
+    writeFile(join(folder, `model-${i}.safetensors`), part, extra);
+    for (const name of part) map[name] = `model-${i}.safetensors`;
+  }
+  const index = join(folder, "model.safetensors.index.json");
+  writeFileSync(
+    index,
+    JSON.stringify({ metadata: {}, weight_map: { ...map, "vision.weight": "model-2.safetensors" } }),
+  );
+  expect(imported(folder)).toEqual(weights);
+  rmSync(join(folder, "model-1.safetensors"));
+  const missing = expect.objectContaining({
+    code: "hf_shard_missing",
+    exitCode: 3,
+    what: expect.stringContaining("model-1.safetensors"),
+    fix: expect.stringContaining("fetch"),
+  });
+  expect(() => imported(folder)).toThrowError(missing);
+  for (const weight_map of [undefined, {}, { ...map, x: "../model-0.safetensors" }, { x: 1 }]) {
+    writeFileSync(index, JSON.stringify({ weight_map }));
+    const unusable = expect.objectContaining({ code: "hf_unreadable", exitCode: 3 });
+    expect(() => imported(folder)).toThrowError(unusable);
+  }
+});
+
+test.each([
+  ["BOOL", 1],
+  ["I8", 1],
+  ["I16", 2],
+  ["F8_E4M3", 1],
+  ["F8_E5M2", 1],
+])("a_tensor_of_dtype_%s_that_the_model_does_not_have_is_left_out", (dtype, width) => {
+  const folder = folderOf(`extra-${dtype}`);
+  writeFile(join(folder, "model.safetensors"), namesOf(), { dtype, shape: [12], bytes: 12 * width });
+  expect(imported(folder)).toEqual(weights);
+});
+
+test("weights_of_a_dtype_that_is_not_served_end_with_4_and_its_name", () => {
+  const folder = folderOf("i32");
+  writeFile(join(folder, "model.safetensors"), namesOf(), undefined, () => "I32");
+  const unsupported = expect.objectContaining({
+    code: "tensor_dtype_unsupported",
+    exitCode: 4,
+    what: expect.stringMatching(/model\.embed_tokens\.weight .*I32/),
+  });
+  expect(() => imported(folder)).toThrowError(unsupported);
+});
+
+test("a_folder_without_safetensors_says_what_it_has_instead", () => {
+  const folder = folderOf("bin");
+  const thrown = (fields: object) =>
+    expect.objectContaining({ code: "hf_unreadable", exitCode: 3, ...fields });
+  expect(() => imported(folder)).toThrowError(thrown({ fix: expect.stringContaining("model.safetensors") }));
+  writeFileSync(join(folder, "pytorch_model-00001-of-00002.bin"), "PK");
+  expect(() => imported(folder)).toThrowError(thrown({ fix: expect.stringContaining("convert") }));
+});
+
+test("an_export_is_one_valid_file_that_the_reader_of_the_format_accepts", () => {
+  using file = SafetensorsReader.open(join(base, "model.safetensors"));
+  expect(file.metadata.format).toBe("pt");
+  const bytes = readFileSync(join(base, "model.safetensors")).length;
+  const ends = [...file.entries.values()].map(({ start, bytes: n }) => start + n);
+  expect(Math.max(...ends)).toBe(bytes);
+});
