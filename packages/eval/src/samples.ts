@@ -28,13 +28,13 @@ export function writeSamples(
     cacheTokens: prompts.length * (longest + maxTokens + model.config.selectionBlockSize),
     prefillTokens: 2048,
   });
-  const stopIds = [tokenizer.eosId];
+  const stopIds = tokenizer.eosIds;
   const sampling = { ...plainSampling, temperature };
   const outputs = engine.generate(
     ids.map((prompt, id) => ({ prompt, n: 1, maxTokens, sampling, seed, id, stopIds })),
   );
   for (const [i, prompt] of prompts.entries()) {
-    const text = tokenizer.decode(outputs[i]![0]!.ids.filter((id) => id !== tokenizer.eosId));
+    const text = tokenizer.decode(outputs[i]![0]!.ids.filter((id) => !tokenizer.isEnd(id)));
     context.emit({ type: "sample", step, prompt, text });
   }
 }

@@ -6,7 +6,7 @@ export function splitStops(
   tokenizer: Tokenizer,
   stops: readonly string[],
 ): { stopIds: number[]; stopStrings: string[] } {
-  const stopIds = [tokenizer.eosId];
+  const stopIds = [...tokenizer.eosIds];
   const stopStrings: string[] = [];
   for (const stop of stops) {
     const ids = tokenizer.encode(stop);

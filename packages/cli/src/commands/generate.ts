@@ -25,7 +25,7 @@ export async function generate(checkpoint: string, prompt: string, o: GenerateOp
     maxSequences: 512,
     cacheTokens: 262_144,
     prefillTokens: 16_384,
-    onToken: (_r, _s, id) => void (stream && process.stdout.write(stream.push(id))),
+    onToken: (_r, _s, id) => void (stream && !tokenizer.isEnd(id) && process.stdout.write(stream.push(id))),
   });
   const [outputs] = engine.generate([
     {
@@ -35,13 +35,13 @@ export async function generate(checkpoint: string, prompt: string, o: GenerateOp
       sampling: { temperature: o.temperature, topP: o.topP, minP: 0, topK: 0 },
       seed: o.seed,
       id: 0,
-      stopIds: [tokenizer.eosId],
+      stopIds: tokenizer.eosIds,
     },
   ]);
   if (stream) console.log(stream.end());
   else {
     for (const s of outputs!) {
-      const text = tokenizer.decode(s.ids);
+      const text = tokenizer.decode(s.ids.filter((id) => !tokenizer.isEnd(id)));
       console.log(o.json ? JSON.stringify({ text, finish: s.finish, logp: s.logp }) : `${prompt}${text}\n`);
     }
   }

@@ -7,6 +7,7 @@ import { checkQuarantine } from "../readers/quarantine.ts";
 import { readDocuments } from "../readers/read.ts";
 import { JsonlWriter } from "../readers/write.ts";
 import { tokenReportHtml } from "../report/files.ts";
+import { tokenizerFiles } from "../tokenizer/files.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** One shard: `tokens` (U16, or U32 for large vocabularies) and `doc_offsets` (U64, [documents + 1]). */
@@ -122,7 +123,9 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
   const quarantine: Buffer[] = [];
   for (const [n, path] of files.entries()) {
     const { size, mtimeMs } = statSync(path);
-    const facts = [FORMAT, tokenizer.hash, shardTokens, basename(path), size, mtimeMs].join("\n");
+    // Shards of before ends were stated stay valid where none is stated.
+    const ends = tokenizer.stated.eosIds ? [tokenizer.eosId] : [];
+    const facts = [FORMAT, tokenizer.hash, shardTokens, basename(path), size, mtimeMs, ...ends].join("\n");
     const key = createHash("sha256").update(facts).digest("hex");
     const name = String(n).padStart(5, "0");
     const partFile = join(out, `${name}.part.json`);
@@ -162,7 +165,8 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
       exitCode: 3,
     });
   }
-  atomicWriteFile(join(out, "tokenizer.json"), JSON.stringify(tokenizer.json));
+  for (const [name, content] of Object.entries(tokenizerFiles(tokenizer)))
+    atomicWriteFile(join(out, name), content);
   atomicWriteFile(join(out, "index.json"), JSON.stringify(index, null, 1));
   atomicWriteFile(join(out, "report.html"), tokenReportHtml(index));
   return index;

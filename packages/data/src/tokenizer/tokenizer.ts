@@ -1,10 +1,11 @@
 // Byte-level BPE encoder and decoder over a Hugging Face `tokenizer.json`: own scanners, merge loop and cache of words.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { NsaError } from "@nsa/core";
 import { byteChars, tokenBytes } from "./bytes.ts";
 import { MergeTable } from "./merges.ts";
+import { readSpecialTokens, type SpecialTokens } from "./special-tokens.ts";
 import { type PreTokenizerJson, splitterOf } from "./split.ts";
 import { WordEncoder } from "./word-encoder.ts";
 
@@ -89,10 +90,15 @@ export class Tokenizer {
   readonly vocabSize: number;
   /** SHA-256 of the tokenizer.json's contents: shards and checkpoints carry it. */
   readonly hash: string;
-  /** End of text: the first special token. */
-  readonly eosId: number;
+  /** Tokens that end an output; the first one ends a document. Where nothing states them, the first added token. */
+  readonly eosIds: readonly number[];
+  /** The token that begins a text, where one is stated. */
+  readonly bosId: number | undefined;
+  /** What the files beside tokenizer.json state. */
+  readonly stated: SpecialTokens;
   private readonly tokens: string[] = [];
   private readonly added = new Map<string, number>();
+  private readonly ids: ReadonlyMap<string, number>;
   private readonly addedPattern: RegExp | undefined;
   /** Added tokens that are marks, not text: `<|endoftext|>`, but not `<think>`. */
   private readonly special = new Set<number>();
@@ -101,7 +107,11 @@ export class Tokenizer {
   private buffer = new Int32Array(0);
   private readonly pieces: (Uint8Array | undefined)[] = [];
 
-  constructor(readonly json: Record<string, unknown>) {
+  /** @param special which tokens begin and end a text, given the vocabulary */
+  constructor(
+    readonly json: Record<string, unknown>,
+    special: (vocabulary: Pick<Tokenizer, "idOf" | "has">) => SpecialTokens = () => ({}),
+  ) {
     const t = json as unknown as TokenizerJson;
     if (t.model?.type !== "BPE") throw unsupported(`a tokenizer of type ${t.model?.type}`);
     if (t.model.byte_fallback) throw unsupported("a tokenizer with byte fallback");
@@ -117,7 +127,11 @@ export class Tokenizer {
       if (a.special !== false) this.special.add(a.id);
     }
     this.vocabSize = this.tokens.length;
-    this.eosId = t.added_tokens?.[0]?.id ?? -1;
+    this.ids = new Map([...vocab, ...this.added]);
+    this.stated = special(this);
+    const [first] = t.added_tokens ?? [];
+    this.eosIds = this.stated.eosIds ?? (first ? [first.id] : []);
+    this.bosId = this.stated.bosId;
     if (this.added.size > 0) {
       const literal = (s: string) => s.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
       const longest = [...this.added.keys()].sort((a, b) => b.length - a.length);
@@ -130,7 +144,10 @@ export class Tokenizer {
     });
   }
 
-  /** Loads `tokenizer.json`, given itself or its folder. Throws NsaError `tokenizer_missing` (exit 3). */
+  /**
+   * Loads `tokenizer.json`, given itself or its folder, and what the files beside it state of begin and end. Throws NsaError
+   * `tokenizer_missing`, `special_token_invalid`, `tokenizer_config_invalid` (exit 3).
+   */
   static load(path: string): Tokenizer {
     const file = existsSync(path) && statSync(path).isDirectory() ? join(path, "tokenizer.json") : path;
     let json: Record<string, unknown>;
@@ -146,7 +163,7 @@ export class Tokenizer {
         cause,
       });
     }
-    return new Tokenizer(json);
+    return new Tokenizer(json, (vocabulary) => readSpecialTokens(dirname(file), vocabulary));
   }
 
   /** Ids of the text. Added tokens in the text become their ids unless `plain`. */
@@ -185,6 +202,33 @@ export class Tokenizer {
     const bytes = this.added.get(token) === id ? new TextEncoder().encode(token) : tokenBytes(token);
     this.pieces[id] = bytes;
     return bytes;
+  }
+
+  /** The token that ends a document. Throws NsaError `tokenizer_no_end` (exit 3) where there is none. */
+  get eosId(): number {
+    const [id] = this.eosIds;
+    if (id !== undefined) return id;
+    throw new NsaError({
+      code: "tokenizer_no_end",
+      what: "no token ends a text",
+      why: "tokenizer.json has no added token, and no file beside it states eos_token_id or eos_token",
+      fix: "state eos_token_id in generation_config.json beside tokenizer.json",
+      exitCode: 3,
+    });
+  }
+
+  /** Whether the token ends an output. */
+  isEnd(id: number): boolean {
+    return this.eosIds.includes(id);
+  }
+
+  /** The id of a token by its text in the vocabulary. */
+  idOf(token: string): number | undefined {
+    return this.ids.get(token);
+  }
+
+  has(id: number): boolean {
+    return this.tokens[id] !== undefined;
   }
 
   isSpecial(id: number): boolean {

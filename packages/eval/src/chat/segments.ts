@@ -55,7 +55,8 @@ export function encodeSegments(
       learned.push(segment.learned ? 1 : 0);
     }
   }
-  if (segments.at(-1)?.learned && ids.at(-1) !== tokenizer.eosId) {
+  // A template may close its turns with an end of its own: any of them ends an output.
+  if (segments.at(-1)?.learned && !tokenizer.isEnd(ids.at(-1) ?? -1)) {
     ids.push(tokenizer.eosId);
     learned.push(1);
   }

@@ -62,7 +62,7 @@ function needleRow(
   );
   const sampling = { temperature: 0, topP: 1, minP: 0, topK: 0 };
   const request = { prompt: withFact, n: 1, maxTokens: answer.length, sampling, seed: config.seed, id: 0 };
-  const output = engine.generate([{ ...request, stopIds: [tokenizer.eosId] }])[0]![0]!;
+  const output = engine.generate([{ ...request, stopIds: tokenizer.eosIds }])[0]![0]!;
   const completion = tokenizer.decode(output.ids);
   const found = completion.trim().startsWith(gold);
   const base = { kind: "needle" as const, step, task: spec.name, length, depth, trial };

@@ -59,7 +59,7 @@ function generateRows(
       sampling: config.sampling,
       seed: config.seed + generation.index,
       id: (first + i) * samples,
-      stopIds: [tokenizer.eosId],
+      stopIds: tokenizer.eosIds,
       stopStrings: stop,
     })),
   );
@@ -81,7 +81,7 @@ function generateRows(
       return Array.from({ length: samples }, (_, sample) => ({ ...base, ...empty, sample, why }));
     }
     return group.map((output, sample) => {
-      const ids = output.ids.filter((id) => id !== tokenizer.eosId);
+      const ids = output.ids.filter((id) => !tokenizer.isEnd(id));
       const completion = cutAtStop(tokenizer.decode(ids), stop);
       const { verdict, answer, form, why } = gradeProblem(completion, problem, grading);
       const logp = output.logp.reduce((a, b) => a + b, 0) / Math.max(1, output.logp.length);

@@ -39,7 +39,7 @@ function generateTurn(
       // Every turn draws with a key of its own: positions start at 0 again.
       seed: config.seed + generation.index + TURN_SEEDS * requests[i]!.turn,
       id: first + requests[i]!.index,
-      stopIds: [tokenizer.eosId],
+      stopIds: tokenizer.eosIds,
       stopStrings: requests[i]!.stop,
     })),
   );
@@ -47,7 +47,7 @@ function generateTurn(
     const output = outputs[asked.indexOf(i)]?.[0];
     // A transcript that has filled the context ends where it is.
     if (!output) return { text: "", tokens: 0, logp: 0, finish: "length" };
-    const text = tokenizer.decode(output.ids.filter((id) => id !== tokenizer.eosId));
+    const text = tokenizer.decode(output.ids.filter((id) => !tokenizer.isEnd(id)));
     const logp = output.logp.reduce((a, b) => a + b, 0);
     return { text, tokens: output.ids.length, logp, finish: output.finish };
   });

@@ -3,7 +3,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type Batch, NsaError, type StageResult, type StageRunner } from "@nsa/core";
-import { PrefetchedSource } from "@nsa/data";
+import { PrefetchedSource, tokenizerFiles } from "@nsa/data";
 import {
   crossEntropy,
   estimateTraining,
@@ -113,9 +113,9 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
         ? openShards(shards, config, tokenizerFrom)
         : await loadCorpus(config, { tokenizerFrom, log });
     const { tokenizer } = corpus;
-    const tokenizerJson = JSON.stringify(tokenizer.json);
+    const files = tokenizerFiles(tokenizer);
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(context.runDir, name), content);
     const tokenizerPath = join(context.runDir, "tokenizer.json");
-    writeFileSync(tokenizerPath, tokenizerJson);
     const documents = corpus.mix?.parts.reduce((n, p) => n + p.documents.length, 0) ?? corpus.train.length;
     opened = corpus;
     log(`${documents} documents, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
@@ -149,7 +149,7 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
         config: config.train,
         validation: validationBatches(corpus.validation, config),
         bytesPerToken: corpus.bytesPerToken,
-        files: { "tokenizer.json": tokenizerJson },
+        files,
         onEval: (step) =>
           writeSamples(model, tokenizer, { ...config.sample, seed: config.seed }, context, step),
         sequenceLength: config.train.seqLen,

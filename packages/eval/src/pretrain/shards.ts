@@ -1,8 +1,25 @@
 // A pretraining corpus from token shards: validation documents in memory, training documents left on disk.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { NsaError, Rng } from "@nsa/core";
 import { subset, Tokenizer, TokenShards } from "@nsa/data";
 import type { PretrainConfig } from "./config.ts";
 import { type Corpus, heldOut, SPLIT_STREAM } from "./corpus.ts";
+
+/** The documents of the shards end with a token; it must be the one that the model learns as the end. */
+function checkEnd(folder: string, tokenizer: Tokenizer): void {
+  if (!existsSync(join(folder, "tokenizer.json"))) return;
+  const { eosId } = Tokenizer.load(folder);
+  if (eosId === tokenizer.eosId) return;
+  const name = (id: number) => `${tokenizer.idToToken(id)} (${id})`;
+  throw new NsaError({
+    code: "tokenizer_mismatch",
+    what: `the documents of ${folder} end with ${name(eosId)}, those of the checkpoint with ${name(tokenizer.eosId)}`,
+    why: "the model would learn a second end of text",
+    fix: "run `nsa data tokenize` again with the checkpoint's folder as the tokenizer",
+    exitCode: 3,
+  });
+}
 
 /** Throws NsaError `token_shards_missing`, `token_shard_corrupt`, `tokenizer_mismatch`, `corpus_empty` (exit 3). */
 export function openShards(folder: string, { data, seed }: PretrainConfig, tokenizerFrom?: string): Corpus {
@@ -18,6 +35,7 @@ export function openShards(folder: string, { data, seed }: PretrainConfig, token
         exitCode: 3,
       });
     }
+    checkEnd(folder, tokenizer);
     const held = heldOut(data.validationShare, shards.length);
     const order = new Rng(seed, SPLIT_STREAM).permutation(shards.length);
     const validation: Int32Array[] = [];

@@ -1,8 +1,7 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
-import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type BatchSource, Rng, type StageRunner } from "@nsa/core";
-import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
+import { modelFiles, PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import {
   crossEntropy,
   estimateTraining,
@@ -42,20 +41,24 @@ function sourceOf(examples: Example[], { train, seed }: SftConfig, log: (text: s
 const templateOf = ({ data, initFrom }: SftConfig) =>
   data.chatTemplate ? findTemplate(data.chatTemplate) : (folderTemplate(initFrom) ?? findTemplate("chatml"));
 
-/** tokenizer_config.json of the new checkpoint, so that it is served with the template it has learned. */
-function tokenizerConfig(initFrom: string, chat: ChatTemplate | undefined): Record<string, string> {
-  const path = join(initFrom, "tokenizer_config.json");
-  const own = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
-  if (!own && !chat) return {};
-  const whole = chat ? { ...own, chat_template: chat.source } : own;
-  return { "tokenizer_config.json": `${JSON.stringify(whole, null, 2)}\n` };
+/** The tokenizer's files in the new checkpoint, with the template it has learned, so that it is served with it. */
+function filesOf(
+  initFrom: string,
+  tokenizer: Tokenizer,
+  chat: ChatTemplate | undefined,
+): Record<string, string> {
+  const { "chat_template.jinja": jinja, ...carried } = modelFiles(initFrom);
+  const files = { ...carried, "tokenizer.json": JSON.stringify(tokenizer.json) };
+  if (!chat) return { ...files, ...(jinja === undefined ? {} : { "chat_template.jinja": jinja }) };
+  const own = JSON.parse(carried["tokenizer_config.json"] ?? "{}");
+  const config = JSON.stringify({ ...own, chat_template: chat.source }, null, 2);
+  return { ...files, "tokenizer_config.json": `${config}\n` };
 }
 
 /** Runs the stage; resumes exactly when the context names a checkpoint. */
 export const runSft: StageRunner<SftConfig> = async (config, context) => {
   const log = (text: string) => context.log(text);
   const tokenizer = Tokenizer.load(join(config.initFrom, "tokenizer.json"));
-  const tokenizerJson = JSON.stringify(tokenizer.json);
   const { sources } = config.data;
   const chat = sources.some((s) => s.messages !== undefined) ? templateOf(config) : undefined;
   const all = readExamples({ sources, seqLen: config.train.seqLen, chat }, tokenizer, log);
@@ -86,7 +89,7 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
         loss: crossEntropy,
         config: config.train,
         validation: validation.map((_, i) => packExamples(validation, [i])),
-        files: { "tokenizer.json": tokenizerJson, ...tokenizerConfig(config.initFrom, chat) },
+        files: filesOf(config.initFrom, tokenizer, chat),
         sequenceLength: examples.reduce((n, e) => n + e.ids.length, 0) / examples.length,
         onEval: (step) => {
           for (const format of formats) {

@@ -122,13 +122,26 @@ export function importHuggingFace(
   return model;
 }
 
-/** Writes config.json and model.safetensors (fp32), NSA and window models with modeling_nsa.py, and further `files`. */
+/** The keys of generation_config.json that config.json repeats for readers that take them from there. */
+const TOKEN_KEYS = ["bos_token_id", "eos_token_id", "pad_token_id"];
+
+function tokenIds(files: Record<string, string>): Record<string, unknown> {
+  const generation = JSON.parse(files["generation_config.json"] ?? "{}") as Record<string, unknown>;
+  return Object.fromEntries(
+    TOKEN_KEYS.filter((key) => key in generation).map((key) => [key, generation[key]]),
+  );
+}
+
+/**
+ * Writes config.json and model.safetensors (fp32), NSA and window models with modeling_nsa.py, and further `files`. The ids of
+ * begin, end and padding that a generation_config.json among them states go into config.json too.
+ */
 export async function exportHuggingFace(
   model: Transformer,
   folder: string,
   files: Record<string, string> = {},
 ): Promise<void> {
-  const config = JSON.stringify(toHfConfig(model.config), null, 2);
+  const config = JSON.stringify({ ...toHfConfig(model.config), ...tokenIds(files) }, null, 2);
   await atomicWriteDir(folder, async (temporary) => {
     await writeWeights(join(temporary, WEIGHTS), model);
     writeFileSync(join(temporary, "config.json"), `${config}\n`);

@@ -1,8 +1,8 @@
 // `nsa grpo`: explore, score, update, look at held-out problems; resumable bit for bit.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { JsonlFile, type StageContext, type StageResult, type Stateful, turn } from "@nsa/core";
-import { Tokenizer } from "@nsa/data";
+import { modelFiles, Tokenizer } from "@nsa/data";
 import { checkVocabulary } from "@nsa/eval";
 import type { Device } from "@nsa/kernels";
 import {
@@ -58,8 +58,8 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
   const { algorithm, checkpoint: keep, evaluation } = config;
   const init = config.init.checkpoint;
   const model = await loadModel(device, init);
-  const tokenizerFile = join(init, "tokenizer.json");
-  const tokenizer = Tokenizer.load(tokenizerFile);
+  const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
+  const files = modelFiles(init);
   checkVocabulary(tokenizer, model, init);
   const updates = config.steps * algorithm.innerEpochs * algorithm.miniBatches;
   const trainer = new Trainer(model, updates, config.train);
@@ -87,7 +87,6 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
       : undefined;
   const save = async () => {
     savePlans(device, ctx);
-    const files = { "tokenizer.json": readFileSync(tokenizerFile) };
     const path = await store.save({ ...parts, step, files });
     const kept = readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []);
     references.prune(Math.min(...kept.map(Number)));
