@@ -163,7 +163,12 @@ test("an_imported_hugging_face_checkpoint_is_tuned_on_conversations_and_keeps_it
   const model = new Transformer(device, config);
   model.parameters.init(4);
   const [hub, base] = [join(dir, "hub"), join(dir, "base")];
-  const files = { "tokenizer.json": JSON.stringify(tokenizer.json) };
+  const generation = { temperature: 0.7, eos_token_id: [0, 5] };
+  const files = {
+    "tokenizer.json": JSON.stringify(tokenizer.json),
+    "generation_config.json": JSON.stringify(generation),
+    "chat_template.jinja": "of another model",
+  };
   await exportHuggingFace(model, hub, files);
   await saveCheckpoint(base, { model: importHuggingFace(device, hub), step: 0, files });
   device.close();
@@ -188,6 +193,8 @@ test("an_imported_hugging_face_checkpoint_is_tuned_on_conversations_and_keeps_it
   expect(readFileSync(join(runDir, "metrics.jsonl"), "utf8")).toContain('"val/loss_chat"');
   expect(readFileSync(join(runDir, "samples.jsonl"), "utf8")).toContain("Question: 1+1?");
   expect(folderTemplate(outputs.checkpoint!)!.source).toBe(findTemplate("plain").source);
+  const kept = readFileSync(join(outputs.checkpoint!, "generation_config.json"), "utf8");
+  expect(JSON.parse(kept)).toEqual(generation);
 });
 
 test("examples_without_a_token_to_learn_are_left_out_and_counted", () => {

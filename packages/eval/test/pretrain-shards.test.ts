@@ -1,5 +1,5 @@
 // Pretraining from token shards: it learns, resumes to the same bits, and refuses ids of another tokenizer.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { latestCheckpoint, openStageContext, parseConfig } from "@nsa/core";
@@ -63,6 +63,25 @@ test("shards_of_another_tokenizer_and_absent_ones_are_refused", async () => {
   const resumeFrom = latestCheckpoint(join(root, "whole"))!;
   await expect(run("mixed", { shards: other }, { resumeFrom })).rejects.toThrow(/another tokenizer/);
   await expect(run("none", { shards: join(root, "absent") })).rejects.toThrow(/no token shards/);
+});
+
+test("the_ends_that_shards_were_made_with_go_into_checkpoints_and_shards_with_another_end_are_refused", async () => {
+  const stated = (folder: string, ids: number[]) => {
+    cpSync(shards, folder, { recursive: true });
+    writeFileSync(join(folder, "generation_config.json"), JSON.stringify({ eos_token_id: ids }));
+    return folder;
+  };
+  const data = { shards: stated(join(root, "ends"), [0, 7]), validation_share: 0.1 };
+  await run("ends-run", data, { stopAt: 2 });
+  const resumeFrom = latestCheckpoint(join(root, "ends-run"))!;
+  expect(Tokenizer.load(resumeFrom).eosIds).toEqual([0, 7]);
+  expect(Tokenizer.load(join(root, "ends-run", "tokenizer.json")).eosIds).toEqual([0, 7]);
+  const other = { shards: stated(join(root, "other-ends"), [9]), validation_share: 0.1 };
+  await expect(run("ends-run", other, { resumeFrom })).rejects.toMatchObject({
+    code: "tokenizer_mismatch",
+    exitCode: 3,
+    what: expect.stringMatching(/end with .*\(9\), those of the checkpoint with .*\(0\)/),
+  });
 });
 
 test("a_staged_mix_learns_resumes_to_the_same_bits_and_names_its_mistakes", async () => {
