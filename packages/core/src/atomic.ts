@@ -5,6 +5,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readSync,
   renameSync,
   rmSync,
   writeSync,
@@ -57,12 +58,34 @@ export function writeFully(fd: number, bytes: Uint8Array): void {
 
 /** Writes a file atomically and durably. Throws `disk_full` (exit 3) and leaves the old file intact. */
 export function atomicWriteFile(path: string, data: string | Uint8Array): void {
+  atomicWrite(path, (fd) => writeFully(fd, typeof data === "string" ? Buffer.from(data) : data));
+}
+
+/** Writes the contents of files one after another into one, as {@link atomicWriteFile} does. */
+export function atomicConcat(path: string, parts: readonly string[]): void {
+  const buffer = Buffer.allocUnsafe(1 << 20);
+  atomicWrite(path, (to) => {
+    for (const part of parts) {
+      const from = openSync(part, "r");
+      try {
+        for (;;) {
+          const n = readSync(from, buffer, 0, buffer.length, null);
+          if (n === 0) break;
+          writeFully(to, buffer.subarray(0, n));
+        }
+      } finally {
+        closeSync(from);
+      }
+    }
+  });
+}
+
+function atomicWrite(path: string, fill: (fd: number) => void): void {
   const temporary = `${path}.tmp-${process.pid}`;
   try {
-    const bytes = typeof data === "string" ? Buffer.from(data) : data;
     const fd = openSync(temporary, "w");
     try {
-      writeFully(fd, bytes);
+      fill(fd);
       fsyncSync(fd);
     } finally {
       closeSync(fd);

@@ -9,13 +9,22 @@ export * from "./environment.ts";
 export * from "./errors.ts";
 export * from "./interrupt.ts";
 export * from "./jsonl.ts";
+export { eachLine } from "./lines.ts";
 export * from "./metrics/logging.ts";
 export { type MlflowOptions, MlflowSink } from "./metrics/mlflow.ts";
 export * from "./metrics/sink.ts";
 export { crc32c, TensorBoardSink } from "./metrics/tensorboard.ts";
 export * from "./parallel.ts";
 export * from "./piece-hasher.ts";
-export { hashPieces, PIECE_BYTES, sha256OfFile, type WriteOptions, writePieces } from "./pieces.ts";
+export {
+  hashPieces,
+  PIECE_BYTES,
+  readWhole,
+  sha256OfFile,
+  type WriteOptions,
+  writePieces,
+  writeWhole,
+} from "./pieces.ts";
 export * from "./rng.ts";
 export * from "./run-dir.ts";
 export type {

@@ -1,6 +1,7 @@
 // Append-only JSONL files that can be cut back to a step, so that resumed runs have no doubled rows.
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
-import { explainWriteError } from "./atomic.ts";
+import { closeSync, existsSync, fsyncSync, openSync, statSync, truncateSync } from "node:fs";
+import { explainWriteError, writeFully } from "./atomic.ts";
+import { eachLine } from "./lines.ts";
 
 /** One JSONL file. Rows are written through at once: a killed process loses at most the row it was writing. */
 export class JsonlFile {
@@ -14,8 +15,7 @@ export class JsonlFile {
   append(row: object): void {
     this.#fd ??= openSync(this.path, "a");
     try {
-      const bytes = Buffer.from(`${JSON.stringify(row)}\n`);
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+      writeFully(this.#fd, Buffer.from(`${JSON.stringify(row)}\n`));
     } catch (error) {
       throw explainWriteError(this.path, error);
     }
@@ -23,7 +23,7 @@ export class JsonlFile {
 
   /** Length in bytes. */
   offset(): number {
-    return existsSync(this.path) ? readFileSync(this.path).length : 0;
+    return existsSync(this.path) ? statSync(this.path).size : 0;
   }
 
   /** Cuts the file to `offset` bytes. */
@@ -36,21 +36,22 @@ export class JsonlFile {
   truncateToStep(step: number): void {
     this.close();
     if (!existsSync(this.path)) return;
-    const bytes = readFileSync(this.path);
+    const { size } = statSync(this.path);
     let keep = 0;
-    for (;;) {
-      const end = bytes.indexOf(10, keep);
-      if (end < 0) break;
+    for (const line of eachLine(this.path)) {
+      const end = keep + line.length + 1;
+      // The last line has no end if it was being written.
+      if (end > size) break;
       let row: { step?: unknown };
       try {
-        row = JSON.parse(bytes.toString("utf8", keep, end));
+        row = JSON.parse(line.toString("utf8"));
       } catch {
         break;
       }
       if (typeof row.step === "number" && row.step > step) break;
-      keep = end + 1;
+      keep = end;
     }
-    if (keep !== bytes.length) truncateSync(this.path, keep);
+    if (keep !== size) truncateSync(this.path, keep);
   }
 
   close(): void {
@@ -64,7 +65,12 @@ export class JsonlFile {
 /** Reads a whole JSONL file; a half-written last line is left out. */
 export function readJsonl<T = Record<string, unknown>>(path: string): T[] {
   if (!existsSync(path)) return [];
-  const lines = readFileSync(path, "utf8").split("\n");
-  lines.pop();
-  return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as T);
+  const { size } = statSync(path);
+  const rows: T[] = [];
+  let at = 0;
+  for (const line of eachLine(path)) {
+    at += line.length + 1;
+    if (at <= size && line.length > 0) rows.push(JSON.parse(line.toString("utf8")) as T);
+  }
+  return rows;
 }

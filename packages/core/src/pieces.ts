@@ -3,8 +3,9 @@
 // A file's hashes are one SHA-256 for each piece of PIECE_BYTES (the last one is shorter): several threads can make them at once,
 // which a hash over the whole file does not allow. A file of one piece has the hash that `sha256sum` prints.
 import { createHash } from "node:crypto";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { explainWriteError } from "./atomic.ts";
+import { explainWriteError, writeFully } from "./atomic.ts";
 import type { PieceHasher } from "./piece-hasher.ts";
 
 /** Bytes of a piece, 32 MiB. */
@@ -130,6 +131,36 @@ export async function hashPieces(
     return hashes;
   } finally {
     await file.close();
+  }
+}
+
+/** All bytes of a file, which may have more than the 2 GiB that one call of the system reads. */
+export function readWhole(path: string): Buffer<ArrayBuffer> {
+  const fd = openSync(path, "r");
+  try {
+    const bytes = Buffer.from(new ArrayBuffer(fstatSync(fd).size));
+    for (let at = 0; at < bytes.length; ) {
+      const n = readSync(fd, bytes, at, Math.min(bytes.length - at, PIECE_BYTES), at);
+      if (n === 0) throw new Error(`${path} became shorter while it was read`);
+      at += n;
+    }
+    return bytes;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Writes a file of any size. Throws NsaError `disk_full` (exit 3). */
+export function writeWhole(path: string, bytes: Uint8Array): void {
+  try {
+    const fd = openSync(path, "w");
+    try {
+      writeFully(fd, bytes);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw explainWriteError(path, error);
   }
 }
 

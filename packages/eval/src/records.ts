@@ -1,7 +1,7 @@
 // JSONL records as text: one object a line, put into a template by field name.
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { NsaError } from "@nsa/core";
+import { eachLine, NsaError, readWhole } from "@nsa/core";
 
 /** The template with every `{field}` replaced. Throws NsaError `data_field_missing` (exit 3). */
 export function fillTemplate(template: string, record: Record<string, unknown>, place: string): string {
@@ -28,6 +28,15 @@ function parseRow(row: string): unknown {
   }
 }
 
+/** Lines of a text that is longer than a string can be. */
+function* linesOf(bytes: Buffer): Generator<Buffer> {
+  for (let from = 0; from < bytes.length; ) {
+    const end = bytes.indexOf(10, from);
+    yield bytes.subarray(from, end < 0 ? bytes.length : end);
+    from = end < 0 ? bytes.length : end + 1;
+  }
+}
+
 /** Objects of a .jsonl or .jsonl.gz file with their place. Throws NsaError `data_not_json` (exit 3). */
 export function* readRecords(path: string): Generator<{ record: Record<string, unknown>; place: string }> {
   if (statSync(path).isDirectory()) {
@@ -39,11 +48,10 @@ export function* readRecords(path: string): Generator<{ record: Record<string, u
       exitCode: 3,
     });
   }
-  const bytes = readFileSync(path);
-  const text = (path.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
   let line = 0;
-  for (const row of text.split("\n")) {
+  for (const bytes of path.endsWith(".gz") ? linesOf(gunzipSync(readWhole(path))) : eachLine(path)) {
     line++;
+    const row = bytes.toString("utf8");
     if (row.trim() === "") continue;
     const place = `${path}:${line}`;
     let record: unknown;

@@ -1,7 +1,7 @@
 // TensorBoard event files: TFRecord framing (length, masked crc32c) around hand-packed Event protobufs.
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, truncateSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, truncateSync } from "node:fs";
 import { join } from "node:path";
-import { explainWriteError } from "../atomic.ts";
+import { explainWriteError, writeFully } from "../atomic.ts";
 import type { MetricSink, Metrics } from "./sink.ts";
 
 const crcTable = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -66,6 +66,9 @@ function record(payload: Buffer): Buffer {
   return Buffer.concat([head, payload, tail]);
 }
 
+/** Bytes of an Event up to the end of its step: wall_time, a tag, and a varint of at most 10 bytes. */
+const STEP_BYTES = 9 + 1 + 10;
+
 /** The step of an Event as written here: field 2 follows the nine bytes of wall_time; absent means 0. */
 function eventStep(payload: Uint8Array): number {
   if (payload[9] !== 2 << 3) return 0;
@@ -94,7 +97,7 @@ export class TensorBoardSink implements MetricSink {
   #append(payload: Buffer): void {
     this.#fd ??= openSync(this.path, "a");
     try {
-      writeSync(this.#fd, record(payload));
+      writeFully(this.#fd, record(payload));
     } catch (error) {
       throw explainWriteError(this.path, error);
     }
@@ -106,14 +109,19 @@ export class TensorBoardSink implements MetricSink {
 
   rewind(step: number): void {
     this.close();
-    const bytes = readFileSync(this.path);
+    const fd = openSync(this.path, "r");
+    const { size } = fstatSync(fd);
+    const head = Buffer.alloc(12 + STEP_BYTES);
     let keep = 0;
-    while (keep + 16 <= bytes.length) {
-      const end = keep + 16 + bytes.readUInt32LE(keep);
+    while (keep + 16 <= size) {
+      head.fill(0);
+      readSync(fd, head, 0, head.length, keep);
+      const end = keep + 16 + head.readUInt32LE(0);
       // The first record is the file's version and belongs to no step.
-      if (end > bytes.length || (keep > 0 && eventStep(bytes.subarray(keep + 12, end - 4)) > step)) break;
+      if (end > size || (keep > 0 && eventStep(head.subarray(12)) > step)) break;
       keep = end;
     }
+    closeSync(fd);
     truncateSync(this.path, keep);
   }
 

@@ -1,6 +1,6 @@
 // Run as a process of its own: scores a file of lines with a model and prints its peak memory in MB.
 
-import { eachLine } from "../../src/fasttext/lines.ts";
+import { eachLine } from "@nsa/core";
 import { openScorer } from "../../src/index.ts";
 import { TextLines } from "../../src/text/lines.ts";
 

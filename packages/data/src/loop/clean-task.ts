@@ -1,6 +1,8 @@
 // Task `clean`: applies the duplicate verdicts and the filters of a single page (length, language, contamination),
 // and writes the shard's index columns.
-import { readFileSync, writeFileSync } from "node:fs";
+
+import { readFileSync } from "node:fs";
+import { writeWhole } from "@nsa/core";
 import { readBenchmark } from "../decontaminate/benchmarks.ts";
 import { GramIndex, type GramRules } from "../decontaminate/index-grams.ts";
 import { identifyLanguage } from "../extract/language.ts";
@@ -75,7 +77,7 @@ export async function cleanTask(io: TaskIo): Promise<Record<string, unknown>> {
     }
     writer.write(document, line);
   }
-  writer.close(writeFileSync);
+  writer.close(writeWhole);
   report.close();
   return { documents: writer.documentsWritten, tokens: writer.tokens, ...kept, dropped };
 }

@@ -1,5 +1,5 @@
 // Columns of fixed-size elements, for one value a document without an object a document: a growing one, and files.
-import { readFileSync } from "node:fs";
+import { readWhole } from "@nsa/core";
 
 export class ByteColumn {
   private bytes = Buffer.allocUnsafe(1 << 16);
@@ -24,8 +24,7 @@ export class ByteColumn {
 
 /** A file's bytes in a buffer of their own, aligned for wider elements. */
 function alone(path: string): ArrayBuffer {
-  const raw = readFileSync(path);
-  return raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.length) as ArrayBuffer;
+  return readWhole(path).buffer;
 }
 
 export const readU32 = (path: string) => new Uint32Array(alone(path));

@@ -1,5 +1,7 @@
 // Tasks `near` and `cluster`: pairs of near duplicates band by band, then the verdicts that follow from all of them.
+
 import { readFileSync, writeFileSync } from "node:fs";
+import { writeWhole } from "@nsa/core";
 import { bandPairs, clusterMarks, type NearOptions } from "../dedup/near.ts";
 import type { TaskIo } from "../jobs/task.ts";
 import { readU32 } from "./column.ts";
@@ -21,7 +23,7 @@ export async function nearTask(io: TaskIo): Promise<Record<string, unknown>> {
   const ignore = Uint8Array.from(Buffer.concat(verdicts), (v) => (v === KEEP ? 0 : 1));
   const options: NearOptions = { bands: bands!, hashes: bands! * rows!, threshold: threshold! };
   const pairs = bandPairs(files, band!, options, ignore);
-  writeFileSync(io.outputs[0]!, new Uint8Array(pairs.buffer));
+  writeWhole(io.outputs[0]!, new Uint8Array(pairs.buffer));
   return { pairs: pairs.length / 2 };
 }
 

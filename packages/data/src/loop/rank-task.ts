@@ -1,5 +1,7 @@
 // Task `rank`: all scores to one order; the top of it, up to the token budget, is collected.
+
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { writeWhole } from "@nsa/core";
 import type { TaskIo } from "../jobs/task.ts";
 import { type Rows, readRows, readScores } from "./shards.ts";
 
@@ -104,7 +106,7 @@ export async function rankTask(io: TaskIo): Promise<RankStats> {
     table.writeUInt32LE(rowOf[i]!, k * ORDER_BYTES + 4);
     table.writeFloatLE(scores[i]!, k * ORDER_BYTES + 8);
   }
-  writeFileSync(io.outputs[0]!, table);
+  writeWhole(io.outputs[0]!, table);
   let newly = 0;
   collected.forEach((column, s) => {
     const old = before[s] !== undefined && existsSync(before[s]!) ? readFileSync(before[s]!) : undefined;

@@ -1,5 +1,5 @@
 // Task `read`: one input file to plain JSONL, with a duplicate key column and a quarantine of refused records.
-import { writeFileSync } from "node:fs";
+import { writeWhole } from "@nsa/core";
 import { contentKey, idKey, urlKey } from "../dedup/exact.ts";
 import { KeySet } from "../dedup/key-set.ts";
 import type { TaskIo } from "../jobs/task.ts";
@@ -45,7 +45,7 @@ export async function readTask(io: TaskIo): Promise<Record<string, unknown>> {
   }
   documents.close();
   quarantine.close();
-  writeFileSync(io.outputs[2]!, keys.view());
+  writeWhole(io.outputs[2]!, keys.view());
   return {
     documents: documents.rows,
     refused: quarantine.rows,

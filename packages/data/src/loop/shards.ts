@@ -1,6 +1,6 @@
 // The files of a cleaned shard: `NAME.jsonl` (documents), `NAME.rows` (where each lies, its tokens), `NAME.pages.jsonl`
 // (id, url, domain), and the score and collected columns that rounds add. One reader for each.
-import { readFileSync } from "node:fs";
+import { readWhole } from "@nsa/core";
 import type { Document } from "../readers/document.ts";
 import { JsonlWriter } from "../readers/write.ts";
 import { ByteColumn, readF32 } from "./column.ts";
@@ -64,7 +64,7 @@ export function tokenCount(text: string, bytesPerToken: number): number {
 }
 
 export function readRows(path: string): Rows {
-  const b = readFileSync(path);
+  const b = readWhole(path);
   return {
     count: b.length / ROW_BYTES,
     offset: (i) => b.readDoubleLE(i * ROW_BYTES),

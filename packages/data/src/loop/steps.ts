@@ -1,6 +1,8 @@
 // The steps of the loop as stages of tasks. Each can be called alone; outputs of one are inputs of the next.
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
+import { atomicConcat } from "@nsa/core";
 import { resolveEngine } from "../fasttext/engine.ts";
 import { canonicalJson, hashFile, writeAtomic } from "../jobs/manifest.ts";
 import { type JobContext, runStage } from "../jobs/stage.ts";
@@ -56,10 +58,10 @@ export async function readStep(
       reasons[reason] = (reasons[reason] ?? 0) + n;
   }
   const quarantine = shards.map((s) =>
-    readFileSync(join(ctx.outDir, s.documents.replace(/\.jsonl$/, ".quarantine.jsonl"))),
+    join(ctx.outDir, s.documents.replace(/\.jsonl$/, ".quarantine.jsonl")),
   );
   const quarantinePath = set === "pool" ? "quarantine.jsonl" : `quarantine-${set}.jsonl`;
-  writeAtomic(join(ctx.outDir, quarantinePath), Buffer.concat(quarantine));
+  atomicConcat(join(ctx.outDir, quarantinePath), quarantine);
   checkQuarantine({ documents, refused, reasons }, config.maxQuarantineShare, {
     what: set,
     path: join(ctx.outDir, quarantinePath),

@@ -1,5 +1,5 @@
 // Rows of our own JSONL files, parsed one at a time.
-import { eachLine } from "../fasttext/lines.ts";
+import { eachLine } from "@nsa/core";
 import { decodeUtf8 } from "../text/decode.ts";
 
 export function forEachJson<T>(path: string, visit: (row: T, index: number) => void): void {

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { atomicWriteFile, NsaError, writeSafetensors } from "@nsa/core";
+import { atomicConcat, atomicWriteFile, NsaError, writeSafetensors } from "@nsa/core";
 import { checkQuarantine } from "../readers/quarantine.ts";
 import { readDocuments } from "../readers/read.ts";
 import { JsonlWriter } from "../readers/write.ts";
@@ -120,7 +120,7 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
     reasons: {},
     length_histogram: [],
   };
-  const quarantine: Buffer[] = [];
+  const quarantine: string[] = [];
   for (const [n, path] of files.entries()) {
     const { size, mtimeMs } = statSync(path);
     // Shards of before ends were stated stay valid where none is stated.
@@ -145,12 +145,12 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
       index.reasons[reason] = (index.reasons[reason] ?? 0) + k;
     for (const [bin, k] of part.lengths.entries())
       index.length_histogram[bin] = (index.length_histogram[bin] ?? 0) + k;
-    quarantine.push(readFileSync(join(out, `${name}.quarantine.jsonl`)));
+    quarantine.push(join(out, `${name}.quarantine.jsonl`));
     const { documents, tokens, bytes } = index;
     onFile?.({ files: n + 1, of: files.length, documents, tokens, bytes, made: !whole });
   }
   const refusals = join(out, "quarantine.jsonl");
-  atomicWriteFile(refusals, Buffer.concat(quarantine));
+  atomicConcat(refusals, quarantine);
   checkQuarantine(index, options.maxQuarantineShare ?? 0.05, {
     what: "the inputs",
     path: refusals,

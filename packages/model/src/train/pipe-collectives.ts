@@ -2,9 +2,9 @@
 //
 // Rank 0 gathers from rank 1, 2, … in that order, adds, and hands the sum back, so every rank holds the same bits.
 import { spawnSync } from "node:child_process";
-import { openSync, readSync, writeSync } from "node:fs";
+import { openSync, readSync } from "node:fs";
 import { join } from "node:path";
-import { ExitCode, NsaError, type RankPlace } from "@nsa/core";
+import { ExitCode, NsaError, PIECE_BYTES, type RankPlace, writeFully } from "@nsa/core";
 import type { Collectives } from "./collectives.ts";
 
 /** Makes the pipes of a world in an empty folder; call it once, before the ranks start. */
@@ -34,7 +34,7 @@ function lost(rank: number, cause?: unknown): NsaError {
 
 function sendTo(rank: number, fd: number, bytes: Uint8Array): void {
   try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    writeFully(fd, bytes);
   } catch (cause) {
     throw lost(rank, cause);
   }
@@ -43,7 +43,7 @@ function sendTo(rank: number, fd: number, bytes: Uint8Array): void {
 function receive(rank: number, fd: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   for (let at = 0; at < length; ) {
-    const n = readSync(fd, bytes, at, length - at, null);
+    const n = readSync(fd, bytes, at, Math.min(length - at, PIECE_BYTES), null);
     if (n === 0) throw lost(rank);
     at += n;
   }

@@ -1,0 +1,34 @@
+// Lines of a file as byte ranges, read in blocks so that memory does not grow with the file.
+import { closeSync, openSync, readSync } from "node:fs";
+
+/** Lines without their newlines, each valid until the next is taken. A last line without newline counts too. */
+export function* eachLine(path: string, blockBytes = 1 << 22): Generator<Buffer> {
+  const fd = openSync(path, "r");
+  try {
+    let buffer = Buffer.allocUnsafe(blockBytes);
+    let kept = 0;
+    for (;;) {
+      const got = readSync(fd, buffer, kept, buffer.length - kept, null);
+      const end = kept + got;
+      let from = 0;
+      for (;;) {
+        const newline = buffer.indexOf(10, from);
+        if (newline < 0 || newline >= end) break;
+        yield buffer.subarray(from, newline);
+        from = newline + 1;
+      }
+      if (got === 0) {
+        if (end > from) yield buffer.subarray(from, end);
+        return;
+      }
+      kept = end - from;
+      if (kept === buffer.length) {
+        const bigger = Buffer.allocUnsafe(buffer.length * 2);
+        buffer.copy(bigger, 0, from, end);
+        buffer = bigger;
+      } else buffer.copy(buffer, 0, from, end);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
