@@ -60,7 +60,8 @@ function facts(runs: string): Map<string, string> {
   const stages = readdirSync(join(run, "stages"));
   for (const stage of stages) {
     const folder = join(run, "stages", stage);
-    const result = JSON.parse(readFileSync(join(folder, "result.json"), "utf8"));
+    // The seal is over the folders' names too.
+    const { seal: _, ...result } = JSON.parse(readFileSync(join(folder, "result.json"), "utf8"));
     out.set(`${stage}/result`, JSON.stringify(result).replaceAll(run, ""));
     for (const path of readdirSync(folder, { recursive: true }) as string[]) {
       // Of the checkpoints the last counts; a trainer whose command was killed saves one more on its way out.
@@ -68,7 +69,7 @@ function facts(runs: string): Map<string, string> {
         ? path.includes(`step-${String(result.step).padStart(6, "0")}/`)
         : true;
       if (!kept || !/\.(safetensors|jsonl|gz|bin|yaml|json)$/.test(path)) continue;
-      if (/(^|\/)(env|timing|best)\.json$|\.part\.json$/.test(path)) continue;
+      if (/(^|\/)(env|timing|best|result)\.json$|\.part\.json$/.test(path)) continue;
       const text = readFileSync(join(folder, path));
       out.set(
         `${stage}/${path}`,

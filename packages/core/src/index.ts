@@ -33,5 +33,6 @@ export type {
 } from "./safetensors/format.ts";
 export * from "./safetensors/read.ts";
 export * from "./safetensors/write.ts";
+export * from "./sealed-json.ts";
 export * from "./stage.ts";
 export * from "./stage-context.ts";

@@ -1,6 +1,6 @@
 // Resumable jobs: kills, worker processes and Slurm change nothing about the outputs.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -11,11 +11,13 @@ import {
   buildCorpus,
   choices,
   generateCrawl,
+  inlineExecutor,
   runStage,
   slurmExecutor,
   writeCrawl,
 } from "../src/index.ts";
 import { taskEntry } from "../src/jobs/process.ts";
+import type { TaskIo } from "../src/jobs/task.ts";
 import { folderHashes } from "./folder.ts";
 import { attempt, finishedTasks, tasksUnderWay } from "./kills.ts";
 
@@ -47,6 +49,51 @@ function config(out: string, executor: "inline" | "local" | "slurm") {
     loop: { autoAnnotate: true },
   };
 }
+
+test("a_task_whose_manifest_is_not_what_was_written_runs_again_and_one_of_before_seals_is_taken", async () => {
+  const outDir = join(root, "sealed");
+  const ran: string[] = [];
+  const table = {
+    copy: async ({ outputs }: TaskIo) => {
+      ran.push("copy");
+      writeFileSync(outputs[0]!, "made");
+      return { documents: 3, share: 0.1 };
+    },
+  };
+  const task = { kind: "copy", name: "a", spec: { x: 1 }, inputs: [crawl.positives], outputs: ["out/a"] };
+  const run = async () => {
+    ran.length = 0;
+    const job = { outDir, executor: inlineExecutor(table), hashes: new Map<string, string>() };
+    const [manifest] = await runStage(job, "copy", [task]);
+    return { ran: ran.length, stats: manifest!.stats };
+  };
+  const made = { ran: 1, stats: { documents: 3, share: 0.1 } };
+  expect(await run()).toEqual(made);
+  const kept = { ...made, ran: 0 };
+  expect(await run()).toEqual(kept);
+  const path = join(outDir, "manifests", "copy", "a.json");
+  const saved = readFileSync(path);
+  const manifest = JSON.parse(saved.toString());
+  for (let at = 0; at < saved.length; at += 7) {
+    const flipped = Buffer.from(saved);
+    flipped[at]! ^= 1 << (at % 8);
+    writeFileSync(path, flipped);
+    expect(await run(), `byte ${at}`).toEqual(made);
+  }
+  for (const edited of [
+    null,
+    [],
+    {},
+    { ...manifest, stats: { documents: 9 } },
+    { ...manifest, outputs: undefined },
+  ]) {
+    writeFileSync(path, JSON.stringify(edited));
+    expect(await run()).toEqual(made);
+  }
+  const { seal: _, ...old } = manifest;
+  writeFileSync(path, `${JSON.stringify(old, null, 1)}\n`);
+  expect(await run()).toEqual(kept);
+});
 
 test("killed_at_random_moments_it_redoes_a_shard_for_each_worker_at_most_and_gives_the_same_bytes", async () => {
   await buildCorpus(BuildConfig.parse(config("whole", "inline")));

@@ -132,6 +132,14 @@ test("the_store_keeps_the_last_ones_and_the_best", async () => {
   }
   expect(readdirSync(dir).sort()).toEqual(["best.json", "step-000002", "step-000004", "step-000005"]);
   expect(store.best()).toEqual({ step: 2, valLoss: 1 });
+  // best.json is for people: what it says decides nothing.
+  for (const text of ["{", '{"step":5,"valLoss":0}']) {
+    writeFileSync(join(dir, "best.json"), text);
+    expect(store.best()).toEqual({ step: 2, valLoss: 1 });
+  }
+  await store.save({ model, step: 6, valLoss: 1 });
+  expect(readdirSync(dir).sort()).toEqual(["best.json", "step-000002", "step-000005", "step-000006"]);
+  expect(JSON.parse(readFileSync(join(dir, "best.json"), "utf8"))).toEqual({ step: 2, valLoss: 1 });
 });
 
 test("a_run_taken_up_on_another_machine_is_told_that_its_bits_differ", async () => {

@@ -12,6 +12,7 @@ import {
   type StageResult,
 } from "@nsa/core";
 import { writePipelineReport } from "../report/pipeline.ts";
+import { readFinished, writeFinished } from "./finished-stage.ts";
 import { warnOfMissing } from "./missing-files.ts";
 import {
   type CheckedStage,
@@ -25,16 +26,13 @@ import {
 } from "./pipeline-recipe.ts";
 import { execute, type StageOptions } from "./stage.ts";
 
-/** What is kept of a finished stage; its figures are in metrics.jsonl. */
-type Finished = Pick<StageResult, "step" | "outputs">;
-
 const folderOf = (dir: string, { name }: PipelineStage) => join(dir, "stages", name);
 
 function finishedStages(dir: string | undefined, { stages }: Pipeline): Outputs {
   const done: Outputs = {};
   if (!dir) return done;
   for (const stage of stages) {
-    const result = readRunJson(folderOf(dir, stage), "result.json") as Finished | null;
+    const result = readFinished(folderOf(dir, stage));
     if (result) done[stage.name] = result.outputs;
   }
   return done;
@@ -119,10 +117,7 @@ async function runOne(stage: PipelineStage, running: Running): Promise<StageResu
   // Also without a checkpoint: rows that a killed attempt left must not stay beside the new ones.
   const { result } = await execute(stage.stage, config, runDir, { ...options, title }, true);
   timing((performance.now() - from) / 1000);
-  if (result.status === "completed") {
-    const { step, outputs } = result;
-    atomicWriteFile(join(runDir, "result.json"), JSON.stringify({ step, outputs } satisfies Finished));
-  }
+  if (result.status === "completed") writeFinished(runDir, result);
   return result;
 }
 

@@ -1,35 +1,37 @@
 // Manifests: what a task made, addressed by a hash of its settings and inputs. They hold no clock and no host, so
 // that a rerun's manifests are byte-identical too.
 import { createHash } from "node:crypto";
-import {
-  createReadStream,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { atomicWriteFile, NsaError } from "@nsa/core";
+import { atomicWriteFile, NsaError, readSealed, sealJson, sealSchema, sha256OfFile } from "@nsa/core";
+import { z } from "zod";
 
 /** Raised when a task's output format changes, so that old outputs are made again. */
 const FORMAT = 1;
 
-export interface OutputEntry {
+const outputSchema = z.strictObject({
   /** Relative to the run's folder. */
-  path: string;
-  bytes: number;
-  sha256: string;
-}
+  path: z.string(),
+  bytes: z.number().int().min(0),
+  sha256: sealSchema,
+});
 
-export interface Manifest {
-  kind: string;
-  name: string;
+const manifestSchema = z.strictObject({
+  kind: z.string(),
+  name: z.string(),
   /** sha256 of kind, spec and the inputs' hashes. */
-  fingerprint: string;
-  outputs: OutputEntry[];
-  stats: Record<string, unknown>;
+  fingerprint: sealSchema,
+  outputs: z.array(outputSchema),
+  stats: z.record(z.string(), z.unknown()),
+  /** Absent in manifests of before they were sealed. */
+  seal: sealSchema.optional(),
+});
+
+export type OutputEntry = z.output<typeof outputSchema>;
+export type Manifest = Omit<z.output<typeof manifestSchema>, "seal">;
+
+export function writeManifest(outDir: string, manifest: Manifest): void {
+  writeAtomic(manifestPath(outDir, manifest.kind, manifest.name), sealJson(manifest));
 }
 
 export async function hashFile(path: string): Promise<string> {
@@ -42,9 +44,7 @@ export async function hashFile(path: string): Promise<string> {
       exitCode: 3,
     });
   }
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
-  return hash.digest("hex");
+  return sha256OfFile(path);
 }
 
 /** JSON with sorted keys, so that equal settings give equal hashes. */
@@ -80,7 +80,7 @@ export function manifestPath(outDir: string, kind: string, name: string): string
   return join(outDir, "manifests", kind.replace(/[^\w.-]/g, "_"), `${name}.json`);
 }
 
-/** The manifest, if it is whole, has this fingerprint, and its outputs still have their sizes. */
+/** The manifest, if it is what was written, has this fingerprint, and its outputs still have their sizes. */
 export function validManifest(
   outDir: string,
   kind: string,
@@ -89,13 +89,9 @@ export function validManifest(
 ): Manifest | undefined {
   const path = manifestPath(outDir, kind, name);
   if (!existsSync(path)) return undefined;
-  let manifest: Manifest;
-  try {
-    manifest = JSON.parse(readFileSync(path, "utf8")) as Manifest;
-  } catch {
-    return undefined;
-  }
-  if (manifest.fingerprint !== fingerprint) return undefined;
+  const { value } = readSealed(path, manifestSchema);
+  if (value?.fingerprint !== fingerprint || value.kind !== kind || value.name !== name) return undefined;
+  const { seal: _, ...manifest } = value;
   for (const { path: output, bytes } of manifest.outputs) {
     const full = join(outDir, output);
     if (!existsSync(full) || statSync(full).size !== bytes) return undefined;

@@ -2,7 +2,7 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ExitCode, explainWriteError, NsaError } from "@nsa/core";
-import { hashFile, type Manifest, manifestPath, writeAtomic } from "./manifest.ts";
+import { hashFile, type Manifest, writeManifest } from "./manifest.ts";
 
 export interface Task {
   /** Name in the task table, e.g. `read`. */
@@ -76,6 +76,6 @@ export async function runTask(
     renameSync(temporaries[i]!, finals[i]!);
   }
   const manifest: Manifest = { kind: task.kind, name: task.name, fingerprint, outputs, stats };
-  writeAtomic(manifestPath(outDir, task.kind, task.name), `${JSON.stringify(manifest, null, 1)}\n`);
+  writeManifest(outDir, manifest);
   return manifest;
 }

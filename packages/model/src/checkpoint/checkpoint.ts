@@ -2,7 +2,7 @@
 //
 // Tensors pass in pieces from the device to the file and back, hashed on the way by other threads: host memory does not grow with
 // the model, and a save is about as fast as the disk.
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import {
@@ -25,6 +25,8 @@ import { badCheckpoint, type CheckpointState, readState, STATE_FILE, sealState }
 import { loadNamed, tensorsOf, writeWeights } from "./weights.ts";
 
 const WEIGHTS = "model.safetensors";
+/** For people: which checkpoint has the lowest validation loss. */
+const BEST = "best.json";
 const MOMENTS = "optimizer.safetensors";
 
 export interface CheckpointParts {
@@ -213,19 +215,36 @@ export class CheckpointStore {
     this.sweep();
     await saveCheckpoint(path, parts);
     const best = this.best();
-    if (parts.valLoss !== undefined && !(best && best.valLoss <= parts.valLoss)) {
-      atomicWriteFile(
-        join(this.dir, "best.json"),
-        `${JSON.stringify({ step: parts.step, valLoss: parts.valLoss })}\n`,
-      );
-    }
+    if (best) atomicWriteFile(join(this.dir, BEST), `${JSON.stringify(best)}\n`);
     this.prune(parts.step);
     return path;
   }
 
+  /** The checkpoint with the lowest validation loss, by what the checkpoints themselves say; the earlier of two that are equal. */
   best(): { step: number; valLoss: number } | undefined {
-    const path = join(this.dir, "best.json");
-    return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
+    let best: { step: number; valLoss: number } | undefined;
+    for (const step of this.steps()) {
+      const valLoss = this.valLossOf(step);
+      if (valLoss !== undefined && !(best && best.valLoss <= valLoss)) best = { step, valLoss };
+    }
+    return best;
+  }
+
+  private valLossOf(step: number): number | undefined {
+    try {
+      return readState(this.path(step)).valLoss;
+    } catch {
+      // A damaged one is nobody's best.
+      return undefined;
+    }
+  }
+
+  /** Steps of the checkpoints, the earliest first. */
+  private steps(): number[] {
+    return readdirSync(this.dir)
+      .filter((name) => /^step-\d+$/.test(name))
+      .map((name) => Number(name.slice(5)))
+      .sort((a, b) => a - b);
   }
 
   /** Removes what a process that was killed in a save left; a run has one process at a time. */
@@ -237,11 +256,9 @@ export class CheckpointStore {
 
   private prune(newest: number): void {
     const best = this.best()?.step;
-    const steps = readdirSync(this.dir)
-      .filter((name) => /^step-\d+$/.test(name))
-      .map((name) => Number(name.slice(5)))
+    const steps = this.steps()
       .filter((step) => step <= newest)
-      .sort((a, b) => b - a);
+      .reverse();
     for (const step of steps.slice(Math.max(1, this.keepLast))) {
       if (step !== best) rmSync(this.path(step), { recursive: true, force: true });
     }

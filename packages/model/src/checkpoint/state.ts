@@ -1,11 +1,10 @@
 // state.json of a checkpoint: what is saved besides tensors, and the hashes that vouch for every file, itself included.
 //
-// Format 2 ends with `seal`, the SHA-256 of the JSON text of everything before it, and is read only if its bytes are exactly those
-// that were written: no edit and no flipped bit passes. Format 1 has one hash for a whole file and no seal; it is still read.
-import { createHash } from "node:crypto";
+// Format 2 is sealed: it is read only if its bytes are exactly those that were written. Format 1 has one hash for a whole file and
+// no seal; it is still read.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ExitCode, NsaError } from "@nsa/core";
+import { ExitCode, sealSchema as hex, isIntact, NsaError, sealJson } from "@nsa/core";
 import { z } from "zod";
 import { type ModelConfig, resolveModelConfig } from "../config/model-config.ts";
 
@@ -28,7 +27,6 @@ export interface CheckpointState {
   valLoss?: number;
 }
 
-const hex = z.string().regex(/^[0-9a-f]{64}$/, "is not a SHA-256");
 const fileName = z
   .string()
   .regex(/^[^/\\]+$/, "is not the name of a file in the folder")
@@ -66,10 +64,7 @@ export function badCheckpoint(dir: string, why: string): NsaError {
 
 /** The text of state.json in format 2. A `seal` that is there already is made again. */
 export function sealState(state: Omit<CheckpointState, "format"> & { seal?: string }): string {
-  const { seal: _, ...rest } = { ...state, format: 2 };
-  const content = JSON.stringify(rest);
-  const seal = createHash("sha256").update(content).digest("hex");
-  return `${JSON.stringify({ ...JSON.parse(content), seal }, null, 1)}\n`;
+  return sealJson({ format: 2, ...state });
 }
 
 function readBytes(dir: string): Buffer {
@@ -115,7 +110,7 @@ export function readState(dir: string): CheckpointState {
     throw badCheckpoint(dir, `state.json is not what was saved: ${issue!.path.join(".")} ${issue!.message}`);
   }
   const { data } = parsed;
-  if (data.format === 2 && !bytes.equals(Buffer.from(sealState(json as CheckpointState)))) {
+  if (data.format === 2 && !isIntact(bytes, json)) {
     throw badCheckpoint(dir, "state.json is not what was saved (its seal differs)");
   }
   const { model, valLoss, ...rest } = data;
