@@ -5,7 +5,9 @@ import { CountingSource, tinyConfig } from "./training-fixture.ts";
 
 const [rank, world, folder, dieAt] = process.argv.slice(2);
 const collectives =
-  world === "1" ? singleRank : openRankPipes({ rank: Number(rank), world: Number(world), folder: folder! });
+  world === "1"
+    ? singleRank
+    : openRankPipes({ rank: Number(rank), world: Number(world), folder: folder! }, 777);
 const device = Device.open("cpu", { threads: 1 });
 const model = new Transformer(device, tinyConfig);
 model.parameters.init(4);

@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import { openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { ExitCode, NsaError, PIECE_BYTES, type RankPlace, writeFully } from "@nsa/core";
+import { hostArray } from "@nsa/kernels";
 import type { Collectives } from "./collectives.ts";
 
 /** Makes the pipes of a world in an empty folder; call it once, before the ranks start. */
@@ -54,7 +55,7 @@ type Values = Float32Array | Float64Array;
 const bytesOf = (x: Values) => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
 
 /** Joins the world at `place.folder`; waits until all ranks have. A rank that ends makes the others throw `rank_lost`. */
-export function openRankPipes(place: RankPlace): Collectives {
+export function openRankPipes(place: RankPlace, pieceElements = PIECE_BYTES / 8): Collectives {
   const { rank, world, folder } = place;
   const peers = rank === 0 ? Array.from({ length: world - 1 }, (_, i) => i + 1) : [0];
   const lines = peers.map((peer) => {
@@ -87,10 +88,14 @@ export function openRankPipes(place: RankPlace): Collectives {
     rank,
     world,
     allReduceSum(t) {
-      const values = t.device.readRaw(t);
-      if (!(values instanceof Float32Array) && !(values instanceof Float64Array))
-        throw new Error(`no sum over ranks of ${t.dtype}`);
-      t.write(reduce(values));
+      // In pieces: gradients grow with the model, and host memory should not.
+      for (let at = 0; at < t.numel; at += pieceElements) {
+        const values = hostArray(t.dtype, Math.min(pieceElements, t.numel - at));
+        if (!(values instanceof Float32Array) && !(values instanceof Float64Array))
+          throw new Error(`no sum over ranks of ${t.dtype}`);
+        t.device.readInto(t, values, at);
+        t.device.writeRaw(t, reduce(values), at);
+      }
     },
     allReduceNumbers: (values) => Array.from(reduce(Float64Array.from(values))),
   };
