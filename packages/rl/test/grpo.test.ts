@@ -3,6 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readJsonl } from "@nsa/core";
+import { modelFiles, Tokenizer } from "@nsa/data";
+import { Device } from "@nsa/kernels";
+import { loadModel, saveCheckpoint } from "@nsa/model";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { grpoRuns, makeBase, stepMetrics, warningsOf, weightsOf } from "./grpo-fixture.ts";
 
@@ -28,6 +31,27 @@ test("rewards_rise_and_the_log_probabilities_of_sampler_and_trainer_agree", asyn
     const shares = ["rollout", "scoring", "update"].map((part) => m[`perf/${part}_share`]!);
     expect(shares.reduce((a, b) => a + b)).toBeCloseTo(1, 9);
   }
+});
+
+test("a_checkpoint_carries_the_ends_of_text_and_the_template_of_its_base", async () => {
+  const stated = join(root, "stated");
+  const files = {
+    ...modelFiles(base),
+    "generation_config.json": '{"eos_token_id":[0,5],"temperature":0.6}',
+    "chat_template.jinja": "{{ messages[0].content }}",
+  };
+  const device = Device.open("cpu", { threads: 1 });
+  await saveCheckpoint(stated, { model: await loadModel(device, base), step: 0, files });
+  device.close();
+  const { result } = await grpoRuns(root, () => stated).run("carried", {
+    steps: 1,
+    evaluation: { questions: 2, samples: 2 },
+  });
+  const { checkpoint } = result.outputs;
+  const generation = readFileSync(join(checkpoint!, "generation_config.json"), "utf8");
+  expect(JSON.parse(generation)).toEqual({ eos_token_id: [0, 5], temperature: 0.6 });
+  expect(readFileSync(join(checkpoint!, "chat_template.jinja"), "utf8")).toBe(files["chat_template.jinja"]);
+  expect(Tokenizer.load(checkpoint!).eosIds).toEqual([0, 5]);
 });
 
 test("truncated_sampling_and_temperature_leave_the_trainers_log_probabilities_those_of_the_sampler", async () => {
