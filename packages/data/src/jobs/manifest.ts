@@ -27,7 +27,6 @@ const manifestSchema = z.strictObject({
   seal: sealSchema.optional(),
 });
 
-export type OutputEntry = z.output<typeof outputSchema>;
 export type Manifest = Omit<z.output<typeof manifestSchema>, "seal">;
 
 export function writeManifest(outDir: string, manifest: Manifest): void {
