@@ -103,6 +103,17 @@ export const honest: Judged[] = [
     "import itertools\nassert take(itertools.count(3), 2) == [3, 4]\nassert take((x * x for x in range(9)), 3) == [0, 1, 4]\nassert take({1: 2, 3: 4}.keys(), 9) == [1, 3]\nassert take(map(str, [1]), 5) == ['1']",
   ),
   judged(
+    "coroutines",
+    "import asyncio\nasync def wait(x):\n  await asyncio.sleep(0)\n  if x < 0: raise ValueError(x)\n  return [x]",
+    "import asyncio\nassert asyncio.run(wait(2)) == [2]",
+    "import asyncio\ntry:\n  asyncio.run(wait(-1))\n  assert False\nexcept ValueError as e:\n  assert e.args == (-1,)",
+  ),
+  judged(
+    "a collection that is not data",
+    "def keys(d): return d.keys()\ndef squares(n): return (i * i for i in range(n))",
+    "assert 3 in keys({3: 4}) and 4 not in keys({3: 4})\nassert 9 in squares(5) and 8 not in squares(5)\nassert sorted(keys({2: 0, 1: 0})) == [1, 2]",
+  ),
+  judged(
     "a check with a candidate",
     "import math\ndef area(r): return math.pi * r * r",
     "METADATA = {'author': 'x'}\n\ndef check(candidate):\n  assert abs(candidate(2) - 12.566370614) < 1e-6\n  assert math.isclose(candidate(1), math.pi)\n\ncheck(area)",

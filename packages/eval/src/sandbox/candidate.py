@@ -5,6 +5,7 @@ import builtins, operator, types
 OPERATIONS = {name: getattr(operator, name) for name in dir(operator) if not name.startswith("_")}
 BUILT_IN = (len, iter, next, str, repr, bool, hash, int, float, complex, round, abs, format, isinstance, issubclass, reversed)
 OPERATIONS |= {f.__name__: f for f in (*BUILT_IN, getattr, setattr, delattr, dir)}
+OPERATIONS["await"] = lambda x: __import__("asyncio").run(x)
 OPERATIONS["enter"] = lambda x: type(x).__enter__(x)
 OPERATIONS["exit"] = lambda x: type(x).__exit__(x, None, None, None)
 
@@ -31,7 +32,7 @@ class Candidate:
             return tagged("module", x.__name__)
         if isinstance(x, type) and issubclass(x, BaseException):
             return tagged("exception", self.exception_class(x))
-        kind = "class" if isinstance(x, type) else "object"
+        kind = "class" if isinstance(x, type) else "coroutine" if type(x) is types.CoroutineType else "object"
         return {"t": kind, "v": self.number(x), "of": self.number(type(x))}
 
     def made(self, j):

@@ -4,7 +4,9 @@ import ast, builtins, itertools
 
 CONTROL = (StopIteration, StopAsyncIteration, GeneratorExit, SystemExit, KeyboardInterrupt)
 # Helpers of tests that a program must not bring itself, unless one of them is all that is tested.
-HELPERS = {"isclose": "math", "Counter": "collections", "OrderedDict": "collections", "defaultdict": "collections", "deque": "collections", "namedtuple": "collections", "Fraction": "fractions", "Decimal": "decimal"}
+HELPERS = {name: "math" for name in ("isclose", "fabs", "pi", "inf", "nan")}
+HELPERS |= {name: "collections" for name in ("Counter", "OrderedDict", "defaultdict", "deque", "namedtuple")}
+HELPERS |= {"Fraction": "fractions", "Decimal": "decimal"}
 ALIASES = {"np": "numpy", "pd": "pandas", "sp": "sympy"}
 
 
@@ -38,6 +40,13 @@ class Remote:
 
     def __subclasscheck__(self, x):
         return isinstance(x, Remote) and self._remote[0].operate("issubclass", x, self)
+
+    def __contains__(self, x):
+        judge = self._remote[0]
+        if isinstance(x, Remote) or judge.is_tested(self):
+            return judge.operate("contains", self, x)
+        # It is not asked whether it holds a value that a test expects, but what it holds.
+        return any(x == item for item in self)
 
     def __exit__(self, *_):
         return self._remote[0].operate("exit", self)
@@ -80,7 +89,6 @@ for _name in COMBINED.split():
     _operation = _name + "_" if _name in ("and", "or") else _name
     setattr(Remote, f"__{_name}__", combines(_operation))
     setattr(Remote, f"__r{_name}__", combines(_operation, True))
-Remote.__contains__ = combines("contains")
 
 
 class Judge:
@@ -107,11 +115,16 @@ class Judge:
         if j["t"] in ("class", "object"):
             number = j["v"]
             return self.remotes.setdefault(number, Remote(self, number, j["of"]))
+        if j["t"] == "coroutine":
+            return self.awaited(Remote(self, j["v"], j["of"]))
         if j["t"] == "exception":
             return self.exception_class(j["v"])
         if j["t"] == "module" and j["v"] in sys.stdlib_module_names:
             return __import__(j["v"])
         raise Refused(f"a value of the kind {j['t']}")
+
+    async def awaited(self, remote):
+        return self.operate("await", remote)
 
     def other(self, x):
         if isinstance(x, Remote):
@@ -332,6 +345,8 @@ class Solution(type(sys)):
     """`import solution`, `from solution import f` in a test."""
 
     def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
         try:
             return self._judge.name(name)
         except KeyError:
