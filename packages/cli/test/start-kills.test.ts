@@ -65,7 +65,7 @@ beforeAll(() => {
   ];
   const pipeline = write("pipeline.yaml", stringify({ name: "two", stages }));
   words.pipeline = ["pipeline", "run", pipeline, "--set", "base.train.steps=2"];
-});
+}, TIME);
 
 const hash = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
 

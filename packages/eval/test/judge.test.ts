@@ -59,17 +59,9 @@ const among = (programs: readonly Judged[], words: string[]) => {
 portable(
   "the_portable_sandbox_pays_the_same_programs",
   async () => {
-    const some = ["class that the tests", "surrogates", "in place", "functions as", "read and print"];
+    const some = ["class that the tests", "in place", "read and print"];
     expect(unpaid(await judge(among(honest, some), "pyodide", 20_000))).toEqual([]);
-    const wrong = [
-      "__eq__",
-      "exec",
-      "mark from the f",
-      "tests from",
-      "ahead",
-      "among the objects",
-      "endless flood",
-    ];
+    const wrong = ["__eq__", "tests from the file", "answers written ahead", "endless flood"];
     expect(paid(await judge(among([...shared, ...cheats], wrong), "pyodide", 5000))).toEqual([]);
   },
   TIME,
