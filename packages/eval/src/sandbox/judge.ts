@@ -2,7 +2,7 @@
 // the calls and answers between them, with limits on both.
 import { defaultLimits, type ProgramOptions, type ProgramResult } from "./limits.ts";
 import { type Running, script, startProcess } from "./process.ts";
-import { requireSandbox, timeOf } from "./run-program.ts";
+import { requireSandbox, runProgram, timeOf } from "./run-program.ts";
 
 /** What the judge may take longer than the program: it reads the last answers when that has been stopped. */
 const GRACE_MS = 1000;
@@ -13,6 +13,31 @@ export interface Judgement {
   /** Why each test failed; empty for one that passed. */
   failures: string[];
   program: ProgramResult;
+}
+
+type Side = "judge.py" | "candidate.py";
+
+const source = (name: Side) => `${script("tagged.py")}\n${script(name)}`;
+
+const RUN_COMPILED = `import binascii, marshal
+exec(marshal.loads(binascii.a2b_base64(open("/program/main.code").read())))`;
+
+const COMPILE = `import binascii, marshal
+for name in ("judge.py", "candidate.py"):
+    code = compile(open("/program/" + name).read(), name, "exec")
+    print(binascii.b2a_base64(marshal.dumps(code), newline=False).decode())`;
+
+let kept: Promise<Partial<Record<Side, string>>> | undefined;
+
+/** Both scripts as this machine's Python compiles them, in base64: reading their source takes as long as starting Python. */
+function bytecode(): Promise<Partial<Record<Side, string>>> {
+  const files = { "judge.py": source("judge.py"), "candidate.py": source("candidate.py") };
+  const limits = { outputBytes: 2 ** 22, timeoutMs: 60_000 };
+  kept ??= runProgram(COMPILE, { backend: "bubblewrap", files, limits }).then(({ status, stdout }) => {
+    const [judge, candidate] = stdout.trim().split("\n");
+    return status === "ok" ? { "judge.py": judge, "candidate.py": candidate } : {};
+  });
+  return kept;
 }
 
 /** One line after another; what follows the last line end is held back. */
@@ -72,15 +97,21 @@ export async function judgeProgram(
 ): Promise<Judgement> {
   const way = requireSandbox(options);
   const limits = { ...defaultLimits, ...options.limits };
-  const main = (name: string, own: string) => (place: string, folder: string) =>
-    `${script("tagged.py")}\nCHANNEL = ${place}\n${own.replace("@", folder)}\n${script(name)}`;
-  const program = startProcess(way, limits, {
-    files: { ...options.files, "solution.py": code },
-    main: main("candidate.py", 'SOLUTION = "@solution.py"'),
-  });
+  const compiled = way === "bubblewrap" ? await bytecode() : {};
+  const main = (name: Side, own: string) => (place: string, folder: string) => {
+    const head = `CHANNEL = ${place}\n${own.replace("@", folder)}\n`;
+    return head + (compiled[name] ? RUN_COMPILED : source(name));
+  };
+  const code64 = (name: Side): Record<string, string> =>
+    compiled[name] ? { "main.code": compiled[name] } : {};
+  // The judge first: it has more to load.
   const judge = startProcess(way, limits, {
-    files: { "tests.json": asciiJson(tests) },
+    files: { "tests.json": asciiJson(tests), ...code64("judge.py") },
     main: main("judge.py", 'TESTS = "@tests.json"'),
+  });
+  const program = startProcess(way, limits, {
+    files: { ...options.files, "solution.py": code, ...code64("candidate.py") },
+    main: main("candidate.py", 'SOLUTION = "@solution.py"'),
   });
   const failures = tests.map(() => "not reached");
   const time = timeOf(way, limits);
