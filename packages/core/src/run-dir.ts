@@ -6,10 +6,14 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
+import { hostname } from "node:os";
 import { join, resolve } from "node:path";
+import { explainWriteError, fsyncPath, fsyncTree } from "./atomic.ts";
 import { describeEnvironment } from "./environment.ts";
 import { ExitCode, NsaError } from "./errors.ts";
 
@@ -38,18 +42,66 @@ function explainAccess(error: unknown): string {
   return code === "EACCES" || code === "EROFS" ? "it may not be written to" : message;
 }
 
-/** Makes a new run folder with the resolved config and env.json; two runs of one second get different names. */
+const IN_THE_MAKING = /^\.run-(\d+)-(.+)$/;
+const ABANDONED_MS = 24 * 3600 * 1000;
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Removes folders that a process which is gone was making; of other machines' processes those of a day ago. */
+function sweepUnfinished(root: string): void {
+  for (const name of readdirSync(root)) {
+    const match = IN_THE_MAKING.exec(name);
+    const path = join(root, name);
+    if (!match) continue;
+    try {
+      const own = match[2] === hostname() && Number(match[1]) !== process.pid;
+      const abandoned = Date.now() - statSync(path).mtimeMs > ABANDONED_MS;
+      if (abandoned || (own && !isAlive(Number(match[1])))) rmSync(path, { recursive: true, force: true });
+    } catch {
+      // Another process has swept it, or it is not ours to remove.
+    }
+  }
+}
+
+/** Renames to the first name that is free; a run folder is never empty, so that no other can be renamed onto it. */
+function nameFinished(temporary: string, root: string, base: string): string {
+  for (let n = 1; ; n++) {
+    const path = resolve(root, n === 1 ? base : `${base}-${n}`);
+    try {
+      renameSync(temporary, path);
+      fsyncPath(root);
+      return path;
+    } catch (error) {
+      if (!["EEXIST", "ENOTEMPTY", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? ""))
+        throw error;
+    }
+  }
+}
+
+/**
+ * Makes a new run folder with the resolved config, env.json and `files` (by name); two runs of one second get different
+ * names. It appears whole or not at all. Throws NsaError `runs_unwritable` (exit 2), `disk_full` (exit 3).
+ */
 export function createRunDir(options: {
   root: string;
   stage: string;
   name: string;
   configYaml: string;
+  files?: Readonly<Record<string, string>>;
   now?: Date;
 }): string {
   const base = `${options.stage}-${options.name.replace(/[^\w.-]+/g, "-")}-${stamp(options.now ?? new Date())}`;
   try {
     mkdirSync(options.root, { recursive: true });
     accessSync(options.root, constants.W_OK);
+    sweepUnfinished(options.root);
   } catch (error) {
     throw new NsaError({
       code: "runs_unwritable",
@@ -60,19 +112,18 @@ export function createRunDir(options: {
       cause: error,
     });
   }
-  for (let n = 1; ; n++) {
-    const path = resolve(options.root, n === 1 ? base : `${base}-${n}`);
-    try {
-      mkdirSync(path);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "EEXIST") continue;
-      throw error;
-    }
-    mkdirSync(join(path, "checkpoints"));
-    writeFileSync(join(path, "config.yaml"), options.configYaml);
-    const environment = describeEnvironment(process.cwd());
-    writeFileSync(join(path, "env.json"), `${JSON.stringify(environment, null, 2)}\n`);
-    return path;
+  const temporary = resolve(options.root, `.run-${process.pid}-${hostname()}`);
+  try {
+    rmSync(temporary, { recursive: true, force: true });
+    mkdirSync(join(temporary, "checkpoints"), { recursive: true });
+    const environment = `${JSON.stringify(describeEnvironment(process.cwd()), null, 2)}\n`;
+    const files = { "config.yaml": options.configYaml, "env.json": environment, ...options.files };
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(temporary, name), text);
+    fsyncTree(temporary);
+    return nameFinished(temporary, options.root, base);
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true });
+    throw explainWriteError(options.root, error);
   }
 }
 
@@ -91,8 +142,8 @@ export function listRuns(root: string): RunInfo[] {
   for (const id of readdirSync(root)) {
     const match = pattern.exec(id);
     const path = resolve(root, id);
-    // Links that lead nowhere, or round in a circle, are no runs.
-    if (!match || !isFolder(path)) continue;
+    // Links that lead nowhere, or round in a circle, are no runs; nor is a folder that never got its recipe.
+    if (!match || !isFolder(path) || !existsSync(join(path, "config.yaml"))) continue;
     runs.push({ id, path, stage: match[1]!, name: match[2]!, started: match[3]! });
   }
   return runs.sort((a, b) => a.started.localeCompare(b.started) || a.id.localeCompare(b.id));

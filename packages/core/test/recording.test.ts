@@ -5,13 +5,14 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { atomicWriteDir, atomicWriteFile, explainWriteError } from "../src/atomic.ts";
@@ -148,6 +149,51 @@ test("runs_are_found_by_latest_name_and_beginning", () => {
   symlinkSync(join(root, "nowhere"), join(root, "pretrain-lost-20270102-030405"));
   expect(listRuns(root), "a link to nowhere is no run").toHaveLength(3);
   expect(JSON.parse(readFileSync(join(first, "env.json"), "utf8")).node).toBe(process.versions.node);
+});
+
+test("a_run_folder_in_the_making_is_no_run_and_is_swept", () => {
+  const root = fresh();
+  const make = () =>
+    createRunDir({
+      root,
+      stage: "grpo",
+      name: "a",
+      configYaml: "x: 1\n",
+      now: new Date(2026, 0, 2, 3, 4, 5),
+      files: { "o.json": "[]" },
+    });
+  // Ended processes have ids above the largest that the system gives.
+  const mine = `.run-4194999-${hostname()}`;
+  const young = ".run-4194999-elsewhere";
+  const old = ".run-1-elsewhere";
+  for (const name of [mine, young, old]) mkdirSync(join(root, name, "checkpoints"), { recursive: true });
+  utimesSync(join(root, old), 1000, 1000);
+  mkdirSync(join(root, "grpo-half-20260101-000000", "checkpoints"), { recursive: true });
+  expect(listRuns(root)).toEqual([]);
+  const path = make();
+  expect(readdirSync(path).sort()).toEqual(["checkpoints", "config.yaml", "env.json", "o.json"]);
+  expect(readdirSync(root).sort()).toEqual(
+    [young, path.slice(root.length + 1), "grpo-half-20260101-000000"].sort(),
+  );
+  expect(listRuns(root).map((run) => run.path)).toEqual([path]);
+  rmSync(path, { recursive: true });
+  writeFileSync(path, "a file of this name");
+  expect(make()).toBe(`${path}-2`);
+});
+
+test("an_event_file_that_was_never_begun_is_begun_when_the_run_goes_on", () => {
+  const whole = new TensorBoardSink(fresh(), 1000);
+  whole.write(1, { a: 1 }, 1000);
+  whole.close();
+  for (const bytes of [0, 7]) {
+    const dir = fresh();
+    writeFileSync(join(dir, "events.out.tfevents.1000.nsa"), readFileSync(whole.path).subarray(0, bytes));
+    const sink = new TensorBoardSink(dir, 1000);
+    sink.rewind(-1);
+    sink.write(1, { a: 1 }, 1000);
+    sink.close();
+    expect(readFileSync(sink.path).equals(readFileSync(whole.path))).toBe(true);
+  }
 });
 
 test("latest_checkpoint_ignores_incomplete_folders", () => {

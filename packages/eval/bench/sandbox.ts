@@ -1,13 +1,16 @@
-// How long a program takes to start in the sandbox, and what sixteen at once leave behind.
+// How long a program takes to start in the sandbox, what judging it in two processes adds, and what sixteen at once leave behind.
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { atLeast, atMost, type BenchResult, describeMachine } from "@nsa/core";
-import { runProgram } from "../src/index.ts";
+import { runProgram, runUnitTests } from "../src/index.ts";
 
 const RUNS = 30;
 const AT_ONCE = 16;
 const ROUNDS = 5;
+
+const ADD = "def add(a, b):\n    return a + b\n";
+const TESTS = ["assert add(2, 3) == 5", "assert add(10, -4) == 6", "assert add([1], [2]) == [1, 2]"];
 
 const quantile = (xs: number[], q: number) =>
   [...xs].sort((a, b) => a - b)[Math.min(xs.length - 1, Math.floor(xs.length * q))]!;
@@ -28,6 +31,20 @@ function descendants(): number {
   const below = (pid: number | undefined): boolean =>
     pid !== undefined && pid > 1 && (pid === process.pid || below(parents.get(pid)));
   return [...parents].filter(([pid, parent]) => pid !== process.pid && below(parent)).length;
+}
+
+/** Milliseconds of program and tests in one process, and in two that exchange calls, in turn. */
+async function judgedCost(): Promise<{ one: number[]; two: number[]; paid: number }> {
+  const [one, two]: number[][] = [[], []];
+  let paid = 0;
+  await runUnitTests(ADD, TESTS);
+  for (let i = 0; i < RUNS; i++) {
+    one!.push((await runProgram(`${ADD}${TESTS.join("\n")}`)).milliseconds);
+    const from = performance.now();
+    paid += (await runUnitTests(ADD, TESTS)).passed;
+    two!.push(performance.now() - from);
+  }
+  return { one: one!, two: two!, paid };
 }
 
 async function run(): Promise<BenchResult> {
@@ -55,6 +72,7 @@ async function run(): Promise<BenchResult> {
     together.push(performance.now() - start);
     right += results.filter((r, i) => r.stdout === `${i}\n`).length;
   }
+  const judged = await judgedCost();
   // Some end badly: a flood, a sleeper, a fork that outlives its parent.
   const bad = [
     "while True: print('x' * 999)",
@@ -75,12 +93,21 @@ async function run(): Promise<BenchResult> {
       start_ms_median: quantile(alone, 0.5),
       bare_python_ms_median: quantile(bare, 0.5),
       start_ms_p90: quantile(alone, 0.9),
+      tests_in_one_process_ms_median: quantile(judged.one, 0.5),
+      judged_in_two_processes_ms_median: quantile(judged.two, 0.5),
+      judging_adds_ms_fastest: Math.min(...judged.two) - Math.min(...judged.one),
       sixteen_at_once_ms: quantile(together, 0.5),
       programs_at_once: AT_ONCE,
     },
     ratios: { sandbox_over_bare_python: quantile(alone, 0.5) / quantile(bare, 0.5) },
     bars: [
       atMost("median milliseconds from start to end of print(1)", quantile(alone, 0.5), 60),
+      atMost(
+        "median milliseconds that judging in two processes adds",
+        quantile(judged.two, 0.5) - quantile(judged.one, 0.5),
+        40,
+      ),
+      atLeast("tests passed by a right program", judged.paid, RUNS * TESTS.length),
       atLeast("right outputs of 5 × 16 programs at once", right, ROUNDS * AT_ONCE),
       atMost("descriptors, folders and processes left behind", left, 0),
     ],
@@ -89,6 +116,6 @@ async function run(): Promise<BenchResult> {
 
 export default {
   name: "sandbox",
-  about: "start time of model-written programs, sixteen at once, leaks",
+  about: "start time of model-written programs, cost of judging them, sixteen at once, leaks",
   run,
 };

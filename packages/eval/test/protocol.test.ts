@@ -46,6 +46,23 @@ test("blocks_of_python_are_found_and_others_left", () => {
   expect(codeBlocks(text)).toEqual(["x = 1", "print(x)", "last"]);
 });
 
+test("fences_of_python_are_found_in_every_spelling", () => {
+  const spellings = [
+    "python",
+    "Python",
+    "PYTHON",
+    "py",
+    "python3",
+    "py3",
+    "python3.11",
+    " python ",
+    'python title="a"',
+  ];
+  for (const name of spellings) expect(codeBlocks(`\`\`\`${name}\nx\n\`\`\`\n`), name).toEqual(["x"]);
+  for (const name of ["", "pycon", "python-repl", "output", "javascript", "pyx"])
+    expect(codeBlocks(`\`\`\`${name}\nx\n\`\`\`\n`), name).toEqual([]);
+});
+
 locked("a_program_of_thought_answers_by_its_last_line", async () => {
   const { generate } = scripted([
     [`${block("print('so')\nprint(6 * 7)")}\nQuestion: more`],

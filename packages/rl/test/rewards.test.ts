@@ -208,4 +208,9 @@ needs(usable, why)("programs_are_paid_for_passing_every_unit_test", async () => 
   expect(await total("def double(x): return x + x")).toBe(0);
   expect(await total("<think>```python\ndef double(x):\n    return x + x\n```")).toBe(0);
   expect((await rewardOf(code, fenced("pass"))).fault).toContain("no tests");
+  const equal = "class A:\n    def __eq__(s, o): return True\ndef double(x): return A()";
+  expect(await total(fenced(equal))).toBe(0);
+  const printed = [{ input: "3\n", output: "6\n" }];
+  const asked = async (text: string) => (await rewardOf(code, fenced(text), { tests: printed })).total;
+  expect([await asked("print(2 * int(input()))"), await asked("print(input())")]).toEqual([1, 0]);
 });

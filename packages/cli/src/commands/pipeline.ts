@@ -1,10 +1,11 @@
 // `nsa pipeline run`: stages in order, each a normal run; outputs of one feed the next; finished stages are kept.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import {
   atomicWriteFile,
   createRunDir,
+  describeEnvironment,
   ExitCode,
   findRun,
   latestCheckpoint,
@@ -65,9 +66,12 @@ export async function runPipeline(file: string, options: StageOptions): Promise<
     return ExitCode.ok;
   }
   for (const { missing } of plan) for (const error of missing) throw error;
+  const files: Record<string, string> =
+    overrides.length > 0 ? { "overrides.json": JSON.stringify(overrides) } : {};
   const dir =
-    resumed ?? createRunDir({ root: options.runs, stage: "pipeline", name: config.name, configYaml: yaml });
-  if (overrides.length > 0) atomicWriteFile(join(dir, "overrides.json"), JSON.stringify(overrides));
+    resumed ??
+    createRunDir({ root: options.runs, stage: "pipeline", name: config.name, configYaml: yaml, files });
+  if (resumed) for (const [name, text] of Object.entries(files)) atomicWriteFile(join(dir, name), text);
   for (const [i, stage] of config.stages.entries()) {
     if (done[stage.name]) {
       if (options.set.some((text) => text.startsWith(`${stage.name}.`)))
@@ -105,8 +109,10 @@ async function runOne(stage: PipelineStage, running: Running): Promise<StageResu
   const { config, yaml } = await loadStageConfig(stage, recipe, filled);
   mkdirSync(join(runDir, "checkpoints"), { recursive: true });
   atomicWriteFile(join(runDir, "config.yaml"), yaml);
-  if (!existsSync(join(runDir, "env.json")))
-    atomicWriteFile(join(runDir, "env.json"), readFileSync(join(dir, "env.json")));
+  if (!existsSync(join(runDir, "env.json"))) {
+    const environment = readRunJson(dir, "env.json") ?? describeEnvironment(process.cwd());
+    atomicWriteFile(join(runDir, "env.json"), `${JSON.stringify(environment, null, 2)}\n`);
+  }
   const before = (readRunJson(runDir, "timing.json") ?? { seconds: 0, starts: 0 }) as Timing;
   const timing = (seconds: number) => {
     const all: Timing = { seconds: before.seconds + seconds, starts: before.starts + 1 };

@@ -82,6 +82,7 @@ function eventStep(payload: Uint8Array): number {
 /** Writes scalars to `events.out.tfevents.*` in a run folder; a resumed run continues the same file. */
 export class TensorBoardSink implements MetricSink {
   readonly path: string;
+  readonly #time: number;
   #fd: number | null = null;
 
   constructor(dir: string, time: number) {
@@ -89,9 +90,14 @@ export class TensorBoardSink implements MetricSink {
       ? readdirSync(dir).find((name) => name.startsWith("events.out.tfevents."))
       : undefined;
     this.path = join(dir, old ?? `events.out.tfevents.${Math.floor(time)}.nsa`);
-    if (old === undefined) {
-      this.#append(Buffer.concat([fixed(1, time, 8), lengthDelimited(3, Buffer.from("brain.Event:2"))]));
-    }
+    this.#time = time;
+    if (old === undefined) this.#begin();
+  }
+
+  /** The first record of a file: its version. */
+  #begin(): void {
+    const version = lengthDelimited(3, Buffer.from("brain.Event:2"));
+    this.#append(Buffer.concat([fixed(1, this.#time, 8), version]));
   }
 
   #append(payload: Buffer): void {
@@ -123,6 +129,8 @@ export class TensorBoardSink implements MetricSink {
     }
     closeSync(fd);
     truncateSync(this.path, keep);
+    // Killed before the first record was whole.
+    if (keep === 0) this.#begin();
   }
 
   close(): void {

@@ -1,4 +1,5 @@
 // What an answer is judged by: a gold answer, the options of a choice, or a goal that many answers reach.
+import type { UnitTest } from "../sandbox/unit-tests.ts";
 import { type CountdownGoal, checkCountdown } from "./countdown.ts";
 import { extractAnswer } from "./extract.ts";
 import { type Grade, type GradeOptions, grade } from "./grade.ts";
@@ -12,8 +13,8 @@ export interface Gold {
   options?: string[];
   /** Any expression that reaches it is right. */
   countdown?: CountdownGoal;
-  /** Python statements that a program has to pass. */
-  tests?: string[];
+  /** What a program has to pass. */
+  tests?: UnitTest[];
 }
 
 /** Grades a completion by a problem's gold; unit tests are the sandbox's and not looked at. */

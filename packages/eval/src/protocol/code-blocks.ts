@@ -1,18 +1,20 @@
 // Programs in a text, between fences of Python.
 
 const fence = "```";
+/** A fence's first line in the spellings that models use: python, Python, py, python3, with or without more words. */
+const opening = /```[ \t]*(?:python|py)[\d.]*(?![\w-])[^\n]*\n/gi;
 
-/** Code of every ```python block; the last one may lack its closing fence. */
+/** Code of every block of Python; the last one may lack its closing fence. */
 export function codeBlocks(text: string): string[] {
   const out: string[] = [];
   let at = 0;
   for (;;) {
-    const start = text.indexOf(`${fence}python`, at);
-    if (start < 0) return out;
-    const from = text.indexOf("\n", start);
-    if (from < 0) return out;
+    opening.lastIndex = at;
+    const start = opening.exec(text);
+    if (!start) return out;
+    const from = opening.lastIndex;
     const end = text.indexOf(fence, from);
-    out.push(text.slice(from + 1, end < 0 ? undefined : end).trimEnd());
+    out.push(text.slice(from, end < 0 ? undefined : end).trimEnd());
     if (end < 0) return out;
     at = end + fence.length;
   }

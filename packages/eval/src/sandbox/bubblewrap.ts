@@ -1,6 +1,8 @@
 // The command line that locks a program in: own namespaces, no network, nothing writable but a small /tmp.
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
 import type { ProgramLimits } from "./limits.ts";
 
 const PYTHON = "/usr/bin/python3";
@@ -20,9 +22,27 @@ function limited(limits: ProgramLimits): string[] {
   ];
 }
 
-/** Arguments of bwrap; files come in by file descriptor, from 3 on. */
-export function bubblewrapArguments(limits: ProgramLimits, files: readonly string[]): string[] {
-  const system = ["/usr", "/etc/alternatives", "/etc/ld.so.cache"].flatMap((p) => ["--ro-bind-try", p, p]);
+/** What Python, its packages and their libraries need of the system; not /usr/src, where images keep projects. */
+const SYSTEM = [
+  ...["bin", "lib", "lib32", "lib64", "libexec", "share", "local/lib"].map((name) => `/usr/${name}`),
+  ...["/etc/alternatives", "/etc/ld.so.cache"],
+];
+
+/** Folders of the caller that lie inside what is shown are covered by empty ones. */
+function covered(): string[] {
+  const own = [homedir(), process.cwd()].filter((path) =>
+    SYSTEM.some((shown) => path.startsWith(`${shown}/`)),
+  );
+  return own.flatMap((path) => ["--tmpfs", path]);
+}
+
+/** Arguments of bwrap; files come in by file descriptor, from 3 on. `start` are Python's before the program's path. */
+export function bubblewrapArguments(
+  limits: ProgramLimits,
+  files: readonly string[],
+  start: readonly string[] = [],
+): string[] {
+  const system = [...SYSTEM.flatMap((p) => ["--ro-bind-try", p, p]), ...covered()];
   const links = ["bin", "lib", "lib64", "sbin"].flatMap((name) => ["--symlink", `usr/${name}`, `/${name}`]);
   const data = files.flatMap((name, i) => ["--ro-bind-data", String(3 + i), `/program/${name}`]);
   return [
@@ -35,13 +55,28 @@ export function bubblewrapArguments(limits: ProgramLimits, files: readonly strin
     ["--dir", "/program", ...data, "--remount-ro", "/", "--chdir", "/tmp"],
     ["--setenv", "PATH", "/usr/bin", "--setenv", "HOME", "/tmp", "--setenv", "LANG", "C.UTF-8"],
     ["--setenv", "OPENBLAS_NUM_THREADS", "1", "--setenv", "PYTHONDONTWRITEBYTECODE", "1"],
-    ["--", ...limited(limits), PYTHON, "-u", "-B", "/program/main.py"],
+    ["--", ...limited(limits), PYTHON, "-u", "-B", ...start, "/program/main.py"],
   ].flat();
 }
 
 /** As root, bwrap itself runs as nobody: limits on processes do not bind root. */
 export function unprivileged(): { uid?: number; gid?: number } {
   return process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+}
+
+/** Where bwrap is: it is started without the caller's environment, so without its PATH. */
+export function bubblewrapPath(): string | undefined {
+  const places = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder.startsWith("/"));
+  return [...places, "/usr/bin"]
+    .map((folder) => join(folder, "bwrap"))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
 }
 
 let state: { usable: boolean; why: string } | undefined;
@@ -52,14 +87,20 @@ export function bubblewrapState(): { usable: boolean; why: string } {
   if (process.platform !== "linux") state = { usable: false, why: "bubblewrap needs Linux" };
   else if (!existsSync(PYTHON) || !existsSync("/usr/bin/prlimit")) {
     state = { usable: false, why: `${PYTHON} or /usr/bin/prlimit is not installed` };
-  } else {
+  } else if (bubblewrapPath() === undefined) state = { usable: false, why: "bwrap is not installed" };
+  else {
     const probe = ["--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib"];
-    const run = spawnSync("bwrap", [...probe, "--symlink", "usr/lib64", "/lib64", "--", "/usr/bin/true"], {
-      ...unprivileged(),
-      timeout: 5000,
-      encoding: "utf8",
-    });
-    if (run.error) state = { usable: false, why: "bwrap is not installed" };
+    const run = spawnSync(
+      bubblewrapPath()!,
+      [...probe, "--symlink", "usr/lib64", "/lib64", "--", "/usr/bin/true"],
+      {
+        ...unprivileged(),
+        env: {},
+        timeout: 5000,
+        encoding: "utf8",
+      },
+    );
+    if (run.error) state = { usable: false, why: `bwrap cannot be started: ${run.error.message}` };
     else if (run.status !== 0)
       state = { usable: false, why: `bwrap cannot run here: ${run.stderr.trim().split("\n")[0]}` };
     else state = { usable: true, why: "" };

@@ -9,4 +9,4 @@ export {
   type SandboxBackend,
 } from "./limits.ts";
 export { requireSandbox, runProgram } from "./run-program.ts";
-export { runUnitTests, type UnitTestResult } from "./unit-tests.ts";
+export { runUnitTests, type UnitTest, type UnitTestResult } from "./unit-tests.ts";

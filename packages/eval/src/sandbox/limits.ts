@@ -11,6 +11,10 @@ export interface ProgramLimits {
   processes: number;
   /** Bytes of stdout and of stderr; a program that writes more is stopped. */
   outputBytes: number;
+  /** Wall-clock time of one call of a program that is judged by tests, milliseconds. */
+  callMs: number;
+  /** Bytes of all its answers to calls. */
+  answerBytes: number;
 }
 
 export const defaultLimits: ProgramLimits = {
@@ -19,6 +23,8 @@ export const defaultLimits: ProgramLimits = {
   memoryMb: 512,
   processes: 16,
   outputBytes: 65_536,
+  callMs: 4000,
+  answerBytes: 16 * 2 ** 20,
 };
 
 export type ProgramStatus = "ok" | "error" | "timeout" | "memory" | "output";
@@ -41,6 +47,8 @@ export interface ProgramOptions {
   limits?: Partial<ProgramLimits>;
   /** More files, by name, beside the program. */
   files?: Readonly<Record<string, string>>;
+  /** What the program reads from stdin; nothing where it is absent. */
+  stdin?: string;
   /** Runs programs with this user's rights when there is no bubblewrap: only for code that is trusted. */
   unsafeExec?: boolean;
 }

@@ -1,7 +1,7 @@
 // Runs one Python program in Pyodide, in a process of its own that gives up network, host files, other processes and
-// code from strings before the program starts. Reads {files, memoryMb} as JSON from stdin; argument 1 is Pyodide's
-// entry; writes one byte to descriptor 3 when the program begins. See pyodide.ts for the flags that it needs.
-import { readFileSync, writeSync } from "node:fs";
+// code from strings before the program starts. Reads {files, memoryMb, stdin, channel} as JSON from stdin; argument 1 is
+// Pyodide's entry; writes one byte to descriptor 3 when the program begins; `channel` makes descriptor 4 its /dev/channel. See pyodide.ts for the flags that it needs.
+import { readFileSync, readSync, writeSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { pathToFileURL } from "node:url";
 
@@ -79,7 +79,15 @@ function limitFiles({ MEMFS }, ErrnoError, bytes) {
   };
 }
 
-const { files, memoryMb } = JSON.parse(readFileSync(0, "utf8"));
+/** Descriptor 4 as a device, read and written as the program asks. */
+function openChannel(FS) {
+  const device = FS.makedev(64, 0);
+  const move = (f) => (_stream, buffer, offset, length) => f(4, buffer, offset, length);
+  FS.registerDevice(device, { read: move(readSync), write: move(writeSync) });
+  FS.mkdev("/dev/channel", 0o666, device);
+}
+
+const { files, memoryMb, stdin, channel } = JSON.parse(readFileSync(0, "utf8"));
 const exit = process.exit.bind(process);
 process.binding = () => ({ fs: CONSTANTS });
 const { loadPyodide } = await import(pathToFileURL(process.argv[2]).href);
@@ -102,7 +110,21 @@ const whole = (fd) => ({
 });
 python.setStdout(whole(1));
 python.setStderr(whole(2));
-python.setStdin({ error: true });
+const input = stdin === null ? undefined : new TextEncoder().encode(stdin);
+let taken = 0;
+python.setStdin(
+  input
+    ? {
+        read(buffer) {
+          const part = input.subarray(taken, taken + buffer.length);
+          buffer.set(part);
+          taken += part.length;
+          return part.length;
+        },
+      }
+    : { error: true },
+);
+if (channel) openChannel(python.FS);
 python.FS.mkdir("/program");
 for (const [name, text] of Object.entries(files)) python.FS.writeFile(`/program/${name}`, text);
 python.FS.chdir("/tmp");

@@ -1,38 +1,55 @@
 // Code judged by unit tests: the reward of programming tasks.
+import { judgeProgram } from "./judge.ts";
 import type { ProgramOptions, ProgramResult } from "./limits.ts";
 import { runProgram } from "./run-program.ts";
+
+/** Python statements (e.g. asserts), or what a program must print for what it reads from stdin. */
+export type UnitTest = string | { input: string; output: string };
 
 export interface UnitTestResult {
   passed: number;
   total: number;
-  /** How the run ended; tests after a crash or a limit count as failed. */
+  /** Why each test failed; empty for one that passed. */
+  failures: string[];
+  /** How the program ended; tests after a crash or a limit count as failed. */
   program: ProgramResult;
 }
 
-/** Runs the code once and every test (Python statements, e.g. asserts) after it; a test fails by raising. */
+/** Printed text as it is compared: without blanks at the ends of lines, and without empty lines at the end. */
+function printed(text: string): string {
+  return text.replace(/[^\S\n]+$/gm, "").trimEnd();
+}
+
+/**
+ * Judges code by tests that it never meets: statements run in a process of their own, where the code's functions are stubs
+ * that ask it; of a test of input and output the program gets the input alone. A test of statements fails by raising.
+ * Values are compared by Python's own `==` on plain data (so `True == 1` and `1 == 1.0` hold); an object of a class of the
+ * program's equals nothing but such objects.
+ */
 export async function runUnitTests(
   code: string,
-  tests: readonly string[],
+  tests: readonly UnitTest[],
   options: ProgramOptions = {},
 ): Promise<UnitTestResult> {
-  // Results leave behind a mark made for this run: printing "passed" earns nothing. Code that searches its own
-  // interpreter for the mark could still find it, so a reward should also look at programs that pass everything.
-  const mark = `result-${crypto.randomUUID()}`;
-  const harness = `
-import json as _json, sys as _sys
-_out = _sys.stdout
-_space = {"__name__": "solution"}
-exec(compile(open("/program/solution.py").read() if __import__("os").path.exists("/program/solution.py") else open("solution.py").read(), "solution.py", "exec"), _space)
-for _test in _json.loads(${JSON.stringify(JSON.stringify(tests))}):
-    try:
-        exec(_test, dict(_space))
-        _ok = 1
-    except BaseException:
-        _ok = 0
-    print("${mark}", _ok, file=_out, flush=True)
-`;
-  const program = await runProgram(harness, { ...options, files: { ...options.files, "solution.py": code } });
-  const results = program.stdout.split("\n").filter((line) => line.startsWith(mark));
-  const passed = results.filter((line) => line === `${mark} 1`).length;
-  return { passed: Math.min(passed, tests.length), total: tests.length, program };
+  const failures = tests.map(() => "");
+  let program: ProgramResult | undefined;
+  const at = tests.flatMap((test, i) => (typeof test === "string" ? [i] : []));
+  if (at.length > 0) {
+    const judged = await judgeProgram(
+      code,
+      at.map((i) => tests[i] as string),
+      options,
+    );
+    for (const [k, i] of at.entries()) failures[i] = judged.failures[k]!;
+    program = judged.program;
+  }
+  for (const [i, test] of tests.entries()) {
+    if (typeof test === "string") continue;
+    const run = await runProgram(code, { ...options, stdin: test.input });
+    if (run.status !== "ok") failures[i] = `${run.status}: ${run.why}`;
+    else if (printed(run.stdout) !== printed(test.output)) failures[i] = "it printed something else";
+    if (program === undefined || program.status === "ok") program = run;
+  }
+  const passed = failures.filter((why) => why === "").length;
+  return { passed, total: tests.length, failures, program: program ?? (await runProgram(code, options)) };
 }

@@ -19,7 +19,9 @@ export const taskSchema = z.strictObject({
       tests: z
         .string()
         .optional()
-        .describe("Field of unit tests, Python statements; a record that has it needs no answer"),
+        .describe(
+          "Field of unit tests, Python statements or {input, output} for stdin and stdout; a record that has it needs no answer",
+        ),
     })
     .prefault({})
     .describe("Names of the records' fields"),

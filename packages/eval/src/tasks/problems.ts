@@ -3,9 +3,11 @@ import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { ExitCode, NsaError } from "@nsa/core";
 import { expandInputs } from "@nsa/data";
+import { z } from "zod";
 import { extractAnswer } from "../grader/extract.ts";
 import type { Gold } from "../grader/gold.ts";
 import { readRecords } from "../records.ts";
+import type { UnitTest } from "../sandbox/unit-tests.ts";
 import type { TaskDefinition } from "./definition.ts";
 
 export interface TaskProblem extends Gold {
@@ -57,17 +59,25 @@ function goldAnswer(task: TaskDefinition, record: Record<string, unknown>, place
   return answer;
 }
 
+/** A test of what a program prints. */
+const unitTestSchema = z.strictObject({ input: z.string(), output: z.string() });
+
 /** The record's unit tests, where the task has any. */
 function unitTests(
   task: TaskDefinition,
   record: Record<string, unknown>,
   place: string,
-): string[] | undefined {
+): UnitTest[] | undefined {
   const field = task.fields.tests;
   if (field === undefined || record[field] === undefined) return undefined;
   const tests = record[field];
-  if (Array.isArray(tests) && tests.length > 0 && tests.every((t) => typeof t === "string")) return tests;
-  throw complain(place, `\`${field}\` is not a list of Python statements`, "correct the record");
+  const whole = (t: unknown) => typeof t === "string" || unitTestSchema.safeParse(t).success;
+  if (Array.isArray(tests) && tests.length > 0 && tests.every(whole)) return tests;
+  throw complain(
+    place,
+    `\`${field}\` is not a list of Python statements or of {input, output}`,
+    "correct the record",
+  );
 }
 
 export function toProblem(

@@ -112,7 +112,8 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
     });
     return latest;
   };
-  if (step === 0) preflight(ctx, look());
+  // A checkpoint of step 0 was saved after this: its figures are recorded.
+  if (!ctx.resumeFrom) preflight(ctx, look());
   ctx.log(
     "an on-policy loss tells nothing (0 by construction where all outputs weigh alike): watch reward/mean and eval/pass_at_1",
   );

@@ -1,5 +1,5 @@
 // The reward of programming tasks: the last program of an output, judged by the problem's unit tests in the sandbox.
-import { codeBlocks, type ProgramOptions, runUnitTests } from "@nsa/eval";
+import { codeBlocks, type ProgramOptions, runUnitTests, type UnitTest } from "@nsa/eval";
 
 /**
  * 1 when every test passes, else 0; an output without a program, or with an unfinished thought, earns nothing.
@@ -7,7 +7,7 @@ import { codeBlocks, type ProgramOptions, runUnitTests } from "@nsa/eval";
  */
 export async function codeReward(
   completion: string,
-  tests: readonly string[],
+  tests: readonly UnitTest[],
   options: ProgramOptions,
 ): Promise<number> {
   if (tests.length === 0) throw new Error("the problem has no tests");

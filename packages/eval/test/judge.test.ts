@@ -1,0 +1,101 @@
+// Programs judged by tests that they never meet: honest ones are paid, and no way of cheating is.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { inParallel } from "@nsa/core";
+import { expect } from "vitest";
+import { needs } from "../../core/test/needs.ts";
+import { bubblewrapState, runUnitTests, type SandboxBackend, type UnitTestResult } from "../src/index.ts";
+import { pyodideState } from "../src/sandbox/pyodide.ts";
+import { cheats, honest, type Judged } from "./judged-programs.ts";
+
+const fixture = (name: string) =>
+  JSON.parse(readFileSync(join(import.meta.dirname, "fixtures", name), "utf8"));
+const hacks = fixture("reward-hacks.json") as { tests: string[]; programs: Record<string, string> };
+const greedy = fixture("greedy-programs.json") as Record<string, string>;
+const shared = Object.entries({ ...hacks.programs, ...greedy }).map(
+  ([name, code]): Judged => ({ name, code, tests: hacks.tests }),
+);
+
+const locked = needs(bubblewrapState().usable, bubblewrapState().why);
+const portable = needs(pyodideState().usable, pyodideState().why);
+const TIME = 300_000;
+
+async function judge(programs: readonly Judged[], backend: SandboxBackend, timeoutMs: number) {
+  const results: [string, UnitTestResult][] = [];
+  await inParallel(programs, 2, async ({ name, code, tests }) => {
+    results.push([name, await runUnitTests(code, tests, { backend, limits: { timeoutMs, callMs: 1500 } })]);
+  });
+  return results;
+}
+
+const paid = (results: [string, UnitTestResult][]) =>
+  results.flatMap(([name, r]) => (r.passed === r.total ? [name] : []));
+const unpaid = (results: [string, UnitTestResult][]) =>
+  results.flatMap(([name, r]) => (r.passed === r.total ? [] : [[name, r.failures, r.program.stderr]]));
+
+locked(
+  "honest_programs_are_paid",
+  async () => {
+    expect(unpaid(await judge(honest, "bubblewrap", 20_000))).toEqual([]);
+  },
+  TIME,
+);
+
+locked(
+  "no_cheat_is_paid",
+  async () => {
+    expect(shared).toHaveLength(14);
+    expect(paid(await judge([...shared, ...cheats], "bubblewrap", 3000))).toEqual([]);
+  },
+  TIME,
+);
+
+const among = (programs: readonly Judged[], words: string[]) => {
+  const found = programs.filter((p) => words.some((word) => p.name.includes(word)));
+  expect(found.length).toBeGreaterThanOrEqual(words.length);
+  return found;
+};
+
+portable(
+  "the_portable_sandbox_pays_the_same_programs",
+  async () => {
+    const some = ["class that the tests", "in place", "read and print"];
+    expect(unpaid(await judge(among(honest, some), "pyodide", 20_000))).toEqual([]);
+    const wrong = ["__eq__", "tests from the file", "answers written ahead", "endless flood"];
+    expect(paid(await judge(among([...shared, ...cheats], wrong), "pyodide", 5000))).toEqual([]);
+  },
+  TIME,
+);
+
+locked("each_test_counts_by_itself_and_says_why_it_failed", async () => {
+  const code = "def f(x):\n  if x == 3: raise KeyError(x)\n  return x + 1";
+  const tests = ["assert f(1) == 2", "assert f(2) == 2, 'two'", "f(3)", "assert g(1)", "assert f(", "x = 1"];
+  const r = await runUnitTests(code, tests);
+  expect([r.passed, r.total, r.program.status]).toEqual([2, 6, "ok"]);
+  expect(r.failures.map((why) => why.split(":")[0])).toEqual([
+    ...["", "AssertionError", "KeyError", "NameError", "SyntaxError", ""],
+  ]);
+});
+
+locked("a_call_that_hangs_or_floods_ends_the_program_and_what_was_passed_stays", async () => {
+  const code = "def f(x):\n  while x: pass\n  return x\ndef g(): return 'x' * 3000000";
+  const hangs = await runUnitTests(code, ["assert f(0) == 0", "f(1)", "assert f(0) == 0"], {
+    limits: { callMs: 300 },
+  });
+  expect([hangs.passed, hangs.program.status]).toEqual([1, "timeout"]);
+  expect(hangs.program.milliseconds).toBeLessThan(4500);
+  const floods = await runUnitTests(code, ["assert f(0) == 0", "g()"], {
+    limits: { answerBytes: 1_000_000 },
+  });
+  expect([floods.passed, floods.program.status]).toEqual([1, "output"]);
+});
+
+locked("printed_answers_are_compared_by_lines_outside_the_program", async () => {
+  const code = "a, b = map(int, input().split())\nprint(a + b)\nif a == 3: raise SystemExit(1)";
+  const io = (input: string, output: string) => ({ input, output });
+  const tests = [io("1 2", "3"), io("1 2\n", " 3"), io("2 2\n", "4\n\n"), io("3 1", "4"), io("", "")];
+  const r = await runUnitTests(code, tests);
+  expect(r.failures.map((why) => why === "")).toEqual([true, false, true, false, false]);
+  const both = await runUnitTests("def f(): return 1\nprint(2)", ["assert f() == 1", io("", "2")]);
+  expect(both.passed).toBe(2);
+});
