@@ -1,6 +1,7 @@
 // The steps of the loop as stages of tasks. Each can be called alone; outputs of one are inputs of the next.
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
+import { benchmarkLabels } from "../decontaminate/benchmarks.ts";
 import { resolveEngine } from "../fasttext/engine.ts";
 import { canonicalJson, hashFile, writeAtomic } from "../jobs/manifest.ts";
 import { type JobContext, runStage } from "../jobs/stage.ts";
@@ -162,15 +163,22 @@ export async function cleanStep(
   const { minChars, bytesPerToken, languages, languageProbability, decontaminate } = config;
   const benchmarks = expandInputs(decontaminate.benchmarks);
   const hashes = await Promise.all(benchmarks.map(hashFile));
-  const { ngram, minWords, fields } = decontaminate;
+  const { ngram, minWords, distinctive, fields } = decontaminate;
   const spec = {
     minChars,
     bytesPerToken,
     languages,
     languageProbability,
     fields,
-    rules: { ngram, minWords: minWords },
-    benchmarksHash: canonicalJson([hashes, fields, ngram, minWords]),
+    rules: { ngram, minWords, distinctive },
+    benchmarksHash: canonicalJson([
+      hashes,
+      benchmarkLabels(benchmarks),
+      fields,
+      ngram,
+      minWords,
+      distinctive,
+    ]),
   };
   const manifests = await runStage(
     ctx,
