@@ -216,6 +216,8 @@ const comparable = (text: string) =>
     .replace(/^\((.*)\)$/, "$1");
 
 const MAX_QUESTION = 6000;
+/** Longer answers are not compared, and so are no echoes. */
+const MAX_ANSWER = 1500;
 
 /** The expressions that a question writes out, in one spelling. */
 function questionExpressions(question: string): Set<string> {
@@ -255,7 +257,8 @@ export function isEcho(
   gold: string,
   { form = "any", question = "" }: { form?: AnswerForm; question?: string },
 ): boolean {
-  if (answer.trim() === "" || bareText(cleanAnswer(answer)) === bareText(cleanAnswer(gold))) return false;
+  if (answer.trim() === "" || answer.length > MAX_ANSWER) return false;
+  if (bareText(cleanAnswer(answer)) === bareText(cleanAnswer(gold))) return false;
   if (repeatsQuestion(answer, question)) return true;
   if (form === "any") return false;
   try {
