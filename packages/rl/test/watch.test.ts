@@ -26,7 +26,7 @@ test("a_start_outside_10_to_70_percent_is_warned_of", () => {
 
 test("a_start_that_echoes_its_questions_is_warned_of", () => {
   expect(said((ctx) => preflight(ctx, { ...solving(0.4), echoes: 0.27 }))[0]).toMatch(
-    /27.0 % .* repeat the question's expression .* count as wrong/,
+    /27.0 % .* repeat the question's expression .* they count as wrong/,
   );
   expect(said((ctx) => preflight(ctx, { ...solving(0.4), echoes: 0.04 }))).toEqual([]);
 });

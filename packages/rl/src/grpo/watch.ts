@@ -45,7 +45,7 @@ const ECHOES = 0.05;
 export function preflight(ctx: StageContext, result: EvaluationResult): void {
   if (result.echoes >= ECHOES)
     ctx.log(
-      `${percent(result.echoes)} of the first policy's answers repeat the question's expression or leave the arithmetic undone: they count as wrong`,
+      `${percent(result.echoes)} of the first policy's answers repeat the question's expression or leave the arithmetic undone; unless task.answer_form is any they count as wrong`,
       "warn",
     );
   const rate = result.passAtK[1]!.mean;
