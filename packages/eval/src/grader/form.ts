@@ -3,15 +3,17 @@
 // Equal values do not make an answer: `34+58` equals 92, but so does the question. What may be written depends on the task:
 // - number: one numeral, with a unit if it likes: 92, -0.5, 1,000, 1/2 in lowest terms, 1 1/2, 28 %, 9.2e1, 1010_2.
 // - value: numerals, and whatever has no shorter exact writing (√2, 2π, 2+√3, sets, intervals, matrices, polynomials), but
-//   no arithmetic of rational numbers left undone (34+58, 3*4, 184/2, 2^5, √8464, |-92|), in no part of the answer.
+//   no arithmetic of rational numbers left undone (34+58, 3*4, 184/2, 2^5, √8464, |-92|) and no like terms (3x+4x), in no
+//   part of the answer.
 // - any: every form.
-// An expression with symbols is judged only by the question: the question's own expression is no answer, unless the gold
-// answer is that very text. A gold answer that is itself not of the form is met by the next weaker form.
+// What symbols leave open (x(x+1) may be the task or its answer) the question decides: its own expression is no answer, unless
+// the gold answer is that very text. A gold answer that is itself not of the form is met by the next weaker form.
 import { bareText, cleanAnswer } from "./clean.ts";
-import { constantOf, exactValue } from "./exact.ts";
+import { constantFactor, constantOf, exactValue } from "./exact.ts";
 import { type Node, some, TooMuchWork, Unreadable } from "./node.ts";
 import { realValue } from "./numeric.ts";
 import { parseAnswer } from "./parse.ts";
+import { multiply } from "./polynomial.ts";
 import { asInterval, assignment, expandPlusMinus, withoutName } from "./shape.ts";
 
 export const answerForms = ["number", "value", "any"] as const;
@@ -108,15 +110,42 @@ function comesToNumber(node: Node): boolean {
 const symbolicCall = /^(?:[fghFGWP]|phi|varphi|psi)(?:_|'|$)/;
 const isSymbol = (n: Node) => n.t === "sym" || (n.t === "call" && symbolicCall.test(n.fn));
 
-/** Whether an expression without symbols has no rational arithmetic left to do. */
+const isClosed = (n: Node) => !some(n, isSymbol);
+const MAX_TERMS = 40;
+
+/** Two terms of one sum that could be one (3x + 4x, √2 + √8, 34 + 58), or a term that is 0. */
+function hasLikeTerms(terms: readonly Node[]): boolean {
+  if (terms.length > MAX_TERMS) return true;
+  try {
+    const values = terms.map((term) => exactValue(term)).filter((value) => value !== undefined);
+    return values.some(
+      (a, i) =>
+        a.n.size === 0 ||
+        values.slice(0, i).some((b) => constantFactor(multiply(a.n, b.d), multiply(b.n, a.d)) !== undefined),
+    );
+  } catch (error) {
+    if (error instanceof TooMuchWork) return false;
+    throw error;
+  }
+}
+
+/** Whether an expression has no arithmetic of rational numbers, and no sum of like terms, left to do. */
 function isDone(node: Node): boolean {
-  if (isNumeral(node, "any_fraction")) return true;
-  if (node.t === "const") return true;
+  if (isNumeral(node, "any_fraction") || node.t === "const" || isSymbol(node)) return true;
+  if (node.t === "matrix") return node.rows.flat().every(isValue);
   if (node.t === "unit" || node.t === "percent") return isDone(node.a);
-  if (isRational(node)) return false;
+  // With symbols that cancel, 92 + x − x or 92x⁰, it is a number after all.
+  if (isClosed(node) ? isRational(node) : comesToNumber(node)) return false;
   const parts = partsOf(node);
   if (!parts.every(isDone)) return false;
-  return (node.t !== "add" && node.t !== "mul") || parts.filter(isRational).length < 2;
+  if (node.t === "add") return !hasLikeTerms(parts) && !parts.some((n) => n.t === "matrix");
+  return node.t !== "mul" || hasOneOfAKind(parts);
+}
+
+/** At most one rational number and one matrix among the factors. */
+function hasOneOfAKind(factors: readonly Node[]): boolean {
+  const rationals = factors.filter((n) => n.t !== "matrix" && isClosed(n) && isRational(n));
+  return rationals.length < 2 && factors.filter((n) => n.t === "matrix").length < 2;
 }
 
 function partsOf(node: Node): Node[] {
@@ -150,23 +179,16 @@ function isValue(node: Node): boolean {
     case "matrix":
       return node.rows.flat().every(isValue);
     case "ratio":
-      return node.parts.every((p) => some(p, isSymbol) || isDone(p));
+      return node.parts.every(isDone);
     case "relation": {
+      // An equation of a curve or plane is answered as it stands: (x-1)^2 + y^2 = 5^2.
       const assigned = assignment(node);
-      return assigned ? isValue(assigned.value) : true;
+      if (assigned) return isValue(assigned.value);
+      return !isSolved(node) || node.parts.every(isValue);
     }
     default:
-      break;
+      return isDone(node);
   }
-  // With symbols that cancel, 92 + x − x or 92x⁰, it is a number after all, and not worked out.
-  if (some(node, isSymbol)) return !comesToNumber(node);
-  const matrices = node.t === "add" || node.t === "mul" ? node.args.filter((a) => a.t === "matrix") : [];
-  if (matrices.length > 0) {
-    return (
-      node.t === "mul" && matrices.length === 1 && partsOf(node).every((a) => a.t === "matrix" || isDone(a))
-    );
-  }
-  return isDone(node);
 }
 
 /** Whether an answer is one number, or the same number several times. */
