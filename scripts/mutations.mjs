@@ -19,6 +19,22 @@ const grader = "packages/eval/test/grader.test.ts";
 /** Bug, file, what stands there, what the bug makes of it, test file, the test that must fail. */
 const mutations = [
   {
+    bug: "a sum written again is paid as its answer",
+    file: "packages/eval/src/grader/grade.ts",
+    from: "else if (!hasForm(form, y, x))",
+    to: "else if (form === undefined)",
+    tests: rewards,
+    test: "accuracy_pays_a_value_and_not_the_task_written_again",
+  },
+  {
+    bug: "the last side of a false equation counts",
+    file: "packages/eval/src/grader/grade.ts",
+    from: 'if (claims && hasFalseClaim(y, form !== "any"))',
+    to: "if (claims && y === undefined)",
+    tests: rewards,
+    test: "accuracy_pays_a_value_and_not_the_task_written_again",
+  },
+  {
     bug: "temperature of the sampler missing from the trainer's log-probabilities",
     file: "packages/model/src/train/micro-step.ts",
     from: "temperature: options.temperature,",

@@ -3,7 +3,8 @@ export * from "./chat/index.ts";
 export * from "./evaluate/index.ts";
 export { type CountdownGoal, checkCountdown } from "./grader/countdown.ts";
 export { type AnswerKind, type Extracted, type ExtractOptions, extractAnswer } from "./grader/extract.ts";
-export { type Gold, gradeProblem, unreadableGold } from "./grader/gold.ts";
+export { type AnswerForm, answerForms, isEcho } from "./grader/form.ts";
+export { type Gold, gradeProblem, isEchoOf, unreadableGold } from "./grader/gold.ts";
 export {
   type Comparison,
   compareAnswers,

@@ -62,6 +62,63 @@ async function run(name: string, recipe: object, options: RunOptions = {}) {
 
 const family = { kind: "family", family: "addition", difficulty: 1, template: "{question}=", max_tokens: 6 };
 
+test("echoes_and_greedy_answers_are_counted_by_hand", async () => {
+  const row = (kind: "sample" | "greedy", id: string, sample: number, answer: string, more: object) =>
+    ({
+      kind,
+      step: 1,
+      task: "t",
+      id,
+      sample,
+      prompt: "",
+      completion: answer,
+      answer,
+      gold: "4",
+      verdict: "wrong",
+      form: "answer_tag",
+      why: "",
+      tokens: 3,
+      finish: "stop",
+      logp: -1,
+      ...more,
+    }) as EvalRow;
+  const right = { verdict: "correct" };
+  const rows = [
+    row("sample", "a", 0, "2+2", { echo: true }),
+    row("sample", "a", 1, "4", right),
+    row("greedy", "a", 0, "4", right),
+    row("sample", "b", 0, "1+3", { echo: true }),
+    row("sample", "b", 1, "2*2", { echo: true }),
+    row("greedy", "b", 0, "3+1", { echo: true }),
+    row("sample", "c", 0, "5", {}),
+    row("sample", "c", 1, "4", right),
+    row("greedy", "c", 0, "4", right),
+  ];
+  const [s] = (await summarise(rows)) as ProblemsSummary[];
+  expect(s).toMatchObject({ problems: 3, samples: 2, echoes: 3 / 6 });
+  expect(s!.accuracy.mean).toBeCloseTo(1 / 3, 12);
+  expect(s!.greedy!.accuracy.mean).toBeCloseTo(2 / 3, 12);
+  expect(s!.greedy!.echoes).toBeCloseTo(1 / 3, 12);
+});
+
+test("a_greedy_answer_a_problem_stands_beside_the_sampled_ones_and_changes_none", async () => {
+  const recipe = (greedy: boolean) => ({
+    tasks: [{ ...family, questions: 3, samples: 2, greedy }],
+    sampling: { temperature: 1 },
+    engine: { problems: 2 },
+  });
+  const [plain, both] = [await run("sampled", recipe(false)), await run("greedy", recipe(true))];
+  const of = (rows: EvalRow[], kind: string) => rows.filter((r) => r.kind === kind) as SampleRow[];
+  expect(of(both.rows, "sample")).toEqual(plain.rows);
+  const alone = await run("alone", { tasks: [{ ...family, questions: 3, samples: 1 }] });
+  const texts = (rows: SampleRow[]) => rows.map((r) => [r.id, r.completion]);
+  expect(texts(of(both.rows, "greedy"))).toEqual(texts(of(alone.rows, "sample")));
+  expect(both.result.metrics["eval/addition-1/greedy_accuracy"]).toBe(
+    (both.summaries[0] as ProblemsSummary).greedy!.accuracy.mean,
+  );
+  expect(plain.result.metrics).not.toHaveProperty("eval/addition-1/greedy_accuracy");
+});
+
 test("generated_problems_give_rows_pass_at_k_and_metrics", async () => {
   const recipe = {
     tasks: [{ ...family, questions: 5, samples: 4 }],

@@ -25,7 +25,7 @@ function problemsOf(text: string, changes: object = {}) {
 
 test("complaints_name_file_and_record", () => {
   const good = '{"question": "1+1?", "answer": 2}\n';
-  expect(problemsOf(good)).toEqual([{ id: "t-0", question: "1+1?", answer: "2" }]);
+  expect(problemsOf(good)).toEqual([{ id: "t-0", question: "1+1?", answer: "2", answerForm: "value" }]);
   const place = expect.stringMatching(/t\.jsonl:2$/);
   expect(() => problemsOf(`${good}{"question": "x"}\n`)).toThrow(
     expect.objectContaining({ code: "task_record_invalid", what: place }),

@@ -1,6 +1,7 @@
 // R1-Zero by rules alone over seeds: a base model without SFT is pretrained, then learns sums by GRPO.
 //
-// `pnpm bench r1-zero [--seeds 5] [--from 1] [--parallel 1] [--samples 256] --json`: the recipes of configs/ through the command line.
+// Sampled and greedy figures before and after, and the share of answers that echo the question (a sum written again is no
+// answer). `pnpm bench r1-zero [--seeds 5] [--from 1] [--parallel 1] [--samples 256] --json`: the recipes of configs/ through the command line.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -125,11 +126,15 @@ async function run(): Promise<BenchResult> {
     for (const [name, value] of Object.entries(after)) figures[`seed_${seed}_after_${name.slice(5)}`] = value;
     figures[`seed_${seed}_crossing_at_k`] = crossing(before, after);
   }
+  const echoes = outcomes.flatMap(({ before, after }) =>
+    [before, after].flatMap((e) => [e["eval/echo_share"]!, e["eval/greedy_echo_share"]!]),
+  );
   const change = (name: string) => outcomes.map((o) => o.after[name]! - o.before[name]!);
   const ratios = {
     pass_at_1_after_over_before: least(
       outcomes.map((o) => o.after["eval/pass_at_1"]! / o.before["eval/pass_at_1"]!),
     ),
+    greedy_pass_at_1_gain: least(change("eval/greedy_pass_at_1")),
     maj_at_64_gain: least(change("eval/maj_at_64")),
     pass_at_64_change: Math.max(...change("eval/pass_at_64").map(Math.abs)),
   };
@@ -141,7 +146,9 @@ async function run(): Promise<BenchResult> {
     bars: [
       atLeast("pass@1 after, worst seed", least(outcomes.map((o) => o.after["eval/pass_at_1"]!)), 0.8),
       atLeast("pass@1 after over before, worst seed", ratios.pass_at_1_after_over_before, 2),
+      atLeast("greedy pass@1 gain, worst seed", ratios.greedy_pass_at_1_gain, 0.1),
       atLeast("maj@64 gain, worst seed", ratios.maj_at_64_gain, 0.1),
+      atMost("answers that echo the question, before or after, worst seed", Math.max(...echoes), 0.01),
       atMost("pass@64 change, worst seed", ratios.pass_at_64_change, 0.03),
       atMost(
         "pass@64 before, highest seed (its ceiling is 1)",
@@ -156,6 +163,7 @@ async function run(): Promise<BenchResult> {
 
 export default {
   name: "r1-zero",
-  about: "pure RL from a base model on held-out sums, over seeds: pass@1, maj@64, pass@64 before and after",
+  about:
+    "pure RL from a base model on held-out sums, over seeds: pass@1 sampled and greedy, maj@64, pass@64, echoes, before and after",
   run,
 };

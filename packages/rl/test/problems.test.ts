@@ -53,6 +53,19 @@ test("a_problem_depends_on_its_number_alone_and_held_out_ones_not_on_the_seed", 
 });
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-problems-"));
+
+test("a_recipe_may_say_how_its_questions_are_answered", () => {
+  const file = join(dir, "forms.jsonl");
+  const rows = [1, 2, 3, 4].map((i) => `${JSON.stringify({ question: `${i}+1`, answer: i + 1 })}\n`);
+  writeFileSync(file, rows.join(""));
+  const formOf = (task: object) => ofTask(task).train(0).answerForm;
+  expect(formOf({ file })).toBe("value");
+  expect(formOf({ file, answer_form: "any" })).toBe("any");
+  expect(formOf({ family: "addition" })).toBe("number");
+  expect(formOf({ family: "addition", answer_form: "any" })).toBe("any");
+  expect(formOf({ family: "countdown", difficulty: 3, answer_form: "number" })).toBe("any");
+});
+
 const ofTask = (task: object, maxSeqLen = 800) =>
   makeProblems(
     parseConfig(

@@ -110,6 +110,15 @@ test("accuracy_takes_any_expression_that_reaches_a_countdown_target", async () =
   expect([await accuracy("8*3-5"), await accuracy("19"), await accuracy("3*8-5=20")]).toEqual([1, 0, 0]);
 });
 
+test("accuracy_pays_a_value_and_not_the_task_written_again", async () => {
+  const task = { answer: "92", question: "34+58", answerForm: "number" };
+  const accuracy = async (answer: string) =>
+    (await rewardOf([{ kind: "accuracy" }], `<think> 34+58 </think> <answer> ${answer} </answer>`, task))
+      .total;
+  const answers = ["92", "34+58=92", "34+58", "92+0", "184/2", "3=92", "34+58=91"];
+  expect(await Promise.all(answers.map(accuracy))).toEqual([1, 1, 0, 0, 0, 0, 0]);
+});
+
 test("model_text_is_never_run", async () => {
   const text = "<answer> (globalThis.pwned=1)+3 </answer>";
   expect((await rewardOf([{ kind: "accuracy" }], text)).total).toBe(0);

@@ -3,7 +3,7 @@ import type { StageContext } from "@nsa/core";
 import { expect, test } from "vitest";
 import { rolloutMetrics } from "../src/grpo/metrics.ts";
 import type { Output, Rollout } from "../src/grpo/rollout.ts";
-import { partingAlarm, preflight } from "../src/grpo/watch.ts";
+import { evaluationMetrics, partingAlarm, preflight } from "../src/grpo/watch.ts";
 
 function said(act: (ctx: StageContext) => void): string[] {
   const texts: string[] = [];
@@ -15,12 +15,41 @@ const solving = (mean: number) => ({
   majAtK: {},
   parts: {},
   unparsed: 0,
+  echoes: 0,
 });
 
 test("a_start_outside_10_to_70_percent_is_warned_of", () => {
   expect(said((ctx) => preflight(ctx, solving(0.05)))[0]).toMatch(/solves 5.0 % .* too few right answers/);
   expect(said((ctx) => preflight(ctx, solving(0.8)))[0]).toMatch(/solves 80.0 % .* too few wrong ones/);
   expect(said((ctx) => preflight(ctx, solving(0.4)))).toEqual([]);
+});
+
+test("a_start_that_echoes_its_questions_is_warned_of", () => {
+  expect(said((ctx) => preflight(ctx, { ...solving(0.4), echoes: 0.27 }))[0]).toMatch(
+    /27.0 % .* repeat the question's expression .* they count as wrong/,
+  );
+  expect(said((ctx) => preflight(ctx, { ...solving(0.4), echoes: 0.04 }))).toEqual([]);
+});
+
+test("greedy_figures_and_echoes_stand_beside_the_sampled_ones", () => {
+  const greedy = {
+    passAt1: { mean: 0.75, low: 0.5, high: 0.9 },
+    echoes: 0.125,
+    parts: { addition_2: 1, addition_3: 0.25 },
+  };
+  expect(evaluationMetrics({ ...solving(0.4), echoes: 0.0625, greedy })).toEqual({
+    "eval/unparsed": 0,
+    "eval/echo_share": 0.0625,
+    "eval/greedy_pass_at_1": 0.75,
+    "eval/greedy_pass_at_1_low": 0.5,
+    "eval/greedy_pass_at_1_high": 0.9,
+    "eval/greedy_echo_share": 0.125,
+    "eval/addition_2/greedy_pass_at_1": 1,
+    "eval/addition_3/greedy_pass_at_1": 0.25,
+    "eval/pass_at_1": 0.4,
+    "eval/pass_at_1_low": 0.4,
+    "eval/pass_at_1_high": 0.4,
+  });
 });
 
 test("accuracies_of_training_and_held_out_problems_that_part_raise_an_alarm", () => {
@@ -40,7 +69,16 @@ function rollout(
     return {
       prompt: [1],
       sample: { ids: [], logp: [], keptLogmass: [], finish },
-      row: { id: "x", question: "q", answer: "a", completion, reward, finish, tokens },
+      row: {
+        id: "x",
+        question: "q",
+        answer: "a",
+        completion,
+        reward,
+        echo: completion === "2+2",
+        finish,
+        tokens,
+      },
       rewards: { group: 0, length: tokens, steps: [] },
       discarded: false,
     };
@@ -73,6 +111,15 @@ test("lengths_rewards_and_reflective_words_are_told_of_all_terminated_and_trunca
     "completion/words/wait": 0.5,
     "completion/words/hmm": 0.25,
   });
+  const echoing = rolloutMetrics(
+    rollout([
+      ["2+2", 10, "stop", 0],
+      ["4", 10, "stop", 1],
+      ["5", 10, "stop", 0],
+      ["6", 10, "stop", 0],
+    ]),
+  );
+  expect([metrics["reward/echo_share"], echoing["reward/echo_share"]]).toEqual([0, 0.25]);
   const ended = rolloutMetrics(rollout([["no", 20, "stop", 0]]));
   expect("completion/truncated_length_mean" in ended).toBe(false);
 });

@@ -27,8 +27,16 @@ function printFunnel(funnel: readonly FunnelRow[]): void {
   }
 }
 
+/** Pages dropped by benchmark; a warning on stderr where it was more than copies are likely to be. */
+function printContamination({ benchmarks, warning }: BuildReport["contamination"]): void {
+  for (const { benchmark, pages, items } of benchmarks)
+    console.log(`dropped for ${benchmark}: ${pages} pages that share words with ${items} of its items`);
+  if (warning) console.error(`warning: ${warning}`);
+}
+
 function printBuild(report: BuildReport, outDir: string): void {
   printFunnel(report.funnel);
+  printContamination(report.contamination);
   for (const { round, newShare, proposedDomains, quality } of report.rounds) {
     const found = proposedDomains.length > 0 ? `, proposes ${proposedDomains.join(" ")}` : "";
     const measured = quality ? `, average precision ${figure(quality.averagePrecision)}` : "";
@@ -41,6 +49,7 @@ function printBuild(report: BuildReport, outDir: string): void {
 
 function printStep(report: StepReport, outDir: string): void {
   printFunnel(report.funnel);
+  if (report.contamination) printContamination(report.contamination);
   for (const [name, value] of Object.entries(report.figures))
     if (typeof value === "number") console.log(`${name} ${figure(value)}`);
   if (report.quality) console.log(`average precision ${figure(report.quality.averagePrecision)}`);

@@ -15,12 +15,17 @@ export const CHARTS: Chart[] = [
   { title: "Loss, nats per token", names: ["train/loss", "val/loss"] },
   {
     title: "Held-out accuracy",
-    names: ["eval/pass_at_1", "eval/maj_at_16", "eval/pass_at_16"],
+    names: ["eval/pass_at_1", "eval/greedy_pass_at_1", "eval/maj_at_16", "eval/pass_at_16"],
     range: [0, 1],
   },
   {
     title: "Accuracy in training and on held-out problems",
     names: ["rollout/pass_rate", "eval/pass_at_1"],
+    range: [0, 1],
+  },
+  {
+    title: "Share of answers that repeat the question or leave the arithmetic undone",
+    names: ["reward/echo_share", "eval/echo_share", "eval/greedy_echo_share"],
     range: [0, 1],
   },
   { title: "Reward", names: ["reward/mean", "reward/std"] },
@@ -59,7 +64,7 @@ export const CHARTS: Chart[] = [
   },
 ];
 
-const summary = new Set(["reward/mean", "reward/std", "reward/quarantined"]);
+const summary = new Set(["reward/mean", "reward/std", "reward/quarantined", "reward/echo_share"]);
 
 /** Metrics of a chart that the rows have, patterns spelled out; words that never occur are no line. */
 export function namesOf({ names }: Chart, rows: readonly Row[]): string[] {

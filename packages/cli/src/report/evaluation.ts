@@ -83,7 +83,12 @@ export function detailTable(s: ProblemsSummary): string[][] {
           ...byK("RM@K by log-probability", s.likeliestAtK),
         ]
       : []),
+    ...(s.greedy
+      ? [["greedy answers right", `${percent(s.greedy.accuracy.mean)}, echoes ${percent(s.greedy.echoes)}`]]
+      : []),
     ["samples of a problem", String(s.samples)],
+    // Rows of earlier versions have no echoes counted.
+    ...(s.echoes === undefined ? [] : [["repeat the question or leave it undone", percent(s.echoes)]]),
     ["met the length limit", percent(s.truncated)],
     ...(s.languageShare === undefined ? [] : [["in the task's language", percent(s.languageShare)]]),
     ...(s.calibration ? [["calibration error of the majority", s.calibration.error.toFixed(3)]] : []),

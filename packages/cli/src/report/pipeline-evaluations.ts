@@ -41,10 +41,11 @@ function grpoBars(folder: StageFolder): Bar[] {
   const bar = (row: Row, label: string, colour: string): Bar => {
     const of = (name: string) => row[name] as number;
     const value = of("eval/pass_at_1");
+    const also = (name: string, metric: string) => (metric in row ? ` · ${name} ${percent(of(metric))}` : "");
     return {
       label,
       value,
-      text: `${percent(value)} of the answers right`,
+      text: `${percent(value)} of the answers right${also("greedy", "eval/greedy_pass_at_1")}${also("echoes", "eval/echo_share")}`,
       low: of("eval/pass_at_1_low"),
       high: of("eval/pass_at_1_high"),
       colour,
@@ -72,6 +73,8 @@ export function heldOutBars(folders: readonly StageFolder[]): string {
       if (!s) return [];
       const { mean: value, low, high } = s.accuracy;
       const most = Math.max(...Object.keys(s.majAtK).map(Number));
+      const echoes = s.echoes === undefined ? "" : ` · echoes ${percent(s.echoes)}`;
+      const greedy = s.greedy ? ` · greedy ${percent(s.greedy.accuracy.mean)}` : "";
       const vote =
         most > 1
           ? ` · Maj@${most} ${percent(s.majAtK[most]!)} · Pass@${most} ${percent(s.passAtK[most]!)}`
@@ -82,7 +85,7 @@ export function heldOutBars(folders: readonly StageFolder[]): string {
           value,
           low,
           high,
-          text: `${percent(value)}${vote}`,
+          text: `${percent(value)}${greedy}${vote}${echoes}`,
           colour: COLOURS[i % COLOURS.length],
         },
       ];
@@ -91,7 +94,7 @@ export function heldOutBars(folders: readonly StageFolder[]): string {
     return `<h3>${escapeHtml(task)}: ${problems} problems, ${samples} answers each</h3>${bars(rows, 1)}`;
   });
   return `<h2>Held-out problems</h2>${groups.join("")}
-<p class="note">Share of right answers with its 95 % interval. An answer without the form that the task asks for counts as wrong.</p>`;
+<p class="note">Share of right answers with its 95 % interval. An answer without the form that the task asks for counts as wrong. Greedy: one answer each, the likeliest token at every step. Echoes: answers that repeat the question's expression or leave the arithmetic undone; they count as wrong.</p>`;
 }
 
 function curves(all: readonly Evaluation[], task: string): string {

@@ -42,7 +42,10 @@ export function gain(rows: readonly Row[]): string {
   const change = (what: string, key: string) =>
     `${what} ${Number(first[key]).toFixed(3)} → ${Number(last[key]).toFixed(3)}`;
   const parts = [change("pass@1", "eval/pass_at_1")];
+  if ("eval/greedy_pass_at_1" in first) parts.push(change("greedy pass@1", "eval/greedy_pass_at_1"));
   if (most > 1) parts.push(change(`maj@${most}`, `eval/maj_at_${most}`));
+  // Answers that repeat the question or leave the arithmetic undone: a gain made of them would be none.
+  if ("eval/echo_share" in first) parts.push(change("share of echoes", "eval/echo_share"));
   return `<p>On held-out problems, step ${first.step} to ${last.step}: ${parts.join(", ")}.</p>`;
 }
 

@@ -41,7 +41,7 @@ function training({ metrics, held }: ScreenState): Row[] {
 /** Parts of the reward: `reward/accuracy` and its like, without mean and deviation. */
 function rewardParts(metrics: Metrics): Row[] {
   return Object.keys(metrics)
-    .filter((name) => /^reward\/(?!mean$|std$|quarantined$)/.test(name) && !name.endsWith("_std"))
+    .filter((name) => /^reward\/(?!mean$|std$|quarantined$|echo_share$)/.test(name) && !name.endsWith("_std"))
     .flatMap((name) => withDeviation(metrics, name, name.slice("reward/".length)));
 }
 
@@ -50,7 +50,11 @@ function reinforcement({ metrics, held }: ScreenState): Row[] {
     ...withDeviation(metrics, "reward/mean", "reward"),
     ...rewardParts(metrics),
     ...pick(metrics, [["rollout/pass_rate", "pass rate", percent]]),
-    ...pick(held, [["eval/pass_at_1", "held-out pass@1", percent]]),
+    ...pick(held, [
+      ["eval/pass_at_1", "held-out pass@1", percent],
+      ["eval/greedy_pass_at_1", "held-out, greedy", percent],
+    ]),
+    ...pick(metrics, [["reward/echo_share", "echoes", percent]]),
     ...pick(metrics, [
       ["kl/mean", "KL", figure],
       ["policy/entropy", "entropy", figure],

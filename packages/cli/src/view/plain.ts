@@ -10,6 +10,8 @@ const SHOWN: Record<string, string> = {
   "reward/mean": "reward",
   "rollout/pass_rate": "pass_rate",
   "eval/pass_at_1": "pass@1",
+  "eval/greedy_pass_at_1": "greedy",
+  "reward/echo_share": "echoes",
   "policy/entropy": "entropy",
   "kl/mean": "kl",
   "completion/length_mean": "length",

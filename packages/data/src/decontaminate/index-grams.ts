@@ -1,5 +1,9 @@
 // The n-gram index of benchmark texts, and the check of a page against it: any shared 10-gram, and for texts of 3 to
 // 9 words the whole text (DeepSeekMath §2.1). Hashes only find candidates; a hit is confirmed word by word.
+//
+// With `distinctive`, what stands on clean pages, too, is left out: short texts that their words do not tell apart, and grams
+// of a formula alone. A question that is nearly all formula keeps the grams that hold one content word.
+import { contentWords, isDistinctive } from "./distinctive.ts";
 
 export interface BenchmarkText {
   benchmark: string;
@@ -19,6 +23,8 @@ export interface GramRules {
   ngram: number;
   /** Shorter texts than this are not checked (paper: 3). */
   minWords: number;
+  /** Leaves out short texts and grams that prove no copy. */
+  distinctive: boolean;
 }
 
 interface Entry {
@@ -77,6 +83,26 @@ function forEachGram(
   }
 }
 
+/** A text without content words is matched as a whole, from half as many words again as a gram to so many. */
+const MAX_WHOLE = 40;
+
+/** Length of a text's grams, and whether the one from a place on proves a copy. */
+function provingGrams(
+  list: readonly string[],
+  ngram: number,
+): { n: number; proves: (start: number) => boolean } {
+  if (list.length < ngram) {
+    const whole = isDistinctive(list);
+    return { n: list.length, proves: () => whole };
+  }
+  const content = list.slice(ngram - 1).map((_, start) => contentWords(list.slice(start, start + ngram)));
+  // At least two content words; one, where the text has no better gram; a formula of ten words never.
+  const most = Math.max(...content);
+  if (most >= 1) return { n: ngram, proves: (start) => content[start]! >= Math.min(2, most) };
+  const whole = list.length >= 1.5 * ngram;
+  return { n: Math.min(list.length, Math.max(ngram, MAX_WHOLE)), proves: (start) => whole && start === 0 };
+}
+
 export class GramIndex {
   /** By gram length. */
   private grams = new Map<number, Map<number, Entry>>();
@@ -88,7 +114,8 @@ export class GramIndex {
     texts.forEach((text, t) => {
       const { list, low, high } = hashWords(text.words);
       if (list.length < rules.minWords) return;
-      const n = Math.min(list.length, rules.ngram);
+      const plain = { n: Math.min(list.length, rules.ngram), proves: () => true };
+      const { n, proves } = rules.distinctive ? provingGrams(list, rules.ngram) : plain;
       let table = this.grams.get(n);
       if (!table) {
         table = new Map();
@@ -96,6 +123,7 @@ export class GramIndex {
       }
       const into = table;
       forEachGram(low, high, n, (start, key) => {
+        if (!proves(start)) return true;
         const gram = list.slice(start, start + n).join(" ");
         let entry = into.get(key);
         for (; entry; entry = entry.next) if (entry.gram === gram) return true;

@@ -1,3 +1,4 @@
 // Decontamination against benchmark files.
-export { readBenchmark } from "./benchmarks.ts";
+export { benchmarkLabels, comparableText, readBenchmark } from "./benchmarks.ts";
+export { isDistinctive } from "./distinctive.ts";
 export { type BenchmarkText, type GramHit, GramIndex, type GramRules } from "./index-grams.ts";

@@ -8,7 +8,7 @@ import type { BuildConfig } from "./config.ts";
 import { type ContaminationReport, contaminationReport } from "./contamination.ts";
 import { type BuildContext, jobContext } from "./context.ts";
 import { readLabels } from "./measure.ts";
-import { preparePool } from "./prepare.ts";
+import { checkedPages, preparePool } from "./prepare.ts";
 import { type History, type Round, type RoundReport, readSeeds, runRound } from "./round.ts";
 import { type NearSample, nearThreshold } from "./samples.ts";
 import { emitStep, type FunnelRow } from "./steps.ts";
@@ -44,7 +44,7 @@ async function build(job: JobContext, config: BuildConfig): Promise<BuildReport>
   const labels = config.labels ? await readLabels(config.labels, config.positiveLabel) : undefined;
   const seeds = await readSeeds(job, config);
   const { shards, funnel } = await preparePool(job, config);
-  const contamination = contaminationReport(job.outDir, shards);
+  const contamination = contaminationReport(job.outDir, shards, checkedPages(funnel));
 
   const rounds: RoundReport[] = [];
   const history: History = { columns: [], annotations: [] };

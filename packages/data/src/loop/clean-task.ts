@@ -1,9 +1,8 @@
 // Task `clean`: applies the duplicate verdicts and the filters of a single page (length, language, contamination),
 // and writes the shard's index columns.
-
 import { readFileSync } from "node:fs";
 import { writeWhole } from "@nsa/core";
-import { readBenchmark } from "../decontaminate/benchmarks.ts";
+import { benchmarkLabels, comparableText, readBenchmark } from "../decontaminate/benchmarks.ts";
 import { GramIndex, type GramRules } from "../decontaminate/index-grams.ts";
 import { identifyLanguage } from "../extract/language.ts";
 import type { TaskIo } from "../jobs/task.ts";
@@ -24,7 +23,8 @@ async function gramIndex(
 ): Promise<GramIndex> {
   if (cached?.key !== hash) {
     const texts = [];
-    for (const path of paths) texts.push(...(await readBenchmark(path, fields)));
+    const labels = benchmarkLabels(paths);
+    for (const [i, path] of paths.entries()) texts.push(...(await readBenchmark(path, fields, labels[i])));
     cached = { key: hash, index: new GramIndex(texts, rules) };
   }
   return cached.index;
@@ -69,7 +69,7 @@ export async function cleanTask(io: TaskIo): Promise<Record<string, unknown>> {
       }
     }
     kept.filtered++;
-    const hit = index.size > 0 ? index.find(wordsOf(document.text)) : undefined;
+    const hit = index.size > 0 ? index.find(wordsOf(comparableText(document.text))) : undefined;
     if (hit) {
       dropped.contaminated++;
       report.write({ id: document.id, url: document.url, ...hit });

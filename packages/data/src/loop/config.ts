@@ -71,7 +71,9 @@ export const DecontaminateConfig = z.strictObject({
   fields: z
     .array(z.string())
     .default([])
-    .describe("Fields that hold benchmark text; empty takes all string fields but ids and labels."),
+    .describe(
+      "Fields that hold benchmark text; empty takes the questions (question, problem, prompt, input, text …), * all string fields but ids and labels. Answers and options stand on clean pages, too.",
+    ),
   ngram: z
     .int()
     .min(2)
@@ -83,6 +85,12 @@ export const DecontaminateConfig = z.strictObject({
     .default(3)
     .describe(
       "Benchmark texts with fewer words than `ngram` but at least this many match exactly (paper: 3).",
+    ),
+  distinctive: z
+    .boolean()
+    .default(true)
+    .describe(
+      "Leave out short texts and grams that prove no copy: a formula alone, a run of numbers, the phrases of every exam; false is the paper's rule to the letter.",
     ),
 });
 

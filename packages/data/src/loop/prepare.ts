@@ -25,6 +25,11 @@ export async function readPool(job: JobContext, config: BuildConfig): Promise<Re
   };
 }
 
+/** Pages that were compared with the benchmarks. */
+export function checkedPages(funnel: readonly FunnelRow[]): number {
+  return funnel.find((row) => row.step === "filtered")?.documents ?? 0;
+}
+
 /** Pool shards ready to score. Throws NsaError `nothing_to_rank` (exit 3) when no document is left. */
 export async function preparePool(job: JobContext, config: BuildConfig): Promise<Prepared> {
   const read = await readPool(job, config);

@@ -8,7 +8,7 @@ import type { BuildConfig } from "./config.ts";
 import { type ContaminationReport, contaminationReport } from "./contamination.ts";
 import { type BuildContext, jobContext } from "./context.ts";
 import { measureRanking, type Quality, readLabels } from "./measure.ts";
-import { preparePool, readPool } from "./prepare.ts";
+import { checkedPages, preparePool, readPool } from "./prepare.ts";
 import { histogramOf } from "./rank-task.ts";
 import { type RoundReport, rankRound, readSeeds, runRound, scoreRound } from "./round.ts";
 import { type NearSample, nearThreshold } from "./samples.ts";
@@ -82,7 +82,10 @@ async function run(
   const seeds = step === "decontaminate" ? undefined : await readSeeds(job, config);
   const { shards, funnel } = await preparePool(job, config);
   const outputs = shards.map((s) => s.documents);
-  if (!seeds) return { funnel, outputs, figures: {}, contamination: contaminationReport(job.outDir, shards) };
+  if (!seeds) {
+    const contamination = contaminationReport(job.outDir, shards, checkedPages(funnel));
+    return { funnel, outputs, figures: {}, contamination };
+  }
 
   const history = { columns: [], annotations: [] };
   if (step === "filter") {

@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { atomicConcat } from "@nsa/core";
+import { benchmarkLabels } from "../decontaminate/benchmarks.ts";
 import { resolveEngine } from "../fasttext/engine.ts";
 import { canonicalJson, hashFile, writeAtomic } from "../jobs/manifest.ts";
 import { type JobContext, runStage } from "../jobs/stage.ts";
@@ -164,15 +165,22 @@ export async function cleanStep(
   const { minChars, bytesPerToken, languages, languageProbability, decontaminate } = config;
   const benchmarks = expandInputs(decontaminate.benchmarks);
   const hashes = await Promise.all(benchmarks.map(hashFile));
-  const { ngram, minWords, fields } = decontaminate;
+  const { ngram, minWords, distinctive, fields } = decontaminate;
   const spec = {
     minChars,
     bytesPerToken,
     languages,
     languageProbability,
     fields,
-    rules: { ngram, minWords: minWords },
-    benchmarksHash: canonicalJson([hashes, fields, ngram, minWords]),
+    rules: { ngram, minWords, distinctive },
+    benchmarksHash: canonicalJson([
+      hashes,
+      benchmarkLabels(benchmarks),
+      fields,
+      ngram,
+      minWords,
+      distinctive,
+    ]),
   };
   const manifests = await runStage(
     ctx,

@@ -53,12 +53,19 @@ ${table(
 )}`;
 }
 
-export function contaminationSection({ benchmarks, commonGrams }: ContaminationReport): string {
+export function contaminationSection(report: ContaminationReport): string {
+  const { benchmarks, commonGrams, warning, files } = report;
   return `<h2>Contamination</h2>
+${warning ? `<p class="dropped">${escapeHtml(warning)}</p>` : ""}
 ${table(
   ["benchmark", "pages dropped", "items hit"],
   benchmarks.map((b) => [b.benchmark, b.pages, b.items]),
 )}
+${table(
+  ["benchmark", "its item", "page dropped", "words that both have"],
+  benchmarks.flatMap((b) => b.dropped.map((d) => [b.benchmark, d.item, d.url || d.id, d.gram])),
+)}
+<p>All of them: ${escapeHtml(files.join(", "))}</p>
 ${table(
   ["gram", "pages"],
   commonGrams.map((g) => [g.gram, g.pages]),

@@ -1,6 +1,7 @@
 // A conversation as tokens with and without loss: only what the assistant says is learned.
 import { NsaError } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
+import { encodeAnswer } from "../sft/tool-output.ts";
 import type { ChatMessage, ChatTemplate } from "./template.ts";
 
 export interface Segment {
@@ -42,18 +43,23 @@ export function segmentsOf(
   return segments;
 }
 
-/** Ids of the segments and whether each is learned; the end-of-text id closes the last learned segment. */
+/**
+ * Ids of the segments and whether each is learned; the end-of-text id closes the last learned segment. With `maskOutputs`,
+ * what a tool wrote into a turn of the assistant is not.
+ */
 export function encodeSegments(
   tokenizer: Tokenizer,
   segments: readonly Segment[],
+  maskOutputs = true,
 ): { ids: Int32Array; learned: Uint8Array } {
   const ids: number[] = [];
   const learned: number[] = [];
   for (const segment of segments) {
-    for (const id of tokenizer.encodeIds(segment.text)) {
+    const own = encodeAnswer(tokenizer, segment.text);
+    own.ids.forEach((id, i) => {
       ids.push(id);
-      learned.push(segment.learned ? 1 : 0);
-    }
+      learned.push(segment.learned && (!maskOutputs || own.learned[i] === 1) ? 1 : 0);
+    });
   }
   // A template may close its turns with an end of its own: any of them ends an output.
   if (segments.at(-1)?.learned && !tokenizer.isEnd(ids.at(-1) ?? -1)) {

@@ -6,6 +6,10 @@ const count = (what: string, value: number) => z.number().int().min(1).default(v
 
 const generated = {
   samples: count("Answers per problem; Pass@K and Maj@K are given for powers of two up to it", 1),
+  greedy: z
+    .boolean()
+    .default(false)
+    .describe("Also one greedy answer per problem, reported beside the sampled ones"),
   limit: z.number().int().min(1).optional().describe("Takes the first so many problems"),
   maxTokens: z.number().int().min(1).optional().describe("Longest answer, tokens; the task's own by default"),
 };
@@ -52,6 +56,7 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
     template: z.string().default("r1_zero").describe("Prompt: r1_zero, plain, or a text with {question}"),
     questions: count("Problems", 64),
     samples: generated.samples,
+    greedy: generated.greedy,
     maxTokens: count("Longest answer, tokens", 64),
   }),
   z.strictObject({

@@ -1,6 +1,6 @@
 // Steps of the tasks that generate answers, and of multiple choice by log-likelihood.
 import { ExitCode, NsaError } from "@nsa/core";
-import { gradeProblem } from "../grader/gold.ts";
+import { gradeProblem, isEchoOf } from "../grader/gold.ts";
 import type { GradeOptions } from "../grader/grade.ts";
 import { renderPrompt } from "../prompt/template.ts";
 import { requireSandbox } from "../sandbox/run-program.ts";
@@ -10,7 +10,7 @@ import { makeFamily } from "../tasks/generated/family.ts";
 import { readProblems, type TaskProblem, taskPrompt } from "../tasks/problems.ts";
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { programRows, programTemplates } from "./programs.ts";
-import type { ChoiceRow, EvalRow, SampleRow } from "./rows.ts";
+import type { ChoiceRow, EvalRow, GreedyRow, SampleRow } from "./rows.ts";
 import { type Session, scoreTokens } from "./session.ts";
 
 /** A step writes its rows; steps of a config are always the same, so a resumed run skips those that are done. */
@@ -29,6 +29,7 @@ export interface Generation {
   /** Number of the task in the recipe: tasks draw different random numbers. */
   index: number;
   samples: number;
+  greedy: boolean;
   maxTokens: number;
   stop: readonly string[];
   grading: GradeOptions;
@@ -56,7 +57,7 @@ function generateRows(
       prompt: prompts[i]!,
       n: samples,
       maxTokens,
-      sampling: config.sampling,
+      sampling: generation.greedy ? { ...config.sampling, temperature: 0 } : config.sampling,
       seed: config.seed + generation.index,
       id: (first + i) * samples,
       stopIds: tokenizer.eosIds,
@@ -84,6 +85,7 @@ function generateRows(
       const ids = output.ids.filter((id) => !tokenizer.isEnd(id));
       const completion = cutAtStop(tokenizer.decode(ids), stop);
       const { verdict, answer, form, why } = gradeProblem(completion, problem, grading);
+      const echo = isEchoOf(answer, problem) ? { echo: true as const } : {};
       const logp = output.logp.reduce((a, b) => a + b, 0) / Math.max(1, output.logp.length);
       const { finish } = output;
       return {
@@ -97,9 +99,24 @@ function generateRows(
         tokens: output.ids.length,
         finish,
         logp,
+        ...echo,
       };
     });
   });
+}
+
+/** Sampled answers to the questions, and greedy ones where the recipe asks for them. */
+function answerRows(
+  session: Session,
+  step: number,
+  generation: Generation,
+  questions: readonly Question[],
+  first: number,
+): (SampleRow | GreedyRow)[] {
+  const sampled = generateRows(session, step, { ...generation, greedy: false }, questions, first);
+  if (!generation.greedy) return sampled;
+  const once = generateRows(session, step, { ...generation, samples: 1 }, questions, first);
+  return [...sampled, ...once.map((row): GreedyRow => ({ ...row, kind: "greedy" }))];
 }
 
 function inChunks<T>(items: readonly T[], size: number): T[][] {
@@ -139,6 +156,7 @@ export function problemSteps(
     name,
     index,
     samples: spec.samples,
+    greedy: spec.greedy,
     maxTokens,
     stop: task.stop,
     grading: { fallback: task.fallback },
@@ -154,7 +172,7 @@ export function problemSteps(
             : renderPrompt(template, problem.question),
       }));
       const first = c * options.problems;
-      if (format === "cot") return generateRows(session, step, generation, questions, first);
+      if (format === "cot") return answerRows(session, step, generation, questions, first);
       return programRows(session, step, { ...generation, format, maxTurns: spec.maxTurns }, questions, first);
     },
   }));
@@ -172,8 +190,9 @@ export function familySteps(
   });
   const name = `${spec.family}-${spec.difficulty}`;
   const problems = Array.from({ length: spec.questions }, (_, i) => family.problem(i));
-  const { samples, maxTokens } = spec;
-  const generation: Generation = { name, index, samples, maxTokens, stop: [], grading: { fallback: "none" } };
+  const { samples, greedy, maxTokens } = spec;
+  const grading: GradeOptions = { fallback: "none" };
+  const generation: Generation = { name, index, samples, greedy, maxTokens, stop: [], grading };
   return inChunks(problems, options.problems).map((chunk, c) => ({
     task: name,
     run(session, step) {
@@ -181,7 +200,7 @@ export function familySteps(
         problem,
         prompt: renderPrompt(spec.template, problem.question),
       }));
-      return generateRows(session, step, generation, questions, c * options.problems);
+      return answerRows(session, step, generation, questions, c * options.problems);
     },
   }));
 }

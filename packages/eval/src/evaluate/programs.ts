@@ -1,5 +1,6 @@
 // Answers with programs: the protocol runs on the engine, outputs come from the sandbox, the grader reads the end.
 import type { AnswerKind } from "../grader/extract.ts";
+import { gradingOf } from "../grader/gold.ts";
 import { compareAnswers, grade } from "../grader/grade.ts";
 import { runProtocol, type Transcript, type TurnOutput, type TurnRequest } from "../protocol/run.ts";
 import { runProgram } from "../sandbox/run-program.ts";
@@ -56,7 +57,7 @@ function generateTurn(
 /** The verdict on a transcript: what its program printed, or what its text says in the end. */
 function judge(transcript: Transcript, question: Question, generation: ProgramGeneration) {
   const { problem } = question;
-  const options = { ...generation.grading, ...(problem.options ? { choices: problem.options } : {}) };
+  const options = { ...generation.grading, ...gradingOf(problem) };
   if (generation.format === "tool") {
     const graded = grade(transcript.text, problem.answer, { ...options, fallback: "none" });
     if (graded.form !== "none" || transcript.programAnswer === "") return graded;

@@ -25,8 +25,15 @@ export interface SampleRow extends Place {
   finish: "stop" | "length";
   /** Mean log-probability of its tokens, nats. */
   logp: number;
+  /** Its answer is the question's own expression, or arithmetic left undone. */
+  echo?: true;
   /** How its programs ended. */
   programs?: { status: ProgramStatus; why: string }[];
+}
+
+/** The greedy answer to a problem, beside the sampled ones. */
+export interface GreedyRow extends Omit<SampleRow, "kind"> {
+  kind: "greedy";
 }
 
 export interface ChoiceRow extends Place {
@@ -61,4 +68,4 @@ export interface PositionRow extends Place {
   tokens: number[];
 }
 
-export type EvalRow = SampleRow | ChoiceRow | NeedleRow | PositionRow;
+export type EvalRow = SampleRow | GreedyRow | ChoiceRow | NeedleRow | PositionRow;

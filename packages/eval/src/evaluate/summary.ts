@@ -5,7 +5,7 @@ import { groupAnswers } from "../metrics/classes.ts";
 import { languageShare } from "../metrics/language.ts";
 import { majAtKs, passAtK } from "../metrics/pass-at-k.ts";
 import { rmAtK } from "../metrics/rm-at-k.ts";
-import type { ChoiceRow, EvalRow, NeedleRow, PositionRow, SampleRow } from "./rows.ts";
+import type { ChoiceRow, EvalRow, GreedyRow, NeedleRow, PositionRow, SampleRow } from "./rows.ts";
 
 interface Interval {
   mean: number;
@@ -28,6 +28,10 @@ export interface ProblemsSummary {
   formatRate: number;
   /** Share of answers that could not be read or decided. */
   unparsed: number;
+  /** Share of answers that are the question's own expression, or arithmetic left undone; absent in older summaries. */
+  echoes?: number;
+  /** Of one greedy answer a problem: share of right ones, and of echoes; absent where the recipe does not ask for it. */
+  greedy?: { accuracy: Interval; echoes: number };
   /** Share of answers that met the length limit, and mean tokens. */
   truncated: number;
   length: number;
@@ -83,9 +87,17 @@ function byId<T extends { id: string }>(rows: readonly T[]): T[][] {
 
 const MIN_VOTES = 4;
 
+const echoShare = (rows: readonly { echo?: true }[]) => mean(rows.map((r) => (r.echo ? 1 : 0)));
+
+const summariseGreedy = (rows: readonly GreedyRow[]) => ({
+  accuracy: bootstrapInterval(rows.map((r) => (r.verdict === "correct" ? 1 : 0))),
+  echoes: echoShare(rows),
+});
+
 async function summariseSamples(
   task: string,
   rows: readonly SampleRow[],
+  greedy: readonly GreedyRow[],
   language?: string,
 ): Promise<ProblemsSummary> {
   const groups = byId(rows);
@@ -127,6 +139,8 @@ async function summariseSamples(
     likeliestAtK: curve((s, k) => rmAtK(s.scores, s.isRight, k)),
     formatRate: mean(rows.map((r) => (marked(r) ? 1 : 0))),
     unparsed: mean(rows.map((r) => (r.verdict === "unknown" ? 1 : 0))),
+    echoes: echoShare(rows),
+    ...(greedy.length > 0 ? { greedy: summariseGreedy(greedy) } : {}),
     truncated: mean(rows.map((r) => (r.finish === "length" ? 1 : 0))),
     length: mean(rows.map((r) => r.tokens)),
     ...(language
@@ -197,7 +211,8 @@ export async function summarise(
     const own = rows.filter((r) => r.task === task);
     const of = <K extends EvalRow["kind"]>(kind: K) =>
       own.filter((r): r is Extract<EvalRow, { kind: K }> => r.kind === kind);
-    if (of("sample").length > 0) out.push(await summariseSamples(task, of("sample"), languages[task]));
+    if (of("sample").length > 0)
+      out.push(await summariseSamples(task, of("sample"), of("greedy"), languages[task]));
     if (of("choice").length > 0) out.push(summariseChoices(task, of("choice")));
     if (of("needle").length > 0) out.push(summariseNeedles(task, of("needle")));
     if (of("positions").length > 0) out.push(summarisePositions(task, of("positions")));
@@ -228,6 +243,11 @@ export function summaryMetrics(summary: TaskSummary): Record<string, number> {
   for (const [k, value] of Object.entries(summary.majAtK)) if (k !== "1") put(`maj_at_${k}`, value);
   put("format_rate", summary.formatRate);
   put("unparsed", summary.unparsed);
+  if (summary.echoes !== undefined) put("echo_share", summary.echoes);
+  if (summary.greedy) {
+    put("greedy_accuracy", summary.greedy.accuracy.mean);
+    put("greedy_echo_share", summary.greedy.echoes);
+  }
   put("length", summary.length);
   for (const [k, value] of Object.entries(summary.likeliestAtK)) if (k !== "1") put(`rm_at_${k}`, value);
   if (summary.calibration) put("calibration_error", summary.calibration.error);

@@ -2,6 +2,7 @@
 import type { UnitTest } from "../sandbox/unit-tests.ts";
 import { type CountdownGoal, checkCountdown } from "./countdown.ts";
 import { extractAnswer } from "./extract.ts";
+import { type AnswerForm, isEcho } from "./form.ts";
 import { type Grade, type GradeOptions, grade } from "./grade.ts";
 import { TooMuchWork, Unreadable } from "./node.ts";
 import { parseAnswer } from "./parse.ts";
@@ -15,6 +16,19 @@ export interface Gold {
   countdown?: CountdownGoal;
   /** What a program has to pass. */
   tests?: UnitTest[];
+  /** What form a right answer must have; any where it is absent. */
+  answerForm?: AnswerForm;
+  /** The question, whose own expression is no answer. */
+  question?: string;
+}
+
+/** The grading options that a problem brings along. */
+export function gradingOf(gold: Gold): GradeOptions {
+  return {
+    ...(gold.options ? { choices: gold.options } : {}),
+    ...(gold.answerForm ? { form: gold.answerForm } : {}),
+    ...(gold.question === undefined ? {} : { question: gold.question }),
+  };
 }
 
 /** Grades a completion by a problem's gold; unit tests are the sandbox's and not looked at. */
@@ -25,7 +39,14 @@ export function gradeProblem(completion: string, gold: Gold, options: GradeOptio
     const judged = checkCountdown(text, gold.countdown);
     return { verdict: judged.verdict, answer: text, form: kind, why: `${why}: ${judged.why}` };
   }
-  return grade(completion, gold.answer, gold.options ? { ...options, choices: gold.options } : options);
+  return grade(completion, gold.answer, { ...options, ...gradingOf(gold) });
+}
+
+/** Whether a graded answer echoes its question: see `isEcho`. Countdown's answers are expressions, and never do. */
+export function isEchoOf(answer: string, gold: Gold): boolean {
+  if (gold.countdown || gold.tests) return false;
+  const { answerForm: form = "any", question = "" } = gold;
+  return isEcho(answer, gold.answer, { form, question });
 }
 
 /** Why a gold answer cannot be compared with others than itself; nothing when it can. */

@@ -1,6 +1,8 @@
 // Grades a completion: finds its final answer and compares it with the gold answer.
+import { hasFalseClaim } from "./claims.ts";
 import { bareText, cleanAnswer } from "./clean.ts";
 import { type AnswerKind, type ExtractOptions, extractAnswer } from "./extract.ts";
+import { type AnswerForm, hasForm, repeatsQuestion } from "./form.ts";
 import { TooMuchWork, Unreadable } from "./node.ts";
 import { type Parsed, parseAnswer } from "./parse.ts";
 import { hasSymbols, type SameOptions, sameParsed } from "./same-answer.ts";
@@ -20,6 +22,10 @@ export interface Grade {
 export interface GradeOptions extends ExtractOptions, Partial<SameOptions> {
   /** Texts of the options A, B, C …: the text of the right one is as good as its letter. */
   choices?: readonly string[];
+  /** What form a right answer must have (default: any). An equal value in another form is wrong. */
+  form?: AnswerForm;
+  /** Text of the question: where the form matters, an expression copied from it is no answer. */
+  question?: string;
 }
 
 export interface Comparison {
@@ -89,17 +95,27 @@ export function compareAnswers(answer: string, gold: string, options: GradeOptio
   if (typeof a === "string") return { verdict: "unknown", why: `unsupported form: ${a}` };
   if (typeof g === "string") return { verdict: "unknown", why: `gold answer in an unsupported form: ${g}` };
   const settings: SameOptions = { relationForSet: options.relationForSet ?? false };
+  const { form = "any", question } = options;
+  // Beside a bare number, dollars leave open what is claimed.
+  const claims = form !== "any" || !answer.includes("\\$");
   let verdict: Verdict = "wrong";
+  let why = "different values";
   for (const [i, x] of g.readings.entries()) {
     for (const [j, y] of a.readings.entries()) {
       // The second reading drops a letter that may be a unit: only against an answer without symbols.
       if ((i > 0 && hasSymbols(y)) || (j > 0 && hasSymbols(x))) continue;
       const same = sameParsed(x, y, settings);
-      if (same === "same") return { verdict: "correct", why: "equal values" };
       if (same === "unknown") verdict = "unknown";
+      if (same !== "same") continue;
+      if (claims && hasFalseClaim(y, form !== "any")) why = "the equation is false";
+      else if (!hasForm(form, y, x)) why = "equal, but not worked out";
+      else if (form !== "any" && question && repeatsQuestion(answer, question))
+        why = "equal, but the question's own expression";
+      else return { verdict: "correct", why: "equal values" };
+      verdict = "wrong";
     }
   }
-  return { verdict, why: verdict === "wrong" ? "different values" : "it could not be decided" };
+  return { verdict, why: verdict === "wrong" ? why : "it could not be decided" };
 }
 
 /** Whether two answers are equal. */

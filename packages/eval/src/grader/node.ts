@@ -6,7 +6,8 @@ export type Node =
   | { t: "based"; value: Rational; digits: string; base: number }
   | { t: "sym"; name: string }
   | { t: "const"; name: "pi" | "e" | "i" | "inf" }
-  | { t: "add"; args: Node[] }
+  /** `literal`: one written number, such as 1 1/2, 0.1666… with its period marked, or 3 hours 20 minutes. */
+  | { t: "add"; args: Node[]; literal?: true }
   | { t: "mul"; args: Node[] }
   | { t: "neg"; a: Node }
   | { t: "div"; a: Node; b: Node }
@@ -20,7 +21,8 @@ export type Node =
   | { t: "tuple"; items: Node[]; open: "(" | "["; close: ")" | "]" }
   | { t: "list"; items: Node[]; form: "list" | "set" | "brace" }
   | { t: "union"; op: "union" | "intersection" | "difference"; parts: Node[] }
-  | { t: "relation"; parts: Node[]; ops: RelationOp[] }
+  /** `loose`: a sign of it was ≡, → or ↦, which read as = but assert no equality of numbers. */
+  | { t: "relation"; parts: Node[]; ops: RelationOp[]; loose?: true }
   | { t: "matrix"; rows: Node[][] }
   | { t: "text"; words: string };
 

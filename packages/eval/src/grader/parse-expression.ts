@@ -20,7 +20,8 @@ const ignored = new Set([
   "therefore",
 ]);
 /** Words after a number that are no unit but take it back. */
-const comment = /\b(?:not?|never|wrong|incorrect|false|maybe|perhaps|if|unless|but|instead)\b/i;
+const comment =
+  /^(?:squared|cubed)\b|\b(?:plus?|minus?|divided|multiplied|times? (?:zero|one|two|three|four|five|six|seven|eight|nine|ten))\b|\b(?:not?|never|wrong|incorrect|false|maybe|perhaps|if|unless|but|instead)\b/i;
 const inverse: Record<string, string> = { sin: "arcsin", cos: "arccos", tan: "arctan" };
 
 export function number(text: string): Node {
@@ -81,9 +82,13 @@ export abstract class ExpressionParser {
     let left: Node | undefined;
     const terms: Node[] = [];
     for (;;) {
+      const before = this.at;
       const sign = this.sign();
       if (sign === "" && left) break;
-      const term = this.parseProduct();
+      const signs = this.at - before;
+      const product = this.parseProduct();
+      // --92 is 92, but two signs are an operation, not the writing of a number.
+      const term: Node = signs > 1 && !left ? { t: "add", args: [product] } : product;
       if (sign === "pm" || sign === "mp") {
         const a = terms.length > 0 ? sum(terms.splice(0)) : undefined;
         left = { t: "pm", a, b: term, minusFirst: sign === "mp" };
@@ -153,7 +158,8 @@ export abstract class ExpressionParser {
     const factor = second.t === "unit" ? unitFactor(first.unit, second.unit) : "other";
     if (second.t !== "unit" || typeof factor === "string") throw new Unreadable("two amounts side by side");
     const scaled: Node = { t: "mul", args: [first.a, { t: "num", value: factor, decimals: 0, digits: 1 }] };
-    return { t: "unit", a: { t: "add", args: [scaled, second.a] }, unit: second.unit };
+    const literal = first.a.t === "num" && second.a.t === "num" ? { literal: true as const } : {};
+    return { t: "unit", a: { t: "add", args: [scaled, second.a], ...literal }, unit: second.unit };
   }
 
   parseProduct(): Node {
@@ -279,7 +285,8 @@ export abstract class ExpressionParser {
     const decimals = text.split(".")[1]?.length ?? 0;
     const nines = 10n ** BigInt(period.text.length) - 1n;
     const tail = { p: BigInt(period.text), q: nines * 10n ** BigInt(decimals) };
-    return { t: "add", args: [number(text), { t: "num", value: tail, decimals: 0, digits: 1 }] };
+    const rest: Node = { t: "num", value: tail, decimals: 0, digits: 1 };
+    return { t: "add", args: [number(text), rest], literal: true };
   }
 
   private symbol(name: string, plain: boolean): Node {
@@ -514,7 +521,7 @@ function mixedNumber(whole: Node, fraction: Node): Node | undefined {
   if (!isWhole || fraction.t !== "div" || fraction.a.t !== "num" || fraction.b.t !== "num") return undefined;
   const [a, b] = [fraction.a, fraction.b];
   if (a.decimals + b.decimals > 0 || a.value.p >= b.value.p) return undefined;
-  return { t: "add", args: [whole, fraction] };
+  return { t: "add", args: [whole, fraction], literal: true };
 }
 
 function based(node: Node & { t: "num" }, script: Node): Node {

@@ -35,6 +35,9 @@ const relationSigns: Record<string, RelationOp> = {
   "!=": "!=",
 };
 
+/** Signs that join like = but assert no equality: a congruence, a limit, a mapping. */
+const looseCommands = new Set(["equiv", "to", "mapsto", "rightarrow"]);
+
 class AnswerParser extends ExpressionParser {
   /** Items separated by commas, semicolons and "and"/"or"; semicolons bind weakest where both occur. */
   override parseList(): Node {
@@ -65,15 +68,19 @@ class AnswerParser extends ExpressionParser {
   parseRelation(): Node {
     const parts = [this.parseUnion()];
     const ops: RelationOp[] = [];
+    let loose = false;
     for (;;) {
+      const sign = this.peek();
       const op = this.relationOp();
       if (!op) break;
+      loose ||= sign?.t === "cmd" && looseCommands.has(sign.name);
       // A chain may end in its sign ("x =") or start a new line of working ("= \\\\ ="): take the value that is there.
       if (this.atEnd() || this.closes()) break;
       ops.push(op);
       parts.push(this.parseUnion());
     }
-    return ops.length === 0 ? parts[0]! : { t: "relation", parts, ops };
+    if (ops.length === 0) return parts[0]!;
+    return { t: "relation", parts, ops, ...(loose ? { loose } : {}) };
   }
 
   private relationOp(): RelationOp | undefined {
@@ -206,6 +213,8 @@ function numeralOf(clean: string): Node | undefined {
       const value = chineseNumeral(bare.slice(0, end));
       if (!value) continue;
       const rest = bare.slice(end);
+      // 九十二加零 is a sum, and 加 no unit.
+      if (/^[加减減乘除]/.test(rest)) return undefined;
       if (rest !== "" && !/^[\p{L}\d^²³/]+$/u.test(rest)) return undefined;
       if (/^\d+$/.test(bare.slice(0, end))) return undefined;
       return { t: "num", value, decimals: 0, digits: 1 };

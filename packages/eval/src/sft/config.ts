@@ -31,6 +31,12 @@ export const sftSchema = z.strictObject({
                 "Instead of both: the field that holds a conversation, a list of {role, content}; " +
                   "the assistant's turns are learned",
               ),
+            maskOutputs: z
+              .boolean()
+              .default(true)
+              .describe(
+                "Takes no loss on what a tool wrote into an answer: the text of ```output blocks and of <tool_response> tags",
+              ),
             format: z
               .string()
               .default("cot")

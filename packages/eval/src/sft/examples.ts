@@ -7,8 +7,11 @@ import type { ChatTemplate } from "../chat/template.ts";
 import { fillTemplate, readRecords } from "../records.ts";
 import type { SftConfig } from "./config.ts";
 import type { Example } from "./source.ts";
+import { encodeAnswer } from "./tool-output.ts";
 
-type Source = SftConfig["data"]["sources"][number];
+type Configured = SftConfig["data"]["sources"][number];
+/** A source of a recipe; outputs of tools are masked where it does not say. */
+type Source = Omit<Configured, "maskOutputs"> & Partial<Pick<Configured, "maskOutputs">>;
 
 const conversationSchema = z
   .array(z.looseObject({ role: z.string(), content: z.string() }))
@@ -36,9 +39,13 @@ function exampleOf(
   if (source.messages === undefined) {
     const prompt = fillTemplate(source.prompt!, record, place);
     const head = tokenizer.encode(prompt);
-    const tail = tokenizer.encode(fillTemplate(source.completion!, record, place));
-    const ids = Int32Array.from([...head, ...tail, tokenizer.eosId]);
-    return { ids, promptLength: head.length, format, prompt };
+    const answer = fillTemplate(source.completion!, record, place);
+    const tail = encodeAnswer(tokenizer, answer);
+    const ids = Int32Array.from([...head, ...tail.ids, tokenizer.eosId]);
+    if (source.maskOutputs === false || tail.learned.every((l) => l === 1))
+      return { ids, promptLength: head.length, format, prompt };
+    const learned = Uint8Array.from([...head.map(() => 0), ...tail.learned, 1]);
+    return { ids, learned, promptLength: head.length, format, prompt };
   }
   const messages = conversationSchema.safeParse(record[source.messages]);
   if (!messages.success) {
@@ -52,7 +59,7 @@ function exampleOf(
     });
   }
   const segments = segmentsOf(chat!, messages.data, place);
-  const { ids, learned } = encodeSegments(tokenizer, segments);
+  const { ids, learned } = encodeSegments(tokenizer, segments, source.maskOutputs);
   return { ids, learned, promptLength: learned.indexOf(1), format, prompt: segments[0]!.text };
 }
 
@@ -61,7 +68,7 @@ function exampleOf(
  * Throws NsaError `corpus_empty`, `data_*` (exit 3), `sft_source_invalid` (exit 2).
  */
 export function readExamples(
-  from: { sources: SftConfig["data"]["sources"]; seqLen: number; chat?: ChatTemplate },
+  from: { sources: readonly Source[]; seqLen: number; chat?: ChatTemplate },
   tokenizer: Tokenizer,
   log: (text: string) => void,
 ): Example[] {

@@ -3,9 +3,12 @@ import { ExitCode, NsaError } from "@nsa/core";
 import { readTaskFile, type TaskDefinition, type TaskInput, taskSchema } from "./definition.ts";
 import { gsmShots, mathShots, zhShots } from "./shots.ts";
 
-const word = { shots: gsmShots };
+/** Word problems ask for one number; what was to be computed is no answer. */
+const word = { shots: gsmShots, answerForm: "number" as const };
 const choicePrompt = "Question: {question}\n{options}\nAnswer:";
 // The template's dollar signs are TeX's.
+// MATH and College-Math ask for expressions, sets and intervals as well as numbers: `value`, the default. So do the
+// options of AQuA and MMLU, which are answered by their letters or texts.
 const MATH_SHOT = [
   " {solution}\nFinal Answer: The final answer is $",
   "{answer}$. I hope it is correct.",
@@ -102,6 +105,7 @@ const inputs: TaskInput[] = [
     prompt: "问题：{question}\n答：",
     shot: "{solution}答案是{answer}。",
     shots: zhShots,
+    answerForm: "number",
     stop: ["\n问题："],
     language: "zh",
   },
@@ -121,6 +125,7 @@ const inputs: TaskInput[] = [
             prompt: "问题：{question}\n答：",
             shot: "{solution}答案是{answer}。",
             shots: zhShots,
+            answerForm: "number",
             stop: ["\n问题："],
           }
         : word),

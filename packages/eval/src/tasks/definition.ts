@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { ExitCode, loadConfig, NsaError } from "@nsa/core";
 import { z } from "zod";
+import { answerForms } from "../grader/form.ts";
 
 export const taskSchema = z.strictObject({
   name: z.string().describe("Name in tables and sample files"),
@@ -29,6 +30,12 @@ export const taskSchema = z.strictObject({
     .string()
     .optional()
     .describe("The gold answer is what follows the last of this text (GSM8K: `####`)"),
+  answerForm: z
+    .enum(answerForms)
+    .default("value")
+    .describe(
+      "What a right answer may be: number (one numeral), value (a number, √2, 2π, a set, a polynomial … but no arithmetic left undone and not the question's own expression), any (every form of equal value)",
+    ),
   prompt: z
     .string()
     .default("Question: {question}\nAnswer:")

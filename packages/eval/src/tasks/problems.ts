@@ -91,8 +91,9 @@ export function toProblem(
   const question = text(record, fields.question, place);
   const tests = unitTests(task, record, place);
   if (tests) return { id, question, answer: "", tests };
+  const { answerForm } = task;
   const answer = goldAnswer(task, record, place);
-  if (fields.options === undefined) return { id, question, answer };
+  if (fields.options === undefined) return { id, question, answer, answerForm };
   const raw = record[fields.options];
   if (!Array.isArray(raw) || raw.length < 2 || raw.length > 10) {
     throw complain(
@@ -107,7 +108,7 @@ export function toProblem(
     if (o === null) return "None";
     throw complain(place, `the option ${JSON.stringify(o)} is not a text`, "correct the record");
   });
-  return { id, question, answer: optionLetter(answer, options, place), options };
+  return { id, question, answer: optionLetter(answer, options, place), options, answerForm };
 }
 
 /** The problems of a task, the first `limit` of them. Throws NsaError `task_data_missing`, `task_record_invalid` (exit 3). */

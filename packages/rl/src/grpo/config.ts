@@ -1,5 +1,6 @@
 // The recipe of `nsa grpo`: one strict schema, every field described.
 import { ExitCode, loggingSchema, NsaError } from "@nsa/core";
+import { answerForms } from "@nsa/eval";
 import { memoryLimitMb, optimizerSchema, scheduleSchema, trainerSchema } from "@nsa/model";
 import { z } from "zod";
 import { rewardSchema } from "../reward/config.ts";
@@ -69,6 +70,12 @@ export const grpoSchema = z.strictObject({
         .default([])
         .describe("task: training records in place of its own, which are then the held-out ones"),
       limit: count.optional().describe("file, task: takes the first so many problems"),
+      answerForm: z
+        .enum(answerForms)
+        .optional()
+        .describe(
+          "What a right answer may be, in place of the task's own: number, value or any; a `file` has value",
+        ),
       template: z
         .string()
         .default("r1_zero")
@@ -165,6 +172,10 @@ export const grpoSchema = z.strictObject({
         .describe("Steps between held-out evaluations; 0 = start and end only"),
       questions: count.default(64).describe("Held-out questions"),
       samples: count.default(16).describe("Outputs per question"),
+      greedy: z
+        .boolean()
+        .default(true)
+        .describe("Also one greedy output per question: eval/greedy_pass_at_1, beside the sampled pass@1"),
     })
     .prefault({})
     .describe("Held-out evaluation"),

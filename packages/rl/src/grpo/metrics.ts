@@ -20,6 +20,7 @@ export function rolloutMetrics(rollout: Rollout): Record<string, number> {
     "reward/mean": total.mean,
     "reward/std": total.std,
     "reward/quarantined": rows.length - valid.length,
+    "reward/echo_share": mean(rows.map((row) => (row.echo ? 1 : 0))),
     "rollout/zero_variance_share": rollout.flatGroups / rollout.groups,
     "rollout/questions": rollout.groups,
     "completion/length_mean": mean(all),

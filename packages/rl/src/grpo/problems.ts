@@ -47,11 +47,17 @@ function noneLeft(what: string, why: string): NsaError {
 
 /** Puts the question into the recipe's template and makes it ids. */
 function asker(config: GrpoConfig, asking: Asking, task?: TaskDefinition) {
-  const { template } = config.task;
+  const { template, answerForm } = config.task;
   return (problem: Problem | TaskProblem, part?: string): AskedProblem => {
     const own = task && template === "task";
     const text = own ? taskPrompt(task, problem, 0) : renderPrompt(template, problem.question);
-    return { ...problem, text, prompt: asking.encode(text), ...(part === undefined ? {} : { part }) };
+    return {
+      ...problem,
+      ...(answerForm && !problem.countdown ? { answerForm } : {}),
+      text,
+      prompt: asking.encode(text),
+      ...(part === undefined ? {} : { part }),
+    };
   };
 }
 

@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { inParallel } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
-import { splitStops } from "@nsa/eval";
+import { extractAnswer, isEchoOf, splitStops } from "@nsa/eval";
 import { Engine, type GeneratedSample, type Transformer } from "@nsa/model";
 import { flatGroups, type SampleRewards } from "../algorithm/advantages.ts";
 import type { Reward, Scored } from "../reward/score.ts";
@@ -16,6 +16,8 @@ export interface RolloutRow {
   answer: string;
   completion: string;
   reward: Reward;
+  /** Whether its answer is the question's own expression, or arithmetic left undone. */
+  echo: boolean;
   finish: "stop" | "length";
   tokens: number;
 }
@@ -112,10 +114,11 @@ async function ask(e: Explorer, first: number, count: number) {
       const { maxTokens } = config.rollout;
       const reward = await e.score({ ...problem, prompt: text, completion, tokens, maxTokens });
       const { id, question, answer } = problem;
+      const echo = isEchoOf(extractAnswer(completion).text, problem);
       return {
         prompt,
         sample: s,
-        row: { id, question, answer, completion, reward, finish: s.finish, tokens },
+        row: { id, question, answer, completion, reward, echo, finish: s.finish, tokens },
         rewards: rewardsByToken(tokenizer, group, s.ids, reward),
         discarded: false,
       };

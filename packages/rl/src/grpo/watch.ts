@@ -6,7 +6,16 @@ import type { Rollout } from "./rollout.ts";
 
 /** Held-out figures as metrics: `eval/pass_at_8`, its interval, and the parts of a mixed task. */
 export function evaluationMetrics(r: EvaluationResult): Metrics {
-  const metrics: Metrics = { "eval/unparsed": r.unparsed };
+  const metrics: Metrics = { "eval/unparsed": r.unparsed, "eval/echo_share": r.echoes };
+  if (r.greedy) {
+    const { mean, low, high } = r.greedy.passAt1;
+    metrics["eval/greedy_pass_at_1"] = mean;
+    metrics["eval/greedy_pass_at_1_low"] = low;
+    metrics["eval/greedy_pass_at_1_high"] = high;
+    metrics["eval/greedy_echo_share"] = r.greedy.echoes;
+    for (const [part, share] of Object.entries(r.greedy.parts))
+      metrics[`eval/${part}/greedy_pass_at_1`] = share;
+  }
   for (const [name, curve] of [
     ["pass", r.passAtK],
     ["maj", r.majAtK],
@@ -29,8 +38,16 @@ export function evaluationMetrics(r: EvaluationResult): Metrics {
 
 const percent = (x: number) => `${(100 * x).toFixed(1)} %`;
 
-/** Warns when the first policy solves so little, or so much, that there is little to learn from. */
+/** Share of echoes from which on a person should see them. */
+const ECHOES = 0.05;
+
+/** Warns when many answers are no values, and when the first policy solves so little, or so much, that there is little to learn from. */
 export function preflight(ctx: StageContext, result: EvaluationResult): void {
+  if (result.echoes >= ECHOES)
+    ctx.log(
+      `${percent(result.echoes)} of the first policy's answers repeat the question's expression or leave the arithmetic undone; unless task.answer_form is any they count as wrong`,
+      "warn",
+    );
   const rate = result.passAtK[1]!.mean;
   if (rate >= 0.1 && rate <= 0.7) return;
   const why = rate < 0.1 ? "too few right answers to learn from" : "too few wrong ones to learn from";

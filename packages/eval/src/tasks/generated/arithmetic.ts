@@ -36,6 +36,7 @@ function sumWorking(question: string, slip: boolean): Working {
 /** Operands of up to `difficulty` digits; a + b and b + a are one problem. */
 export const addition: FamilyDefinition = {
   difficulty: "digits",
+  answerForm: "number",
   draw: (int, digits) => {
     const [a, b] = [int(10 ** digits), int(10 ** digits)];
     return { question: `${a}+${b}`, answer: String(a + b) };
@@ -50,6 +51,7 @@ export const addition: FamilyDefinition = {
 /** a + b, a − b, a × b with operands of up to `difficulty` digits. */
 export const arithmetic: FamilyDefinition = {
   difficulty: "digits",
+  answerForm: "number",
   draw: (int, digits) => {
     const [a, b] = [int(10 ** digits), int(10 ** digits)];
     const op = "+-*"[int(3)]!;
@@ -67,6 +69,7 @@ export const arithmetic: FamilyDefinition = {
 /** (a × b) mod m with operands of up to `difficulty` digits, m from 3 to 12. */
 export const modular: FamilyDefinition = {
   difficulty: "digits",
+  answerForm: "number",
   draw: (int, digits) => {
     const [a, b] = [int(10 ** digits), int(10 ** digits)];
     const m = 3 + int(10);

@@ -52,6 +52,8 @@ function search(
  */
 export const countdown: FamilyDefinition = {
   difficulty: "numbers, at least 2",
+  // The answer is an expression; `checkCountdown` judges it.
+  answerForm: "any",
   draw: (int, difficulty) => {
     const count = Math.max(2, difficulty);
     for (;;) {

@@ -1,5 +1,6 @@
 // Generated problem families: endless, deterministic, with held-out splits that share no problem with training.
 import { NsaError, Rng } from "@nsa/core";
+import type { AnswerForm } from "../../grader/form.ts";
 import type { Gold } from "../../grader/gold.ts";
 import { addition, arithmetic, modular } from "./arithmetic.ts";
 import { countdown } from "./countdown.ts";
@@ -25,6 +26,8 @@ export interface Working {
 export interface FamilyDefinition {
   /** What `difficulty` counts, for people. */
   difficulty: string;
+  /** How it may be answered: a sum written again is no number. */
+  answerForm: AnswerForm;
   /** A problem without its name. */
   draw(int: Draw, difficulty: number): Omit<Problem, "id">;
   /** What makes two questions one problem, whatever the order of its terms or the names in it. */
@@ -101,7 +104,7 @@ export function makeFamily(name: string, options: FamilyOptions): Family {
           Math.min(n - 1, Math.floor(rng.uniform(2 * i + splitStep, attempt, word++) * n));
         const problem = family.draw(int, options.difficulty);
         if (isHeldOut(problem.question) === (options.split === "heldout")) {
-          return { id: `${name}-${options.split}-${i}`, ...problem };
+          return { id: `${name}-${options.split}-${i}`, ...problem, answerForm: family.answerForm };
         }
       }
       throw new NsaError({

@@ -79,6 +79,7 @@ function solve(question: string, int: Draw, slip: boolean): Working {
 /** `difficulty` steps; who does it and with what makes no other problem. */
 export const wordProblems: FamilyDefinition = {
   difficulty: "steps",
+  answerForm: "number",
   draw: story,
   keyOf: (question) => (question.match(new RegExp(`\\d+|${verbs.join("|")}`, "g")) ?? []).join(" "),
   working: ({ question }, int, slip) => solve(question, int, slip),
