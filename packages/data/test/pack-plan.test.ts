@@ -43,6 +43,9 @@ test("random_concatenates_in_random_order_until_the_next_does_not_fit", () => {
     [[4, 0, 6]],
   ]);
   expect(plan("random").fill).toBeCloseTo(27 / 40, 12);
+  // 4 + 3, 7 and 5 + 2 fill packs of 7 to the last place.
+  expect(packs("random", 7)).toEqual(packs("random"));
+  expect(plan("random", 7).fill).toBeCloseTo(27 / 28, 12);
 });
 
 test("wrapped_cuts_where_a_pack_is_full", () => {
