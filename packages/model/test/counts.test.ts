@@ -153,6 +153,18 @@ test("memory_of_activations_by_hand", () => {
   );
 });
 
+test("memory_in_bf16_halves_activations_and_not_statistics_or_logits", () => {
+  const layer = 8 * (2 * (40 + 44 + 16 + 21) + 4 * 6);
+  const [stream, logits] = [8 * 10 * 2, 8 * 1300 * 4];
+  const half = { ...full, dtype: "bf16" } as const;
+  expect(trainMemory(half, 8, options).activations).toBe(2 * layer + 3 * stream + 3 * logits);
+  // A GPU holds the rounded gradient of the logits beside them, or logits and gradient of the rows at work.
+  const cuda = { ...options, device: "cuda" };
+  expect(trainMemory(half, 8, cuda).activations).toBe(2 * layer + 3 * stream + 1.5 * logits);
+  const again = { ...cuda, logitsBudgetBytes: 0 };
+  expect(trainMemory(half, 8, again).activations).toBe(2 * layer + 3 * stream + 1.5 * logits);
+});
+
 test("memory_of_an_nsa_layer_has_three_branches_their_blocks_and_phi", () => {
   const nsa = all("nsa", { numLayers: 1 });
   // k and v of three branches 60, q 24, their outputs and the gated one 4·16; 2 + 12 statistics; gates 12 numbers,

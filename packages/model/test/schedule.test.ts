@@ -20,6 +20,8 @@ test("cosine_falls_from_the_warm_up_to_the_last_step", () => {
   );
   expect(at({ kind: "cosine" }, 40, 40)).toEqual(near(0.1));
   expect(at({ kind: "cosine", minRatio: 0 }, 3, 1, 2, 3)).toEqual(near(0.75, 0.25, 0));
+  // One step after the warm-up is the last one.
+  expect(at({ kind: "cosine", warmupSteps: 3, minRatio: 0.3 }, 4, 3, 4)).toEqual(near(1, 0.3));
   // A run that is longer than it was planned ends flat.
   expect(at({ kind: "cosine", minRatio: 0.25 }, 40, 55)).toEqual(near(0.25));
 });
