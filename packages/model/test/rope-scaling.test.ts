@@ -1,6 +1,11 @@
 // Rotary frequencies of every kind of scaling, channel by channel.
 import { ropeFrequencies } from "@nsa/kernels";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
+import { openBackend } from "../../kernels/test/backend.ts";
+import { resolveModelConfig, Transformer } from "../src/index.ts";
+
+const cpu = openBackend({ threads: 1 });
+afterAll(() => cpu.close());
 
 const near = (...xs: number[]) => xs.map((x) => expect.closeTo(x, 12));
 const frequencies = (...args: Parameters<typeof ropeFrequencies>) => [
@@ -48,4 +53,28 @@ test("yarn_ramps_between_the_channels_of_its_two_turn_counts", () => {
   expect(frequencies(16, 10_000, yarn)).toEqual(near(...plain.map((f, j) => f * share[j]!)));
   expect(ropeFrequencies(16, 10_000, yarn).attentionFactor).toBeCloseTo(1 + 0.1 * Math.log(4), 12);
   expect(ropeFrequencies(16, 10_000, { ...yarn, attentionFactor: 0.7 }).attentionFactor).toBe(0.7);
+});
+
+test("a_model_s_tables_hold_cosines_and_sines_of_its_scaling_times_yarn_s_factor", () => {
+  const sizes = { vocabSize: 5, dModel: 8, numLayers: 1, numHeads: 2, dFf: 4, attention: "full" } as const;
+  const scaling = {
+    type: "yarn",
+    factor: 2,
+    originalMaxPositionEmbeddings: 64,
+    attentionFactor: 0.5,
+  } as const;
+  const model = new Transformer(
+    cpu,
+    resolveModelConfig({ ...sizes, maxSeqLen: 6, ropeTheta: 100, ropeScaling: scaling }),
+  );
+  const { cos, sin, rotDim } = model.rope(4);
+  // Heads of 4 channels: angles of 1 and 1/10 a position. 32 turns in 64 tokens lie before channel 0, 1 turn at
+  // 4·ln(64/2π)/(2·ln 100) = 1.008, up to 2: the ramp is 0 and 1/2.
+  const slow = 0.1 * (1 / 2 + 1 / 4);
+  expect([rotDim, cos.shape, sin.shape]).toEqual([4, [6, 2], [6, 2]]);
+  const rows = (t: typeof cos) => [0, 3, 5].map((p) => [...t.read().subarray(2 * p, 2 * p + 2)]);
+  const table = (f: (x: number) => number) =>
+    [0, 3, 5].map((p) => [1, slow].map((angle) => expect.closeTo(0.5 * f(p * angle), 6)));
+  expect(rows(cos)).toEqual(table(Math.cos));
+  expect(rows(sin)).toEqual(table(Math.sin));
 });
