@@ -1,4 +1,4 @@
-// Every way in which a system says that no more can be written.
+// Every error code by which a system refuses to write for want of room.
 import { expect, test } from "vitest";
 import { explainWriteError } from "../src/index.ts";
 
