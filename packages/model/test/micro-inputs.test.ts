@@ -82,7 +82,7 @@ test("a_bucket_rounds_sizes_up_and_padding_has_no_token_target_or_weight", () =>
   expect(bucket).toEqual({ tokens: 72, rows: 72, documents: 8, longest: 64 });
   const some = bucketOf({ ...long, targets: targets.slice().fill(-1, 0, 10) });
   expect(some.rows).toBe(64);
-  const whole = { ...long, tokens: new Int32Array(72), targets: new Int32Array(72).fill(1) };
+  const whole = { ...long, tokens: new Int32Array(72), targets: new Int32Array(72) };
   expect(bucketOf(whole).rows).toBeUndefined();
   const layout = layoutMicro(
     { ...long, lossWeight: new Float32Array(T).fill(1), columns: { a: new Float32Array(T).fill(3) } },
@@ -96,6 +96,25 @@ test("a_bucket_rounds_sizes_up_and_padding_has_no_token_target_or_weight", () =>
   // The padding is a document of its own, then empty ones up to the bucket's count.
   expect([...layout.docs.cuSeqlens]).toEqual([0, 40, 70, 72, 72, 72, 72, 72, 72]);
   expect([...layout.docs.positions.subarray(38, 42)]).toEqual([38, 39, 0, 1]);
+});
+
+test("a_bucket_of_many_tokens_is_padded_by_a_thirty_second_at_most_and_its_head_by_an_eighth", () => {
+  const bucket = (T: number, targets: number) => {
+    const some = new Int32Array(T).fill(-1).fill(0, 0, targets);
+    const { tokens, rows } = bucketOf({
+      tokens: new Int32Array(T),
+      targets: some,
+      cuSeqlens: Int32Array.of(0, T),
+    });
+    return [tokens, rows];
+  };
+  // Multiples of 16 below 1024 and of 32 from there on; of 64 and of 128.
+  expect(bucket(1000, 900)).toEqual([1008, 960]);
+  expect(bucket(1023, 1000)).toEqual([1024, 1024]);
+  expect(bucket(1024, 1023)).toEqual([1024, 1024]);
+  expect(bucket(1024, 1024)).toEqual([1024, undefined]);
+  expect(bucket(1025, 960)).toEqual([1056, 960]);
+  expect(bucket(2000, 1100)).toEqual([2016, 1152]);
 });
 
 test("a_captured_step_is_that_of_its_temperature", () => {
