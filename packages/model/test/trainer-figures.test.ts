@@ -2,8 +2,9 @@
 import type { Batch } from "@nsa/core";
 import { afterAll, expect, test } from "vitest";
 import { openBackend } from "../../kernels/test/backend.ts";
-import { crossEntropy, type LossFunction, logprobs, Trainer } from "../src/index.ts";
+import { crossEntropy, type LossFunction, logprobs, Trainer, Transformer } from "../src/index.ts";
 import { bigramModel } from "./bigram-model.ts";
+import { countingBatch, stepOf, tinyConfig } from "./training-fixture.ts";
 
 const cpu = openBackend({ threads: 1 });
 afterAll(() => cpu.close());
@@ -120,6 +121,23 @@ test("a_norm_is_an_outlier_above_the_mean_by_so_many_deviations_of_its_history",
   // With 34.8 among them the limit is 17.0545 + 2·9.6181 = 36.291.
   expect(step(36.4)["train/skipped"]).toBe(1);
   expect(step(36.2)["train/skipped"]).toBe(0);
+});
+
+test("a_skipped_update_of_muon_leaves_the_weights_and_its_momentum", () => {
+  const model = new Transformer(cpu, tinyConfig);
+  model.parameters.init(3);
+  const trainer = new Trainer(model, 9, { skipZScore: 2, optimizer: { kind: "muon", lr: 0.1 } });
+  const step = stepOf(countingBatch(5, 0));
+  const state = () => [...model.parameters.flat.read(), ...trainer.optimizer.m.read()];
+  const before = state();
+  const changed = () => state().filter((x, i) => x !== before[i]).length;
+  // Norms near 0 make any other an outlier.
+  trainer.load({ step: 32, lossEma: null, norms: new Array<number>(32).fill(1e-6) });
+  expect(trainer.step(step, crossEntropy)["train/skipped"]).toBe(1);
+  expect(changed()).toBe(0);
+  trainer.load({ step: 32, lossEma: null, norms: [] });
+  expect(trainer.step(step, crossEntropy)["train/skipped"]).toBe(0);
+  expect(changed()).toBeGreaterThan(before.length / 2);
 });
 
 test("nothing_is_skipped_before_32_norms_or_at_a_score_of_0", () => {
