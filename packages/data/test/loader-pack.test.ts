@@ -65,6 +65,16 @@ test("two_steps_over_four_documents_by_hand_across_an_epoch", () => {
   expect(source.epoch).toBe(1);
 });
 
+test("documents_of_two_tokens_have_one_position_and_of_one_none", () => {
+  const { tokens, targets } = new PackedSource([[5], [7, END]], { ...options, microBatchTokens: 2 }).next()
+    .microBatches[0]!;
+  expect([[...tokens], [...targets]]).toEqual([
+    [7, 7],
+    [END, END],
+  ]);
+  expect(() => new PackedSource([[5], []], options)).toThrow(/two tokens/);
+});
+
 /** Part x has a document of 4 positions, y one of 2. */
 const parts = [
   { name: "x", documents: inMemory([[1, 1, 1, 1, END]]) },
@@ -104,4 +114,15 @@ test("sample_ids_of_a_mix_name_their_part", () => {
   expect([...sampleIds]).toEqual([0, 2 ** 40, 2 ** 40]);
   expect([...cuSeqlens]).toEqual([0, 4, 6, 8]);
   expect([...targets]).toEqual([1, 1, 1, END, 2, END, 2, END]);
+});
+
+test("each_part_of_a_mix_is_shuffled_by_a_stream_of_its_own", () => {
+  const six = inMemory(Array.from({ length: 6 }, (_, i) => [i, END]));
+  const both = ["x", "y"].map((name) => ({ name, documents: six }));
+  const order = (weights: Record<string, number>) => {
+    const source = new MixedSource(both, [{ until: 1, weights }], { ...packing, microBatchTokens: 6 });
+    return [...source.next().microBatches[0]!.tokens];
+  };
+  expect(order({ x: 1 })).toEqual([...new Rng(5, 32).permutation(6)]);
+  expect(order({ y: 1 })).toEqual([...new Rng(5, 33).permutation(6)]);
 });

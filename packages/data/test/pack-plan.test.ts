@@ -81,6 +81,16 @@ test("best_fit_takes_the_longest_first_and_the_tightest_pack", () => {
   expect(plan("bfd", 6).fill).toBeCloseTo(20 / 24, 12);
 });
 
+test("best_fit_of_equal_examples_fills_pack_after_pack", () => {
+  const { starts, fill } = planPacks([1, 1, 1, 1, 1], { method: "bfd", capacity: 2, seed: 3 });
+  expect([...starts]).toEqual([0, 2, 4, 5]);
+  expect(fill).toBeCloseTo(5 / 6, 12);
+  // More room than a word of the bit map holds, and a second level of it.
+  const wide = planPacks([3000, 1500, 1498, 2999, 40, 1], { method: "bfd", capacity: 3000, seed: 3 });
+  expect([...wide.starts]).toEqual([0, 1, 3, 5, 6]);
+  expect([...wide.length]).toEqual([3000, 2999, 1, 1500, 1498, 40]);
+});
+
 /** Example e of n positions: ids 10·e, 10·e + 1 … of which the first two are the prompt. */
 const examples: PackExample[] = lengths.map((n, e) => ({
   ids: Array.from({ length: n + 1 }, (_, i) => 10 * e + i),
