@@ -76,6 +76,10 @@ test("figures_of_problems_with_four_answers_each", async () => {
   });
   // Shares of the majority 1/2, 1 and 1/2, of which the second is right: two votes are off by 1/2.
   expect(summary.calibration!.error).toBeCloseTo((2 * 0.5) / 3, 12);
+  expect(summary.calibration!.bins.map((b) => [b.share, b.accuracy, b.problems])).toEqual([
+    [0.5, 0, 2],
+    [1, 1, 1],
+  ]);
   expect(summaryMetrics(summary)).toEqual({
     "eval/sums/accuracy": near(1.25 / 3),
     "eval/sums/pass_at_2": near(1.5 / 3),
@@ -88,6 +92,28 @@ test("figures_of_problems_with_four_answers_each", async () => {
     "eval/sums/unparsed": near(2 / 12),
     "eval/sums/length": near(312 / 12),
     "eval/sums/calibration_error": near(1 / 3),
+  });
+});
+
+test("answers_vote_by_their_text_unless_nothing_was_read_and_ties_are_shared", async () => {
+  const unread = { verdict: "unknown", form: "boxed" } as const;
+  const rows: EvalRow[] = [
+    // Two that the grader could not decide are one class of two: they outvote the right one.
+    sample("a", "7", -1, 3),
+    sample("a", "x|y", -1, 3, unread),
+    sample("a", "x|y", -1, 3, unread),
+    sample("a", "9", -1, 3),
+    // So are two wrong ones without a mark. They tie with the two right ones.
+    ...["7", "7"].map((a) => sample("b", a, -1, 3)),
+    ...["5", "5"].map((a) => sample("b", a, -1, 3, { form: "none" })),
+  ];
+  const [summary] = (await summarise(rows)) as [ProblemsSummary];
+  expect(summary.majAtK["4"]).toBeCloseTo((0 + 1 / 2) / 2, 12);
+  expect([summary.unparsed, summary.formatRate]).toEqual([2 / 8, 6 / 8]);
+  // Both majorities have half of the votes; they are right never and half of the time.
+  expect(summary.calibration).toEqual({
+    bins: [{ low: 0.4, high: 0.5, problems: 2, share: 0.5, accuracy: 0.25 }],
+    error: 0.25,
   });
 });
 
@@ -105,6 +131,28 @@ test("answers_beyond_the_fewest_of_a_problem_and_shares_of_programs", async () =
   expect([summary.samples, summary.accuracy.mean]).toEqual([2, 0.75]);
   expect(summary.programs).toEqual({ run: 3, ok: near(2 / 3) });
   expect(summary.calibration).toBeUndefined();
+});
+
+test("one_row_of_each_kind_is_enough", async () => {
+  const base = { step: 1, task: "one" };
+  const rows: EvalRow[] = [
+    { ...sample("a", "7", -1, 3), task: "one" },
+    { ...base, kind: "choice", id: "c", gold: "A", answer: "A", answerPerByte: "B", logps: [] },
+    {
+      ...base,
+      kind: "needle",
+      length: 64,
+      depth: 0,
+      trial: 0,
+      found: true,
+      completion: "",
+      gold: "",
+      logp: -1,
+      logpWithout: -2,
+    },
+    { ...base, kind: "positions", sequence: 0, nll: [2], tokens: [4] },
+  ];
+  expect((await summarise(rows)).map((s) => s.kind)).toEqual(["problems", "choice", "needle", "positions"]);
 });
 
 test("figures_of_choices_needles_and_positions", async () => {
