@@ -133,3 +133,34 @@ test("a_comparison_pairs_problems_that_both_answered", () => {
   expect([shares.first, shares.second, shares.onlyFirst, shares.onlySecond]).toEqual([0.5, 1, 0, 1]);
   expect(shares).not.toHaveProperty("mcnemar");
 });
+
+test("choices_are_compared_by_problem_and_needles_by_cell", () => {
+  const choice = (id: string, answer: string) =>
+    ({ kind: "choice", step: 1, task: "mc", id, gold: "A", answer, answerPerByte: "A" }) as EvalRow;
+  const needle = (length: number, depth: number, trial: number, found: boolean) =>
+    ({ kind: "needle", step: 1, task: "hay", length, depth, trial, found }) as EvalRow;
+  const positions = {
+    kind: "positions",
+    step: 1,
+    task: "text",
+    sequence: 0,
+    nll: [1],
+    tokens: [1],
+  } as EvalRow;
+  const first = [
+    ...[choice("1", "A"), choice("2", "B"), choice("3", "A")],
+    ...[needle(64, 0, 0, false), needle(64, 0, 1, true), needle(64, 0.5, 0, false), needle(128, 0, 0, false)],
+    positions,
+  ];
+  const second = [
+    ...[choice("3", "A"), choice("2", "A"), choice("1", "C"), choice("4", "A")],
+    ...[needle(128, 0, 0, true), needle(64, 0, 0, true), needle(64, 0, 1, true)],
+    positions,
+  ];
+  const compared = compareSamples(first, second);
+  // Positions have no problems to pair.
+  expect(compared.map((c) => [c.task, c.problems, c.first, c.second, c.onlyFirst, c.onlySecond])).toEqual([
+    ["mc", 3, 2 / 3, 2 / 3, 1, 1],
+    ["hay", 3, 1 / 3, 1, 0, 2],
+  ]);
+});
