@@ -132,6 +132,8 @@ test("a_comparison_pairs_problems_that_both_answered", () => {
   const shares = compareSamples([...run("+"), ...run("-")], [...run("+"), ...run("+")])[0]!;
   expect([shares.first, shares.second, shares.onlyFirst, shares.onlySecond]).toEqual([0.5, 1, 0, 1]);
   expect(shares).not.toHaveProperty("mcnemar");
+  const back = compareSamples([...run("+"), ...run("+")], [...run("+"), ...run("-")])[0]!;
+  expect([back.difference, back.onlyFirst, back.onlySecond]).toEqual([-0.5, 1, 0]);
 });
 
 test("choices_are_compared_by_problem_and_needles_by_cell", () => {
