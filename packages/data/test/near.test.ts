@@ -1,0 +1,59 @@
+// Which documents of one bucket are compared, and how pairs become clusters, on signatures written by hand.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { bandPairs, clusterMarks } from "../src/dedup/near.ts";
+import { type BandFile, bandRun, nearDuplicates } from "../src/index.ts";
+
+const root = mkdtempSync(join(tmpdir(), "nsa-near-"));
+afterAll(() => rmSync(root, { recursive: true }));
+
+/** A shard of signatures of 8 numbers; `bands[b][d]` is the band hash of a document. */
+function shard(name: string, signatures: number[][], bands: number[][]): BandFile {
+  const files = { signatures: join(root, `${name}.sig`), bands: join(root, `${name}.bands`) };
+  writeFileSync(files.signatures, new Uint8Array(Uint32Array.from(signatures.flat()).buffer));
+  writeFileSync(files.bands, Buffer.concat(bands.map((b) => new Uint8Array(bandRun(b).buffer))));
+  return { ...files, documents: signatures.length };
+}
+
+/** Signatures that agree with 1 1 1 1 1 1 1 1 in so many places. */
+const like = (same: number, other: number) => Array.from({ length: 8 }, (_, i) => (i < same ? 1 : other));
+const none = (documents: number) => new Uint8Array(documents);
+
+test("a_document_is_compared_with_the_first_and_with_the_one_before_of_its_bucket", () => {
+  // Of one bucket: 0 is like none, 1 and 2 agree in 7 of 8 places, 3 agrees with 0 in 6.
+  const first = shard("first", [like(0, 5), like(8, 1)], [[9, 9]]);
+  const second = shard("second", [like(7, 2), [5, 5, 5, 5, 5, 5, 8, 8]], [[9, 9]]);
+  const options = { bands: 1, hashes: 8, threshold: 0.75 };
+  expect([...bandPairs([first, second], 0, options, none(4))]).toEqual([1, 2, 0, 3]);
+  expect([...nearDuplicates([first, second], options, none(4))]).toEqual([0, 0, 1, 1]);
+  // At the threshold they are duplicates, above it not.
+  expect([...bandPairs([first, second], 0, { ...options, threshold: 0.76 }, none(4))]).toEqual([1, 2]);
+  expect([...bandPairs([first, second], 0, { ...options, threshold: 0.9 }, none(4))]).toEqual([]);
+  // A dropped document is neither first nor before.
+  expect([...bandPairs([first, second], 0, options, Uint8Array.of(1, 0, 0, 0))]).toEqual([1, 2]);
+});
+
+test("documents_of_different_buckets_are_never_compared", () => {
+  const files = [
+    shard(
+      "apart",
+      [like(8, 1), like(8, 1), like(8, 1)],
+      [
+        [1, 2, 3],
+        [4, 5, 4],
+      ],
+    ),
+  ];
+  const options = { bands: 2, hashes: 8, threshold: 0.5 };
+  expect([...bandPairs(files, 0, options, none(3))]).toEqual([]);
+  expect([...bandPairs(files, 1, options, none(3))]).toEqual([0, 2]);
+  expect([...nearDuplicates(files, options, none(3))]).toEqual([0, 0, 1]);
+});
+
+test("a_chain_of_pairs_is_one_cluster_whose_first_document_stays", () => {
+  // 5–3 and 3–1 in one band, 1–4 in another; 0–2 apart.
+  const bands = [Uint32Array.of(3, 5, 1, 3), Uint32Array.of(1, 4, 0, 2)];
+  expect([...clusterMarks(7, bands)]).toEqual([0, 0, 1, 1, 1, 1, 0]);
+});

@@ -1,0 +1,67 @@
+// What `--dry-run` says of a GRPO run, by hand.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { estimateTraining, type ModelConfigInput, resolveModelConfig, trainFlops } from "@nsa/model";
+import { afterAll, expect, test } from "vitest";
+import { estimateGrpo, grpoSchema } from "../src/index.ts";
+
+const root = mkdtempSync(join(tmpdir(), "nsa-estimate-"));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const sizes: ModelConfigInput = {
+  ...{ attention: "full", vocabSize: 13, dModel: 10, numLayers: 2, numHeads: 4, numKvHeads: 2 },
+  ...{ headDim: 6, valueHeadDim: 4, dFf: 7, maxSeqLen: 128 },
+};
+
+function estimate(change: ModelConfigInput, recipe: { algorithm?: object; rollout?: object } = {}) {
+  const model = resolveModelConfig({ ...sizes, ...change });
+  const checkpoint = join(root, JSON.stringify(change).replace(/\W/g, "_"));
+  mkdirSync(checkpoint, { recursive: true });
+  writeFileSync(join(checkpoint, "state.json"), JSON.stringify({ format: 1, step: 0, model, stateful: {} }));
+  const rollout = {
+    ...{ questionsPerStep: 3, groupSize: 4, maxTokens: 36, dynamicSamplingRounds: 1 },
+    ...{ maxSequences: 5, cacheTokens: 700 },
+    ...recipe.rollout,
+  };
+  const algorithm = { innerEpochs: 2, ...recipe.algorithm };
+  const config = grpoSchema.parse({
+    init: { checkpoint },
+    steps: 5,
+    microBatchTokens: 50,
+    rollout,
+    algorithm,
+  });
+  return { model, got: estimateGrpo(config) as Record<string, number> };
+}
+
+test("samples_tokens_flops_and_memory_of_a_run", () => {
+  const { model, got } = estimate({});
+  // 5 steps, 3 questions, 4 outputs, a round and one more; 64 tokens of prompt and 36 of output.
+  expect([got.samples_at_most, got.tokens_at_most]).toEqual([120, 12_000]);
+  // A third of a training step for sampling, another for π_old, and two epochs.
+  const { actual } = trainFlops(model, 100);
+  expect(got.flops! / actual / 12_000).toBeCloseTo(2 / 3 + 2, 10);
+  // The cache holds k and v of 2 heads in 2 layers, fp32, for 5 outputs of 100 tokens.
+  expect(got.memory_cache_bytes).toBe(2 * 2 * (6 + 4) * 4 * 500);
+  const update = estimateTraining(model, {
+    ...{ steps: 1, microBatches: 1, microBatchTokens: 50, seqLen: 100, recompute: false, logitsBudgetMb: 64 },
+  });
+  expect(got.memory_bytes).toBe(update.memory_bytes! + 80_000);
+  expect(got.parameters).toBe(update.parameters);
+});
+
+test("a_reference_is_one_more_forward_and_the_cache_no_larger_than_its_tokens", () => {
+  const { model, got } = estimate(
+    {},
+    { algorithm: { klCoef: 0.1, innerEpochs: 1 }, rollout: { cacheTokens: 300 } },
+  );
+  expect(got.flops! / trainFlops(model, 100).actual / 12_000).toBeCloseTo(2, 10);
+  expect(got.memory_cache_bytes).toBe(160 * 300);
+});
+
+test("three_branches_have_three_caches_and_bf16_halves_them", () => {
+  const nsa = { attention: "nsa", blockSize: 4, stride: 2, selectionBlockSize: 4 } as const;
+  expect(estimate(nsa).got.memory_cache_bytes).toBe(3 * 160 * 500);
+  expect(estimate({ ...nsa, dtype: "bf16" }).got.memory_cache_bytes).toBe((3 * 160 * 500) / 2);
+});
