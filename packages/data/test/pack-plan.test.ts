@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Rng, readSafetensors } from "@nsa/core";
+import { Rng, SafetensorsReader } from "@nsa/core";
 import { expect, test } from "vitest";
 import {
   type PackExample,
@@ -164,8 +164,8 @@ test("the_index_counts_packs_tokens_and_histograms_and_shards_hold_whole_packs",
     ],
   });
   expect(JSON.parse(readFileSync(join(out, "index.json"), "utf8"))).toEqual(index);
-  const { tensors } = readSafetensors(join(out, "packs-00000.safetensors"));
-  const ints = (name: string) => [...new Int32Array(Uint8Array.from(tensors.get(name)!.data).buffer)];
+  using file = SafetensorsReader.open(join(out, "packs-00000.safetensors"));
+  const ints = (name: string) => [...new Int32Array(file.bytes(name).buffer)];
   expect(ints("tokens")).toEqual([
     20, 21, 22, 23, 24, 25, 26, 0, 1, 2, 40, 41, 42, 43, 44, 45, 30, 31, 32, 33,
   ]);
@@ -173,9 +173,7 @@ test("the_index_counts_packs_tokens_and_histograms_and_shards_hold_whole_packs",
     -1, 22, 23, 24, 25, 26, 27, -1, 2, 3, -1, 42, 43, 44, 45, 46, -1, 32, 33, 34,
   ]);
   expect(ints("positions")).toEqual([0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 0, 1, 2, 3, 4, 5, 0, 1, 2, 3]);
-  expect([...tensors.get("loss_mask")!.data]).toEqual([
-    0, 1, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 1, 1, 1, 0, 1, 1, 1,
-  ]);
+  expect([...file.bytes("loss_mask")]).toEqual([0, 1, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1, 1, 1, 1, 0, 1, 1, 1]);
   expect(ints("cu_seqlens")).toEqual([0, 7, 10, 16, 20]);
   expect(ints("pack_starts")).toEqual([0, 2, 4]);
   rmSync(out, { recursive: true });

@@ -19,7 +19,7 @@ const output = (tokens: number, finish: "stop" | "length", accuracy: number, for
   prompt: [1],
   sample: { ids: [], logp: [], keptLogmass: [], finish },
   row: {
-    ...{ id: "x", question: "q", answer: "a", completion: "no", finish, tokens },
+    ...{ id: "x", question: "q", answer: "a", completion: "no", finish, tokens, echo: false },
     reward: { total: accuracy + 0.5 * format, parts: { accuracy, format }, outcome: accuracy },
   },
   rewards: { group: 0, length: tokens, steps: [] },

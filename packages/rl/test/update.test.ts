@@ -158,6 +158,7 @@ const output = (
     reward: { total: reward, parts: {}, outcome: reward },
     finish: "stop",
     tokens: ids.length,
+    echo: false,
   },
   rewards: { group, length: ids.length, steps: [{ token: ids.length - 1, reward }] },
   discarded: false,
