@@ -2,18 +2,11 @@
 export { type DataArray, nativeDir } from "./device/addon.ts";
 export type { Arena } from "./device/arena.ts";
 export { type Ceilings, matmulFlops, measureCeilings } from "./device/ceilings.ts";
-export {
-  type CapturedStep,
-  Device,
-  type DeviceName,
-  type DeviceOptions,
-  type OpArgs,
-  type OpProfile,
-} from "./device/device.ts";
+export { Device, type DeviceOptions } from "./device/device.ts";
 export { type Dtype, dtypeBytes, type FloatDtype, fromBf16, hostArray, toBf16 } from "./device/dtype.ts";
 export type { Tenant } from "./device/failure.ts";
-export type { Scope } from "./device/scope.ts";
-export { Tensor } from "./device/tensor.ts";
+export type { Owned, Scope } from "./device/scope.ts";
+export { type CapturedStep, type DeviceName, type OpArgs, type OpProfile, Tensor } from "./device/tensor.ts";
 export {
   type CompressedGrid,
   type DocumentBucket,

@@ -1,6 +1,7 @@
 // What a device reaches at best, measured on the spot: a square matmul and a copy. Profiles are judged against it.
-import type { Device } from "./device.ts";
+
 import type { FloatDtype } from "./dtype.ts";
+import type { Device } from "./tensor.ts";
 
 export interface Ceilings {
   /** FLOP/s of a large square matmul. */

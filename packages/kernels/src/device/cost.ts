@@ -1,14 +1,8 @@
 // What an op costs by its sizes: floating-point operations and bytes that must at least move.
 //
 // Only profiles ask for it: attention reads the documents' borders from the device.
-import type { OpArgs } from "./device.ts";
 import { dtypeBytes } from "./dtype.ts";
-import type { Tensor } from "./tensor.ts";
-
-export interface OpCost {
-  flops: number;
-  bytes: number;
-}
+import type { OpArgs, OpCost, Tensor } from "./tensor.ts";
 
 const tensorsOf = (args: OpArgs) => Object.values(args).filter((v): v is Tensor => typeof v === "object");
 const bytesOf = (t: Tensor) => t.numel * dtypeBytes[t.dtype];

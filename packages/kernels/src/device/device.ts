@@ -1,16 +1,21 @@
-// An open backend: allocation with scopes, transfers, and the one function every op goes through.
+// The device behind the interface of tensor.ts: the addon's calls by device id, scopes, profiles, errors in words.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { NsaError } from "@nsa/core";
 import { type Addon, addon, type DataArray, nativeDir, type RawStats } from "./addon.ts";
 import { Arena } from "./arena.ts";
-import { costOf, type OpCost } from "./cost.ts";
+import { costOf } from "./cost.ts";
 import { type Dtype, dtypeBytes, dtypeCode, fromBf16, hostArray, toBf16 } from "./dtype.ts";
 import { explain, type Tenant } from "./failure.ts";
 import { Scope } from "./scope.ts";
-import { Tensor } from "./tensor.ts";
-
-export type DeviceName = "cpu" | "cuda" | "reference";
+import {
+  type CapturedStep,
+  type Device as DeviceApi,
+  type DeviceName,
+  type OpArgs,
+  type OpProfile,
+  Tensor,
+} from "./tensor.ts";
 
 export interface DeviceOptions {
   /** Threads of the CPU pool; 0 = all cores. */
@@ -22,9 +27,6 @@ export interface DeviceOptions {
   /** Lets a backend without graphs capture steps by writing ops down: the same results, for tests. */
   recordOps?: boolean;
 }
-
-/** Values of an op's fields by name: tensors for buffers, numbers for the rest; optional buffers may be left out. */
-export type OpArgs = Record<string, Tensor | number | boolean | undefined>;
 
 interface OpFields {
   id: number;
@@ -47,20 +49,7 @@ function opTable(native: Addon): Map<string, OpFields> {
   return opsByName;
 }
 
-/** Ops recorded once and run again by `launch`. */
-export interface CapturedStep {
-  launch(): void;
-  destroy(): void;
-}
-
-/** Device time and work of one op over a profiled stretch. */
-export interface OpProfile extends OpCost {
-  op: string;
-  calls: number;
-  ms: number;
-}
-
-export class Device {
+class NativeDevice implements DeviceApi {
   readonly info: Record<string, string | number>;
   private readonly native: Addon;
   private readonly table: Map<string, OpFields>;
@@ -79,7 +68,7 @@ export class Device {
   }
 
   /** Opens a backend. Throws NsaError `device_unavailable` (exit 4) with the reason when it cannot be. */
-  static open(name: DeviceName, options: DeviceOptions = {}): Device {
+  static open(name: DeviceName, options: DeviceOptions = {}): DeviceApi {
     const native = addon();
     const plugin = name === "cuda" ? join(nativeDir(), "libnsa_cuda.so") : "";
     const unavailable = (why: string, fix: string) =>
@@ -98,7 +87,10 @@ export class Device {
     }
     try {
       const { threads = 0, ordinal = 0, memoryLimit = 0, recordOps } = options;
-      return new Device(name, native.open(name, plugin, threads, ordinal, memoryLimit, recordOps ? 1 : 0));
+      return new NativeDevice(
+        name,
+        native.open(name, plugin, threads, ordinal, memoryLimit, recordOps ? 1 : 0),
+      );
     } catch (cause) {
       if (cause instanceof NsaError) throw cause;
       const why = (cause as Error).message;
@@ -110,18 +102,15 @@ export class Device {
     }
   }
 
-  /** Whether the backend has this op at all. */
   supports(op: string): boolean {
     const entry = this.table.get(op);
     return entry !== undefined && this.native.supports(this.id, entry.id);
   }
 
-  /** Names of all ops in the ABI. */
   opNames(): string[] {
     return [...this.table.keys()];
   }
 
-  /** Runs one op. Missing or unknown fields, stale tensors and sizes that do not fit throw. */
   run(op: string, args: OpArgs): void {
     const entry = this.table.get(op);
     if (!entry) throw new Error(`no op named ${op}`);
@@ -152,7 +141,6 @@ export class Device {
     }
   }
 
-  /** Starts to time every op (by device events; each op then waits for the device); returns what ends it. */
   profile(): () => OpProfile[] {
     const ops = new Map<string, OpProfile>();
     this.profiling = ops;
@@ -162,7 +150,6 @@ export class Device {
     };
   }
 
-  /** Whether ops are being timed one by one. */
   get profiled(): boolean {
     return this.profiling !== undefined;
   }
@@ -180,7 +167,6 @@ export class Device {
     });
   }
 
-  /** Names what `body` does for a profiler that watches from outside (NVTX). */
   range<R>(name: string, body: () => R): R {
     this.native.range(this.id, name);
     try {
@@ -190,22 +176,18 @@ export class Device {
     }
   }
 
-  /** How matmuls of the shapes met so far are done, as text; empty where the backend has one way only. */
   get matmulPlans(): string {
     return this.native.plans(this.id, 0);
   }
 
-  /** Takes plans of an earlier run over for shapes to come. */
   usePlans(text: string): void {
     this.native.plans(this.id, 1, text);
   }
 
-  /** From now on new matmul shapes are timed with several algorithms, and the fastest is kept. */
   tune(): void {
     this.native.plans(this.id, 2);
   }
 
-  /** Device time of what `body` asks for. Waits. Backends without a clock of their own run at once: the host's serves. */
   milliseconds(body: () => void): number {
     if (this.name !== "cuda") {
       const from = performance.now();
@@ -218,7 +200,6 @@ export class Device {
     return this.elapsedMs(62, 63);
   }
 
-  /** New tensor with undefined contents, owned by the innermost scope. */
   empty(shape: readonly number[], dtype: Dtype): Tensor {
     const numel = shape.reduce((a, b) => a * b, 1);
     let handle: number;
@@ -240,7 +221,6 @@ export class Device {
     return this.full(shape, dtype, 0);
   }
 
-  /** Tensor holding the given host values. */
   from(values: ArrayLike<number>, shape: readonly number[], dtype: Dtype): Tensor {
     const t = this.empty(shape, dtype);
     this.write(t, values, 0);
@@ -272,11 +252,6 @@ export class Device {
     this.writeRaw(t, host, offset);
   }
 
-  /**
-   * Begins to read a tensor behind the work given so far; the returned function waits for it alone, not for what was given
-   * since. A slot (0–7) holds one read at a time. A tensor of more than 64 KiB is read before this returns. The values come in
-   * the tensor's own type where that is a number's.
-   */
   fetch(t: Tensor, slot: number): () => Exclude<DataArray, BigInt64Array> {
     const { dtype, numel } = t;
     const numbers = (host: DataArray) =>
@@ -305,19 +280,16 @@ export class Device {
     return out;
   }
 
-  /** The tensor's memory in its own type (bf16 as 16-bit words). Waits for the device. */
   readRaw(t: Tensor): DataArray {
     const host = hostArray(t.dtype, t.numel);
     this.guarded("read", () => this.native.transfer(this.id, t.handle, host, 0, 0));
     return host;
   }
 
-  /** Fills `into`, an array of the tensor's own type, with the elements from `offset` on. Waits for the device. */
   readInto(t: Tensor, into: DataArray, offset = 0): void {
     this.guarded("read", () => this.native.transfer(this.id, t.handle, into, offset, 0));
   }
 
-  /** Writes raw memory in the tensor's own type. */
   writeRaw(t: Tensor, data: DataArray, offset = 0): void {
     this.guarded("write", () => this.native.transfer(this.id, t.handle, data, offset, 1));
   }
@@ -331,13 +303,11 @@ export class Device {
     this.purposes.delete(t.handle);
   }
 
-  /** Says what a long-lived tensor is for: it is named so when memory is full. */
   label<T extends Tensor>(t: T, purpose: string): T {
     this.purposes.set(t.handle, purpose);
     return t;
   }
 
-  /** Live memory by purpose, the largest first. */
   tenants(): Tenant[] {
     const found = new Map<string, Tenant>();
     const flat = this.native.tenants(this.id);
@@ -359,15 +329,14 @@ export class Device {
     }
   }
 
-  /** Opens a scope: `using scope = device.scope()`; tensors made until its end are freed with it unless kept. */
   scope(): Scope {
-    const scope = new Scope(this, this.scopes.at(-1));
+    const scope = new Scope((ended) => this.endScope(ended), this.scopes.at(-1));
     this.scopes.push(scope);
     return scope;
   }
 
-  /** Called by a scope that ends; scopes end innermost first. */
-  endScope(scope: Scope): void {
+  /** Scopes end innermost first. */
+  private endScope(scope: Scope): void {
     if (this.scopes.pop() !== scope) throw new Error("scopes must end in reverse order of their start");
   }
 
@@ -380,7 +349,6 @@ export class Device {
     this.guarded("a wait", () => this.native.sync(this.id));
   }
 
-  /** Bytes and handles in use; `resetPeak` starts a new peak. */
   stats(resetPeak = false): RawStats {
     return this.native.stats(this.id, resetPeak ? 1 : 0);
   }
@@ -389,7 +357,6 @@ export class Device {
     return this.native.capture(this.id, 4) === 1;
   }
 
-  /** Memory for steps that are repeated; see {@link Arena}. */
   arena(): Arena {
     const { native, id } = this;
     const arena = native.arena(id, 0);
@@ -400,10 +367,6 @@ export class Device {
     });
   }
 
-  /**
-   * Records the ops that `body` asks for, which are not run; `launch` runs them on the same memory. That is the arena's
-   * in which it was recorded, or else the step's own: tensors made inside stay apart until `destroy`.
-   */
   capture(body: () => void): CapturedStep {
     this.guarded("capture", () => void this.native.capture(this.id, 0));
     try {
@@ -426,12 +389,10 @@ export class Device {
     };
   }
 
-  /** Marks a point in device time (slot 0–63). */
   mark(slot: number): void {
     this.native.timer(this.id, slot);
   }
 
-  /** Milliseconds between two marks. */
   elapsedMs(from: number, to: number): number {
     return this.native.timer(this.id, from, to);
   }
@@ -441,3 +402,7 @@ export class Device {
     this.closed = true;
   }
 }
+
+/** The type is the interface; the value opens one. */
+export type Device = DeviceApi;
+export const Device = { open: NativeDevice.open };

@@ -1,8 +1,7 @@
 // The documents of a packed micro-batch on the device, and the grid of compressed blocks that each of them carries.
 //
 // Legend: T tokens, n documents, NB compressed blocks of all documents together.
-import type { Device } from "../device/device.ts";
-import type { Tensor } from "../device/tensor.ts";
+import type { Device, Tensor } from "../device/tensor.ts";
 
 /** Blocks of `blockSize` tokens every `stride` tokens; each document starts its own grid, ragged tails have no block. */
 export interface CompressedGrid {

@@ -1,8 +1,7 @@
 // Softmax attention over packed documents with its gradient: causal, windowed, grouped KV heads, d_k ≠ d_v.
 //
 // Legend: T tokens, H query heads, G KV heads, K and V head dims.
-import type { Device } from "../device/device.ts";
-import type { Tensor } from "../device/tensor.ts";
+import type { Device, Tensor } from "../device/tensor.ts";
 import type { Tape } from "../tape.ts";
 import type { Documents } from "./documents.ts";
 

@@ -2,9 +2,8 @@
 //
 // Pages hold page_size tokens; the compressed cache shares the block table with page_size/stride entries a page.
 // Legend: B sequences, H query heads, G KV heads, K and V head dims, P pages in the pool.
-import type { Device } from "../device/device.ts";
 import type { FloatDtype } from "../device/dtype.ts";
-import type { Tensor } from "../device/tensor.ts";
+import type { Device, Tensor } from "../device/tensor.ts";
 import { type FlashConfig, statsDtype } from "./flash-attention.ts";
 import type { NsaInputs } from "./nsa-attention.ts";
 import type { Phi, RopeTables } from "./nsa-compress.ts";

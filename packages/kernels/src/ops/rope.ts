@@ -1,9 +1,8 @@
 // Rotary position embedding: tables with YaRN and Llama-3 scaling, and the split of a fused projection into heads.
 //
 // Legend: T tokens, P positions in the tables, K head_dim.
-import type { Device } from "../device/device.ts";
 import type { FloatDtype } from "../device/dtype.ts";
-import type { Tensor } from "../device/tensor.ts";
+import type { Device, Tensor } from "../device/tensor.ts";
 import type { Tape } from "../tape.ts";
 import type { RopeTables } from "./nsa-compress.ts";
 

@@ -5,9 +5,9 @@
 import {
   type DecodePlan,
   type DecodeSequence,
+  type Owned,
   planDecode,
   Tape,
-  type Tensor,
   updatePlan,
 } from "@nsa/kernels";
 import { nsaConfigOf, usesNsa } from "../config/model-config.ts";
@@ -29,7 +29,7 @@ export interface DecodeRow extends SampleRow {
 interface Step {
   plan: DecodePlan;
   sampler: Sampler;
-  tensors: Tensor[];
+  tensors: Owned[];
   runs: number;
   graph?: { launch(): void; destroy(): void };
 }
