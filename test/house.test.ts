@@ -13,7 +13,8 @@ const MAY_USE: Record<string, string[]> = {
   model: ["core", "kernels"],
   eval: ["core", "kernels", "model", "data"],
   rl: ["core", "kernels", "model", "data", "eval"],
-  cli: ["core", "kernels", "model", "data", "eval", "rl"],
+  cli: ["core", "report", "kernels", "model", "data", "eval", "rl"],
+  report: [],
 };
 
 interface Source {

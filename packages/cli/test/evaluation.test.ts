@@ -1,11 +1,12 @@
 // What `nsa eval` shows: the table, curves and heat maps from a summary, and the paired comparison of two runs.
+
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { heatMap } from "@nsa/report";
 import { afterAll, expect, test } from "vitest";
 import { pairedEvaluations, pairedTable } from "../src/commands/compare-evaluations.ts";
 import { evaluationSections, summaryTable } from "../src/report/evaluation.ts";
-import { heatMap } from "../src/report/heat-map.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-cli-eval-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

@@ -10,7 +10,6 @@ export * from "./loop/index.ts";
 export { hasNative } from "./native.ts";
 export * from "./pack/index.ts";
 export * from "./readers/index.ts";
-export * from "./report/index.ts";
 export { classifierLine, wordLines, wordsOf } from "./text/lines.ts";
 export * from "./token-shards/index.ts";
 export * from "./tokenizer/index.ts";

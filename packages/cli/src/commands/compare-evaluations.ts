@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { type RunInfo, readJsonl } from "@nsa/core";
 import type { EvalRow, TaskComparison } from "@nsa/eval";
-import type { Table } from "./compare.ts";
+
+export type Table = { columns: string[]; rows: string[][] };
 
 export interface PairedRuns {
   first: string;

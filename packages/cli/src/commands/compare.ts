@@ -1,15 +1,13 @@
 // `nsa runs compare`: what differs between runs, in settings and in figures.
+
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { atomicWriteFile, findRun, type RunInfo, readJsonl } from "@nsa/core";
+import { curve, page } from "@nsa/report";
 import { parse } from "yaml";
 import { CHARTS, type Row as ChartRow, namesOf, seriesOf } from "../report/charts.ts";
-import { curve } from "../report/curve.ts";
-import { page } from "../report/report.ts";
 import { figure } from "../view/format.ts";
-import { pairedEvaluations, pairedTable } from "./compare-evaluations.ts";
-
-export type Table = { columns: string[]; rows: string[][] };
+import { pairedEvaluations, pairedTable, type Table } from "./compare-evaluations.ts";
 
 interface LoadedRun {
   run: RunInfo;

@@ -1,15 +1,9 @@
 // `nsa data tokenize`, `pack` and `stats`: single passes over files, progress on stderr, figures on stdout.
 import { atomicWriteFile } from "@nsa/core";
-import {
-  corpusStats,
-  expandInputs,
-  type PackMethod,
-  statsReportHtml,
-  Tokenizer,
-  tokenizeFiles,
-  writePacks,
-} from "@nsa/data";
+import { corpusStats, expandInputs, type PackMethod, Tokenizer, tokenizeFiles, writePacks } from "@nsa/data";
 import { readExamples } from "@nsa/eval";
+import { statsReportHtml } from "../report/corpus/files.ts";
+import { writePacksPage, writeShardsPage } from "../report/corpus/write.ts";
 import { duration, percent } from "../view/format.ts";
 import { changingLine } from "./data-progress.ts";
 
@@ -43,6 +37,7 @@ export async function tokenizeData(
       say(`${files}/${of} files, ${tokens} tokens, ${rate} MB/s, ${left} left`, options, files === of);
     },
   });
+  writeShardsPage(options.out, index);
   if (options.json) return console.log(JSON.stringify(index, null, 1));
   const refused =
     index.refused > 0 ? `, ${index.refused} records refused (${options.out}/quarantine.jsonl)` : "";
@@ -89,6 +84,7 @@ export async function packData(files: string[], options: PackDataOptions): Promi
       say(`${packs}/${of} packs, ${rate}, ${left} left`, options, packs === of);
     },
   });
+  writePacksPage(out, index);
   if (options.json) return console.log(JSON.stringify(index, null, 1));
   console.log(
     `${index.examples} examples in ${index.packs} packs of ${index.capacity} tokens, ${percent(index.fill)} filled: ${out}`,

@@ -10,6 +10,7 @@ import {
   runCorpusStep,
   type StepReport,
 } from "@nsa/data";
+import { writeBuildPage, writeStepPage } from "../report/corpus/write.ts";
 import { figure, percent } from "../view/format.ts";
 import { changingLine, stageProgress } from "./data-progress.ts";
 
@@ -80,11 +81,13 @@ async function withReport<R>(
   options: DataOptions,
   run: (config: BuildConfig, ctx: BuildContext) => Promise<R>,
   print: (report: R, outDir: string) => void,
+  writePage: (outDir: string, report: R) => void,
 ): Promise<number> {
   const { config } = loadConfig(BuildConfig, file, options);
   return resumable(async (signal) => {
     const onProgress = stageProgress({ changing: changingLine(options) });
     const report = await run(config, { onProgress, signal });
+    writePage(config.outDir, report);
     if (options.json) console.log(JSON.stringify(report, null, 1));
     else print(report, config.outDir);
   });
@@ -92,8 +95,8 @@ async function withReport<R>(
 
 /** Builds or goes on building; the next run redoes only what is missing. */
 export const buildData = (file: string, options: DataOptions): Promise<number> =>
-  withReport(file, options, buildCorpus, printBuild);
+  withReport(file, options, buildCorpus, printBuild, writeBuildPage);
 
 /** One step of the first round, and those before it that are missing. */
 export const runDataStep = (step: CorpusStep, file: string, options: DataOptions): Promise<number> =>
-  withReport(file, options, (config, ctx) => runCorpusStep(step, config, ctx), printStep);
+  withReport(file, options, (config, ctx) => runCorpusStep(step, config, ctx), printStep, writeStepPage);

@@ -13,6 +13,7 @@ import {
   type StageResult,
 } from "@nsa/core";
 import { writePipelineReport } from "../report/pipeline.ts";
+import type { Timing } from "../report/stage-folder.ts";
 import { readFinished, writeFinished } from "./finished-stage.ts";
 import { warnOfMissing } from "./missing-files.ts";
 import {
@@ -125,10 +126,4 @@ async function runOne(stage: PipelineStage, running: Running): Promise<StageResu
   timing((performance.now() - from) / 1000);
   if (result.status === "completed") writeFinished(runDir, result);
   return result;
-}
-
-/** Seconds that a stage ran (not those of attempts that were killed), and how often it was started. */
-export interface Timing {
-  seconds: number;
-  starts: number;
 }

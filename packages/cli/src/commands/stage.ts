@@ -1,6 +1,6 @@
 // Runs one stage: recipe → run folder → events on the terminal → report.
 import type { ChildProcess } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import {
   atomicWriteFile,
@@ -15,8 +15,10 @@ import {
 } from "@nsa/core";
 import type { Job } from "../child/messages.ts";
 import { runRanks, worldOf } from "../child/run-ranks.ts";
+import { writeOutputPage } from "../report/corpus/write.ts";
 import { printEvaluation } from "../report/print-evaluation.ts";
 import { writeReport } from "../report/report.ts";
+import { readIfThere } from "../report/run-files.ts";
 import { openView, type ViewOptions } from "../view/view.ts";
 import { loadStage } from "./stages.ts";
 
@@ -120,14 +122,10 @@ export async function execute(
   } finally {
     view.close();
   }
+  writeOutputPage(name, result.outputs);
   const report = await writeReport(runDir);
   printEvaluation(runDir, options.json === true);
   console.error(`report: ${report}`);
   if (result.status === "interrupted") console.error(`stopped at step ${result.step}; go on with --resume`);
   return { result, report };
-}
-
-/** Text of a file of the run, or nothing. */
-export function readIfThere(path: string): string {
-  return existsSync(path) ? readFileSync(path, "utf8") : "";
 }

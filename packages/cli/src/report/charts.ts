@@ -1,6 +1,6 @@
 // The charts of a run: which metrics are drawn together, training first, then what RL has beside it.
-import { curve, type Series } from "./curve.ts";
 
+import { curve, type Series } from "@nsa/report";
 export type Row = Record<string, number | string> & { step: number };
 
 export interface Chart {

@@ -9,9 +9,7 @@ import type {
   SampleRow,
   TaskSummary,
 } from "@nsa/eval";
-import { curve, powersOfTwo, type Series } from "./curve.ts";
-import { heatMap } from "./heat-map.ts";
-import { escapeHtml, percent, table } from "./html.ts";
+import { curve, escapeHtml, heatMap, percent, powersOfTwo, type Series, table } from "@nsa/report";
 
 /** Header and cells of the summary table; also what the terminal prints. */
 export function summaryTable(summaries: readonly TaskSummary[]): string[][] {

@@ -1,13 +1,22 @@
 // Evaluations of a pipeline side by side: the same held-out problems for each checkpoint on the way.
+
 import { join } from "node:path";
 import { readJsonl, readRunJson } from "@nsa/core";
 import type { EvalRow, ProblemsSummary, SampleRow, TaskSummary } from "@nsa/eval";
-import { type Bar, bars } from "./bars.ts";
+import {
+  type Bar,
+  bars,
+  COLOURS,
+  curve,
+  escapeHtml,
+  percent,
+  powersOfTwo,
+  type Series,
+  table,
+} from "@nsa/report";
 import type { Row } from "./charts.ts";
-import { COLOURS, curve, powersOfTwo, type Series } from "./curve.ts";
 import { summaryTable } from "./evaluation.ts";
-import { escapeHtml, percent, table } from "./html.ts";
-import type { StageFolder } from "./pipeline.ts";
+import type { StageFolder } from "./stage-folder.ts";
 
 interface Evaluation {
   /** The stage whose checkpoint was measured. */

@@ -1,41 +1,16 @@
 // report.html of a pipeline: one page from the funnel of documents to held-out accuracy, with links to each stage's own.
+
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { atomicWriteFile, type Environment, readJsonl, readRunJson } from "@nsa/core";
 import type { FunnelRow } from "@nsa/data";
-import type { Timing } from "../commands/pipeline.ts";
-import type { Pipeline, PipelineStage } from "../commands/pipeline-recipe.ts";
+import { bars, escapeHtml, page, percent, table } from "@nsa/report";
+import type { Pipeline } from "../commands/pipeline-recipe.ts";
 import { count, duration, figure } from "../view/format.ts";
-import { bars } from "./bars.ts";
-import { CHARTS, drawChart, type Row } from "./charts.ts";
-import { escapeHtml, percent, table } from "./html.ts";
+import { CHARTS, drawChart } from "./charts.ts";
 import { evaluationsOverview, heldOutBars } from "./pipeline-evaluations.ts";
-import { atK, page } from "./report.ts";
-
-/** A stage with what its folder holds so far. */
-export interface StageFolder {
-  stage: PipelineStage;
-  path: string;
-  /** Relative to the pipeline's folder. */
-  link: string;
-  rows: Row[];
-  outputs?: Record<string, string>;
-  timing?: Timing;
-}
-
-function readFolder(dir: string, stage: PipelineStage): StageFolder | undefined {
-  const path = join(dir, "stages", stage.name);
-  if (!existsSync(path)) return undefined;
-  const result = readRunJson(path, "result.json") as { outputs: Record<string, string> } | null;
-  return {
-    stage,
-    path,
-    link: `stages/${encodeURIComponent(stage.name)}/report.html`,
-    rows: readJsonl<Row>(join(path, "metrics.jsonl")),
-    outputs: result?.outputs,
-    timing: (readRunJson(path, "timing.json") as Timing | null) ?? undefined,
-  };
-}
+import { atK } from "./report.ts";
+import { readFolder, type StageFolder } from "./stage-folder.ts";
 
 /** The last value of a metric. */
 function last({ rows }: StageFolder, name: string): number | undefined {

@@ -1,12 +1,12 @@
 // report.html of a run: self-contained, curves as inline SVG, config, environment, samples.
+
 import { join } from "node:path";
 import { atomicWriteFile, readJsonl } from "@nsa/core";
 import type { StepProfile } from "@nsa/model";
-import { readIfThere } from "../commands/stage.ts";
+import { curve, escapeHtml, page, powersOfTwo, type Series } from "@nsa/report";
 import { CHARTS, drawChart, type Row } from "./charts.ts";
-import { curve, powersOfTwo, type Series } from "./curve.ts";
 import { evaluationSections } from "./evaluation.ts";
-import { escapeHtml } from "./html.ts";
+import { readIfThere } from "./run-files.ts";
 
 /** First and last evaluation on held-out problems. */
 function ends(rows: readonly Row[]): [Row | undefined, Row | undefined] {
@@ -94,17 +94,6 @@ export function runSections(runDir: string): string {
   return `${evaluationSections(runDir)}${gain(rows)}<div class="charts">${atK(rows)}${charts.join("")}</div>${profileTable(runDir)}${samples}
 <h2>Recipe</h2><pre>${escapeHtml(readIfThere(join(runDir, "config.yaml")))}</pre>
 <h2>Machine</h2><pre>${escapeHtml(readIfThere(join(runDir, "env.json")))}</pre>`;
-}
-
-/** A whole page. */
-export function page(title: string, body: string): string {
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escapeHtml(title)}</title><style>
-body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;color:#222}
-h2{margin:2.2rem 0 .6rem;font-size:1.25rem}h3{margin:1.2rem 0 .4rem;font-size:1rem}.note{color:#666;margin:.2rem 0 1rem}a{color:#2458b8}
-pre{background:#f6f6f4;padding:.5rem;overflow:auto;white-space:pre-wrap;margin:0}
-table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ddd;padding:.3rem;text-align:left;vertical-align:top}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(460px,1fr));gap:1rem}svg{width:100%;height:auto}
-</style><h1>${escapeHtml(title)}</h1>${body}</html>\n`;
 }
 
 /** Writes report.html into the run folder and returns its path. */

@@ -2,7 +2,7 @@
 import { render } from "ink";
 import { Screen } from "./screen.tsx";
 import { initialState, reduce } from "./state.ts";
-import type { View } from "./view.ts";
+import type { View } from "./view-type.ts";
 
 const TICK_MS = 120;
 

@@ -1,14 +1,6 @@
 // How a stage is shown: a screen on a terminal, else lines.
-import type { StageEvent } from "@nsa/core";
 import { printer } from "./plain.ts";
-
-export interface View {
-  onEvent(event: StageEvent): void;
-  /** The user asked to stop. */
-  stopping(): void;
-  /** Gives the terminal back; called before anything else is printed. */
-  close(): void;
-}
+import type { View } from "./view-type.ts";
 
 export interface ViewOptions {
   plain?: boolean;

@@ -1,7 +1,6 @@
-// Token documents in memory or on disk, in a form that another thread can open without a copy.
-import { TokenShards } from "../token-shards/read.ts";
+// Token documents, and a form of them that another thread can open without a copy; those in memory.
 
-/** Documents that another thread opens by {@link openDocuments}. */
+/** Documents that another thread opens by `openDocuments`. */
 export type SharedDocuments =
   | { kind: "memory"; ids: Int32Array; offsets: Float64Array }
   | { kind: "shards"; folder: string }
@@ -15,7 +14,8 @@ export interface Documents {
   share(): SharedDocuments;
 }
 
-class MemoryDocuments implements Documents {
+/** Documents one after another in memory that threads share. */
+export class MemoryDocuments implements Documents {
   constructor(
     private readonly ids: Int32Array,
     private readonly offsets: Float64Array,
@@ -53,16 +53,4 @@ export function subset(documents: Documents, order: Uint32Array): Documents {
     get: (i) => documents.get(order[i]!),
     share: () => ({ kind: "subset", of: documents.share(), order }),
   };
-}
-
-/** Opens what `share` gave; files stay open until the thread ends. Throws as `TokenShards.open`. */
-export function openDocuments(shared: SharedDocuments): Documents {
-  switch (shared.kind) {
-    case "memory":
-      return new MemoryDocuments(shared.ids, shared.offsets);
-    case "shards":
-      return TokenShards.open(shared.folder);
-    case "subset":
-      return subset(openDocuments(shared.of), shared.order);
-  }
 }

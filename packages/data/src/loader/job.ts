@@ -1,7 +1,8 @@
 // What a loader thread is told to do, and what it says.
 import type { BatchSource, NsaErrorFields, StepBatch } from "@nsa/core";
-import { openDocuments, type SharedDocuments } from "./documents.ts";
+import type { SharedDocuments } from "./documents.ts";
 import { MixedSource, type MixStage } from "./mix.ts";
+import { openDocuments } from "./open-documents.ts";
 import { PackedSource, type PackOptions } from "./pack.ts";
 
 export interface LoaderJob {

@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import { clearTemporaries, writeAtomic } from "../jobs/manifest.ts";
 import type { JobContext } from "../jobs/stage.ts";
-import { corpusReportHtml } from "../report/build.ts";
 import { offerAnnotations } from "./annotations.ts";
 import type { BuildConfig } from "./config.ts";
 import { type ContaminationReport, contaminationReport } from "./contamination.ts";
@@ -82,6 +81,5 @@ async function build(job: JobContext, config: BuildConfig): Promise<BuildReport>
     outputs,
   };
   writeAtomic(join(job.outDir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
-  writeAtomic(join(job.outDir, "report.html"), corpusReportHtml(report));
   return report;
 }

@@ -3,7 +3,6 @@
 import { join } from "node:path";
 import { clearTemporaries, writeAtomic } from "../jobs/manifest.ts";
 import type { JobContext } from "../jobs/stage.ts";
-import { stepReportHtml } from "../report/step.ts";
 import type { BuildConfig } from "./config.ts";
 import { type ContaminationReport, contaminationReport } from "./contamination.ts";
 import { type BuildContext, jobContext } from "./context.ts";
@@ -37,8 +36,8 @@ export interface StepReport {
 }
 
 /**
- * Runs the first round of the loop up to `step`, redoing only what is missing, and writes `reports/STEP.json` and
- * `reports/STEP.html`. Errors are those of `buildCorpus`.
+ * Runs the first round of the loop up to `step`, redoing only what is missing, and writes `reports/STEP.json`.
+ * Errors are those of `buildCorpus`.
  */
 export async function runCorpusStep(
   step: CorpusStep,
@@ -56,7 +55,6 @@ export async function runCorpusStep(
       quarantine: join(job.outDir, "quarantine.jsonl"),
     };
     writeAtomic(join(job.outDir, `reports/${step}.json`), `${JSON.stringify(report, null, 1)}\n`);
-    writeAtomic(join(job.outDir, `reports/${step}.html`), stepReportHtml(report));
     return report;
   } finally {
     job.executor.close?.();

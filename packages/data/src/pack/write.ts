@@ -2,7 +2,6 @@
 import { mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { atomicWriteFile, writeSafetensors } from "@nsa/core";
-import { packReportHtml } from "../report/files.ts";
 import { type PackExample, packBatch, positionsOf } from "./batch.ts";
 import { type PackMethod, planPacks } from "./plan.ts";
 
@@ -135,6 +134,5 @@ export function writePacks(examples: readonly PackExample[], options: WritePackO
     onShard?.({ packs: pack, of: packs, tokens: index.tokens });
   }
   atomicWriteFile(join(out, "index.json"), JSON.stringify(index, null, 1));
-  atomicWriteFile(join(out, "report.html"), packReportHtml(index));
   return index;
 }

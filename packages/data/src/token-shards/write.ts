@@ -6,7 +6,6 @@ import { atomicConcat, atomicWriteFile, NsaError, writeSafetensors } from "@nsa/
 import { checkQuarantine } from "../readers/quarantine.ts";
 import { readDocuments } from "../readers/read.ts";
 import { JsonlWriter } from "../readers/write.ts";
-import { tokenReportHtml } from "../report/files.ts";
 import { tokenizerFiles } from "../tokenizer/files.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
@@ -168,7 +167,6 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
   for (const [name, content] of Object.entries(tokenizerFiles(tokenizer)))
     atomicWriteFile(join(out, name), content);
   atomicWriteFile(join(out, "index.json"), JSON.stringify(index, null, 1));
-  atomicWriteFile(join(out, "report.html"), tokenReportHtml(index));
   return index;
 }
 

@@ -2,14 +2,7 @@
 //
 // Captured steps come in a few batch sizes; rows without a sequence have length 0 and touch no cache. All inputs of a step
 // lie in fixed memory: the token drawn last stays on the device, lengths and cache rows are uploaded in two transfers.
-import {
-  type DecodePlan,
-  type DecodeSequence,
-  type Owned,
-  planDecode,
-  Tape,
-  updatePlan,
-} from "@nsa/kernels";
+import { type DecodePlan, type DecodeSequence, type Owned, planDecode, Tape, updatePlan } from "@nsa/kernels";
 import { nsaConfigOf, usesNsa } from "../config/model-config.ts";
 import type { Transformer } from "../transformer/transformer.ts";
 import type { KvCache } from "./cache.ts";

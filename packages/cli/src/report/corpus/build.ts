@@ -1,17 +1,7 @@
-// `report.html` of a build: one self-contained page with every decision; no clock in it, so reruns give equal bytes.
-import type { BuildReport } from "../loop/build.ts";
-import type { Quality } from "../loop/measure.ts";
-import type { RoundReport } from "../loop/round.ts";
-import {
-  type Cell,
-  contaminationSection,
-  funnelSection,
-  pageHtml,
-  percent,
-  samplesSection,
-  scoreHistogram,
-  table,
-} from "./parts.ts";
+// The page of a corpus build: every decision of its rounds; no clock in it, so reruns give equal bytes.
+import type { BuildReport, Quality, RoundReport } from "@nsa/data";
+import { type Cell, page, percent, scoreHistogram, table } from "@nsa/report";
+import { contaminationSection, funnelSection, samplesSection } from "./parts.ts";
 
 export function calibrationTable(quality: Quality): string {
   return `<h3>Calibration</h3>${table(
@@ -73,7 +63,7 @@ export function corpusReportHtml(report: BuildReport): string {
     report.status === "finished"
       ? `Finished: ${report.stoppedBecause === "little_new" ? "a round brought little new" : "all rounds done"}.`
       : "Waiting for the annotation file to be edited; run the same command to go on.";
-  return pageHtml(
+  return page(
     "Corpus report",
     `<p>${state}</p>
 ${funnelSection(report.funnel)}

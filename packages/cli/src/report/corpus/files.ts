@@ -1,8 +1,6 @@
-// HTML reports of single passes over files: `nsa data stats`, `tokenize` and `pack`.
-import type { CorpusStats } from "../loop/stats.ts";
-import type { PackIndex } from "../pack/write.ts";
-import type { TokenIndex } from "../token-shards/write.ts";
-import { type Cell, count, pageHtml, percent, table } from "./parts.ts";
+// Pages of single passes over files: `nsa data stats`, `tokenize` and `pack`.
+import type { CorpusStats, PackIndex, TokenIndex } from "@nsa/data";
+import { type Cell, count, page, percent, table } from "@nsa/report";
 
 /** Bin i as a row: 2^i to 2^(i+1) − 1. */
 function lengthTable(bins: readonly number[], unit: string): string {
@@ -20,7 +18,7 @@ function reasonTable(title: string, reasons: Record<string, number>): string {
 
 export function statsReportHtml(stats: CorpusStats): string {
   const { files, documents, bytes, tokens } = stats;
-  return pageHtml(
+  return page(
     "Corpus files",
     `${table(
       ["", ""],
@@ -43,7 +41,7 @@ ${table(
 }
 
 export function tokenReportHtml(index: TokenIndex): string {
-  return pageHtml(
+  return page(
     "Token shards",
     `${table(
       ["", ""],
@@ -67,7 +65,7 @@ ${table(
 }
 
 export function packReportHtml(index: PackIndex): string {
-  return pageHtml(
+  return page(
     "Packs",
     `${table(
       ["", ""],

@@ -1,5 +1,5 @@
 // Horizontal bars as inline SVG: a funnel of documents, accuracies with their intervals.
-import { escapeHtml } from "./html.ts";
+import { escapeHtml } from "./escape.ts";
 
 export interface Bar {
   label: string;

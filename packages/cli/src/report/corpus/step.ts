@@ -1,16 +1,8 @@
-// `reports/STEP.html`: what one step of the loop did, in the parts that the report of a build is made of.
-
-import type { StepReport } from "../loop/run-step.ts";
+// The page of one step of the corpus loop, in the sections that the page of a build is made of.
+import type { StepReport } from "@nsa/data";
+import { type Cell, page, scoreHistogram, table } from "@nsa/report";
 import { calibrationTable, domainSection } from "./build.ts";
-import {
-  type Cell,
-  contaminationSection,
-  funnelSection,
-  pageHtml,
-  samplesSection,
-  scoreHistogram,
-  table,
-} from "./parts.ts";
+import { contaminationSection, funnelSection, samplesSection } from "./parts.ts";
 
 /** One self-contained page; no clock in it, so reruns give equal bytes. */
 export function stepReportHtml(report: StepReport): string {
@@ -30,5 +22,5 @@ export function stepReportHtml(report: StepReport): string {
     domains ? domainSection(domains) : "",
     samples ? samplesSection(samples) : "",
   ];
-  return pageHtml(`Corpus step: ${step}`, sections.filter(Boolean).join("\n"));
+  return page(`Corpus step: ${step}`, sections.filter(Boolean).join("\n"));
 }
