@@ -25,6 +25,7 @@ export {
   writePieces,
   writeWhole,
 } from "./pieces.ts";
+export * from "./registry.ts";
 export * from "./rng.ts";
 export * from "./run-dir.ts";
 export type {

@@ -32,6 +32,7 @@ export {
 export { compressBlocks, type Phi, type RopeTables } from "./ops/nsa-compress.ts";
 export { type NsaConfig, resolveNsaConfig } from "./ops/nsa-config.ts";
 export {
+  type BlockGrid,
   cacheSlot,
   type DecodePlan,
   type DecodeSequence,

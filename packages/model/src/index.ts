@@ -1,5 +1,15 @@
 // Public surface of @nsa/model.
 
+export type {
+  AttentionKind,
+  AttentionLayer,
+  AttentionMemory,
+  HeadColumnsSpec,
+  LayerCache,
+  PrefillSlots,
+} from "./attention/kind.ts";
+export { nsaConfigOf } from "./attention/nsa.ts";
+export { attentionKinds } from "./attention/registry.ts";
 export {
   type CheckpointParts,
   CheckpointStore,
@@ -12,19 +22,14 @@ export {
 } from "./checkpoint/checkpoint.ts";
 export { resumeCheckpoint } from "./checkpoint/resume.ts";
 export type { CheckpointState } from "./checkpoint/state.ts";
-export {
-  type AttentionKind,
-  attentionOf,
-  type ModelConfig,
-  type ModelConfigInput,
-  modelConfigSchema,
-  nsaConfigOf,
-  resolveModelConfig,
-  usesNsa,
-} from "./config/model-config.ts";
+export { resolveModelConfig } from "./config/model-config.ts";
+export { attentionOf, type ModelConfig, type ModelConfigInput, modelConfigSchema } from "./config/schema.ts";
 export * from "./generate/index.ts";
 export { fromHfConfig, type HfConfig, toHfConfig } from "./hf/config.ts";
 export { exportHuggingFace, importHuggingFace, inspectHuggingFace } from "./hf/transfer.ts";
+export { type Layout, layoutOf } from "./parameters/layout.ts";
+export { Parameters } from "./parameters/parameters.ts";
+export { matrix, type PartSpec, vector, type WeightSpec } from "./parameters/weight-spec.ts";
 export { type Collectives, singleRank } from "./train/collectives.ts";
 export { memoryLimitMb, openDevice } from "./train/device.ts";
 export { estimateTraining, type TrainingSize } from "./train/estimate.ts";
@@ -40,6 +45,7 @@ export { lrShare, type Schedule, scheduleSchema } from "./train/schedule.ts";
 export { Trainer, type TrainerConfig, type TrainerConfigInput, trainerSchema } from "./train/trainer.ts";
 export { type Branch, muteBranch } from "./transformer/ablate.ts";
 export {
+  cacheBytesPerToken,
   matmulParameters,
   parameterCount,
   type TrainFlops,
@@ -47,7 +53,5 @@ export {
   trainMemory,
 } from "./transformer/counts.ts";
 export { type Attend, type AttentionInputs, Layer } from "./transformer/layer.ts";
-export { type Layout, layoutOf, type PartSpec, type WeightSpec } from "./transformer/layout.ts";
-export { Parameters } from "./transformer/parameters.ts";
 export { type DeviceBatch, type ForwardOptions, Transformer } from "./transformer/transformer.ts";
 export { TrainWork } from "./transformer/work.ts";

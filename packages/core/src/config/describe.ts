@@ -1,5 +1,6 @@
 // What a schema says about itself: JSON Schema files and rows for `nsa config explain` and the reference docs.
 import { z } from "zod";
+import { registeredNames } from "../registry.ts";
 import { defOf, fieldsOf, type Schema, snakeCase, unwrap } from "./schema-walk.ts";
 
 type Json = Record<string, unknown>;
@@ -28,9 +29,23 @@ function snakeSchema(node: unknown): unknown {
   return out;
 }
 
+/** The kind of member that a setting names, for schemas made by `memberName`. */
+const registryOf = (schema: Schema) => schema.meta()?.registry as string | undefined;
+
 /** JSON Schema of the files that a stage reads, for editors; includes `extends`. */
 export function configJsonSchema(schema: Schema, title: string): Json {
-  const json = snakeSchema(z.toJSONSchema(schema, { io: "input", unrepresentable: "any" })) as Json;
+  const json = snakeSchema(
+    z.toJSONSchema(schema, {
+      io: "input",
+      unrepresentable: "any",
+      override: ({ jsonSchema }) => {
+        const { registry } = jsonSchema as { registry?: unknown };
+        if (typeof registry !== "string") return;
+        delete (jsonSchema as { registry?: unknown }).registry;
+        jsonSchema.enum = registeredNames(registry);
+      },
+    }),
+  ) as Json;
   const paths = [{ type: "string" }, { type: "array", items: { type: "string" } }];
   json.title = title;
   json.properties = {
@@ -53,6 +68,8 @@ export interface ConfigField {
 function typeName(schema: Schema): string {
   const inner = unwrap(schema);
   const def = defOf(inner);
+  const registry = registryOf(inner);
+  if (registry !== undefined) return registeredNames(registry).join(" | ");
   if (def.type === "enum") return Object.values(def.entries!).join(" | ");
   if (def.type === "literal") return def.values!.map(String).join(" | ");
   if (def.type === "array") return `list of ${typeName(def.element!)}`;

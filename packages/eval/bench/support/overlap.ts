@@ -1,6 +1,6 @@
 // How much neighbouring queries agree on their blocks: what a kernel saves that loads a block once for a tile of queries.
 import type { Batch } from "@nsa/core";
-import { nsaAttention, Tape } from "@nsa/kernels";
+import { type NsaInputs, nsaAttention, Tape } from "@nsa/kernels";
 import { type Attend, nsaConfigOf, type Transformer } from "@nsa/model";
 
 export interface Overlap {
@@ -25,9 +25,9 @@ export function selectionOverlap(model: Transformer, batch: Batch, tile: number)
   const uploaded = model.upload(batch);
   const sums = { each: 0, common: 0, union: 0, free: 0, freeCommon: 0, freeUnion: 0 };
   const attend: Attend = (layer, inputs, tape) => {
-    if (inputs.kind !== "nsa") return layer.attend(tape, inputs, uploaded.docs);
+    if (layer.attention.name !== "nsa") return layer.attend(tape, inputs, uploaded.docs);
     const c = nsaConfigOf(layer.config);
-    const { o, selected } = nsaAttention(tape, inputs, uploaded.docs, c);
+    const { o, selected } = nsaAttention(tape, inputs as NsaInputs, uploaded.docs, c);
     const blocks = selected.read();
     const [G, N] = [c.kvHeads, c.numSelectedBlocks];
     const [first, local] = [c.numInitialBlocks ?? 1, c.numLocalBlocks ?? 2];

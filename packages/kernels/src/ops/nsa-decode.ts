@@ -44,6 +44,13 @@ export function nsaLayerCache(
   };
 }
 
+/** Compressed blocks of every sequence: a new token may complete one. */
+export interface BlockGrid {
+  blockSize: number;
+  stride: number;
+  kvHeads: number;
+}
+
 /** A sequence as decode sees it. */
 export interface DecodeSequence {
   /** Tokens including the one being decoded; 0 marks an idle row. */
@@ -89,11 +96,11 @@ export function cacheSlot(pages: ArrayLike<number>, entry: number, pageSize: num
 }
 
 /** First position of the compressed block that the newest token completes, or −1. */
-const completedBlock = (s: DecodeSequence, nsa: NsaConfig) =>
+const completedBlock = (s: DecodeSequence, nsa: BlockGrid) =>
   s.length >= nsa.blockSize && (s.length - nsa.blockSize) % nsa.stride === 0 ? s.length - nsa.blockSize : -1;
 
 /**
- * Uploads the indices of one step. With `nsa`, sequences whose newest token completes a block are listed;
+ * Uploads the indices of one step. With `blocks`, sequences whose newest token completes a block are listed;
  * `everyRow` lists all rows instead: shapes then stay constant and `updatePlan` can move the plan on.
  */
 export function planDecode(
@@ -101,12 +108,12 @@ export function planDecode(
   sequences: readonly DecodeSequence[],
   pageSize: number,
   maxPages: number,
-  nsa?: NsaConfig,
+  blocks?: BlockGrid,
   everyRow = false,
 ): DecodePlan {
-  if (nsa && pageSize % nsa.stride)
-    throw new Error(`page_size ${pageSize} is not a multiple of stride ${nsa.stride}`);
-  const listed = nsa && !everyRow ? sequences.filter((s) => completedBlock(s, nsa) >= 0) : sequences;
+  if (blocks && pageSize % blocks.stride)
+    throw new Error(`page_size ${pageSize} is not a multiple of stride ${blocks.stride}`);
+  const listed = blocks && !everyRow ? sequences.filter((s) => completedBlock(s, blocks) >= 0) : sequences;
   const b = sequences.length;
   const i32 = (n: number) => device.empty([Math.max(1, n)], "i32");
   const counters = i32(3 * b);
@@ -120,7 +127,7 @@ export function planDecode(
     positions: counters.view(b, [b]),
     slots: counters.view(2 * b, [b]),
   };
-  if (nsa) {
+  if (blocks) {
     const rows = listed.length;
     const n = Math.max(1, rows);
     const counters = i32(3 * n);
@@ -131,14 +138,14 @@ export function planDecode(
       seqLens: counters.view(0, [n]),
       positions: counters.view(n, [n]),
       slots: counters.view(2 * n, [n]),
-      gatherStart: i32(n * nsa.kvHeads).write(
-        Int32Array.from({ length: n * nsa.kvHeads }, (_, r) => r * nsa.blockSize),
+      gatherStart: i32(n * blocks.kvHeads).write(
+        Int32Array.from({ length: n * blocks.kvHeads }, (_, r) => r * blocks.blockSize),
       ),
     };
     if (!everyRow && rows > 0) writeTable(plan.completed.blockTable, listed, maxPages);
   }
   writeTable(plan.blockTable, sequences, maxPages);
-  writeCounters(plan, sequences, listed, nsa);
+  writeCounters(plan, sequences, listed, blocks);
   return plan;
 }
 
@@ -147,11 +154,11 @@ export function updatePlan(
   plan: DecodePlan,
   sequences: readonly DecodeSequence[],
   table: boolean,
-  nsa?: NsaConfig,
+  blocks?: BlockGrid,
 ): void {
   if (sequences.length !== plan.b) throw new Error(`${sequences.length} sequences for a plan of ${plan.b}`);
   if (table) writeTable(plan.blockTable, sequences, plan.maxPages);
-  writeCounters(plan, sequences, sequences, nsa);
+  writeCounters(plan, sequences, sequences, blocks);
 }
 
 function writeTable(t: Tensor, sequences: readonly DecodeSequence[], maxPages: number): void {
@@ -166,7 +173,7 @@ function writeCounters(
   plan: DecodePlan,
   sequences: readonly DecodeSequence[],
   listed: readonly DecodeSequence[],
-  nsa?: NsaConfig,
+  blocks?: BlockGrid,
 ): void {
   const { b, pageSize } = plan;
   const values = new Int32Array(3 * b);
@@ -177,14 +184,14 @@ function writeCounters(
     values[2 * b + r] = length > 0 ? cacheSlot(pages, length - 1, pageSize) : -1;
   }
   plan.counters.write(values);
-  if (!nsa || !plan.completed || listed.length === 0) return;
+  if (!blocks || !plan.completed || listed.length === 0) return;
   const rows = listed.length;
   const done = new Int32Array(3 * rows);
   listed.forEach((s, r) => {
-    const first = completedBlock(s, nsa);
+    const first = completedBlock(s, blocks);
     done[r] = s.length;
     done[rows + r] = Math.max(0, first);
-    done[2 * rows + r] = first < 0 ? -1 : cacheSlot(s.pages, first / nsa.stride, pageSize / nsa.stride);
+    done[2 * rows + r] = first < 0 ? -1 : cacheSlot(s.pages, first / blocks.stride, pageSize / blocks.stride);
   });
   plan.completed.counters.write(done);
 }

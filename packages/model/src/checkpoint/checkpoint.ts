@@ -18,7 +18,9 @@ import {
   writePieces,
 } from "@nsa/core";
 import type { Device, Tensor } from "@nsa/kernels";
-import { type ModelConfig, resolveModelConfig } from "../config/model-config.ts";
+import { resolveModelConfig } from "../config/model-config.ts";
+import type { ModelConfig } from "../config/schema.ts";
+import type { Parameters } from "../parameters/parameters.ts";
 import type { Optimizer } from "../train/optimizer.ts";
 import { Transformer } from "../transformer/transformer.ts";
 import { badCheckpoint, type CheckpointState, readState, STATE_FILE, sealState } from "./state.ts";

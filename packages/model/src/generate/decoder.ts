@@ -2,8 +2,16 @@
 //
 // Captured steps come in a few batch sizes; rows without a sequence have length 0 and touch no cache. All inputs of a step
 // lie in fixed memory: the token drawn last stays on the device, lengths and cache rows are uploaded in two transfers.
-import { type DecodePlan, type DecodeSequence, type Owned, planDecode, Tape, updatePlan } from "@nsa/kernels";
-import { nsaConfigOf, usesNsa } from "../config/model-config.ts";
+import {
+  type BlockGrid,
+  type DecodePlan,
+  type DecodeSequence,
+  type Owned,
+  planDecode,
+  Tape,
+  updatePlan,
+} from "@nsa/kernels";
+import { gridOf } from "../attention/registry.ts";
 import type { Transformer } from "../transformer/transformer.ts";
 import type { KvCache } from "./cache.ts";
 import { type Drawn, type SampleRow, Sampler } from "./sampler.ts";
@@ -73,7 +81,7 @@ export class Decoder {
     for (let i = 0; i < b; i++) sequences[i] = rows[i] === undefined || rows[i]!.gone ? idle : rows[i]!;
     const moved = changed || step !== this.arranged;
     this.arranged = step;
-    updatePlan(step.plan, sequences, moved, this.nsa);
+    updatePlan(step.plan, sequences, moved, this.blocks);
     if (moved) {
       step.sampler.assign(rows);
       step.sampler.ids.write(Int32Array.from(sequences, (_, i) => rows[i]?.last ?? 0));
@@ -90,7 +98,7 @@ export class Decoder {
     const { device } = this.model;
     using _scope = device.scope();
     const pages = rows.reduce((a, r) => Math.max(a, r.pages.length), 0);
-    const plan = planDecode(device, rows, this.cache.pageSize, pages, this.nsa);
+    const plan = planDecode(device, rows, this.cache.pageSize, pages, this.blocks);
     const sampler = new Sampler(this.model, rows.length);
     sampler.assign(rows);
     sampler.moveTo(rows);
@@ -110,7 +118,7 @@ export class Decoder {
     let x = model.embed(tape, sampler.ids);
     for (const layer of model.layers) {
       using scope = device.scope();
-      const o = layer.fuses
+      const o = layer.fused
         ? this.cache.decodeFused(layer, layer.projectFused(tape, x), tables, plan)
         : this.cache.decode(layer, layer.project(tape, x, tables, plan.positions), plan);
       x = scope.keep(layer.finish(tape, x, o));
@@ -122,7 +130,7 @@ export class Decoder {
     const { device } = this.model;
     using scope = device.scope();
     const sequences = Array.from({ length: b }, () => idle);
-    const plan = planDecode(device, sequences, this.cache.pageSize, this.maxPages, this.nsa, true);
+    const plan = planDecode(device, sequences, this.cache.pageSize, this.maxPages, this.blocks, true);
     const sampler = new Sampler(this.model, b);
     const step: Step = { plan, sampler, tensors: scope.detachAll(), runs: 0 };
     this.steps.set(b, step);
@@ -137,7 +145,10 @@ export class Decoder {
     this.steps.clear();
   }
 
-  private get nsa() {
-    return usesNsa(this.model.config) ? nsaConfigOf(this.model.config) : undefined;
+  /** Compressed blocks that a new token may complete. */
+  private get blocks(): BlockGrid | undefined {
+    const { config } = this.model;
+    const grid = gridOf(config);
+    return grid && { ...grid, kvHeads: config.numKvHeads };
   }
 }

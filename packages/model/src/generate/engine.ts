@@ -3,7 +3,7 @@
 // An output depends on (seed, request, position) only: rows do not see one another, and noise is keyed by request.
 import { NsaError } from "@nsa/core";
 import { Tape } from "@nsa/kernels";
-import { usesNsa } from "../config/model-config.ts";
+import { gridOf, pageSizeOf } from "../attention/registry.ts";
 import type { Transformer } from "../transformer/transformer.ts";
 import { KvCache } from "./cache.ts";
 import { type DecodeRow, Decoder } from "./decoder.ts";
@@ -71,15 +71,12 @@ export interface EngineStats {
 export class Engine {
   readonly stats: EngineStats = { prefillTokens: 0, decodeTokens: 0, steps: 0 };
   private readonly pageSize: number;
-  private readonly nsa: boolean;
 
   constructor(
     readonly model: Transformer,
     readonly options: EngineOptions,
   ) {
-    this.nsa = usesNsa(model.config);
-    // Pages hold whole compressed entries: the stride divides the selection block.
-    this.pageSize = this.nsa ? model.config.selectionBlockSize : 16;
+    this.pageSize = pageSizeOf(model.config);
   }
 
   /** Outputs of every request, in order. Throws NsaError `prompt_too_long` and `prompt_empty` (exit 2). */
@@ -267,7 +264,8 @@ export class Engine {
     pool: PagePool,
   ): Sequence[] {
     const { model } = this;
-    const { device, config } = model;
+    const { device } = model;
+    const grid = gridOf(model.config);
     using _scope = device.scope();
     const tokens: number[] = [];
     const cuSeqlens = [0];
@@ -280,9 +278,9 @@ export class Engine {
         tokens.push(prompt[t]!);
         slots.push(cache.tokenSlot(pages, t));
       }
-      if (this.nsa) {
-        for (let p = 0; p + config.blockSize <= prompt.length; p += config.stride) {
-          blockSlots.push(cache.blockSlot(pages, p / config.stride));
+      if (grid) {
+        for (let p = 0; p + grid.blockSize <= prompt.length; p += grid.stride) {
+          blockSlots.push(cache.blockSlot(pages, p / grid.stride, grid.stride));
         }
       }
       cuSeqlens.push(tokens.length);
@@ -307,7 +305,7 @@ export class Engine {
       const { length } = r.prompt;
       for (let i = 0; i < n; i++) {
         // A page is shared when neither tokens nor compressed blocks will be written into it again.
-        const overhang = this.nsa ? config.blockSize - config.stride : 0;
+        const overhang = grid ? grid.blockSize - grid.stride : 0;
         const own = pages.map((page, j) => {
           if (i === 0) return page;
           if ((j + 1) * this.pageSize + overhang <= length) {
@@ -338,8 +336,8 @@ export class Engine {
     });
     cache.copyPages(from, to);
     const idx = device.from(rows, [rows.length], "i32");
-    const last = device.empty([rows.length, config.dModel], hidden.dtype);
-    device.run("gather_rows", { x: hidden, idx, y: last, rows: rows.length, cols: config.dModel });
+    const last = device.empty([rows.length, model.config.dModel], hidden.dtype);
+    device.run("gather_rows", { x: hidden, idx, y: last, rows: rows.length, cols: model.config.dModel });
     const sampler = new Sampler(model, rows.length);
     sampler.assign(sequences);
     sampler.moveTo(sequences);

@@ -1,6 +1,7 @@
 // Hugging Face config.json of Llama, Qwen2 and Qwen3 ↔ our architecture.
 import { ExitCode, NsaError } from "@nsa/core";
-import { attentionOf, type ModelConfig, resolveModelConfig } from "../config/model-config.ts";
+import { resolveModelConfig } from "../config/model-config.ts";
+import { attentionOf, type ModelConfig } from "../config/schema.ts";
 
 export type HfConfig = Record<string, unknown>;
 

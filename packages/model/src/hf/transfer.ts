@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { atomicWriteDir, ExitCode, NsaError, SafetensorsReader } from "@nsa/core";
 import type { Device } from "@nsa/kernels";
 import { loadNamed, writeWeights } from "../checkpoint/weights.ts";
-import type { ModelConfig } from "../config/model-config.ts";
+import type { ModelConfig } from "../config/schema.ts";
 import { Transformer } from "../transformer/transformer.ts";
 import { fromHfConfig, type HfConfig, needsOwnCode, toHfConfig } from "./config.ts";
 

@@ -1,5 +1,5 @@
 // What a training run will cost, by formulas from the architecture and the loop's settings.
-import type { ModelConfig } from "../config/model-config.ts";
+import type { ModelConfig } from "../config/schema.ts";
 import { parameterCount, trainFlops, trainMemory } from "../transformer/counts.ts";
 
 export interface TrainingSize {

@@ -3,7 +3,8 @@
 // Legend: T tokens, n documents, R rows that have a target.
 import type { Batch } from "@nsa/core";
 import { type Device, type DocumentLayout, documentsOf, layoutDocuments, type Tensor } from "@nsa/kernels";
-import { type ModelConfig, usesNsa } from "../config/model-config.ts";
+import { gridOf } from "../attention/registry.ts";
+import type { ModelConfig } from "../config/schema.ts";
 import type { DeviceBatch } from "../transformer/transformer.ts";
 import type { HeadRows } from "./head.ts";
 import { headLayout, placeHead } from "./head.ts";
@@ -79,12 +80,10 @@ export function layoutMicro(
   config: ModelConfig,
   bucket?: MicroBucket,
 ): MicroLayout {
-  const { blockSize, stride } = config;
   const T = bucket?.tokens ?? batch.tokens.length;
-  const grid = usesNsa(config) ? { blockSize, stride } : undefined;
   return {
     tokens: padded(batch.tokens, T, -1),
-    docs: layoutDocuments(batch.cuSeqlens, grid, bucket),
+    docs: layoutDocuments(batch.cuSeqlens, gridOf(config), bucket),
     ...headLayout(padded(batch.targets, T, -1), bucket ? { rows: bucket.rows } : undefined),
     weight: padded(batch.lossWeight, T, 0),
     inverseWeightSum: 1 / Math.max(weightSum, 1e-30),

@@ -2,7 +2,7 @@
 import { ExitCode, NsaError } from "@nsa/core";
 import type { CapturedStep, Device, Tensor } from "@nsa/kernels";
 import { z } from "zod";
-import { type Parameters, streamOf } from "../transformer/parameters.ts";
+import { type Parameters, streamOf } from "../parameters/parameters.ts";
 
 export const optimizerSchema = z.strictObject({
   kind: z

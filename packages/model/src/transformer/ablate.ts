@@ -1,6 +1,6 @@
 // Ablations at inference: NSA with one of its branches silenced.
-import { nsaAttention, type Tensor } from "@nsa/kernels";
-import { nsaConfigOf } from "../config/model-config.ts";
+import type { NsaInputs, Tensor } from "@nsa/kernels";
+import { nsa } from "../attention/nsa.ts";
 import type { Attend } from "./layer.ts";
 import type { DeviceBatch } from "./transformer.ts";
 
@@ -17,10 +17,11 @@ const CLOSED = -1e4;
 export function muteBranch(branch: Branch, batch: DeviceBatch): Attend {
   const at = BRANCHES.indexOf(branch);
   return (layer, inputs, tape) => {
-    if (inputs.kind !== "nsa") return layer.attend(tape, inputs, batch.docs);
-    const values = inputs.gate.read();
+    if (layer.attention !== nsa) return layer.attend(tape, inputs, batch.docs);
+    const own = inputs as NsaInputs;
+    const values = own.gate.read();
     for (let i = at; i < values.length; i += 3) values[i] = CLOSED;
-    const gate: Tensor = inputs.gate.device.from(values, inputs.gate.shape, inputs.gate.dtype);
-    return nsaAttention(tape, { ...inputs, gate }, batch.docs, nsaConfigOf(layer.config)).o;
+    const gate: Tensor = own.gate.device.from(values, own.gate.shape, own.gate.dtype);
+    return nsa.attend(tape, layer.config, { ...own, gate }, batch.docs);
   };
 }

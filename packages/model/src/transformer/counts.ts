@@ -1,6 +1,7 @@
 // How many parameters, floating-point operations and bytes a configuration costs: formulas, no measurement.
-import { attentionOf, type ModelConfig } from "../config/model-config.ts";
-import { layoutOf } from "./layout.ts";
+import { attentionKinds } from "../attention/registry.ts";
+import { attentionOf, type ModelConfig } from "../config/schema.ts";
+import { layoutOf } from "../parameters/layout.ts";
 
 /** Trainable numbers. */
 export function parameterCount(config: ModelConfig): number {
@@ -28,12 +29,6 @@ export interface TrainFlops {
   readShare: number;
 }
 
-/** Mean over queries t < T of min(t + 1, limit). */
-function meanVisible(T: number, limit: number): number {
-  const full = Math.min(T, limit);
-  return ((full * (full + 1)) / 2 + (T - full) * limit) / T;
-}
-
 /** Training FLOPs per token (forward and backward, a multiply-add as 2) for documents of T tokens. */
 export function trainFlops(config: ModelConfig, T: number): TrainFlops {
   const c = config;
@@ -43,24 +38,8 @@ export function trainFlops(config: ModelConfig, T: number): TrainFlops {
   let actual = dense;
   let read = 0;
   for (let i = 0; i < c.numLayers; i++) {
-    const kind = attentionOf(c, i);
-    if (kind !== "nsa") {
-      const keys = meanVisible(T, kind === "window" ? c.windowSize : T);
-      actual += perKey * keys;
-      read += keys;
-      continue;
-    }
-    const compressed = Math.max(0, (T - c.blockSize + c.stride) / c.stride) / 2;
-    const keys =
-      compressed +
-      meanVisible(T, c.numSelectedBlocks * c.selectionBlockSize) +
-      meanVisible(T, Math.min(c.windowSize, T));
-    // Selection scores the compressed keys once more, forward only.
-    actual += perKey * keys + 2 * c.numHeads * c.headDim * compressed;
-    if (c.compress === "mlp") {
-      const phi = (d: number) => 4 * d * (c.blockSize * d + d);
-      actual += (6 * c.numKvHeads * (phi(c.headDim) + phi(c.valueHeadDim))) / c.stride;
-    }
+    const { keys, flops } = attentionKinds.get(attentionOf(c, i)).work(c, T);
+    actual += perKey * keys + flops;
     read += keys;
   }
   const layers = c.numLayers * perKey;
@@ -88,6 +67,15 @@ function headScratch(logits: number, kept: boolean, bf16: boolean, device: strin
   return Math.min(logits, 2 ** 29) * ((kept ? 0 : 1) + (bf16 ? 0.5 : 0));
 }
 
+/** Bytes of a token in the KV cache of all layers. */
+export function cacheBytesPerToken(config: ModelConfig): number {
+  const width = config.dtype === "bf16" ? 2 : 4;
+  let columns = 0;
+  for (let i = 0; i < config.numLayers; i++)
+    columns += attentionKinds.get(attentionOf(config, i)).memory(config).cache;
+  return columns * width;
+}
+
 /** Bytes that live through a step: parameters, optimizer, activations and head of one micro-batch of T tokens. */
 export function trainMemory(
   config: ModelConfig,
@@ -110,22 +98,13 @@ export function trainMemory(
   let gradients = 0;
   let sum = 0;
   for (let i = 0; i < c.numLayers; i++) {
-    const branches = attentionOf(c, i) === "nsa" ? 3 : 1;
+    const { kv, o, stats, other, indexBytes } = attentionKinds.get(attentionOf(c, i)).memory(c);
     // q, k and v are kept once, in the fused projection or instead of it; norms of q and k need what they were made from.
     const copies = c.qkNorm ? 2 : 1;
     const q = c.numHeads * c.headDim;
-    const kv = c.numKvHeads * (c.headDim + c.valueHeadDim) * branches;
-    const o = c.numHeads * c.valueHeadDim * (branches === 3 ? 4 : 1);
-    const stats = 4 * (2 + c.numHeads * branches);
-    const nsa =
-      branches === 3
-        ? 3 * c.numHeads * width +
-          4 * c.numKvHeads * c.numSelectedBlocks +
-          (c.compress === "mlp" ? (8 * width * c.numKvHeads * (c.headDim + c.valueHeadDim)) / c.stride : 0) +
-          (width * c.numKvHeads * (c.headDim + c.valueHeadDim)) / c.stride
-        : 0;
     const mlpKept = (keepsHidden(c, T) ? 3 : 2) * c.dFf;
-    const bytes = T * (width * (4 * c.dModel + copies * (q + kv) + o + mlpKept) + stats + nsa);
+    const kept = width * (4 * c.dModel + copies * (q + kv) + o + mlpKept + other);
+    const bytes = T * (kept + 4 * (2 + stats) + indexBytes);
     largest = Math.max(largest, bytes);
     // Gradients that live at once: around the MLP, or around attention with its branch outputs.
     const mlp = c.dFf + 3 * c.dModel;

@@ -1,15 +1,10 @@
-// One transformer layer in three row-wise or attention steps, so that generation replaces the attention step alone.
+// One transformer layer in three row-wise or attention steps, so that generation replaces the attention step alone. What the attention
+// step computes is its kind's.
 //
-// Legend: T tokens, D model width, H query heads, G KV heads, K and V head dims.
+// Legend: T tokens, D model width, H query heads, V head dim of values.
 import {
   type Documents,
-  type FlashConfig,
-  flashAttention,
-  fusedAttention,
   linear,
-  type NsaInputs,
-  nsaAttention,
-  type Phi,
   type RopeTables,
   rmsNorm,
   rope,
@@ -18,20 +13,21 @@ import {
   type Tape,
   type Tensor,
 } from "@nsa/kernels";
-import { type AttentionKind, attentionOf, type ModelConfig, nsaConfigOf } from "../config/model-config.ts";
+import type { AttentionKind, AttentionLayer } from "../attention/kind.ts";
+import { attentionKinds } from "../attention/registry.ts";
+import { attentionOf, type ModelConfig } from "../config/schema.ts";
+import type { Parameters } from "../parameters/parameters.ts";
 import { keepsHidden } from "./counts.ts";
-import type { Parameters } from "./parameters.ts";
 
-/** What the attention step takes: rotated q [T, H·K], k [T, G·K], v [T, G·V]; for NSA three pairs and the gates. */
-export type AttentionInputs =
-  | { kind: "full" | "window"; q: Tensor; k: Tensor; v: Tensor }
-  | ({ kind: "nsa" } & NsaInputs);
+/** What the attention step takes, as the layer's kind makes it. */
+export type AttentionInputs = unknown;
 
 /** Replaces the attention step of a layer: inputs → o [T, H·V]. */
 export type Attend = (layer: Layer, inputs: AttentionInputs, tape: Tape) => Tensor;
 
-export class Layer {
-  readonly kind: AttentionKind;
+export class Layer implements AttentionLayer {
+  // biome-ignore lint/suspicious/noExplicitAny: a kind's inputs are made and taken by itself alone.
+  readonly attention: AttentionKind<any>;
   private readonly prefix: string;
 
   constructor(
@@ -39,7 +35,7 @@ export class Layer {
     readonly config: ModelConfig,
     readonly index: number,
   ) {
-    this.kind = attentionOf(config, index);
+    this.attention = attentionKinds.get(attentionOf(config, index));
     this.prefix = `model.layers.${index}.`;
   }
 
@@ -47,68 +43,39 @@ export class Layer {
   project(tape: Tape, x: Tensor, tables: RopeTables, positions: Tensor): AttentionInputs {
     const c = this.config;
     const { normed, fused } = this.fusedProjection(tape, x);
-    const [H, G, K, V] = [c.numHeads, c.numKvHeads, c.headDim, c.valueHeadDim];
-    const nsa = this.kind === "nsa";
-    const heads: [heads: number, dim: number, isKey: boolean, turned: boolean][] = [[H, K, true, true]];
-    for (const branch of nsa ? ["cmp", "slc", "win"] : [""]) {
-      heads.push([G, K, true, branch !== "cmp"], [G, V, false, false]);
-    }
+    const heads = this.attention.heads(c);
     let offset = 0;
-    const columns = heads.map(([n, headDim, isKey, turned]) => {
-      const part = { offset, heads: n, headDim, rotate: isKey && turned && !c.qkNorm };
-      offset += n * headDim;
+    const columns = heads.map(({ heads: n, dim, role, rotate }) => {
+      const part = { offset, heads: n, headDim: dim, rotate: role !== "value" && rotate && !c.qkNorm };
+      offset += n * dim;
       return part;
     });
     const parts = splitHeads(tape, fused, columns, tables, positions);
     fused.free();
     if (c.qkNorm) {
-      for (const [i, [n, headDim, isKey, turned]] of heads.entries()) {
-        if (!isKey) continue;
-        const w = this.weight(i === 0 ? "self_attn.q_norm" : "self_attn.k_norm");
+      for (const [i, { heads: n, dim, role, rotate }] of heads.entries()) {
+        if (role === "value") continue;
+        const w = this.weight(role === "query" ? "self_attn.q_norm" : "self_attn.k_norm");
         const unit = rmsNorm(tape, parts[i]!, w, c.normEps);
-        parts[i] = turned ? rope(tape, unit, n, headDim, tables, positions) : unit;
+        parts[i] = rotate ? rope(tape, unit, n, dim, tables, positions) : unit;
       }
     }
-    const [q, k, v, kSlc, vSlc, kWin, vWin] = parts as [Tensor, Tensor, Tensor, ...Tensor[]];
-    if (this.kind !== "nsa") return { kind: this.kind, q, k, v };
-    const gate = linear(tape, normed, this.weight("self_attn.gate"), {
-      bias: this.weight("self_attn.gate_bias"),
-    });
-    return {
-      kind: "nsa",
-      q,
-      kCmp: k,
-      vCmp: v,
-      kSlc: kSlc!,
-      vSlc: vSlc!,
-      kWin: kWin!,
-      vWin: vWin!,
-      gate,
-      phiK: this.phi("phi_k"),
-      phiV: this.phi("phi_v"),
-      rope: c.compressedRope === "block_start" ? tables : undefined,
-    };
+    return this.attention.inputs(tape, this, parts, normed, tables);
   }
 
-  /** Whether `projectAndAttend` stands for `project` and `attend`: attention reads q, k and v where the projection left them. */
-  get fuses(): boolean {
-    return this.kind !== "nsa" && !this.config.qkNorm;
+  /** Attention that reads q, k and v where the projection left them; undefined where the layer cannot. */
+  get fused(): AttentionKind["fused"] {
+    return this.config.qkNorm ? undefined : this.attention.fused;
   }
 
-  /** Norm and fused projection alone, where the layer `fuses`: x [T, D] → columns q, k, v, not turned. */
+  /** Norm and fused projection alone, for {@link fused}: x [T, D] → columns q, k, v, not rotated. */
   projectFused(tape: Tape, x: Tensor): Tensor {
     return this.fusedProjection(tape, x).fused;
   }
 
-  /** The same values as `attend(project(x))` without a copy of q, k and v. */
-  projectAndAttend(tape: Tape, x: Tensor, tables: RopeTables, docs: Documents): Tensor {
-    return fusedAttention(tape, this.fusedProjection(tape, x).fused, tables, docs, this.flash());
-  }
-
   /** The attention step of training and prefill over packed documents. */
   attend(tape: Tape, inputs: AttentionInputs, docs: Documents): Tensor {
-    if (inputs.kind === "nsa") return nsaAttention(tape, inputs, docs, nsaConfigOf(this.config)).o;
-    return flashAttention(tape, inputs, docs, this.flash());
+    return this.attention.attend(tape, this.config, inputs, docs);
   }
 
   /** Output projection and residual, then norm, SwiGLU MLP and residual: x [T, D], o [T, H·V] → [T, D]. */
@@ -119,43 +86,15 @@ export class Layer {
     return swigluDown(tape, gateUp, this.weight("mlp.down"), mid, keepsHidden(this.config, x.shape[0]!));
   }
 
+  weight(key: string): Tensor {
+    return this.parameters.weight(this.prefix + key);
+  }
+
   private fusedProjection(tape: Tape, x: Tensor): { normed: Tensor; fused: Tensor } {
     const normed = rmsNorm(tape, x, this.weight("norm1"), this.config.normEps);
     const fused = linear(tape, normed, this.weight("self_attn.qkv"), {
       bias: this.parameters.find(`${this.prefix}self_attn.qkv_bias`),
     });
     return { normed, fused };
-  }
-
-  private flash(): FlashConfig {
-    const c = this.config;
-    return {
-      heads: c.numHeads,
-      kvHeads: c.numKvHeads,
-      dimK: c.headDim,
-      dimV: c.valueHeadDim,
-      windowSize: this.kind === "window" ? c.windowSize : 0,
-    };
-  }
-
-  private weight(key: string): Tensor {
-    return this.parameters.weight(this.prefix + key);
-  }
-
-  private phi(name: string): Phi {
-    const key = `self_attn.${name}`;
-    switch (this.config.compress) {
-      case "mean":
-        return { kind: "mean" };
-      case "weighted":
-        return { kind: "weighted", weight: this.weight(key) };
-      case "mlp":
-        return {
-          kind: "mlp",
-          pos: this.weight(`${key}.pos`),
-          up: this.weight(`${key}.up`),
-          down: this.weight(`${key}.down`),
-        };
-    }
   }
 }

@@ -14,9 +14,10 @@ import {
   Tape,
   type Tensor,
 } from "@nsa/kernels";
-import { type ModelConfig, usesNsa } from "../config/model-config.ts";
+import { gridOf } from "../attention/registry.ts";
+import type { ModelConfig } from "../config/schema.ts";
+import { Parameters } from "../parameters/parameters.ts";
 import { type Attend, Layer } from "./layer.ts";
-import { Parameters } from "./parameters.ts";
 
 export interface ForwardOptions {
   /** Replaces the attention step (paged decode, ablations). */
@@ -74,12 +75,7 @@ export class Transformer {
 
   /** Uploads what a forward needs; the tensors belong to the innermost scope. */
   upload(batch: Pick<Batch, "tokens" | "cuSeqlens">): DeviceBatch {
-    const { blockSize, stride } = this.config;
-    const docs = packDocuments(
-      this.device,
-      batch.cuSeqlens,
-      usesNsa(this.config) ? { blockSize, stride } : undefined,
-    );
+    const docs = packDocuments(this.device, batch.cuSeqlens, gridOf(this.config));
     return { tokens: this.device.from(batch.tokens, [batch.tokens.length], "i32"), docs };
   }
 
@@ -112,7 +108,9 @@ export class Transformer {
 
   private attention(tape: Tape, layer: Layer, x: Tensor, { docs }: DeviceBatch, options: ForwardOptions) {
     const tables = this.rope(docs.longest);
-    if (layer.fuses && !options.attend) return layer.projectAndAttend(tape, x, tables, docs);
+    const { fused } = layer;
+    if (fused && !options.attend)
+      return fused.attend(tape, this.config, layer.projectFused(tape, x), tables, docs);
     const inputs = layer.project(tape, x, tables, docs.positions);
     return options.attend ? options.attend(layer, inputs, tape) : layer.attend(tape, inputs, docs);
   }

@@ -1,6 +1,6 @@
 // What training on packed documents costs, by their lengths: a document of 70 tokens attends to 70, whatever the context.
 import type { Batch } from "@nsa/core";
-import type { ModelConfig } from "../config/model-config.ts";
+import type { ModelConfig } from "../config/schema.ts";
 import { type TrainFlops, trainFlops } from "./counts.ts";
 
 /** Sums over the documents of batches. */

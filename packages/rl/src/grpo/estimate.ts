@@ -1,5 +1,5 @@
 // What a GRPO run may cost at most: every output as long as it may be.
-import { estimateTraining, readModelConfig, trainFlops } from "@nsa/model";
+import { cacheBytesPerToken, estimateTraining, readModelConfig, trainFlops } from "@nsa/model";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 
 /** Prompts are short beside outputs in the generated families; a file's may be longer. */
@@ -26,10 +26,7 @@ export function estimateGrpo(config: GrpoConfig): Record<string, number> {
     logitsBudgetMb: config.train.logitsBudgetMb,
     optimizer: config.train.optimizer,
   });
-  const width = model.dtype === "bf16" ? 2 : 4;
-  const branches = model.attention === "nsa" ? 3 : 1;
-  const perToken =
-    model.numLayers * model.numKvHeads * (model.headDim + model.valueHeadDim) * width * branches;
+  const perToken = cacheBytesPerToken(model);
   const held = Math.min(rollout.cacheTokens, rollout.maxSequences * length);
   const forwards = (algorithm.klCoef > 0 ? 3 : 2) / 3;
   const flops = trainFlops(model, length).actual * samples * length * (forwards + algorithm.innerEpochs);

@@ -1,8 +1,9 @@
 // The weights of a model in flat buffers: fp32 masters, gradients, and a bf16 copy where the model computes in bf16.
 import { NsaError } from "@nsa/core";
 import type { Device, FloatDtype, Tensor } from "@nsa/kernels";
-import type { ModelConfig } from "../config/model-config.ts";
-import { type Layout, layoutOf, type PartSpec, type WeightSpec } from "./layout.ts";
+import type { ModelConfig } from "../config/schema.ts";
+import { type Layout, layoutOf } from "./layout.ts";
+import type { PartSpec, WeightSpec } from "./weight-spec.ts";
 
 /** 32-bit FNV-1a: the random stream of a parameter, by its name alone. */
 export function streamOf(name: string): number {
