@@ -27,6 +27,8 @@ export { attentionOf, type ModelConfig, type ModelConfigInput, modelConfigSchema
 export * from "./generate/index.ts";
 export { fromHfConfig, type HfConfig, toHfConfig } from "./hf/config.ts";
 export { exportHuggingFace, importHuggingFace, inspectHuggingFace } from "./hf/transfer.ts";
+export type { MlpKind, MlpLayer, MlpResult } from "./mlp/kind.ts";
+export { mlpKinds } from "./mlp/registry.ts";
 export { type Layout, layoutOf } from "./parameters/layout.ts";
 export { Parameters } from "./parameters/parameters.ts";
 export { matrix, type PartSpec, vector, type WeightSpec } from "./parameters/weight-spec.ts";
@@ -35,6 +37,7 @@ export { memoryLimitMb, openDevice } from "./train/device.ts";
 export { estimateTraining, type TrainingSize } from "./train/estimate.ts";
 export { type HeadResult, headOn, logprobs } from "./train/head.ts";
 export { crossEntropy, type LossContext, type LossFunction, type LossResult } from "./train/loss.ts";
+export { type MicroStepConfig, MicroSteps } from "./train/micro-step.ts";
 export { Optimizer, type OptimizerConfig, optimizerSchema } from "./train/optimizer.ts";
 export { makeRankPipes, openRankPipes } from "./train/pipe-collectives.ts";
 export { openPlans, savePlans } from "./train/plans.ts";

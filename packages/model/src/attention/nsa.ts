@@ -47,7 +47,7 @@ function phiWeights(prefix: string, name: string, dim: number, c: ModelConfig): 
     { ...pos, decay: false },
     matrix(`${base}.up`, [[`${base}.up.weight`, 4 * dim]], inner, 1 / Math.sqrt(inner)),
     matrix(`${base}.down`, [[`${base}.down.weight`, dim]], 4 * dim, 1 / Math.sqrt(4 * dim)),
-  ];
+  ].map((w) => ({ ...w, ownWork: true as const }));
 }
 
 function phiOf(layer: AttentionLayer, name: string): Phi {

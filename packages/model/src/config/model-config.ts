@@ -1,6 +1,7 @@
 // A checked architecture with its derived sizes: what recipes, checkpoints and Hugging Face import come to.
 import { NsaError } from "@nsa/core";
 import { kindsOf } from "../attention/registry.ts";
+import { mlpKinds } from "../mlp/registry.ts";
 import { type ModelConfig, type ModelConfigInput, modelConfigSchema } from "./schema.ts";
 
 function refuse(what: string, why: string, fix: string): never {
@@ -32,5 +33,6 @@ export function resolveModelConfig(input: ModelConfigInput): ModelConfig {
   const resolved = { ...c, headDim, valueHeadDim: c.valueHeadDim ?? headDim };
   // Sizes that cannot work are refused here, not after minutes of reading data.
   for (const kind of kindsOf(resolved)) kind.check?.(resolved);
+  mlpKinds.get(resolved.mlp).check?.(resolved);
   return resolved;
 }

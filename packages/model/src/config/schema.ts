@@ -51,6 +51,7 @@ export const modelConfigSchema = z.strictObject({
   valueHeadDim: size
     .optional()
     .describe("Channels of a value head; default head_dim (the NSA paper: 192 and 128)"),
+  mlp: memberName("mlp").default("swiglu").describe("Kind of the MLP of every layer"),
   dFf: size.default(704).describe("Hidden channels of the SwiGLU MLP"),
   attention: attentionKind
     .default("nsa")

@@ -121,7 +121,7 @@ export class Decoder {
       const o = layer.fused
         ? this.cache.decodeFused(layer, layer.projectFused(tape, x), tables, plan)
         : this.cache.decode(layer, layer.project(tape, x, tables, plan.positions), plan);
-      x = scope.keep(layer.finish(tape, x, o));
+      x = scope.keep(layer.finish(tape, x, o).y);
     }
     sampler.draw(model.finalNorm(tape, x));
   }

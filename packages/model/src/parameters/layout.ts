@@ -1,6 +1,7 @@
 // Which tensors a configuration has: names, shapes, initial values, and where each lies in the flat buffers.
 import { attentionKinds } from "../attention/registry.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
+import { mlpKinds } from "../mlp/registry.ts";
 import { matrix, vector, type WeightSpec } from "./weight-spec.ts";
 
 export interface Layout {
@@ -25,7 +26,6 @@ function layerWeights(c: ModelConfig, index: number): WeightSpec[] {
     heads.map(({ name, heads: n, dim }): [string, number] => [`${attention}${name}.${suffix}`, n * dim]);
   // Residual outputs are smaller, so that the stream's variance does not grow with depth (GPT-2).
   const residualStd = c.initStd / Math.sqrt(2 * c.numLayers);
-  const mlp = `${prefix}mlp.`;
   return [
     vector(`${prefix}norm1`, [[`${prefix}input_layernorm.weight`, c.dModel]], 1),
     matrix(`${attention}qkv`, named("weight"), c.dModel, c.initStd),
@@ -44,16 +44,7 @@ function layerWeights(c: ModelConfig, index: number): WeightSpec[] {
       residualStd,
     ),
     vector(`${prefix}norm2`, [[`${prefix}post_attention_layernorm.weight`, c.dModel]], 1),
-    matrix(
-      `${mlp}gate_up`,
-      [
-        [`${mlp}gate_proj.weight`, c.dFf],
-        [`${mlp}up_proj.weight`, c.dFf],
-      ],
-      c.dModel,
-      c.initStd,
-    ),
-    matrix(`${mlp}down`, [[`${mlp}down_proj.weight`, c.dModel]], c.dFf, residualStd),
+    ...mlpKinds.get(c.mlp).weights(c, `${prefix}mlp.`, residualStd),
   ];
 }
 

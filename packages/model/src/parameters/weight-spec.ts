@@ -19,6 +19,8 @@ export interface WeightSpec {
   init: { kind: "normal"; std: number } | { kind: "constant"; value: number };
   /** Computed in the model's dtype; vectors stay fp32. */
   matrix: boolean;
+  /** Not every token is multiplied by it: its FLOPs are counted by its kind's `work`. */
+  ownWork?: true;
   /** Elements from the start of the flat buffers; a multiple of 16. */
   offset: number;
 }

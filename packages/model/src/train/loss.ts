@@ -10,8 +10,8 @@ export interface LossContext extends HeadResult {
   math: TensorMath;
   /** [T, D]. */
   hidden: Tensor;
-  /** Losses that layers add of their own. */
-  aux: Tensor[];
+  /** Auxiliary losses of the layers, each [1]; the trainer adds them to the loss by itself. */
+  aux: readonly Tensor[];
   /** lossWeight on the device, [T]. */
   weight: Tensor;
   /** A column of the batch on the device, [T]. */

@@ -134,7 +134,8 @@ export class MicroSteps {
     const { model, config } = this;
     const { device } = model;
     const tape = new Tape();
-    const hidden = model.forward(tape, inputs.batch, { recompute: config.recompute });
+    const aux: Tensor[] = [];
+    const hidden = model.forward(tape, inputs.batch, { recompute: config.recompute, aux });
     const math = new TensorMath(tape);
     const { weight, inverseWeightSum } = inputs;
     const slope = options.loss.slope?.({ math, weight, inverseWeightSum });
@@ -148,7 +149,7 @@ export class MicroSteps {
       tape,
       math,
       hidden,
-      aux: [],
+      aux,
       weight,
       column: (name) => {
         const column = inputs.columns[name];
@@ -159,8 +160,11 @@ export class MicroSteps {
       weightSum: options.weightSum,
       inverseWeightSum,
     });
-    tape.backward(slope ? [] : [[result.loss, device.full([1], this.stats, 1)]]);
-    return { ...result.metrics, loss: result.loss };
+    const seeds: [Tensor, Tensor][] = slope ? [] : [[result.loss, device.full([1], this.stats, 1)]];
+    const extra = auxiliaryLoss(math, aux, weight, inverseWeightSum);
+    if (extra) seeds.push([extra, device.full([1], this.stats, 1)]);
+    tape.backward(seeds);
+    return { ...result.metrics, ...(extra && { "train/aux_loss": extra }), loss: result.loss };
   }
 
   private forget(key: string): void {
@@ -171,4 +175,16 @@ export class MicroSteps {
     kept.results.free();
     this.kept.delete(key);
   }
+}
+
+/** Σ of the layers' losses, weighted by the micro-batch's share of the step; undefined where there is none. */
+function auxiliaryLoss(
+  math: TensorMath,
+  aux: readonly Tensor[],
+  weight: Tensor,
+  inverseWeightSum: Tensor,
+): Tensor | undefined {
+  if (aux.length === 0) return undefined;
+  const sum = aux.reduce((a, b) => math.add(a, b));
+  return math.mul(sum, math.mul(math.sum(weight), inverseWeightSum));
 }

@@ -1,6 +1,7 @@
 // How many parameters, floating-point operations and bytes a configuration costs: formulas, no measurement.
 import { attentionKinds } from "../attention/registry.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
+import { mlpKinds } from "../mlp/registry.ts";
 import { layoutOf } from "../parameters/layout.ts";
 
 /** Trainable numbers. */
@@ -8,11 +9,11 @@ export function parameterCount(config: ModelConfig): number {
   return layoutOf(config).parameterCount;
 }
 
-/** Weights that multiply activations: all matrices but the looked-up embedding (a tied one counts as head) and φ. */
+/** Weights that multiply every token: all matrices but the looked-up embedding (a tied one counts as head) and those with `ownWork`. */
 export function matmulParameters(config: ModelConfig): number {
   let n = 0;
   for (const w of layoutOf(config).weights) {
-    if (!w.matrix || w.key.includes("phi_") || (w.key === "embed" && !config.tieEmbeddings)) continue;
+    if (!w.matrix || w.ownWork || (w.key === "embed" && !config.tieEmbeddings)) continue;
     n += w.shape[0]! * w.shape[1]!;
   }
   return n;
@@ -39,7 +40,7 @@ export function trainFlops(config: ModelConfig, T: number): TrainFlops {
   let read = 0;
   for (let i = 0; i < c.numLayers; i++) {
     const { keys, flops } = attentionKinds.get(attentionOf(c, i)).work(c, T);
-    actual += perKey * keys + flops;
+    actual += perKey * keys + flops + (mlpKinds.get(c.mlp).work?.(c) ?? 0);
     read += keys;
   }
   const layers = c.numLayers * perKey;
@@ -49,16 +50,6 @@ export function trainFlops(config: ModelConfig, T: number): TrainFlops {
     actual,
     readShare: read / c.numLayers / visible,
   };
-}
-
-/** Hidden layers of all MLPs that are kept for the backward; more than this are made again, 1 % of a step's time. */
-const HIDDEN_BUDGET = 2.5 * 2 ** 30;
-
-const hiddenBytes = (c: ModelConfig, T: number) => T * c.dFf * (c.dtype === "bf16" ? 2 : 4);
-
-/** Whether a micro-batch of T tokens keeps the MLPs' hidden layers. Bits do not depend on it. */
-export function keepsHidden(config: ModelConfig, T: number): boolean {
-  return config.numLayers * hiddenBytes(config, T) <= HIDDEN_BUDGET;
 }
 
 /** Bytes of the head besides kept logits: those of the rows at work and their gradient. */
@@ -102,12 +93,12 @@ export function trainMemory(
     // q, k and v are kept once, in the fused projection or instead of it; norms of q and k need what they were made from.
     const copies = c.qkNorm ? 2 : 1;
     const q = c.numHeads * c.headDim;
-    const mlpKept = (keepsHidden(c, T) ? 3 : 2) * c.dFf;
+    const { kept: mlpKept, live } = mlpKinds.get(c.mlp).memory(c, T);
     const kept = width * (4 * c.dModel + copies * (q + kv) + o + mlpKept + other);
     const bytes = T * (kept + 4 * (2 + stats) + indexBytes);
     largest = Math.max(largest, bytes);
     // Gradients that live at once: around the MLP, or around attention with its branch outputs.
-    const mlp = c.dFf + 3 * c.dModel;
+    const mlp = live + 3 * c.dModel;
     const attention = c.dModel + Math.max(o + q + kv, 2 * (q + kv));
     gradients = Math.max(gradients, T * width * Math.max(mlp, attention));
     sum += bytes;

@@ -9,15 +9,15 @@ import {
   rmsNorm,
   rope,
   splitHeads,
-  swigluDown,
   type Tape,
   type Tensor,
 } from "@nsa/kernels";
 import type { AttentionKind, AttentionLayer } from "../attention/kind.ts";
 import { attentionKinds } from "../attention/registry.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
+import type { MlpKind, MlpLayer, MlpResult } from "../mlp/kind.ts";
+import { mlpKinds } from "../mlp/registry.ts";
 import type { Parameters } from "../parameters/parameters.ts";
-import { keepsHidden } from "./counts.ts";
 
 /** What the attention step takes, as the layer's kind makes it. */
 export type AttentionInputs = unknown;
@@ -25,9 +25,10 @@ export type AttentionInputs = unknown;
 /** Replaces the attention step of a layer: inputs → o [T, H·V]. */
 export type Attend = (layer: Layer, inputs: AttentionInputs, tape: Tape) => Tensor;
 
-export class Layer implements AttentionLayer {
+export class Layer implements AttentionLayer, MlpLayer {
   // biome-ignore lint/suspicious/noExplicitAny: a kind's inputs are made and taken by itself alone.
   readonly attention: AttentionKind<any>;
+  readonly mlp: MlpKind;
   private readonly prefix: string;
 
   constructor(
@@ -36,6 +37,7 @@ export class Layer implements AttentionLayer {
     readonly index: number,
   ) {
     this.attention = attentionKinds.get(attentionOf(config, index));
+    this.mlp = mlpKinds.get(config.mlp);
     this.prefix = `model.layers.${index}.`;
   }
 
@@ -78,12 +80,11 @@ export class Layer implements AttentionLayer {
     return this.attention.attend(tape, this.config, inputs, docs);
   }
 
-  /** Output projection and residual, then norm, SwiGLU MLP and residual: x [T, D], o [T, H·V] → [T, D]. */
-  finish(tape: Tape, x: Tensor, o: Tensor): Tensor {
+  /** Output projection and residual, then norm, MLP and residual: x [T, D], o [T, H·V] → y [T, D] and the MLP's auxiliary loss. */
+  finish(tape: Tape, x: Tensor, o: Tensor): MlpResult {
     const mid = linear(tape, o, this.weight("self_attn.o"), { residual: x });
     const normed = rmsNorm(tape, mid, this.weight("norm2"), this.config.normEps);
-    const gateUp = linear(tape, normed, this.weight("mlp.gate_up"));
-    return swigluDown(tape, gateUp, this.weight("mlp.down"), mid, keepsHidden(this.config, x.shape[0]!));
+    return this.mlp.forward(tape, this, normed, mid);
   }
 
   weight(key: string): Tensor {

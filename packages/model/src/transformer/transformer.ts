@@ -24,6 +24,8 @@ export interface ForwardOptions {
   attend?: Attend;
   /** Keeps only the layers' inputs and runs each layer again in the backward. */
   recompute?: boolean;
+  /** Receives the layers' auxiliary losses, each [1]. */
+  aux?: Tensor[];
 }
 
 /** Tokens and borders of a micro-batch on the device. */
@@ -99,10 +101,12 @@ export class Transformer {
     return rmsNorm(tape, x, this.parameters.weight("norm"), this.config.normEps);
   }
 
+  /** One layer, [T, D] → [T, D]; adds its auxiliary loss to `options.aux`. */
   layerForward(tape: Tape, layer: Layer, x: Tensor, batch: DeviceBatch, options: ForwardOptions): Tensor {
     // Without gradients nothing inside a layer outlives it.
     using scope = tape.enabled ? undefined : this.device.scope();
-    const y = layer.finish(tape, x, this.attention(tape, layer, x, batch, options));
+    const { y, aux } = layer.finish(tape, x, this.attention(tape, layer, x, batch, options));
+    if (aux) options.aux?.push(scope ? scope.keep(aux) : aux);
     return scope ? scope.keep(y) : y;
   }
 
@@ -128,18 +132,23 @@ export class Transformer {
     batch: DeviceBatch,
     options: ForwardOptions,
   ): Tensor {
-    const y = this.layerForward(new Tape(false), layer, x, batch, options);
-    tape.push([y], () => {
-      const dy = y.grad!;
-      y.grad = undefined;
+    const losses: Tensor[] = [];
+    const y = this.layerForward(new Tape(false), layer, x, batch, { ...options, aux: losses });
+    options.aux?.push(...losses);
+    tape.push([y, ...losses], () => {
+      const given = [y, ...losses].map((t) => t.grad);
+      for (const t of [y, ...losses]) t.grad = undefined;
       using scope = this.device.scope();
       const inner = new Tape();
       const input = x.reshape(...x.shape);
       input.requiresGrad = true;
       input.grad = undefined;
-      inner.backward([[this.layerForward(inner, layer, input, batch, options), dy]]);
+      const again: Tensor[] = [];
+      const made = this.layerForward(inner, layer, input, batch, { ...options, aux: again });
+      const seeds = [made, ...again].flatMap((t, i): [Tensor, Tensor][] => (given[i] ? [[t, given[i]]] : []));
+      inner.backward(seeds);
       const dx = scope.keep(input.grad!);
-      if (dx !== dy) dy.free();
+      for (const g of given) if (g && g !== dx) g.free();
       tape.accumulate(x, dx);
     });
     return y;
