@@ -131,7 +131,7 @@ test("bf16_moments_learn_as_fp32_ones_in_half_the_memory_with_equal_bits_twice",
     const out = {
       loss: trainer.evaluate([countingBatch(99, 0)]).loss,
       weights: [...trainer.model.parameters.flat.read()],
-      dtype: trainer.optimizer.v.dtype,
+      dtype: trainer.optimizer.buffers.v!.dtype,
     };
     trainer.free();
     trainer.model.free();

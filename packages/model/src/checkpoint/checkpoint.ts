@@ -21,7 +21,6 @@ import type { Device, Tensor } from "@nsa/kernels";
 import { resolveModelConfig } from "../config/model-config.ts";
 import type { ModelConfig } from "../config/schema.ts";
 import type { Parameters } from "../parameters/parameters.ts";
-import type { Optimizer } from "../train/optimizer.ts";
 import { Transformer } from "../transformer/transformer.ts";
 import { badCheckpoint, type CheckpointState, readState, STATE_FILE, sealState } from "./state.ts";
 import { loadNamed, tensorsOf, writeWeights } from "./weights.ts";
@@ -31,9 +30,14 @@ const WEIGHTS = "model.safetensors";
 const BEST = "best.json";
 const MOMENTS = "optimizer.safetensors";
 
+/** The state of an optimizer: buffers laid out as the parameters, by name. */
+export interface OptimizerState {
+  readonly buffers: Readonly<Record<string, Tensor>>;
+}
+
 export interface CheckpointParts {
   model: Transformer;
-  optimizer?: Optimizer;
+  optimizer?: OptimizerState;
   stateful?: readonly Stateful[];
   step: number;
   valLoss?: number;
@@ -55,7 +59,7 @@ async function writeFiles(folder: string, parts: CheckpointParts): Promise<Recor
   const hasher = new PieceHasher();
   const options = { hasher, pieceBytes };
   const moments = optimizer
-    ? (["m", "v"] as const).flatMap((key) => tensorsOf(model.parameters, optimizer[key], `.${key}`))
+    ? Object.entries(optimizer.buffers).flatMap(([key, buffer]) => tensorsOf(model.parameters, buffer, `.${key}`))
     : undefined;
   const small = Object.entries(parts.files ?? {}).map(async ([name, content]) => {
     const bytes = Buffer.from(content);
@@ -164,13 +168,17 @@ function loadWeights(dir: string, state: CheckpointState, model: Transformer): v
   parameters.refreshLow();
 }
 
-function loadMoments(dir: string, state: CheckpointState, model: Transformer, optimizer: Optimizer): void {
+function loadMoments(
+  dir: string,
+  state: CheckpointState,
+  model: Transformer,
+  optimizer: OptimizerState,
+): void {
   if (!(MOMENTS in state.sha256)) throw badCheckpoint(dir, `it was saved without ${MOMENTS}`);
   using file = SafetensorsReader.open(join(dir, MOMENTS));
-  const load = (suffix: string, buffer: Tensor) =>
-    loadNamed((name) => (file.entries.has(name) ? file : undefined), model.parameters, buffer, { suffix });
-  load(".m", optimizer.m);
-  load(".v", optimizer.v);
+  const fileOf = (name: string) => (file.entries.has(name) ? file : undefined);
+  for (const [name, buffer] of Object.entries(optimizer.buffers))
+    loadNamed(fileOf, model.parameters, buffer, { suffix: `.${name}` });
 }
 
 /** Restores weights, and moments and states where given. Resolves with the saved state. */

@@ -1,6 +1,8 @@
 // What a training run will cost, by formulas from the architecture and the loop's settings.
 import type { ModelConfig } from "../config/schema.ts";
 import { parameterCount, trainFlops, trainMemory } from "../transformer/counts.ts";
+import type { OptimizerConfig } from "./optim/config.ts";
+import { stateBytesPerParameter } from "./optim/registry.ts";
 
 export interface TrainingSize {
   steps: number;
@@ -11,7 +13,7 @@ export interface TrainingSize {
   seqLen: number;
   recompute: boolean;
   logitsBudgetMb: number;
-  optimizer?: { stateDtype: "fp32" | "bf16" };
+  optimizer?: OptimizerConfig;
   /** Where it will run; scratch memory differs. */
   device?: string;
 }
@@ -22,7 +24,7 @@ export function estimateTraining(model: ModelConfig, size: TrainingSize): Record
   const flops = trainFlops(model, size.seqLen);
   const memory = trainMemory(model, size.microBatchTokens, {
     recompute: size.recompute,
-    optimizerBytesPerParameter: size.optimizer?.stateDtype === "bf16" ? 4 : 8,
+    optimizerBytesPerParameter: size.optimizer && stateBytesPerParameter(size.optimizer),
     logitsBudgetBytes: size.logitsBudgetMb * 2 ** 20,
     device: size.device,
   });

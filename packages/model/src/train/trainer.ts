@@ -6,7 +6,8 @@ import { type Collectives, singleRank } from "./collectives.ts";
 import { logprobs } from "./head.ts";
 import type { LossFunction } from "./loss.ts";
 import { MicroSteps } from "./micro-step.ts";
-import { Optimizer, optimizerSchema, type UpdateOutcome } from "./optimizer.ts";
+import { optimizerSchema } from "./optim/config.ts";
+import { Optimizer, type UpdateOutcome } from "./optim/optimizer.ts";
 import { lrShare, scheduleSchema } from "./schedule.ts";
 import { StepResults } from "./step-results.ts";
 
