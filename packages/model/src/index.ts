@@ -47,7 +47,14 @@ export { openPlans, savePlans } from "./train/plans.ts";
 export { type StepProfile, StepProfiler } from "./train/profile.ts";
 export { shareOf } from "./train/rank-source.ts";
 export { type LoopConfig, loopSchema, runTraining, type TrainingRun } from "./train/run.ts";
-export { lrShare, type Schedule, scheduleSchema } from "./train/schedule.ts";
+export {
+  lrShare,
+  type Schedule,
+  type ScheduleKind,
+  type ScheduleProgress,
+  scheduleKinds,
+  scheduleSchema,
+} from "./train/schedule.ts";
 export { Trainer, type TrainerConfig, type TrainerConfigInput, trainerSchema } from "./train/trainer.ts";
 export { type Branch, muteBranch } from "./transformer/ablate.ts";
 export {
