@@ -8,7 +8,14 @@ export {
 } from "./algorithm/advantages.ts";
 export { type Aggregation, aggregationWeights } from "./algorithm/aggregation.ts";
 export { type KlKind, klEstimate, klValue } from "./algorithm/kl.ts";
-export { type PolicyLossKind, policyLoss, policyObjective } from "./algorithm/losses.ts";
+export {
+  type PolicyLossConfig,
+  type PolicyLossInputs,
+  type PolicyLossKind,
+  policyLoss,
+  policyLosses,
+  policyObjective,
+} from "./algorithm/losses.ts";
 export { type GrpoConfig, grpoSchema } from "./grpo/config.ts";
 export { estimateGrpo } from "./grpo/estimate.ts";
 export { type EvaluationResult, evaluatePolicy } from "./grpo/evaluate.ts";

@@ -1,13 +1,13 @@
 // Policy losses per token on the per-token log-probability; aggregation weights are applied by the caller.
 //
 // Legend: n tokens of the micro-batch's outputs, S outputs (samples) in it.
+import { Registry } from "@nsa/core";
 import type { Tensor, TensorMath } from "@nsa/kernels";
 import { type KlKind, klEstimate } from "./kl.ts";
 
-export type PolicyLossKind = "grpo" | "gspo" | "cispo" | "reinforce";
-
 export interface PolicyLossConfig {
-  kind: PolicyLossKind;
+  /** Name of a {@link PolicyLossKind}. */
+  kind: string;
   /** Lower and upper clip range; DAPO's clip-higher sets them apart. */
   clipEpsLow: number;
   clipEpsHigh: number;
@@ -35,32 +35,57 @@ export interface PolicyLossInputs {
  * trainer's π_old: the truncated weight min(π_old/π_sampler, cap) takes the objective's expectation to π_old.
  */
 export function policyObjective(m: TensorMath, inputs: PolicyLossInputs, config: PolicyLossConfig): Tensor {
-  const objective = plainObjective(m, inputs, config);
+  const objective = policyLosses.get(config.kind).objective(m, inputs, config);
   if (!inputs.samplerLogp) return objective;
   const ratio = m.exp(m.detach(m.sub(inputs.oldLogp, inputs.samplerLogp)));
   return m.mul(objective, m.detach(m.min(ratio, config.samplerCap ?? Number.MAX_VALUE)));
 }
 
-function plainObjective(m: TensorMath, inputs: PolicyLossInputs, config: PolicyLossConfig): Tensor {
-  const { logp, oldLogp, advantage } = inputs;
-  const logRatio = m.sub(logp, oldLogp);
-  if (config.kind === "reinforce") return m.mul(logp, advantage);
-  if (config.kind === "cispo") {
-    // The clipped importance weight is a constant; every token keeps its gradient.
-    const weight = m.clamp(m.exp(m.detach(logRatio)), 1 - config.clipEpsLow, 1 + config.clipEpsHigh);
-    return m.mul(logp, m.mul(m.detach(weight), advantage));
-  }
-  let ratio: Tensor;
-  if (config.kind === "gspo") {
-    // s_i = (π_θ(o)/π_old(o))^(1/|o|): the mean, not the sum, of the log-ratios.
-    const mean = m.mul(m.segmentSum(logRatio, inputs.cuSamples), inputs.inverseLengths);
-    ratio = m.exp(m.segmentBroadcast(mean, inputs.cuSamples, logp.numel));
-  } else {
-    ratio = m.exp(logRatio);
-  }
+/** A policy loss: the objective of each token, [n], to be maximised, before the sampler correction. */
+export interface PolicyLossKind {
+  readonly name: string;
+  objective(m: TensorMath, inputs: PolicyLossInputs, config: PolicyLossConfig): Tensor;
+}
+
+/** min(ρ·Â, clip(ρ, 1 − ε_low, 1 + ε_high)·Â). */
+function clippedObjective(m: TensorMath, ratio: Tensor, advantage: Tensor, config: PolicyLossConfig): Tensor {
   const clipped = m.clamp(ratio, 1 - config.clipEpsLow, 1 + config.clipEpsHigh);
   return m.min(m.mul(ratio, advantage), m.mul(clipped, advantage));
 }
+
+/** ρ of each token (PPO, GRPO). */
+const grpo: PolicyLossKind = {
+  name: "grpo",
+  objective: (m, { logp, oldLogp, advantage }, config) =>
+    clippedObjective(m, m.exp(m.sub(logp, oldLogp)), advantage, config),
+};
+
+/** s_i = (π_θ(o)/π_old(o))^(1/|o|): the mean, not the sum, of the log-ratios. */
+const gspo: PolicyLossKind = {
+  name: "gspo",
+  objective(m, { logp, oldLogp, advantage, cuSamples, inverseLengths }, config) {
+    const mean = m.mul(m.segmentSum(m.sub(logp, oldLogp), cuSamples), inverseLengths);
+    const ratio = m.exp(m.segmentBroadcast(mean, cuSamples, logp.numel));
+    return clippedObjective(m, ratio, advantage, config);
+  },
+};
+
+/** The clipped importance weight is a constant; every token keeps its gradient. */
+const cispo: PolicyLossKind = {
+  name: "cispo",
+  objective(m, { logp, oldLogp, advantage }, config) {
+    const ratio = m.exp(m.detach(m.sub(logp, oldLogp)));
+    const weight = m.clamp(ratio, 1 - config.clipEpsLow, 1 + config.clipEpsHigh);
+    return m.mul(logp, m.mul(m.detach(weight), advantage));
+  },
+};
+
+const reinforce: PolicyLossKind = {
+  name: "reinforce",
+  objective: (m, { logp, advantage }) => m.mul(logp, advantage),
+};
+
+export const policyLosses = new Registry<PolicyLossKind>("loss").register(grpo, gspo, cispo, reinforce);
 
 /** Loss to minimise: −Σ_t w_t·(objective_t − β·KL_t), [1]. */
 export function policyLoss(

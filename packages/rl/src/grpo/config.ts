@@ -1,5 +1,5 @@
 // The recipe of `nsa grpo`: one strict schema, every field described.
-import { ExitCode, loggingSchema, NsaError } from "@nsa/core";
+import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
 import { answerForms } from "@nsa/eval";
 import { memoryLimitMb, optimizerSchema, scheduleSchema, trainerSchema } from "@nsa/model";
 import { z } from "zod";
@@ -123,7 +123,7 @@ export const grpoSchema = z.strictObject({
         .describe(
           "grpo: (r − mean)/std over the group, population std; process: the same over all step rewards, summed over later steps",
         ),
-      loss: z.enum(["grpo", "gspo", "cispo", "reinforce"]).default("grpo").describe("Token objective"),
+      loss: memberName("loss").default("grpo").describe("Token objective"),
       aggregation: z
         .enum(["sequence_mean", "token_mean", "fixed_length"])
         .default("sequence_mean")
