@@ -179,8 +179,8 @@ export const mutations = [
   },
   {
     bug: "a resumed run keeps the rows of the steps it does again",
-    file: `${rl}/src/grpo/run.ts`,
-    from: "ctx.rewind(step);",
+    file: "packages/model/src/checkpoint/resume.ts",
+    from: "context.rewind(state.step);",
     to: "",
     tests: runs,
     test: "a_stopped_and_resumed_run_equals_the_uninterrupted_one_bit_for_bit",

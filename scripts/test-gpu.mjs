@@ -1,8 +1,8 @@
 // `pnpm test:gpu`: the kernel and model tests with the CUDA backend in the CPU's place; --sanitize adds compute-sanitizer
 // (--sanitize-only: nothing else).
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { has, must, root } from "./lib.mjs";
 import { sanitize } from "./sanitize.mjs";
 
@@ -13,7 +13,29 @@ must("node", ["scripts/setup.mjs"]);
 if (!existsSync(join(root, "BUNDLE"))) must("node", ["scripts/build-native.mjs", "--cuda"]);
 
 const env = { ...process.env, NSA_TEST_DEVICE: "cuda" };
-const files = chosen.length ? chosen : ["packages/kernels/test", "packages/model/test"];
+/** Whether a test file opens the device of NSA_TEST_DEVICE, by itself or by a helper beside it. */
+function opensDevice(file, seen = new Set()) {
+  if (seen.has(file) || !existsSync(file)) return false;
+  seen.add(file);
+  if (file === join(root, "packages/kernels/test/backend.ts")) return true;
+  const imports = readFileSync(file, "utf8").matchAll(/from "(\.[^"]+)"/g);
+  return [...imports].some(([, path]) =>
+    path.includes("test") || !path.includes("/src/")
+      ? opensDevice(resolve(dirname(file), path), seen)
+      : false,
+  );
+}
+
+/** The tests of all packages that run on the device. */
+function deviceTests() {
+  return readdirSync(join(root, "packages"))
+    .map((name) => join(root, "packages", name, "test"))
+    .filter((dir) => existsSync(dir))
+    .flatMap((dir) => readdirSync(dir).map((file) => join(dir, file)))
+    .filter((file) => file.endsWith(".test.ts") && opensDevice(file));
+}
+
+const files = chosen.length ? chosen : deviceTests();
 const report = join(root, "build", "vitest-gpu.json");
 mkdirSync(join(root, "build"), { recursive: true });
 const vitest = join(root, "node_modules/vitest/vitest.mjs");

@@ -4,11 +4,11 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, symlinkSync } from 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { sharedData } from "../../core/test/shared-data.ts";
 import { buildOnce, bundle, root } from "./built.ts";
 
 const guide = join(root, "docs/guide");
 const pages = readdirSync(guide).filter((name) => name.endsWith(".md") && name !== "README.md");
-const data = process.env.NSA_DATA ?? join(root, "../shared/data");
 
 interface Block {
   lines: string[];
@@ -73,7 +73,7 @@ ${blocks
   .filter((block) => !block.skip)
   .map(scriptOf)
   .join("\n")}`;
-    const env = { ...process.env, NSA_DATA: data };
+    const env = { ...process.env, NSA_DATA: sharedData };
     const run = spawnSync("bash", ["-c", script], { cwd, encoding: "utf8", env, timeout: 400_000 });
     expect(run.status, `${run.stdout.slice(-1500)}\n${run.stderr.slice(-1500)}`).toBe(0);
   },

@@ -6,11 +6,9 @@ import { loadConfig } from "@nsa/core";
 import { beforeAll, expect, test } from "vitest";
 import { parse } from "yaml";
 import { needs } from "../../core/test/needs.ts";
+import { sharedData as data, hasSharedData as hasData } from "../../core/test/shared-data.ts";
 import { loadSchema } from "../src/commands/recipes.ts";
 import { nsa, root } from "./built.ts";
-
-const data = process.env.NSA_DATA ?? join(root, "../shared/data");
-const hasData = existsSync(data);
 
 const recipes = readdirSync(join(root, "configs")).flatMap((folder) =>
   readdirSync(join(root, "configs", folder)).map((file) => ({

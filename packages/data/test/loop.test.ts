@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { needs } from "../../core/test/needs.ts";
+import { sharedData } from "../../core/test/shared-data.ts";
 import {
   BuildConfig,
   type BuildConfigInput,
@@ -212,17 +213,16 @@ test("statistics_count_documents_tokens_and_domains", async () => {
   expect(stats.lengthHistogram.reduce((n, x) => n + x, 0)).toBe(600);
 });
 
-const real = process.env.NSA_DATA ?? join(import.meta.dirname, "../../../../shared/data");
-const hasReal = existsSync(join(real, "mixed-pool"));
+const hasReal = existsSync(join(sharedData, "mixed-pool"));
 needs(hasReal && hasNative(), "no shared data ($NSA_DATA), or no native scorer")(
   "on_real_pages_the_loop_finds_the_unseen_math_domains",
   async () => {
     const report = await buildCorpus(
       config("real", {
-        inputs: [join(real, "mixed-pool/pool.jsonl.gz")],
-        positives: [join(real, "math-pages/pages.jsonl.gz")],
-        negatives: [join(real, "nonmath-pages/pages.jsonl.gz")],
-        labels: join(real, "mixed-pool/labels.jsonl.gz"),
+        inputs: [join(sharedData, "mixed-pool/pool.jsonl.gz")],
+        positives: [join(sharedData, "math-pages/pages.jsonl.gz")],
+        negatives: [join(sharedData, "nonmath-pages/pages.jsonl.gz")],
+        labels: join(sharedData, "mixed-pool/labels.jsonl.gz"),
         decontaminate: { benchmarks: [] },
         budgetTokens: 250_000,
         fasttext: { dim: 32, bucket: 200_000, lr: 0.5, epoch: 10, wordNgrams: 2, engine: "native" },

@@ -6,6 +6,7 @@ import { gzipSync } from "node:zlib";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterAll, expect, test } from "vitest";
 import { needs } from "../../core/test/needs.ts";
+import { sharedData } from "../../core/test/shared-data.ts";
 import { type Document, type Refusal, readDocuments } from "../src/index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-readers-"));
@@ -177,8 +178,7 @@ test("a_damaged_warc_header_is_refused_and_the_next_record_found", async () => {
   expect(refusals.map((r) => r.reason)).toEqual(["no_content_length", "truncated_record"]);
 });
 
-const real = process.env.NSA_DATA ?? join(import.meta.dirname, "../../../../shared/data");
-const fixtures = join(real, "html-pages");
+const fixtures = join(sharedData, "html-pages");
 needs(existsSync(fixtures), "no shared data ($NSA_DATA)")(
   "warcio_fixtures_read_as_webrecorder_reads_them",
   async () => {

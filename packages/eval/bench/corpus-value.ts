@@ -7,9 +7,9 @@ import { gunzipSync } from "node:zlib";
 import { atMost, type BenchResult, describeMachine, loadConfig, Rng } from "@nsa/core";
 import { BuildConfig, buildCorpus, PackedSource, Tokenizer, trainBpe } from "@nsa/data";
 import { crossEntropy, openDevice, resolveModelConfig, Trainer, Transformer } from "@nsa/model";
+import { sharedData as data } from "../../core/test/shared-data.ts";
 
 const root = resolve(import.meta.dirname, "../../..");
-const data = process.env.NSA_DATA ?? join(root, "../shared/data");
 const SEEDS = [1, 2, 3];
 /** Every so many pages of math-pages is held out: neither the classifier nor a model trains on it. */
 const HELD_OUT_EVERY = 5;

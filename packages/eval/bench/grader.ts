@@ -1,8 +1,9 @@
 // The grader on Math-Verify's pairs (equal or not), on recorded GPT-3 solutions of GSM8K, and on random strings.
 import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { atLeast, atMost, type Bench, type BenchResult, describeMachine, NsaError } from "@nsa/core";
+import { sharedData } from "../../core/test/shared-data.ts";
 import { compareAnswers, extractAnswer, grade } from "../src/index.ts";
 import { fuzzString } from "./support/fuzz.ts";
 
@@ -19,8 +20,7 @@ interface Pair {
 }
 
 function dataFile(path: string): Buffer {
-  const root = process.env.NSA_DATA ?? resolve(import.meta.dirname, "../../../../shared/data");
-  const file = join(root, path);
+  const file = join(sharedData, path);
   if (!existsSync(file)) {
     throw new NsaError({
       code: "data_missing",

@@ -1,12 +1,12 @@
 // The grader on answers that others' parsers credit wrongly.
 import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { needs } from "../../core/test/needs.ts";
+import { sharedData } from "../../core/test/shared-data.ts";
 import { compareAnswers, extractAnswer, grade, sameAnswer } from "../src/index.ts";
 
-const data = process.env.NSA_DATA ?? resolve(import.meta.dirname, "../../../../shared/data");
-const pairsFile = join(data, "grading/math-verify-pairs.json");
+const pairsFile = join(sharedData, "grading/math-verify-pairs.json");
 
 test("equal_numbers_are_equal_in_every_form", () => {
   for (const [a, b] of [

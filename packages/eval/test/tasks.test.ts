@@ -1,9 +1,10 @@
 // Task definitions and their records: clear complaints, and the real files where they are.
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { needs } from "../../core/test/needs.ts";
+import { sharedData } from "../../core/test/shared-data.ts";
 import {
   findTask,
   grade,
@@ -16,7 +17,6 @@ import {
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-tasks-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
-const data = process.env.NSA_DATA ?? resolve(import.meta.dirname, "../../../../shared/data");
 
 function problemsOf(text: string, changes: object = {}) {
   writeFileSync(join(dir, "t.jsonl"), text);
@@ -66,18 +66,21 @@ test("solved_examples_stand_before_the_problem_and_are_graded_right_themselves",
   }
 });
 
-needs(existsSync(join(data, "math-problems")), `no ${data}`)("every_built_in_task_reads_its_records", () => {
-  const counts = Object.fromEntries(
-    taskNames.filter((n) => n !== "math").map((n) => [n, readProblems(findTask(n), data).length]),
-  );
-  expect(counts).toMatchObject({
-    gsm8k: 1319,
-    svamp: 500,
-    mawps: 2065,
-    aqua: 254,
-    cmath: 1098,
-    "mmlu-stem": 3018,
-    "college-math": 1408,
-  });
-  expect(counts["mgsm-zh"]).toBe(250);
-});
+needs(existsSync(join(sharedData, "math-problems")), `no ${sharedData}`)(
+  "every_built_in_task_reads_its_records",
+  () => {
+    const counts = Object.fromEntries(
+      taskNames.filter((n) => n !== "math").map((n) => [n, readProblems(findTask(n), sharedData).length]),
+    );
+    expect(counts).toMatchObject({
+      gsm8k: 1319,
+      svamp: 500,
+      mawps: 2065,
+      aqua: 254,
+      cmath: 1098,
+      "mmlu-stem": 3018,
+      "college-math": 1408,
+    });
+    expect(counts["mgsm-zh"]).toBe(250);
+  },
+);

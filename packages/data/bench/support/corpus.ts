@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { sharedData } from "../../../core/test/shared-data.ts";
 import { generateCrawl } from "../../src/index.ts";
 
 export interface LabelledText {
@@ -11,14 +12,9 @@ export interface LabelledText {
   label?: "math" | "other";
 }
 
-function dataFolder(): string | undefined {
-  const folder = process.env.NSA_DATA ?? join(import.meta.dirname, "../../../../../shared/data");
-  return existsSync(join(folder, "math-pages")) ? folder : undefined;
-}
-
 export function dataFile(path: string): string | undefined {
-  const folder = dataFolder();
-  return folder && existsSync(join(folder, path)) ? join(folder, path) : undefined;
+  const file = join(sharedData, path);
+  return existsSync(file) ? file : undefined;
 }
 
 function rows(path: string): { title: string; text: string }[] {

@@ -44,6 +44,8 @@ export function policyObjective(m: TensorMath, inputs: PolicyLossInputs, config:
 /** A policy loss: the objective of each token, [n], to be maximised, before the sampler correction. */
 export interface PolicyLossKind {
   readonly name: string;
+  /** Whether the importance ratio is one of each token or one of each output; diagnostics are taken over the same. */
+  readonly ratioOver: "token" | "sequence";
   objective(m: TensorMath, inputs: PolicyLossInputs, config: PolicyLossConfig): Tensor;
 }
 
@@ -56,6 +58,7 @@ function clippedObjective(m: TensorMath, ratio: Tensor, advantage: Tensor, confi
 /** ρ of each token (PPO, GRPO). */
 const grpo: PolicyLossKind = {
   name: "grpo",
+  ratioOver: "token",
   objective: (m, { logp, oldLogp, advantage }, config) =>
     clippedObjective(m, m.exp(m.sub(logp, oldLogp)), advantage, config),
 };
@@ -63,6 +66,7 @@ const grpo: PolicyLossKind = {
 /** s_i = (π_θ(o)/π_old(o))^(1/|o|): the mean, not the sum, of the log-ratios. */
 const gspo: PolicyLossKind = {
   name: "gspo",
+  ratioOver: "sequence",
   objective(m, { logp, oldLogp, advantage, cuSamples, inverseLengths }, config) {
     const mean = m.mul(m.segmentSum(m.sub(logp, oldLogp), cuSamples), inverseLengths);
     const ratio = m.exp(m.segmentBroadcast(mean, cuSamples, logp.numel));
@@ -73,6 +77,7 @@ const gspo: PolicyLossKind = {
 /** The clipped importance weight is a constant; every token keeps its gradient. */
 const cispo: PolicyLossKind = {
   name: "cispo",
+  ratioOver: "token",
   objective(m, { logp, oldLogp, advantage }, config) {
     const ratio = m.exp(m.detach(m.sub(logp, oldLogp)));
     const weight = m.clamp(ratio, 1 - config.clipEpsLow, 1 + config.clipEpsHigh);
@@ -82,6 +87,7 @@ const cispo: PolicyLossKind = {
 
 const reinforce: PolicyLossKind = {
   name: "reinforce",
+  ratioOver: "token",
   objective: (m, { logp, advantage }) => m.mul(logp, advantage),
 };
 

@@ -3,7 +3,7 @@ import type { Batch } from "@nsa/core";
 import type { LossFunction } from "@nsa/model";
 import { ratioDiagnostics, segmentMeans } from "../algorithm/diagnostics.ts";
 import { klValue } from "../algorithm/kl.ts";
-import { policyLoss } from "../algorithm/losses.ts";
+import { policyLoss, policyLosses } from "../algorithm/losses.ts";
 import { outputsOf } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 
@@ -47,7 +47,7 @@ export function grpoLoss(
     const sampler = outputTokens(batch, batch.columns!.sampler_logp!);
     const logRatio = values.map((x, t) => x - old[t]!);
     const d = ratioDiagnostics(
-      config.loss === "gspo" ? segmentMeans(logRatio, lengths) : logRatio,
+      policyLosses.get(config.loss).ratioOver === "sequence" ? segmentMeans(logRatio, lengths) : logRatio,
       outputTokens(batch, batch.columns!.advantage!),
       config.clipEpsLow,
       config.clipEpsHigh,
