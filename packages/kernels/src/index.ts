@@ -12,6 +12,7 @@ export {
   type DocumentBucket,
   type DocumentLayout,
   type Documents,
+  documentArrays,
   documentsOf,
   layoutDocuments,
   packDocuments,

@@ -107,24 +107,36 @@ function compressedColumns(
   return { cuBlocks, blockStart, positions };
 }
 
-/** The documents of a layout, with tensors made by `upload`. */
-export function documentsOf(layout: DocumentLayout, upload: (values: Int32Array) => Tensor): Documents {
+/** The arrays of a layout that a device needs, by name; {@link documentsOf} takes their tensors under these names. */
+export function documentArrays({
+  cuSeqlens,
+  positions,
+  compressed,
+}: DocumentLayout): Record<string, Int32Array> {
+  const borders = { cu_seqlens: cuSeqlens, positions };
+  if (!compressed) return borders;
+  const { cuBlocks, blockStart, positions: blockPositions } = compressed.columns;
+  return { ...borders, cu_blocks: cuBlocks, block_start: blockStart, block_positions: blockPositions };
+}
+
+/** The documents of a layout whose arrays are on a device. */
+export function documentsOf(layout: DocumentLayout, tensorOf: (name: string) => Tensor): Documents {
   const { cuSeqlens, positions, longest, compressed } = layout;
   const docs: Documents = {
     count: cuSeqlens.length - 1,
     tokens: positions.length,
     longest,
-    cuSeqlens: upload(cuSeqlens),
-    positions: upload(positions),
+    cuSeqlens: tensorOf("cu_seqlens"),
+    positions: tensorOf("positions"),
   };
   if (!compressed) return docs;
   const { columns, ...grid } = compressed;
   docs.compressed = {
     ...grid,
     blocks: columns.blockStart.length,
-    cuBlocks: upload(columns.cuBlocks),
-    blockStart: upload(columns.blockStart),
-    positions: upload(columns.positions),
+    cuBlocks: tensorOf("cu_blocks"),
+    blockStart: tensorOf("block_start"),
+    positions: tensorOf("block_positions"),
   };
   return docs;
 }
@@ -138,7 +150,9 @@ export function packDocuments(
   cuSeqlens: ArrayLike<number>,
   grid?: { blockSize: number; stride: number },
 ): Documents {
-  return documentsOf(layoutDocuments(cuSeqlens, grid), (values) =>
-    device.from(values, [Math.max(1, values.length)], "i32"),
+  const layout = layoutDocuments(cuSeqlens, grid);
+  const arrays = documentArrays(layout);
+  return documentsOf(layout, (name) =>
+    device.from(arrays[name]!, [Math.max(1, arrays[name]!.length)], "i32"),
   );
 }

@@ -44,15 +44,6 @@ export function headLayout(
   return { targets: picked, rows };
 }
 
-/** The tensors of a layout. */
-export function placeHead(
-  layout: { targets: Int32Array; rows: Int32Array | undefined; tokens: ArrayLike<number> },
-  i32: (values: Int32Array) => Tensor,
-): HeadRows {
-  const { targets, rows, tokens } = layout;
-  return { targets: i32(targets), rows: rows && i32(rows), tokens: tokens.length };
-}
-
 /** Applies the head to hidden [T, D]; a slope is [T] here. */
 export function headOn(
   model: Transformer,
@@ -79,9 +70,8 @@ export function logprobs(
   const tape = new Tape(false);
   const hidden = model.forward(tape, model.upload(batch), { attend: options.attend });
   const i32 = (values: Int32Array) => model.device.from(values, [values.length], "i32");
-  const rows = placeHead({ ...headLayout(batch.targets), tokens: batch.tokens }, i32);
-  const { logp, lse, entropy } = headOn(model, tape, hidden, rows, {
-    temperature: options.temperature,
-  });
+  const { targets, rows } = headLayout(batch.targets);
+  const at = { targets: i32(targets), rows: rows && i32(rows), tokens: batch.tokens.length };
+  const { logp, lse, entropy } = headOn(model, tape, hidden, at, { temperature: options.temperature });
   return { logp: logp.read(), lse: lse.read(), entropy: entropy.read() };
 }

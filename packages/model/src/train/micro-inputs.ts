@@ -2,12 +2,18 @@
 //
 // Legend: T tokens, n documents, R rows that have a target.
 import type { Batch } from "@nsa/core";
-import { type Device, type DocumentLayout, documentsOf, layoutDocuments, type Tensor } from "@nsa/kernels";
+import {
+  type Device,
+  type DocumentLayout,
+  documentArrays,
+  documentsOf,
+  layoutDocuments,
+  type Tensor,
+} from "@nsa/kernels";
 import { gridOf } from "../attention/registry.ts";
 import type { ModelConfig } from "../config/schema.ts";
 import type { DeviceBatch } from "../transformer/transformer.ts";
-import type { HeadRows } from "./head.ts";
-import { headLayout, placeHead } from "./head.ts";
+import { type HeadRows, headLayout } from "./head.ts";
 
 export interface MicroInputs {
   batch: DeviceBatch;
@@ -93,18 +99,39 @@ export function layoutMicro(
   };
 }
 
-/** The tensors of a layout, made by the two functions in a fixed order. */
-function place(
-  layout: MicroLayout,
-  i32: (values: Int32Array) => Tensor,
-  float: (values: Float32Array) => Tensor,
-): MicroInputs {
+/** One array that goes to the device: ids and borders as i32, weights and columns in the dtype of losses. */
+interface InputArray {
+  name: string;
+  kind: "int" | "float";
+  values: Int32Array | Float32Array;
+}
+
+const COLUMN = "column:";
+
+/** All arrays of a layout, in a fixed order. */
+function arraysOf(layout: MicroLayout): InputArray[] {
+  const int = (name: string, values: Int32Array): InputArray => ({ name, kind: "int", values });
+  const float = (name: string, values: Float32Array): InputArray => ({ name, kind: "float", values });
+  return [
+    int("tokens", layout.tokens),
+    ...Object.entries(documentArrays(layout.docs)).map(([name, values]) => int(name, values)),
+    int("targets", layout.targets),
+    ...(layout.rows ? [int("rows", layout.rows)] : []),
+    float("weight", layout.weight),
+    float("inverse_weight_sum", Float32Array.of(layout.inverseWeightSum)),
+    ...Object.entries(layout.columns).map(([name, values]) => float(COLUMN + name, values)),
+  ];
+}
+
+/** The inputs of a layout whose arrays are on the device. */
+function inputsOf(layout: MicroLayout, tensors: ReadonlyMap<string, Tensor>): MicroInputs {
+  const tensor = (name: string) => tensors.get(name)!;
   return {
-    batch: { tokens: i32(layout.tokens), docs: documentsOf(layout.docs, i32) },
-    head: placeHead(layout, i32),
-    weight: float(layout.weight),
-    inverseWeightSum: float(Float32Array.of(layout.inverseWeightSum)),
-    columns: Object.fromEntries(Object.entries(layout.columns).map(([name, c]) => [name, float(c)])),
+    batch: { tokens: tensor("tokens"), docs: documentsOf(layout.docs, tensor) },
+    head: { targets: tensor("targets"), rows: tensors.get("rows"), tokens: layout.tokens.length },
+    weight: tensor("weight"),
+    inverseWeightSum: tensor("inverse_weight_sum"),
+    columns: Object.fromEntries(Object.keys(layout.columns).map((name) => [name, tensor(COLUMN + name)])),
   };
 }
 
@@ -112,92 +139,65 @@ const lengthOf = (values: ArrayLike<number>) => Math.max(1, values.length);
 
 /** Uploads a layout into tensors of the innermost scope. */
 export function uploadMicro(device: Device, layout: MicroLayout, stats: "f32" | "f64"): MicroInputs {
-  return place(
-    layout,
-    (values) => device.from(values, [lengthOf(values)], "i32"),
-    (values) => device.from(values, [lengthOf(values)], stats),
-  );
+  const tensors = arraysOf(layout).map(({ name, kind, values }): [string, Tensor] => [
+    name,
+    device.from(values, [lengthOf(values)], kind === "int" ? "i32" : stats),
+  ]);
+  return inputsOf(layout, new Map(tensors));
 }
 
-/** Elements between the starts of columns in fixed memory: 256 bytes, as the pool aligns. */
+/** Elements between the starts of arrays in fixed memory: 256 bytes, as the pool aligns. */
 const ALIGN = 64;
 
-/** Fixed device memory for batches of one bucket, filled by two transfers. */
+/** Where an array lies in the memory of its kind. */
+interface Place {
+  kind: InputArray["kind"];
+  at: number;
+}
+
+/** Fixed device memory for batches of one bucket, filled by two transfers, one a kind. */
 export class FixedInputs {
   readonly inputs: MicroInputs;
-  private readonly ints: Tensor;
-  private readonly floats: Tensor;
-  private readonly stagedInts: Int32Array;
-  private readonly stagedFloats: Float32Array;
+  private readonly places = new Map<string, Place>();
+  private readonly views: Tensor[] = [];
+  private readonly memory: Record<InputArray["kind"], Tensor>;
+  private readonly staged: { int: Int32Array; float: Float32Array };
 
   constructor(
     private readonly device: Device,
     layout: MicroLayout,
     stats: "f32" | "f64",
   ) {
-    const [ints, floats] = [0, 1].map(() => ({ at: [] as number[], total: 0 })) as [Columns, Columns];
-    const measure = (c: Columns) => (values: ArrayLike<number>) => {
-      c.at.push(c.total);
-      c.total += Math.ceil(lengthOf(values) / ALIGN) * ALIGN;
-      return undefined as never;
-    };
-    place(layout, measure(ints), measure(floats));
+    const total = { int: 0, float: 0 };
+    const arrays = arraysOf(layout);
+    for (const { name, kind, values } of arrays) {
+      this.places.set(name, { kind, at: total[kind] });
+      total[kind] += Math.ceil(lengthOf(values) / ALIGN) * ALIGN;
+    }
     using scope = device.scope();
-    this.ints = scope.detach(device.label(device.empty([ints.total], "i32"), "inputs"));
-    this.floats = scope.detach(device.label(device.empty([floats.total], stats), "inputs"));
-    this.stagedInts = new Int32Array(ints.total);
-    this.stagedFloats = new Float32Array(floats.total);
-    const cut = (t: Tensor, c: Columns) => {
-      let i = 0;
-      return (values: ArrayLike<number>) => scope.detach(t.view(c.at[i++]!, [lengthOf(values)]));
-    };
-    this.inputs = place(layout, cut(this.ints, ints), cut(this.floats, floats));
+    const fixed = (n: number, dtype: "i32" | "f32" | "f64") =>
+      scope.detach(device.label(device.empty([n], dtype), "inputs"));
+    this.memory = { int: fixed(total.int, "i32"), float: fixed(total.float, stats) };
+    this.staged = { int: new Int32Array(total.int), float: new Float32Array(total.float) };
+    const tensors = arrays.map(({ name, kind, values }): [string, Tensor] => {
+      const view = scope.detach(this.memory[kind].view(this.places.get(name)!.at, [lengthOf(values)]));
+      this.views.push(view);
+      return [name, view];
+    });
+    this.inputs = inputsOf(layout, new Map(tensors));
   }
 
   /** Copies a batch of the same bucket in; the device sees it after what was asked for before. */
   write(layout: MicroLayout): void {
-    let [i, f] = [0, 0];
-    const next = (at: number, values: ArrayLike<number>) => at + Math.ceil(lengthOf(values) / ALIGN) * ALIGN;
-    place(
-      layout,
-      (values) => {
-        this.stagedInts.set(values, i);
-        i = next(i, values);
-        return undefined as never;
-      },
-      (values) => {
-        this.stagedFloats.set(values, f);
-        f = next(f, values);
-        return undefined as never;
-      },
-    );
-    this.device.write(this.ints, this.stagedInts, 0);
-    this.device.write(this.floats, this.stagedFloats, 0);
+    for (const { name, kind, values } of arraysOf(layout))
+      this.staged[kind].set(values, this.places.get(name)!.at);
+    this.device.write(this.memory.int, this.staged.int, 0);
+    this.device.write(this.memory.float, this.staged.float, 0);
   }
 
   free(): void {
-    const { batch, head, weight, inverseWeightSum, columns } = this.inputs;
-    const { docs } = batch;
-    const grid = docs.compressed;
-    const views = [
-      batch.tokens,
-      docs.cuSeqlens,
-      docs.positions,
-      grid?.cuBlocks,
-      grid?.blockStart,
-      grid?.positions,
-      head.targets,
-      head.rows,
-      weight,
-      inverseWeightSum,
-      ...Object.values(columns),
-    ];
-    for (const t of views) t?.free();
-    for (const t of [this.ints, this.floats]) t.free();
+    for (const view of this.views) view.free();
+    this.memory.int.free();
+    this.memory.float.free();
   }
-}
-
-interface Columns {
-  at: number[];
-  total: number;
 }
