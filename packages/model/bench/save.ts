@@ -87,7 +87,7 @@ function bitsOf({ model, trainer }: Run): string {
       hash.update(piece);
     }
   };
-  for (const t of [model.parameters.flat, trainer.optimizer.m, trainer.optimizer.v]) add(t);
+  for (const t of [model.parameters.flat, trainer.optimizer.buffers.m!, trainer.optimizer.buffers.v!]) add(t);
   return hash.digest("hex");
 }
 

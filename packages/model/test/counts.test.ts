@@ -4,13 +4,14 @@ import {
   estimateTraining,
   type ModelConfigInput,
   matmulParameters,
+  optimizerSchema,
   parameterCount,
   resolveModelConfig,
   TrainWork,
   trainFlops,
   trainMemory,
 } from "../src/index.ts";
-import { keepsHidden } from "../src/transformer/counts.ts";
+import { keepsHidden } from "../src/mlp/swiglu.ts";
 
 const sizes: ModelConfigInput = {
   vocabSize: 13,
@@ -202,7 +203,7 @@ test("an_estimate_multiplies_tokens_and_flops_per_token_at_the_document_s_length
   });
   const memory = trainMemory(of(), 20, { recompute: false, logitsBudgetBytes: 2 ** 20 });
   expect(estimate.memory_bytes).toBe(memory.total);
-  const half = estimateTraining(of(), { ...size, optimizer: { stateDtype: "bf16" } });
+  const half = estimateTraining(of(), { ...size, optimizer: optimizerSchema.parse({ stateDtype: "bf16" }) });
   const numel = (memory.parameters - 480) / 16;
   expect(estimate.memory_parameters_bytes! - half.memory_parameters_bytes!).toBe(4 * numel);
 });

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readSafetensors } from "@nsa/core";
+import { SafetensorsReader } from "@nsa/core";
 import { Device } from "@nsa/kernels";
 import { afterAll, expect, test } from "vitest";
 import {
@@ -73,9 +73,9 @@ test("its_state_is_saved_by_parameter_and_name_and_goes_on_with_equal_bits", asy
   const dir = join(root, "step-000001");
   const { optimizer } = whole.trainer;
   await saveCheckpoint(dir, { model: whole.model, optimizer, stateful: [whole.trainer, source], step: 1 });
-  const saved = readSafetensors(join(dir, "optimizer.safetensors"));
-  expect([...saved.tensors.keys()]).toContain("model.norm.weight.velocity");
-  expect(saved.tensors.size).toBe(whole.model.parameters.names.length);
+  using saved = SafetensorsReader.open(join(dir, "optimizer.safetensors"));
+  expect([...saved.entries.keys()]).toContain("model.norm.weight.velocity");
+  expect(saved.entries.size).toBe(whole.model.parameters.names.length);
   const again = make();
   const resumed = new CountingSource();
   await loadCheckpoint(dir, {

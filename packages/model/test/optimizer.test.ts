@@ -89,7 +89,7 @@ test("two_steps_of_adamw_by_hand_with_decay_on_matrices_alone", () => {
   const want = { decayed: 0.39743902 * (1 - 0.005) - 0.05 * 0.26008097, not: 0.40243902 - 0.05 * 0.26008097 };
   for (const { name } of run.parameters.names)
     for (const x of run.read(name)) expect(x, name).toEqual(near(undecayed(name) ? want.not : want.decayed));
-  const { m, v } = run.optimizer;
+  const [m, v] = [run.optimizer.buffers.m!, run.optimizer.buffers.v!];
   const { offset } = run.parameters.range("model.layers.1.mlp.down_proj.weight");
   expect(m.read()[offset]).toEqual(near(0.016));
   expect(v.read()[offset]).toEqual(near(0.0096));
@@ -115,7 +115,7 @@ test("gradients_are_scaled_down_to_the_global_norm_of_all_weights_and_never_up",
     const run = start({ clip }, () => 0, g);
     const { norm } = run.step(0.1, 1);
     const at = (name: string, i: number) => run.parameters.range(name).offset + i;
-    const m = run.optimizer.m.read();
+    const m = run.optimizer.buffers.m!.read();
     return { norm, m: [m[at("lm_head.weight", 3)], m[at("model.norm.weight", 1)]] };
   };
   // The norm of (4, −3) is 5; clipped to 2 they are (1.6, −1.2), of which m takes a tenth.
@@ -132,7 +132,7 @@ test("an_update_above_its_limit_leaves_weights_and_moments", () => {
   );
   expect(run.step(0.1, 1, 2.999)).toEqual({ norm: near(3), skipped: "outlier" });
   expect(new Set(run.read("model.embed_tokens.weight"))).toEqual(new Set([0.5]));
-  expect(new Set(run.optimizer.m.read())).toEqual(new Set([0]));
+  expect(new Set(run.optimizer.buffers.m!.read())).toEqual(new Set([0]));
   expect(run.step(0.1, 1, 3.001).skipped).toBe("no");
   expect(run.read("model.norm.weight")[2]).toEqual(near(0.4));
 });
@@ -236,7 +236,7 @@ const wide = resolveModelConfig({ vocabSize: 5, dModel: 32, numLayers: 2, dFf: 6
 const bits = (run: ReturnType<typeof start>, layer: number, name = "mlp.down_proj.weight") => {
   const { offset, shape } = run.parameters.range(`model.layers.${layer}.${name}`);
   const n = shape.reduce((a, b) => a * b, 1);
-  return [...run.optimizer.m.read().subarray(offset, offset + n)];
+  return [...run.optimizer.buffers.m!.read().subarray(offset, offset + n)];
 };
 
 test("bf16_moments_are_rounded_at_random_by_a_stream_of_each_tensor", () => {

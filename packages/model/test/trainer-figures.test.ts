@@ -128,7 +128,7 @@ test("a_skipped_update_of_muon_leaves_the_weights_and_its_momentum", () => {
   model.parameters.init(3);
   const trainer = new Trainer(model, 9, { skipZScore: 2, optimizer: { kind: "muon", lr: 0.1 } });
   const step = stepOf(countingBatch(5, 0));
-  const state = () => [...model.parameters.flat.read(), ...trainer.optimizer.m.read()];
+  const state = () => [...model.parameters.flat.read(), ...trainer.optimizer.buffers.m!.read()];
   const before = state();
   const changed = () => state().filter((x, i) => x !== before[i]).length;
   // Norms near 0 make any other an outlier.

@@ -1,8 +1,14 @@
 // What `--dry-run` says of a GRPO run, by hand.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { estimateTraining, type ModelConfigInput, resolveModelConfig, trainFlops } from "@nsa/model";
+import {
+  estimateTraining,
+  type ModelConfigInput,
+  resolveModelConfig,
+  trainFlops,
+  writeArchitecture,
+} from "@nsa/model";
 import { afterAll, expect, test } from "vitest";
 import { estimateGrpo, grpoSchema } from "../src/index.ts";
 
@@ -18,7 +24,7 @@ function estimate(change: ModelConfigInput, recipe: { algorithm?: object; rollou
   const model = resolveModelConfig({ ...sizes, ...change });
   const checkpoint = join(root, JSON.stringify(change).replace(/\W/g, "_"));
   mkdirSync(checkpoint, { recursive: true });
-  writeFileSync(join(checkpoint, "state.json"), JSON.stringify({ format: 1, step: 0, model, stateful: {} }));
+  writeArchitecture(checkpoint, model);
   const rollout = {
     ...{ questionsPerStep: 3, groupSize: 4, maxTokens: 36, dynamicSamplingRounds: 1 },
     ...{ maxSequences: 5, cacheTokens: 700 },

@@ -5,7 +5,7 @@ import { basename, join, resolve } from "node:path";
 import { atomicConcat } from "@nsa/core";
 import { benchmarkLabels } from "../decontaminate/benchmarks.ts";
 import { resolveEngine } from "../fasttext/engine.ts";
-import { canonicalJson, hashFile, writeAtomic } from "../jobs/manifest.ts";
+import { canonicalJson, hashFile } from "../jobs/manifest.ts";
 import { type JobContext, runStage } from "../jobs/stage.ts";
 import { expandInputs, shardName } from "../readers/inputs.ts";
 import { checkQuarantine } from "../readers/quarantine.ts";

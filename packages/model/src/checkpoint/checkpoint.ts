@@ -20,7 +20,6 @@ import {
 import type { Device, Tensor } from "@nsa/kernels";
 import { resolveModelConfig } from "../config/model-config.ts";
 import type { ModelConfig } from "../config/schema.ts";
-import type { Parameters } from "../parameters/parameters.ts";
 import { Transformer } from "../transformer/transformer.ts";
 import { badCheckpoint, type CheckpointState, readState, STATE_FILE, sealState } from "./state.ts";
 import { loadNamed, tensorsOf, writeWeights } from "./weights.ts";
@@ -59,7 +58,9 @@ async function writeFiles(folder: string, parts: CheckpointParts): Promise<Recor
   const hasher = new PieceHasher();
   const options = { hasher, pieceBytes };
   const moments = optimizer
-    ? Object.entries(optimizer.buffers).flatMap(([key, buffer]) => tensorsOf(model.parameters, buffer, `.${key}`))
+    ? Object.entries(optimizer.buffers).flatMap(([key, buffer]) =>
+        tensorsOf(model.parameters, buffer, `.${key}`),
+      )
     : undefined;
   const small = Object.entries(parts.files ?? {}).map(async ([name, content]) => {
     const bytes = Buffer.from(content);

@@ -6,7 +6,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ExitCode, sealSchema as hex, isIntact, NsaError, sealJson } from "@nsa/core";
 import { z } from "zod";
-import { type ModelConfig, resolveModelConfig } from "../config/model-config.ts";
+import { resolveModelConfig } from "../config/model-config.ts";
+import type { ModelConfig } from "../config/schema.ts";
 
 export const STATE_FILE = "state.json";
 

@@ -8,7 +8,7 @@ import {
   type WriteOptions,
 } from "@nsa/core";
 import { hostArray, type Tensor } from "@nsa/kernels";
-import type { Parameters } from "../transformer/parameters.ts";
+import type { Parameters } from "../parameters/parameters.ts";
 import type { Transformer } from "../transformer/transformer.ts";
 
 /** Copies `into.length` elements of `buffer` from `offset` on, as fp32. */

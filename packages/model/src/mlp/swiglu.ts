@@ -8,7 +8,7 @@ import type { MlpKind } from "./kind.ts";
 const HIDDEN_BUDGET = 2.5 * 2 ** 30;
 
 /** Whether a micro-batch of T tokens keeps the MLPs' hidden layers. Bits do not depend on it. */
-function keepsHidden(c: ModelConfig, T: number): boolean {
+export function keepsHidden(c: ModelConfig, T: number): boolean {
   return c.numLayers * T * c.dFf * (c.dtype === "bf16" ? 2 : 4) <= HIDDEN_BUDGET;
 }
 
