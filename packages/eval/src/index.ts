@@ -32,6 +32,8 @@ export { readTaskFile, type TaskDefinition, type TaskInput, taskSchema } from ".
 export { fetchTask } from "./tasks/fetch.ts";
 export { familyDocuments } from "./tasks/generated/corpus.ts";
 export { crawlSchema, runCrawl } from "./tasks/generated/crawl.ts";
-export { type Family, familyNames, makeFamily, type Problem, type Split } from "./tasks/generated/family.ts";
+export type { Draw, FamilyDefinition, Problem, Split, Working } from "./tasks/generated/definition.ts";
+export { type Family, makeFamily } from "./tasks/generated/family.ts";
+export { families } from "./tasks/generated/registry.ts";
 export { readProblems, type TaskProblem, taskPrompt, toProblem } from "./tasks/problems.ts";
 export { checkVocabulary } from "./vocabulary.ts";

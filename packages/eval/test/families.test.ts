@@ -1,11 +1,11 @@
 // Generated families: disjoint splits, right answers, difficulty that means what it says, workings, countdown's judge.
 import { expect, test } from "vitest";
-import { checkCountdown, familyDocuments, familyNames, gradeProblem, makeFamily } from "../src/index.ts";
+import { checkCountdown, families, familyDocuments, gradeProblem, makeFamily } from "../src/index.ts";
 
 const make = (name: string, difficulty: number, split: "train" | "heldout" = "train") =>
   makeFamily(name, { difficulty, seed: 1, split });
 
-for (const name of Object.keys(familyNames)) {
+for (const name of families.names) {
   test(`splits_of_${name}_are_disjoint_deterministic_and_right`, () => {
     const difficulty = name === "countdown" ? 3 : 2;
     const [train, held] = [make(name, difficulty), make(name, difficulty, "heldout")];

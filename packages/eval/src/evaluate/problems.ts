@@ -10,6 +10,7 @@ import { makeFamily } from "../tasks/generated/family.ts";
 import { readProblems, type TaskProblem, taskPrompt } from "../tasks/problems.ts";
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { programRows, programTemplates } from "./programs.ts";
+import type { Generation, Question } from "./question.ts";
 import type { ChoiceRow, EvalRow, GreedyRow, SampleRow } from "./rows.ts";
 import { type Session, scoreTokens } from "./session.ts";
 
@@ -17,22 +18,6 @@ import { type Session, scoreTokens } from "./session.ts";
 export interface EvalStep {
   task: string;
   run(session: Session, step: number): EvalRow[] | Promise<EvalRow[]>;
-}
-
-export interface Question {
-  problem: TaskProblem;
-  prompt: string;
-}
-
-export interface Generation {
-  name: string;
-  /** Number of the task in the recipe: tasks draw different random numbers. */
-  index: number;
-  samples: number;
-  greedy: boolean;
-  maxTokens: number;
-  stop: readonly string[];
-  grading: GradeOptions;
 }
 
 function cutAtStop(text: string, stop: readonly string[]): string {

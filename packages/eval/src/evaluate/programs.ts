@@ -4,7 +4,7 @@ import { gradingOf } from "../grader/gold.ts";
 import { compareAnswers, grade } from "../grader/grade.ts";
 import { runProtocol, type Transcript, type TurnOutput, type TurnRequest } from "../protocol/run.ts";
 import { runProgram } from "../sandbox/run-program.ts";
-import type { Generation, Question } from "./problems.ts";
+import type { Generation, Question } from "./question.ts";
 import type { SampleRow } from "./rows.ts";
 import type { Session } from "./session.ts";
 

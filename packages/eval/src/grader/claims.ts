@@ -2,7 +2,8 @@
 //
 // `x = 3+3 = 5` has two readings: a name with its value, after working that slipped, or a chain of claims. Where a task asks
 // for a form of answer it is the chain; where only the values of two answers are compared, as Math-Verify does, the name.
-import { type Node, some, TooMuchWork } from "./node.ts";
+import { TooMuchWork } from "./limits.ts";
+import { type Node, some } from "./node.ts";
 import { realValue } from "./numeric.ts";
 import { sameNumber } from "./same-number.ts";
 import { isName } from "./shape.ts";

@@ -1,6 +1,7 @@
 // Judges countdown answers: an expression of the given numbers, each used exactly once, that comes to the target.
 import type { Comparison } from "./grade.ts";
-import { type Node, TooMuchWork, Unreadable } from "./node.ts";
+import { TooMuchWork, Unreadable } from "./limits.ts";
+import type { Node } from "./node.ts";
 import { parseAnswer } from "./parse.ts";
 import { add, divide, multiply, negate, type Rational, rational, toNumber } from "./rational.ts";
 

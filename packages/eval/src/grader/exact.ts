@@ -1,5 +1,6 @@
 // Exact value of an expression as a quotient of polynomials; undefined where the ring has no such value.
-import { type Node, TooMuchWork } from "./node.ts";
+import { TooMuchWork } from "./limits.ts";
+import type { Node } from "./node.ts";
 import {
   add,
   asConstant,

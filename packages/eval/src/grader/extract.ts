@@ -2,7 +2,7 @@
 
 import { lastValue, sentences } from "./last-value.ts";
 import { groupEnd } from "./lex.ts";
-import { TooMuchWork, Unreadable } from "./node.ts";
+import { TooMuchWork, Unreadable } from "./limits.ts";
 import { parseAnswer } from "./parse.ts";
 
 export type AnswerKind =

@@ -10,7 +10,8 @@
 // the gold answer is that very text. A gold answer that is itself not of the form is met by the next weaker form.
 import { bareText, cleanAnswer } from "./clean.ts";
 import { constantFactor, constantOf, exactValue } from "./exact.ts";
-import { type Node, some, TooMuchWork, Unreadable } from "./node.ts";
+import { TooMuchWork, Unreadable } from "./limits.ts";
+import { type Node, some } from "./node.ts";
 import { realValue } from "./numeric.ts";
 import { parseAnswer } from "./parse.ts";
 import { multiply } from "./polynomial.ts";

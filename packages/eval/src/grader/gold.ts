@@ -4,7 +4,7 @@ import { type CountdownGoal, checkCountdown } from "./countdown.ts";
 import { extractAnswer } from "./extract.ts";
 import { type AnswerForm, isEcho } from "./form.ts";
 import { type Grade, type GradeOptions, grade } from "./grade.ts";
-import { TooMuchWork, Unreadable } from "./node.ts";
+import { TooMuchWork, Unreadable } from "./limits.ts";
 import { parseAnswer } from "./parse.ts";
 
 export interface Gold {

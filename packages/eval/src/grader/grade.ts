@@ -3,7 +3,7 @@ import { hasFalseClaim } from "./claims.ts";
 import { bareText, cleanAnswer } from "./clean.ts";
 import { type AnswerKind, type ExtractOptions, extractAnswer } from "./extract.ts";
 import { type AnswerForm, hasForm, repeatsQuestion } from "./form.ts";
-import { TooMuchWork, Unreadable } from "./node.ts";
+import { TooMuchWork, Unreadable } from "./limits.ts";
 import { type Parsed, parseAnswer } from "./parse.ts";
 import { hasSymbols, type SameOptions, sameParsed } from "./same-answer.ts";
 

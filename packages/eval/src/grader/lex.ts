@@ -1,5 +1,5 @@
 // Splits a cleaned answer into tokens: numbers, symbols, commands, words, signs.
-import { Unreadable } from "./node.ts";
+import { Unreadable } from "./limits.ts";
 import { isUnitWord } from "./words.ts";
 
 export type Token =

@@ -28,12 +28,6 @@ export type Node =
 
 export type RelationOp = "=" | "<" | "<=" | ">" | ">=" | "!=" | "~" | "in" | "mod";
 
-/** What the parser cannot read; never leaves the grader. */
-export class Unreadable extends Error {}
-
-/** A work limit was met; never leaves the grader. */
-export class TooMuchWork extends Error {}
-
 /** Sub-nodes of a node, in order. */
 export function children(node: Node): Node[] {
   switch (node.t) {

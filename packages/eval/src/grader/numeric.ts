@@ -1,6 +1,7 @@
 // Value of an expression at a point: symbols get fixed pseudo-random complex or real values by name.
 import * as c from "./complex.ts";
-import { type Node, some, TooMuchWork } from "./node.ts";
+import { TooMuchWork } from "./limits.ts";
+import { type Node, some } from "./node.ts";
 import { print } from "./print.ts";
 import { toNumber } from "./rational.ts";
 

@@ -1,7 +1,8 @@
 // Parses LaTeX and plain expressions by precedence climbing: sum, product, power, atom.
 import type { Token } from "./lex.ts";
 import { functionNames } from "./lex.ts";
-import { type Node, TooMuchWork, Unreadable } from "./node.ts";
+import { TooMuchWork, Unreadable } from "./limits.ts";
+import type { Node } from "./node.ts";
 import { print } from "./print.ts";
 import { decimal, multiply, power, rational } from "./rational.ts";
 import { unitFactor, unitName } from "./words.ts";

@@ -1,7 +1,8 @@
 // Parses the shapes of answers: lists, relations, unions, ratios; expressions are in parse-expression.ts.
 import { cleanAnswer } from "./clean.ts";
 import { type Token, tokenize } from "./lex.ts";
-import { type Node, type RelationOp, Unreadable } from "./node.ts";
+import { Unreadable } from "./limits.ts";
+import type { Node, RelationOp } from "./node.ts";
 import { ExpressionParser } from "./parse-expression.ts";
 import { decimal } from "./rational.ts";
 import { chineseNumeral, englishNumeral, unitName } from "./words.ts";

@@ -1,5 +1,5 @@
 // Polynomials over Q in symbols, π, e, i and fractional powers of primes: a ring in which equality is decided exactly.
-import { TooMuchWork } from "./node.ts";
+import { TooMuchWork } from "./limits.ts";
 import {
   add as addRational,
   divide,

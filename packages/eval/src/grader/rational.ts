@@ -1,5 +1,5 @@
 // Exact rational numbers of bounded size: beyond the limit the work stops instead of the machine.
-import { TooMuchWork } from "./node.ts";
+import { TooMuchWork } from "./limits.ts";
 
 export interface Rational {
   p: bigint;

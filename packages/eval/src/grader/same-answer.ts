@@ -1,5 +1,6 @@
 // Equality of two parsed answers of any shape.
-import { type Node, type RelationOp, some, TooMuchWork } from "./node.ts";
+import { TooMuchWork } from "./limits.ts";
+import { type Node, type RelationOp, some } from "./node.ts";
 import { print } from "./print.ts";
 import { type Same, sameNumber, sameRatio, sideFactor } from "./same-number.ts";
 import {

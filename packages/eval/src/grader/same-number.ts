@@ -1,6 +1,7 @@
 // Equality of two expressions: exact first, rounding rules for decimals, random points last.
 import { constantFactor, constantOf, difference, exactValue } from "./exact.ts";
-import { type Node, some, TooMuchWork } from "./node.ts";
+import { TooMuchWork } from "./limits.ts";
+import { type Node, some } from "./node.ts";
 import { agree, realValue } from "./numeric.ts";
 import { divide, equalRational, multiply, type Rational, toNumber } from "./rational.ts";
 import { unitFactor } from "./words.ts";

@@ -1,5 +1,5 @@
 // Families of numbers alone: sums, sums and products and differences, products modulo a small number.
-import type { FamilyDefinition, Working } from "./family.ts";
+import type { FamilyDefinition, Working } from "./definition.ts";
 
 /** Two numbers without order. */
 function pair(a: number, b: number): string {
@@ -35,6 +35,7 @@ function sumWorking(question: string, slip: boolean): Working {
 
 /** Operands of up to `difficulty` digits; a + b and b + a are one problem. */
 export const addition: FamilyDefinition = {
+  name: "addition",
   difficulty: "digits",
   answerForm: "number",
   draw: (int, digits) => {
@@ -50,6 +51,7 @@ export const addition: FamilyDefinition = {
 
 /** a + b, a − b, a × b with operands of up to `difficulty` digits. */
 export const arithmetic: FamilyDefinition = {
+  name: "arithmetic",
   difficulty: "digits",
   answerForm: "number",
   draw: (int, digits) => {
@@ -68,6 +70,7 @@ export const arithmetic: FamilyDefinition = {
 
 /** (a × b) mod m with operands of up to `difficulty` digits, m from 3 to 12. */
 export const modular: FamilyDefinition = {
+  name: "modular",
   difficulty: "digits",
   answerForm: "number",
   draw: (int, digits) => {

@@ -1,7 +1,8 @@
 // Pretraining text about a problem family: prompts with outputs that are right, wrong, or malformed, as raw text is.
 import { Rng } from "@nsa/core";
 import { renderPrompt } from "../../prompt/template.ts";
-import { makeFamily, type Working } from "./family.ts";
+import type { Working } from "./definition.ts";
+import { makeFamily } from "./family.ts";
 
 const STREAM = 22;
 /** Random numbers before this one decide what kind of document it is. */

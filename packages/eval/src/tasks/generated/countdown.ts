@@ -1,5 +1,5 @@
 // Countdown: reach a target with given numbers, each used once. An answer is judged by what it uses and comes to.
-import type { Draw, FamilyDefinition, Working } from "./family.ts";
+import type { Draw, FamilyDefinition, Working } from "./definition.ts";
 
 const LARGEST_NUMBER = 9;
 const LARGEST_TARGET = 99;
@@ -51,6 +51,7 @@ function search(
  * quotients are right, too.
  */
 export const countdown: FamilyDefinition = {
+  name: "countdown",
   difficulty: "numbers, at least 2",
   // The answer is an expression; `checkCountdown` judges it.
   answerForm: "any",

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import type { StageRunner } from "@nsa/core";
 import { type Choices, choices, mathParagraph, writeCrawl } from "@nsa/data";
 import { z } from "zod";
-import { type Family, makeFamily, type Problem, type Working } from "./family.ts";
+import type { Problem, Working } from "./definition.ts";
+import { type Family, makeFamily } from "./family.ts";
 
 const share = z.number().min(0).max(1);
 

@@ -1,40 +1,7 @@
 // Generated problem families: endless, deterministic, with held-out splits that share no problem with training.
 import { NsaError, Rng } from "@nsa/core";
-import type { AnswerForm } from "../../grader/form.ts";
-import type { Gold } from "../../grader/gold.ts";
-import { addition, arithmetic, modular } from "./arithmetic.ts";
-import { countdown } from "./countdown.ts";
-import { wordProblems } from "./word-problems.ts";
-
-export interface Problem extends Gold {
-  id: string;
-  question: string;
-}
-
-export type Split = "train" | "heldout";
-
-/** An integer in [0, n), the next of a problem's own random sequence. */
-export type Draw = (n: number) => number;
-
-/** Reasoning as base text shows it, and the answer it comes to. */
-export interface Working {
-  text: string;
-  answer: string;
-}
-
-/** What a family is made of. */
-export interface FamilyDefinition {
-  /** What `difficulty` counts, for people. */
-  difficulty: string;
-  /** How it may be answered: a sum written again is no number. */
-  answerForm: AnswerForm;
-  /** A problem without its name. */
-  draw(int: Draw, difficulty: number): Omit<Problem, "id">;
-  /** What makes two questions one problem, whatever the order of its terms or the names in it. */
-  keyOf(question: string): string;
-  /** A worked answer; with `slip`, one that is careless and often wrong. */
-  working(problem: Omit<Problem, "id">, int: Draw, slip: boolean): Working;
-}
+import type { FamilyDefinition, Problem, Split } from "./definition.ts";
+import { families } from "./registry.ts";
 
 export interface Family {
   name: string;
@@ -65,31 +32,18 @@ function fraction(text: string): number {
   return ((h ^ (h >>> 13)) >>> 0) / 2 ** 32;
 }
 
-const families: Record<string, FamilyDefinition> = {
-  addition,
-  arithmetic,
-  modular,
-  countdown,
-  word_problems: wordProblems,
-};
-
-/** The families' names with what their difficulty counts. */
-export const familyNames: Readonly<Record<string, string>> = Object.fromEntries(
-  Object.entries(families).map(([name, { difficulty }]) => [name, difficulty]),
-);
-
 /** Makes a family. Throws NsaError `family_unknown` and `family_too_small` (exit 2). */
 export function makeFamily(name: string, options: FamilyOptions): Family {
-  const family = families[name];
-  if (!family) {
+  if (!families.has(name)) {
     throw new NsaError({
       code: "family_unknown",
       what: `no problem family "${name}"`,
-      why: `there are ${Object.keys(families).join(", ")}`,
+      why: families.explain(name),
       fix: "choose one of them",
       exitCode: 2,
     });
   }
+  const family = families.get(name);
   const rng = new Rng(options.seed, STREAM);
   const isHeldOut = (question: string) => fraction(`${name}:${family.keyOf(question)}`) < HELD_OUT_SHARE;
   return {

@@ -1,5 +1,5 @@
 // Word problems of several steps from templates: what someone has, gets, gives away and is left with.
-import type { Draw, FamilyDefinition, Working } from "./family.ts";
+import type { Draw, FamilyDefinition, Working } from "./definition.ts";
 
 const names = ["Mia", "Tom", "Ana", "Leo", "Kim", "Sam", "Eva", "Max"];
 const things = ["apples", "coins", "books", "cards", "pens", "shells"];
@@ -78,6 +78,7 @@ function solve(question: string, int: Draw, slip: boolean): Working {
 
 /** `difficulty` steps; who does it and with what makes no other problem. */
 export const wordProblems: FamilyDefinition = {
+  name: "word_problems",
   difficulty: "steps",
   answerForm: "number",
   draw: story,

@@ -1,0 +1,14 @@
+// The problem families by name. A plugin registers its own beside these.
+import { Registry } from "@nsa/core";
+import { addition, arithmetic, modular } from "./arithmetic.ts";
+import { countdown } from "./countdown.ts";
+import type { FamilyDefinition } from "./definition.ts";
+import { wordProblems } from "./word-problems.ts";
+
+export const families = new Registry<FamilyDefinition>("task family").register(
+  addition,
+  arithmetic,
+  modular,
+  countdown,
+  wordProblems,
+);
