@@ -1,10 +1,13 @@
 // Whether a tokenizer fits a model: every id needs a row of the embedding.
 import { ExitCode, NsaError } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
-import type { Transformer } from "@nsa/model";
 
 /** Throws NsaError `tokenizer_mismatch` (exit 3). `checkpoint`: the folder that both came from, or the model's alone. */
-export function checkVocabulary(tokenizer: Tokenizer, model: Transformer, checkpoint: string): void {
+export function checkVocabulary(
+  tokenizer: Tokenizer,
+  model: { config: { vocabSize: number } },
+  checkpoint: string,
+): void {
   if (tokenizer.vocabSize <= model.config.vocabSize) return;
   throw new NsaError({
     code: "tokenizer_mismatch",
