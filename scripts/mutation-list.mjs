@@ -5,13 +5,13 @@ const gradient = `${rl}/test/policy-gradient.test.ts`;
 const groups = `${rl}/test/advantages.test.ts`;
 const rewards = `${rl}/test/rewards.test.ts`;
 const runs = `${rl}/test/grpo.test.ts`;
-const grader = "packages/eval/test/grader.test.ts";
+const grader = "packages/tasks/test/grader.test.ts";
 
 /** Bug, file, what stands there, what the bug makes of it, test file, the test that must fail. */
 export const mutations = [
   {
     bug: "a sum written again is paid as its answer",
-    file: "packages/eval/src/grader/grade.ts",
+    file: "packages/tasks/src/grader/grade.ts",
     from: "else if (!hasForm(form, y, x))",
     to: "else if (form === undefined)",
     tests: rewards,
@@ -19,7 +19,7 @@ export const mutations = [
   },
   {
     bug: "the last side of a false equation counts",
-    file: "packages/eval/src/grader/grade.ts",
+    file: "packages/tasks/src/grader/grade.ts",
     from: 'if (claims && hasFalseClaim(y, form !== "any"))',
     to: "if (claims && y === undefined)",
     tests: rewards,
@@ -27,7 +27,7 @@ export const mutations = [
   },
   {
     bug: "temperature of the sampler missing from the trainer's log-probabilities",
-    file: "packages/model/src/train/micro-step.ts",
+    file: "packages/train/src/micro-step.ts",
     from: "temperature: options.temperature,",
     to: "temperature: 1,",
     tests: gradient,
@@ -35,7 +35,7 @@ export const mutations = [
   },
   {
     bug: "top-p, top-k and min-p renormalise the sampler's log-probabilities but not the trainer's",
-    file: `${rl}/src/grpo/learn.ts`,
+    file: `${rl}/src/stages/grpo/learn.ts`,
     from: "samplerLogp: sample.logp,",
     to: "samplerLogp: sample.logp.map((x, t) => x - sample.keptLogmass[t]!),",
     tests: runs,
@@ -51,7 +51,7 @@ export const mutations = [
   },
   {
     bug: "padding inferred from the token's value masks a real end token",
-    file: `${rl}/src/grpo/batch.ts`,
+    file: `${rl}/src/stages/grpo/batch.ts`,
     from: "batch.targets[t] = s.ids[k]!;",
     to: "batch.targets[t] = s.ids[k]! === 3 ? -1 : s.ids[k]!;",
     tests: gradient,
@@ -59,7 +59,7 @@ export const mutations = [
   },
   {
     bug: "only one of several end tokens ends an output",
-    file: `${rl}/src/grpo/rollout.ts`,
+    file: `${rl}/src/stages/grpo/rollout.ts`,
     from: "...splitStops(tokenizer, r.stop),",
     to: "stopIds: [tokenizer.eosId],",
     tests: runs,
@@ -75,7 +75,7 @@ export const mutations = [
   },
   {
     bug: "each micro-batch divided by its own weight, so that accumulation changes the step",
-    file: `${rl}/src/grpo/loss.ts`,
+    file: `${rl}/src/stages/grpo/loss.ts`,
     from: "m.mul(c.weight, 1 / c.weightSum)",
     to: "m.mul(c.weight, 1 / batch.lossWeight.reduce((a, b) => a + b, 0))",
     tests: gradient,
@@ -139,7 +139,7 @@ export const mutations = [
   },
   {
     bug: "a box before </think> is credited",
-    file: "packages/eval/src/grader/extract.ts",
+    file: "packages/tasks/src/grader/extract.ts",
     from: 'completion : completion.slice(end + "</think>".length);',
     to: "completion : completion;",
     tests: grader,
@@ -147,7 +147,7 @@ export const mutations = [
   },
   {
     bug: "an intermediate result is credited where no answer is given",
-    file: "packages/eval/src/grader/extract.ts",
+    file: "packages/tasks/src/grader/extract.ts",
     from: 'options.fallback ?? "none"',
     to: 'options.fallback ?? "any"',
     tests: grader,
@@ -155,7 +155,7 @@ export const mutations = [
   },
   {
     bug: "A or B or C is credited for A",
-    file: "packages/eval/src/grader/grade.ts",
+    file: "packages/tasks/src/grader/grade.ts",
     from: "if (/\\b(?:or|and)\\b|[,/]\\s*\\(?[A-J]\\)?(?![a-z])/i.test(head.slice(1))) return undefined;",
     to: "",
     tests: grader,
@@ -163,7 +163,7 @@ export const mutations = [
   },
   {
     bug: "text of the model is run to compare it",
-    file: "packages/eval/src/grader/grade.ts",
+    file: "packages/tasks/src/grader/grade.ts",
     from: 'if (answer.trim() === "") return { verdict: "unknown", why: "the answer is empty" };',
     to: 'try { if (String(Function("return " + answer)()) === gold) return { verdict: "correct", why: "" }; } catch {}',
     tests: rewards,
@@ -171,7 +171,7 @@ export const mutations = [
   },
   {
     bug: "a tower of powers is computed and hangs the grader",
-    file: "packages/eval/src/grader/rational.ts",
+    file: "packages/tasks/src/grader/rational.ts",
     from: "if (size > BigInt(MAX_BITS) || bits * Number(size) > 2 * MAX_BITS)",
     to: "if (bits < 0)",
     tests: grader,
@@ -187,7 +187,7 @@ export const mutations = [
   },
   {
     bug: "a resumed run forgets how many questions were asked",
-    file: `${rl}/src/grpo/run.ts`,
+    file: `${rl}/src/stages/grpo/run.ts`,
     from: "stateful: [trainer, cursor]",
     to: "stateful: [trainer]",
     tests: runs,
@@ -195,7 +195,7 @@ export const mutations = [
   },
   {
     bug: "a resumed run holds on to the first reference instead of the one in force",
-    file: `${rl}/src/grpo/run.ts`,
+    file: `${rl}/src/stages/grpo/run.ts`,
     from: "references.at(step, algorithm.referenceEvery) ?? init",
     to: "init",
     tests: runs,
@@ -203,7 +203,7 @@ export const mutations = [
   },
   {
     bug: "the format reward takes an empty thought",
-    file: `${rl}/src/reward/format.ts`,
+    file: `${rl}/src/rewards/format.ts`,
     from: 'if (thought.trim() === "" || answer.trim() === "") return 0;',
     to: 'if (answer.trim() === "") return 0;',
     tests: rewards,

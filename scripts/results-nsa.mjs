@@ -62,7 +62,7 @@ if (kinds.some((k) => of("recall", k).length)) {
   const closed = ["selection", "compression", "window"].map((branch) => `${branch} gate zero`);
   const head = ["attention", "seed", "M tokens", "TFLOP", "seconds", "reads", "answered", ...closed];
   sections.push(
-    `## Recall beyond twice the window\n\nFacts, a key and its value in one token each, stand among filler in the first half of a document; the second half asks for\nthem. \`packages/eval/bench/support/learning.ts\` has the sizes and the stages of training. Share of questions answered whose fact lies further than 2w back; chance is ${chance.toFixed(4)}.\n"Reads": keys that a query reads over those it sees.\n\n${table(head, rows)}`,
+    `## Recall beyond twice the window\n\nFacts, a key and its value in one token each, stand among filler in the first half of a document; the second half asks for\nthem. \`packages/train/bench/support/learning.ts\` has the sizes and the stages of training. Share of questions answered whose fact lies further than 2w back; chance is ${chance.toFixed(4)}.\n"Reads": keys that a query reads over those it sees.\n\n${table(head, rows)}`,
   );
 }
 const overlaps = curves.filter((c) => c.overlap);

@@ -5,16 +5,19 @@ import { expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "..");
 
-/** core ← kernels ← model; core ← data; {model, data} ← eval ← rl; all ← cli. */
+/** Each package and those that it may import: core ← report, kernels, data ← model, tasks ← train ← eval, rl; serve; all ← cli. */
 const MAY_USE: Record<string, string[]> = {
   core: [],
+  report: [],
   kernels: ["core"],
   data: ["core"],
   model: ["core", "kernels"],
-  eval: ["core", "kernels", "model", "data"],
-  rl: ["core", "kernels", "model", "data", "eval"],
-  cli: ["core", "report", "kernels", "model", "data", "eval", "rl"],
-  report: [],
+  tasks: ["core", "data"],
+  train: ["core", "kernels", "data", "model", "tasks"],
+  eval: ["core", "kernels", "data", "model", "tasks", "train"],
+  rl: ["core", "kernels", "data", "model", "tasks", "train"],
+  serve: ["core", "kernels", "data", "model", "tasks"],
+  cli: ["core", "report", "kernels", "data", "model", "tasks", "train", "eval", "rl", "serve"],
 };
 
 interface Source {

@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { StepProfile } from "@nsa/model";
+import type { StepProfile } from "@nsa/train";
 import { expect, test } from "vitest";
 import { nsa } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";

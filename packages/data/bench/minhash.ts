@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { atLeast, atMost, type Bench, type BenchResult, describeMachine } from "@nsa/core";
-import { bandHash } from "../src/dedup/minhash.ts";
+import { bandHash } from "../src/corpus/dedup/minhash.ts";
 import { bandRun, choices, hasNative, minhashSignatures, nearDuplicates, wordLines } from "../src/index.ts";
 import { jaccard, randomText, variant } from "../test/planted.ts";
 import { labelledPages } from "./support/corpus.ts";

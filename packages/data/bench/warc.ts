@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createGunzip, gunzipSync, gzipSync } from "node:zlib";
 import { atLeast, type Bench, type BenchResult, describeMachine } from "@nsa/core";
+import { readBytes } from "../src/corpus/readers/bytes.ts";
 import { extractHtml, generateCrawl, readArchive } from "../src/index.ts";
-import { readBytes } from "../src/readers/bytes.ts";
 import { dataFile } from "./support/corpus.ts";
 
 const COPIES = 20;

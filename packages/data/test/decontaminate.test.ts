@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { benchmarkLabels, isDistinctive } from "../src/decontaminate/index.ts";
+import { benchmarkLabels } from "../src/corpus/decontaminate/benchmarks.ts";
+import { isDistinctive } from "../src/corpus/decontaminate/distinctive.ts";
 import { BuildConfig, GramIndex, readBenchmark, runCorpusStep, wordsOf } from "../src/index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-decontaminate-"));

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { KeySet } from "../src/dedup/key-set.ts";
-import { bandHash } from "../src/dedup/minhash.ts";
+import { KeySet } from "../src/corpus/dedup/key-set.ts";
+import { bandHash } from "../src/corpus/dedup/minhash.ts";
 import {
   type BandFile,
   bandRun,

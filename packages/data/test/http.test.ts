@@ -1,7 +1,7 @@
 // HTTP messages in archives: encodings of the body, chunks, folded and repeated headers.
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { parseHttp } from "../src/readers/http.ts";
+import { parseHttp } from "../src/corpus/readers/http.ts";
 
 const text = "<p>The body of a page, żółw.</p>".repeat(9);
 const message = (headers: string[], body: Buffer | string, status = "HTTP/1.1 200 OK") =>

@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { needs } from "../../core/test/needs.ts";
+import { taskEntry } from "../src/corpus/jobs/process.ts";
+import type { TaskIo } from "../src/corpus/jobs/task.ts";
 import {
   arrayRanges,
   BuildConfig,
@@ -16,8 +18,6 @@ import {
   slurmExecutor,
   writeCrawl,
 } from "../src/index.ts";
-import { taskEntry } from "../src/jobs/process.ts";
-import type { TaskIo } from "../src/jobs/task.ts";
 import { folderHashes } from "./folder.ts";
 import { attempt, finishedTasks, tasksUnderWay } from "./kills.ts";
 

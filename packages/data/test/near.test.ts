@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { bandPairs, clusterMarks } from "../src/dedup/near.ts";
+import { bandPairs, clusterMarks } from "../src/corpus/dedup/near.ts";
 import { type BandFile, bandRun, nearDuplicates } from "../src/index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-near-"));

@@ -1,7 +1,7 @@
 // The two normal forms of a text, by table, against the regular expressions that define them.
 import { expect, test } from "vitest";
+import { classifierByDefinition, wordsByDefinition } from "../src/corpus/text/lines.ts";
 import { choices, classifierLine, wordLines, wordsOf } from "../src/index.ts";
-import { classifierByDefinition, wordsByDefinition } from "../src/text/lines.ts";
 import { edgeStrings } from "./edge-strings.ts";
 
 /** Half a pair has no UTF-8: the definition keeps it in its string, the table writes U+FFFD. */

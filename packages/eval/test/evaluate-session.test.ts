@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { Device } from "@nsa/kernels";
 import { afterAll, expect, test, vi } from "vitest";
 import { bigramModel } from "../../model/test/bigram-model.ts";
-import { positionSteps } from "../src/evaluate/long-context.ts";
-import { type Session, scoreTokens } from "../src/evaluate/session.ts";
 import { type PositionsSummary, summarise } from "../src/index.ts";
+import { positionSteps } from "../src/long-context.ts";
+import { type Session, scoreTokens } from "../src/session.ts";
 
 const cpu = Device.open("cpu", { threads: 1 });
 const root = mkdtempSync(join(tmpdir(), "nsa-score-"));

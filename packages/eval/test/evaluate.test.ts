@@ -4,6 +4,11 @@ import { join } from "node:path";
 import { latestCheckpoint, openStageContext, parseConfig, readJsonl } from "@nsa/core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
+  makeTinyCheckpoint,
+  type RunOptions,
+  type TinyCheckpoint,
+} from "../../train/test/tiny-checkpoint.ts";
+import {
   compareSamples,
   type EvalRow,
   evalSchema,
@@ -15,7 +20,6 @@ import {
   summarise,
   type TaskSummary,
 } from "../src/index.ts";
-import { makeTinyCheckpoint, type RunOptions, type TinyCheckpoint } from "./tiny-checkpoint.ts";
 
 let tiny: TinyCheckpoint;
 beforeAll(async () => {

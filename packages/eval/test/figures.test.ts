@@ -1,9 +1,7 @@
 // Estimators on a few lopsided numbers, each with its value worked out by hand.
-import { expect, test } from "vitest";
+
 import {
   bootstrapInterval,
-  compareSamples,
-  type EvalRow,
   groupAnswers,
   majAtK,
   majAtKs,
@@ -12,7 +10,9 @@ import {
   pairedDifference,
   passAtK,
   rmAtK,
-} from "../src/index.ts";
+} from "@nsa/tasks";
+import { expect, test } from "vitest";
+import { compareSamples, type EvalRow } from "../src/index.ts";
 
 test("pass_at_k_is_one_minus_the_chance_of_k_wrong_ones", () => {
   // 1 − C(5−2, k)/C(5, k).

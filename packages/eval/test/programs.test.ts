@@ -2,19 +2,12 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openStageContext, parseConfig, readJsonl } from "@nsa/core";
+import { bubblewrapState } from "@nsa/tasks";
+import { runSft, sftSchema } from "@nsa/train";
 import { afterAll, beforeAll, expect } from "vitest";
 import { needs } from "../../core/test/needs.ts";
-import {
-  bubblewrapState,
-  evalSchema,
-  type ProblemsSummary,
-  runEval,
-  runSft,
-  type SampleRow,
-  sftSchema,
-  type TaskSummary,
-} from "../src/index.ts";
-import { makeTinyCheckpoint, type TinyCheckpoint } from "./tiny-checkpoint.ts";
+import { makeTinyCheckpoint, type TinyCheckpoint } from "../../train/test/tiny-checkpoint.ts";
+import { evalSchema, type ProblemsSummary, runEval, type SampleRow, type TaskSummary } from "../src/index.ts";
 
 const { usable, why } = bubblewrapState();
 

@@ -2,8 +2,10 @@
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { loadConfig } from "@nsa/core";
+import { findTask } from "@nsa/tasks";
+import { estimatePretrain, pretrainSchema, sftSchema } from "@nsa/train";
 import { expect, test } from "vitest";
-import { estimatePretrain, evalSchema, findTask, pretrainSchema, sftSchema } from "../src/index.ts";
+import { evalSchema } from "../src/index.ts";
 
 const configs = fileURLToPath(new URL("../../../configs/", import.meta.url));
 

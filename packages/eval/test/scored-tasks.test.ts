@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Batch } from "@nsa/core";
 import { afterAll, expect, test, vi } from "vitest";
-import { needleSteps } from "../src/evaluate/long-context.ts";
-import { choiceSteps } from "../src/evaluate/problems.ts";
-import type { ChoiceRow, NeedleRow } from "../src/evaluate/rows.ts";
-import type { Session } from "../src/evaluate/session.ts";
+import { needleSteps } from "../src/long-context.ts";
+import { choiceSteps } from "../src/problems.ts";
+import type { ChoiceRow, NeedleRow } from "../src/rows.ts";
+import type { Session } from "../src/session.ts";
 
 /** Log-probability of every target of a document, by its text. */
 let priced: (text: string) => number;

@@ -1,6 +1,5 @@
 // From rows to figures: each of a summary's numbers by hand, on rows of different lengths and outcomes.
 import { expect, test } from "vitest";
-import { summaryMetrics } from "../src/evaluate/summary.ts";
 import {
   type ChoiceSummary,
   type EvalRow,
@@ -10,6 +9,7 @@ import {
   type SampleRow,
   summarise,
 } from "../src/index.ts";
+import { summaryMetrics } from "../src/summary.ts";
 
 const near = (x: number) => expect.closeTo(x, 12);
 

@@ -1,11 +1,15 @@
 // Public surface of @nsa/kernels.
+export { type Collectives, singleRank } from "./comm/collectives.ts";
+export { makeRankPipes, openRankPipes } from "./comm/pipe-collectives.ts";
 export { type DataArray, nativeDir } from "./device/addon.ts";
-export type { Arena } from "./device/arena.ts";
+export { Arena } from "./device/arena.ts";
 export { type Ceilings, matmulFlops, measureCeilings } from "./device/ceilings.ts";
 export { Device, type DeviceOptions } from "./device/device.ts";
 export { type Dtype, dtypeBytes, type FloatDtype, fromBf16, hostArray, toBf16 } from "./device/dtype.ts";
 export type { Tenant } from "./device/failure.ts";
-export type { Owned, Scope } from "./device/scope.ts";
+export { memoryLimitMb, openDevice } from "./device/open-device.ts";
+export { openPlans, savePlans } from "./device/plans.ts";
+export { type Owned, Scope } from "./device/scope.ts";
 export { type CapturedStep, type DeviceName, type OpArgs, type OpProfile, Tensor } from "./device/tensor.ts";
 export {
   type CompressedGrid,

@@ -7,7 +7,8 @@ import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { atLeast, atMost, type BenchResult, describeMachine, loadConfig } from "@nsa/core";
-import { familyDocuments, makeFamily, pretrainSchema } from "@nsa/eval";
+import { familyDocuments, makeFamily } from "@nsa/tasks";
+import { pretrainSchema } from "@nsa/train";
 
 const root = resolve(import.meta.dirname, "../../..");
 const pretrainRecipe = join(root, "configs/pretrain/r1-zero-base.yaml");

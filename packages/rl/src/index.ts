@@ -16,18 +16,18 @@ export {
   policyLosses,
   policyObjective,
 } from "./algorithm/losses.ts";
-export { type GrpoConfig, grpoSchema } from "./grpo/config.ts";
-export { estimateGrpo } from "./grpo/estimate.ts";
-export { type EvaluationResult, evaluatePolicy } from "./grpo/evaluate.ts";
-export { runGrpo } from "./grpo/run.ts";
-export type { RewardConfig } from "./reward/config.ts";
-export { formatReward } from "./reward/format.ts";
-export { makeScorer, type Reward, type Scored } from "./reward/score.ts";
-export { equationSteps, type StepReward } from "./reward/steps.ts";
+export type { RewardConfig } from "./rewards/config.ts";
+export { formatReward } from "./rewards/format.ts";
+export { makeScorer, type Reward, type Scored } from "./rewards/score.ts";
+export { equationSteps, type StepReward } from "./rewards/steps.ts";
 export {
   languageConsistency,
   lengthPenalty,
   overlongPenalty,
   reflectiveWords,
   repetitionPenalty,
-} from "./reward/text.ts";
+} from "./rewards/text.ts";
+export { type GrpoConfig, grpoSchema } from "./stages/grpo/config.ts";
+export { estimateGrpo } from "./stages/grpo/estimate.ts";
+export { type EvaluationResult, evaluatePolicy } from "./stages/grpo/evaluate.ts";
+export { runGrpo } from "./stages/grpo/run.ts";

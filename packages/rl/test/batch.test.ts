@@ -1,6 +1,12 @@
 // Sampled outputs as micro-batches: every array written out for outputs of different lengths.
 import { expect, test } from "vitest";
-import { outputsOf, type PolicySample, policyBatch, policyStep, splitByTokens } from "../src/grpo/batch.ts";
+import {
+  outputsOf,
+  type PolicySample,
+  policyBatch,
+  policyStep,
+  splitByTokens,
+} from "../src/stages/grpo/batch.ts";
 
 const outputs: PolicySample[] = [
   {

@@ -2,13 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  estimateTraining,
-  type ModelConfigInput,
-  resolveModelConfig,
-  trainFlops,
-  writeArchitecture,
-} from "@nsa/model";
+import { type ModelConfigInput, resolveModelConfig, trainFlops, writeArchitecture } from "@nsa/model";
+import { estimateTraining } from "@nsa/train";
 import { afterAll, expect, test } from "vitest";
 import { estimateGrpo, grpoSchema } from "../src/index.ts";
 

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openStageContext, parseConfig, type StageEvent, type StageResult } from "@nsa/core";
-import { pretrainSchema, runPretrain } from "@nsa/eval";
+import { pretrainSchema, runPretrain } from "@nsa/train";
 import { grpoSchema, runGrpo } from "../src/index.ts";
 
 export interface StageRun {

@@ -1,14 +1,15 @@
 // The policy loss through a model in doubles: eq. 21 by differences, invariances of the step, hand-computed objectives.
 import { Device, Tape, TensorMath } from "@nsa/kernels";
-import { logprobs, resolveModelConfig, Trainer, Transformer } from "@nsa/model";
+import { logprobs, resolveModelConfig, Transformer } from "@nsa/model";
+import { Trainer } from "@nsa/train";
 import { afterAll, expect, test } from "vitest";
 import { aggregationWeights } from "../src/algorithm/aggregation.ts";
 import { ratioDiagnostics, segmentMeans } from "../src/algorithm/diagnostics.ts";
 import { klEstimate, klValue } from "../src/algorithm/kl.ts";
 import { type PolicyLossConfig, policyLoss, policyObjective } from "../src/algorithm/losses.ts";
-import { outputsOf, type PolicySample, policyBatch, policyStep } from "../src/grpo/batch.ts";
-import { type GrpoConfig, grpoSchema } from "../src/grpo/config.ts";
-import { grpoLoss } from "../src/grpo/loss.ts";
+import { outputsOf, type PolicySample, policyBatch, policyStep } from "../src/stages/grpo/batch.ts";
+import { type GrpoConfig, grpoSchema } from "../src/stages/grpo/config.ts";
+import { grpoLoss } from "../src/stages/grpo/loss.ts";
 
 const reference = Device.open("reference");
 afterAll(() => reference.close());

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseConfig } from "@nsa/core";
 import { expect, test } from "vitest";
-import { grpoSchema } from "../src/grpo/config.ts";
-import { makeProblems } from "../src/grpo/problems.ts";
+import { grpoSchema } from "../src/stages/grpo/config.ts";
+import { makeProblems } from "../src/stages/grpo/problems.ts";
 
 const warnings: string[] = [];
 const asking = {

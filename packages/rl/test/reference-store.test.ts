@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ReferenceStore } from "../src/grpo/reference-store.ts";
+import { ReferenceStore } from "../src/stages/grpo/reference-store.ts";
 
 test("the_reference_in_force_is_found_and_a_lost_one_is_an_error", () => {
   const dir = mkdtempSync(join(tmpdir(), "nsa-reference-"));

@@ -1,8 +1,9 @@
 // A reward model fits the trainer as it is: a `linear` head on the hidden states at each text's end, and a loss of pairs.
 import { Device, gatherRows, linear, type Tensor } from "@nsa/kernels";
-import { type LossFunction, resolveModelConfig, Trainer, Transformer } from "@nsa/model";
+import { resolveModelConfig, Transformer } from "@nsa/model";
+import { type LossFunction, Trainer } from "@nsa/train";
 import { afterAll, expect, test } from "vitest";
-import { policyBatch } from "../src/grpo/batch.ts";
+import { policyBatch } from "../src/stages/grpo/batch.ts";
 
 const device = Device.open("reference");
 afterAll(() => device.close());

@@ -3,20 +3,20 @@ import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Tokenizer, trainBpe } from "@nsa/data";
-import { bubblewrapState } from "@nsa/eval";
+import { bubblewrapState } from "@nsa/tasks";
 import { expect, test } from "vitest";
 import { needs } from "../../core/test/needs.ts";
-import { rewardSchema } from "../src/reward/config.ts";
-import { formatReward } from "../src/reward/format.ts";
-import { makeScorer } from "../src/reward/score.ts";
-import { equationSteps, tokensAt } from "../src/reward/steps.ts";
+import { rewardSchema } from "../src/rewards/config.ts";
+import { formatReward } from "../src/rewards/format.ts";
+import { makeScorer } from "../src/rewards/score.ts";
+import { equationSteps, tokensAt } from "../src/rewards/steps.ts";
 import {
   languageConsistency,
   lengthPenalty,
   overlongPenalty,
   reflectiveWords,
   repetitionPenalty,
-} from "../src/reward/text.ts";
+} from "../src/rewards/text.ts";
 
 const sources = (folder: string) => {
   const dir = resolve(import.meta.dirname, "../..", folder);

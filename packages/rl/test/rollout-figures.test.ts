@@ -3,12 +3,12 @@ import { Device } from "@nsa/kernels";
 import { Engine, type GeneratedSample } from "@nsa/model";
 import { afterAll, afterEach, expect, test, vi } from "vitest";
 import { bigramModel } from "../../model/test/bigram-model.ts";
-import { grpoSchema } from "../src/grpo/config.ts";
-import { evaluatePolicy } from "../src/grpo/evaluate.ts";
-import { rolloutMetrics } from "../src/grpo/metrics.ts";
-import type { AskedProblem } from "../src/grpo/problems.ts";
-import type { Output } from "../src/grpo/rollout.ts";
-import { evaluationMetrics } from "../src/grpo/watch.ts";
+import { grpoSchema } from "../src/stages/grpo/config.ts";
+import { evaluatePolicy } from "../src/stages/grpo/evaluate.ts";
+import { rolloutMetrics } from "../src/stages/grpo/metrics.ts";
+import type { AskedProblem } from "../src/stages/grpo/problems.ts";
+import type { Output } from "../src/stages/grpo/rollout.ts";
+import { evaluationMetrics } from "../src/stages/grpo/watch.ts";
 
 const cpu = Device.open("cpu", { threads: 1 });
 afterEach(() => void vi.restoreAllMocks());

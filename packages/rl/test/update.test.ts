@@ -1,15 +1,15 @@
 // An update's loss, its reported figures, mini-batches and advantages, under a policy whose probabilities are a table.
 import { Device } from "@nsa/kernels";
-import { Trainer } from "@nsa/model";
+import { Trainer } from "@nsa/train";
 import { afterAll, expect, test } from "vitest";
 import { bigramModel } from "../../model/test/bigram-model.ts";
-import type { PolicySample } from "../src/grpo/batch.ts";
-import { policyStep } from "../src/grpo/batch.ts";
-import { grpoSchema } from "../src/grpo/config.ts";
-import { type Lesson, prepare } from "../src/grpo/learn.ts";
-import { grpoLoss } from "../src/grpo/loss.ts";
-import type { Output, Rollout } from "../src/grpo/rollout.ts";
-import { update } from "../src/grpo/update.ts";
+import type { PolicySample } from "../src/stages/grpo/batch.ts";
+import { policyStep } from "../src/stages/grpo/batch.ts";
+import { grpoSchema } from "../src/stages/grpo/config.ts";
+import { type Lesson, prepare } from "../src/stages/grpo/learn.ts";
+import { grpoLoss } from "../src/stages/grpo/loss.ts";
+import type { Output, Rollout } from "../src/stages/grpo/rollout.ts";
+import { update } from "../src/stages/grpo/update.ts";
 
 const cpu = Device.open("cpu", { threads: 1 });
 afterAll(() => cpu.close());

@@ -1,9 +1,9 @@
 // What a run says: a start with too little or too much right, parted accuracies, metrics of an exploration.
 import type { StageContext } from "@nsa/core";
 import { expect, test } from "vitest";
-import { rolloutMetrics } from "../src/grpo/metrics.ts";
-import type { Output, Rollout } from "../src/grpo/rollout.ts";
-import { evaluationMetrics, partingAlarm, preflight } from "../src/grpo/watch.ts";
+import { rolloutMetrics } from "../src/stages/grpo/metrics.ts";
+import type { Output, Rollout } from "../src/stages/grpo/rollout.ts";
+import { evaluationMetrics, partingAlarm, preflight } from "../src/stages/grpo/watch.ts";
 
 function said(act: (ctx: StageContext) => void): string[] {
   const texts: string[] = [];

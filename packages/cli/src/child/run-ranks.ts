@@ -21,7 +21,7 @@ export function worldOf({ ranks = "1", device }: { ranks?: string; device: strin
 /** Runs the ranks side by side. When one fails the others are ended, and its error is thrown. */
 export async function runRanks(job: Job, world: number, options: ChildOptions): Promise<StageResult> {
   if (world === 1) return runInChild(job, options);
-  const { makeRankPipes } = await import("@nsa/model");
+  const { makeRankPipes } = await import("@nsa/kernels");
   const folder = mkdtempSync(join(tmpdir(), "nsa-ranks-"));
   const children: ChildProcess[] = [];
   const failures: Error[] = [];

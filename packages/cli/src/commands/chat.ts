@@ -1,10 +1,8 @@
 // `nsa chat`: a conversation in the terminal, or line by line from a pipe.
 import { createInterface, type Interface } from "node:readline";
 import { NsaError } from "@nsa/core";
-import { type ChatMessage, splitStops } from "@nsa/eval";
-import { OutputText } from "../serve/output-text.ts";
-import { Scheduler } from "../serve/scheduler.ts";
-import { openServingSession, type ServingSession } from "../serve/session.ts";
+import { OutputText, openServingSession, Scheduler, type ServingSession } from "@nsa/serve";
+import { type ChatMessage, splitStops } from "@nsa/tasks";
 
 interface ChatOptions {
   device: string;

@@ -1,7 +1,7 @@
 // `nsa data tokenize`, `pack` and `stats`: single passes over files, progress on stderr, figures on stdout.
 import { atomicWriteFile } from "@nsa/core";
 import { corpusStats, expandInputs, type PackMethod, Tokenizer, tokenizeFiles, writePacks } from "@nsa/data";
-import { readExamples } from "@nsa/eval";
+import { readExamples } from "@nsa/train";
 import { statsReportHtml } from "../report/corpus/files.ts";
 import { writePacksPage, writeShardsPage } from "../report/corpus/write.ts";
 import { duration, percent } from "../view/format.ts";

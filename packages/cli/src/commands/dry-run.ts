@@ -1,6 +1,6 @@
 // `--dry-run`: what a stage would cost, with a time from the rate at which this machine multiplies matrices now.
 import { NsaError } from "@nsa/core";
-import { openDevice } from "@nsa/model";
+import { openDevice } from "@nsa/kernels";
 import { count, duration, percent } from "../view/format.ts";
 import type { CheckedStage } from "./pipeline-recipe.ts";
 import { matmulRate } from "./self-check.ts";

@@ -1,5 +1,5 @@
 // `nsa eval tasks` and `nsa eval fetch`: what can be measured, and its records from the hub.
-import { fetchTask, findTask, taskNames } from "@nsa/eval";
+import { fetchTask, findTask, taskNames } from "@nsa/tasks";
 
 export function listTasks(): void {
   for (const name of taskNames) {

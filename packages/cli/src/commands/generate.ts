@@ -1,7 +1,8 @@
 // `nsa generate`: continues a prompt with a checkpoint, streaming when there is one output.
 import { Tokenizer } from "@nsa/data";
-import { checkVocabulary } from "@nsa/eval";
-import { Engine, loadModel, openDevice } from "@nsa/model";
+import { openDevice } from "@nsa/kernels";
+import { Engine, loadModel } from "@nsa/model";
+import { checkVocabulary } from "@nsa/tasks";
 
 interface GenerateOptions {
   samples: number;

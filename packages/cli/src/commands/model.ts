@@ -2,12 +2,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { modelFiles } from "@nsa/data";
+import { openDevice } from "@nsa/kernels";
 import {
   exportHuggingFace,
   importHuggingFace,
   inspectHuggingFace,
   loadModel,
-  openDevice,
   parameterCount,
   readCheckpointState,
   saveCheckpoint,

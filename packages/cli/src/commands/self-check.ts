@@ -1,7 +1,8 @@
 // Short checks that a backend computes what the double oracle does, twice the same, and how fast a matmul is.
 import { type Batch, Rng } from "@nsa/core";
 import { Device, type DeviceName } from "@nsa/kernels";
-import { crossEntropy, resolveModelConfig, Trainer, Transformer } from "@nsa/model";
+import { resolveModelConfig, Transformer } from "@nsa/model";
+import { crossEntropy, Trainer } from "@nsa/train";
 
 export interface Check {
   name: string;

@@ -1,8 +1,7 @@
 // `nsa serve`: an OpenAI-compatible server over a checkpoint.
 import type { AddressInfo } from "node:net";
 import { ExitCode, NsaError, watchInterruption } from "@nsa/core";
-import { makeServer } from "../serve/server.ts";
-import { openServingSession } from "../serve/session.ts";
+import { makeServer, openServingSession } from "@nsa/serve";
 
 interface ServeOptions {
   host: string;

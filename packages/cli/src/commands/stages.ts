@@ -26,7 +26,7 @@ const named =
 
 const STAGE_TABLE = {
   crawl: async (): Promise<Stage> => {
-    const { crawlSchema, runCrawl } = await import("@nsa/eval");
+    const { crawlSchema, runCrawl } = await import("@nsa/tasks");
     const outputs = ["pool", "positives", "negatives", "labels", "benchmark", "examples"];
     return {
       schema: crawlSchema,
@@ -49,7 +49,7 @@ const STAGE_TABLE = {
     return { schema: tokenizeSchema, run: runTokenize, estimate: free, foresee: named("shards", "index") };
   },
   pretrain: async (): Promise<Stage> => {
-    const { estimatePretrain, pretrainModelConfig, pretrainSchema, runPretrain } = await import("@nsa/eval");
+    const { estimatePretrain, pretrainModelConfig, pretrainSchema, runPretrain } = await import("@nsa/train");
     const { writeArchitecture } = await import("@nsa/model");
     return {
       schema: pretrainSchema,
@@ -65,7 +65,7 @@ const STAGE_TABLE = {
     };
   },
   sft: async (): Promise<Stage> => {
-    const { estimateSft, runSft, sftSchema } = await import("@nsa/eval");
+    const { estimateSft, runSft, sftSchema } = await import("@nsa/train");
     return {
       schema: sftSchema,
       run: runSft,

@@ -2,8 +2,8 @@
 
 import { join } from "node:path";
 import { atomicWriteFile, readJsonl } from "@nsa/core";
-import type { StepProfile } from "@nsa/model";
 import { curve, escapeHtml, page, powersOfTwo, type Series } from "@nsa/report";
+import type { StepProfile } from "@nsa/train";
 import { CHARTS, drawChart, type Row } from "./charts.ts";
 import { evaluationSections } from "./evaluation.ts";
 import { readIfThere } from "./run-files.ts";

@@ -1,8 +1,8 @@
 // Run as a process of its own: scores a file of lines with a model and prints its peak memory in MB.
 
 import { eachLine } from "@nsa/core";
+import { TextLines } from "../../src/corpus/text/lines.ts";
 import { openScorer } from "../../src/index.ts";
-import { TextLines } from "../../src/text/lines.ts";
 
 const BATCH = 1 << 22;
 const [model, text, engine] = process.argv.slice(2) as [string, string, "native" | "typescript"];

@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { atomicWriteFile, type StageRunner } from "@nsa/core";
 import { z } from "zod";
-import { expandInputs } from "../readers/inputs.ts";
-import { readDocuments } from "../readers/read.ts";
+import { expandInputs } from "../corpus/readers/inputs.ts";
+import { readDocuments } from "../corpus/readers/read.ts";
 import type { PreTokenizer } from "./pretokenize.ts";
 import { Tokenizer } from "./tokenizer.ts";
 import { trainBpe } from "./train.ts";

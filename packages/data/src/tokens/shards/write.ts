@@ -1,0 +1,229 @@
+// Token shards on disk: `nsa data tokenize`. Each input file gets its shards; a rerun makes only what is missing.
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import { atomicConcat, atomicWriteFile, NsaError, writeSafetensors } from "@nsa/core";
+import { checkQuarantine } from "../../corpus/readers/quarantine.ts";
+import { readDocuments } from "../../corpus/readers/read.ts";
+import { JsonlWriter } from "../../corpus/readers/write.ts";
+import { tokenizerFiles } from "../../tokenizer/files.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+
+/** One shard: `tokens` (U16, or U32 for large vocabularies) and `doc_offsets` (U64, [documents + 1]). */
+export interface ShardEntry {
+  file: string;
+  documents: number;
+  tokens: number;
+}
+
+/** What one input file became; written last, so that its presence means the shards are whole. */
+interface Part {
+  key: string;
+  shards: ShardEntry[];
+  refused: number;
+  reasons: Record<string, number>;
+  bytes: number;
+  /** Documents by length: bin i holds 2^i to 2^(i+1) − 1 tokens. */
+  lengths: number[];
+}
+
+export interface TokenIndex {
+  format: 1;
+  tokenizer_hash: string;
+  vocab_size: number;
+  dtype: "U16" | "U32";
+  shards: ShardEntry[];
+  documents: number;
+  tokens: number;
+  bytes: number;
+  refused: number;
+  /** Refused records by reason; each is in `quarantine.jsonl`. */
+  reasons: Record<string, number>;
+  /** Documents by length: bin i holds 2^i to 2^(i+1) − 1 tokens. */
+  length_histogram: number[];
+}
+
+export interface TokenizeOptions {
+  tokenizer: Tokenizer;
+  out: string;
+  /** A shard is closed when it holds this many tokens. */
+  shardTokens?: number;
+  maxRecordBytes?: number;
+  /** More refused records than this share are an error; 0.05 where it is not given. */
+  maxQuarantineShare?: number;
+  /** Called after each input file with what there is so far. */
+  onFile?: (done: {
+    files: number;
+    of: number;
+    documents: number;
+    tokens: number;
+    bytes: number;
+    made: boolean;
+  }) => void;
+}
+
+/** Raised when the files of a part change, so that old ones are made again. */
+const FORMAT = 2;
+const SHARD_TOKENS = 2 ** 26;
+const MAX_RECORD_BYTES = 64 * 2 ** 20;
+
+/** Tokens and borders of the shard being filled. */
+class Open {
+  tokens: Uint16Array | Uint32Array;
+  used = 0;
+  offsets: number[] = [0];
+
+  constructor(private readonly wide: boolean) {
+    this.tokens = wide ? new Uint32Array(1 << 16) : new Uint16Array(1 << 16);
+  }
+
+  add(ids: Int32Array, eos: number): void {
+    const end = this.used + ids.length + 1;
+    if (end > this.tokens.length) {
+      const size = Math.max(end, this.tokens.length * 2);
+      const next = this.wide ? new Uint32Array(size) : new Uint16Array(size);
+      next.set(this.tokens);
+      this.tokens = next;
+    }
+    this.tokens.set(ids, this.used);
+    this.tokens[end - 1] = eos;
+    this.used = end;
+    this.offsets.push(end);
+  }
+
+  clear(): void {
+    this.used = 0;
+    this.offsets = [0];
+  }
+}
+
+/**
+ * Tokenizes files into shards under `out`, each document ending with the end-of-text id, and writes `index.json` and
+ * the tokenizer beside them. Throws NsaError `corpus_empty` (exit 3) when no file holds a document.
+ */
+export async function tokenizeFiles(files: string[], options: TokenizeOptions): Promise<TokenIndex> {
+  const { tokenizer, out, onFile } = options;
+  const shardTokens = options.shardTokens ?? SHARD_TOKENS;
+  const wide = tokenizer.vocabSize > 65_536;
+  mkdirSync(out, { recursive: true });
+  const index: TokenIndex = {
+    format: 1,
+    tokenizer_hash: tokenizer.hash,
+    vocab_size: tokenizer.vocabSize,
+    dtype: wide ? "U32" : "U16",
+    shards: [],
+    documents: 0,
+    tokens: 0,
+    bytes: 0,
+    refused: 0,
+    reasons: {},
+    length_histogram: [],
+  };
+  const quarantine: string[] = [];
+  for (const [n, path] of files.entries()) {
+    const { size, mtimeMs } = statSync(path);
+    // Shards of before ends were stated stay valid where none is stated.
+    const ends = tokenizer.stated.eosIds ? [tokenizer.eosId] : [];
+    const facts = [FORMAT, tokenizer.hash, shardTokens, basename(path), size, mtimeMs, ...ends].join("\n");
+    const key = createHash("sha256").update(facts).digest("hex");
+    const name = String(n).padStart(5, "0");
+    const partFile = join(out, `${name}.part.json`);
+    let part = existsSync(partFile) ? (JSON.parse(readFileSync(partFile, "utf8")) as Part) : undefined;
+    const made = [...(part?.shards.map((s) => s.file) ?? []), `${name}.quarantine.jsonl`];
+    const whole = part?.key === key && made.every((file) => existsSync(join(out, file)));
+    if (!part || !whole) {
+      part = await tokenizeFile(path, name, key, { ...options, shardTokens, wide });
+      atomicWriteFile(partFile, JSON.stringify(part));
+    }
+    index.shards.push(...part.shards);
+    index.documents += part.shards.reduce((a, s) => a + s.documents, 0);
+    index.tokens += part.shards.reduce((a, s) => a + s.tokens, 0);
+    index.bytes += part.bytes;
+    index.refused += part.refused;
+    for (const [reason, k] of Object.entries(part.reasons))
+      index.reasons[reason] = (index.reasons[reason] ?? 0) + k;
+    for (const [bin, k] of part.lengths.entries())
+      index.length_histogram[bin] = (index.length_histogram[bin] ?? 0) + k;
+    quarantine.push(join(out, `${name}.quarantine.jsonl`));
+    const { documents, tokens, bytes } = index;
+    onFile?.({ files: n + 1, of: files.length, documents, tokens, bytes, made: !whole });
+  }
+  const refusals = join(out, "quarantine.jsonl");
+  atomicConcat(refusals, quarantine);
+  checkQuarantine(index, options.maxQuarantineShare ?? 0.05, {
+    what: "the inputs",
+    path: refusals,
+    fix: "mend the inputs",
+  });
+  if (index.documents === 0) {
+    throw new NsaError({
+      code: "corpus_empty",
+      what: "there is nothing to tokenize",
+      why: `${files.length} files hold no usable document, ${index.refused} records were refused`,
+      fix: "check the inputs with `nsa data stats`",
+      exitCode: 3,
+    });
+  }
+  for (const [name, content] of Object.entries(tokenizerFiles(tokenizer)))
+    atomicWriteFile(join(out, name), content);
+  atomicWriteFile(join(out, "index.json"), JSON.stringify(index, null, 1));
+  return index;
+}
+
+async function tokenizeFile(
+  path: string,
+  name: string,
+  key: string,
+  options: TokenizeOptions & { shardTokens: number; wide: boolean },
+): Promise<Part> {
+  const { tokenizer, out, shardTokens, wide } = options;
+  const part: Part = { key, shards: [], refused: 0, reasons: {}, bytes: 0, lengths: [] };
+  const quarantine = join(out, `${name}.quarantine.jsonl`);
+  const refusals = new JsonlWriter(`${quarantine}.tmp`);
+  const open = new Open(wide);
+  const close = () => {
+    const documents = open.offsets.length - 1;
+    if (documents === 0) return;
+    const file = `${name}-${String(part.shards.length).padStart(3, "0")}.safetensors`;
+    const offsets = BigUint64Array.from(open.offsets, BigInt);
+    writeSafetensors(
+      join(out, `${file}.tmp`),
+      [
+        { name: "doc_offsets", dtype: "U64", shape: [documents + 1], data: () => offsets },
+        {
+          name: "tokens",
+          dtype: wide ? "U32" : "U16",
+          shape: [open.used],
+          data: () => open.tokens.subarray(0, open.used),
+        },
+      ],
+      { tokenizer_hash: tokenizer.hash },
+    );
+    renameSync(join(out, `${file}.tmp`), join(out, file));
+    part.shards.push({ file, documents, tokens: open.used });
+    open.clear();
+  };
+  for await (const event of readDocuments(path, {
+    maxRecordBytes: options.maxRecordBytes ?? MAX_RECORD_BYTES,
+  })) {
+    if ("refusal" in event) {
+      const { reason } = event.refusal;
+      part.refused++;
+      part.reasons[reason] = (part.reasons[reason] ?? 0) + 1;
+      refusals.write(event.refusal);
+    }
+    if (!("document" in event)) continue;
+    const { text } = event.document;
+    part.bytes += Buffer.byteLength(text);
+    const ids = tokenizer.encodeIds(text, { plain: true });
+    open.add(ids, tokenizer.eosId);
+    const bin = Math.floor(Math.log2(ids.length + 1));
+    while (part.lengths.length <= bin) part.lengths.push(0);
+    part.lengths[bin]!++;
+    if (open.used >= shardTokens) close();
+  }
+  close();
+  refusals.close();
+  renameSync(`${quarantine}.tmp`, quarantine);
+  return part;
+}

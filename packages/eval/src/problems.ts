@@ -1,0 +1,240 @@
+// Steps of the tasks that generate answers, and of multiple choice by log-likelihood.
+import { ExitCode, NsaError } from "@nsa/core";
+import type { GradeOptions, TaskDefinition } from "@nsa/tasks";
+import {
+  findTask,
+  gradeProblem,
+  isEchoOf,
+  makeFamily,
+  readProblems,
+  renderPrompt,
+  requireSandbox,
+  type TaskProblem,
+  taskPrompt,
+} from "@nsa/tasks";
+import type { EvalConfig, EvalTask } from "./config.ts";
+import { programRows, programTemplates } from "./programs.ts";
+import type { Generation, Question } from "./question.ts";
+import type { ChoiceRow, EvalRow, GreedyRow, SampleRow } from "./rows.ts";
+import { type Session, scoreTokens } from "./session.ts";
+
+/** A step writes its rows; steps of a config are always the same, so a resumed run skips those that are done. */
+export interface EvalStep {
+  task: string;
+  run(session: Session, step: number): EvalRow[] | Promise<EvalRow[]>;
+}
+
+function cutAtStop(text: string, stop: readonly string[]): string {
+  const at = Math.min(...stop.map((s) => text.indexOf(s)).filter((i) => i >= 0), text.length);
+  return text.slice(0, at);
+}
+
+function generateRows(
+  session: Session,
+  step: number,
+  generation: Generation,
+  questions: readonly Question[],
+  first: number,
+): SampleRow[] {
+  const { engine, tokenizer, model, config } = session;
+  const { name, samples, maxTokens, stop, grading } = generation;
+  const prompts = questions.map((q) => tokenizer.encode(q.prompt));
+  const fits = prompts.map((p) => p.length + 1 <= model.config.maxSeqLen && p.length > 0);
+  const asked = questions.flatMap((_, i) => (fits[i] ? [i] : []));
+  const outputs = engine.generate(
+    asked.map((i) => ({
+      prompt: prompts[i]!,
+      n: samples,
+      maxTokens,
+      sampling: generation.greedy ? { ...config.sampling, temperature: 0 } : config.sampling,
+      seed: config.seed + generation.index,
+      id: (first + i) * samples,
+      stopIds: tokenizer.eosIds,
+      stopStrings: stop,
+    })),
+  );
+  return questions.flatMap((question, i): SampleRow[] => {
+    const { problem, prompt } = question;
+    const group = outputs[asked.indexOf(i)];
+    const base = { kind: "sample" as const, step, task: name, id: problem.id, prompt, gold: problem.answer };
+    if (!group) {
+      const why = `the prompt has ${prompts[i]!.length} tokens, the context ${model.config.maxSeqLen}`;
+      const empty = {
+        completion: "",
+        answer: "",
+        verdict: "unknown",
+        form: "none",
+        tokens: 0,
+        finish: "length",
+        logp: 0,
+      } as const;
+      return Array.from({ length: samples }, (_, sample) => ({ ...base, ...empty, sample, why }));
+    }
+    return group.map((output, sample) => {
+      const ids = output.ids.filter((id) => !tokenizer.isEnd(id));
+      const completion = cutAtStop(tokenizer.decode(ids), stop);
+      const { verdict, answer, form, why } = gradeProblem(completion, problem, grading);
+      const echo = isEchoOf(answer, problem) ? { echo: true as const } : {};
+      const logp = output.logp.reduce((a, b) => a + b, 0) / Math.max(1, output.logp.length);
+      const { finish } = output;
+      return {
+        ...base,
+        sample,
+        completion,
+        answer,
+        verdict,
+        form,
+        why,
+        tokens: output.ids.length,
+        finish,
+        logp,
+        ...echo,
+      };
+    });
+  });
+}
+
+/** Sampled answers to the questions, and greedy ones where the recipe asks for them. */
+function answerRows(
+  session: Session,
+  step: number,
+  generation: Generation,
+  questions: readonly Question[],
+  first: number,
+): (SampleRow | GreedyRow)[] {
+  const sampled = generateRows(session, step, { ...generation, greedy: false }, questions, first);
+  if (!generation.greedy) return sampled;
+  const once = generateRows(session, step, { ...generation, samples: 1 }, questions, first);
+  return [...sampled, ...once.map((row): GreedyRow => ({ ...row, kind: "greedy" }))];
+}
+
+function inChunks<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
+    items.slice(i * size, (i + 1) * size),
+  );
+}
+
+/** The longest prompt with up to `shots` examples that leaves room for the answer. */
+function fittingPrompt(
+  session: Session,
+  task: TaskDefinition,
+  problem: TaskProblem,
+  shots: number,
+  room: number,
+): string {
+  for (let n = Math.min(shots, task.shots.length); n > 0; n--) {
+    const prompt = taskPrompt(task, problem, n);
+    if (session.tokenizer.encode(prompt).length + room <= session.model.config.maxSeqLen) return prompt;
+  }
+  return taskPrompt(task, problem, 0);
+}
+
+export function problemSteps(
+  spec: Extract<EvalTask, { kind: "problems" }>,
+  index: number,
+  options: { dataDir: string; problems: number; sandbox: EvalConfig["sandbox"] },
+): EvalStep[] {
+  const task = findTask(spec.task);
+  const problems = readProblems(task, options.dataDir, spec.limit);
+  const maxTokens = spec.maxTokens ?? task.maxTokens;
+  const { format } = spec;
+  if (format !== "cot") requireSandbox(options.sandbox);
+  const template = spec.template ?? (format === "cot" ? undefined : programTemplates[format]);
+  const name = format === "cot" ? task.name : `${task.name} (${format})`;
+  const generation: Generation = {
+    name,
+    index,
+    samples: spec.samples,
+    greedy: spec.greedy,
+    maxTokens,
+    stop: task.stop,
+    grading: { fallback: task.fallback },
+  };
+  return inChunks(problems, options.problems).map((chunk, c) => ({
+    task: name,
+    run(session, step) {
+      const questions = chunk.map((problem) => ({
+        problem,
+        prompt:
+          template === undefined
+            ? fittingPrompt(session, task, problem, spec.shots, maxTokens)
+            : renderPrompt(template, problem.question),
+      }));
+      const first = c * options.problems;
+      if (format === "cot") return answerRows(session, step, generation, questions, first);
+      return programRows(session, step, { ...generation, format, maxTurns: spec.maxTurns }, questions, first);
+    },
+  }));
+}
+
+export function familySteps(
+  spec: Extract<EvalTask, { kind: "family" }>,
+  index: number,
+  options: { seed: number; problems: number },
+): EvalStep[] {
+  const family = makeFamily(spec.family, {
+    difficulty: spec.difficulty,
+    seed: options.seed,
+    split: "heldout",
+  });
+  const name = `${spec.family}-${spec.difficulty}`;
+  const problems = Array.from({ length: spec.questions }, (_, i) => family.problem(i));
+  const { samples, greedy, maxTokens } = spec;
+  const grading: GradeOptions = { fallback: "none" };
+  const generation: Generation = { name, index, samples, greedy, maxTokens, stop: [], grading };
+  return inChunks(problems, options.problems).map((chunk, c) => ({
+    task: name,
+    run(session, step) {
+      const questions = chunk.map((problem) => ({
+        problem,
+        prompt: renderPrompt(spec.template, problem.question),
+      }));
+      return answerRows(session, step, generation, questions, c * options.problems);
+    },
+  }));
+}
+
+export function choiceSteps(
+  spec: Extract<EvalTask, { kind: "choice" }>,
+  options: { dataDir: string; problems: number },
+): EvalStep[] {
+  const task = findTask(spec.task);
+  if (task.fields.options === undefined) {
+    throw new NsaError({
+      code: "task_without_options",
+      what: `task ${task.name} as a multiple choice`,
+      why: "its records name no field with options",
+      fix: "measure it with `kind: problems`, or set `fields.options` in its file",
+      exitCode: ExitCode.usage,
+    });
+  }
+  const problems = readProblems(task, options.dataDir, spec.limit);
+  const letters = "ABCDEFGHIJ";
+  return inChunks(problems, options.problems).map((chunk) => ({
+    task: `${task.name} (${spec.score})`,
+    run(session, step) {
+      const { tokenizer } = session;
+      const items = chunk.flatMap((problem) => {
+        const listed = spec.score === "letter" ? problem : { question: problem.question };
+        const head = tokenizer.encode(
+          fittingPrompt(session, task, { ...problem, ...listed }, spec.shots, 64),
+        );
+        return problem.options!.map((option, o) => {
+          const tail = tokenizer.encode(spec.score === "letter" ? ` ${letters[o]}` : ` ${option}`);
+          return { ids: [...head, ...tail], from: head.length };
+        });
+      });
+      const scores = scoreTokens(session, items).map((logp) => logp.reduce((a, b) => a + b, 0));
+      let at = 0;
+      return chunk.map((problem): ChoiceRow => {
+        const logps = scores.slice(at, at + problem.options!.length);
+        at += logps.length;
+        const perByte = logps.map((x, o) => x / Math.max(1, Buffer.byteLength(problem.options![o]!)));
+        const best = (xs: number[]) => letters[xs.indexOf(Math.max(...xs))]!;
+        const { id, answer: gold } = problem;
+        const place = { kind: "choice" as const, step, task: `${task.name} (${spec.score})`, id, gold };
+        return { ...place, answer: best(logps), answerPerByte: best(perByte), logps };
+      });
+    },
+  }));
+}

@@ -1,0 +1,20 @@
+// The reward of programming tasks: the last program of an output, judged by the problem's unit tests in the sandbox.
+import { codeBlocks, type ProgramOptions, runUnitTests, type UnitTest } from "@nsa/tasks";
+
+/**
+ * 1 when every test passes, else 0; an output without a program, or with an unfinished thought, earns nothing.
+ * Throws for a problem without tests: its outputs cannot be scored.
+ */
+export async function codeReward(
+  completion: string,
+  tests: readonly UnitTest[],
+  options: ProgramOptions,
+): Promise<number> {
+  if (tests.length === 0) throw new Error("the problem has no tests");
+  const end = completion.lastIndexOf("</think>");
+  if (end < 0 && completion.includes("<think>")) return 0;
+  const code = codeBlocks(completion.slice(Math.max(0, end))).at(-1);
+  if (code === undefined) return 0;
+  const { passed, total } = await runUnitTests(code, tests, options);
+  return passed === total ? 1 : 0;
+}

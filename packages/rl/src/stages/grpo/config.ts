@@ -1,0 +1,205 @@
+// The recipe of `nsa grpo`: one strict schema, every field described.
+import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
+import { memoryLimitMb } from "@nsa/kernels";
+import { answerForms } from "@nsa/tasks";
+import { optimizerSchema, scheduleSchema, trainerSchema } from "@nsa/train";
+import { z } from "zod";
+import { rewardSchema } from "../../rewards/config.ts";
+
+const share = z.number().min(0).max(1);
+const count = z.number().int().min(1);
+
+const { optimizer, schedule } = trainerSchema.shape;
+/** Where RL wants other defaults than pretraining; key by key, so that setting one leaves the others. */
+const rlDefaults = {
+  optimizer: optimizerSchema
+    .extend({
+      lr: optimizerSchema.shape.lr.unwrap().default(1e-5).describe(optimizerSchema.shape.lr.description!),
+    })
+    .prefault({})
+    .describe(optimizer.description!),
+  schedule: scheduleSchema
+    .extend({
+      kind: scheduleSchema.shape.kind
+        .unwrap()
+        .default("constant")
+        .describe(scheduleSchema.shape.kind.description!),
+    })
+    .prefault({})
+    .describe(schedule.description!),
+};
+
+export const grpoSchema = z.strictObject({
+  name: z.string().default("grpo").describe("Name of the run"),
+  seed: z.number().int().min(0).default(0).describe("Of prompts and sampling"),
+  logging: loggingSchema,
+  memoryLimitMb,
+  steps: count.default(100).describe("Exploration steps: each samples anew"),
+  init: z
+    .strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") })
+    .describe("Where learning starts"),
+  task: z
+    .strictObject({
+      family: z
+        .string()
+        .default("addition")
+        .describe("Generated problem family: addition, arithmetic, modular, countdown or word_problems"),
+      difficulty: count
+        .default(2)
+        .describe("Of the family: digits, numbers (countdown) or steps (word_problems)"),
+      mix: z
+        .array(
+          z.strictObject({
+            family: z.string().describe("Generated problem family"),
+            difficulty: count.describe("Of the family"),
+            share: z.number().positive().describe("Weight of this part among the questions"),
+          }),
+        )
+        .default([])
+        .describe("Several families in one task, instead of a single one"),
+      file: z
+        .string()
+        .default("")
+        .describe("JSONL with question and answer, or with question and tests, instead of a family"),
+      task: z
+        .string()
+        .default("")
+        .describe("Built-in task of `nsa eval tasks`, or a YAML file with one, instead of a family"),
+      dataDir: z.string().default("data").describe("task: folder of its records"),
+      files: z
+        .array(z.string())
+        .default([])
+        .describe("task: training records in place of its own, which are then the held-out ones"),
+      limit: count.optional().describe("file, task: takes the first so many problems"),
+      answerForm: z
+        .enum(answerForms)
+        .optional()
+        .describe(
+          "What a right answer may be, in place of the task's own: number, value or any; a `file` has value",
+        ),
+      template: z
+        .string()
+        .default("r1_zero")
+        .describe(
+          "r1_zero (verbatim), plain, task (the task's own prompt), or a text that contains {question}",
+        ),
+    })
+    .prefault({})
+    .describe("Questions"),
+  rollout: z
+    .strictObject({
+      questionsPerStep: count.default(16).describe("Questions of a step"),
+      groupSize: count.default(16).describe("G: outputs per question"),
+      maxTokens: count.default(64).describe("Longest output, tokens"),
+      temperature: z
+        .number()
+        .positive()
+        .default(1)
+        .describe("Of sampling; also of the trainer's log-probabilities"),
+      topP: share.default(1).describe("Nucleus mass; the trainer's log-probabilities stay full-vocabulary"),
+      topK: z.number().int().min(0).default(0).describe("Most likely tokens kept; 0 = all"),
+      minP: share.default(0).describe("Least probability relative to the most likely token"),
+      stop: z
+        .array(z.string())
+        .default([])
+        .describe("What ends an output besides the tokenizer's end token: special tokens or texts"),
+      dynamicSamplingRounds: z
+        .number()
+        .int()
+        .min(0)
+        .default(0)
+        .describe(
+          "DAPO: rounds of further questions in a step, in place of those whose outputs all earn the same; 0 = off",
+        ),
+      maxSequences: count.default(512).describe("Outputs decoded at once"),
+      cacheTokens: count.default(262_144).describe("Tokens in the KV cache"),
+    })
+    .prefault({})
+    .describe("Sampling of outputs"),
+  algorithm: z
+    .strictObject({
+      advantage: z
+        .enum(["grpo", "dr_grpo", "rloo", "reinforce", "process"])
+        .default("grpo")
+        .describe(
+          "grpo: (r − mean)/std over the group, population std; process: the same over all step rewards, summed over later steps",
+        ),
+      loss: memberName("loss").default("grpo").describe("Token objective"),
+      aggregation: z
+        .enum(["sequence_mean", "token_mean", "fixed_length"])
+        .default("sequence_mean")
+        .describe("sequence_mean is GRPO's 1/|o|; R1 and DAPO weigh tokens alike"),
+      clipEpsLow: z.number().min(0).default(0.2).describe("Lower clip range of the ratio"),
+      clipEpsHigh: z.number().min(0).default(0.2).describe("Upper clip range (DAPO raises it)"),
+      klCoef: z.number().min(0).default(0).describe("β of the KL to the reference; 0 holds no reference"),
+      klPlacement: z
+        .enum(["loss", "reward"])
+        .default("loss")
+        .describe("GRPO has the KL in the loss; reward takes β·KL from every token's reward, as PPO does"),
+      klKind: z.enum(["k1", "k2", "k3"]).default("k3").describe("Estimator; k3 is DeepSeekMath's eq. 4"),
+      innerEpochs: count.default(1).describe("μ: passes over the sampled outputs"),
+      miniBatches: count.default(1).describe("Updates per pass"),
+      referenceEvery: z
+        .number()
+        .int()
+        .min(0)
+        .default(0)
+        .describe("Reference ← policy every so many steps; 0 = never"),
+      samplerCorrection: z
+        .enum(["none", "truncate"])
+        .default("none")
+        .describe(
+          "truncate: weigh tokens by min(π_old/π_sampler, sampler_cap), where the two differ by rounding",
+        ),
+      samplerCap: z.number().positive().default(2).describe("Largest weight of the correction"),
+      maskTruncated: z.boolean().default(false).describe("Leave outputs without an end out of the loss"),
+    })
+    .prefault({})
+    .describe("GRPO and its kin"),
+  rewards: z
+    .array(rewardSchema)
+    .min(1)
+    .default([rewardSchema.parse({ kind: "accuracy" }), rewardSchema.parse({ kind: "format" })])
+    .describe("Summed with their weights"),
+  train: trainerSchema.extend(rlDefaults).prefault({}).describe("Optimization"),
+  microBatchTokens: count.default(16_384).describe("Tokens of a micro-batch of the update"),
+  evaluation: z
+    .strictObject({
+      every: z
+        .number()
+        .int()
+        .min(0)
+        .default(0)
+        .describe("Steps between held-out evaluations; 0 = start and end only"),
+      questions: count.default(64).describe("Held-out questions"),
+      samples: count.default(16).describe("Outputs per question"),
+      greedy: z
+        .boolean()
+        .default(true)
+        .describe("Also one greedy output per question: eval/greedy_pass_at_1, beside the sampled pass@1"),
+    })
+    .prefault({})
+    .describe("Held-out evaluation"),
+  checkpoint: z
+    .strictObject({
+      every: count.default(20).describe("Steps between checkpoints"),
+      keepLast: count.default(2).describe("Checkpoints kept"),
+    })
+    .prefault({})
+    .describe("Checkpoints"),
+});
+
+export type GrpoConfig = z.output<typeof grpoSchema>;
+
+/** Refuses settings that cannot learn anything. Throws NsaError `group_of_one` (exit 2). */
+export function checkGrpo({ rollout, algorithm }: GrpoConfig): void {
+  const { advantage } = algorithm;
+  if (rollout.groupSize > 1 || advantage === "reinforce" || advantage === "process") return;
+  throw new NsaError({
+    code: "group_of_one",
+    what: `rollout.group_size 1 with algorithm.advantage ${advantage}`,
+    why: "an output is compared with the others of its group: alone it has advantage 0, and nothing is learned",
+    fix: "raise group_size, or take advantage reinforce",
+    exitCode: ExitCode.usage,
+  });
+}

@@ -1,0 +1,44 @@
+// What a GRPO run may cost at most: every output as long as it may be.
+import { cacheBytesPerToken, readModelConfig, trainFlops } from "@nsa/model";
+import { estimateTraining } from "@nsa/train";
+import { checkGrpo, type GrpoConfig } from "./config.ts";
+
+/** Prompts are short beside outputs in the generated families; a file's may be longer. */
+const PROMPT_TOKENS = 64;
+
+/**
+ * Upper bounds from the recipe and the architecture of `init.checkpoint`.
+ * FLOPs: sampling is one forward (a third of a training step), the update recomputes π_old, and a reference, if there
+ * is one, runs forward too; each of the μ inner epochs is a forward and a backward.
+ */
+export function estimateGrpo(config: GrpoConfig): Record<string, number> {
+  checkGrpo(config);
+  const { rollout, algorithm } = config;
+  const model = readModelConfig(config.init.checkpoint);
+  const length = PROMPT_TOKENS + rollout.maxTokens;
+  const rounds = 1 + rollout.dynamicSamplingRounds;
+  const samples = config.steps * rollout.questionsPerStep * rollout.groupSize * rounds;
+  const update = estimateTraining(model, {
+    steps: 1,
+    microBatches: 1,
+    microBatchTokens: config.microBatchTokens,
+    seqLen: length,
+    recompute: config.train.recompute,
+    logitsBudgetMb: config.train.logitsBudgetMb,
+    optimizer: config.train.optimizer,
+  });
+  const perToken = cacheBytesPerToken(model);
+  const held = Math.min(rollout.cacheTokens, rollout.maxSequences * length);
+  const forwards = (algorithm.klCoef > 0 ? 3 : 2) / 3;
+  const flops = trainFlops(model, length).actual * samples * length * (forwards + algorithm.innerEpochs);
+  return {
+    parameters: update.parameters!,
+    samples_at_most: samples,
+    tokens_at_most: samples * length,
+    flops,
+    memory_parameters_bytes: update.memory_parameters_bytes!,
+    memory_activations_bytes: update.memory_activations_bytes!,
+    memory_cache_bytes: perToken * held,
+    memory_bytes: update.memory_bytes! + perToken * held,
+  };
+}

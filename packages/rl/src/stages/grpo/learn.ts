@@ -1,0 +1,94 @@
+// From scored outputs to what the update learns from: log-probabilities of others, KL in the reward, advantages, weights.
+import { logprobs, type Transformer } from "@nsa/model";
+import { advantages, type SampleRewards } from "../../algorithm/advantages.ts";
+import { aggregationWeights } from "../../algorithm/aggregation.ts";
+import { klValue } from "../../algorithm/kl.ts";
+import { outputsOf, type PolicySample, policyBatch, splitByTokens } from "./batch.ts";
+import type { GrpoConfig } from "./config.ts";
+import type { Rollout } from "./rollout.ts";
+
+export interface Lesson {
+  /** Outputs with a weight; their advantages may still be 0. */
+  samples: PolicySample[];
+  /** What weighted token losses are divided by. */
+  weightSum: number;
+  metrics: Record<string, number>;
+}
+
+/** Log-probabilities of all output tokens under a model, at the sampling temperature. */
+function scoreAll(model: Transformer, samples: readonly PolicySample[], config: GrpoConfig): number[][] {
+  const { temperature } = config.rollout;
+  return splitByTokens(samples, config.microBatchTokens).flatMap((group) => {
+    const batch = policyBatch(group);
+    return outputsOf(batch, logprobs(model, batch, { temperature }).logp);
+  });
+}
+
+/** The batch of one update is the very policy that sampled it. */
+export function isOnPolicy({ innerEpochs, miniBatches }: GrpoConfig["algorithm"]): boolean {
+  return innerEpochs === 1 && miniBatches === 1;
+}
+
+/** −β·KL of every token as rewards, and the mean KL by k3, whatever the kind. */
+function klRewards(
+  samples: readonly PolicySample[],
+  rewards: readonly SampleRewards[],
+  { klCoef, klKind }: GrpoConfig["algorithm"],
+): { rewards: SampleRewards[]; mean: number } {
+  let [sum, tokens] = [0, 0];
+  const out = rewards.map((r, i) => {
+    const s = samples[i]!;
+    const policy = s.oldLogp ?? s.samplerLogp;
+    const kl = s.ids.map((_, t) => klValue(policy[t]!, s.refLogp![t]!, klKind));
+    for (let t = 0; t < s.ids.length; t++) sum += klValue(policy[t]!, s.refLogp![t]!, "k3");
+    tokens += s.ids.length;
+    return { ...r, perToken: kl.map((x) => -klCoef * x) };
+  });
+  return { rewards: out, mean: sum / Math.max(1, tokens) };
+}
+
+/** Prepares the update. Outputs that were quarantined, or truncated and masked, are left out of all sums. */
+export function prepare(
+  policy: Transformer,
+  rollout: Rollout,
+  config: GrpoConfig,
+  reference?: Transformer,
+): Lesson {
+  const { algorithm: a, rollout: r } = config;
+  const used = rollout.outputs.filter((o) => !o.discarded);
+  const keep = used.map((o) => !(a.maskTruncated && o.row.finish === "length"));
+  const finite = used.map((o) => Number.isFinite(o.row.reward.total));
+  const { weights, sum } = aggregationWeights(
+    used.map((o) => o.sample.ids.length),
+    a.aggregation,
+    { maxTokens: r.maxTokens, keep: keep.map((k, i) => k && finite[i]!) },
+  );
+  const samples = used.map(
+    ({ prompt, sample }, i): PolicySample => ({
+      prompt,
+      ids: sample.ids,
+      weight: weights[i]!,
+      advantage: new Float32Array(sample.ids.length),
+      samplerLogp: sample.logp,
+      id: i,
+    }),
+  );
+  const inReward = a.klPlacement === "reward" && reference !== undefined;
+  // Masked outputs still belong to their group's statistics; a KL in the reward needs theirs, too.
+  const scored = inReward ? samples : samples.filter((s) => s.weight > 0);
+  if (!isOnPolicy(a)) {
+    for (const [i, logp] of scoreAll(policy, scored, config).entries()) scored[i]!.oldLogp = logp;
+  }
+  if (reference) {
+    for (const [i, logp] of scoreAll(reference, scored, config).entries()) scored[i]!.refLogp = logp;
+  }
+  let rewards = used.map((o) => o.rewards);
+  const metrics: Record<string, number> = {};
+  if (inReward) {
+    const kl = klRewards(samples, rewards, a);
+    rewards = kl.rewards;
+    metrics["kl/mean"] = kl.mean;
+  }
+  for (const [i, advantage] of advantages(rewards, a.advantage).entries()) samples[i]!.advantage = advantage;
+  return { samples: samples.filter((s) => s.weight > 0), weightSum: sum, metrics };
+}

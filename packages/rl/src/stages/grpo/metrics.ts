@@ -1,0 +1,47 @@
+// What an exploration tells: rewards and their parts, pass rate, lengths, reflective words, groups without a signal.
+import { meanStd } from "../../algorithm/advantages.ts";
+import { reflectiveWords } from "../../rewards/text.ts";
+import type { Rollout } from "./rollout.ts";
+
+const mean = (xs: readonly number[]) => meanStd(xs).mean;
+
+/** Metrics over all outputs of a step, those of discarded groups included: a selection would flatter the reward. */
+export function rolloutMetrics(rollout: Rollout): Record<string, number> {
+  const rows = rollout.outputs.map((o) => o.row);
+  const valid = rows.filter((row) => Number.isFinite(row.reward.total));
+  const total = meanStd(valid.map((row) => row.reward.total));
+  const lengths = (of: (row: (typeof rows)[number]) => boolean) => rows.filter(of).map((row) => row.tokens);
+  const [all, ended, cut] = [
+    lengths(() => true),
+    lengths((row) => row.finish === "stop"),
+    lengths((row) => row.finish === "length"),
+  ];
+  const metrics: Record<string, number> = {
+    "reward/mean": total.mean,
+    "reward/std": total.std,
+    "reward/quarantined": rows.length - valid.length,
+    "reward/echo_share": mean(rows.map((row) => (row.echo ? 1 : 0))),
+    "rollout/zero_variance_share": rollout.flatGroups / rollout.groups,
+    "rollout/questions": rollout.groups,
+    "completion/length_mean": mean(all),
+    "completion/length_max": Math.max(...all),
+    "completion/truncated_share": cut.length / all.length,
+  };
+  // A mean over none is no number to draw.
+  if (ended.length > 0) metrics["completion/terminated_length_mean"] = mean(ended);
+  if (cut.length > 0) metrics["completion/truncated_length_mean"] = mean(cut);
+  for (const label of Object.keys(valid[0]?.reward.parts ?? {})) {
+    const part = meanStd(valid.map((row) => row.reward.parts[label]!));
+    metrics[`reward/${label}`] = part.mean;
+    metrics[`reward/${label}_std`] = part.std;
+  }
+  const passed = metrics["reward/accuracy"] ?? metrics["reward/code"];
+  if (passed !== undefined) metrics["rollout/pass_rate"] = passed;
+  const counts = rows.map((row) => reflectiveWords(row.completion));
+  metrics["completion/reflective_words"] = mean(
+    counts.map((c) => Object.values(c).reduce((a, b) => a + b, 0)),
+  );
+  for (const word of Object.keys(counts[0] ?? {}))
+    metrics[`completion/words/${word}`] = mean(counts.map((c) => c[word]!));
+  return metrics;
+}

@@ -1,0 +1,167 @@
+// Where questions come from: generated families or records, by number, so that a resumed run asks the same ones.
+import { ExitCode, NsaError, Rng } from "@nsa/core";
+import {
+  findTask,
+  makeFamily,
+  type Problem,
+  readProblems,
+  renderPrompt,
+  type TaskDefinition,
+  type TaskProblem,
+  taskPrompt,
+  taskSchema,
+  unreadableGold,
+} from "@nsa/tasks";
+import type { GrpoConfig } from "./config.ts";
+
+/** A problem with its prompt and the part of a mixed task that it comes from. */
+export type AskedProblem = Problem & { part?: string; text: string; prompt: readonly number[] };
+
+export interface ProblemSource {
+  train(i: number): AskedProblem;
+  heldOut(i: number): AskedProblem;
+  /** Held-out problems there are. */
+  heldOutCount: number;
+}
+
+/** What decides whether a problem can be asked. */
+export interface Asking {
+  encode: (text: string) => readonly number[];
+  /** Tokens of the model's context. */
+  maxSeqLen: number;
+  log: (text: string, level: "warn") => void;
+}
+
+const SHUFFLE_STREAM = 41;
+const HELD_OUT_SHARE = 0.1;
+
+function noneLeft(what: string, why: string): NsaError {
+  return new NsaError({
+    code: "no_usable_problem",
+    what,
+    why,
+    fix: "correct the records, shorten task.template, or take a model with a longer context",
+    exitCode: ExitCode.data,
+  });
+}
+
+/** Puts the question into the recipe's template and makes it ids. */
+function asker(config: GrpoConfig, asking: Asking, task?: TaskDefinition) {
+  const { template, answerForm } = config.task;
+  return (problem: Problem | TaskProblem, part?: string): AskedProblem => {
+    const own = task && template === "task";
+    const text = own ? taskPrompt(task, problem, 0) : renderPrompt(template, problem.question);
+    return {
+      ...problem,
+      ...(answerForm && !problem.countdown ? { answerForm } : {}),
+      text,
+      prompt: asking.encode(text),
+      ...(part === undefined ? {} : { part }),
+    };
+  };
+}
+
+/** Why a problem cannot be asked or judged. */
+function fault(problem: AskedProblem, { maxSeqLen }: Asking): string | undefined {
+  const { length } = problem.prompt;
+  if (length + 1 > maxSeqLen) return `a prompt of ${length} tokens, the context is ${maxSeqLen}`;
+  const gold = unreadableGold(problem);
+  return gold === undefined ? undefined : `the gold answer ${JSON.stringify(problem.answer)}: ${gold}`;
+}
+
+/** Leaves out the problems that cannot be asked or judged, and says how many and why. */
+function usable(problems: readonly AskedProblem[], asking: Asking, from: string): AskedProblem[] {
+  const faults = problems.map((p) => fault(p, asking));
+  const first = faults.findIndex((f) => f !== undefined);
+  if (first < 0) return [...problems];
+  const kept = problems.filter((_, i) => faults[i] === undefined);
+  const why = `the first is ${problems[first]!.id}: ${faults[first]}`;
+  if (kept.length < 2)
+    throw noneLeft(`${kept.length} of ${problems.length} problems of ${from} can be used`, why);
+  asking.log(
+    `${problems.length - kept.length} of ${problems.length} problems of ${from} are left out; ${why}`,
+    "warn",
+  );
+  return kept;
+}
+
+function fromRecords(config: GrpoConfig, asking: Asking): ProblemSource {
+  const { file, task: name, files, dataDir, limit } = config.task;
+  const task =
+    file !== ""
+      ? taskSchema.parse({ name: "file", files: [file], fields: { tests: "tests" } })
+      : findTask(name);
+  const ask = asker(config, asking, task);
+  const read = (of: TaskDefinition) => {
+    const problems = readProblems(of, file !== "" ? "." : dataDir, limit).map((p) => ask(p));
+    return usable(problems, asking, of.files.join(", "));
+  };
+  const own = read(task);
+  const train = files.length > 0 ? read({ ...task, files }) : undefined;
+  const order = new Rng(config.seed, SHUFFLE_STREAM).permutation((train ?? own).length);
+  // Without training records of their own, a tenth of the records is held out.
+  if (!train && own.length < 2)
+    throw noneLeft(
+      `${own.length} problem in ${task.files.join(", ")}`,
+      "one to learn from and one held out are needed",
+    );
+  const held = train ? 0 : Math.max(1, Math.floor(own.length * HELD_OUT_SHARE));
+  const rest = order.length - held;
+  return {
+    heldOutCount: train ? own.length : held,
+    heldOut: (i) => (train ? own[i % own.length]! : own[order[i % held]!]!),
+    train: (i) => (train ?? own)[order[held + (i % rest)]!]!,
+  };
+}
+
+/** A family alone is a mix of one part. */
+function parts(task: GrpoConfig["task"]): { family: string; difficulty: number; share: number }[] {
+  return task.mix.length > 0 ? task.mix : [{ ...task, share: 1 }];
+}
+
+/**
+ * Part of problem number i: shares are kept exactly over any long run of numbers, since each number goes to the part
+ * that is furthest behind its share.
+ */
+function* turns(shares: readonly number[]): Generator<{ part: number; index: number }> {
+  const total = shares.reduce((a, b) => a + b, 0);
+  const given = shares.map(() => 0);
+  for (let i = 1; ; i++) {
+    let part = 0;
+    const lag = (p: number) => (i * shares[p]!) / total - given[p]!;
+    for (let p = 1; p < shares.length; p++) if (lag(p) > lag(part) + 1e-12) part = p;
+    yield { part, index: given[part]!++ };
+  }
+}
+
+function fromFamilies(config: GrpoConfig, asking: Asking): ProblemSource {
+  const mix = parts(config.task);
+  const ask = asker(config, asking);
+  const known: { part: number; index: number }[] = [];
+  const order = turns(mix.map((p) => p.share));
+  const of = (split: "train" | "heldout", splitSeed: number) => {
+    const families = mix.map((p) => makeFamily(p.family, { ...p, seed: splitSeed, split }));
+    return (i: number): AskedProblem => {
+      while (known.length <= i) known.push(order.next().value);
+      const { part, index } = known[i]!;
+      const problem = ask(families[part]!.problem(index), nameOf(mix[part]!));
+      const why = fault(problem, asking);
+      if (why !== undefined) throw noneLeft(`problem ${problem.id}`, why);
+      return problem;
+    };
+  };
+  return {
+    heldOutCount: Number.POSITIVE_INFINITY,
+    train: of("train", config.seed),
+    // Held-out questions do not depend on the seed: runs are compared on the same ones.
+    heldOut: of("heldout", 0),
+  };
+}
+
+/** The recipe's questions. Throws NsaError of tasks and families, and `no_usable_problem` (exit 3). */
+export function makeProblems(config: GrpoConfig, asking: Asking): ProblemSource {
+  const { file, task } = config.task;
+  return file !== "" || task !== "" ? fromRecords(config, asking) : fromFamilies(config, asking);
+}
+
+const nameOf = (part: { family: string; difficulty: number }) => `${part.family}_${part.difficulty}`;

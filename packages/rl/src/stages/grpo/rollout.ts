@@ -1,0 +1,154 @@
+// One exploration: questions of the step, G outputs each, and their rewards.
+import { availableParallelism } from "node:os";
+import { inParallel } from "@nsa/core";
+import type { Tokenizer } from "@nsa/data";
+import { Engine, type GeneratedSample, type Transformer } from "@nsa/model";
+import { extractAnswer, isEchoOf, splitStops } from "@nsa/tasks";
+import { flatGroups, type SampleRewards } from "../../algorithm/advantages.ts";
+import type { Reward, Scored } from "../../rewards/score.ts";
+import { tokensAt } from "../../rewards/steps.ts";
+import type { GrpoConfig } from "./config.ts";
+import type { AskedProblem, ProblemSource } from "./problems.ts";
+
+export interface RolloutRow {
+  id: string;
+  question: string;
+  answer: string;
+  completion: string;
+  reward: Reward;
+  /** Whether its answer is the question's own expression, or arithmetic left undone. */
+  echo: boolean;
+  finish: "stop" | "length";
+  tokens: number;
+}
+
+export interface Output {
+  prompt: readonly number[];
+  sample: GeneratedSample;
+  row: RolloutRow;
+  rewards: SampleRewards;
+  /** Its group taught nothing and was replaced by another. */
+  discarded: boolean;
+}
+
+export interface Rollout {
+  /** In the order asked, group by group. */
+  outputs: Output[];
+  /** Questions asked so far in the run, these included. */
+  cursor: number;
+  /** Groups that teach nothing, among all. */
+  flatGroups: number;
+  groups: number;
+  /** Milliseconds of sampling and of scoring. */
+  sampling: number;
+  scoring: number;
+}
+
+export interface Explorer {
+  model: Transformer;
+  tokenizer: Tokenizer;
+  problems: ProblemSource;
+  score: (s: Scored) => Promise<Reward>;
+  config: GrpoConfig;
+}
+
+/** Samples questions `first` … `first + count − 1`, G outputs each. */
+function sample(
+  e: Explorer,
+  first: number,
+  count: number,
+): { asked: AskedProblem; outputs: GeneratedSample[] }[] {
+  const { config, model, tokenizer } = e;
+  const { rollout: r } = config;
+  const asked = Array.from({ length: count }, (_, q) => e.problems.train(first + q));
+  const engine = new Engine(model, {
+    ...r,
+    prefillTokens: 16_384,
+    decode: (ids) => tokenizer.decode(ids),
+  });
+  const outputs = engine.generate(
+    asked.map(({ prompt }, q) => ({
+      prompt,
+      n: r.groupSize,
+      maxTokens: r.maxTokens,
+      sampling: r,
+      seed: config.seed,
+      // Request numbers stay below those of evaluations and repeat only after 2^24 outputs.
+      id: ((first + q) * r.groupSize) % 2 ** 24,
+      ...splitStops(tokenizer, r.stop),
+    })),
+  );
+  return asked.map((problem, q) => ({ asked: problem, outputs: outputs[q]! }));
+}
+
+/** Rewards by the token that ends each step; those of the whole output stand at its last token. */
+function rewardsByToken(
+  tokenizer: Tokenizer,
+  group: number,
+  ids: readonly number[],
+  reward: Reward,
+): SampleRewards {
+  const ends = (reward.steps ?? []).map((s) => s.end);
+  const at = ends.length > 0 ? tokensAt(tokenizer, ids, ends) : [];
+  const steps = at.map((token, i) => ({ token, reward: reward.steps![i]!.reward }));
+  const outcome = reward.steps ? reward.outcome : reward.total;
+  if (outcome !== undefined) steps.push({ token: ids.length - 1, reward: outcome });
+  return { group, length: ids.length, steps: steps.sort((a, b) => a.token - b.token) };
+}
+
+/** One round: samples and scores `count` questions. */
+async function ask(e: Explorer, first: number, count: number) {
+  const { tokenizer, config } = e;
+  const started = performance.now();
+  const flat = sample(e, first, count).flatMap(({ asked, outputs }, q) =>
+    outputs.map((s) => ({ asked, s, group: first + q })),
+  );
+  const sampled = performance.now();
+  const outputs = await inParallel(
+    flat,
+    availableParallelism(),
+    async ({ asked, s, group }): Promise<Output> => {
+      const completion = tokenizer.decode(s.ids);
+      const { prompt, text, part: _, ...problem } = asked;
+      const tokens = s.ids.length;
+      const { maxTokens } = config.rollout;
+      const reward = await e.score({ ...problem, prompt: text, completion, tokens, maxTokens });
+      const { id, question, answer } = problem;
+      const echo = isEchoOf(extractAnswer(completion).text, problem);
+      return {
+        prompt,
+        sample: s,
+        row: { id, question, answer, completion, reward, echo, finish: s.finish, tokens },
+        rewards: rewardsByToken(tokenizer, group, s.ids, reward),
+        discarded: false,
+      };
+    },
+  );
+  return { outputs, sampling: sampled - started, scoring: performance.now() - sampled };
+}
+
+/**
+ * Asks the step's questions from number `cursor` on. With dynamic sampling, groups that teach nothing are replaced by
+ * further questions, for a few rounds; all outputs are told, the replaced ones as discarded.
+ */
+export async function explore(e: Explorer, cursor: number): Promise<Rollout> {
+  const { rollout: r, algorithm } = e.config;
+  const all: Rollout = { outputs: [], cursor, flatGroups: 0, groups: 0, sampling: 0, scoring: 0 };
+  let wanted = r.questionsPerStep;
+  for (let round = 0; wanted > 0 && round <= r.dynamicSamplingRounds; round++) {
+    const { outputs, sampling, scoring } = await ask(e, all.cursor, wanted);
+    const flat = flatGroups(
+      outputs.map((o) => o.rewards),
+      algorithm.advantage,
+    );
+    if (r.dynamicSamplingRounds > 0) for (const o of outputs) o.discarded = flat.has(o.rewards.group);
+    all.outputs.push(...outputs);
+    all.cursor += wanted;
+    all.groups += wanted;
+    all.flatGroups += flat.size;
+    all.sampling += sampling;
+    all.scoring += scoring;
+    wanted = r.dynamicSamplingRounds > 0 ? flat.size : 0;
+  }
+  return all;
+}

@@ -1,0 +1,85 @@
+// What every endpoint shares: the loaded session, the scheduler, and how a body's fields become sampling settings.
+import { randomInt } from "node:crypto";
+import type { GeneratedSample, SamplingParams } from "@nsa/model";
+import { splitStops } from "@nsa/tasks";
+import { ApiError } from "./http.ts";
+import type { ToldToken } from "./logprobs.ts";
+import type { Scheduler } from "./scheduler.ts";
+import type { ServingSession } from "./session.ts";
+
+export interface Service {
+  session: ServingSession;
+  scheduler: Scheduler;
+  /** Seconds since the epoch at which the model was loaded. */
+  created: number;
+  /** Tokens scored at once. */
+  scoreTokens: number;
+}
+
+interface SamplingFields {
+  temperature?: number;
+  top_p?: number;
+  top_k?: number;
+  min_p?: number;
+  seed?: number;
+}
+
+export function samplingOf(body: SamplingFields): SamplingParams {
+  return {
+    temperature: body.temperature ?? 1,
+    topP: body.top_p ?? 1,
+    topK: Math.max(0, body.top_k ?? 0),
+    minP: body.min_p ?? 0,
+  };
+}
+
+/** The request's key of random numbers; another one each time where it names none. */
+export const seedOf = ({ seed }: SamplingFields) =>
+  seed === undefined ? randomInt(2 ** 31) : Math.abs(seed);
+
+export function stopsOf(service: Service, stop: string | string[] | undefined, more: readonly string[] = []) {
+  const wanted = typeof stop === "string" ? [stop] : (stop ?? []);
+  return splitStops(service.session.tokenizer, [...wanted, ...more]);
+}
+
+/** Throws ApiError 404 unless the model is the one that is served, or none is named. */
+export function checkModel(service: Service, model: string | undefined): void {
+  const { name } = service.session;
+  if (model === undefined || model === name) return;
+  throw new ApiError(404, `there is no model ${model}; this server has ${name}`, {
+    param: "model",
+    code: "model_not_found",
+  });
+}
+
+/** Throws ApiError 400 for ids outside the vocabulary, nothing at all, and more tokens than the context. */
+export function checkPrompt(service: Service, ids: readonly number[], room: number): void {
+  const { vocabSize, maxSeqLen } = service.session.model.config;
+  const wrong = ids.find((id) => id >= vocabSize);
+  if (wrong !== undefined)
+    throw new ApiError(400, `token id ${wrong} is outside the vocabulary of ${vocabSize}`, {
+      param: "prompt",
+    });
+  if (ids.length === 0)
+    throw new ApiError(400, "the prompt has no tokens", { param: "prompt", code: "prompt_empty" });
+  if (ids.length + room > maxSeqLen) {
+    throw new ApiError(400, `the prompt has ${ids.length} tokens, the model's context is ${maxSeqLen}`, {
+      param: "prompt",
+      code: "context_length_exceeded",
+    });
+  }
+}
+
+/** Tokens of an output, without the id that ended it. */
+export function toldTokens(output: GeneratedSample, stopIds: readonly number[]): ToldToken[] {
+  const count = stopIds.includes(output.ids.at(-1)!) ? output.ids.length - 1 : output.ids.length;
+  return output.ids
+    .slice(0, count)
+    .map((id, t) => ({ id, logp: output.logp[t]!, top: output.top?.[t] ?? null }));
+}
+
+export const usageOf = (promptTokens: number, completionTokens: number) => ({
+  prompt_tokens: promptTokens,
+  completion_tokens: completionTokens,
+  total_tokens: promptTokens + completionTokens,
+});

@@ -1,0 +1,47 @@
+// What `nsa serve` and `nsa chat` load: model, tokenizer, chat template, and the ids that end an answer.
+import { basename, dirname } from "node:path";
+import { Tokenizer } from "@nsa/data";
+import { openDevice } from "@nsa/kernels";
+import { loadModel, type Transformer } from "@nsa/model";
+import { type ChatTemplate, checkVocabulary, findTemplate, folderTemplate } from "@nsa/tasks";
+
+export interface ServingSession extends Disposable {
+  name: string;
+  model: Transformer;
+  tokenizer: Tokenizer;
+  template: ChatTemplate;
+}
+
+/** `runs/<run>/checkpoints/step-1` is called by its run. */
+function nameOf(checkpoint: string): string {
+  const [step, folder] = [basename(checkpoint), dirname(checkpoint)];
+  return basename(folder) === "checkpoints" ? basename(dirname(folder)) : step;
+}
+
+export interface SessionOptions {
+  device: string;
+  /** Name or path; by default the checkpoint's own, else ChatML. */
+  template?: string;
+  name?: string;
+}
+
+/** Throws NsaError `tokenizer_mismatch` (exit 3), and what loading throws. */
+export async function openServingSession(
+  checkpoint: string,
+  options: SessionOptions,
+): Promise<ServingSession> {
+  const tokenizer = Tokenizer.load(checkpoint);
+  const template = options.template
+    ? findTemplate(options.template)
+    : (folderTemplate(checkpoint) ?? findTemplate("chatml"));
+  const device = openDevice(options.device);
+  try {
+    const model = await loadModel(device, checkpoint);
+    checkVocabulary(tokenizer, model, checkpoint);
+    const name = options.name ?? nameOf(checkpoint);
+    return { name, model, tokenizer, template, [Symbol.dispose]: () => device.close() };
+  } catch (error) {
+    device.close();
+    throw error;
+  }
+}

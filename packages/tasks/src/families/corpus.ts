@@ -1,0 +1,59 @@
+// Pretraining text about a problem family: prompts with outputs that are right, wrong, or malformed, as raw text is.
+import { Rng } from "@nsa/core";
+import { renderPrompt } from "../prompt/template.ts";
+import type { Working } from "./definition.ts";
+import { makeFamily } from "./family.ts";
+
+const STREAM = 22;
+/** Random numbers before this one decide what kind of document it is. */
+const FIRST_DRAW = 16;
+
+export interface FamilyCorpus {
+  family: string;
+  difficulty: number;
+  documents: number;
+  /** Prompt template: r1_zero, plain, or a text with {question}. */
+  template: string;
+  /** Share of documents whose output is well formed and right. */
+  rightShare: number;
+  /** Share of well-formed documents whose working is careless, in the way of the family, and often wrong. */
+  slipShare?: number;
+  seed: number;
+}
+
+/** Wrong or malformed outputs: what a base model should be able to write, and should not. */
+function malformed(kind: number, { text, answer }: Working, wrong: string): string {
+  switch (kind) {
+    case 1:
+      return ` <think> ${text} </think> <answer> ${wrong} </answer>`;
+    case 2:
+      return ` <think> ${text} </think> ${answer}`;
+    case 3:
+      return ` ${answer}`;
+    default:
+      return ` <answer> ${wrong} </answer>`;
+  }
+}
+
+/** Documents by number; none holds a held-out problem. */
+export function* familyDocuments(options: FamilyCorpus): Generator<string> {
+  const family = makeFamily(options.family, { ...options, split: "train" });
+  const rng = new Rng(options.seed, STREAM);
+  for (let i = 0; i < options.documents; i++) {
+    const problem = family.problem(i);
+    const fate = rng.uniform(i, 0);
+    const slip = fate >= options.rightShare;
+    const prompt = renderPrompt(options.template, problem.question);
+    let draws = FIRST_DRAW;
+    const int = (n: number) => Math.min(n - 1, Math.floor(rng.uniform(i, draws++) * n));
+    if (fate < options.rightShare + (options.slipShare ?? 0)) {
+      const { text, answer } = family.working(problem, int, slip);
+      yield `${prompt} <think> ${text} </think> <answer> ${answer} </answer>`;
+      continue;
+    }
+    const kind = 1 + Math.floor(rng.uniform(i, 1) * 4);
+    const off = Math.floor(rng.uniform(i, 2) * 10 ** options.difficulty);
+    const wrong = String(off === Number(problem.answer) ? off + 1 : off);
+    yield prompt + malformed(kind, family.working(problem, int, false), wrong);
+  }
+}

@@ -1,0 +1,34 @@
+// The contract of a problem family: what draws its problems, tells them apart and works them out.
+import type { AnswerForm } from "../grader/form.ts";
+import type { Gold } from "../grader/gold.ts";
+
+export interface Problem extends Gold {
+  id: string;
+  question: string;
+}
+
+export type Split = "train" | "heldout";
+
+/** An integer in [0, n), the next of a problem's own random sequence. */
+export type Draw = (n: number) => number;
+
+/** Reasoning as base text shows it, and the answer it comes to. */
+export interface Working {
+  text: string;
+  answer: string;
+}
+
+/** What a family is made of. */
+export interface FamilyDefinition {
+  readonly name: string;
+  /** What `difficulty` counts, for people. */
+  difficulty: string;
+  /** How it may be answered: a sum written again is no number. */
+  answerForm: AnswerForm;
+  /** A problem without its name. */
+  draw(int: Draw, difficulty: number): Omit<Problem, "id">;
+  /** What makes two questions one problem, whatever the order of its terms or the names in it. */
+  keyOf(question: string): string;
+  /** A worked answer; with `slip`, one that is careless and often wrong. */
+  working(problem: Omit<Problem, "id">, int: Draw, slip: boolean): Working;
+}

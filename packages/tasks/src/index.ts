@@ -1,0 +1,64 @@
+// Public surface of @nsa/tasks.
+export { encodeSegments, type Segment, segmentsOf } from "./chat/segments.ts";
+export {
+  type ChatMessage,
+  type ChatTemplate,
+  chatTemplateNames,
+  findTemplate,
+  folderTemplate,
+  jinjaTemplate,
+} from "./chat/template.ts";
+export { encodeAnswer } from "./chat/tool-output.ts";
+export { familyDocuments } from "./families/corpus.ts";
+export { crawlSchema, runCrawl } from "./families/crawl.ts";
+export type { Draw, FamilyDefinition, Problem, Split, Working } from "./families/definition.ts";
+export { type Family, makeFamily } from "./families/family.ts";
+export { families } from "./families/registry.ts";
+export { type CountdownGoal, checkCountdown } from "./grader/countdown.ts";
+export { type AnswerKind, type Extracted, type ExtractOptions, extractAnswer } from "./grader/extract.ts";
+export { type AnswerForm, answerForms, isEcho } from "./grader/form.ts";
+export { type Gold, gradeProblem, gradingOf, isEchoOf, unreadableGold } from "./grader/gold.ts";
+export {
+  type Comparison,
+  compareAnswers,
+  type Grade,
+  type GradeOptions,
+  grade,
+  sameAnswer,
+  type Verdict,
+} from "./grader/grade.ts";
+export { bootstrapInterval } from "./metrics/bootstrap.ts";
+export { type Calibration, majorityCalibration } from "./metrics/calibration.ts";
+export { type AnswerClasses, groupAnswers } from "./metrics/classes.ts";
+export { languageShare } from "./metrics/language.ts";
+export { mcnemar, type PairedDifference, pairedDifference } from "./metrics/paired.ts";
+export { majAtK, majAtKs, passAtK } from "./metrics/pass-at-k.ts";
+export { rmAtK } from "./metrics/rm-at-k.ts";
+export { renderPrompt } from "./prompt/template.ts";
+export { codeBlocks, lastLine } from "./protocol/code-blocks.ts";
+export {
+  type ProtocolOptions,
+  runProtocol,
+  type Transcript,
+  type TurnOutput,
+  type TurnRequest,
+} from "./protocol/run.ts";
+export { fillTemplate, readRecords } from "./records.ts";
+export { bubblewrapState } from "./sandbox/bubblewrap.ts";
+export {
+  defaultLimits,
+  type ProgramLimits,
+  type ProgramOptions,
+  type ProgramResult,
+  type ProgramStatus,
+  type SandboxBackend,
+} from "./sandbox/limits.ts";
+export { STANDARD_LIBRARY_ONLY } from "./sandbox/pyodide.ts";
+export { requireSandbox, runProgram } from "./sandbox/run-program.ts";
+export { runUnitTests, type UnitTest, type UnitTestResult } from "./sandbox/unit-tests.ts";
+export { splitStops } from "./stops.ts";
+export { findTask, taskNames } from "./tasks/builtin.ts";
+export { readTaskFile, type TaskDefinition, type TaskInput, taskSchema } from "./tasks/definition.ts";
+export { fetchTask } from "./tasks/fetch.ts";
+export { readProblems, type TaskProblem, taskPrompt, toProblem } from "./tasks/problems.ts";
+export { checkVocabulary } from "./vocabulary.ts";

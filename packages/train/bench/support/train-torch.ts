@@ -1,0 +1,40 @@
+// A case of `bench train` in PyTorch on the same card, from a Python process beside us.
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import type { ModelConfig } from "@nsa/model";
+
+const script = fileURLToPath(new URL("train_torch.py", import.meta.url));
+
+export interface TorchTraining {
+  tokensPerSecond: number;
+  gib: number;
+}
+
+/** Full attention, whatever the case has; undefined where there is no PyTorch with a GPU, or it fails (stderr says how). */
+export function torchTraining(
+  m: ModelConfig,
+  { context, micro, step }: { context: number; micro: number; step: number },
+): TorchTraining | undefined {
+  const shape = {
+    layers: m.numLayers,
+    d: m.dModel,
+    heads: m.numHeads,
+    kv: m.numKvHeads,
+    ff: m.dFf,
+    vocab: m.vocabSize,
+    context,
+    step,
+    // Whichever is faster there: ours, or twice as much at once.
+    micro: [...new Set([micro, Math.min(2 * micro, step)])].join(","),
+  };
+  const words = Object.entries(shape).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const child = spawnSync("python3", [script, ...words], { encoding: "utf8", timeout: 400_000 });
+  try {
+    if (child.error) throw child.error;
+    if (child.status !== 0) throw new Error(child.stderr.trim().split("\n").at(-1));
+    return JSON.parse(child.stdout.trim().split("\n").at(-1)!);
+  } catch (cause) {
+    console.error(`PyTorch: ${(cause as Error).message}`);
+    return undefined;
+  }
+}

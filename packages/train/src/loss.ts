@@ -1,0 +1,60 @@
+// The contract between trainer and losses, and the loss of pretraining and SFT.
+import type { Batch } from "@nsa/core";
+import type { Tape, Tensor, TensorMath } from "@nsa/kernels";
+import type { DeviceBatch, HeadResult } from "@nsa/model";
+
+export interface LossContext extends HeadResult {
+  tape: Tape;
+  /** Expressions on this tape. */
+  math: TensorMath;
+  /** [T, D]. */
+  hidden: Tensor;
+  /** Auxiliary losses of the layers, each [1]; the trainer adds them to the loss by itself. */
+  aux: readonly Tensor[];
+  /** lossWeight on the device, [T]. */
+  weight: Tensor;
+  /** A column of the batch on the device, [T]. */
+  column(name: string): Tensor;
+  /** Documents of the micro-batch on the device. */
+  device: DeviceBatch;
+  /** Sum of weights over all micro-batches and ranks of the step. */
+  weightSum: number;
+  /** 1 / weightSum on the device, [1]: what a static loss multiplies by. */
+  inverseWeightSum: Tensor;
+}
+
+export interface LossResult {
+  /** [1], already divided by what the step is divided by: micro-batches are summed. */
+  loss: Tensor;
+  /** Summed over micro-batches; names ending in `_max` take the largest. */
+  metrics?: Record<string, Tensor | number>;
+}
+
+/** What a slope may depend on: nothing that the forward finds out. */
+export type SlopeContext = Pick<LossContext, "math" | "weight" | "inverseWeightSum">;
+
+export interface LossFunction {
+  (batch: Batch, context: LossContext): LossResult;
+  /**
+   * d loss / d logp, [T], of a loss that is linear in the log-probabilities and takes no other gradient: the head's gradients are
+   * then taken in its forward, which saves making the logits twice.
+   */
+  slope?: (context: SlopeContext) => Tensor;
+  /**
+   * The loss asks for the same ops on tensors of the context whatever the batch holds, and reads no value on the host:
+   * where the device can, its micro-batches are then run as captured steps. T may be padded with rows of weight 0, and
+   * `weightSum` is that of the batch it was recorded with, so it uses `inverseWeightSum`.
+   */
+  static?: true;
+}
+
+/** −Σ w·log p / Σ w, nats per weighted token. */
+export const crossEntropy: LossFunction = Object.assign(
+  (_: Batch, { math, logp, weight, inverseWeightSum }: LossContext) => ({
+    loss: math.mul(math.neg(math.sum(math.mul(logp, weight))), inverseWeightSum),
+  }),
+  {
+    slope: ({ math, weight, inverseWeightSum }: SlopeContext) => math.mul(math.neg(weight), inverseWeightSum),
+    static: true as const,
+  },
+);

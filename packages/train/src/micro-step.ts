@@ -1,0 +1,190 @@
+// Forward, loss and backward of one micro-batch: run plainly, or captured once per shape and replayed.
+//
+// Where the device has captured steps and the loss is static, every run of a micro-batch, captured or not, works on inputs
+// in fixed memory padded to a bucket, and on one arena: so a replay has the same bits as the plain run before it.
+import type { Batch } from "@nsa/core";
+import { type Arena, type CapturedStep, Tape, type Tensor, TensorMath } from "@nsa/kernels";
+import type { Transformer } from "@nsa/model";
+import { headOn } from "@nsa/model";
+import type { LossFunction } from "./loss.ts";
+import { bucketOf, FixedInputs, layoutMicro, type MicroInputs, uploadMicro } from "./micro-inputs.ts";
+import { MAX_RESULTS, type StepPart } from "./step-results.ts";
+
+export interface MicroStepConfig {
+  recompute: boolean;
+  logitsBudgetMb: number;
+}
+
+export interface MicroStepOptions {
+  weightSum: number;
+  loss: LossFunction;
+  temperature: number | undefined;
+}
+
+/** A shape that was met: its fixed memory, and the captured step from its second run on. */
+interface Kept {
+  inputs: FixedInputs;
+  results: Tensor;
+  /** Where each result is found: views of `results`. */
+  part: StepPart;
+  runs: number;
+  captured?: CapturedStep;
+}
+
+/** Shapes kept at once; the least recently used one goes first. */
+const MOST_SHAPES = 24;
+
+export class MicroSteps {
+  private readonly kept = new Map<string, Kept>();
+  private readonly losses = new Map<LossFunction, number>();
+  private arena: Arena | undefined;
+
+  constructor(
+    private readonly model: Transformer,
+    private readonly config: MicroStepConfig,
+  ) {}
+
+  /** Captured steps that exist. */
+  get captured(): number {
+    return [...this.kept.values()].filter((k) => k.captured).length;
+  }
+
+  /** Adds the micro-batch's gradients to the parameters' and hands its results to `put` while they live. */
+  run(batch: Batch, options: MicroStepOptions, put: (part: StepPart) => void): void {
+    const { model } = this;
+    if (options.loss.static && model.device.canCapture) {
+      put(this.fixed(batch, options));
+      return;
+    }
+    using _ = model.device.scope();
+    const layout = layoutMicro(batch, options.weightSum, model.config);
+    put(this.body(uploadMicro(model.device, layout, this.stats), batch, options));
+  }
+
+  /** Runs the shape met last `times` times, without a pause of the host: for measuring. False where it is not captured. */
+  replay(times: number): boolean {
+    const last = [...this.kept.values()].at(-1)?.captured;
+    for (let i = 0; i < times; i++) last?.launch();
+    return last !== undefined;
+  }
+
+  free(): void {
+    for (const key of [...this.kept.keys()]) this.forget(key);
+    this.arena?.free();
+    this.arena = undefined;
+  }
+
+  /** dtype of log-probabilities and losses. */
+  get stats(): "f32" | "f64" {
+    return this.model.parameters.flat.dtype === "f64" ? "f64" : "f32";
+  }
+
+  private fixed(batch: Batch, options: MicroStepOptions): StepPart {
+    const { model, stats } = this;
+    const { device } = model;
+    const bucket = bucketOf(batch);
+    const layout = layoutMicro(batch, options.weightSum, model.config, bucket);
+    const loss = this.losses.get(options.loss) ?? this.losses.size;
+    this.losses.set(options.loss, loss);
+    const columns = Object.keys(layout.columns);
+    const key = JSON.stringify([loss, options.temperature ?? 1, bucket, columns]);
+    const kept = this.kept.get(key) ?? this.make(new FixedInputs(device, layout, stats));
+    // Young keys are last in the map.
+    this.kept.delete(key);
+    this.kept.set(key, kept);
+    if (this.kept.size > MOST_SHAPES) this.forget(this.kept.keys().next().value!);
+
+    // Tables must not be made, or grown, inside a captured step.
+    model.rope(bucket.longest);
+    kept.inputs.write(layout);
+    this.arena ??= device.arena();
+    const body = () => this.intoResults(kept, batch, options);
+    // A shape that comes once runs plainly; its second run is recorded. Ops are timed one by one, so not then.
+    const plain = kept.runs++ === 0 || device.profiled;
+    if (!plain) kept.captured ??= this.arena.use(() => device.capture(body));
+    if (plain) this.arena.use(body);
+    else kept.captured!.launch();
+    return kept.part;
+  }
+
+  private make(inputs: FixedInputs): Kept {
+    const { device } = this.model;
+    using scope = device.scope();
+    return { inputs, results: scope.detach(device.zeros([MAX_RESULTS], this.stats)), part: {}, runs: 0 };
+  }
+
+  /** The step on fixed inputs; what it found is copied to where it outlives the arena. */
+  private intoResults(kept: Kept, batch: Batch, options: MicroStepOptions): void {
+    const { device } = this.model;
+    using scope = device.scope();
+    const part = this.body(kept.inputs.inputs, batch, options);
+    const names = Object.keys(part);
+    if (names.length > MAX_RESULTS) throw new Error(`a static loss has at most ${MAX_RESULTS - 1} metrics`);
+    names.forEach((name, i) => {
+      const value = part[name]!;
+      if (typeof value === "number") kept.part[name] = value;
+      else {
+        kept.part[name] ??= scope.detach(kept.results.view(i, [1]));
+        device.run("copy", { x: value, y: kept.part[name] as Tensor });
+      }
+    });
+  }
+
+  private body(inputs: MicroInputs, batch: Batch, options: MicroStepOptions): StepPart {
+    const { model, config } = this;
+    const { device } = model;
+    const tape = new Tape();
+    const aux: Tensor[] = [];
+    const hidden = model.forward(tape, inputs.batch, { recompute: config.recompute, aux });
+    const math = new TensorMath(tape);
+    const { weight, inverseWeightSum } = inputs;
+    const slope = options.loss.slope?.({ math, weight, inverseWeightSum });
+    const head = headOn(model, tape, hidden, inputs.head, {
+      temperature: options.temperature,
+      logitsBudgetBytes: config.logitsBudgetMb * 2 ** 20,
+      slope,
+    });
+    const result = options.loss(batch, {
+      ...head,
+      tape,
+      math,
+      hidden,
+      aux,
+      weight,
+      column: (name) => {
+        const column = inputs.columns[name];
+        if (!column) throw new Error(`the batch has no column ${name}`);
+        return column;
+      },
+      device: inputs.batch,
+      weightSum: options.weightSum,
+      inverseWeightSum,
+    });
+    const seeds: [Tensor, Tensor][] = slope ? [] : [[result.loss, device.full([1], this.stats, 1)]];
+    const extra = auxiliaryLoss(math, aux, weight, inverseWeightSum);
+    if (extra) seeds.push([extra, device.full([1], this.stats, 1)]);
+    tape.backward(seeds);
+    return { ...result.metrics, ...(extra && { "train/aux_loss": extra }), loss: result.loss };
+  }
+
+  private forget(key: string): void {
+    const kept = this.kept.get(key)!;
+    kept.captured?.destroy();
+    kept.inputs.free();
+    for (const value of Object.values(kept.part)) if (typeof value !== "number") value.free();
+    kept.results.free();
+    this.kept.delete(key);
+  }
+}
+
+/** Σ of the layers' losses, weighted by the micro-batch's share of the step; undefined where there is none. */
+function auxiliaryLoss(
+  math: TensorMath,
+  aux: readonly Tensor[],
+  weight: Tensor,
+  inverseWeightSum: Tensor,
+): Tensor | undefined {
+  if (aux.length === 0) return undefined;
+  const sum = aux.reduce((a, b) => math.add(a, b));
+  return math.mul(sum, math.mul(math.sum(weight), inverseWeightSum));
+}

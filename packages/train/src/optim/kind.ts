@@ -1,0 +1,27 @@
+// The contract of an optimizer: state in named buffers laid out as the parameters, and one update of all weights. Norm, clipping and the
+// decision to skip a step belong to the Optimizer class and lie on the device before `apply` runs.
+import type { Device, FloatDtype, Tensor } from "@nsa/kernels";
+import type { Parameters } from "@nsa/model";
+import type { OptimizerConfig } from "./config.ts";
+
+export interface OptimizerContext {
+  readonly device: Device;
+  readonly parameters: Parameters;
+  readonly config: OptimizerConfig;
+  /** f32 [8] on the device: learning rate, step (from 1), clip scale, skip flag, gradient norm, largest norm that is no outlier. */
+  readonly state: Tensor;
+  /** The buffers that `buffers` named. */
+  readonly buffers: Readonly<Record<string, Tensor>>;
+}
+
+export interface OptimizerKind {
+  readonly name: string;
+  /** Whether `apply` reads all it depends on from the device; it may then be captured, and honours the skip flag by itself. */
+  readonly onDevice: boolean;
+  /** Refuses settings that cannot work. Throws NsaError (exit 2). */
+  check?(config: OptimizerConfig): void;
+  /** State buffers by name, each as long as the parameters; saved in checkpoints as `<parameter>.<name>`. */
+  buffers(config: OptimizerConfig, master: FloatDtype): Record<string, FloatDtype>;
+  /** Updates all weights from the summed gradients. `lr` is what `state` holds, for kinds that are not on the device. */
+  apply(context: OptimizerContext, lr: number): void;
+}

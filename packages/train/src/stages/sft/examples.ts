@@ -1,0 +1,102 @@
+// Examples of fine-tuning from JSONL files: templates filled, tokenized, the prompt's length kept.
+import { NsaError } from "@nsa/core";
+import { expandInputs, type Tokenizer } from "@nsa/data";
+import type { ChatTemplate } from "@nsa/tasks";
+import { encodeAnswer, encodeSegments, fillTemplate, readRecords, segmentsOf } from "@nsa/tasks";
+import { z } from "zod";
+import type { SftConfig } from "./config.ts";
+import type { Example } from "./source.ts";
+
+type Configured = SftConfig["data"]["sources"][number];
+/** A source of a recipe; outputs of tools are masked where it does not say. */
+type Source = Omit<Configured, "maskOutputs"> & Partial<Pick<Configured, "maskOutputs">>;
+
+const conversationSchema = z
+  .array(z.looseObject({ role: z.string(), content: z.string() }))
+  .refine((all) => all.some((m) => m.role === "assistant"), "no turn of the assistant");
+
+function sourceError(source: Source): NsaError {
+  return new NsaError({
+    code: "sft_source_invalid",
+    what: `the source ${source.files.join(", ")}`,
+    why: "it must have `prompt` and `completion`, or `messages`, and not all of them",
+    fix: "leave out one or the other",
+    exitCode: 2,
+  });
+}
+
+/** One record as an example, by templates or as a conversation. */
+function exampleOf(
+  source: Source,
+  record: Record<string, unknown>,
+  place: string,
+  tokenizer: Tokenizer,
+  chat: ChatTemplate | undefined,
+): Example {
+  const { format } = source;
+  if (source.messages === undefined) {
+    const prompt = fillTemplate(source.prompt!, record, place);
+    const head = tokenizer.encode(prompt);
+    const answer = fillTemplate(source.completion!, record, place);
+    const tail = encodeAnswer(tokenizer, answer);
+    const ids = Int32Array.from([...head, ...tail.ids, tokenizer.eosId]);
+    if (source.maskOutputs === false || tail.learned.every((l) => l === 1))
+      return { ids, promptLength: head.length, format, prompt };
+    const learned = Uint8Array.from([...head.map(() => 0), ...tail.learned, 1]);
+    return { ids, learned, promptLength: head.length, format, prompt };
+  }
+  const messages = conversationSchema.safeParse(record[source.messages]);
+  if (!messages.success) {
+    const { path, message } = messages.error.issues[0]!;
+    throw new NsaError({
+      code: "data_not_a_conversation",
+      what: [place, source.messages, ...path].join(" "),
+      why: message,
+      fix: "give a list of {role, content} with at least one turn of the assistant",
+      exitCode: 3,
+    });
+  }
+  const segments = segmentsOf(chat!, messages.data, place);
+  const { ids, learned } = encodeSegments(tokenizer, segments, source.maskOutputs);
+  return { ids, learned, promptLength: learned.indexOf(1), format, prompt: segments[0]!.text };
+}
+
+/**
+ * Examples of the sources as ids, those of more than `seqLen` positions or without a token to learn left out with a remark.
+ * Throws NsaError `corpus_empty`, `data_*` (exit 3), `sft_source_invalid` (exit 2).
+ */
+export function readExamples(
+  from: { sources: readonly Source[]; seqLen: number; chat?: ChatTemplate },
+  tokenizer: Tokenizer,
+  log: (text: string) => void,
+): Example[] {
+  const examples: Example[] = [];
+  let [long, empty] = [0, 0];
+  for (const source of from.sources) {
+    const templates = source.prompt !== undefined && source.completion !== undefined;
+    const neither = source.prompt === undefined && source.completion === undefined;
+    if (source.messages === undefined ? !templates : !neither) throw sourceError(source);
+    const limit = examples.length + (source.maxExamples ?? Number.POSITIVE_INFINITY);
+    for (const path of expandInputs(source.files)) {
+      for (const { record, place } of readRecords(path)) {
+        if (examples.length >= limit) break;
+        const example = exampleOf(source, record, place, tokenizer, from.chat);
+        const { ids, learned, promptLength } = example;
+        const learns = learned ? learned.indexOf(1, 1) > 0 : Math.max(1, promptLength) < ids.length;
+        if (!learns) empty++;
+        else if (ids.length - 1 > from.seqLen) long++;
+        else examples.push(example);
+      }
+    }
+  }
+  if (long > 0) log(`${long} examples longer than ${from.seqLen} tokens were left out`);
+  if (empty > 0) log(`${empty} examples without a token to learn were left out`);
+  if (examples.length >= 2) return examples;
+  throw new NsaError({
+    code: "corpus_empty",
+    what: `there are ${examples.length} usable examples`,
+    why: "training and validation need at least two",
+    fix: "name files with examples, or allow longer ones",
+    exitCode: 3,
+  });
+}

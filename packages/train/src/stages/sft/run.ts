@@ -1,0 +1,111 @@
+// `nsa sft`: a checkpoint learns to answer in the formats of the examples.
+import { join } from "node:path";
+import { type BatchSource, Rng, type StageRunner } from "@nsa/core";
+import { modelFiles, PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
+import { openDevice, openPlans } from "@nsa/kernels";
+import { loadModel, readModelConfig } from "@nsa/model";
+import { type ChatTemplate, checkVocabulary, findTemplate, folderTemplate } from "@nsa/tasks";
+import { estimateTraining } from "../../estimate.ts";
+import { runTraining } from "../../loop.ts";
+import { crossEntropy } from "../../loss.ts";
+import { Trainer } from "../../trainer.ts";
+import { writeSamples } from "../samples.ts";
+import type { SftConfig } from "./config.ts";
+import { readExamples } from "./examples.ts";
+import { type Example, ExampleSource, packExamples } from "./source.ts";
+
+const SPLIT_STREAM = 14;
+
+/** What a run will cost at most (micro-batches filled to the brim), with the architecture of `init_from`. */
+export function estimateSft(config: SftConfig, device?: string): Record<string, number> {
+  return estimateTraining(readModelConfig(config.initFrom), { ...config.train, device });
+}
+
+/** Steps over the examples, packed as the recipe says. */
+function sourceOf(examples: Example[], { train, seed }: SftConfig, log: (text: string) => void): BatchSource {
+  const { packing, microBatchTokens, microBatches } = train;
+  if (packing === "random") return new ExampleSource(examples, { microBatchTokens, microBatches, seed });
+  const lengths = examples.map(positionsOf);
+  const capacity = lengths.reduce((a, b) => Math.max(a, b), microBatchTokens);
+  const plan = planPacks(lengths, { method: packing, capacity, seed });
+  log(`${plan.starts.length - 1} packs of ${capacity} tokens, ${(plan.fill * 100).toFixed(2)} % filled`);
+  return new PackSource(plan, examples, { microBatches, seed });
+}
+
+/** The template of conversations: the recipe's, the checkpoint's own, or ChatML. */
+const templateOf = ({ data, initFrom }: SftConfig) =>
+  data.chatTemplate ? findTemplate(data.chatTemplate) : (folderTemplate(initFrom) ?? findTemplate("chatml"));
+
+/** The tokenizer's files in the new checkpoint, with the template it has learned, so that it is served with it. */
+function filesOf(
+  initFrom: string,
+  tokenizer: Tokenizer,
+  chat: ChatTemplate | undefined,
+): Record<string, string> {
+  const { "chat_template.jinja": jinja, ...carried } = modelFiles(initFrom);
+  const files = { ...carried, "tokenizer.json": JSON.stringify(tokenizer.json) };
+  if (!chat) return { ...files, ...(jinja === undefined ? {} : { "chat_template.jinja": jinja }) };
+  const own = JSON.parse(carried["tokenizer_config.json"] ?? "{}");
+  const config = JSON.stringify({ ...own, chat_template: chat.source }, null, 2);
+  return { ...files, "tokenizer_config.json": `${config}\n` };
+}
+
+/** Runs the stage; resumes exactly when the context names a checkpoint. */
+export const runSft: StageRunner<SftConfig> = async (config, context) => {
+  const log = (text: string) => context.log(text);
+  const tokenizer = Tokenizer.load(join(config.initFrom, "tokenizer.json"));
+  const { sources } = config.data;
+  const chat = sources.some((s) => s.messages !== undefined) ? templateOf(config) : undefined;
+  const all = readExamples({ sources, seqLen: config.train.seqLen, chat }, tokenizer, log);
+  const order = new Rng(config.seed, SPLIT_STREAM).permutation(all.length);
+  const { validationShare, validationExamples } = config.data;
+  const held = validationShare > 0 ? Math.max(1, Math.floor(all.length * validationShare)) : 0;
+  const validation = Array.from(order.subarray(0, Math.min(held, validationExamples)), (i) => all[i]!);
+  const examples = Array.from(order.subarray(held), (i) => all[i]!);
+  log(`${examples.length} examples, ${held} held out`);
+
+  const device = openDevice(context.device, {
+    threads: config.threads,
+    memoryLimitMb: config.memoryLimitMb,
+    log,
+  });
+  try {
+    openPlans(device, context);
+    const model = await loadModel(device, config.initFrom);
+    checkVocabulary(tokenizer, model, config.initFrom);
+    const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
+    const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
+    const trainer = new Trainer(model, config.train.steps, trained);
+    const formats = [...new Set(validation.map((e) => e.format))];
+    return await runTraining(
+      {
+        trainer,
+        source: sourceOf(examples, config, log),
+        loss: crossEntropy,
+        config: config.train,
+        validation: validation.map((_, i) => packExamples(validation, [i])),
+        files: filesOf(config.initFrom, tokenizer, chat),
+        sequenceLength: examples.reduce((n, e) => n + e.ids.length, 0) / examples.length,
+        onEval: (step) => {
+          for (const format of formats) {
+            const own = validation.filter((e) => e.format === format);
+            const { loss } = trainer.evaluate(own.map((_, i) => packExamples(own, [i])));
+            context.emit({ type: "eval", step, metrics: { [`val/loss_${format}`]: loss } });
+          }
+          const prompts = validation.flatMap((e) => e.prompt || []).slice(0, config.sample.prompts);
+          const { maxTokens } = config.sample;
+          writeSamples(
+            model,
+            tokenizer,
+            { prompts, maxTokens, temperature: 0, seed: config.seed },
+            context,
+            step,
+          );
+        },
+      },
+      context,
+    );
+  } finally {
+    device.close();
+  }
+};

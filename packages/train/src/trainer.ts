@@ -1,0 +1,184 @@
+// One optimizer step: micro-batches forward and backward, clip, skip, update. Knows nothing of files or data sources.
+import { type Batch, ExitCode, NsaError, type Stateful, type StepBatch } from "@nsa/core";
+import { type Collectives, singleRank } from "@nsa/kernels";
+import type { Transformer } from "@nsa/model";
+import { logprobs } from "@nsa/model";
+import { z } from "zod";
+import type { LossFunction } from "./loss.ts";
+import { MicroSteps } from "./micro-step.ts";
+import { optimizerSchema } from "./optim/config.ts";
+import { Optimizer, type UpdateOutcome } from "./optim/optimizer.ts";
+import { lrShare, scheduleSchema } from "./schedule.ts";
+import { StepResults } from "./step-results.ts";
+
+export const trainerSchema = z.strictObject({
+  optimizer: optimizerSchema.prefault({}).describe("The update"),
+  schedule: scheduleSchema.prefault({}).describe("Learning rate over the steps"),
+  recompute: z
+    .boolean()
+    .default(false)
+    .describe("Run layers again in the backward instead of keeping activations"),
+  logitsBudgetMb: z
+    .number()
+    .min(0)
+    .default(64)
+    .describe("Logits are kept for the backward when they fit, else computed again, MiB"),
+  skipZScore: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("Skip steps whose gradient norm lies so many deviations above the last 128; 0 = never"),
+});
+
+export type TrainerConfig = z.output<typeof trainerSchema>;
+export type TrainerConfigInput = z.input<typeof trainerSchema>;
+
+export interface StepOptions {
+  /** Of the policy whose log-probabilities the loss sees. Default 1. */
+  temperature?: number;
+}
+
+const HISTORY = 128;
+const EMA = 0.98;
+
+interface TrainerState {
+  step: number;
+  lossEma: number | null;
+  norms: number[];
+}
+
+export class Trainer implements Stateful {
+  readonly name = "trainer";
+  readonly config: TrainerConfig;
+  readonly optimizer: Optimizer;
+  readonly microSteps: MicroSteps;
+  /** Steps done. */
+  stepsDone = 0;
+  private lossEma: number | undefined;
+  private norms: number[] = [];
+  private readonly results: StepResults;
+
+  constructor(
+    readonly model: Transformer,
+    readonly totalSteps: number,
+    config: TrainerConfigInput = {},
+    readonly collectives: Collectives = singleRank,
+  ) {
+    this.config = trainerSchema.parse(config);
+    this.optimizer = new Optimizer(model.parameters, this.config.optimizer);
+    this.microSteps = new MicroSteps(model, this.config);
+    this.results = new StepResults(model.device, this.microSteps.stats);
+  }
+
+  /**
+   * Runs one step and returns its metrics (`train/loss`, `train/grad_norm`, `train/lr`, and those of the loss).
+   * Throws NsaError `diverged` (exit 5) before touching the weights when loss or gradients are not finite.
+   */
+  step(stepBatch: StepBatch, loss: LossFunction, options: StepOptions = {}): Record<string, number> {
+    const { results } = this;
+    const { parameters, device } = this.model;
+    using _ = device.scope();
+    const { weightSum, microBatches } = stepBatch;
+    const { temperature } = options;
+    parameters.zeroGradients();
+    results.begin(microBatches.length);
+    let tokens = 0;
+    for (const [i, batch] of microBatches.entries()) {
+      tokens += batch.tokens.length;
+      this.microSteps.run(batch, { weightSum, loss, temperature }, (part) => results.put(i, part));
+    }
+    const step = this.stepsDone + 1;
+    const lr = this.config.optimizer.lr * lrShare(this.config.schedule, step, this.totalSteps);
+    const { sums, outcome } = this.update(step, lr);
+    [sums.loss, tokens] = this.collectives.allReduceNumbers([sums.loss!, tokens]) as [number, number];
+    const { norm } = outcome;
+    if (!Number.isFinite(sums.loss) || outcome.skipped === "not_finite")
+      this.diverged(step, sums.loss!, norm);
+    const skip = outcome.skipped === "outlier";
+    if (!skip) {
+      this.norms.push(norm);
+      if (this.norms.length > HISTORY) this.norms.shift();
+    }
+    this.stepsDone = step;
+    const { loss: total, ...others } = sums;
+    this.lossEma = this.lossEma === undefined ? total! : EMA * this.lossEma + (1 - EMA) * total!;
+    return {
+      "train/loss": total!,
+      "train/loss_ema": this.lossEma,
+      "train/grad_norm": norm,
+      "train/lr": lr,
+      "train/tokens": tokens,
+      "train/skipped": skip ? 1 : 0,
+      ...others,
+    };
+  }
+
+  /** Mean −log p of the weighted targets, nats, without gradients. */
+  evaluate(batches: Iterable<Batch>): { loss: number; weight: number } {
+    let [sum, weight] = [0, 0];
+    for (const batch of batches) {
+      const { logp } = logprobs(this.model, batch);
+      for (let t = 0; t < logp.length; t++) {
+        sum -= batch.lossWeight[t]! * logp[t]!;
+        weight += batch.lossWeight[t]!;
+      }
+    }
+    [sum, weight] = this.collectives.allReduceNumbers([sum, weight]) as [number, number];
+    return { loss: weight > 0 ? sum / weight : 0, weight };
+  }
+
+  save(): TrainerState {
+    return { step: this.stepsDone, lossEma: this.lossEma ?? null, norms: [...this.norms] };
+  }
+
+  load(state: TrainerState): void {
+    this.stepsDone = state.step;
+    this.lossEma = state.lossEma ?? undefined;
+    this.norms = [...state.norms];
+  }
+
+  free(): void {
+    this.microSteps.free();
+    this.results.free();
+    this.optimizer.free();
+  }
+
+  /** Clips and updates; the host waits once, for what became of it. */
+  private update(step: number, lr: number): { sums: Record<string, number>; outcome: UpdateOutcome } {
+    const { results, optimizer, collectives } = this;
+    const limit = this.outlierLimit();
+    const losses = results.losses();
+    if (collectives.world === 1 && optimizer.onDevice) {
+      optimizer.update(lr, step, losses, limit, results.memory);
+      return { sums: results.read(), outcome: optimizer.outcome() };
+    }
+    // Another rank's loss, and updates that take no skip flag, need the host's eye before the weights are touched.
+    collectives.allReduceSum(this.model.parameters.gradients!);
+    optimizer.prepare(lr, step, losses, limit);
+    const sums = results.read();
+    const outcome = optimizer.outcome();
+    const [all] = collectives.allReduceNumbers([sums.loss!]);
+    if (Number.isFinite(all) && outcome.skipped === "no") optimizer.apply(lr);
+    return { sums, outcome };
+  }
+
+  /** Gradient norm above which a step is an outlier; 0 = none is. */
+  private outlierLimit(): number {
+    const { skipZScore } = this.config;
+    const n = this.norms.length;
+    if (skipZScore === 0 || n < 32) return 0;
+    const mean = this.norms.reduce((a, b) => a + b, 0) / n;
+    const std = Math.sqrt(this.norms.reduce((a, b) => a + (b - mean) ** 2, 0) / n);
+    return mean + skipZScore * Math.max(std, 1e-12);
+  }
+
+  private diverged(step: number, loss: number, norm: number): never {
+    throw new NsaError({
+      code: "diverged",
+      what: `training diverged at step ${step}`,
+      why: `loss ${loss}, gradient norm ${norm}`,
+      fix: "resume from the last good checkpoint with a lower train.optimizer.lr or a longer warm-up",
+      exitCode: ExitCode.diverged,
+    });
+  }
+}
