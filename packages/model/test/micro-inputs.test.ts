@@ -1,13 +1,13 @@
 // What a micro-batch puts on the device, written out: rows of the head, documents, compressed blocks, and padding.
 import type { Batch } from "@nsa/core";
+import { Device } from "@nsa/kernels";
 import { afterAll, expect, test } from "vitest";
-import { openBackend } from "../../kernels/test/backend.ts";
 import { crossEntropy, resolveModelConfig, Trainer } from "../src/index.ts";
 import { headLayout } from "../src/train/head.ts";
 import { bucketOf, layoutMicro } from "../src/train/micro-inputs.ts";
 import { bigramModel } from "./bigram-model.ts";
 
-const device = openBackend({ threads: 1, recordOps: true });
+const device = Device.open("cpu", { threads: 1, recordOps: true });
 afterAll(() => device.close());
 
 const batch: Batch = {

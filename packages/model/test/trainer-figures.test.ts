@@ -1,12 +1,12 @@
 // What a step and an evaluation report, against losses of a model whose probabilities are a table, worked out by hand.
 import type { Batch } from "@nsa/core";
+import { Device } from "@nsa/kernels";
 import { afterAll, expect, test } from "vitest";
-import { openBackend } from "../../kernels/test/backend.ts";
 import { crossEntropy, type LossFunction, logprobs, Trainer, Transformer } from "../src/index.ts";
 import { bigramModel } from "./bigram-model.ts";
 import { countingBatch, stepOf, tinyConfig } from "./training-fixture.ts";
 
-const cpu = openBackend({ threads: 1 });
+const cpu = Device.open("cpu", { threads: 1 });
 afterAll(() => cpu.close());
 
 const batch = (tokens: number[], targets: number[], lossWeight: number[], borders: number[]): Batch => ({
