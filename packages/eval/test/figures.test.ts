@@ -46,6 +46,12 @@ test("rm_at_k_is_the_chance_that_the_best_scored_of_k_is_right", () => {
   );
 });
 
+test("samples_of_equal_score_share_the_draw", () => {
+  // Two best, one of them right, and a right one behind: of three pairs, one is shared, one right, one wrong.
+  const chances = [1, 2, 3].map((k) => rmAtK([1, 1, 0.5], [true, false, true], k));
+  expect(chances).toEqual([2 / 3, 1 / 2, 1 / 2].map((x) => expect.closeTo(x, 12)));
+});
+
 test("a_bootstrap_interval_has_the_quantiles_of_the_resampled_mean", () => {
   // 6 of 20: means are Binomial(20, 0.3)/20. P(≤ 1) = 0.8 %, P(≤ 2) = 3.5 %, P(≤ 9) = 95.2 %, P(≤ 10) = 98.3 %.
   const values = Array.from({ length: 20 }, (_, i) => (i < 6 ? 1 : 0));

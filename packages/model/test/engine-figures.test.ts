@@ -1,6 +1,6 @@
 // What generation reports and where it stops, under a model whose probabilities are a table.
+import { Device } from "@nsa/kernels";
 import { afterAll, expect, test } from "vitest";
-import { openBackend } from "../../kernels/test/backend.ts";
 import {
   Engine,
   type GenerateRequest,
@@ -11,7 +11,7 @@ import {
 } from "../src/index.ts";
 import { bigramModel, bigrams } from "./bigram-model.ts";
 
-const cpu = openBackend({ threads: 1 });
+const cpu = Device.open("cpu", { threads: 1 });
 afterAll(() => cpu.close());
 
 const letters = "abcd";

@@ -1,9 +1,9 @@
 // Names, order, places, initial values and decay of all weights of a small model, written out.
+import { Device } from "@nsa/kernels";
 import { afterAll, expect, test } from "vitest";
-import { openBackend } from "../../kernels/test/backend.ts";
 import { layoutOf, type ModelConfigInput, Parameters, resolveModelConfig } from "../src/index.ts";
 
-const cpu = openBackend({ threads: 1 });
+const cpu = Device.open("cpu", { threads: 1 });
 afterAll(() => cpu.close());
 
 const sizes: ModelConfigInput = {

@@ -1,10 +1,9 @@
 // Rotary frequencies of every kind of scaling, channel by channel.
-import { ropeFrequencies } from "@nsa/kernels";
+import { Device, ropeFrequencies } from "@nsa/kernels";
 import { afterAll, expect, test } from "vitest";
-import { openBackend } from "../../kernels/test/backend.ts";
 import { resolveModelConfig, Transformer } from "../src/index.ts";
 
-const cpu = openBackend({ threads: 1 });
+const cpu = Device.open("cpu", { threads: 1 });
 afterAll(() => cpu.close());
 
 const near = (...xs: number[]) => xs.map((x) => expect.closeTo(x, 12));

@@ -1,10 +1,10 @@
 // Scores of prompts of different lengths under a model whose probabilities are a table.
+import { Device } from "@nsa/kernels";
 import { afterAll, expect, test, vi } from "vitest";
-import { openBackend } from "../../kernels/test/backend.ts";
 import { scorePrompts } from "../src/index.ts";
 import { bigramModel } from "./bigram-model.ts";
 
-const cpu = openBackend({ threads: 1 });
+const cpu = Device.open("cpu", { threads: 1 });
 afterAll(() => cpu.close());
 
 test("prompts_are_scored_token_by_token_with_their_best_alternatives", () => {

@@ -143,6 +143,15 @@ test("mini_batches_are_divided_by_their_share_and_figures_are_means_over_updates
   expect(update(trainer, { ...lesson, samples: [] }, twice, 3)).toEqual({ "kl/mean": 0.5 });
 });
 
+test("an_update_reports_means_over_all_of_its_tokens", () => {
+  const trainer = new Trainer(bigramModel(cpu), 10, { optimizer: { lr: 0 } });
+  const twice = config({ ...clip, innerEpochs: 2 }, { microBatchTokens: 3 });
+  const metrics = update(trainer, { samples, weightSum: 2, metrics: {} }, twice, 1);
+  expect(metrics["policy/ratio_mean"]).toBeCloseTo(4.7 / 4, 5);
+  expect(metrics["train/loss"]).toBeCloseTo(-((2.8 - 0.8 - 1.6) / 3 - 4.5) / 2, 5);
+  expect([trainer.stepsDone, metrics["train/tokens"]]).toEqual([2, 5]);
+});
+
 /** An output of a group with its reward; ids are those the policy's table prices. */
 const output = (
   group: number,
@@ -222,7 +231,9 @@ test("old_and_reference_log_probabilities_are_those_of_their_models_at_the_tempe
   );
   const outputs = [output(0, [0], [1, 1], 1), output(0, [2], [3], 0)];
   const twice = config({ innerEpochs: 2, klCoef: 0.1 });
-  const { samples } = prepare(bigramModel(cpu), rollout(outputs), twice, reference);
+  const { samples, metrics } = prepare(bigramModel(cpu), rollout(outputs), twice, reference);
+  // A KL in the loss leaves the rewards as they are.
+  expect([metrics, samples.map((s) => s.advantage[0])]).toEqual([{}, [1, -1]]);
   expect(samples.map((s) => Array.from(s.oldLogp!))).toEqual([[near(quarter), near(half)], [near(most)]]);
   expect(samples.map((s) => Array.from(s.refLogp!))).toEqual([
     [near(quarter), near(quarter)],

@@ -1,14 +1,14 @@
 // What a micro-batch puts on the device, written out: rows of the head, documents, compressed blocks, and padding.
 import type { Batch } from "@nsa/core";
+import { Device } from "@nsa/kernels";
 import { resolveModelConfig } from "@nsa/model";
 import { afterAll, expect, test } from "vitest";
-import { openBackend } from "../../kernels/test/backend.ts";
 import { headLayout } from "../../model/src/heads/lm.ts";
 import { bigramModel } from "../../model/test/bigram-model.ts";
 import { crossEntropy, Trainer } from "../src/index.ts";
 import { bucketOf, layoutMicro } from "../src/micro-inputs.ts";
 
-const device = openBackend({ threads: 1, recordOps: true });
+const device = Device.open("cpu", { threads: 1, recordOps: true });
 afterAll(() => device.close());
 
 const batch: Batch = {

@@ -1,11 +1,11 @@
 // Updates of AdamW and Muon against values worked out by hand or by a few lines of fp64, tensor by tensor.
 
+import { Device } from "@nsa/kernels";
 import { Parameters, resolveModelConfig } from "@nsa/model";
 import { afterAll, expect, test } from "vitest";
-import { openBackend } from "../../kernels/test/backend.ts";
 import { Optimizer, type OptimizerConfig, optimizerSchema } from "../src/index.ts";
 
-const cpu = openBackend({ threads: 1 });
+const cpu = Device.open("cpu", { threads: 1 });
 afterAll(() => cpu.close());
 
 /** Untied, with biases and φ: every kind of weight. All sizes differ. */

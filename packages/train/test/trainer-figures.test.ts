@@ -1,13 +1,13 @@
 // What a step and an evaluation report, against losses of a model whose probabilities are a table, worked out by hand.
 import type { Batch } from "@nsa/core";
+import { Device } from "@nsa/kernels";
 import { logprobs, Transformer } from "@nsa/model";
 import { afterAll, expect, test } from "vitest";
-import { openBackend } from "../../kernels/test/backend.ts";
 import { bigramModel } from "../../model/test/bigram-model.ts";
 import { countingBatch, stepOf, tinyConfig } from "../../model/test/training-fixture.ts";
 import { crossEntropy, type LossFunction, Trainer } from "../src/index.ts";
 
-const cpu = openBackend({ threads: 1 });
+const cpu = Device.open("cpu", { threads: 1 });
 afterAll(() => cpu.close());
 
 const batch = (tokens: number[], targets: number[], lossWeight: number[], borders: number[]): Batch => ({
