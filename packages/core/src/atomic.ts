@@ -1,6 +1,7 @@
 // Files and folders that appear whole or not at all: temporary name, fsync, rename, fsync of the parent.
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -108,18 +109,35 @@ export async function atomicWriteDir(
   path: string,
   fill: (temporary: string) => void | Promise<void>,
 ): Promise<void> {
-  const temporary = `${path}.tmp-${process.pid}`;
+  const [temporary, replaced] = [`${path}.tmp-${process.pid}`, `${path}.old-${process.pid}`];
   rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary, { recursive: true });
   try {
     await fill(temporary);
     fsyncTree(temporary);
-    // A folder cannot be renamed onto a non-empty one: the old goes only once the new is safe on disk.
-    rmSync(path, { recursive: true, force: true });
+    // A folder cannot be renamed onto a non-empty one. The old one steps aside and goes last: a kill in between leaves both, and
+    // `restoreReplaced` puts the old one back.
+    if (existsSync(path)) renameSync(path, replaced);
     renameSync(temporary, path);
     fsyncPath(dirname(path));
+    rmSync(replaced, { recursive: true, force: true });
   } catch (error) {
+    if (existsSync(replaced) && !existsSync(path)) renameSync(replaced, path);
     rmSync(temporary, { recursive: true, force: true });
     throw explainWriteError(path, error);
+  }
+}
+
+/**
+ * Clears what a kill inside {@link atomicWriteDir} left in `dir`, of folders whose names match `pattern`: half-written ones go, and
+ * one that had stepped aside for a new one comes back where there is no new one.
+ */
+export function restoreReplaced(dir: string, pattern: RegExp): void {
+  for (const entry of readdirSync(dir)) {
+    const match = /^(.+)\.(tmp|old)-\d+$/.exec(entry);
+    if (!match || !pattern.test(match[1]!)) continue;
+    const [path, original] = [join(dir, entry), join(dir, match[1]!)];
+    if (match[2] === "old" && !existsSync(original)) renameSync(path, original);
+    else rmSync(path, { recursive: true, force: true });
   }
 }

@@ -15,7 +15,7 @@ import type { AddressInfo } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { atomicWriteDir, atomicWriteFile, explainWriteError } from "../src/atomic.ts";
+import { atomicWriteDir, atomicWriteFile, explainWriteError, restoreReplaced } from "../src/atomic.ts";
 import type { NsaError } from "../src/errors.ts";
 import { JsonlFile, readJsonl } from "../src/jsonl.ts";
 import { MlflowSink } from "../src/metrics/mlflow.ts";
@@ -36,6 +36,26 @@ test("atomic_folder_replaces_the_old_one_and_a_failure_leaves_it", async () => {
   await atomicWriteDir(target, (tmp) => writeFileSync(join(tmp, "a"), "new"));
   expect(readFileSync(join(target, "a"), "utf8")).toBe("new");
   expect(readdirSync(join(target, ".."))).toEqual(["step-000001"]);
+});
+
+test("a_folder_that_stepped_aside_for_a_new_one_comes_back_after_a_kill_between_the_two", () => {
+  const dir = mkdtempSync(join(tmpdir(), "nsa-replaced-"));
+  const make = (name: string, content: string) => {
+    mkdirSync(join(dir, name));
+    writeFileSync(join(dir, name, "a"), content);
+  };
+  // As a kill leaves them: before the new folder has its name, after it has it, and in a save of its own.
+  make("step-1.old-7", "old");
+  make("step-1.tmp-7", "new");
+  make("step-2", "new");
+  make("step-2.old-7", "old");
+  make("step-3.tmp-7", "half");
+  make("other.tmp-7", "not ours");
+  restoreReplaced(dir, /^step-\d+$/);
+  expect(readdirSync(dir).sort()).toEqual(["other.tmp-7", "step-1", "step-2"]);
+  expect(readFileSync(join(dir, "step-1/a"), "utf8")).toBe("old");
+  expect(readFileSync(join(dir, "step-2/a"), "utf8")).toBe("new");
+  rmSync(dir, { recursive: true });
 });
 
 test("full_disk_is_explained_and_other_errors_pass", () => {

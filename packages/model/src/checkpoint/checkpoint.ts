@@ -11,6 +11,7 @@ import {
   hashPieces,
   PIECE_BYTES,
   PieceHasher,
+  restoreReplaced,
   SafetensorsReader,
   type Stateful,
   sha256OfFile,
@@ -258,11 +259,9 @@ export class CheckpointStore {
       .sort((a, b) => a - b);
   }
 
-  /** Removes what a process that was killed in a save left; a run has one process at a time. */
+  /** Clears what a process that was killed in a save left; a run has one process at a time. */
   private sweep(): void {
-    if (!existsSync(this.dir)) return;
-    for (const name of readdirSync(this.dir))
-      if (/^step-\d+\.tmp-\d+$/.test(name)) rmSync(join(this.dir, name), { recursive: true, force: true });
+    if (existsSync(this.dir)) restoreReplaced(this.dir, /^step-\d+$/);
   }
 
   private prune(newest: number): void {
