@@ -11,7 +11,7 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { ExitCode, NsaError } from "./errors.ts";
 
 const diskFull = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
@@ -110,8 +110,10 @@ export async function atomicWriteDir(
   fill: (temporary: string) => void | Promise<void>,
 ): Promise<void> {
   const [temporary, replaced] = [`${path}.tmp-${process.pid}`, `${path}.old-${process.pid}`];
-  rmSync(temporary, { recursive: true, force: true });
-  mkdirSync(temporary, { recursive: true });
+  mkdirSync(dirname(path), { recursive: true });
+  const name = basename(path);
+  restoreReplaced(dirname(path), (original) => original === name);
+  mkdirSync(temporary);
   try {
     await fill(temporary);
     fsyncTree(temporary);
@@ -129,13 +131,13 @@ export async function atomicWriteDir(
 }
 
 /**
- * Clears what a kill inside {@link atomicWriteDir} left in `dir`, of folders whose names match `pattern`: half-written ones go, and
- * one that had stepped aside for a new one comes back where there is no new one.
+ * Clears what kills inside {@link atomicWriteDir} left in `dir`, of the folders that are `ours` by name: half-written ones go, and one
+ * that had stepped aside for a new one comes back where there is no new one. Only for a process that alone writes them.
  */
-export function restoreReplaced(dir: string, pattern: RegExp): void {
+export function restoreReplaced(dir: string, ours: (name: string) => boolean): void {
   for (const entry of readdirSync(dir)) {
     const match = /^(.+)\.(tmp|old)-\d+$/.exec(entry);
-    if (!match || !pattern.test(match[1]!)) continue;
+    if (!match || !ours(match[1]!)) continue;
     const [path, original] = [join(dir, entry), join(dir, match[1]!)];
     if (match[2] === "old" && !existsSync(original)) renameSync(path, original);
     else rmSync(path, { recursive: true, force: true });

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
-import { explainWriteError, fsyncPath, fsyncTree } from "./atomic.ts";
+import { explainWriteError, fsyncPath, fsyncTree, restoreReplaced } from "./atomic.ts";
 import { describeEnvironment } from "./environment.ts";
 import { ExitCode, NsaError } from "./errors.ts";
 
@@ -182,6 +182,12 @@ export function findRun(root: string, which: string, stage?: string): RunInfo {
     fix: several ? "write more of the name" : "see `nsa runs ls` for the names",
     exitCode: ExitCode.data,
   });
+}
+
+/** Puts the checkpoints of a run in order after a kill inside a save; for the process that holds the run. */
+export function restoreCheckpoints(runDir: string): void {
+  const dir = join(runDir, "checkpoints");
+  if (existsSync(dir)) restoreReplaced(dir, (name) => /^step-\d+$/.test(name));
 }
 
 /** The newest complete checkpoint of a run (`checkpoints/step-000400` with a state.json), or null. */

@@ -20,7 +20,14 @@ import type { NsaError } from "../src/errors.ts";
 import { JsonlFile, readJsonl } from "../src/jsonl.ts";
 import { MlflowSink } from "../src/metrics/mlflow.ts";
 import { crc32c, TensorBoardSink } from "../src/metrics/tensorboard.ts";
-import { createRunDir, findCheckpoint, findRun, latestCheckpoint, listRuns } from "../src/run-dir.ts";
+import {
+  createRunDir,
+  findCheckpoint,
+  findRun,
+  latestCheckpoint,
+  listRuns,
+  restoreCheckpoints,
+} from "../src/run-dir.ts";
 import { openStageContext } from "../src/stage-context.ts";
 
 const fresh = () => mkdtempSync(join(tmpdir(), "nsa-core-"));
@@ -38,6 +45,50 @@ test("atomic_folder_replaces_the_old_one_and_a_failure_leaves_it", async () => {
   expect(readdirSync(join(target, ".."))).toEqual(["step-000001"]);
 });
 
+test("a_save_settles_what_a_kill_of_an_earlier_process_of_its_number_left", async () => {
+  const dir = fresh();
+  const target = join(dir, "step-000010");
+  const old = `${target}.old-${process.pid}`;
+  mkdirSync(old, { recursive: true });
+  writeFileSync(join(old, "a"), "old");
+  const failing = atomicWriteDir(target, () => {
+    throw new Error("in the middle");
+  });
+  await expect(failing).rejects.toThrow("in the middle");
+  expect(readFileSync(join(target, "a"), "utf8")).toBe("old");
+  mkdirSync(old);
+  await atomicWriteDir(target, (folder) => writeFileSync(join(folder, "a"), "new"));
+  expect(readFileSync(join(target, "a"), "utf8")).toBe("new");
+  expect(readdirSync(dir)).toEqual(["step-000010"]);
+});
+
+test("a_resume_finds_the_checkpoint_that_had_stepped_aside", () => {
+  const run = fresh();
+  const step = join(run, "checkpoints", "step-000010");
+  mkdirSync(`${step}.old-7`, { recursive: true });
+  writeFileSync(join(`${step}.old-7`, "state.json"), "{}");
+  mkdirSync(`${step}.tmp-7`);
+  expect(latestCheckpoint(run)).toBe(null);
+  restoreCheckpoints(run);
+  expect(latestCheckpoint(run)).toBe(step);
+  expect(readdirSync(join(run, "checkpoints"))).toEqual(["step-000010"]);
+});
+
+test("a_damaged_step_in_an_event_file_ends_what_a_rewind_keeps", () => {
+  const dir = fresh();
+  const sink = new TensorBoardSink(dir, 1);
+  sink.write(1, { loss: 2 }, 1);
+  const whole = readFileSync(sink.path);
+  // A record of 24 bytes whose step is a number without an end.
+  const damaged = Buffer.alloc(12 + 24 + 4, 0xff);
+  damaged.fill(0, 0, 12);
+  damaged.writeUInt32LE(24, 0);
+  damaged[12 + 9] = 2 << 3;
+  writeFileSync(sink.path, Buffer.concat([whole, damaged]));
+  sink.rewind(5);
+  expect(readFileSync(sink.path).equals(whole)).toBe(true);
+});
+
 test("a_folder_that_stepped_aside_for_a_new_one_comes_back_after_a_kill_between_the_two", () => {
   const dir = mkdtempSync(join(tmpdir(), "nsa-replaced-"));
   const make = (name: string, content: string) => {
@@ -51,7 +102,7 @@ test("a_folder_that_stepped_aside_for_a_new_one_comes_back_after_a_kill_between_
   make("step-2.old-7", "old");
   make("step-3.tmp-7", "half");
   make("other.tmp-7", "not ours");
-  restoreReplaced(dir, /^step-\d+$/);
+  restoreReplaced(dir, (name) => /^step-\d+$/.test(name));
   expect(readdirSync(dir).sort()).toEqual(["other.tmp-7", "step-1", "step-2"]);
   expect(readFileSync(join(dir, "step-1/a"), "utf8")).toBe("old");
   expect(readFileSync(join(dir, "step-2/a"), "utf8")).toBe("new");

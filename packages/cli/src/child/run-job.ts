@@ -6,6 +6,7 @@ import {
   latestCheckpoint,
   openSinks,
   openStageContext,
+  restoreCheckpoints,
   type StageEvent,
   type StageResult,
 } from "@nsa/core";
@@ -29,6 +30,7 @@ export async function runJob(
   const runDir = rank === 0 ? job.runDir : join(job.runDir, "ranks", String(rank));
   mkdirSync(runDir, { recursive: true });
   using _held = await holdRun(runDir);
+  if (rank === 0) restoreCheckpoints(job.runDir);
   const place = { runDir, runName: basename(job.runDir), time: now(), onError };
   const newest = job.resume === true ? latestCheckpoint(job.runDir) : null;
   const context = openStageContext({

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readJsonl, readRunJson } from "@nsa/core";
+import { readFinished } from "../commands/finished-stage.ts";
 import type { PipelineStage } from "../commands/pipeline-recipe.ts";
 import type { Row } from "./charts.ts";
 
@@ -26,7 +27,7 @@ export interface StageFolder {
 export function readFolder(dir: string, stage: PipelineStage): StageFolder | undefined {
   const path = join(dir, "stages", stage.name);
   if (!existsSync(path)) return undefined;
-  const result = readRunJson(path, "result.json") as { outputs: Record<string, string> } | null;
+  const result = readFinished(path);
   return {
     stage,
     path,

@@ -73,10 +73,12 @@ const STEP_BYTES = 9 + 1 + 10;
 function eventStep(payload: Uint8Array): number {
   if (payload[9] !== 2 << 3) return 0;
   let step = 0;
-  for (let i = 10, scale = 1; ; i++, scale *= 0x80) {
+  for (let i = 10, scale = 1; i < Math.min(payload.length, STEP_BYTES); i++, scale *= 0x80) {
     step += (payload[i]! & 0x7f) * scale;
     if (payload[i]! < 0x80) return step;
   }
+  // No varint ends there: the record is not one of ours, and belongs to no step that could be cut.
+  return Number.POSITIVE_INFINITY;
 }
 
 /** Writes scalars to `events.out.tfevents.*` in a run folder; a resumed run continues the same file. */

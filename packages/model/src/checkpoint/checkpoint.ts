@@ -261,7 +261,7 @@ export class CheckpointStore {
 
   /** Clears what a process that was killed in a save left; a run has one process at a time. */
   private sweep(): void {
-    if (existsSync(this.dir)) restoreReplaced(this.dir, /^step-\d+$/);
+    if (existsSync(this.dir)) restoreReplaced(this.dir, (name) => /^step-\d+$/.test(name));
   }
 
   private prune(newest: number): void {

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { atomicConcat, atomicWriteFile, NsaError, writeSafetensors } from "@nsa/core";
+import { atomicConcat, atomicWriteFile, fsyncPath, NsaError, writeSafetensors } from "@nsa/core";
 import { checkQuarantine } from "../../corpus/readers/quarantine.ts";
 import { readDocuments } from "../../corpus/readers/read.ts";
 import { JsonlWriter } from "../../corpus/readers/write.ts";
@@ -199,6 +199,8 @@ async function tokenizeFile(
       ],
       { tokenizer_hash: tokenizer.hash },
     );
+    // On disk before the part that lists it: a power cut must not leave a list of empty shards.
+    fsyncPath(join(out, `${file}.tmp`));
     renameSync(join(out, `${file}.tmp`), join(out, file));
     part.shards.push({ file, documents, tokens: open.used });
     open.clear();
