@@ -82,6 +82,7 @@ test("figures_of_problems_with_four_answers_each", async () => {
   ]);
   expect(summaryMetrics(summary)).toEqual({
     "eval/sums/accuracy": near(1.25 / 3),
+    "eval/sums/echo_share": 0,
     "eval/sums/pass_at_2": near(1.5 / 3),
     "eval/sums/pass_at_4": near(2 / 3),
     "eval/sums/maj_at_2": near(1.25 / 3),

@@ -123,7 +123,7 @@ test("model_text_is_never_run", async () => {
   const text = "<answer> (globalThis.pwned=1)+3 </answer>";
   expect((await rewardOf([{ kind: "accuracy" }], text)).total).toBe(0);
   expect("pwned" in globalThis).toBe(false);
-  for (const package_ of ["eval/src/grader", "rl/src/reward"])
+  for (const package_ of ["tasks/src/grader", "rl/src/rewards"])
     for (const file of sources(package_))
       expect(readFileSync(file, "utf8"), file).not.toMatch(/\beval\(|\bFunction\(|node:vm/);
 });
