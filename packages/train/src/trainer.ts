@@ -153,7 +153,7 @@ export class Trainer implements Stateful {
       return { sums: results.read(), outcome: optimizer.outcome() };
     }
     // Another rank's loss, and updates that take no skip flag, need the host's eye before the weights are touched.
-    collectives.allReduceSum(this.model.parameters.gradients!);
+    collectives.allReduce(this.model.parameters.gradients!);
     optimizer.prepare(lr, step, losses, limit);
     const sums = results.read();
     const outcome = optimizer.outcome();
