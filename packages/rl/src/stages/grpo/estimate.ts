@@ -26,6 +26,7 @@ export function estimateGrpo(config: GrpoConfig): Record<string, number> {
     recompute: config.train.recompute,
     logitsBudgetMb: config.train.logitsBudgetMb,
     optimizer: config.train.optimizer,
+    groups: config.train.groups,
   });
   const perToken = cacheBytesPerToken(model);
   const held = Math.min(rollout.cacheTokens, rollout.maxSequences * length);

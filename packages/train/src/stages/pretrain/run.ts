@@ -115,7 +115,7 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
     const collectives = ranks ? openRankPipes(ranks) : singleRank;
     const vocabSize = fittingVocabulary(config, corpus);
     const architecture = pretrainModelConfig({ ...config, model: { ...config.model, vocabSize } });
-    const model = new Transformer(device, architecture);
+    const model = new Transformer(device, architecture, undefined, config.train.groups);
     model.parameters.init(config.seed);
     if (config.train.initFrom && !context.resumeFrom) await loadCheckpoint(config.train.initFrom, { model });
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
