@@ -117,7 +117,7 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
     if (ctx.interrupted()) break;
     step++;
     profiler.begin(step);
-    const rollout = await explore({ model, tokenizer, problems, score, config }, cursor.asked);
+    const rollout = await explore({ model, tokenizer, problems, score, config, step }, cursor.asked);
     cursor.asked = rollout.cursor;
     recordFaults(ctx, rollout, quarantine, step);
     const started = performance.now();
