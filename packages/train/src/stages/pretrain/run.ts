@@ -88,8 +88,8 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
   const log = (text: string) => context.log(text);
   const from = context.resumeFrom ?? config.train.initFrom;
   const tokenizerFrom = from && existsSync(join(from, "tokenizer.json")) ? from : undefined;
-  const { ranks } = context;
-  const cores = ranks ? Math.max(1, Math.floor(availableParallelism() / ranks.world)) : 0;
+  const { ranks, parallel } = context;
+  const cores = ranks ? Math.max(1, Math.floor(availableParallelism() / parallel.world)) : 0;
   // Before the texts are read: a device that is not there should not cost minutes.
   const { memoryLimitMb } = config;
   const threads = config.threads || cores;
