@@ -78,8 +78,9 @@ const scored = (completion: string, more: object = {}) => ({
   maxTokens: 20,
   ...more,
 });
+const scorerOf = (rewards: object[]) => makeScorer(rewards.map((r) => rewardSchema.parse(r)));
 const rewardOf = async (rewards: object[], completion: string, more: object = {}) =>
-  (await makeScorer(rewards.map((r) => rewardSchema.parse(r))))(scored(completion, more));
+  (await (await scorerOf(rewards))([scored(completion, more)], { step: 1, group: [0] }))[0]!;
 
 test("every_kind_is_logged_by_itself_and_summed_with_its_weight", async () => {
   const rewards = [
