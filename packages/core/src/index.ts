@@ -37,3 +37,4 @@ export * from "./safetensors/write.ts";
 export * from "./sealed-json.ts";
 export * from "./stage.ts";
 export * from "./stage-context.ts";
+export * from "./stage-definition.ts";

@@ -129,7 +129,7 @@ export async function checkStages(
       outputs[name] = finished[name];
       continue;
     }
-    const { estimate, foresee } = await loadStage(stage.stage);
+    const { estimate, plannedOutputs } = await loadStage(stage.stage);
     const own = join(folder, name);
     const set = stage.set.map((text) => fillIn(text, outputs, own));
     const loaded = await loadStageConfig(stage, resolve(dirname(file), stage.config), set);
@@ -138,7 +138,7 @@ export async function checkStages(
       estimate: estimate(loaded.config),
       missing: await missingFiles(loaded.config, folder),
     });
-    outputs[name] = foresee(loaded.config, own);
+    outputs[name] = plannedOutputs(loaded.config, own);
   }
   return checked;
 }

@@ -81,11 +81,11 @@ export async function runPipeline(file: string, options: StageOptions): Promise<
     }
     const title = `${stage.stage} (stage ${i + 1}/${config.stages.length}, ${stage.name})`;
     const result = await runOne(stage, { dir, file, done, options, title });
-    writePipelineReport(dir, config);
+    await writePipelineReport(dir, config);
     if (result.status === "interrupted") return ExitCode.interrupted;
     done[stage.name] = result.outputs;
   }
-  writePipelineReport(dir, config);
+  await writePipelineReport(dir, config);
   console.error(`pipeline report: ${join(dir, "report.html")}`);
   return ExitCode.ok;
 }

@@ -107,7 +107,8 @@ export async function execute(
     for (const trainer of trainers) trainer.kill("SIGKILL");
     process.exit(code);
   });
-  const view = await openView(options.title ?? name, runDir, options);
+  const stage = await loadStage(name);
+  const view = await openView(options.title ?? name, runDir, options, stage);
   interruption.signal.addEventListener("abort", view.stopping);
   let result: StageResult;
   try {
@@ -123,7 +124,7 @@ export async function execute(
     view.close();
   }
   writeOutputPage(name, result.outputs);
-  const report = await writeReport(runDir);
+  const report = await writeReport(runDir, stage.sections?.(runDir));
   printEvaluation(runDir, options.json === true);
   console.error(`report: ${report}`);
   if (result.status === "interrupted") console.error(`stopped at step ${result.step}; go on with --resume`);

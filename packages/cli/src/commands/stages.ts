@@ -1,112 +1,78 @@
-// The stages that recipes describe: their schemas, runners, costs, and what a pipeline can know of them beforehand.
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
-import { NsaError, type StageRunner } from "@nsa/core";
-import type { z } from "zod";
+// The stages that come with the project: their names, and where each definition is. Those of plugins are found in core's registry.
+import { NsaError, type StageDefinition, stageKinds } from "@nsa/core";
 
-export interface Stage {
-  // biome-ignore lint/suspicious/noExplicitAny: each stage has its own config type, checked by its schema.
-  schema: z.ZodType<any>;
-  // biome-ignore lint/suspicious/noExplicitAny: as above.
-  run: StageRunner<any>;
-  // biome-ignore lint/suspicious/noExplicitAny: as above.
-  estimate: (config: any, device?: string) => Record<string, number>;
-  /**
-   * Names of the outputs, with stand-ins good enough for the estimates of later stages; `folder` may be filled.
-   */
-  // biome-ignore lint/suspicious/noExplicitAny: as above.
-  foresee: (config: any, folder: string) => Record<string, string>;
+interface BuiltIn {
+  /** For help, which loads no library. */
+  about: string;
+  load: () => Promise<StageDefinition>;
+  /** Whether `nsa <name> <recipe>` is a command; the others run in pipelines and by `nsa run`. */
+  command?: true;
 }
 
-const free = () => ({});
-const named =
-  (...names: string[]) =>
-  (_: unknown, folder: string) =>
-    Object.fromEntries(names.map((name) => [name, join(folder, name)]));
-
 const STAGE_TABLE = {
-  crawl: async (): Promise<Stage> => {
-    const { crawlSchema, runCrawl } = await import("@nsa/tasks");
-    const outputs = ["pool", "positives", "negatives", "labels", "benchmark", "examples"];
-    return {
-      schema: crawlSchema,
-      run: runCrawl,
-      estimate: ({ pages }) => ({ pages }),
-      foresee: named(...outputs),
-    };
+  crawl: {
+    about: "generate web pages with solved problems, and what a pipeline needs beside them",
+    load: async () => (await import("@nsa/tasks")).crawlStage,
   },
-  data: async (): Promise<Stage> => {
-    const { BuildConfig, runCorpus } = await import("@nsa/data");
-    const foresee = named("dir", "ranked", "report");
-    return { schema: BuildConfig, run: runCorpus, estimate: free, foresee };
+  data: {
+    about: "collect a corpus from crawl files by the classifier loop",
+    load: async () => (await import("@nsa/data")).corpusStage,
   },
-  tokenizer: async (): Promise<Stage> => {
-    const { runTokenizer, tokenizerSchema } = await import("@nsa/data");
-    return { schema: tokenizerSchema, run: runTokenizer, estimate: free, foresee: named("file") };
+  tokenizer: {
+    about: "train a tokenizer on corpus files",
+    load: async () => (await import("@nsa/data")).tokenizerStage,
   },
-  tokenize: async (): Promise<Stage> => {
-    const { runTokenize, tokenizeSchema } = await import("@nsa/data");
-    return { schema: tokenizeSchema, run: runTokenize, estimate: free, foresee: named("shards", "index") };
+  tokenize: {
+    about: "encode corpus files into token shards",
+    load: async () => (await import("@nsa/data")).tokenizeStage,
   },
-  pretrain: async (): Promise<Stage> => {
-    const { estimatePretrain, pretrainModelConfig, pretrainSchema, runPretrain } = await import("@nsa/train");
-    const { writeArchitecture } = await import("@nsa/model");
-    return {
-      schema: pretrainSchema,
-      run: runPretrain,
-      estimate: estimatePretrain,
-      foresee: (config, folder) => {
-        // A checkpoint of which only the architecture is known.
-        const checkpoint = join(folder, "checkpoint");
-        mkdirSync(checkpoint, { recursive: true });
-        writeArchitecture(checkpoint, pretrainModelConfig(config));
-        return { checkpoint, tokenizer: join(folder, "tokenizer") };
-      },
-    };
+  pretrain: {
+    about: "train a transformer on text",
+    load: async () => (await import("@nsa/train")).pretrainStage,
+    command: true,
   },
-  sft: async (): Promise<Stage> => {
-    const { estimateSft, runSft, sftSchema } = await import("@nsa/train");
-    return {
-      schema: sftSchema,
-      run: runSft,
-      estimate: estimateSft,
-      foresee: ({ initFrom }) => ({ checkpoint: initFrom }),
-    };
+  sft: {
+    about: "teach a checkpoint to answer in the formats of examples",
+    load: async () => (await import("@nsa/train")).sftStage,
+    command: true,
   },
-  grpo: async (): Promise<Stage> => {
-    const { estimateGrpo, grpoSchema, runGrpo } = await import("@nsa/rl");
-    return {
-      schema: grpoSchema,
-      run: runGrpo,
-      estimate: estimateGrpo,
-      foresee: ({ init }) => ({ checkpoint: init.checkpoint }),
-    };
+  grpo: {
+    about: "reinforcement learning with group-relative advantages and rule rewards",
+    load: async () => (await import("@nsa/rl")).grpoStage,
+    command: true,
   },
-  eval: async (): Promise<Stage> => {
-    const { estimateEval, evalSchema, runEval } = await import("@nsa/eval");
-    return {
-      schema: evalSchema,
-      run: runEval,
-      estimate: estimateEval,
-      foresee: named("summary", "samples"),
-    };
+  eval: {
+    about: "measure a checkpoint on tasks",
+    load: async () => (await import("@nsa/eval")).evalStage,
+    command: true,
   },
-} as const;
+} satisfies Record<string, BuiltIn>;
 
-export type StageName = keyof typeof STAGE_TABLE;
+const table: Readonly<Record<string, BuiltIn>> = STAGE_TABLE;
 
 /** Names for {@link loadStage}, in the order of a pipeline. */
-export const STAGES = Object.keys(STAGE_TABLE) as [StageName, ...StageName[]];
+export const STAGES = Object.keys(STAGE_TABLE) as [string, ...string[]];
+
+/** The built-in stages that are commands, with what they do. */
+export const STAGE_COMMANDS = Object.entries(table).flatMap(([name, { about, command }]) =>
+  command ? [{ name, about }] : [],
+);
+
+/** Built-in stages, and those that plugins have registered by now. */
+export const stageNames = (): [string, ...string[]] => [
+  ...STAGES,
+  ...stageKinds.names.filter((name) => !Object.hasOwn(table, name)),
+];
 
 /** Loads a stage. Throws NsaError `stage_unknown` (exit 2). */
-export async function loadStage(name: string): Promise<Stage> {
-  const load = STAGE_TABLE[name as StageName] as (() => Promise<Stage>) | undefined;
-  if (load) return load();
+export async function loadStage(name: string): Promise<StageDefinition> {
+  if (Object.hasOwn(table, name)) return table[name]!.load();
+  if (stageKinds.has(name)) return stageKinds.get(name);
   throw new NsaError({
     code: "stage_unknown",
     what: `no stage "${name}"`,
-    why: `there are ${STAGES.join(", ")}`,
-    fix: "choose one of them",
+    why: `there are ${stageNames().join(", ")}`,
+    fix: "choose one of them, or load the plugin that defines it with `plugins: [file.ts]`",
     exitCode: 2,
   });
 }

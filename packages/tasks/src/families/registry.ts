@@ -5,7 +5,7 @@ import { countdown } from "./countdown.ts";
 import type { FamilyDefinition } from "./definition.ts";
 import { wordProblems } from "./word-problems.ts";
 
-export const families = new Registry<FamilyDefinition>("task family").register(
+export const families = new Registry<FamilyDefinition>("task").register(
   addition,
   arithmetic,
   modular,
