@@ -25,6 +25,8 @@ export {
   writePieces,
   writeWhole,
 } from "./pieces.ts";
+export { loadModule, shareModules } from "./plugins/load-module.ts";
+export * from "./plugins/plugins.ts";
 export * from "./registry.ts";
 export * from "./rng.ts";
 export * from "./run-dir.ts";

@@ -57,7 +57,7 @@ function keptOverrides(dir: string | undefined): string[] {
 export async function runPipeline(file: string, options: StageOptions): Promise<number> {
   const resumed = options.resume ? findRun(options.runs, options.resume, "pipeline").path : undefined;
   const overrides = [...keptOverrides(resumed), ...options.set];
-  const { config, yaml } = loadPipeline(file, overrides);
+  const { config, yaml } = await loadPipeline(file, overrides);
   const done = finishedStages(resumed, config);
   const plan = await checked(config, file, done);
   if (options.dryRun) {

@@ -1,8 +1,6 @@
 // Scores an output by the configured rewards; a reward that throws or is not a number quarantines that sample alone.
-import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { inspect } from "node:util";
-import { NsaError } from "@nsa/core";
+import { loadModule, NsaError } from "@nsa/core";
 import { type Gold, gradeProblem, requireSandbox } from "@nsa/tasks";
 import { codeReward } from "./code.ts";
 import type { RewardConfig } from "./config.ts";
@@ -61,9 +59,8 @@ async function loadCustom(file: string): Promise<RewardFunction> {
     });
   if (file === "") throw fail("rewards.file is not set");
   try {
-    const { createJiti } = await import("jiti");
-    const jiti = createJiti(pathToFileURL(resolve("reward.ts")).href);
-    const fn = await jiti.import(resolve(file), { default: true });
+    const exports = await loadModule(file);
+    const fn = exports.default ?? exports;
     if (typeof fn !== "function") throw fail("it has no function as default export");
     return fn as RewardFunction;
   } catch (cause) {
