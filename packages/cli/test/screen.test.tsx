@@ -1,15 +1,17 @@
 // The screen as text, from events.
 import type { StageEvent } from "@nsa/core";
+import { grpoStage } from "@nsa/rl";
+import { pretrainStage } from "@nsa/train";
 import { render } from "ink-testing-library";
 import { expect, test } from "vitest";
 import { Screen } from "../src/view/screen.tsx";
-import { initialState, reduce, type ScreenState, secondsLeft } from "../src/view/state.ts";
+import { initialState, reduce, type ScreenState, type Shown, secondsLeft } from "../src/view/state.ts";
 
 /** Events one second apart. */
-function after(events: StageEvent[]): ScreenState {
+function after(events: StageEvent[], shown: Shown = pretrainStage): ScreenState {
   return events.reduce(
     (state, event, i) => reduce(state, event, i + 1),
-    initialState("pretrain", "runs/x", 0),
+    initialState("pretrain", "runs/x", 0, shown),
   );
 }
 
@@ -72,26 +74,34 @@ test("a_reinforcement_screen_shows_rewards_with_their_parts_and_a_scored_sample"
     "perf/rollout_share": 0.6,
   };
   const shown = text(
-    after([
-      start,
-      step(1, metrics),
-      step(2, metrics),
-      { type: "sample", step: 2, prompt: "1+1=", text: "2", reward: 2 },
-    ]),
+    after(
+      [
+        start,
+        step(1, metrics),
+        step(2, metrics),
+        { type: "sample", step: 2, prompt: "1+1=", text: "2", reward: 2 },
+      ],
+      grpoStage,
+    ),
   );
   for (const part of ["reward 0.75 ± 0.5", "accuracy 0.5 ± 0.25", "pass rate 50 %", "KL 0.01", "entropy 1.2"])
     expect(shown).toContain(part);
+  // The spread of the sum is none of its parts.
+  expect(shown).not.toMatch(/\bstd\b|_std/);
   for (const part of ["clipped high 2 %", "length 31", "time in rollout 60 %", "reward 2", "1+1=2"])
     expect(shown).toContain(part);
 });
 
 test("a_stage_without_losses_or_rewards_shows_what_it_measures", () => {
   const shown = text(
-    after([
-      start,
-      step(1, { "eval/step_accuracy": 0.5, "perf/tokens_per_sec": 2000 }),
-      { type: "eval", step: 1, metrics: { "eval/gsm8k/accuracy": 0.25 } },
-    ]),
+    after(
+      [
+        start,
+        step(1, { "eval/step_accuracy": 0.5, "perf/tokens_per_sec": 2000 }),
+        { type: "eval", step: 1, metrics: { "eval/gsm8k/accuracy": 0.25 } },
+      ],
+      {},
+    ),
   );
   for (const part of ["tokens/s 2k", "step_accuracy 0.5", "gsm8k/accuracy 0.25"])
     expect(shown).toContain(part);

@@ -25,6 +25,8 @@ export {
   writePieces,
   writeWhole,
 } from "./pieces.ts";
+export { loadModule, shareModules } from "./plugins/load-module.ts";
+export * from "./plugins/plugins.ts";
 export * from "./registry.ts";
 export * from "./rng.ts";
 export * from "./run-dir.ts";
@@ -37,3 +39,4 @@ export * from "./safetensors/write.ts";
 export * from "./sealed-json.ts";
 export * from "./stage.ts";
 export * from "./stage-context.ts";
+export * from "./stage-definition.ts";

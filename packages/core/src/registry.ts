@@ -6,12 +6,44 @@ import { ExitCode, NsaError } from "./errors.ts";
 
 const registries = new Map<string, Registry<{ name: string }>>();
 
+export interface RegistryOptions<T> {
+  /** What a definition from outside the sources must have besides its name, by `typeof`. */
+  needs?: Partial<Record<keyof T & string, "function" | "object" | "string" | "boolean">>;
+  /** Makes a member of a definition from outside the sources. */
+  adopt?: (definition: T) => T;
+}
+
 export class Registry<T extends { readonly name: string }> {
   private readonly members = new Map<string, T>();
 
-  /** `kind` is the word for a member in messages, e.g. "attention". */
-  constructor(readonly kind: string) {
+  /** `kind` is the word for a member in recipes, plugins and messages, e.g. "attention". */
+  constructor(
+    readonly kind: string,
+    private readonly options: RegistryOptions<T> = {},
+  ) {
     registries.set(kind, this as unknown as Registry<{ name: string }>);
+  }
+
+  /**
+   * Adds the definition of a plugin, which nothing has type-checked.
+   * Throws NsaError `registry_member_incomplete`, `registry_name_taken` (exit 2).
+   */
+  adopt(definition: T): void {
+    for (const [key, type] of Object.entries(this.options.needs ?? {})) {
+      const found = typeof (definition as Record<string, unknown>)[key];
+      if (found === type) continue;
+      throw new NsaError({
+        code: "registry_member_incomplete",
+        what: `${this.kind} "${definition.name}" lacks \`${key}\``,
+        why:
+          found === "undefined"
+            ? `a member of this kind has a ${type} there`
+            : `it is a ${found}, not a ${type}`,
+        fix: "complete the definition; its type says what each part does",
+        exitCode: ExitCode.usage,
+      });
+    }
+    this.register(this.options.adopt?.(definition) ?? definition);
   }
 
   /** Adds members. Throws NsaError `registry_name_taken` (exit 2) when another member has the name. */
@@ -60,6 +92,9 @@ export class Registry<T extends { readonly name: string }> {
     return `there are ${this.names.join(", ")}${near ? `; did you mean ${near}?` : ""}`;
   }
 }
+
+/** The registry of this kind; undefined while its package is not loaded. */
+export const registryOf = (kind: string) => registries.get(kind);
 
 /** Names of the registry of this kind; empty while none exists. */
 export const registeredNames = (kind: string): string[] => registries.get(kind)?.names ?? [];

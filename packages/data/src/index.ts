@@ -60,7 +60,7 @@ export { type RankingQuality, rankingQuality } from "./corpus/loop/metrics.ts";
 export type { RoundReport } from "./corpus/loop/round.ts";
 export { CORPUS_STEPS, type CorpusStep, runCorpusStep, type StepReport } from "./corpus/loop/run-step.ts";
 export type { NearSample } from "./corpus/loop/samples.ts";
-export { runCorpus } from "./corpus/loop/stage.ts";
+export { corpusStage } from "./corpus/loop/stage.ts";
 export { type CorpusStats, corpusStats } from "./corpus/loop/stats.ts";
 export {
   type CleanShard,
@@ -94,7 +94,7 @@ export {
 export { mathParagraph, proseParagraph, wordProblem } from "./synthetic/passages.ts";
 export { type Choices, choices } from "./synthetic/random.ts";
 export { modelFiles, tokenizerFiles } from "./tokenizer/files.ts";
-export { runTokenizer, tokenizerSchema, trainTokenizerFrom } from "./tokenizer/from-files.ts";
+export { tokenizerStage, trainTokenizerFrom } from "./tokenizer/from-files.ts";
 export { type PreTokenizer, preTokenize } from "./tokenizer/pretokenize.ts";
 export { Tokenizer } from "./tokenizer/tokenizer.ts";
 export { type BpeTraining, trainBpe } from "./tokenizer/train.ts";
@@ -107,5 +107,5 @@ export { type PackExample, PackSource, packBatch, positionsOf } from "./tokens/p
 export { type PackMethod, type PackPlan, planPacks } from "./tokens/pack/plan.ts";
 export { type PackIndex, writePacks } from "./tokens/pack/write.ts";
 export { TokenShards } from "./tokens/shards/read.ts";
-export { runTokenize, tokenizeSchema } from "./tokens/shards/stage.ts";
+export { tokenizeStage } from "./tokens/shards/stage.ts";
 export { type TokenIndex, tokenizeFiles } from "./tokens/shards/write.ts";

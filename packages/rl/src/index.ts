@@ -41,3 +41,4 @@ export { type GrpoConfig, grpoSchema } from "./stages/grpo/config.ts";
 export { estimateGrpo } from "./stages/grpo/estimate.ts";
 export { type EvaluationResult, evaluatePolicy } from "./stages/grpo/evaluate.ts";
 export { runGrpo } from "./stages/grpo/run.ts";
+export { grpoStage } from "./stages/grpo/stage.ts";

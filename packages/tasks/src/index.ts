@@ -10,7 +10,7 @@ export {
 } from "./chat/template.ts";
 export { encodeAnswer } from "./chat/tool-output.ts";
 export { familyDocuments } from "./families/corpus.ts";
-export { crawlSchema, runCrawl } from "./families/crawl.ts";
+export { crawlStage } from "./families/crawl.ts";
 export type { Draw, FamilyDefinition, Problem, Split, Working } from "./families/definition.ts";
 export { type Family, makeFamily } from "./families/family.ts";
 export { families } from "./families/registry.ts";

@@ -20,8 +20,10 @@ export {
 export { type PretrainConfig, pretrainSchema } from "./stages/pretrain/config.ts";
 export { type Corpus, loadCorpus } from "./stages/pretrain/corpus.ts";
 export { estimatePretrain, pretrainModelConfig, runPretrain } from "./stages/pretrain/run.ts";
+export { pretrainStage } from "./stages/pretrain/stage.ts";
 export { type SftConfig, sftSchema } from "./stages/sft/config.ts";
 export { readExamples } from "./stages/sft/examples.ts";
 export { estimateSft, runSft } from "./stages/sft/run.ts";
 export { type Example, ExampleSource, packExamples } from "./stages/sft/source.ts";
+export { sftStage } from "./stages/sft/stage.ts";
 export { Trainer, type TrainerConfig, type TrainerConfigInput, trainerSchema } from "./trainer.ts";

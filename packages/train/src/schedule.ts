@@ -57,12 +57,9 @@ const multiStep: ScheduleKind = {
   },
 };
 
-export const scheduleKinds = new Registry<ScheduleKind>("schedule").register(
-  constant,
-  cosine,
-  wsd,
-  multiStep,
-);
+export const scheduleKinds = new Registry<ScheduleKind>("schedule", {
+  needs: { share: "function" },
+}).register(constant, cosine, wsd, multiStep);
 
 /** Share of the peak learning rate at a step (from 1) of `total`. */
 export function lrShare(schedule: Schedule, step: number, total: number): number {

@@ -13,6 +13,10 @@ export interface Job {
   /** Time one step op by op. */
   profile?: boolean;
   plans?: PlanChoice;
+  /** Files of the plugins that the command has loaded. */
+  plugins?: string[];
+  /** Go on although a plugin is not what the checkpoint was saved with. */
+  acceptChanges?: boolean;
   /** Which process of a data-parallel run this is. */
   ranks?: RankPlace;
 }

@@ -2,17 +2,35 @@
 import { mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import {
+  changedPlugins,
+  ExitCode,
   type LoggingConfig,
   latestCheckpoint,
+  NsaError,
   openSinks,
   openStageContext,
+  pluginsOfCheckpoint,
   restoreCheckpoints,
   type StageEvent,
   type StageResult,
 } from "@nsa/core";
 import { loadStage } from "../commands/stages.ts";
+import { loadPluginFiles } from "../plugins/load.ts";
 import { holdRun } from "./hold-run.ts";
 import type { Job } from "./messages.ts";
+
+/** Throws NsaError `plugin_changed` (exit 4): the run would be another from here on. */
+function refuseChanges(checkpoint: string): void {
+  const [changed] = changedPlugins(pluginsOfCheckpoint(checkpoint));
+  if (changed === undefined) return;
+  throw new NsaError({
+    code: "plugin_changed",
+    what: `plugin ${changed.path}`,
+    why: `it is not what ${checkpoint} was saved with`,
+    fix: `restore the file, or go on with it as it is now: --set plugins=[${changed.path}]`,
+    exitCode: ExitCode.unavailable,
+  });
+}
 
 /** Runs the stage to its end, or to the checkpoint after `signal` aborts. */
 export async function runJob(
@@ -20,6 +38,7 @@ export async function runJob(
   signal: AbortSignal,
   onEvent: (event: StageEvent) => void,
 ): Promise<StageResult> {
+  await loadPluginFiles(job.plugins);
   const stage = await loadStage(job.stage);
   const now = () => Date.now() / 1000;
   // A server that cannot be reached is a remark of the run, not an error.
@@ -48,6 +67,7 @@ export async function runJob(
   try {
     // Killed before its first checkpoint: it starts anew, the rows of step 0 included.
     if (job.resume && !context.resumeFrom) context.rewind(-1);
+    if (context.resumeFrom && !job.acceptChanges) refuseChanges(context.resumeFrom);
     return await stage.run(job.config, context);
   } finally {
     await context.close();

@@ -1,15 +1,17 @@
 // `nsa data build` and its steps: the corpus loop from a recipe, with its progress on stderr and its figures on stdout.
 import { ExitCode, loadConfig, watchInterruption } from "@nsa/core";
 import {
-  BuildConfig,
+  type BuildConfig,
   type BuildContext,
   type BuildReport,
   buildCorpus,
   type CorpusStep,
+  corpusStage,
   type FunnelRow,
   runCorpusStep,
   type StepReport,
 } from "@nsa/data";
+import { loadPluginsOfRecipe } from "../plugins/load.ts";
 import { writeBuildPage, writeStepPage } from "../report/corpus/write.ts";
 import { figure, percent } from "../view/format.ts";
 import { changingLine, stageProgress } from "./data-progress.ts";
@@ -83,7 +85,8 @@ async function withReport<R>(
   print: (report: R, outDir: string) => void,
   writePage: (outDir: string, report: R) => void,
 ): Promise<number> {
-  const { config } = loadConfig(BuildConfig, file, options);
+  await loadPluginsOfRecipe(file, options);
+  const config = loadConfig(corpusStage.schema as never, file, options).config as BuildConfig;
   return resumable(async (signal) => {
     const onProgress = stageProgress({ changing: changingLine(options) });
     const report = await run(config, { onProgress, signal });

@@ -1,37 +1,42 @@
 // The recipe of `nsa pipeline run`: its schema, overrides of its stages, and the check of all of them beforehand.
 import { dirname, join, resolve } from "node:path";
-import { didYouMean, ExitCode, loadConfig, NsaError } from "@nsa/core";
+import { didYouMean, ExitCode, loadConfig, NsaError, withPlugins } from "@nsa/core";
 import { z } from "zod";
+import { loadPluginsOfRecipe } from "../plugins/load.ts";
 import { missingFiles } from "./missing-files.ts";
-import { loadStage, STAGES } from "./stages.ts";
+import { loadStage, stageNames } from "./stages.ts";
 
 /** What no stage may be called: `{stage.dir}` is a stage's own folder, the others are keys of the recipe. */
-const RESERVED = ["stage", "stages", "name"];
+const RESERVED = ["stage", "stages", "name", "plugins"];
 
-export const pipelineSchema = z.strictObject({
-  name: z.string().default("pipeline").describe("Name of the run"),
-  stages: z
-    .array(
-      z.strictObject({
-        name: z
-          .string()
-          .regex(/^[\w-]+$/)
-          .describe("Name that later stages refer to, as {name.output}"),
-        stage: z.enum(STAGES).describe("What to run"),
-        config: z.string().describe("Recipe, relative to this file"),
-        set: z
-          .array(z.string())
-          .default([])
-          .describe(
-            "Overrides; {name.output} becomes an earlier stage's output, {stage.dir} the stage's folder",
-          ),
-      }),
-    )
-    .min(1)
-    .describe("In order"),
-});
+/** Stages are those registered by now. */
+export const pipelineSchema = () =>
+  withPlugins(
+    z.strictObject({
+      name: z.string().default("pipeline").describe("Name of the run"),
+      stages: z
+        .array(
+          z.strictObject({
+            name: z
+              .string()
+              .regex(/^[\w-]+$/)
+              .describe("Name that later stages refer to, as {name.output}"),
+            stage: z.enum(stageNames()).describe("What to run"),
+            config: z.string().describe("Recipe, relative to this file"),
+            set: z
+              .array(z.string())
+              .default([])
+              .describe(
+                "Overrides; {name.output} becomes an earlier stage's output, {stage.dir} the stage's folder",
+              ),
+          }),
+        )
+        .min(1)
+        .describe("In order"),
+    }),
+  );
 
-export type Pipeline = z.output<typeof pipelineSchema>;
+export type Pipeline = z.output<ReturnType<typeof pipelineSchema>>;
 export type PipelineStage = Pipeline["stages"][number];
 export type Outputs = Record<string, Record<string, string>>;
 
@@ -70,10 +75,14 @@ function checkNames(file: string, { stages }: Pipeline): void {
  * Reads the recipe. Overrides are `STAGE.key=value` for a stage's recipe, or set `name` and `stages` of this one.
  * Throws NsaError config_*, `pipeline_*` (exit 2).
  */
-export function loadPipeline(file: string, overrides: readonly string[]): { config: Pipeline; yaml: string } {
+export async function loadPipeline(
+  file: string,
+  overrides: readonly string[],
+): Promise<{ config: Pipeline; yaml: string }> {
   const headOf = (text: string) => text.slice(0, Math.max(0, text.search(/[.=]/)));
   const own = overrides.filter((text) => RESERVED.includes(headOf(text)));
-  const { config, yaml } = loadConfig(pipelineSchema, file, { set: own });
+  await loadPluginsOfRecipe(file, { set: own });
+  const { config, yaml } = loadConfig(pipelineSchema(), file, { set: own });
   checkNames(file, config);
   for (const text of overrides.filter((o) => !own.includes(o))) {
     const stage = config.stages.find(({ name }) => text.startsWith(`${name}.`));
@@ -99,6 +108,7 @@ export async function loadStageConfig(
   recipe: string,
   set: readonly string[],
 ): Promise<{ config: unknown; yaml: string }> {
+  await loadPluginsOfRecipe(recipe, { set });
   const { schema } = await loadStage(stage.stage);
   return loadConfig(schema as never, recipe, { set });
 }
@@ -129,7 +139,7 @@ export async function checkStages(
       outputs[name] = finished[name];
       continue;
     }
-    const { estimate, foresee } = await loadStage(stage.stage);
+    const { estimate, plannedOutputs } = await loadStage(stage.stage);
     const own = join(folder, name);
     const set = stage.set.map((text) => fillIn(text, outputs, own));
     const loaded = await loadStageConfig(stage, resolve(dirname(file), stage.config), set);
@@ -138,7 +148,7 @@ export async function checkStages(
       estimate: estimate(loaded.config),
       missing: await missingFiles(loaded.config, folder),
     });
-    outputs[name] = foresee(loaded.config, own);
+    outputs[name] = plannedOutputs(loaded.config, own);
   }
   return checked;
 }

@@ -57,7 +57,7 @@ function keptOverrides(dir: string | undefined): string[] {
 export async function runPipeline(file: string, options: StageOptions): Promise<number> {
   const resumed = options.resume ? findRun(options.runs, options.resume, "pipeline").path : undefined;
   const overrides = [...keptOverrides(resumed), ...options.set];
-  const { config, yaml } = loadPipeline(file, overrides);
+  const { config, yaml } = await loadPipeline(file, overrides);
   const done = finishedStages(resumed, config);
   const plan = await checked(config, file, done);
   if (options.dryRun) {
@@ -81,11 +81,11 @@ export async function runPipeline(file: string, options: StageOptions): Promise<
     }
     const title = `${stage.stage} (stage ${i + 1}/${config.stages.length}, ${stage.name})`;
     const result = await runOne(stage, { dir, file, done, options, title });
-    writePipelineReport(dir, config);
+    await writePipelineReport(dir, config);
     if (result.status === "interrupted") return ExitCode.interrupted;
     done[stage.name] = result.outputs;
   }
-  writePipelineReport(dir, config);
+  await writePipelineReport(dir, config);
   console.error(`pipeline report: ${join(dir, "report.html")}`);
   return ExitCode.ok;
 }

@@ -9,12 +9,14 @@ import {
   findRun,
   latestCheckpoint,
   loadConfig,
+  loadedPlugins,
   NsaError,
   type StageResult,
   watchInterruption,
 } from "@nsa/core";
 import type { Job } from "../child/messages.ts";
 import { runRanks, worldOf } from "../child/run-ranks.ts";
+import { loadPluginsOfRecipe, namesPlugins } from "../plugins/load.ts";
 import { writeOutputPage } from "../report/corpus/write.ts";
 import { printEvaluation } from "../report/print-evaluation.ts";
 import { writeReport } from "../report/report.ts";
@@ -46,6 +48,8 @@ export interface ExecuteOptions extends ViewOptions {
   plans?: string;
   /** Processes that share every step; default 1. */
   ranks?: string;
+  /** Settings of the command line. */
+  set?: string[];
   /** Shown instead of the stage's name. */
   title?: string;
 }
@@ -59,9 +63,10 @@ function findResumed(runs: string, which: string, stage: string): { path: string
 
 /** Runs a stage to its end or interruption and returns the exit code. */
 export async function runStage(name: string, file: string, options: StageOptions): Promise<number> {
-  const stage = await loadStage(name);
   const resumed = options.resume ? findResumed(options.runs, options.resume, name) : undefined;
   const recipe = resumed ? join(resumed.path, "config.yaml") : file;
+  await loadPluginsOfRecipe(recipe, { set: options.set, resumed: resumed !== undefined });
+  const stage = await loadStage(name);
   const { config, yaml } = loadConfig(stage.schema as never, recipe, { set: options.set }) as {
     config: { name: string };
     yaml: string;
@@ -107,13 +112,26 @@ export async function execute(
     for (const trainer of trainers) trainer.kill("SIGKILL");
     process.exit(code);
   });
-  const view = await openView(options.title ?? name, runDir, options);
+  const stage = await loadStage(name);
+  const view = await openView(options.title ?? name, runDir, options, stage);
   interruption.signal.addEventListener("abort", view.stopping);
   let result: StageResult;
   try {
     const { device, profile, tune, plans } = options;
     const choice = tune || plans ? { tune: tune === true, from: plans && resolve(plans) } : undefined;
-    const job: Job = { stage: name, config, runDir, device, resume, profile, plans: choice };
+    const plugins = loadedPlugins().map(({ path }) => path);
+    const acceptChanges = namesPlugins(options.set);
+    const job: Job = {
+      stage: name,
+      config,
+      runDir,
+      device,
+      resume,
+      profile,
+      plans: choice,
+      plugins,
+      acceptChanges,
+    };
     result = await runRanks(job, worldOf(options), {
       signal: interruption.signal,
       onEvent: view.onEvent,
@@ -123,7 +141,7 @@ export async function execute(
     view.close();
   }
   writeOutputPage(name, result.outputs);
-  const report = await writeReport(runDir);
+  const report = await writeReport(runDir, stage.sections?.(runDir));
   printEvaluation(runDir, options.json === true);
   console.error(`report: ${report}`);
   if (result.status === "interrupted") console.error(`stopped at step ${result.step}; go on with --resume`);

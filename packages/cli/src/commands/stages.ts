@@ -1,112 +1,25 @@
-// The stages that recipes describe: their schemas, runners, costs, and what a pipeline can know of them beforehand.
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
-import { NsaError, type StageRunner } from "@nsa/core";
-import type { z } from "zod";
+// Stages by name: those of the table, and those that plugins have registered.
+import { NsaError, type StageDefinition, stageKinds } from "@nsa/core";
+import { STAGE_TABLE } from "./stage-table.ts";
 
-export interface Stage {
-  // biome-ignore lint/suspicious/noExplicitAny: each stage has its own config type, checked by its schema.
-  schema: z.ZodType<any>;
-  // biome-ignore lint/suspicious/noExplicitAny: as above.
-  run: StageRunner<any>;
-  // biome-ignore lint/suspicious/noExplicitAny: as above.
-  estimate: (config: any, device?: string) => Record<string, number>;
-  /**
-   * Names of the outputs, with stand-ins good enough for the estimates of later stages; `folder` may be filled.
-   */
-  // biome-ignore lint/suspicious/noExplicitAny: as above.
-  foresee: (config: any, folder: string) => Record<string, string>;
-}
+/** Built-in stages, in the order of a pipeline. */
+export const STAGES = Object.keys(STAGE_TABLE);
 
-const free = () => ({});
-const named =
-  (...names: string[]) =>
-  (_: unknown, folder: string) =>
-    Object.fromEntries(names.map((name) => [name, join(folder, name)]));
-
-const STAGE_TABLE = {
-  crawl: async (): Promise<Stage> => {
-    const { crawlSchema, runCrawl } = await import("@nsa/tasks");
-    const outputs = ["pool", "positives", "negatives", "labels", "benchmark", "examples"];
-    return {
-      schema: crawlSchema,
-      run: runCrawl,
-      estimate: ({ pages }) => ({ pages }),
-      foresee: named(...outputs),
-    };
-  },
-  data: async (): Promise<Stage> => {
-    const { BuildConfig, runCorpus } = await import("@nsa/data");
-    const foresee = named("dir", "ranked", "report");
-    return { schema: BuildConfig, run: runCorpus, estimate: free, foresee };
-  },
-  tokenizer: async (): Promise<Stage> => {
-    const { runTokenizer, tokenizerSchema } = await import("@nsa/data");
-    return { schema: tokenizerSchema, run: runTokenizer, estimate: free, foresee: named("file") };
-  },
-  tokenize: async (): Promise<Stage> => {
-    const { runTokenize, tokenizeSchema } = await import("@nsa/data");
-    return { schema: tokenizeSchema, run: runTokenize, estimate: free, foresee: named("shards", "index") };
-  },
-  pretrain: async (): Promise<Stage> => {
-    const { estimatePretrain, pretrainModelConfig, pretrainSchema, runPretrain } = await import("@nsa/train");
-    const { writeArchitecture } = await import("@nsa/model");
-    return {
-      schema: pretrainSchema,
-      run: runPretrain,
-      estimate: estimatePretrain,
-      foresee: (config, folder) => {
-        // A checkpoint of which only the architecture is known.
-        const checkpoint = join(folder, "checkpoint");
-        mkdirSync(checkpoint, { recursive: true });
-        writeArchitecture(checkpoint, pretrainModelConfig(config));
-        return { checkpoint, tokenizer: join(folder, "tokenizer") };
-      },
-    };
-  },
-  sft: async (): Promise<Stage> => {
-    const { estimateSft, runSft, sftSchema } = await import("@nsa/train");
-    return {
-      schema: sftSchema,
-      run: runSft,
-      estimate: estimateSft,
-      foresee: ({ initFrom }) => ({ checkpoint: initFrom }),
-    };
-  },
-  grpo: async (): Promise<Stage> => {
-    const { estimateGrpo, grpoSchema, runGrpo } = await import("@nsa/rl");
-    return {
-      schema: grpoSchema,
-      run: runGrpo,
-      estimate: estimateGrpo,
-      foresee: ({ init }) => ({ checkpoint: init.checkpoint }),
-    };
-  },
-  eval: async (): Promise<Stage> => {
-    const { estimateEval, evalSchema, runEval } = await import("@nsa/eval");
-    return {
-      schema: evalSchema,
-      run: runEval,
-      estimate: estimateEval,
-      foresee: named("summary", "samples"),
-    };
-  },
-} as const;
-
-export type StageName = keyof typeof STAGE_TABLE;
-
-/** Names for {@link loadStage}, in the order of a pipeline. */
-export const STAGES = Object.keys(STAGE_TABLE) as [StageName, ...StageName[]];
+/** Built-in stages, and those that plugins have registered by now. */
+export const stageNames = (): string[] => [
+  ...STAGES,
+  ...stageKinds.names.filter((name) => !Object.hasOwn(STAGE_TABLE, name)),
+];
 
 /** Loads a stage. Throws NsaError `stage_unknown` (exit 2). */
-export async function loadStage(name: string): Promise<Stage> {
-  const load = STAGE_TABLE[name as StageName] as (() => Promise<Stage>) | undefined;
-  if (load) return load();
+export async function loadStage(name: string): Promise<StageDefinition> {
+  if (Object.hasOwn(STAGE_TABLE, name)) return STAGE_TABLE[name]!.load();
+  if (stageKinds.has(name)) return stageKinds.get(name);
   throw new NsaError({
     code: "stage_unknown",
     what: `no stage "${name}"`,
-    why: `there are ${STAGES.join(", ")}`,
-    fix: "choose one of them",
+    why: `there are ${stageNames().join(", ")}`,
+    fix: "choose one of them, or load the plugin that defines it with `plugins: [file.ts]`",
     exitCode: 2,
   });
 }

@@ -1,9 +1,9 @@
 // `nsa generate`, `nsa model`, `nsa tokenizer`.
 import { type Command, Option } from "commander";
-import { numberFrom, wholeFrom, withDevice, withRuns } from "./options.ts";
+import { numberFrom, wholeFrom, withDevice, withPluginFiles, withRuns } from "./options.ts";
 
 export function registerModels(program: Command): void {
-  withRuns(withDevice(program.command("generate <checkpoint> <prompt>")))
+  withPluginFiles(withRuns(withDevice(program.command("generate <checkpoint> <prompt>"))))
     .description("continue a text with a checkpoint, or a run's newest one (latest, or its name)")
     .option("-n, --samples <n>", "outputs", wholeFrom(1), 1)
     .option("--max-tokens <n>", "longest output, tokens", wholeFrom(1), 64)
@@ -11,10 +11,10 @@ export function registerModels(program: Command): void {
     .option("--top-p <p>", "nucleus mass", numberFrom(0), 1)
     .option("--seed <n>", "of sampling", wholeFrom(0), 0)
     .option("--json", "one JSON object per output")
-    .action(async (checkpoint: string, prompt: string, options: { runs: string }) => {
-      const { findCheckpoint } = await import("@nsa/core");
+    .action(async (checkpoint: string, prompt: string, options: { runs: string; plugin: string[] }) => {
+      const { openedCheckpoint } = await import("../plugins/load.ts");
       const { generate } = await import("../commands/generate.ts");
-      await generate(findCheckpoint(options.runs, checkpoint), prompt, options as never);
+      await generate(await openedCheckpoint(checkpoint, options), prompt, options as never);
     });
 
   const model = program.command("model").description("import and export Hugging Face weights");
@@ -23,10 +23,11 @@ export function registerModels(program: Command): void {
     ["export", "export <from> <to>", "a checkpoint becomes a Hugging Face folder"],
     ["inspect", "inspect <from>", "architecture and size of either"],
   ] as const) {
-    model
-      .command(usage)
+    withPluginFiles(model.command(usage))
       .description(about)
-      .action(async (from: string, to: string | undefined) => {
+      .action(async function (this: Command, from: string, to?: string) {
+        const { loadPluginsOfCheckpoint } = await import("../plugins/load.ts");
+        await loadPluginsOfCheckpoint(from, this.opts<{ plugin: string[] }>().plugin);
         const { modelCommand } = await import("../commands/model.ts");
         await modelCommand(verb, from, verb === "inspect" ? undefined : to);
       });

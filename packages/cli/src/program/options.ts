@@ -27,6 +27,14 @@ export const withSet = (command: Command) =>
     [],
   );
 
+export const withPluginFiles = (command: Command) =>
+  command.option(
+    "--plugin <file>",
+    "TypeScript file that adds members by name; may be repeated",
+    collect,
+    [],
+  );
+
 export const withRuns = (command: Command) => command.option("--runs <dir>", "folder of the runs", "runs");
 
 export const withDevice = (command: Command) =>

@@ -1,6 +1,6 @@
 // `nsa serve`, `nsa chat`.
 import type { Command } from "commander";
-import { numberFrom, wholeFrom, withDevice, withRuns } from "./options.ts";
+import { numberFrom, wholeFrom, withDevice, withPluginFiles, withRuns } from "./options.ts";
 
 const withTemplate = (command: Command) =>
   command.option(
@@ -9,7 +9,7 @@ const withTemplate = (command: Command) =>
   );
 
 export function registerServing(program: Command): void {
-  withRuns(withTemplate(withDevice(program.command("serve <checkpoint>"))))
+  withPluginFiles(withRuns(withTemplate(withDevice(program.command("serve <checkpoint>")))))
     .description(
       "an OpenAI-compatible server of a checkpoint, or of a run's newest one: chat and plain completions",
     )
@@ -18,13 +18,13 @@ export function registerServing(program: Command): void {
     .option("--name <model>", "name in /v1/models; by default the run's")
     .option("--max-sequences <n>", "outputs decoded at once", wholeFrom(1), 64)
     .option("--cache-tokens <n>", "tokens the KV cache holds", wholeFrom(16), 32_768)
-    .action(async (checkpoint: string, options: { runs: string }) => {
-      const { findCheckpoint } = await import("@nsa/core");
+    .action(async (checkpoint: string, options: { runs: string; plugin: string[] }) => {
+      const { openedCheckpoint } = await import("../plugins/load.ts");
       const { serve } = await import("../commands/serve.ts");
-      await serve(findCheckpoint(options.runs, checkpoint), options as never);
+      await serve(await openedCheckpoint(checkpoint, options), options as never);
     });
 
-  withRuns(withTemplate(withDevice(program.command("chat <checkpoint>"))))
+  withPluginFiles(withRuns(withTemplate(withDevice(program.command("chat <checkpoint>")))))
     .description(
       "talk to a checkpoint, or to a run's newest one; /reset, /system <text> and /quit are commands",
     )
@@ -33,9 +33,9 @@ export function registerServing(program: Command): void {
     .option("--temperature <t>", "0 = greedy", numberFrom(0), 0.7)
     .option("--top-p <p>", "nucleus mass", numberFrom(0), 0.95)
     .option("--seed <n>", "of sampling", wholeFrom(0), 0)
-    .action(async (checkpoint: string, options: { runs: string }) => {
-      const { findCheckpoint } = await import("@nsa/core");
+    .action(async (checkpoint: string, options: { runs: string; plugin: string[] }) => {
+      const { openedCheckpoint } = await import("../plugins/load.ts");
       const { chat } = await import("../commands/chat.ts");
-      await chat(findCheckpoint(options.runs, checkpoint), options as never);
+      await chat(await openedCheckpoint(checkpoint, options), options as never);
     });
 }

@@ -1,43 +1,50 @@
 // `nsa pretrain`, `nsa sft`, `nsa grpo`, `nsa eval`, `nsa pipeline run`.
 import type { Command } from "commander";
+import { STAGE_TABLE } from "../commands/stage-table.ts";
 import { collect, exitWith, withDevice, withOutput, withRuns, withSet } from "./options.ts";
 
-const STAGES = [
-  ["pretrain", "train a transformer on text"],
-  ["sft", "teach a checkpoint to answer in the formats of examples"],
-  ["grpo", "reinforcement learning with group-relative advantages and rule rewards"],
-  ["eval", "measure a checkpoint on tasks"],
-] as const;
+interface RunOptions {
+  set: string[];
+  unsafeExec?: boolean;
+}
+
+const profiled = (command: Command) =>
+  command
+    .option("--profile", "time one step op by op: lines, profile.json and a table in the report")
+    .option("--tune", "GPU: time several algorithms for each matmul; written to matmul-plans.json")
+    .option("--plans <file>", "GPU: matmuls as in the matmul-plans.json of an earlier run");
+
+const resumed = (command: Command) =>
+  withOutput(withRuns(withDevice(withSet(command))))
+    .option("--resume <run>", "go on with a run by its own recipe and --set: its name, its path, or `latest`")
+    .option("--dry-run", "print what it would cost and stop");
+
+async function start(stage: string, config: string, options: RunOptions): Promise<void> {
+  const { runStage } = await import("../commands/stage.ts");
+  if (options.unsafeExec) options.set.push("sandbox.unsafe_exec=true");
+  await exitWith(runStage(stage, config, options as never));
+}
 
 export function registerStages(program: Command): void {
-  for (const [name, about] of STAGES) {
+  for (const [name, { about, command: wanted }] of Object.entries(STAGE_TABLE)) {
+    if (!wanted) continue;
     const command = program.command(`${name} <config>`).description(about);
-    if (name === "pretrain")
+    if (wanted.ranks)
       command.option("--ranks <n>", "processes on this machine's CPU that share every step", "1");
-    if (name === "eval") {
+    if (wanted.programs) {
       command.option(
         "--unsafe-exec",
         "run programs that the model writes with your rights where bubblewrap is absent",
       );
-    } else {
-      command
-        .option("--profile", "time one step op by op: lines, profile.json and a table in the report")
-        .option("--tune", "GPU: time several algorithms for each matmul; written to matmul-plans.json")
-        .option("--plans <file>", "GPU: matmuls as in the matmul-plans.json of an earlier run");
-    }
-    withOutput(withRuns(withDevice(withSet(command))))
-      .option(
-        "--resume <run>",
-        "go on with a run by its own recipe and --set: its name, its path, or `latest`",
-      )
-      .option("--dry-run", "print what it would cost and stop")
-      .action(async (config: string, options: { set: string[]; unsafeExec?: boolean }) => {
-        const { runStage } = await import("../commands/stage.ts");
-        if (options.unsafeExec) options.set.push("sandbox.unsafe_exec=true");
-        await exitWith(runStage(name, config, options as never));
-      });
-    if (name === "eval") registerFetch(command);
+    } else profiled(command);
+    resumed(command).action((config: string, options: RunOptions) => start(name, config, options));
+    if (wanted.records) registerFetch(command);
   }
+
+  const any = program
+    .command("run <stage> <config>")
+    .description("any stage by name: the ones above, those of pipelines, and those of the recipe's plugins");
+  resumed(profiled(any)).action(start);
 
   const run = program
     .command("pipeline")

@@ -1,6 +1,6 @@
 // `nsa runs`, `nsa config`, `nsa doctor`.
 import { Argument, type Command } from "commander";
-import { exitWith, withRuns, withSet } from "./options.ts";
+import { exitWith, withPluginFiles, withRuns, withSet } from "./options.ts";
 
 export function registerWorkbench(program: Command): void {
   const runs = program.command("runs").description("past runs");
@@ -34,12 +34,11 @@ export function registerWorkbench(program: Command): void {
     });
 
   const config = program.command("config").description("recipes");
-  config
-    .command("explain <kind> [section]")
+  withPluginFiles(config.command("explain <kind> [section]"))
     .description("every setting with its default and meaning")
-    .action(async (stage: string, section?: string) => {
+    .action(async (stage: string, section: string | undefined, options: { plugin: string[] }) => {
       const { explain } = await import("../commands/config.ts");
-      await explain(stage, section ?? "");
+      await explain(stage, section ?? "", options.plugin);
     });
   withSet(config.command("print <kind> [file]"))
     .description("the resolved recipe")
@@ -48,12 +47,11 @@ export function registerWorkbench(program: Command): void {
       await printConfig(stage, file, options.set);
     });
 
-  config
-    .command("schema <kind>")
+  withPluginFiles(config.command("schema <kind>"))
     .description("JSON Schema of a recipe, for editors")
-    .action(async (kind: string) => {
+    .action(async (kind: string, options: { plugin: string[] }) => {
       const { printSchema } = await import("../commands/config.ts");
-      await printSchema(kind);
+      await printSchema(kind, options.plugin);
     });
 
   program

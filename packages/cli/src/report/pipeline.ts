@@ -2,21 +2,18 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
-import { atomicWriteFile, type Environment, readJsonl, readRunJson } from "@nsa/core";
+import { atomicWriteFile, type Environment, readJsonl, readRunJson, type StageDefinition } from "@nsa/core";
 import type { FunnelRow } from "@nsa/data";
-import { bars, escapeHtml, page, percent, table } from "@nsa/report";
+import { bars, escapeHtml, page, table } from "@nsa/report";
 import type { Pipeline } from "../commands/pipeline-recipe.ts";
-import { count, duration, figure } from "../view/format.ts";
+import { loadStage } from "../commands/stages.ts";
+import { count, duration } from "../view/format.ts";
 import { CHARTS, drawChart } from "./charts.ts";
+import { resultOf } from "./overview.ts";
 import { evaluationsOverview, heldOutBars } from "./pipeline-evaluations.ts";
 import { atK } from "./report.ts";
+import { drawSections } from "./sections.ts";
 import { readFolder, type StageFolder } from "./stage-folder.ts";
-
-/** The last value of a metric. */
-function last({ rows }: StageFolder, name: string): number | undefined {
-  const value = rows.findLast((row) => typeof row[name] === "number")?.[name];
-  return typeof value === "number" ? value : undefined;
-}
 
 const charts = (folder: StageFolder, titles: readonly string[]) =>
   CHARTS.filter(({ title }) => titles.includes(title)).map((chart) => drawChart(chart, folder.rows));
@@ -29,8 +26,9 @@ function section(folder: StageFolder, title: string, body: string): string {
 
 /** Documents and tokens that each step of the corpus loop left. */
 function funnel(folder: StageFolder, dir: string): string {
-  const report = folder.outputs?.report;
-  if (!report || !existsSync(report)) return "";
+  // A stage with these outputs is a corpus loop, whatever it is called.
+  const { ranked, report } = folder.outputs ?? {};
+  if (!ranked || !report || !existsSync(report)) return "";
   const read = JSON.parse(readFileSync(report, "utf8")) as { funnel: FunnelRow[] };
   const rows = read.funnel.map(({ step, documents, tokens, detail }) => {
     const removed = Object.entries(detail ?? {})
@@ -59,62 +57,23 @@ function texts(folder: StageFolder): string {
     .join("")}`;
 }
 
-function stageSection(folder: StageFolder, dir: string): string {
-  switch (folder.stage.stage) {
-    case "data":
-      return funnel(folder, dir);
-    case "pretrain":
-      return section(
-        folder,
-        "Pretraining",
-        inGrid(charts(folder, ["Loss, nats per token", "Gradient norm"])) + texts(folder),
-      );
-    case "sft":
-      return section(
-        folder,
-        "Fine-tuning on examples",
-        inGrid(charts(folder, ["Loss, nats per token", "Gradient norm"])) + texts(folder),
-      );
-    case "grpo": {
-      const drawn = charts(folder, [
-        "Held-out accuracy",
-        "Reward",
-        "Parts of the reward",
-        "Output length, tokens",
-        "Entropy, nats",
-      ]);
-      return section(folder, "Reinforcement learning", inGrid([atK(folder.rows), ...drawn]));
-    }
-    default:
-      return "";
-  }
+function stageSection(
+  folder: StageFolder,
+  { overview = {}, sections }: StageDefinition,
+  dir: string,
+): string {
+  const { title, charts: wanted = [], texts: withTexts } = overview;
+  const own = drawSections(sections?.(folder.path) ?? []);
+  if (title === undefined) return funnel(folder, dir) + own;
+  const drawn = inGrid([atK(folder.rows), ...charts(folder, wanted)]);
+  return section(folder, title, drawn + (withTexts ? texts(folder) : "")) + own;
 }
 
-/** The figure by which one knows what a stage did. */
-function told(folder: StageFolder): string {
-  const value = (name: string) => last(folder, name);
-  switch (folder.stage.stage) {
-    case "crawl":
-      return `${count(value("crawl/pages") ?? 0)} pages`;
-    case "data":
-      return `${count(value("corpus/ranked_documents") ?? 0)} pages kept, ${count(value("corpus/ranked_tokens") ?? 0)} tokens`;
-    case "tokenizer":
-      return `${value("tokenizer/ids") ?? 0} ids`;
-    case "tokenize":
-      return `${count(value("tokenize/tokens") ?? 0)} tokens`;
-    case "pretrain":
-    case "sft":
-      return `validation loss ${figure(value("val/loss") ?? value("train/loss") ?? Number.NaN)}`;
-    case "grpo":
-      return `held-out pass@1 ${percent(value("eval/pass_at_1") ?? Number.NaN)}`;
-    case "eval": {
-      const name = Object.keys(folder.rows.at(-1) ?? {}).find((key) => key.endsWith("/accuracy"));
-      return name ? `accuracy ${percent(value(name)!)}` : "";
-    }
-  }
-}
+type Definitions = ReadonlyMap<string, StageDefinition>;
 
-function stagesTable(config: Pipeline, folders: readonly StageFolder[]): string {
+function stagesTable(config: Pipeline, folders: readonly StageFolder[], definitions: Definitions): string {
+  const told = ({ stage, rows }: StageFolder) =>
+    resultOf(definitions.get(stage.stage)?.overview?.result ?? "", rows);
   const rows = config.stages.map((stage) => {
     const folder = folders.find((f) => f.stage === stage);
     const linked = folder && existsSync(join(folder.path, "report.html"));
@@ -128,15 +87,19 @@ function stagesTable(config: Pipeline, folders: readonly StageFolder[]): string 
 }
 
 /** Writes the page into the pipeline's folder from what its stages have left so far. */
-export function writePipelineReport(dir: string, config: Pipeline): void {
+export async function writePipelineReport(dir: string, config: Pipeline): Promise<void> {
+  const names = [...new Set(config.stages.map(({ stage }) => stage))];
+  const definitions: Definitions = new Map(
+    await Promise.all(names.map(async (name) => [name, await loadStage(name)] as const)),
+  );
   const folders = config.stages.flatMap((stage) => readFolder(dir, stage) ?? []);
   const seconds = folders.reduce((sum, f) => sum + (f.timing?.seconds ?? 0), 0);
   const env = readRunJson(dir, "env.json") as Environment | null;
   const machine = env ? ` · ${env.cpu}, ${env.cores} cores, Node ${env.node}` : "";
   const body = `<p class="note">${config.stages.length} stages · ${duration(seconds)} of running${escapeHtml(machine)}</p>
 ${heldOutBars(folders)}
-<h2>Stages</h2>${stagesTable(config, folders)}
-${folders.map((folder) => stageSection(folder, dir)).join("\n")}
+<h2>Stages</h2>${stagesTable(config, folders, definitions)}
+${folders.map((folder) => stageSection(folder, definitions.get(folder.stage.stage)!, dir)).join("\n")}
 ${evaluationsOverview(folders)}`;
   atomicWriteFile(join(dir, "report.html"), page(config.name, body));
 }

@@ -1,12 +1,13 @@
 // report.html of a run: self-contained, curves as inline SVG, config, environment, samples.
 
 import { join } from "node:path";
-import { atomicWriteFile, readJsonl } from "@nsa/core";
+import { atomicWriteFile, type ReportSection, readJsonl } from "@nsa/core";
 import { curve, escapeHtml, page, powersOfTwo, type Series } from "@nsa/report";
 import type { StepProfile } from "@nsa/train";
 import { CHARTS, drawChart, type Row } from "./charts.ts";
 import { evaluationSections } from "./evaluation.ts";
 import { readIfThere } from "./run-files.ts";
+import { drawSections } from "./sections.ts";
 
 /** First and last evaluation on held-out problems. */
 function ends(rows: readonly Row[]): [Row | undefined, Row | undefined] {
@@ -85,20 +86,20 @@ ${p.ceiling_tflops.toPrecision(3)} TFLOP/s, a copy ${p.ceiling_gb_per_s.toPrecis
 <table><tr>${head.map((h) => `<th>${h}</th>`).join("")}</tr>${rows.join("")}</table>`;
 }
 
-/** Sections of one run, for its own report or a pipeline's. */
-export function runSections(runDir: string): string {
+/** The body of a run's report; `own`: what its stage adds. */
+function runSections(runDir: string, own: readonly ReportSection[]): string {
   const rows = readJsonl<Row>(join(runDir, "metrics.jsonl"));
   const charts = CHARTS.map((chart) => drawChart(chart, rows));
   const all = readJsonl<Record<string, unknown>>(join(runDir, "samples.jsonl"));
   const samples = samplesTable(all.filter((r) => r.kind === undefined));
-  return `${evaluationSections(runDir)}${gain(rows)}<div class="charts">${atK(rows)}${charts.join("")}</div>${profileTable(runDir)}${samples}
+  return `${evaluationSections(runDir)}${gain(rows)}<div class="charts">${atK(rows)}${charts.join("")}</div>${drawSections(own)}${profileTable(runDir)}${samples}
 <h2>Recipe</h2><pre>${escapeHtml(readIfThere(join(runDir, "config.yaml")))}</pre>
 <h2>Machine</h2><pre>${escapeHtml(readIfThere(join(runDir, "env.json")))}</pre>`;
 }
 
 /** Writes report.html into the run folder and returns its path. */
-export async function writeReport(runDir: string): Promise<string> {
+export async function writeReport(runDir: string, sections: readonly ReportSection[] = []): Promise<string> {
   const path = join(runDir, "report.html");
-  atomicWriteFile(path, page(runDir.slice(runDir.lastIndexOf("/") + 1), runSections(runDir)));
+  atomicWriteFile(path, page(runDir.slice(runDir.lastIndexOf("/") + 1), runSections(runDir, sections)));
   return path;
 }

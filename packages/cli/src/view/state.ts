@@ -1,8 +1,12 @@
 // What the screen knows: a pure function of the events so far, so that a test needs no terminal.
-import type { Metrics, StageEvent } from "@nsa/core";
+import type { Metrics, StageDefinition, StageEvent } from "@nsa/core";
 import type { Point } from "./plot.ts";
 
+/** What a stage's definition has of the screen. */
+export type Shown = Pick<StageDefinition, "figures" | "plots">;
+
 export interface ScreenState {
+  shown: Shown;
   /** `pretrain`, `grpo` …, with the place in a pipeline where there is one. */
   title: string;
   runDir: string;
@@ -26,12 +30,12 @@ export interface ScreenState {
   notes: { level: "info" | "warn"; text: string }[];
 }
 
-const PLOTTED = ["train/loss", "val/loss", "reward/mean", "eval/pass_at_1", "completion/length_mean"];
 const LONGEST_CURVE = 1024;
 const NOTES = 4;
 
-export function initialState(title: string, runDir: string, time: number): ScreenState {
+export function initialState(title: string, runDir: string, time: number, shown: Shown): ScreenState {
   return {
+    shown,
     title,
     runDir,
     phase: "starting",
@@ -47,9 +51,9 @@ export function initialState(title: string, runDir: string, time: number): Scree
 }
 
 /** Adds a point; a curve that grows too long keeps every other point. */
-function extend(curves: ScreenState["curves"], step: number, metrics: Metrics): ScreenState["curves"] {
+function extend({ curves, shown }: ScreenState, step: number, metrics: Metrics): ScreenState["curves"] {
   const out = { ...curves };
-  for (const name of PLOTTED) {
+  for (const { metric: name } of shown.plots ?? []) {
     const y = metrics[name];
     if (y === undefined) continue;
     const points = [...(out[name] ?? []), { x: step, y }];
@@ -78,13 +82,13 @@ export function reduce(state: ScreenState, event: StageEvent, time: number): Scr
         step: event.step,
         totalSteps: event.totalSteps,
         metrics: { ...state.metrics, ...event.metrics },
-        curves: extend(state.curves, event.step, event.metrics),
+        curves: extend(state, event.step, event.metrics),
       };
     case "eval":
       return {
         ...now,
         held: { ...state.held, ...event.metrics },
-        curves: extend(state.curves, event.step, event.metrics),
+        curves: extend(state, event.step, event.metrics),
       };
     case "sample":
       return { ...now, sample: event };

@@ -1,5 +1,6 @@
 // How a stage is shown: a screen on a terminal, else lines.
 import { printer } from "./plain.ts";
+import type { Shown } from "./state.ts";
 import type { View } from "./view-type.ts";
 
 export interface ViewOptions {
@@ -8,12 +9,17 @@ export interface ViewOptions {
 }
 
 /** Opens the view that the options and the terminal ask for. */
-export async function openView(title: string, runDir: string, options: ViewOptions): Promise<View> {
+export async function openView(
+  title: string,
+  runDir: string,
+  options: ViewOptions,
+  shown: Shown,
+): Promise<View> {
   if (process.stdout.isTTY && !options.plain && !options.json) {
     // React's development build measures every render and keeps the marks for ever.
     process.env.NODE_ENV ??= "production";
     const { mountScreen } = await import("./mount.tsx");
-    return mountScreen(title, runDir);
+    return mountScreen(title, runDir, shown);
   }
   console.error(`${title}: ${runDir}`);
   return {

@@ -80,6 +80,38 @@ function validate<S extends Schema>(schema: S, data: Plain, sources: readonly So
   throw new NsaError({ ...first, why, exitCode: ExitCode.usage, cause: result.error });
 }
 
+/** What the files and assignments come to, before any check. */
+function readData(path: string | null, assignments: readonly string[] = []) {
+  const sources = path === null ? [] : readSources(path);
+  let data = sources.reduce<Plain>((all, source) => merge(all, source.data), {});
+  for (const assignment of assignments) {
+    const set = setSource(assignment);
+    data = assign(data, set.path, set.value);
+    sources.push(set.source);
+  }
+  return { data, sources };
+}
+
+/**
+ * What a recipe says before its schema is known: the plugins that the schema may need, and every text in it (some name checkpoints,
+ * which have plugins of their own). Throws NsaError config_* (exit 2).
+ */
+export function previewConfig(
+  path: string | null,
+  options: { set?: readonly string[] } = {},
+): { plugins: string[]; texts: string[] } {
+  const { data } = readData(path, options.set);
+  const texts: string[] = [];
+  const visit = (value: unknown): void => {
+    if (typeof value === "string") texts.push(value);
+    else if (typeof value === "object" && value !== null) Object.values(value).forEach(visit);
+  };
+  visit(data);
+  const { plugins } = data;
+  const isText = (item: unknown): item is string => typeof item === "string";
+  return { plugins: Array.isArray(plugins) ? plugins.filter(isText) : [], texts };
+}
+
 /**
  * Loads and checks a config file.
  * @param schema `z.strictObject` with camelCase keys; the file's keys are their snake_case
@@ -92,13 +124,7 @@ export function loadConfig<S extends Schema>(
   path: string | null,
   options: { set?: readonly string[] } = {},
 ): LoadedConfig<z.output<S>> {
-  const sources = path === null ? [] : readSources(path);
-  let data = sources.reduce<Plain>((all, source) => merge(all, source.data), {});
-  for (const assignment of options.set ?? []) {
-    const set = setSource(assignment);
-    data = assign(data, set.path, set.value);
-    sources.push(set.source);
-  }
+  const { data, sources } = readData(path, options.set);
   const config = validate(schema, data, sources, path ?? "config");
   return { config, yaml: configYaml(schema, config) };
 }

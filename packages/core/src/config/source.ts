@@ -49,6 +49,16 @@ function locator(file: string, document: Document, lines: LineCounter): Source["
   };
 }
 
+function absolutePaths(value: unknown, folder: string): unknown {
+  if (typeof value === "string") return resolve(folder, value);
+  return Array.isArray(value) ? value.map((item) => absolutePaths(item, folder)) : value;
+}
+
+/** Paths of plugins, which are taken from the folder of the file that names them. */
+function besideFile(data: Plain, file: string): Plain {
+  return "plugins" in data ? { ...data, plugins: absolutePaths(data.plugins, dirname(file)) } : data;
+}
+
 /** Reads one YAML file. @throws NsaError config_missing, config_syntax (exit 2) */
 function readSource(file: string): Source {
   let text: string;
@@ -79,7 +89,7 @@ function readSource(file: string): Source {
       "a config is a mapping of keys to values",
       "write `key: value`",
     );
-  return { data: data as Plain, locate: locator(file, document, lines) };
+  return { data: besideFile(data as Plain, file), locate: locator(file, document, lines) };
 }
 
 /** The file's sources, base files of `extends:` first. @throws NsaError config_extends_cycle (exit 2) */
@@ -120,7 +130,8 @@ export function setSource(assignment: string): { path: string[]; value: unknown;
   const path = assignment.slice(0, at).split(".");
   const document = parseDocument(assignment.slice(at + 1));
   if (path.includes("") || document.errors.length) throw wrong("the key or the value cannot be read");
-  const value: unknown = document.toJS();
+  const given: unknown = document.toJS();
+  const value = path[0] === "plugins" ? absolutePaths(given, ".") : given;
   const locate: Source["locate"] = (wanted) =>
     path.every((part, i) => i >= wanted.length || String(wanted[i]) === part)
       ? `--set ${assignment}`

@@ -1,6 +1,6 @@
 // A vocabulary from corpus files: `nsa tokenizer train`, and the `tokenizer` stage of a pipeline.
 import { join } from "node:path";
-import { atomicWriteFile, type StageRunner } from "@nsa/core";
+import { atomicWriteFile, defineStage, outputsNamed, type StageRunner } from "@nsa/core";
 import { z } from "zod";
 import { expandInputs } from "../corpus/readers/inputs.ts";
 import { readDocuments } from "../corpus/readers/read.ts";
@@ -61,3 +61,13 @@ export const runTokenizer: StageRunner<TokenizerConfig> = async (config, context
   context.emit({ type: "done", step: 1, metrics });
   return { status: "completed", step: 1, metrics, outputs: { file } };
 };
+
+export const tokenizerStage = defineStage({
+  name: "tokenizer",
+  about: "train a tokenizer on corpus files",
+  schema: tokenizerSchema,
+  run: runTokenizer,
+  estimate: () => ({}),
+  plannedOutputs: outputsNamed("file"),
+  overview: { result: "{tokenizer/ids} ids" },
+});

@@ -6,7 +6,16 @@ import type { AttentionKind } from "./kind.ts";
 import { nsa } from "./nsa.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: each kind has its own inputs, which only it makes and takes.
-export const attentionKinds = new Registry<AttentionKind<any>>("attention").register(nsa, full, window);
+export const attentionKinds = new Registry<AttentionKind<any>>("attention", {
+  needs: {
+    heads: "function",
+    inputs: "function",
+    attend: "function",
+    cache: "object",
+    work: "function",
+    memory: "function",
+  },
+}).register(nsa, full, window);
 
 /** The kinds of a model's layers, each once, in the order of the layers. */
 // biome-ignore lint/suspicious/noExplicitAny: as above.

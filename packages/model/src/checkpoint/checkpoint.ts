@@ -9,6 +9,8 @@ import {
   atomicWriteDir,
   atomicWriteFile,
   hashPieces,
+  loadCheckpointPlugins,
+  loadedPlugins,
   PIECE_BYTES,
   PieceHasher,
   restoreReplaced,
@@ -98,6 +100,7 @@ async function writeFiles(folder: string, parts: CheckpointParts): Promise<Recor
 /** Writes a checkpoint folder; it appears whole or not at all. The model must not change until the promise settles. */
 export async function saveCheckpoint(dir: string, parts: CheckpointParts): Promise<void> {
   const { model } = parts;
+  const plugins = loadedPlugins();
   const stateful: Record<string, unknown> = {};
   for (const s of parts.stateful ?? []) stateful[s.name] = await s.save();
   await atomicWriteDir(dir, async (folder) => {
@@ -110,6 +113,7 @@ export async function saveCheckpoint(dir: string, parts: CheckpointParts): Promi
       pieceBytes: parts.pieceBytes ?? PIECE_BYTES,
       sha256,
       ...(parts.valLoss === undefined ? {} : { valLoss: parts.valLoss }),
+      ...(plugins.length === 0 ? {} : { plugins }),
     };
     atomicWriteFile(join(folder, STATE_FILE), sealState(state));
   });
@@ -148,8 +152,9 @@ async function checkFiles(dir: string, state: CheckpointState): Promise<void> {
   }
 }
 
-/** Reads and checks state.json and the hashes of all files. Throws `checkpoint_missing`, `checkpoint_corrupt` (exit 3). */
+/** Loads the checkpoint's plugins, reads and checks state.json and the hashes of all files. Throws `checkpoint_missing`, `checkpoint_corrupt` (exit 3). */
 export async function readCheckpointState(dir: string): Promise<CheckpointState> {
+  await loadCheckpointPlugins(dir);
   const state = readState(dir);
   await checkFiles(dir, state);
   return state;

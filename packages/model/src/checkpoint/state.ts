@@ -4,7 +4,15 @@
 // no seal; it is still read.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ExitCode, sealSchema as hex, isIntact, NsaError, sealJson } from "@nsa/core";
+import {
+  ExitCode,
+  sealSchema as hex,
+  isIntact,
+  NsaError,
+  type PluginRecord,
+  registeredNames,
+  sealJson,
+} from "@nsa/core";
 import { z } from "zod";
 import { resolveModelConfig } from "../config/model-config.ts";
 import type { ModelConfig } from "../config/schema.ts";
@@ -26,6 +34,8 @@ export interface CheckpointState {
   pieceBytes?: number;
   /** Validation loss when it was saved, if measured. */
   valLoss?: number;
+  /** Plugins of the process that saved it. */
+  plugins?: PluginRecord[];
 }
 
 const fileName = z
@@ -40,6 +50,9 @@ const shared = {
   stateful: z.record(z.string(), z.unknown()),
   // A loss that is not finite is null in JSON.
   valLoss: z.number().nullable().optional(),
+  plugins: z
+    .array(z.strictObject({ path: z.string(), sha256: hex, members: z.array(z.string()) }))
+    .optional(),
 };
 const stateSchema = z.discriminatedUnion("format", [
   z.object({ format: z.literal(1), ...shared, sha256: z.record(fileName, hex) }),
@@ -80,6 +93,24 @@ function readBytes(dir: string): Buffer {
   });
 }
 
+/** Throws NsaError `plugin_missing` (exit 4) where the architecture is made of members whose plugin is not loaded. */
+function checkMembers(dir: string, model: Record<string, unknown>, plugins: readonly PluginRecord[]): void {
+  const { attention, attentionLayers, mlp } = model as Record<string, string | string[] | undefined>;
+  const wanted = [attention, attentionLayers].flat().map((name) => ["attention", name] as const);
+  for (const [kind, name] of [...wanted, ["mlp", mlp as string | undefined] as const]) {
+    if (typeof name !== "string" || registeredNames(kind).includes(name)) continue;
+    const plugin = plugins.find(({ members }) => members.includes(`${kind} ${name}`));
+    if (plugin === undefined) continue;
+    throw new NsaError({
+      code: "plugin_missing",
+      what: `checkpoint ${dir} has ${kind} "${name}"`,
+      why: `the plugin that defines it, ${plugin.path}, is not loaded`,
+      fix: "put the file back in its place, or name it: --plugin FILE, in recipes `plugins: [FILE]`",
+      exitCode: ExitCode.unavailable,
+    });
+  }
+}
+
 function parseModel(dir: string, model: Record<string, unknown>): ModelConfig {
   try {
     return resolveModelConfig(model);
@@ -115,6 +146,7 @@ export function readState(dir: string): CheckpointState {
     throw badCheckpoint(dir, "state.json is not what was saved (its seal differs)");
   }
   const { model, valLoss, ...rest } = data;
+  checkMembers(dir, model, data.plugins ?? []);
   return {
     ...rest,
     model: parseModel(dir, model),

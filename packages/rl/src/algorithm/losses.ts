@@ -91,7 +91,9 @@ const reinforce: PolicyLossKind = {
   objective: (m, { logp, advantage }) => m.mul(logp, advantage),
 };
 
-export const policyLosses = new Registry<PolicyLossKind>("loss").register(grpo, gspo, cispo, reinforce);
+export const policyLosses = new Registry<PolicyLossKind>("loss", {
+  needs: { ratioOver: "string", objective: "function" },
+}).register(grpo, gspo, cispo, reinforce);
 
 /** Loss to minimise: −Σ_t w_t·(objective_t − β·KL_t), [1]. */
 export function policyLoss(

@@ -1,7 +1,5 @@
 // A reward from a file of the user's: a function of one output, or an object whose `scoreBatch` scores a batch of them.
-import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
-import { ExitCode, NsaError } from "@nsa/core";
+import { ExitCode, loadModule, NsaError } from "@nsa/core";
 import {
   type BatchReward,
   type OutputVerdict,
@@ -26,9 +24,8 @@ async function load(file: string): Promise<BatchReward> {
   if (file === "") throw invalid(file, "rewards.file is not set");
   let exported: unknown;
   try {
-    const { createJiti } = await import("jiti");
-    const jiti = createJiti(pathToFileURL(resolve("reward.ts")).href);
-    exported = await jiti.import(resolve(file), { default: true });
+    const exports = await loadModule(file);
+    exported = exports.default ?? exports;
   } catch (cause) {
     throw invalid(file, oneLine(cause), cause);
   }

@@ -1,7 +1,7 @@
 // The `crawl` stage: generated web pages to collect from, some with solved problems, and what a pipeline needs beside them.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { StageRunner } from "@nsa/core";
+import { defineStage, outputsNamed, type StageRunner } from "@nsa/core";
 import { type Choices, choices, mathParagraph, writeCrawl } from "@nsa/data";
 import { z } from "zod";
 import type { Problem, Working } from "./definition.ts";
@@ -83,3 +83,13 @@ export const runCrawl: StageRunner<CrawlConfig> = async (config, context) => {
   context.emit({ type: "done", step: 1, metrics });
   return { status: "completed", step: 1, metrics, outputs: { ...files, examples } };
 };
+
+export const crawlStage = defineStage({
+  name: "crawl",
+  about: "generate web pages with solved problems, and what a pipeline needs beside them",
+  schema: crawlSchema,
+  run: runCrawl,
+  estimate: ({ pages }) => ({ pages }),
+  plannedOutputs: outputsNamed("pool", "positives", "negatives", "labels", "benchmark", "examples"),
+  overview: { result: "{crawl/pages:count} pages" },
+});

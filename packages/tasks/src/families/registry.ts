@@ -5,10 +5,12 @@ import { countdown } from "./countdown.ts";
 import type { FamilyDefinition } from "./definition.ts";
 import { wordProblems } from "./word-problems.ts";
 
-export const families = new Registry<FamilyDefinition>("task family").register(
-  addition,
-  arithmetic,
-  modular,
-  countdown,
-  wordProblems,
-);
+export const families = new Registry<FamilyDefinition>("task", {
+  needs: {
+    difficulty: "string",
+    answerForm: "string",
+    draw: "function",
+    keyOf: "function",
+    working: "function",
+  },
+}).register(addition, arithmetic, modular, countdown, wordProblems);

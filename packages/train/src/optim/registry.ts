@@ -7,7 +7,9 @@ import type { OptimizerConfig } from "./config.ts";
 import type { OptimizerKind } from "./kind.ts";
 import { muon } from "./muon.ts";
 
-export const optimizerKinds = new Registry<OptimizerKind>("optimizer").register(adamw, muon);
+export const optimizerKinds = new Registry<OptimizerKind>("optimizer", {
+  needs: { onDevice: "boolean", buffers: "function", apply: "function" },
+}).register(adamw, muon);
 
 /** Bytes of state that an optimizer holds for each trained parameter; `groups` may name further kinds. */
 export function stateBytesPerParameter(

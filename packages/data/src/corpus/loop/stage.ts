@@ -1,8 +1,8 @@
 // The `data` stage of a pipeline: the corpus loop of `nsa data build`, with its figures as metrics.
 import { join, resolve } from "node:path";
-import type { Metrics, StageRunner } from "@nsa/core";
+import { defineStage, type Metrics, outputsNamed, type StageRunner } from "@nsa/core";
 import { type BuildReport, buildCorpus } from "./build.ts";
-import type { BuildConfig } from "./config.ts";
+import { BuildConfig } from "./config.ts";
 
 /** `corpus/<step>_documents` and `_tokens` of the funnel, and what the rounds measured against labels. */
 function figures({ funnel, rounds }: BuildReport): Metrics {
@@ -46,3 +46,15 @@ export const runCorpus: StageRunner<BuildConfig> = async (config, context) => {
   const outputs = { dir, ranked: join(dir, "ranked", "*.jsonl"), report: join(dir, "report.json") };
   return { status: "completed", step: 1, metrics, outputs };
 };
+
+export const corpusStage = defineStage({
+  name: "data",
+  about: "collect a corpus from crawl files by the classifier loop",
+  schema: BuildConfig,
+  run: runCorpus,
+  estimate: () => ({}),
+  plannedOutputs: outputsNamed("dir", "ranked", "report"),
+  overview: {
+    result: "{corpus/ranked_documents:count} pages kept, {corpus/ranked_tokens:count} tokens",
+  },
+});

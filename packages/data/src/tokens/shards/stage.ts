@@ -1,6 +1,6 @@
 // The `tokenize` stage of a pipeline: corpus files to token shards, as `nsa data tokenize` makes them.
 import { join } from "node:path";
-import type { StageRunner } from "@nsa/core";
+import { defineStage, outputsNamed, type StageRunner } from "@nsa/core";
 import { z } from "zod";
 import { expandInputs } from "../../corpus/readers/inputs.ts";
 import { Tokenizer } from "../../tokenizer/tokenizer.ts";
@@ -46,3 +46,13 @@ export const runTokenize: StageRunner<TokenizeConfig> = async (config, context) 
   context.emit({ type: "done", step, metrics });
   return { status: "completed", step, metrics, outputs };
 };
+
+export const tokenizeStage = defineStage({
+  name: "tokenize",
+  about: "encode corpus files into token shards",
+  schema: tokenizeSchema,
+  run: runTokenize,
+  estimate: () => ({}),
+  plannedOutputs: outputsNamed("shards", "index"),
+  overview: { result: "{tokenize/tokens:count} tokens" },
+});

@@ -1,0 +1,17 @@
+// The definition of the `sft` stage.
+import { defineStage } from "@nsa/core";
+import { trainingFigures, trainingOverview, trainingPlots } from "../figures.ts";
+import { sftSchema } from "./config.ts";
+import { estimateSft, runSft } from "./run.ts";
+
+export const sftStage = defineStage({
+  name: "sft",
+  about: "teach a checkpoint to answer in the formats of examples",
+  schema: sftSchema,
+  run: runSft,
+  estimate: estimateSft,
+  plannedOutputs: ({ initFrom }) => ({ checkpoint: initFrom }),
+  figures: trainingFigures,
+  plots: trainingPlots,
+  overview: trainingOverview("Fine-tuning on examples"),
+});
