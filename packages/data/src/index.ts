@@ -103,7 +103,7 @@ export { type LoaderJob, openLoader } from "./tokens/loader/job.ts";
 export { type MixedPart, MixedSource, type MixStage } from "./tokens/loader/mix.ts";
 export { PackedSource, type PackOptions } from "./tokens/loader/pack.ts";
 export { PrefetchedSource } from "./tokens/loader/prefetched.ts";
-export { type PackExample, PackSource, packBatch, positionsOf } from "./tokens/pack/batch.ts";
+export { batchOfPack, learnedIn, type PackExample, PackSource, positionsOf } from "./tokens/pack/batch.ts";
 export { type PackMethod, type PackPlan, planPacks } from "./tokens/pack/plan.ts";
 export { type PackIndex, writePacks } from "./tokens/pack/write.ts";
 export { TokenShards } from "./tokens/shards/read.ts";

@@ -2,7 +2,7 @@
 import { mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { atomicWriteFile, writeSafetensors } from "@nsa/core";
-import { type PackExample, packBatch, positionsOf } from "./batch.ts";
+import { batchOfPack, type PackExample, positionsOf } from "./batch.ts";
 import { type PackMethod, planPacks } from "./plan.ts";
 
 /**
@@ -91,7 +91,7 @@ export function writePacks(examples: readonly PackExample[], options: WritePackO
     const packStarts = [0];
     let T = 0;
     for (; pack < packs && (T === 0 || T + capacity <= shardTokens); pack++) {
-      const batch = packBatch(plan, pack, examples);
+      const batch = batchOfPack(plan, pack, examples);
       tokens.push(batch.tokens);
       targets.push(batch.targets);
       masks.push(Uint8Array.from(batch.lossWeight));

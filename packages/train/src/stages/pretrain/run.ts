@@ -2,7 +2,14 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { type Batch, NsaError, type StageResult, type StageRunner } from "@nsa/core";
+import {
+  type Batch,
+  NsaError,
+  type PackItem,
+  packBatch,
+  type StageResult,
+  type StageRunner,
+} from "@nsa/core";
 import { PrefetchedSource, tokenizerFiles } from "@nsa/data";
 import { openDevice, openPlans, openRankPipes, singleRank } from "@nsa/kernels";
 import { loadCheckpoint, type ModelConfig, resolveModelConfig, Transformer } from "@nsa/model";
@@ -30,43 +37,20 @@ export function estimatePretrain(config: PretrainConfig, device?: string): Recor
 /** Whole documents cut to `seqLen`, one micro-batch after another. */
 function validationBatches(documents: readonly Int32Array[], config: PretrainConfig): Batch[] {
   const { seqLen, microBatchTokens } = config.train;
-  const batches: Batch[] = [];
-  let pieces: Int32Array[] = [];
-  let room = microBatchTokens;
-  const flush = () => {
-    if (pieces.length === 0) return;
-    const T = pieces.reduce((n, p) => n + p.length - 1, 0);
-    const batch: Batch = {
-      tokens: new Int32Array(T),
-      targets: new Int32Array(T),
-      lossWeight: new Float32Array(T).fill(1),
-      positions: new Int32Array(T),
-      cuSeqlens: new Int32Array(pieces.length + 1),
-      sampleIds: new Float64Array(pieces.length),
-    };
-    let t = 0;
-    for (const [i, p] of pieces.entries()) {
-      for (let j = 0; j + 1 < p.length; j++, t++) {
-        batch.tokens[t] = p[j]!;
-        batch.targets[t] = p[j + 1]!;
-        batch.positions[t] = j;
-      }
-      batch.cuSeqlens[i + 1] = t;
-    }
-    batches.push(batch);
-    pieces = [];
-    room = microBatchTokens;
-  };
+  const batches: PackItem[][] = [];
+  let room = 0;
   for (const ids of documents) {
     for (let from = 0; from + 1 < ids.length; from += seqLen) {
-      const piece = ids.subarray(from, from + seqLen + 1);
-      if (piece.length - 1 > room) flush();
-      pieces.push(piece);
-      room -= piece.length - 1;
+      const length = Math.min(seqLen, ids.length - 1 - from);
+      if (length > room || batches.length === 0) {
+        batches.push([]);
+        room = microBatchTokens;
+      }
+      batches.at(-1)!.push({ ids, from, length });
+      room -= length;
     }
   }
-  flush();
-  return batches;
+  return batches.map(packBatch);
 }
 
 function fittingVocabulary(config: PretrainConfig, corpus: Corpus): number {
