@@ -52,8 +52,8 @@ export const mutations = [
   {
     bug: "padding inferred from the token's value masks a real end token",
     file: `${rl}/src/stages/grpo/batch.ts`,
-    from: "batch.targets[t] = s.ids[k]!;",
-    to: "batch.targets[t] = s.ids[k]! === 3 ? -1 : s.ids[k]!;",
+    from: "isTarget: (index) => index >= first,",
+    to: "isTarget: (index) => index >= first && all[index] !== 3,",
     tests: gradient,
     test: "every_sampled_token_is_learned_from_the_end_token_included",
   },

@@ -14,6 +14,7 @@ export * from "./metrics/logging.ts";
 export { type MlflowOptions, MlflowSink } from "./metrics/mlflow.ts";
 export * from "./metrics/sink.ts";
 export { crc32c, TensorBoardSink } from "./metrics/tensorboard.ts";
+export * from "./pack-batch.ts";
 export * from "./parallel.ts";
 export * from "./piece-hasher.ts";
 export {

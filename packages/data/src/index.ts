@@ -54,33 +54,29 @@ export { type BuildReport, buildCorpus } from "./corpus/loop/build.ts";
 export { BuildConfig, type BuildConfigInput } from "./corpus/loop/config.ts";
 export type { ContaminationReport } from "./corpus/loop/contamination.ts";
 export { type BuildContext, jobContext } from "./corpus/loop/context.ts";
+export { dedupShards } from "./corpus/loop/dedup.ts";
 export type { DomainRow, PathProposal } from "./corpus/loop/domains.ts";
 export type { Quality } from "./corpus/loop/measure.ts";
 export { type RankingQuality, rankingQuality } from "./corpus/loop/metrics.ts";
+export type { FunnelRow } from "./corpus/loop/prepare.ts";
 export type { RoundReport } from "./corpus/loop/round.ts";
 export { CORPUS_STEPS, type CorpusStep, runCorpusStep, type StepReport } from "./corpus/loop/run-step.ts";
 export type { NearSample } from "./corpus/loop/samples.ts";
 export { corpusStage } from "./corpus/loop/stage.ts";
 export { type CorpusStats, corpusStats } from "./corpus/loop/stats.ts";
-export {
-  type CleanShard,
-  cleanStep,
-  dedupStep,
-  domainsStep,
-  emitStep,
-  type FunnelRow,
-  type ReadShard,
-  rankStep,
-  readStep,
-  scoreStep,
-} from "./corpus/loop/steps.ts";
-export { TASKS } from "./corpus/loop/tasks.ts";
 export { type Document, domainOf, type ReadEvent, type Refusal } from "./corpus/readers/document.ts";
 export { expandInputs, shardName } from "./corpus/readers/inputs.ts";
 export { readParquetRows } from "./corpus/readers/parquet.ts";
 export { formatOf, type InputFormat, type ReadOptions, readDocuments } from "./corpus/readers/read.ts";
 export { type ArchiveEvent, type ArchiveRecord, readArchive } from "./corpus/readers/warc.ts";
 export { JsonlWriter } from "./corpus/readers/write.ts";
+export { type CleanShard, cleanShards } from "./corpus/steps/clean.ts";
+export { proposeInRound } from "./corpus/steps/domains.ts";
+export { emitRanked } from "./corpus/steps/emit.ts";
+export { rankShards } from "./corpus/steps/rank.ts";
+export { type ReadShard, readShards } from "./corpus/steps/read.ts";
+export { scoreShards } from "./corpus/steps/score.ts";
+export { TASKS } from "./corpus/steps/table.ts";
 export { classifierLine, wordLines, wordsOf } from "./corpus/text/lines.ts";
 export { hasNative } from "./native.ts";
 export {
@@ -103,7 +99,7 @@ export { type LoaderJob, openLoader } from "./tokens/loader/job.ts";
 export { type MixedPart, MixedSource, type MixStage } from "./tokens/loader/mix.ts";
 export { PackedSource, type PackOptions } from "./tokens/loader/pack.ts";
 export { PrefetchedSource } from "./tokens/loader/prefetched.ts";
-export { type PackExample, PackSource, packBatch, positionsOf } from "./tokens/pack/batch.ts";
+export { batchOfPack, learnedIn, type PackExample, PackSource, positionsOf } from "./tokens/pack/batch.ts";
 export { type PackMethod, type PackPlan, planPacks } from "./tokens/pack/plan.ts";
 export { type PackIndex, writePacks } from "./tokens/pack/write.ts";
 export { TokenShards } from "./tokens/shards/read.ts";

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { Rng, SafetensorsReader } from "@nsa/core";
 import { expect, test } from "vitest";
 import {
+  batchOfPack,
   type PackExample,
   type PackMethod,
   PackSource,
-  packBatch,
   planPacks,
   writePacks,
 } from "../src/index.ts";
@@ -98,7 +98,7 @@ const examples: PackExample[] = lengths.map((n, e) => ({
 }));
 
 test("a_piece_that_begins_inside_an_example_has_its_targets_and_positions_from_0", () => {
-  const last = packBatch(plan("wrapped"), 2, examples);
+  const last = batchOfPack(plan("wrapped"), 2, examples);
   expect([...last.tokens]).toEqual([51, 40, 41, 42, 43, 44, 45]);
   expect([...last.targets]).toEqual([52, -1, 42, 43, 44, 45, 46]);
   expect([...last.lossWeight]).toEqual([1, 0, 1, 1, 1, 1, 1]);
@@ -107,7 +107,7 @@ test("a_piece_that_begins_inside_an_example_has_its_targets_and_positions_from_0
   expect([...last.sampleIds]).toEqual([5, 4]);
   // Marks of what is learned count instead of the prompt's length.
   const marked = examples.map((x, e) => (e === 4 ? { ...x, learned: [1, 1, 0, 0, 1, 0, 1] } : x));
-  expect([...packBatch(plan("wrapped"), 2, marked).targets]).toEqual([52, 41, -1, -1, 44, -1, 46]);
+  expect([...batchOfPack(plan("wrapped"), 2, marked).targets]).toEqual([52, 41, -1, -1, 44, -1, 46]);
 });
 
 test("steps_take_packs_in_a_new_order_each_epoch_and_weigh_learned_tokens", () => {

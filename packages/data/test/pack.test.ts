@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { SafetensorsReader } from "@nsa/core";
 import { expect, test } from "vitest";
 import {
+  batchOfPack,
   choices,
   type PackExample,
   type PackMethod,
   PackSource,
-  packBatch,
   planPacks,
   positionsOf,
   writePacks,
@@ -79,7 +79,7 @@ const examples: PackExample[] = [
 
 test("a_pack_keeps_masks_positions_and_borders_and_cut_pieces_go_on_where_the_last_ended", () => {
   const whole = planPacks(examples.map(positionsOf), { method: "bfd", capacity: 5, seed: 1 });
-  const batch = packBatch(whole, 1, examples);
+  const batch = batchOfPack(whole, 1, examples);
   expect([...batch.tokens]).toEqual([1, 2, 3, 4, 5]);
   expect([...batch.targets]).toEqual([-1, 3, 9, 5, 9]);
   expect([...batch.lossWeight]).toEqual([0, 1, 1, 1, 1]);
@@ -87,7 +87,7 @@ test("a_pack_keeps_masks_positions_and_borders_and_cut_pieces_go_on_where_the_la
   expect([...batch.cuSeqlens]).toEqual([0, 3, 5]);
   expect([...batch.sampleIds]).toEqual([0, 1]);
   const cut = planPacks([5], { method: "wrapped", capacity: 3, seed: 1 });
-  const parts = [0, 1].map((k) => packBatch(cut, k, [examples[2]!]));
+  const parts = [0, 1].map((k) => batchOfPack(cut, k, [examples[2]!]));
   expect(parts.map((b) => [...b.tokens])).toEqual([
     [6, 7, 8],
     [6, 7],
@@ -128,7 +128,7 @@ test("packs_on_disk_hold_what_the_plan_says_in_whole_shards", () => {
     const ints = (name: string) => new Int32Array(file.bytes(name).buffer);
     const [starts, borders] = [ints("pack_starts"), ints("cu_seqlens")];
     for (let p = 0; p < shard.packs; p++, pack++) {
-      const batch = packBatch(plan, pack, examples);
+      const batch = batchOfPack(plan, pack, examples);
       const [from, to] = [borders[starts[p]!]!, borders[starts[p + 1]!]!];
       expect(ints("tokens").subarray(from, to)).toEqual(batch.tokens);
       expect(ints("targets").subarray(from, to)).toEqual(batch.targets);

@@ -1,7 +1,7 @@
 // The model under evaluation: checkpoint, tokenizer, engine, and scoring by log-likelihood.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type Batch, ExitCode, NsaError } from "@nsa/core";
+import { ExitCode, NsaError, packBatch } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
 import { openDevice } from "@nsa/kernels";
 import {
@@ -65,36 +65,20 @@ export async function openSession(
   }
 }
 
-/** A batch of whole documents whose targets start after each prompt. */
-function packScored(items: readonly { ids: ArrayLike<number>; from: number }[]): Batch {
-  const T = items.reduce((n, i) => n + i.ids.length - 1, 0);
-  const batch: Batch = {
-    tokens: new Int32Array(T),
-    targets: new Int32Array(T).fill(-1),
-    lossWeight: new Float32Array(T),
-    positions: new Int32Array(T),
-    cuSeqlens: new Int32Array(items.length + 1),
-    sampleIds: new Float64Array(items.length),
-  };
-  let t = 0;
-  for (const [n, { ids, from }] of items.entries()) {
-    for (let j = 0; j + 1 < ids.length; j++, t++) {
-      batch.tokens[t] = ids[j]!;
-      batch.positions[t] = j;
-      if (j + 1 >= from) batch.targets[t] = ids[j + 1]!;
-    }
-    batch.cuSeqlens[n + 1] = t;
-  }
-  return batch;
+interface ScoredItem {
+  ids: ArrayLike<number>;
+  /** Tokens of the prompt: the first id that is scored. */
+  from: number;
 }
 
+/** A batch of whole documents whose targets start after each prompt; nothing is trained, so all weights are 0. */
+const packScored = (items: readonly ScoredItem[]) =>
+  packBatch(items.map(({ ids, from }) => ({ ids, weight: 0, isTarget: (index) => index >= from })));
+
 /** log p of every token from `from` on, nats, per item; packed up to the engine's prefill budget. */
-export function scoreTokens(
-  session: Session,
-  items: readonly { ids: ArrayLike<number>; from: number }[],
-): Float64Array[] {
+export function scoreTokens(session: Session, items: readonly ScoredItem[]): Float64Array[] {
   const out: Float64Array[] = [];
-  let pack: { ids: ArrayLike<number>; from: number }[] = [];
+  let pack: ScoredItem[] = [];
   let size = 0;
   const flush = () => {
     if (pack.length === 0) return;

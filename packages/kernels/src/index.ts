@@ -19,6 +19,14 @@ export { openPlans, savePlans } from "./device/plans.ts";
 export { type Owned, Scope } from "./device/scope.ts";
 export { type CapturedStep, type DeviceName, type OpArgs, type OpProfile, Tensor } from "./device/tensor.ts";
 export {
+  type BlockGrid,
+  cacheSlot,
+  type DecodePlan,
+  type DecodeSequence,
+  planDecode,
+  updatePlan,
+} from "./ops/decode-plan.ts";
+export {
   type CompressedGrid,
   type DocumentBucket,
   type DocumentLayout,
@@ -43,20 +51,8 @@ export {
 } from "./ops/nsa-attention.ts";
 export { compressBlocks, type Phi, type RopeTables } from "./ops/nsa-compress.ts";
 export { type NsaConfig, resolveNsaConfig } from "./ops/nsa-config.ts";
-export {
-  type BlockGrid,
-  cacheSlot,
-  type DecodePlan,
-  type DecodeSequence,
-  decodeAttention,
-  decodeFused,
-  type NsaLayerCache,
-  nsaDecode,
-  nsaLayerCache,
-  planDecode,
-  updatePlan,
-  writeCache,
-} from "./ops/nsa-decode.ts";
+export { type NsaLayerCache, nsaDecode, nsaLayerCache } from "./ops/nsa-decode.ts";
+export { decodeAttention, decodeFused, writeCache } from "./ops/paged-attention.ts";
 export {
   type HeadColumns,
   type RopeScaling,

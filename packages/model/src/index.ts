@@ -23,7 +23,8 @@ export { resumeCheckpoint } from "./checkpoint/resume.ts";
 export type { CheckpointState } from "./checkpoint/state.ts";
 export { resolveModelConfig } from "./config/model-config.ts";
 export { attentionOf, type ModelConfig, type ModelConfigInput, modelConfigSchema } from "./config/schema.ts";
-export { Engine, type EngineOptions, type EngineStats, type LiveGeneration } from "./generate/engine.ts";
+export { Engine } from "./generate/engine.ts";
+export type { LiveGeneration } from "./generate/live.ts";
 export {
   type GeneratedSample,
   type GenerateRequest,
@@ -32,6 +33,7 @@ export {
   type TokenLogprob,
 } from "./generate/request.ts";
 export { type ScoredPrompt, scorePrompts } from "./generate/score.ts";
+export type { EngineOptions, EngineStats } from "./generate/sequence.ts";
 export { type HeadResult, type HeadRows, headLayout, headOn, logprobs } from "./heads/lm.ts";
 export { fromHfConfig, type HfConfig, toHfConfig } from "./hf/config.ts";
 export { exportHuggingFace, importHuggingFace, inspectHuggingFace } from "./hf/transfer.ts";

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import type { GenerateRequest } from "@nsa/model";
-import { openEvents, sendError, sendJson } from "./http.ts";
+import { sendJson } from "./http.ts";
 import { chatLogprobs } from "./logprobs.ts";
 import { OutputText } from "./output-text.ts";
 import { type ChatBody, chatSchema, checkBody } from "./schema.ts";
@@ -16,6 +16,7 @@ import {
   toldTokens,
   usageOf,
 } from "./service.ts";
+import { type StreamForm, streamOutputs } from "./stream.ts";
 
 interface Job {
   body: ChatBody;
@@ -83,54 +84,24 @@ export async function chatCompletions(
 function streamChat(service: Service, job: Job, res: ServerResponse, signal: AbortSignal): Promise<void> {
   const { body, request, stopStrings, head } = job;
   const { tokenizer } = service.session;
-  return new Promise((resolve) => {
-    const events = openEvents(res);
-    const usage = body.stream_options?.include_usage === true;
-    const texts = Array.from({ length: request.n }, () => new OutputText(tokenizer, stopStrings));
-    let left = request.n;
-    let written = 0;
-    const send = (index: number, delta: object, finish: string | null, logprobs: unknown = null) => {
-      const choices = [{ index, delta, logprobs, finish_reason: finish }];
-      events.send({ ...head, object: "chat.completion.chunk", choices, ...(usage ? { usage: null } : {}) });
-    };
-    let cancel = () => {};
-    const end = () => {
-      cancel();
-      resolve();
-    };
-    try {
-      for (let i = 0; i < request.n; i++) send(i, { role: "assistant", content: "" }, null);
-      cancel = service.scheduler.start(request, {
-        onToken(sample, id, output) {
-          written++;
-          if (request.stopIds.includes(id)) return;
-          const content = texts[sample]!.push(id);
-          const t = output.ids.length - 1;
-          const token = { id, logp: output.logp[t]!, top: output.top?.[t] ?? null };
-          const told = body.logprobs ? chatLogprobs(tokenizer, [token], body.top_logprobs ?? 0) : null;
-          if (content !== "" || told) send(sample, { content }, null, told);
-        },
-        onEnd(sample, output) {
-          const content = texts[sample]!.end();
-          send(sample, content === "" ? {} : { content }, output.finish);
-          if (--left > 0) return;
-          if (usage) {
-            const total = usageOf(request.prompt.length, written);
-            events.send({ ...head, object: "chat.completion.chunk", choices: [], usage: total });
-          }
-          events.done();
-          end();
-        },
-        onError(error) {
-          sendError(res, error);
-          end();
-        },
-      });
-      if (signal.aborted) end();
-      else signal.addEventListener("abort", end, { once: true });
-    } catch (error) {
-      sendError(res, error);
-      end();
-    }
+  const choice = (index: number, delta: object, finish: string | null, logprobs: unknown = null) => ({
+    index,
+    delta,
+    logprobs,
+    finish_reason: finish,
   });
+  const form: StreamForm = {
+    head: { ...head, object: "chat.completion.chunk" },
+    stopStrings,
+    includeUsage: body.stream_options?.include_usage === true,
+    everyToken: body.logprobs === true,
+    opening: (index) => choice(index, { role: "assistant", content: "" }, null),
+    choice(index, content, tokens, finish) {
+      const ended = tokens.length === 0;
+      const logprobs =
+        body.logprobs && !ended ? chatLogprobs(tokenizer, tokens, body.top_logprobs ?? 0) : null;
+      return choice(index, ended && content === "" ? {} : { content }, finish, logprobs);
+    },
+  };
+  return streamOutputs(service, [request], form, res, signal);
 }

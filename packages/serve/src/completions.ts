@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { turn } from "@nsa/core";
 import { type GeneratedSample, type GenerateRequest, type ScoredPrompt, scorePrompts } from "@nsa/model";
-import { ApiError, openEvents, sendError, sendJson } from "./http.ts";
+import { ApiError, sendJson } from "./http.ts";
 import { completionLogprobs, type ToldToken } from "./logprobs.ts";
 import { OutputText } from "./output-text.ts";
 import { type CompletionBody, checkBody, completionSchema } from "./schema.ts";
@@ -17,6 +17,7 @@ import {
   toldTokens,
   usageOf,
 } from "./service.ts";
+import { type StreamForm, streamOutputs } from "./stream.ts";
 
 const MOST_OUTPUTS = 4096;
 const DEFAULT_TOKENS = 16;
@@ -163,60 +164,23 @@ function streamCompletions(
   res: ServerResponse,
   signal: AbortSignal,
 ): Promise<void> {
-  const { body, prompts, requests, stopIds, stopStrings, n, head } = job;
+  const { body, requests, stopStrings, n, head } = job;
   const { tokenizer } = service.session;
-  return new Promise((resolve) => {
-    const usage = body.stream_options?.include_usage === true;
-    let left = requests.length * n;
-    let written = 0;
-    const cancels: (() => void)[] = [];
-    const end = () => {
-      for (const cancel of cancels) cancel();
-      resolve();
-    };
-    const fail = (error: unknown) => {
-      sendError(res, error);
-      end();
-    };
-    try {
-      const events = openEvents(res);
-      requests.forEach((request, p) => {
-        const texts = Array.from({ length: n }, () => new OutputText(tokenizer, stopStrings));
-        const offsets = new Array<number>(n).fill(0);
-        const send = (sample: number, text: string, tokens: ToldToken[], finish: string | null) => {
-          const told =
-            body.logprobs === undefined
-              ? null
-              : completionLogprobs(tokenizer, tokens, { top: body.logprobs, offset: offsets[sample]! });
-          offsets[sample]! += text.length;
-          const choice = { index: p * n + sample, text, logprobs: told, finish_reason: finish };
-          events.send({ ...head, choices: [choice], ...(usage ? { usage: null } : {}) });
-        };
-        const cancel = service.scheduler.start(request, {
-          onToken(sample, id, output) {
-            written++;
-            if (stopIds.includes(id)) return;
-            const text = texts[sample]!.push(id);
-            const t = output.ids.length - 1;
-            const token = { id, logp: output.logp[t]!, top: output.top?.[t] ?? null };
-            if (text !== "" || body.logprobs !== undefined) send(sample, text, [token], null);
-          },
-          onEnd(sample, output) {
-            send(sample, texts[sample]!.end(), [], output.finish);
-            if (--left > 0) return;
-            const read = prompts.reduce((a, q) => a + q.ids.length, 0);
-            if (usage) events.send({ ...head, choices: [], usage: usageOf(read, written) });
-            events.done();
-            end();
-          },
-          onError: fail,
-        });
-        cancels.push(cancel);
-      });
-      if (signal.aborted) end();
-      else signal.addEventListener("abort", end, { once: true });
-    } catch (error) {
-      fail(error);
-    }
-  });
+  const offsets = new Array<number>(requests.length * n).fill(0);
+  const form: StreamForm = {
+    head,
+    stopStrings,
+    includeUsage: body.stream_options?.include_usage === true,
+    everyToken: body.logprobs !== undefined,
+    choice(index, text, tokens, finish) {
+      const offset = offsets[index]!;
+      offsets[index] = offset + text.length;
+      const logprobs =
+        body.logprobs === undefined
+          ? null
+          : completionLogprobs(tokenizer, tokens, { top: body.logprobs, offset });
+      return { index, text, logprobs, finish_reason: finish };
+    },
+  };
+  return streamOutputs(service, requests, form, res, signal);
 }

@@ -6,6 +6,8 @@ import {
   NsaError,
   type StageContext,
   type StageResult,
+  type Stateful,
+  type StepBatch,
   turn,
 } from "@nsa/core";
 import { savePlans } from "@nsa/kernels";
@@ -46,123 +48,182 @@ export interface TrainingRun {
   files?: Record<string, string>;
   /** Reports samples after a validation. */
   onEval?: (step: number) => void | Promise<void>;
-  /** Document length for the FLOPs per token that are told at the start; the steps count their own documents. */
+  /** Document length for the FLOPs per token that the start event reports; the steps count their own documents. */
   sequenceLength: number;
 }
 
 /** Trains to the last step or until the user stops, which saves first. Emits start, step, eval, checkpoint, done. */
 export async function runTraining(run: TrainingRun, context: StageContext): Promise<StageResult> {
-  const { trainer, source, config } = run;
-  const { model, optimizer } = trainer;
-  const store = new CheckpointStore(`${context.runDir}/checkpoints`, config.keepLast);
-  const stateful = [trainer, source];
-  if (context.resumeFrom) {
-    await resumeCheckpoint(context.resumeFrom, { model, optimizer, stateful }, context);
+  const loop = new TrainingLoop(run, context);
+  await loop.begin();
+  return loop.train();
+}
+
+const outputs = (checkpoint: string | undefined): Record<string, string> =>
+  checkpoint ? { checkpoint } : {};
+
+class TrainingLoop {
+  private readonly store: CheckpointStore;
+  private readonly stateful: Stateful[];
+  private readonly work: TrainWork;
+  /** Peak TFLOP/s of the device; undefined where it is not known. */
+  private readonly peak: number | undefined;
+  private lastPath: string | undefined;
+  private valLoss: number | undefined;
+  /** The newest figures of training and validation. */
+  private final: Metrics = {};
+  private begun = 0;
+
+  constructor(
+    private readonly run: TrainingRun,
+    private readonly context: StageContext,
+  ) {
+    const { model } = run.trainer;
+    this.store = new CheckpointStore(`${context.runDir}/checkpoints`, run.config.keepLast);
+    this.stateful = [run.trainer, run.source];
+    this.work = new TrainWork(model.config);
+    this.peak = peakTflops(model.device.info, model.config.dtype);
+    this.lastPath = context.resumeFrom;
   }
-  const flops = trainFlops(model.config, run.sequenceLength);
-  context.emit({
-    type: "start",
-    totalSteps: config.steps,
-    step: trainer.stepsDone,
-    info: {
-      parameters: model.parameters.layout.parameterCount,
-      flops_per_token: flops.actual,
-      attention_read_share: flops.readShare,
-      device: model.device.name,
-    },
-  });
 
-  const work = new TrainWork(model.config);
-  const peak = peakTflops(model.device.info, model.config.dtype);
-  let lastPath = context.resumeFrom;
-  let valLoss: number | undefined;
-  let final: Metrics = {};
-  const { rank, world } = trainer.collectives;
-  const save = async () => {
-    const step = trainer.stepsDone;
-    if (rank !== 0) return;
-    savePlans(model.device, context);
-    lastPath = await store.save({ model, optimizer, stateful, step, valLoss, files: run.files });
-    context.emit({ type: "checkpoint", step, path: lastPath });
-  };
-  const validate = async () => {
-    if (run.validation.length === 0) return;
-    const { loss } = trainer.evaluate(run.validation.filter((_, i) => i % world === rank));
-    valLoss = loss;
-    const metrics: Metrics = { "val/loss": loss };
-    if (run.bytesPerToken) metrics["val/bits_per_byte"] = loss / Math.LN2 / run.bytesPerToken;
-    final = { ...final, ...metrics };
-    context.emit({ type: "eval", step: trainer.stepsDone, metrics });
-    if (rank === 0) await run.onEval?.(trainer.stepsDone);
-  };
-
-  // By its third step a run is warm.
-  const profiler = new StepProfiler(model, context, Math.min(trainer.stepsDone + 3, config.steps));
-
-  // All ranks must stop after the same step.
-  const anyRank = (yes: boolean) => trainer.collectives.allReduceNumbers([yes ? 1 : 0]).some((n) => n > 0);
-  const begun = performance.now();
-  const timeIsUp = () =>
-    config.maxSeconds > 0 && anyRank(performance.now() - begun >= 1000 * config.maxSeconds);
-
-  const steps = shareOf(source, trainer.collectives)[Symbol.asyncIterator]();
-  try {
-    while (trainer.stepsDone < config.steps) {
-      await turn();
-      if (anyRank(context.interrupted())) {
-        await save();
-        return { status: "interrupted", step: trainer.stepsDone, metrics: final, outputs: outputs(lastPath) };
-      }
-      const asked = performance.now();
-      const next = await steps.next();
-      if (next.done) break;
-      const from = performance.now();
-      profiler.begin(trainer.stepsDone + 1);
-      const metrics = trainer.step(next.value, run.loss);
-      profiler.end();
-      const ended = performance.now();
-      const seconds = (ended - from) / 1000;
-      // Share of the step's time in which it waited for its data.
-      metrics["perf/data_wait"] = (from - asked) / (ended - asked);
-      metrics["perf/tokens_per_sec"] = metrics["train/tokens"]! / seconds;
-      // Of this rank's documents; the tokens are those of all ranks.
-      const { microBatches } = next.value;
-      const own = microBatches.reduce((n, batch) => n + batch.tokens.length, 0);
-      const flopsPerToken = microBatches.reduce((n, batch) => n + work.add(batch), 0) / Math.max(1, own);
-      metrics["perf/tflops"] = (flopsPerToken * metrics["perf/tokens_per_sec"]) / 1e12;
-      // FLOPs that attention really does, not those a dense one would: a sparse model gets no credit for skipping.
-      if (peak !== undefined) metrics["perf/mfu"] = metrics["perf/tflops"] / (peak * world);
-      const step = trainer.stepsDone;
-      final = {
-        ...final,
-        "train/loss": metrics["train/loss"]!,
-        "train/loss_ema": metrics["train/loss_ema"]!,
-      };
-      const early = step < config.steps && timeIsUp();
-      if (early) context.log(`train.max_seconds are over at step ${step} of ${config.steps}`);
-      const last = early || step === config.steps;
-      if (step % config.logEvery === 0 || last) {
-        context.emit({ type: "step", step, totalSteps: config.steps, metrics });
-      }
-      if (last || (config.evalEvery > 0 && step % config.evalEvery === 0)) await validate();
-      if (last || (config.saveEvery > 0 && step % config.saveEvery === 0)) await save();
-      if (last) break;
+  /** Loads the checkpoint that the context names, and reports the start. */
+  async begin(): Promise<void> {
+    const { run, context, stateful } = this;
+    const { model, optimizer } = run.trainer;
+    if (context.resumeFrom) {
+      await resumeCheckpoint(context.resumeFrom, { model, optimizer, stateful }, context);
     }
-  } catch (error) {
-    if (!(error instanceof NsaError) || error.code !== "diverged") throw error;
-    throw new NsaError({
+    const flops = trainFlops(model.config, run.sequenceLength);
+    context.emit({
+      type: "start",
+      totalSteps: run.config.steps,
+      step: run.trainer.stepsDone,
+      info: {
+        parameters: model.parameters.layout.parameterCount,
+        flops_per_token: flops.actual,
+        attention_read_share: flops.readShare,
+        device: model.device.name,
+      },
+    });
+  }
+
+  async train(): Promise<StageResult> {
+    const { context } = this;
+    const { trainer, source, config } = this.run;
+    // By its third step a run is warm.
+    const profiler = new StepProfiler(trainer.model, context, Math.min(trainer.stepsDone + 3, config.steps));
+    this.begun = performance.now();
+    const steps = shareOf(source, trainer.collectives)[Symbol.asyncIterator]();
+    try {
+      while (trainer.stepsDone < config.steps) {
+        await turn();
+        if (this.anyRank(context.interrupted())) {
+          await this.save();
+          return this.result("interrupted");
+        }
+        const asked = performance.now();
+        const next = await steps.next();
+        if (next.done) break;
+        const from = performance.now();
+        profiler.begin(trainer.stepsDone + 1);
+        const metrics = trainer.step(next.value, this.run.loss);
+        profiler.end();
+        this.measure(metrics, next.value, { asked, from, ended: performance.now() });
+        if (await this.endStep(metrics)) break;
+      }
+    } catch (error) {
+      throw this.withCheckpoint(error);
+    }
+    context.emit({ type: "done", step: trainer.stepsDone, metrics: this.final });
+    return this.result("completed");
+  }
+
+  /** Adds the step's figures of time to its metrics. Times in ms: data asked for, data there, step done. */
+  private measure(
+    metrics: Metrics,
+    { microBatches }: StepBatch,
+    { asked, from, ended }: { asked: number; from: number; ended: number },
+  ): void {
+    const seconds = (ended - from) / 1000;
+    // Share of the step's time in which it waited for its data.
+    metrics["perf/data_wait"] = (from - asked) / (ended - asked);
+    metrics["perf/tokens_per_sec"] = metrics["train/tokens"]! / seconds;
+    // Of this rank's documents; the tokens are those of all ranks.
+    const own = microBatches.reduce((n, batch) => n + batch.tokens.length, 0);
+    const flopsPerToken = microBatches.reduce((n, batch) => n + this.work.add(batch), 0) / Math.max(1, own);
+    metrics["perf/tflops"] = (flopsPerToken * metrics["perf/tokens_per_sec"]) / 1e12;
+    // FLOPs that attention really does, not those a dense one would: a sparse model gets no credit for skipping.
+    const { world } = this.run.trainer.collectives;
+    if (this.peak !== undefined) metrics["perf/mfu"] = metrics["perf/tflops"] / (this.peak * world);
+  }
+
+  /** Reports the step, validates and saves where they are due; true after the last step. */
+  private async endStep(metrics: Metrics): Promise<boolean> {
+    const { context } = this;
+    const { trainer, config } = this.run;
+    const step = trainer.stepsDone;
+    const [loss, average] = [metrics["train/loss"]!, metrics["train/loss_ema"]!];
+    this.final = { ...this.final, "train/loss": loss, "train/loss_ema": average };
+    const early = step < config.steps && this.timeIsUp();
+    if (early) context.log(`train.max_seconds are over at step ${step} of ${config.steps}`);
+    const last = early || step === config.steps;
+    if (step % config.logEvery === 0 || last) {
+      context.emit({ type: "step", step, totalSteps: config.steps, metrics });
+    }
+    if (last || (config.evalEvery > 0 && step % config.evalEvery === 0)) await this.validate();
+    if (last || (config.saveEvery > 0 && step % config.saveEvery === 0)) await this.save();
+    return last;
+  }
+
+  private async validate(): Promise<void> {
+    const { trainer, validation, bytesPerToken, onEval } = this.run;
+    if (validation.length === 0) return;
+    const { rank, world } = trainer.collectives;
+    const { loss } = trainer.evaluate(validation.filter((_, i) => i % world === rank));
+    this.valLoss = loss;
+    const metrics: Metrics = { "val/loss": loss };
+    if (bytesPerToken) metrics["val/bits_per_byte"] = loss / Math.LN2 / bytesPerToken;
+    this.final = { ...this.final, ...metrics };
+    this.context.emit({ type: "eval", step: trainer.stepsDone, metrics });
+    if (rank === 0) await onEval?.(trainer.stepsDone);
+  }
+
+  /** Saves a checkpoint; the first rank alone does. */
+  private async save(): Promise<void> {
+    const { stateful, valLoss, context } = this;
+    const { trainer, files } = this.run;
+    const { model, optimizer, stepsDone: step } = trainer;
+    if (trainer.collectives.rank !== 0) return;
+    savePlans(model.device, context);
+    this.lastPath = await this.store.save({ model, optimizer, stateful, step, valLoss, files });
+    context.emit({ type: "checkpoint", step, path: this.lastPath });
+  }
+
+  /** All ranks must stop after the same step. */
+  private anyRank(yes: boolean): boolean {
+    return this.run.trainer.collectives.allReduceNumbers([yes ? 1 : 0]).some((n) => n > 0);
+  }
+
+  private timeIsUp(): boolean {
+    const { maxSeconds } = this.run.config;
+    return maxSeconds > 0 && this.anyRank(performance.now() - this.begun >= 1000 * maxSeconds);
+  }
+
+  private result(status: StageResult["status"]): StageResult {
+    const step = this.run.trainer.stepsDone;
+    return { status, step, metrics: this.final, outputs: outputs(this.lastPath) };
+  }
+
+  /** An error of divergence with the checkpoint to go back to; others as they are. */
+  private withCheckpoint(error: unknown): unknown {
+    if (!(error instanceof NsaError) || error.code !== "diverged") return error;
+    return new NsaError({
       code: error.code,
       what: error.what,
-      why: `${error.why}; the last good checkpoint is ${lastPath ?? "none yet"}`,
+      why: `${error.why}; the last good checkpoint is ${this.lastPath ?? "none yet"}`,
       fix: error.fix,
       exitCode: error.exitCode,
       cause: error,
     });
   }
-  context.emit({ type: "done", step: trainer.stepsDone, metrics: final });
-  return { status: "completed", step: trainer.stepsDone, metrics: final, outputs: outputs(lastPath) };
-}
-
-function outputs(checkpoint: string | undefined): Record<string, string> {
-  return checkpoint ? { checkpoint } : {};
 }

@@ -1,5 +1,5 @@
 // Examples packed by @nsa/data give the logits they give alone, with NSA in fp32, whatever shares their pack.
-import { packBatch, planPacks, positionsOf } from "@nsa/data";
+import { batchOfPack, planPacks, positionsOf } from "@nsa/data";
 import { Tape } from "@nsa/kernels";
 import { resolveModelConfig, Transformer } from "@nsa/model";
 import { afterAll, expect, test } from "vitest";
@@ -49,7 +49,7 @@ for (const method of ["random", "bfd"] as const) {
     let worst = 0;
     let largest = 0;
     for (let p = 0; p + 1 < plan.starts.length; p++) {
-      const pack = packBatch(plan, p, examples);
+      const pack = batchOfPack(plan, p, examples);
       const packed = hidden(pack);
       pack.sampleIds.forEach((e, d) => {
         const [from, to] = [pack.cuSeqlens[d]!, pack.cuSeqlens[d + 1]!];

@@ -5,8 +5,10 @@ import { NsaError } from "@nsa/core";
 import { type Addon, addon, type DataArray, nativeDir, type RawStats } from "./addon.ts";
 import { Arena } from "./arena.ts";
 import { costOf } from "./cost.ts";
-import { type Dtype, dtypeBytes, dtypeCode, fromBf16, hostArray, toBf16 } from "./dtype.ts";
+import { type Dtype, dtypeBytes, dtypeCode, hostArray } from "./dtype.ts";
 import { explain, type Tenant } from "./failure.ts";
+import { toHost, toNumbers } from "./host-values.ts";
+import { type OpFields, opTable, writeArgs } from "./op-table.ts";
 import { Scope } from "./scope.ts";
 import {
   type CapturedStep,
@@ -28,26 +30,8 @@ export interface DeviceOptions {
   recordOps?: boolean;
 }
 
-interface OpFields {
-  id: number;
-  names: string[];
-  kinds: string;
-}
-
 /** What a backend holds of a read under way, as the ABI says. */
 const FETCH_BYTES = 64 << 10;
-
-let opsByName: Map<string, OpFields> | undefined;
-
-function opTable(native: Addon): Map<string, OpFields> {
-  opsByName ??= new Map(
-    native.ops.map((op, id) => {
-      const parts = op.fields.split(" ");
-      return [op.name, { id, names: parts.map((p) => p.slice(1)), kinds: parts.map((p) => p[0]).join("") }];
-    }),
-  );
-  return opsByName;
-}
 
 class NativeDevice implements DeviceApi {
   readonly info: Record<string, string | number>;
@@ -114,25 +98,7 @@ class NativeDevice implements DeviceApi {
   run(op: string, args: OpArgs): void {
     const entry = this.table.get(op);
     if (!entry) throw new Error(`no op named ${op}`);
-    const { names, kinds } = entry;
-    const out = this.native.args;
-    let seen = 0;
-    for (let i = 0; i < names.length; i++) {
-      const value = args[names[i]!];
-      if (value === undefined) {
-        if (kinds[i] !== "O") throw new Error(`${op}: field '${names[i]}' is missing`);
-        out[i] = 0;
-        if (names[i]! in args) seen++;
-      } else {
-        out[i] = typeof value === "object" ? value.handle : Number(value);
-        seen++;
-      }
-    }
-    if (seen !== Object.keys(args).length) {
-      throw new Error(
-        `${op}: unknown field among ${Object.keys(args).join(", ")} (wanted ${names.join(", ")})`,
-      );
-    }
+    writeArgs(this.native, op, entry, args);
     try {
       if (this.profiling) this.timed(op, args, () => this.native.run(this.id, entry.id));
       else this.native.run(this.id, entry.id);
@@ -241,21 +207,13 @@ class NativeDevice implements DeviceApi {
   }
 
   write(t: Tensor, values: ArrayLike<number>, offset: number): void {
-    const host = hostArray(t.dtype, values.length);
-    if (host.constructor === values.constructor && t.dtype !== "bf16") {
-      this.writeRaw(t, values as unknown as DataArray, offset);
-      return;
-    }
-    if (t.dtype === "bf16") for (let i = 0; i < values.length; i++) host[i] = toBf16(values[i]!);
-    else if (t.dtype === "i64") for (let i = 0; i < values.length; i++) host[i] = BigInt(values[i]!);
-    else (host as Float32Array).set(values);
-    this.writeRaw(t, host, offset);
+    this.writeRaw(t, toHost(values, t.dtype), offset);
   }
 
   fetch(t: Tensor, slot: number): () => Exclude<DataArray, BigInt64Array> {
     const { dtype, numel } = t;
     const numbers = (host: DataArray) =>
-      dtype === "bf16" || host instanceof BigInt64Array ? this.widen(host, dtype) : host;
+      dtype === "bf16" || host instanceof BigInt64Array ? toNumbers(host, dtype) : host;
     if (numel * dtypeBytes[dtype] > FETCH_BYTES) {
       const values = numbers(this.readRaw(t));
       return () => values;
@@ -269,15 +227,7 @@ class NativeDevice implements DeviceApi {
   }
 
   read(t: Tensor): Float64Array {
-    return this.widen(this.readRaw(t), t.dtype);
-  }
-
-  private widen(host: DataArray, dtype: Dtype): Float64Array {
-    if (host instanceof Float64Array) return host;
-    const out = new Float64Array(host.length);
-    if (dtype === "bf16") for (let i = 0; i < out.length; i++) out[i] = fromBf16(host[i] as number);
-    else for (let i = 0; i < out.length; i++) out[i] = Number(host[i]);
-    return out;
+    return toNumbers(this.readRaw(t), t.dtype);
   }
 
   readRaw(t: Tensor): DataArray {

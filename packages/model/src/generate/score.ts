@@ -1,6 +1,7 @@
 // Log-probabilities of given texts with the likeliest alternatives of every position, as harnesses ask servers for.
 //
 // Legend: T tokens of all prompts, D model width, V vocabulary.
+import { packTokens } from "@nsa/core";
 import { Tape } from "@nsa/kernels";
 import type { Transformer } from "../transformer/transformer.ts";
 import type { TokenLogprob } from "./request.ts";
@@ -25,11 +26,8 @@ export function scorePrompts(
   const { device, config, headWeight } = model;
   const [v, d] = [config.vocabSize, config.dModel];
   using _scope = device.scope();
-  const cuSeqlens = Int32Array.from([0, ...prompts.map((p) => p.length)]);
-  for (let i = 1; i < cuSeqlens.length; i++) cuSeqlens[i]! += cuSeqlens[i - 1]!;
-  const T = cuSeqlens.at(-1)!;
-  const tokens = new Int32Array(T);
-  for (const [i, p] of prompts.entries()) tokens.set(Array.from(p), cuSeqlens[i]!);
+  const { tokens, cuSeqlens } = packTokens(prompts.map((ids) => ({ ids, length: ids.length })));
+  const T = tokens.length;
   const hidden = model.forward(new Tape(false), model.upload({ tokens, cuSeqlens }));
 
   const logp = new Float64Array(T);

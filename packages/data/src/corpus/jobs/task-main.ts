@@ -1,6 +1,6 @@
 // Entry of a worker process: runs tasks that the parent sends, or one element of a Slurm array.
 import { readFileSync } from "node:fs";
-import { TASKS } from "../loop/tasks.ts";
+import { TASKS } from "../steps/table.ts";
 import type { Manifest } from "./manifest.ts";
 import { runTask, type Task } from "./task.ts";
 

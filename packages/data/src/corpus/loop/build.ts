@@ -2,15 +2,16 @@
 import { join } from "node:path";
 import { clearTemporaries, writeAtomic } from "../jobs/manifest.ts";
 import type { JobContext } from "../jobs/stage.ts";
+import { emitRanked } from "../steps/emit.ts";
+import type { History } from "../steps/train.ts";
 import { offerAnnotations } from "./annotations.ts";
 import type { BuildConfig } from "./config.ts";
 import { type ContaminationReport, contaminationReport } from "./contamination.ts";
 import { type BuildContext, jobContext } from "./context.ts";
 import { readLabels } from "./measure.ts";
-import { checkedPages, preparePool } from "./prepare.ts";
-import { type History, type Round, type RoundReport, readSeeds, runRound } from "./round.ts";
+import { checkedPages, type FunnelRow, preparePool } from "./prepare.ts";
+import { type Round, type RoundReport, readSeeds, runRound } from "./round.ts";
 import { type NearSample, nearThreshold } from "./samples.ts";
-import { emitStep, type FunnelRow } from "./steps.ts";
 
 export interface BuildReport {
   status: "finished" | "annotation_needed";
@@ -68,7 +69,7 @@ async function build(job: JobContext, config: BuildConfig): Promise<BuildReport>
     history.annotations.push(path);
   }
   const { rank } = last!.report;
-  const outputs = await emitStep(job, shards, last!.order, rank);
+  const outputs = await emitRanked(job, shards, last!.order, rank);
   funnel.push({ step: "ranked", documents: rank.collected, tokens: rank.collected_tokens });
   const report: BuildReport = {
     status: annotationFile ? "annotation_needed" : "finished",

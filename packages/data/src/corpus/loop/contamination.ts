@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import type { GramHit } from "../decontaminate/index-grams.ts";
 import { eachJson } from "../readers/each.ts";
-import type { CleanShard } from "./steps.ts";
+import type { CleanShard } from "../steps/clean.ts";
 
 const EXAMPLES = 20;
 /** Share of pages from which on a person should look at what was dropped. */

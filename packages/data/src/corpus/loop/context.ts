@@ -4,8 +4,8 @@ import { resolve } from "node:path";
 import { localExecutor } from "../jobs/local.ts";
 import { slurmExecutor } from "../jobs/slurm.ts";
 import { type Executor, inlineExecutor, type JobContext, type StageProgress } from "../jobs/stage.ts";
+import { TASKS } from "../steps/table.ts";
 import type { BuildConfig } from "./config.ts";
-import { TASKS } from "./tasks.ts";
 
 export interface BuildContext {
   /** Instead of the config's. */
@@ -27,7 +27,7 @@ function executorOf(config: ExecutorConfig, signal?: AbortSignal): Executor {
   }
 }
 
-/** Context for calling single steps: `jobContext(config)`, then `readStep(job, config, …)` and so on. */
+/** Context for calling single steps: `jobContext(config)`, then `readShards(job, config, …)` and so on. */
 export function jobContext(config: ExecutorConfig & { outDir: string }, ctx: BuildContext = {}): JobContext {
   const outDir = resolve(config.outDir);
   mkdirSync(outDir, { recursive: true });

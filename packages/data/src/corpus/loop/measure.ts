@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { NsaError } from "@nsa/core";
 import { forEachJson } from "../readers/each.ts";
 import { readDocumentsRows } from "../readers/rows.ts";
+import type { CleanShard } from "../steps/clean.ts";
+import { rankOrder } from "../steps/rank.ts";
 import { type RankingQuality, rankingQuality } from "./metrics.ts";
-import { rankOrder } from "./rank-task.ts";
 import { type Page, readScores } from "./shards.ts";
-import type { CleanShard } from "./steps.ts";
 
 /** A tenth of the score range: how often its documents are wanted. */
 export interface CalibrationBin {

@@ -1,8 +1,18 @@
 // The part of the loop before its rounds: read, deduplicate, clean; with the funnel so far.
 import { NsaError } from "@nsa/core";
 import type { JobContext } from "../jobs/stage.ts";
+import { type CleanShard, cleanShards } from "../steps/clean.ts";
+import { type ReadShard, readShards } from "../steps/read.ts";
 import type { BuildConfig } from "./config.ts";
-import { type CleanShard, cleanStep, dedupStep, type FunnelRow, type ReadShard, readStep } from "./steps.ts";
+import { dedupShards } from "./dedup.ts";
+
+/** Documents that were left after a step, for the report. */
+export interface FunnelRow {
+  step: string;
+  documents: number;
+  tokens?: number;
+  detail?: Record<string, number>;
+}
 
 export interface Prepared {
   shards: CleanShard[];
@@ -15,7 +25,7 @@ export interface Read {
 }
 
 export async function readPool(job: JobContext, config: BuildConfig): Promise<Read> {
-  const { shards, documents, refused, reasons } = await readStep(job, config, config.inputs);
+  const { shards, documents, refused, reasons } = await readShards(job, config, config.inputs);
   return {
     shards,
     funnel: [
@@ -33,8 +43,8 @@ export function checkedPages(funnel: readonly FunnelRow[]): number {
 /** Pool shards ready to score. Throws NsaError `nothing_to_rank` (exit 3) when no document is left. */
 export async function preparePool(job: JobContext, config: BuildConfig): Promise<Prepared> {
   const read = await readPool(job, config);
-  const { verdicts, stats } = await dedupStep(job, config, read.shards);
-  const clean = await cleanStep(job, config, read.shards, verdicts);
+  const { verdicts, stats } = await dedupShards(job, config, read.shards);
+  const clean = await cleanShards(job, config, read.shards, verdicts);
   const funnel: FunnelRow[] = [
     ...read.funnel,
     { step: "deduplicated", documents: clean.deduplicated, detail: stats },

@@ -1,14 +1,17 @@
 // One round of the loop: train, score, rank, domain table.
 import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { NsaError } from "@nsa/core";
-import { resolveEngine } from "../fasttext/engine.ts";
-import { type JobContext, runStage } from "../jobs/stage.ts";
+import type { JobContext } from "../jobs/stage.ts";
+import type { CleanShard } from "../steps/clean.ts";
+import { proposeInRound } from "../steps/domains.ts";
+import { type RankStats, rankShards } from "../steps/rank.ts";
+import { readShards } from "../steps/read.ts";
+import { scoreShards } from "../steps/score.ts";
+import { type History, type Seeds, trainRound } from "../steps/train.ts";
 import type { BuildConfig } from "./config.ts";
 import type { DomainRow, PathProposal } from "./domains.ts";
 import { measureRanking, type Quality } from "./measure.ts";
-import type { RankStats } from "./rank-task.ts";
-import { type CleanShard, domainsStep, rankStep, readStep, scoreStep } from "./steps.ts";
 
 export interface RoundReport {
   round: number;
@@ -20,11 +23,6 @@ export interface RoundReport {
   proposedDomains: string[];
   paths: PathProposal[];
   quality?: Quality;
-}
-
-export interface Seeds {
-  positives: string[];
-  negatives: string[];
 }
 
 /** Seed shards. Throws NsaError `seeds_missing` (exit 2) when there is neither a model nor both kinds of seeds. */
@@ -42,51 +40,8 @@ export async function readSeeds(job: JobContext, config: BuildConfig): Promise<S
   const read = async (set: "positives" | "negatives") =>
     config[set].length === 0
       ? []
-      : (await readStep(job, config, config[set], set)).shards.map((s) => s.documents);
+      : (await readShards(job, config, config[set], set)).shards.map((s) => s.documents);
   return { positives: await read("positives"), negatives: await read("negatives") };
-}
-
-async function trainStep(
-  job: JobContext,
-  config: BuildConfig,
-  seeds: Seeds,
-  round: number,
-  pool: CleanShard[],
-  columns: string[][],
-  annotations: string[],
-): Promise<{ model: string; stats: Record<string, unknown> }> {
-  const folder = `round-${round}`;
-  if (round === 1 && config.model) return { model: resolve(config.model), stats: { given: config.model } };
-  const [manifest] = await runStage(job, `train ${folder}`, [
-    {
-      kind: "train",
-      name: folder,
-      spec: {
-        fasttext: { ...config.fasttext, engine: resolveEngine(config.fasttext.engine) },
-        positiveLabel: config.positiveLabel,
-        refusedAsNegatives: config.loop.refusedAsNegatives,
-        positives: seeds.positives.length,
-        negatives: seeds.negatives.length,
-        pool: annotations.length > 0 ? pool.length : 0,
-        rounds: annotations.length,
-      },
-      inputs: [
-        ...seeds.positives,
-        ...seeds.negatives,
-        ...(annotations.length > 0 ? pool.map((s) => s.documents) : []),
-        ...columns.flat(),
-        ...annotations,
-      ],
-      outputs: [`${folder}/model.bin`, `${folder}/training.json`],
-    },
-  ]);
-  return { model: `${folder}/model.bin`, stats: manifest!.stats };
-}
-
-/** What the rounds so far leave to the next: collected columns and annotation files, one of each a round. */
-export interface History {
-  columns: string[][];
-  annotations: string[];
 }
 
 export interface Round {
@@ -105,10 +60,10 @@ export async function scoreRound(
   seeds: Seeds,
   round: number,
   shards: CleanShard[],
-  { columns, annotations }: History,
+  history: History,
 ): Promise<{ scores: string[]; train: Record<string, unknown> }> {
-  const trained = await trainStep(job, config, seeds, round, shards, columns, annotations);
-  const scores = await scoreStep(job, config, shards, trained.model, `round-${round}`);
+  const trained = await trainRound(job, config, seeds, round, shards, history);
+  const scores = await scoreShards(job, config, shards, trained.model, `round-${round}`);
   return { scores, train: trained.stats };
 }
 
@@ -132,7 +87,7 @@ export async function rankRound(
   labels: Map<string, boolean> | undefined,
 ): Promise<Ranked> {
   const { scores, train } = await scoreRound(job, config, seeds, round, shards, history);
-  const ranked = await rankStep(job, config, shards, scores, `round-${round}`, history.columns.at(-1));
+  const ranked = await rankShards(job, config, shards, scores, `round-${round}`, history.columns.at(-1));
   return { scores, train, ...ranked, quality: labels && measureRanking(job.outDir, shards, scores, labels) };
 }
 
@@ -147,7 +102,7 @@ export async function runRound(
 ): Promise<Round> {
   const ranked = await rankRound(job, config, seeds, round, shards, history, labels);
   const { scores, order, collected, stats } = ranked;
-  const domainsFile = await domainsStep(job, config, shards, scores, collected, `round-${round}`);
+  const domainsFile = await proposeInRound(job, config, shards, scores, collected, `round-${round}`);
   const found = JSON.parse(readFileSync(join(job.outDir, domainsFile), "utf8")) as {
     domains: DomainRow[];
     proposed: DomainRow[];

@@ -3,16 +3,17 @@
 import { join } from "node:path";
 import { clearTemporaries, writeAtomic } from "../jobs/manifest.ts";
 import type { JobContext } from "../jobs/stage.ts";
+import { emitRanked } from "../steps/emit.ts";
+import { histogramOf } from "../steps/rank.ts";
 import type { BuildConfig } from "./config.ts";
 import { type ContaminationReport, contaminationReport } from "./contamination.ts";
 import { type BuildContext, jobContext } from "./context.ts";
+import { dedupShards } from "./dedup.ts";
 import { measureRanking, type Quality, readLabels } from "./measure.ts";
-import { checkedPages, preparePool, readPool } from "./prepare.ts";
-import { histogramOf } from "./rank-task.ts";
+import { checkedPages, type FunnelRow, preparePool, readPool } from "./prepare.ts";
 import { type RoundReport, rankRound, readSeeds, runRound, scoreRound } from "./round.ts";
 import { type NearSample, nearThreshold } from "./samples.ts";
 import { readScores } from "./shards.ts";
-import { dedupStep, emitStep, type FunnelRow } from "./steps.ts";
 
 export const CORPUS_STEPS = ["read", "dedup", "decontaminate", "filter", "rank", "domains"] as const;
 export type CorpusStep = (typeof CORPUS_STEPS)[number];
@@ -70,7 +71,7 @@ async function run(
   if (step === "read" || step === "dedup") {
     const { shards, funnel } = await readPool(job, config);
     if (step === "read") return { funnel, outputs: shards.map((s) => s.documents), figures: {} };
-    const { verdicts, stats } = await dedupStep(job, config, shards);
+    const { verdicts, stats } = await dedupShards(job, config, shards);
     const dropped = Object.values(stats).reduce((n, x) => n + x, 0);
     const documents = funnel.at(-1)!.documents - dropped;
     funnel.push({ step: "deduplicated", documents, detail: stats });
@@ -102,7 +103,7 @@ async function run(
     const { histogram, threshold, near_threshold: _, shard_starts: __, ...figures } = stats;
     return {
       funnel,
-      outputs: await emitStep(job, shards, order, stats),
+      outputs: await emitRanked(job, shards, order, stats),
       figures,
       histogram,
       threshold,

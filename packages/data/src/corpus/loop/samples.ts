@@ -2,9 +2,9 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import type { Document } from "../readers/document.ts";
-import type { RankStats } from "./rank-task.ts";
+import type { CleanShard } from "../steps/clean.ts";
+import type { RankStats } from "../steps/rank.ts";
 import { readRows } from "./shards.ts";
-import type { CleanShard } from "./steps.ts";
 
 export interface NearSample {
   id: string;

@@ -1,6 +1,5 @@
 // Token documents into steps: shuffled by seed, packed to a budget with document borders, resumable to the token.
-import type { Batch, BatchSource, StepBatch } from "@nsa/core";
-import { Rng } from "@nsa/core";
+import { type Batch, type BatchSource, packBatch, Rng, type StepBatch } from "@nsa/core";
 import { type Documents, inMemory } from "./documents.ts";
 
 export interface PackOptions {
@@ -101,7 +100,7 @@ function fillBatch(options: PackOptions, take: (most: number) => Piece): Batch {
     pieces.push(piece);
     room -= piece.length;
   }
-  return batchOf(pieces);
+  return packBatch(pieces.map(({ sample, ...piece }) => ({ ...piece, sampleId: sample })));
 }
 
 /** An endless source of steps over token documents. */
@@ -143,26 +142,4 @@ export class PackedSource implements BatchSource {
 export function stepOf(options: PackOptions, take: (most: number) => Piece): StepBatch {
   const microBatches = Array.from({ length: options.microBatches }, () => fillBatch(options, take));
   return { microBatches, weightSum: microBatches.reduce((n, b) => n + b.tokens.length, 0) };
-}
-
-function batchOf(pieces: Piece[]): Batch {
-  const total = pieces.reduce((a, p) => a + p.length, 0);
-  const batch: Batch = {
-    tokens: new Int32Array(total),
-    targets: new Int32Array(total),
-    lossWeight: new Float32Array(total).fill(1),
-    positions: new Int32Array(total),
-    cuSeqlens: new Int32Array(pieces.length + 1),
-    sampleIds: Float64Array.from(pieces, (p) => p.sample),
-  };
-  let t = 0;
-  pieces.forEach((p, i) => {
-    for (let j = 0; j < p.length; j++, t++) {
-      batch.tokens[t] = p.ids[p.from + j]!;
-      batch.targets[t] = p.ids[p.from + j + 1]!;
-      batch.positions[t] = j;
-    }
-    batch.cuSeqlens[i + 1] = t;
-  });
-  return batch;
 }

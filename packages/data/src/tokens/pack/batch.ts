@@ -1,5 +1,5 @@
 // Packs as batches: tokens, targets, loss mask, positions and document borders; and an endless source of them.
-import { type Batch, type BatchSource, Rng, type StepBatch } from "@nsa/core";
+import { type Batch, type BatchSource, packBatch, Rng, type StepBatch } from "@nsa/core";
 import type { PackPlan } from "./plan.ts";
 
 export interface PackExample {
@@ -14,35 +14,26 @@ export interface PackExample {
 /** Positions that an example fills: the length to give to `planPacks`. */
 export const positionsOf = (example: PackExample) => Math.max(0, example.ids.length - 1);
 
-/** One pack. Every piece is a document of its own: attention and positions start anew with it. */
-export function packBatch(plan: PackPlan, pack: number, examples: ArrayLike<PackExample>): Batch {
-  const [first, last] = [plan.starts[pack]!, plan.starts[pack + 1]!];
-  let T = 0;
-  for (let p = first; p < last; p++) T += plan.length[p]!;
-  const batch: Batch = {
-    tokens: new Int32Array(T),
-    targets: new Int32Array(T).fill(-1),
-    lossWeight: new Float32Array(T),
-    positions: new Int32Array(T),
-    cuSeqlens: new Int32Array(last - first + 1),
-    sampleIds: Float64Array.from(plan.example.subarray(first, last)),
-  };
-  let t = 0;
-  for (let p = first; p < last; p++) {
-    const { ids, promptLength, learned } = examples[plan.example[p]!]!;
-    const from = plan.from[p]!;
-    for (let j = 0; j < plan.length[p]!; j++, t++) {
-      batch.tokens[t] = ids[from + j]!;
-      batch.positions[t] = j;
-      const target = from + j + 1;
-      if (learned ? learned[target] !== 1 : target < promptLength) continue;
-      batch.targets[t] = ids[target]!;
-      batch.lossWeight[t] = 1;
-    }
-    batch.cuSeqlens[p - first + 1] = t;
-  }
-  return batch;
+/** One pack. Every piece is a document of its own: attention and positions start again with it. */
+export function batchOfPack(plan: PackPlan, pack: number, examples: ArrayLike<PackExample>): Batch {
+  const first = plan.starts[pack]!;
+  const pieces = plan.example.subarray(first, plan.starts[pack + 1]!);
+  return packBatch(
+    Array.from(pieces, (example, i) => ({
+      ids: examples[example]!.ids,
+      from: plan.from[first + i]!,
+      length: plan.length[first + i]!,
+      sampleId: example,
+      isTarget: learnedIn(examples[example]!),
+    })),
+  );
 }
+
+/** Whether an id of the example carries loss: by its mask where it has one, otherwise every id after the prompt. */
+export const learnedIn =
+  ({ promptLength, learned }: Pick<PackExample, "promptLength" | "learned">) =>
+  (index: number) =>
+    learned ? learned[index] === 1 : index >= promptLength;
 
 const SHUFFLE_STREAM = 16;
 
@@ -78,7 +69,7 @@ export class PackSource implements BatchSource {
 
   next(): StepBatch {
     const microBatches = Array.from({ length: this.options.microBatches }, () => {
-      const batch = packBatch(this.plan, this.order[this.cursor.index++]!, this.examples);
+      const batch = batchOfPack(this.plan, this.order[this.cursor.index++]!, this.examples);
       if (this.cursor.index === this.packs) {
         this.cursor = { epoch: this.cursor.epoch + 1, index: 0 };
         this.order = this.rng.permutation(this.packs, this.cursor.epoch);

@@ -1,8 +1,8 @@
 // Packs on disk: `nsa data pack`. Safetensors shards of whole packs, and an index written last.
 import { mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { atomicWriteFile, writeSafetensors } from "@nsa/core";
-import { type PackExample, packBatch, positionsOf } from "./batch.ts";
+import { atomicWriteFile, type Batch, writeSafetensors } from "@nsa/core";
+import { batchOfPack, type PackExample, positionsOf } from "./batch.ts";
 import { type PackMethod, planPacks } from "./plan.ts";
 
 /**
@@ -42,16 +42,6 @@ export interface WritePackOptions {
   onShard?: (done: { packs: number; of: number; tokens: number }) => void;
 }
 
-const concat = <T extends Int32Array | Uint8Array>(parts: T[], make: (n: number) => T): T => {
-  const all = make(parts.reduce((n, p) => n + p.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-};
-
 /** Plans and writes packs into `out`; equal inputs give equal bytes. Throws as `planPacks` does. */
 export function writePacks(examples: readonly PackExample[], options: WritePackOptions): PackIndex {
   const { method, capacity, seed, tokenizerHash, out, onShard } = options;
@@ -72,67 +62,95 @@ export function writePacks(examples: readonly PackExample[], options: WritePackO
     loss_tokens: 0,
     fill: plan.fill,
     fill_histogram: new Array<number>(10).fill(0),
-    length_histogram: [],
+    length_histogram: lengthHistogram(lengths),
     shards: [],
   };
-  for (const length of lengths) {
-    const bin = Math.floor(Math.log2(Math.max(1, length)));
-    while (index.length_histogram.length <= bin) index.length_histogram.push(0);
-    index.length_histogram[bin]!++;
-  }
   mkdirSync(out, { recursive: true });
   for (let pack = 0; pack < packs; ) {
     const first = pack;
-    const tokens: Int32Array[] = [];
-    const targets: Int32Array[] = [];
-    const masks: Uint8Array[] = [];
-    const positions: Int32Array[] = [];
-    const borders = [0];
-    const packStarts = [0];
-    let T = 0;
-    for (; pack < packs && (T === 0 || T + capacity <= shardTokens); pack++) {
-      const batch = packBatch(plan, pack, examples);
-      tokens.push(batch.tokens);
-      targets.push(batch.targets);
-      masks.push(Uint8Array.from(batch.lossWeight));
-      positions.push(batch.positions);
-      for (const border of batch.cuSeqlens.subarray(1)) borders.push(T + border);
-      packStarts.push(borders.length - 1);
-      const n = batch.tokens.length;
-      T += n;
-      index.fill_histogram[Math.min(9, Math.floor((10 * n) / capacity))]!++;
+    const shard = new PackShard();
+    for (; pack < packs && (shard.size === 0 || shard.size + capacity <= shardTokens); pack++) {
+      const batch = batchOfPack(plan, pack, examples);
+      shard.add(batch);
+      index.fill_histogram[Math.min(9, Math.floor((10 * batch.tokens.length) / capacity))]!++;
       for (const weight of batch.lossWeight) index.loss_tokens += weight;
     }
     const file = `packs-${String(index.shards.length).padStart(5, "0")}.safetensors`;
+    const metadata = { tokenizer_hash: tokenizerHash, method, capacity: String(capacity) };
+    writeSafetensors(join(out, `${file}.tmp`), shard.tensors(), metadata);
+    renameSync(join(out, `${file}.tmp`), join(out, file));
+    index.shards.push({ file, packs: pack - first, tokens: shard.size });
+    index.tokens += shard.size;
+    onShard?.({ packs: pack, of: packs, tokens: index.tokens });
+  }
+  atomicWriteFile(join(out, "index.json"), JSON.stringify(index, null, 1));
+  return index;
+}
+
+/** Examples by length: bin i holds 2^i to 2^(i+1) − 1 positions. */
+function lengthHistogram(lengths: readonly number[]): number[] {
+  const histogram: number[] = [];
+  for (const length of lengths) {
+    const bin = Math.floor(Math.log2(Math.max(1, length)));
+    while (histogram.length <= bin) histogram.push(0);
+    histogram[bin]!++;
+  }
+  return histogram;
+}
+
+/** The packs of one shard, gathered until it is written. */
+class PackShard {
+  /** Positions so far. */
+  size = 0;
+  private readonly batches: Batch[] = [];
+  private readonly borders = [0];
+  private readonly packStarts = [0];
+
+  add(batch: Batch): void {
+    this.batches.push(batch);
+    for (const border of batch.cuSeqlens.subarray(1)) this.borders.push(this.size + border);
+    this.packStarts.push(this.borders.length - 1);
+    this.size += batch.tokens.length;
+  }
+
+  tensors() {
     const ints = (name: string, data: Int32Array) => ({
       name,
       dtype: "I32" as const,
       shape: [data.length],
       data: () => data,
     });
-    const i32 = (n: number) => new Int32Array(n);
-    writeSafetensors(
-      join(out, `${file}.tmp`),
-      [
-        ints("tokens", concat(tokens, i32)),
-        ints("targets", concat(targets, i32)),
-        ints("positions", concat(positions, i32)),
-        ints("cu_seqlens", Int32Array.from(borders)),
-        ints("pack_starts", Int32Array.from(packStarts)),
-        {
-          name: "loss_mask",
-          dtype: "U8",
-          shape: [T],
-          data: () => concat(masks, (n) => new Uint8Array(n)),
-        },
-      ],
-      { tokenizer_hash: tokenizerHash, method, capacity: String(capacity) },
-    );
-    renameSync(join(out, `${file}.tmp`), join(out, file));
-    index.shards.push({ file, packs: pack - first, tokens: T });
-    index.tokens += T;
-    onShard?.({ packs: pack, of: packs, tokens: index.tokens });
+    const column = (name: "tokens" | "targets" | "positions") =>
+      ints(
+        name,
+        joined(new Int32Array(this.size), this.batches, (batch) => batch[name]),
+      );
+    return [
+      column("tokens"),
+      column("targets"),
+      column("positions"),
+      ints("cu_seqlens", Int32Array.from(this.borders)),
+      ints("pack_starts", Int32Array.from(this.packStarts)),
+      {
+        name: "loss_mask",
+        dtype: "U8" as const,
+        shape: [this.size],
+        data: () => joined(new Uint8Array(this.size), this.batches, (batch) => batch.lossWeight),
+      },
+    ];
   }
-  atomicWriteFile(join(out, "index.json"), JSON.stringify(index, null, 1));
-  return index;
+}
+
+/** One column of all batches, one after another, in `into`. */
+function joined<T extends Int32Array | Uint8Array>(
+  into: T,
+  batches: readonly Batch[],
+  columnOf: (batch: Batch) => ArrayLike<number>,
+): T {
+  let at = 0;
+  for (const batch of batches) {
+    into.set(columnOf(batch), at);
+    at += batch.tokens.length;
+  }
+  return into;
 }

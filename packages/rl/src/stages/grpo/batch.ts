@@ -1,5 +1,5 @@
 // Sampled outputs as micro-batches: prompt and output in one document, targets and weights on the output alone.
-import type { Batch, StepBatch } from "@nsa/core";
+import { type Batch, type PackItem, packBatch, type StepBatch } from "@nsa/core";
 
 export interface PolicySample {
   prompt: ArrayLike<number>;
@@ -19,38 +19,26 @@ export interface PolicySample {
 
 /** One micro-batch of the given samples. `logp[t]` of position t belongs to output token t − |prompt| + 1. */
 export function policyBatch(samples: readonly PolicySample[]): Batch {
-  const total = samples.reduce((a, s) => a + s.prompt.length + s.ids.length - 1, 0);
-  const column = () => new Float32Array(total);
-  const columns = { advantage: column(), old_logp: column(), ref_logp: column(), sampler_logp: column() };
-  const batch: Batch = {
-    tokens: new Int32Array(total),
-    targets: new Int32Array(total).fill(-1),
-    lossWeight: new Float32Array(total),
-    positions: new Int32Array(total),
-    cuSeqlens: new Int32Array(samples.length + 1),
-    sampleIds: Float64Array.from(samples, (s) => s.id),
-    columns,
+  return packBatch(samples.map(policyItem));
+}
+
+function policyItem({ prompt, ids, ...s }: PolicySample): PackItem {
+  const first = prompt.length;
+  const all = new Int32Array(first + ids.length);
+  all.set(Array.from(prompt));
+  all.set(ids, first);
+  return {
+    ids: all,
+    sampleId: s.id,
+    weight: s.weight,
+    isTarget: (index) => index >= first,
+    columns: {
+      advantage: (index) => s.advantage[index - first]!,
+      old_logp: (index) => s.oldLogp?.[index - first] ?? 0,
+      ref_logp: (index) => s.refLogp?.[index - first] ?? 0,
+      sampler_logp: (index) => s.samplerLogp[index - first]!,
+    },
   };
-  let at = 0;
-  samples.forEach((s, n) => {
-    const P = s.prompt.length;
-    for (let j = 0; j < P + s.ids.length - 1; j++) {
-      const t = at + j;
-      batch.tokens[t] = j < P ? s.prompt[j]! : s.ids[j - P]!;
-      batch.positions[t] = j;
-      const k = j - P + 1;
-      if (k < 0) continue;
-      batch.targets[t] = s.ids[k]!;
-      batch.lossWeight[t] = s.weight;
-      columns.advantage[t] = s.advantage[k]!;
-      columns.old_logp[t] = s.oldLogp?.[k] ?? 0;
-      columns.ref_logp[t] = s.refLogp?.[k] ?? 0;
-      columns.sampler_logp[t] = s.samplerLogp[k]!;
-    }
-    at += P + s.ids.length - 1;
-    batch.cuSeqlens[n + 1] = at;
-  });
-  return batch;
 }
 
 /** Splits samples, in order, into groups whose tokens fit the budget. */

@@ -1,11 +1,11 @@
-// `nsa grpo`: explore, score, update, look at held-out problems; resumable bit for bit.
+// `nsa grpo`: sample outputs, score them, update the policy, evaluate held-out problems; resumable bit for bit.
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { JsonlFile, type StageContext, type StageResult, type Stateful, turn } from "@nsa/core";
+import { JsonlFile, type Metrics, type StageContext, type StageResult, type Stateful, turn } from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
 import type { Device } from "@nsa/kernels";
 import { openDevice, openPlans, savePlans } from "@nsa/kernels";
-import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint } from "@nsa/model";
+import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Transformer } from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
 import { makeScorer } from "../../rewards/score.ts";
@@ -13,9 +13,9 @@ import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
 import { prepare } from "./learn.ts";
 import { rolloutMetrics } from "./metrics.ts";
-import { makeProblems } from "./problems.ts";
+import { type AskedProblem, makeProblems, type ProblemSource } from "./problems.ts";
 import { ReferenceStore } from "./reference-store.ts";
-import { explore } from "./rollout.ts";
+import { explore, type Rollout } from "./rollout.ts";
 import { update } from "./update.ts";
 import { evaluationMetrics, partingAlarm, preflight, recordFaults, showSample, warnOfStep } from "./watch.ts";
 
@@ -48,74 +48,114 @@ class QuestionCursor implements Stateful {
 }
 
 async function train(device: Device, config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
-  const { algorithm, checkpoint: keep, evaluation } = config;
-  const init = config.init.checkpoint;
-  const model = await loadModel(device, init, {}, config.train.groups);
-  const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
-  const files = modelFiles(init);
-  checkVocabulary(tokenizer, model, init);
-  const updates = config.steps * algorithm.innerEpochs * algorithm.miniBatches;
-  const trainer = new Trainer(model, updates, config.train);
-  const problems = makeProblems(config, {
-    encode: (text) => tokenizer.encode(text),
-    maxSeqLen: model.config.maxSeqLen,
-    log: (text, level) => ctx.log(text, level),
-  });
-  const score = await makeScorer(config.rewards);
-  const checkpoints = join(ctx.runDir, "checkpoints");
-  const store = new CheckpointStore(checkpoints, keep.keepLast);
-  const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
-  const references = new ReferenceStore(join(ctx.runDir, "reference"));
-  const cursor = new QuestionCursor();
-  const parts = { model, optimizer: trainer.optimizer, stateful: [trainer, cursor] };
-  let step = 0;
-  if (ctx.resumeFrom) {
-    step = (await resumeCheckpoint(ctx.resumeFrom, parts, ctx)).step;
-  }
-  quarantine.truncateToStep(step);
-  // Without a KL there is no reference to hold.
-  const reference =
-    algorithm.klCoef > 0
-      ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
-      : undefined;
-  const save = async () => {
-    savePlans(device, ctx);
-    const path = await store.save({ ...parts, step, files });
-    const kept = readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []);
-    references.prune(Math.min(...kept.map(Number)));
-    ctx.emit({ type: "checkpoint", step, path });
-  };
-  ctx.emit({
-    type: "start",
-    totalSteps: config.steps,
-    step,
-    info: { parameters: model.parameters.layout.parameterCount, device: device.name },
-  });
-  const count = Math.min(evaluation.questions, problems.heldOutCount);
-  const heldOut = Array.from({ length: count }, (_, i) => problems.heldOut(i));
-  let latest: EvaluationResult | undefined;
-  const look = () => {
-    const started = performance.now();
-    latest = evaluatePolicy(model, tokenizer, heldOut, config);
-    const seconds = (performance.now() - started) / 1000;
-    ctx.emit({
-      type: "eval",
-      step,
-      metrics: { ...evaluationMetrics(latest), "perf/evaluation_seconds": seconds },
-    });
-    return latest;
-  };
-  // A checkpoint of step 0 was saved after this: its figures are recorded.
-  if (!ctx.resumeFrom) preflight(ctx, look());
-  ctx.log(
-    "an on-policy loss tells nothing (0 by construction where all outputs weigh alike): watch reward/mean and eval/pass_at_1",
-  );
-
-  const profiler = new StepProfiler(model, ctx, Math.min(step + 2, config.steps));
-  while (step < config.steps) {
+  const run = await GrpoRun.open(device, config, ctx);
+  run.begin();
+  // By its second step a run is warm.
+  const profiler = new StepProfiler(run.model, ctx, Math.min(run.step + 2, config.steps));
+  while (run.step < config.steps) {
     await turn();
     if (ctx.interrupted()) break;
-    step++;
+    await run.update(profiler);
+  }
+  return run.finish();
+}
+
+/** What a run is made of before its first step. */
+interface GrpoParts {
+  model: Transformer;
+  tokenizer: Tokenizer;
+  trainer: Trainer;
+  problems: ProblemSource;
+  score: Awaited<ReturnType<typeof makeScorer>>;
+  /** The model that the KL holds on to; none without a KL. */
+  reference: Transformer | undefined;
+  references: ReferenceStore;
+  cursor: QuestionCursor;
+  quarantine: JsonlFile;
+  checkpoints: string;
+  /** Files kept with each checkpoint. */
+  files: Record<string, string>;
+  /** The last step that is done. */
+  step: number;
+}
+
+class GrpoRun {
+  step: number;
+  readonly model: Transformer;
+  private readonly store: CheckpointStore;
+  private readonly heldOut: AskedProblem[];
+  private latest: EvaluationResult | undefined;
+
+  private constructor(
+    private readonly config: GrpoConfig,
+    private readonly ctx: StageContext,
+    private readonly parts: GrpoParts,
+  ) {
+    const { problems, checkpoints } = parts;
+    this.step = parts.step;
+    this.model = parts.model;
+    this.store = new CheckpointStore(checkpoints, config.checkpoint.keepLast);
+    const count = Math.min(config.evaluation.questions, problems.heldOutCount);
+    this.heldOut = Array.from({ length: count }, (_, i) => problems.heldOut(i));
+  }
+
+  /** Loads the models, the problems and, where the context names one, the checkpoint to resume. */
+  static async open(device: Device, config: GrpoConfig, ctx: StageContext): Promise<GrpoRun> {
+    const { algorithm } = config;
+    const init = config.init.checkpoint;
+    const model = await loadModel(device, init, {}, config.train.groups);
+    const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
+    const files = modelFiles(init);
+    checkVocabulary(tokenizer, model, init);
+    const updates = config.steps * algorithm.innerEpochs * algorithm.miniBatches;
+    const trainer = new Trainer(model, updates, config.train);
+    const problems = makeProblems(config, {
+      encode: (text) => tokenizer.encode(text),
+      maxSeqLen: model.config.maxSeqLen,
+      log: (text, level) => ctx.log(text, level),
+    });
+    const score = await makeScorer(config.rewards);
+    const checkpoints = join(ctx.runDir, "checkpoints");
+    const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
+    const references = new ReferenceStore(join(ctx.runDir, "reference"));
+    const cursor = new QuestionCursor();
+    let step = 0;
+    if (ctx.resumeFrom) {
+      const saved = { model, optimizer: trainer.optimizer, stateful: [trainer, cursor] };
+      step = (await resumeCheckpoint(ctx.resumeFrom, saved, ctx)).step;
+    }
+    quarantine.truncateToStep(step);
+    // Without a KL there is no reference to hold.
+    const reference =
+      algorithm.klCoef > 0
+        ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
+        : undefined;
+    const data = { problems, score, cursor, quarantine };
+    const kept = { references, checkpoints, files, step };
+    return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
+  }
+
+  /** Reports the start and, unless the run is resumed, the first policy's held-out figures. */
+  begin(): void {
+    const { ctx, model } = this;
+    ctx.emit({
+      type: "start",
+      totalSteps: this.config.steps,
+      step: this.step,
+      info: { parameters: model.parameters.layout.parameterCount, device: model.device.name },
+    });
+    // A checkpoint of step 0 was saved after this: its figures are recorded.
+    if (!ctx.resumeFrom) preflight(ctx, this.evaluate());
+    ctx.log(
+      "an on-policy loss tells nothing (0 by construction where all outputs weigh alike): watch reward/mean and eval/pass_at_1",
+    );
+  }
+
+  /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
+  async update(profiler: StepProfiler): Promise<void> {
+    const { config, ctx, model } = this;
+    const { tokenizer, trainer, problems, score, cursor, quarantine, reference } = this.parts;
+    const step = ++this.step;
     profiler.begin(step);
     const rollout = await explore({ model, tokenizer, problems, score, config, step }, cursor.asked);
     cursor.asked = rollout.cursor;
@@ -125,51 +165,83 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
     const learned = update(trainer, lesson, config, step);
     const updating = performance.now() - started;
     profiler.end();
-    const figures = rolloutMetrics(rollout);
-    const tokens = rollout.outputs.reduce((n, o) => n + o.row.tokens, 0);
-    const all = rollout.sampling + rollout.scoring + updating;
-    ctx.emit({
-      type: "step",
-      step,
-      totalSteps: config.steps,
-      metrics: {
-        ...learned,
-        ...figures,
-        "perf/rollout_tokens_per_sec": tokens / (rollout.sampling / 1000),
-        "perf/update_tokens_per_sec": tokens / (updating / 1000),
-        "perf/step_seconds": all / 1000,
-        "perf/rollout_share": rollout.sampling / all,
-        "perf/scoring_share": rollout.scoring / all,
-        "perf/update_share": updating / all,
-      },
-    });
-    for (const { row, discarded } of rollout.outputs) {
-      const { reward, ...rest } = row;
-      const used = discarded ? { discarded } : {};
-      ctx.samples.append({ step, ...rest, reward: reward.total, parts: reward.parts, ...used });
-    }
+    const figures = { ...rolloutMetrics(rollout), ...timeMetrics(rollout, updating) };
+    ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
+    appendSamples(ctx, rollout, step);
     showSample(ctx, rollout, step);
     warnOfStep(ctx, rollout, lesson, step);
-    if (reference && algorithm.referenceEvery > 0 && step % algorithm.referenceEvery === 0) {
-      // The outer loop of iterative GRPO: what was learned so far becomes what the KL holds on to.
-      await references.save(model, step);
-      reference.parameters.copyFrom(model.parameters);
-    }
+    await this.renewReference();
     const last = step === config.steps;
-    if (last || (evaluation.every > 0 && step % evaluation.every === 0))
-      partingAlarm(ctx, figures["rollout/pass_rate"], look());
-    if (last || step % keep.every === 0) await save();
+    const { every } = config.evaluation;
+    if (last || (every > 0 && step % every === 0))
+      partingAlarm(ctx, figures["rollout/pass_rate"], this.evaluate());
+    if (last || step % config.checkpoint.every === 0) await this.save();
   }
-  const path = store.path(step);
-  if (!existsSync(join(path, "state.json"))) await save();
-  const final = latest ? evaluationMetrics(latest) : {};
-  const status = step < config.steps ? "interrupted" : "completed";
-  if (status === "completed") ctx.emit({ type: "done", step, metrics: final });
-  quarantine.close();
+
+  /** Saves where the last step has not, and returns the stage's result. */
+  async finish(): Promise<StageResult> {
+    const { step, ctx, latest } = this;
+    const checkpoint = this.store.path(step);
+    if (!existsSync(join(checkpoint, "state.json"))) await this.save();
+    const metrics = latest ? evaluationMetrics(latest) : {};
+    const status = step < this.config.steps ? "interrupted" : "completed";
+    if (status === "completed") ctx.emit({ type: "done", step, metrics });
+    this.parts.quarantine.close();
+    return { status, step, metrics, outputs: { checkpoint } };
+  }
+
+  private evaluate(): EvaluationResult {
+    const { tokenizer } = this.parts;
+    const started = performance.now();
+    const result = evaluatePolicy(this.model, tokenizer, this.heldOut, this.config);
+    const seconds = (performance.now() - started) / 1000;
+    const metrics = { ...evaluationMetrics(result), "perf/evaluation_seconds": seconds };
+    this.ctx.emit({ type: "eval", step: this.step, metrics });
+    this.latest = result;
+    return result;
+  }
+
+  private async save(): Promise<void> {
+    const { model, step, ctx } = this;
+    const { trainer, cursor, files, references, checkpoints } = this.parts;
+    savePlans(model.device, ctx);
+    const stateful = [trainer, cursor];
+    const path = await this.store.save({ model, optimizer: trainer.optimizer, stateful, step, files });
+    const kept = readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []);
+    references.prune(Math.min(...kept.map(Number)));
+    ctx.emit({ type: "checkpoint", step, path });
+  }
+
+  /** The outer loop of iterative GRPO: what was learned so far becomes what the KL holds on to. */
+  private async renewReference(): Promise<void> {
+    const { model, step } = this;
+    const { reference, references } = this.parts;
+    const { referenceEvery } = this.config.algorithm;
+    if (!reference || referenceEvery === 0 || step % referenceEvery !== 0) return;
+    await references.save(model, step);
+    reference.parameters.copyFrom(model.parameters);
+  }
+}
+
+/** Tokens per second and shares of a step; times in ms. */
+function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number): Metrics {
+  const tokens = outputs.reduce((n, o) => n + o.row.tokens, 0);
+  const all = sampling + scoring + updating;
   return {
-    status,
-    step,
-    metrics: final,
-    outputs: { checkpoint: path },
+    "perf/rollout_tokens_per_sec": tokens / (sampling / 1000),
+    "perf/update_tokens_per_sec": tokens / (updating / 1000),
+    "perf/step_seconds": all / 1000,
+    "perf/rollout_share": sampling / all,
+    "perf/scoring_share": scoring / all,
+    "perf/update_share": updating / all,
   };
+}
+
+/** One row per output in samples.jsonl. */
+function appendSamples(ctx: StageContext, { outputs }: Rollout, step: number): void {
+  for (const { row, discarded } of outputs) {
+    const { reward, ...rest } = row;
+    const used = discarded ? { discarded } : {};
+    ctx.samples.append({ step, ...rest, reward: reward.total, parts: reward.parts, ...used });
+  }
 }

@@ -2,9 +2,17 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { type Batch, NsaError, type StageResult, type StageRunner } from "@nsa/core";
+import {
+  type Batch,
+  NsaError,
+  type PackItem,
+  packBatch,
+  type StageContext,
+  type StageResult,
+  type StageRunner,
+} from "@nsa/core";
 import { PrefetchedSource, tokenizerFiles } from "@nsa/data";
-import { openDevice, openPlans, openRankPipes, singleRank } from "@nsa/kernels";
+import { type Device, openDevice, openPlans, openRankPipes, singleRank } from "@nsa/kernels";
 import { loadCheckpoint, type ModelConfig, resolveModelConfig, Transformer } from "@nsa/model";
 import { estimateTraining } from "../../estimate.ts";
 import { runTraining } from "../../loop.ts";
@@ -30,43 +38,20 @@ export function estimatePretrain(config: PretrainConfig, device?: string): Recor
 /** Whole documents cut to `seqLen`, one micro-batch after another. */
 function validationBatches(documents: readonly Int32Array[], config: PretrainConfig): Batch[] {
   const { seqLen, microBatchTokens } = config.train;
-  const batches: Batch[] = [];
-  let pieces: Int32Array[] = [];
-  let room = microBatchTokens;
-  const flush = () => {
-    if (pieces.length === 0) return;
-    const T = pieces.reduce((n, p) => n + p.length - 1, 0);
-    const batch: Batch = {
-      tokens: new Int32Array(T),
-      targets: new Int32Array(T),
-      lossWeight: new Float32Array(T).fill(1),
-      positions: new Int32Array(T),
-      cuSeqlens: new Int32Array(pieces.length + 1),
-      sampleIds: new Float64Array(pieces.length),
-    };
-    let t = 0;
-    for (const [i, p] of pieces.entries()) {
-      for (let j = 0; j + 1 < p.length; j++, t++) {
-        batch.tokens[t] = p[j]!;
-        batch.targets[t] = p[j + 1]!;
-        batch.positions[t] = j;
-      }
-      batch.cuSeqlens[i + 1] = t;
-    }
-    batches.push(batch);
-    pieces = [];
-    room = microBatchTokens;
-  };
+  const batches: PackItem[][] = [];
+  let room = 0;
   for (const ids of documents) {
     for (let from = 0; from + 1 < ids.length; from += seqLen) {
-      const piece = ids.subarray(from, from + seqLen + 1);
-      if (piece.length - 1 > room) flush();
-      pieces.push(piece);
-      room -= piece.length - 1;
+      const length = Math.min(seqLen, ids.length - 1 - from);
+      if (length > room || batches.length === 0) {
+        batches.push([]);
+        room = microBatchTokens;
+      }
+      batches.at(-1)!.push({ ids, from, length });
+      room -= length;
     }
   }
-  flush();
-  return batches;
+  return batches.map(packBatch);
 }
 
 function fittingVocabulary(config: PretrainConfig, corpus: Corpus): number {
@@ -86,72 +71,100 @@ function fittingVocabulary(config: PretrainConfig, corpus: Corpus): number {
 /** Runs the stage; resumes exactly when the context names a checkpoint. */
 export const runPretrain: StageRunner<PretrainConfig> = async (config, context): Promise<StageResult> => {
   const log = (text: string) => context.log(text);
-  const from = context.resumeFrom ?? config.train.initFrom;
-  const tokenizerFrom = from && existsSync(join(from, "tokenizer.json")) ? from : undefined;
   const { ranks, parallel } = context;
   const cores = ranks ? Math.max(1, Math.floor(availableParallelism() / parallel.world)) : 0;
   // Before the texts are read: a device that is not there should not cost minutes.
   const { memoryLimitMb } = config;
   const threads = config.threads || cores;
   const device = openDevice(ranks ? "cpu" : context.device, { threads, memoryLimitMb, log });
-  let opened: Corpus | undefined;
+  let corpus: Corpus | undefined;
   let loader: PrefetchedSource | undefined;
   try {
     openPlans(device, context);
-    const { shards, mix } = config.data;
-    const corpus = mix
-      ? openMix(mix, config, tokenizerFrom)
-      : shards
-        ? openShards(shards, config, tokenizerFrom)
-        : await loadCorpus(config, { tokenizerFrom, log });
-    const { tokenizer } = corpus;
-    const files = tokenizerFiles(tokenizer);
-    for (const [name, content] of Object.entries(files)) writeFileSync(join(context.runDir, name), content);
-    const tokenizerPath = join(context.runDir, "tokenizer.json");
-    const documents = corpus.mix?.parts.reduce((n, p) => n + p.documents.length, 0) ?? corpus.train.length;
-    opened = corpus;
-    log(`${documents} documents, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
-
-    const collectives = ranks ? openRankPipes(ranks) : singleRank;
-    const vocabSize = fittingVocabulary(config, corpus);
-    const architecture = pretrainModelConfig({ ...config, model: { ...config.model, vocabSize } });
-    const model = new Transformer(device, architecture, undefined, config.train.groups);
-    model.parameters.init(config.seed);
-    if (config.train.initFrom && !context.resumeFrom) await loadCheckpoint(config.train.initFrom, { model });
-    const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
-    const settings = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
-    const trainer = new Trainer(model, config.train.steps, settings, collectives);
-    const packing = {
-      microBatchTokens: config.train.microBatchTokens,
-      microBatches: config.train.microBatches,
-      maxLength: config.train.seqLen,
-      seed: config.seed,
-    };
-    const parts = corpus.mix?.parts ?? [{ name: "", documents: corpus.train }];
-    loader = new PrefetchedSource({
-      parts: parts.map(({ name, documents }) => ({ name, documents: documents.share() })),
-      stages: corpus.mix?.stages,
-      packing,
-    });
-    const result = await runTraining(
-      {
-        trainer,
-        source: loader,
-        loss: crossEntropy,
-        config: config.train,
-        validation: validationBatches(corpus.validation, config),
-        bytesPerToken: corpus.bytesPerToken,
-        files,
-        onEval: (step) =>
-          writeSamples(model, tokenizer, { ...config.sample, seed: config.seed }, context, step),
-        sequenceLength: config.train.seqLen,
-      },
-      context,
-    );
-    return { ...result, outputs: { ...result.outputs, tokenizer: tokenizerPath } };
+    corpus = await openCorpus(config, context);
+    const trainer = await openTrainer(device, corpus, config, context);
+    loader = packedLoader(corpus, config);
+    return await trainOn(corpus, loader, trainer, config, context);
   } finally {
     device.close();
     await loader?.close();
-    opened?.close();
+    corpus?.close();
   }
 };
+
+/** The documents with their tokenizer: a resumed or continued run's own, where its checkpoint has one. */
+async function openCorpus(config: PretrainConfig, context: StageContext): Promise<Corpus> {
+  const from = context.resumeFrom ?? config.train.initFrom;
+  const tokenizerFrom = from && existsSync(join(from, "tokenizer.json")) ? from : undefined;
+  const { shards, mix } = config.data;
+  const log = (text: string) => context.log(text);
+  const corpus = mix
+    ? openMix(mix, config, tokenizerFrom)
+    : shards
+      ? openShards(shards, config, tokenizerFrom)
+      : await loadCorpus(config, { tokenizerFrom, log });
+  const { tokenizer } = corpus;
+  const documents = corpus.mix?.parts.reduce((n, p) => n + p.documents.length, 0) ?? corpus.train.length;
+  log(`${documents} documents, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
+  return corpus;
+}
+
+/** A new transformer, or the one of `train.init_from`, with its optimizer; a resumed run loads its weights later. */
+async function openTrainer(
+  device: Device,
+  corpus: Corpus,
+  config: PretrainConfig,
+  context: StageContext,
+): Promise<Trainer> {
+  const { ranks } = context;
+  const collectives = ranks ? openRankPipes(ranks) : singleRank;
+  const vocabSize = fittingVocabulary(config, corpus);
+  const architecture = pretrainModelConfig({ ...config, model: { ...config.model, vocabSize } });
+  const model = new Transformer(device, architecture, undefined, config.train.groups);
+  model.parameters.init(config.seed);
+  if (config.train.initFrom && !context.resumeFrom) await loadCheckpoint(config.train.initFrom, { model });
+  const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
+  const settings = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
+  return new Trainer(model, config.train.steps, settings, collectives);
+}
+
+/** Steps packed from the corpus by a thread of their own. */
+function packedLoader(corpus: Corpus, { train, seed }: PretrainConfig): PrefetchedSource {
+  const { microBatchTokens, microBatches, seqLen: maxLength } = train;
+  const parts = corpus.mix?.parts ?? [{ name: "", documents: corpus.train }];
+  return new PrefetchedSource({
+    parts: parts.map(({ name, documents }) => ({ name, documents: documents.share() })),
+    stages: corpus.mix?.stages,
+    packing: { microBatchTokens, microBatches, maxLength, seed },
+  });
+}
+
+/** Trains, with the tokenizer's files in the run folder and in every checkpoint. */
+async function trainOn(
+  corpus: Corpus,
+  source: PrefetchedSource,
+  trainer: Trainer,
+  config: PretrainConfig,
+  context: StageContext,
+): Promise<StageResult> {
+  const { tokenizer, bytesPerToken } = corpus;
+  const files = tokenizerFiles(tokenizer);
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(context.runDir, name), content);
+  const sampling = { ...config.sample, seed: config.seed };
+  const result = await runTraining(
+    {
+      trainer,
+      source,
+      loss: crossEntropy,
+      config: config.train,
+      validation: validationBatches(corpus.validation, config),
+      bytesPerToken,
+      files,
+      onEval: (step) => writeSamples(trainer.model, tokenizer, sampling, context, step),
+      sequenceLength: config.train.seqLen,
+    },
+    context,
+  );
+  const outputs = { ...result.outputs, tokenizer: join(context.runDir, "tokenizer.json") };
+  return { ...result, outputs };
+}

@@ -1,5 +1,6 @@
 // Prompt and completion examples as training steps: shuffled, concatenated to a budget, loss on completions only.
-import { type Batch, type BatchSource, Rng, type StepBatch } from "@nsa/core";
+import { type Batch, type BatchSource, packBatch, Rng, type StepBatch } from "@nsa/core";
+import { learnedIn } from "@nsa/data";
 
 export interface Example {
   /** Prompt and completion, the end-of-text id included. */
@@ -14,28 +15,9 @@ export interface Example {
 
 /** Packs examples, each a document of its own: attention never crosses from one to the next. */
 export function packExamples(examples: readonly Example[], indices: readonly number[]): Batch {
-  const T = indices.reduce((n, i) => n + examples[i]!.ids.length - 1, 0);
-  const batch: Batch = {
-    tokens: new Int32Array(T),
-    targets: new Int32Array(T).fill(-1),
-    lossWeight: new Float32Array(T),
-    positions: new Int32Array(T),
-    cuSeqlens: new Int32Array(indices.length + 1),
-    sampleIds: Float64Array.from(indices),
-  };
-  let t = 0;
-  for (const [n, i] of indices.entries()) {
-    const { ids, promptLength, learned } = examples[i]!;
-    for (let j = 0; j + 1 < ids.length; j++, t++) {
-      batch.tokens[t] = ids[j]!;
-      batch.positions[t] = j;
-      if (learned ? learned[j + 1] !== 1 : j + 1 < promptLength) continue;
-      batch.targets[t] = ids[j + 1]!;
-      batch.lossWeight[t] = 1;
-    }
-    batch.cuSeqlens[n + 1] = t;
-  }
-  return batch;
+  return packBatch(
+    indices.map((i) => ({ ids: examples[i]!.ids, sampleId: i, isTarget: learnedIn(examples[i]!) })),
+  );
 }
 
 const SHUFFLE_STREAM = 13;

@@ -1,0 +1,40 @@
+// Nodes that parsers build from parts: numbers, sums, products, mixed numbers, and numbers in another base.
+import { TooMuchWork, Unreadable } from "./limits.ts";
+import type { Node } from "./node.ts";
+import { decimal, multiply, power, rational } from "./rational.ts";
+
+export function number(text: string): Node {
+  const [mantissa, exponent] = text.split("e");
+  let value = decimal(mantissa!);
+  if (exponent !== undefined) value = multiply(value, power(rational(10), BigInt(Number(exponent))));
+  const decimals = mantissa!.split(".")[1]?.length ?? 0;
+  return { t: "num", value, decimals, digits: mantissa!.replace(/^[0.]+|\./g, "").length };
+}
+
+export function sum(terms: Node[]): Node {
+  return terms.length === 1 ? terms[0]! : { t: "add", args: terms };
+}
+
+export function product(a: Node, b: Node): Node {
+  return a.t === "mul" ? { t: "mul", args: [...a.args, b] } : { t: "mul", args: [a, b] };
+}
+
+/** 1\frac{1}{2} is one and a half: a whole number before a proper fraction of literals. */
+export function mixedNumber(whole: Node, fraction: Node): Node | undefined {
+  const isWhole = whole.t === "num" && whole.decimals === 0;
+  if (!isWhole || fraction.t !== "div" || fraction.a.t !== "num" || fraction.b.t !== "num") return undefined;
+  const [a, b] = [fraction.a, fraction.b];
+  if (a.decimals + b.decimals > 0 || a.value.p >= b.value.p) return undefined;
+  return { t: "add", args: [whole, fraction], literal: true };
+}
+
+export function based(node: Node & { t: "num" }, script: Node): Node {
+  if (script.t !== "num" || node.decimals > 0) throw new Unreadable("a subscript on a number");
+  const base = Number(script.value.p);
+  const digits = node.value.p.toString();
+  if (base < 2 || base > 36 || [...digits].some((d) => Number(d) >= base))
+    throw new Unreadable("not a number in that base");
+  if (digits.length > 300) throw new TooMuchWork("the number is too long");
+  const value = [...digits].reduce((v, d) => v * BigInt(base) + BigInt(d), 0n);
+  return { t: "based", value: { p: value, q: 1n }, digits, base };
+}
