@@ -371,10 +371,11 @@ int launch(void* ctx, FlashArgs a) {
 int flash_bwd_twopass(void* ctx, FlashArgs a) { return a.dim_k == 64 ? launch<64>(ctx, a) : launch<128>(ctx, a); }
 
 int flash_bwd_hopper(void* ctx, FlashArgs a) {
-  // One pass has two products fewer to make a step and more to do before and after a walk: it gains where documents are long. Figures
-  // are in docs/design/cuda.md.
+  // One pass has two products fewer to make a step and more to do before and after a walk: it gains where walks are long and there are
+  // many, on average over the documents. Figures are in docs/LOG.md.
   const char* wanted = std::getenv("NSA_FLASH");
-  bool one = a.tq / std::max<int64_t>(1, a.n_docs) >= (a.dim_k == 64 ? 16384 : 4096);
+  const int64_t docs = std::max<int64_t>(1, a.n_docs), queries = a.tq / docs, keys = a.tk / docs;
+  bool one = a.dim_k == 64 ? queries >= 16384 && keys >= 16384 : queries >= 4096 && keys >= 768;
   if (wanted && std::strcmp(wanted, "onepass") == 0) one = true;
   if (wanted && std::strcmp(wanted, "twopass") == 0) one = false;
   return one ? flash_bwd_onepass(ctx, a) : flash_bwd_twopass(ctx, a);
