@@ -3,7 +3,7 @@
 // `pnpm bench nsa-attention --device cuda [--shapes 64/4/128,16/1/64] [--lengths 8,64] [--runs 20] --json`. A shape is query heads /
 // KV heads / head dim, a length thousands of tokens. Times are medians by device events, the L2 cache flushed before each run; a
 // floor is the branch's multiplications at the rate of a large bf16 gemm in the same run. Inputs are random; in the rows named
-// `alike` neighbouring queries are alike, so that four choose UNION times the blocks of one, as on models trained at long context.
+// `correlated` neighbouring queries are correlated, so that four choose UNION times the blocks of one, as on models trained at long context.
 import { type Bench, type BenchResult, describeMachine } from "@nsa/core";
 import {
   Device,
@@ -15,7 +15,7 @@ import {
   Tape,
   type Tensor,
 } from "../src/index.ts";
-import { alike, rhoOf, union } from "./support/alike.ts";
+import { correlate, rhoOf, union } from "./support/correlated.ts";
 import { sdpaTimes } from "./support/sdpa.ts";
 
 interface Shape {
@@ -46,7 +46,7 @@ const best: Record<string, Times> = {
 
 const [l, stride, selection, selected, window] = [32, 16, 64, 16, 512];
 
-/** Blocks of four neighbouring queries together over those of one, in the rows named `alike`. */
+/** Blocks of four neighbouring queries together over those of one, in the rows named `correlated`. */
 const UNION = 1.8;
 
 const config = ({ heads, kvHeads, dim }: Shape): NsaConfig => ({
@@ -168,8 +168,8 @@ function nsaInputs(rig: Rig, { heads: H, kvHeads: G, dim: D }: Shape, T: number)
 
 type Inputs = ReturnType<typeof nsaInputs>;
 
-/** Makes the queries alike, and says how much: ρ, and the union of four before and after. */
-function makeAlike(rig: Rig, shape: Shape, inputs: Inputs, docs: Documents) {
+/** Correlates the queries. Returns ρ and the union of four neighbours, and that of the random queries. */
+function correlateQueries(rig: Rig, shape: Shape, inputs: Inputs, docs: Documents) {
   const sharing = (q: Tensor) => {
     const { selected } = nsaAttention(new Tape(false), { ...inputs, q }, docs, config(shape));
     return union(selected.read(), shape.kvHeads, config(shape).numSelectedBlocks);
@@ -177,12 +177,12 @@ function makeAlike(rig: Rig, shape: Shape, inputs: Inputs, docs: Documents) {
   const at = (rho: number) => {
     using _ = rig.device.scope();
     const q = rig.random([...inputs.q.shape], 1);
-    alike(q, rho);
+    correlate(q, rho);
     return sharing(q);
   };
   const before = at(0);
   const rho = rhoOf(UNION, at);
-  alike(inputs.q, rho);
+  correlate(inputs.q, rho);
   using _ = rig.device.scope();
   return { rho, union_of_random: before, union: sharing(inputs.q) };
 }
@@ -260,7 +260,7 @@ async function run(): Promise<BenchResult> {
       const docs = packDocuments(device, [0, T], { blockSize: l, stride });
       const inputs = nsaInputs(rig, shape, T);
       const ours = nsa(rig, shape, inputs, docs, T);
-      const sharing = makeAlike(rig, shape, inputs, docs);
+      const sharing = correlateQueries(rig, shape, inputs, docs);
       const together = nsa(rig, shape, inputs, docs, T);
       const full = dense(rig, shape, docs, T);
       const floor = floors(shape, T, rate);
@@ -278,11 +278,11 @@ async function run(): Promise<BenchResult> {
         [`${row} sdpa_forward_ms`]: peer?.forward ?? null,
         [`${row} sdpa_both_ms`]: peer?.both ?? null,
       });
-      for (const [name, value] of Object.entries(sharing)) figures[`${row} alike ${name}`] = value;
+      for (const [name, value] of Object.entries(sharing)) figures[`${row} correlated ${name}`] = value;
       Object.assign(figures, {
-        [`${row} alike forward_ms`]: together.forward,
-        [`${row} alike both_ms`]: together.both,
-        [`${row} alike ops_ms`]: JSON.stringify(together.ops),
+        [`${row} correlated forward_ms`]: together.forward,
+        [`${row} correlated both_ms`]: together.both,
+        [`${row} correlated ops_ms`]: JSON.stringify(together.ops),
         [`${row} keys_read`]: read / T,
       });
       const public_ = best[row];
@@ -290,8 +290,8 @@ async function run(): Promise<BenchResult> {
         [`${row} fewer_keys`]: p.dense / read,
         [`${row} fastest_dense_over_forward`]: fastest("forward") / ours.forward,
         [`${row} fastest_dense_over_both`]: fastest("both") / ours.both,
-        [`${row} alike fastest_dense_over_forward`]: fastest("forward") / together.forward,
-        [`${row} alike fastest_dense_over_both`]: fastest("both") / together.both,
+        [`${row} correlated fastest_dense_over_forward`]: fastest("forward") / together.forward,
+        [`${row} correlated fastest_dense_over_both`]: fastest("both") / together.both,
         [`${row} floor_of_forward`]: floor.forward / ours.forward,
         [`${row} floor_of_both`]: floor.both / ours.both,
         [`${row} floor_of_dense_both`]: floor.denseBoth / full.both,
@@ -303,7 +303,7 @@ async function run(): Promise<BenchResult> {
       });
       const ms = (t: Times | undefined) => (t ? `${t.forward.toFixed(2)}/${t.both.toFixed(2)}` : "-");
       console.error(
-        `${row}: nsa ${ms(ours)}, alike ${ms(together)} (union ${sharing.union.toFixed(2)} at ρ ${sharing.rho.toFixed(3)}, random ${sharing.union_of_random.toFixed(2)}) best public ${ms(public_)} dense ${ms(full)} sdpa ${ms(peer)} ms, ${(ours.peak / 2 ** 30).toFixed(2)} GiB, floor ${floor.forward.toFixed(1)}/${floor.both.toFixed(1)} ${JSON.stringify(ours.ops)}`,
+        `${row}: nsa ${ms(ours)}, correlated ${ms(together)} (union ${sharing.union.toFixed(2)} at ρ ${sharing.rho.toFixed(3)}, random ${sharing.union_of_random.toFixed(2)}) best public ${ms(public_)} dense ${ms(full)} sdpa ${ms(peer)} ms, ${(ours.peak / 2 ** 30).toFixed(2)} GiB, floor ${floor.forward.toFixed(1)}/${floor.both.toFixed(1)} ${JSON.stringify(ours.ops)}`,
       );
     }
   }

@@ -1,11 +1,11 @@
-// Queries whose neighbours are alike, as a trained model's are, and how many blocks neighbours choose together.
+// Queries correlated with their neighbours, as those of a trained model, and how many blocks neighbours choose together.
 import type { Tensor } from "../../src/index.ts";
 
 /**
  * Makes noise [rows, width] of variance 1 into x_t = ρ·x_{t−1} + √(1 − ρ²)·noise_t, of variance 1 too, in place. Sums of 2^k terms
  * are made of two of half as many, up to terms below 1e-3.
  */
-export function alike(noise: Tensor, rho: number): void {
+export function correlate(noise: Tensor, rho: number): void {
   const [rows, width] = noise.shape as [number, number];
   const { device } = noise;
   const fresh = Math.sqrt(1 - rho * rho);

@@ -1,16 +1,16 @@
-// The benchmark's correlated queries against the recurrence they stand for, and its count of shared blocks.
+// The correlated queries of a benchmark against their recurrence, and its count of shared blocks.
 import { afterAll, expect, test } from "vitest";
-import { alike, rhoOf, union } from "../bench/support/alike.ts";
+import { correlate, rhoOf, union } from "../bench/support/correlated.ts";
 import { Device } from "../src/index.ts";
 
 const device = Device.open("cpu");
 afterAll(() => device.close());
 
-test("alike_is_the_autoregression", () => {
+test("correlated_queries_are_the_autoregression", () => {
   const noise = [1, 10, -2, 20, 0.5, -7, 3, 4, -1, 0, 2, -3, 5, 8];
   for (const rho of [0, 0.3, 0.6]) {
     const x = device.from(noise, [7, 2], "f32");
-    alike(x, rho);
+    correlate(x, rho);
     const want = noise.slice(0, 2);
     for (let i = 2; i < 14; i++) want[i] = rho * want[i - 2]! + Math.sqrt(1 - rho * rho) * noise[i]!;
     // Terms below 1e-3 may be left out.
