@@ -1,8 +1,9 @@
 // NSA on a GPU against the best public kernels: shapes and lengths of `../shared/design/PEERS.md`, per branch, beside dense attention.
 //
 // `pnpm bench nsa-attention --device cuda [--shapes 64/4/128,16/1/64] [--lengths 8,64] [--runs 20] --json`. A shape is query heads /
-// KV heads / head dim, a length thousands of tokens. Times are medians by device events, the L2 cache flushed before each run,
-// inputs random; a floor is the branch's multiplications at the rate of a large bf16 gemm in the same run.
+// KV heads / head dim, a length thousands of tokens. Times are medians by device events, the L2 cache flushed before each run; a
+// floor is the branch's multiplications at the rate of a large bf16 gemm in the same run. Inputs are random; in the rows named
+// `correlated` neighbouring queries are correlated, so that four choose UNION times the blocks of one, as on models trained at long context.
 import { type Bench, type BenchResult, describeMachine } from "@nsa/core";
 import {
   Device,
@@ -14,6 +15,7 @@ import {
   Tape,
   type Tensor,
 } from "../src/index.ts";
+import { correlate, rhoOf, union } from "./support/correlated.ts";
 import { sdpaTimes } from "./support/sdpa.ts";
 
 interface Shape {
@@ -43,6 +45,9 @@ const best: Record<string, Times> = {
 };
 
 const [l, stride, selection, selected, window] = [32, 16, 64, 16, 512];
+
+/** Blocks of four neighbouring queries together over those of one, in the rows named `correlated`. */
+const UNION = 1.8;
 
 const config = ({ heads, kvHeads, dim }: Shape): NsaConfig => ({
   heads,
@@ -145,10 +150,9 @@ class Rig {
   }
 }
 
-function nsa(rig: Rig, shape: Shape, docs: Documents, T: number) {
-  const { heads: H, kvHeads: G, dim: D } = shape;
+function nsaInputs(rig: Rig, { heads: H, kvHeads: G, dim: D }: Shape, T: number) {
   const key = (seed: number) => rig.random([T, G * D], seed);
-  const inputs = {
+  return {
     q: rig.random([T, H * D], 1),
     kCmp: key(2),
     vCmp: key(3),
@@ -160,6 +164,31 @@ function nsa(rig: Rig, shape: Shape, docs: Documents, T: number) {
     phiK: { kind: "mean" },
     phiV: { kind: "mean" },
   } as const;
+}
+
+type Inputs = ReturnType<typeof nsaInputs>;
+
+/** Correlates the queries. Returns ρ and the union of four neighbours, and that of the random queries. */
+function correlateQueries(rig: Rig, shape: Shape, inputs: Inputs, docs: Documents) {
+  const sharing = (q: Tensor) => {
+    const { selected } = nsaAttention(new Tape(false), { ...inputs, q }, docs, config(shape));
+    return union(selected.read(), shape.kvHeads, config(shape).numSelectedBlocks);
+  };
+  const at = (rho: number) => {
+    using _ = rig.device.scope();
+    const q = rig.random([...inputs.q.shape], 1);
+    correlate(q, rho);
+    return sharing(q);
+  };
+  const before = at(0);
+  const rho = rhoOf(UNION, at);
+  correlate(inputs.q, rho);
+  using _ = rig.device.scope();
+  return { rho, union_of_random: before, union: sharing(inputs.q) };
+}
+
+function nsa(rig: Rig, shape: Shape, inputs: Inputs, docs: Documents, T: number) {
+  const { heads: H, dim: D } = shape;
   const grad = rig.random([T, H * D], 9);
   const step = () => {
     const tape = new Tape();
@@ -229,10 +258,16 @@ async function run(): Promise<BenchResult> {
       const row = `${name} ${k}k`;
       using _ = device.scope();
       const docs = packDocuments(device, [0, T], { blockSize: l, stride });
-      const ours = nsa(rig, shape, docs, T);
+      const inputs = nsaInputs(rig, shape, T);
+      const ours = nsa(rig, shape, inputs, docs, T);
+      const sharing = correlateQueries(rig, shape, inputs, docs);
+      const together = nsa(rig, shape, inputs, docs, T);
       const full = dense(rig, shape, docs, T);
       const floor = floors(shape, T, rate);
       const peer = peers?.[row];
+      const p = pairs(T);
+      const read = p.cmp + p.slc + p.win;
+      const fastest = (part: keyof Times) => Math.min(full[part], peer?.[part] ?? Number.POSITIVE_INFINITY);
       Object.assign(figures, {
         [`${row} forward_ms`]: ours.forward,
         [`${row} both_ms`]: ours.both,
@@ -243,8 +278,20 @@ async function run(): Promise<BenchResult> {
         [`${row} sdpa_forward_ms`]: peer?.forward ?? null,
         [`${row} sdpa_both_ms`]: peer?.both ?? null,
       });
+      for (const [name, value] of Object.entries(sharing)) figures[`${row} correlated ${name}`] = value;
+      Object.assign(figures, {
+        [`${row} correlated forward_ms`]: together.forward,
+        [`${row} correlated both_ms`]: together.both,
+        [`${row} correlated ops_ms`]: JSON.stringify(together.ops),
+        [`${row} keys_read`]: read / T,
+      });
       const public_ = best[row];
       Object.assign(ratios, {
+        [`${row} fewer_keys`]: p.dense / read,
+        [`${row} fastest_dense_over_forward`]: fastest("forward") / ours.forward,
+        [`${row} fastest_dense_over_both`]: fastest("both") / ours.both,
+        [`${row} correlated fastest_dense_over_forward`]: fastest("forward") / together.forward,
+        [`${row} correlated fastest_dense_over_both`]: fastest("both") / together.both,
         [`${row} floor_of_forward`]: floor.forward / ours.forward,
         [`${row} floor_of_both`]: floor.both / ours.both,
         [`${row} floor_of_dense_both`]: floor.denseBoth / full.both,
@@ -256,7 +303,7 @@ async function run(): Promise<BenchResult> {
       });
       const ms = (t: Times | undefined) => (t ? `${t.forward.toFixed(2)}/${t.both.toFixed(2)}` : "-");
       console.error(
-        `${row}: nsa ${ms(ours)} best public ${ms(public_)} dense ${ms(full)} sdpa ${ms(peer)} ms, ${(ours.peak / 2 ** 30).toFixed(2)} GiB, floor ${floor.forward.toFixed(1)}/${floor.both.toFixed(1)} ${JSON.stringify(ours.ops)}`,
+        `${row}: nsa ${ms(ours)}, correlated ${ms(together)} (union ${sharing.union.toFixed(2)} at ρ ${sharing.rho.toFixed(3)}, random ${sharing.union_of_random.toFixed(2)}) best public ${ms(public_)} dense ${ms(full)} sdpa ${ms(peer)} ms, ${(ours.peak / 2 ** 30).toFixed(2)} GiB, floor ${floor.forward.toFixed(1)}/${floor.both.toFixed(1)} ${JSON.stringify(ours.ops)}`,
       );
     }
   }

@@ -1,17 +1,18 @@
-// Flash attention backward on wgmma (sm_90a), deterministic: dK and dV by blocks that own a tile of keys and walk its queries, dQ by
-// blocks that own a tile of queries and walk its keys, as in flash_bwd.cu. One warpgroup copies, two compute 64 rows each.
+// Flash attention backward on wgmma (sm_90a) in two passes, deterministic: dK and dV by blocks that own a tile of keys and walk its
+// queries, dQ by blocks that own a tile of queries and walk its keys, as in flash_bwd.cu. One warpgroup copies, two compute 64 rows each.
 //
 // dK, dV hold Sᵀ = K·Qᵀ and dPᵀ = V·dOᵀ, so that Pᵀ and dSᵀ are the left operands of dV += Pᵀ·dO and dK += dSᵀ·Q as they are.
-#include "cuda/convert.h"
-#include "cuda/flash_hopper.h"
-#include "cuda/hopper.h"
+// Long documents go in one pass (flash_hopper_onepass.cu).
+#include <cstdlib>
+#include <cstring>
+
+#include "cuda/flash_hopper_bwd.h"
 #include "cuda/launch.h"
 #include "cuda/rope.h"
 
 namespace nsa::cuda {
 namespace {
 
-constexpr float kLog2e = 1.4426950408889634f;
 constexpr int kStages = 3;
 
 // Rows of a walked tile, and bytes of shared memory. A unit is what one barrier announces.
@@ -28,36 +29,7 @@ using KeyShape = Shape<D, D == 64 ? 128 : 64>;
 template <int D>
 using QueryShape = Shape<D, D == 64 ? 128 : 64>;
 
-// lse2[h, t] = log2(e)·lse (+inf for rows that see nothing: exp2(x − inf) = 0), delta[h, t] = rowsum(dO∘O). grid: (rows, heads).
-template <int D>
-__global__ void statistics_kernel(FlashArgs a, float* lse2, float* delta) {
-  constexpr int lanes = D / 8;
-  const int64_t row = int64_t(blockIdx.x) * (256 / lanes) + threadIdx.x / lanes, head = blockIdx.y;
-  const int lane = threadIdx.x % lanes;
-  float sum = 0;
-  if (row < a.tq) {
-    const int64_t at = row * a.ldo + head * D + lane * 8;
-    float x[8], y[8];
-    load_vec(x, static_cast<const bf16*>(a.o) + at);
-    load_vec(y, static_cast<const bf16*>(a.do_) + at);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) sum += x[i] * y[i];
-  }
-#pragma unroll
-  for (int m = lanes / 2; m > 0; m >>= 1) sum += __shfl_xor_sync(~0u, sum, m);
-  if (row < a.tq && lane == 0) {
-    const float l = a.lse[row * a.hq + head];
-    lse2[head * a.tq + row] = l == -INFINITY ? INFINITY : l * kLog2e;
-    delta[head * a.tq + row] = sum;
-  }
-}
-
 #ifdef NSA_HOPPER
-
-// 4 bytes, zero when not `valid`.
-__device__ inline void copy_async_4(uint32_t to, const void* from, bool valid) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(valid ? 4 : 0) : "memory");
-}
 
 // Barriers of a block: full and empty of each stage, and empty of the two own buffers.
 struct Barriers {
@@ -74,33 +46,6 @@ struct Barriers {
     __syncthreads();
   }
 };
-
-__device__ inline void put(bf16* to, float x, float y, bool add) {
-  if (add) {
-    __nv_bfloat162 old = *reinterpret_cast<__nv_bfloat162*>(to);
-    x += __low2float(old);
-    y += __high2float(old);
-  }
-  *reinterpret_cast<uint32_t*>(to) = pack_bf16(x, y);
-}
-
-// Row h of an accumulator of dq or dk, turned back by its position t: channel c and c + D/2 lie in one lane.
-template <int D>
-__device__ inline void turn_back(float (&d)[D / 2], int h, int t, const FlashArgs& a, int quad) {
-  if (!a.cos) return;
-  const int64_t angle = int64_t(t) * (D / 2) + quad * 2;
-#pragma unroll
-  for (int n = 0; n < D / 16; ++n) {
-    const float2 cs = *reinterpret_cast<const float2*>(a.cos + angle + n * 8), sn = *reinterpret_cast<const float2*>(a.sin + angle + n * 8);
-#pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      float &low = d[n * 4 + h * 2 + e], &high = d[(n + D / 16) * 4 + h * 2 + e];
-      const float c = e ? cs.y : cs.x, s = e ? sn.y : sn.x, x = low, y = high;
-      low = x * c + y * s;
-      high = y * c - x * s;
-    }
-  }
-}
 
 #endif
 
@@ -423,6 +368,17 @@ int launch(void* ctx, FlashArgs a) {
 
 }  // namespace
 
-int flash_bwd_hopper(void* ctx, FlashArgs a) { return a.dim_k == 64 ? launch<64>(ctx, a) : launch<128>(ctx, a); }
+int flash_bwd_twopass(void* ctx, FlashArgs a) { return a.dim_k == 64 ? launch<64>(ctx, a) : launch<128>(ctx, a); }
+
+int flash_bwd_hopper(void* ctx, FlashArgs a) {
+  // One pass has two products fewer to make a step and more to do before and after a walk: it gains where walks are long and there are
+  // many, on average over the documents. Figures are in docs/LOG.md.
+  const char* wanted = std::getenv("NSA_FLASH");
+  const int64_t docs = std::max<int64_t>(1, a.n_docs), queries = a.tq / docs, keys = a.tk / docs;
+  bool one = a.dim_k == 64 ? queries >= 16384 && keys >= 16384 : queries >= 4096 && keys >= 768;
+  if (wanted && std::strcmp(wanted, "onepass") == 0) one = true;
+  if (wanted && std::strcmp(wanted, "twopass") == 0) one = false;
+  return one ? flash_bwd_onepass(ctx, a) : flash_bwd_twopass(ctx, a);
+}
 
 }  // namespace nsa::cuda

@@ -263,15 +263,18 @@ __global__ void join_kernel(const float* partial, int64_t parts, int64_t cols, f
   dw[c] += sum;
 }
 
-// Vectors a lane needs, rounded to what is compiled; −1 and −2: so many a thread of a block; 0 = the general path.
+// How a row is held besides 1 to 4 vectors a lane of a warp: one or two vectors a thread of a block, or not at all.
+enum Held : int { kTwoAThread = -2, kOneAThread = -1, kElements = 0 };
+
+// Vectors a lane needs, rounded to what is compiled, or a Held.
 template <class T>
 int vectors(const Sizes& s, std::initializer_list<const void*> buffers) {
   constexpr int n = kVec<T>;
   bool fast = s.cols % n == 0 && s.ldx % n == 0 && s.ldy % n == 0;
   for (const void* p : buffers) fast = fast && aligned16(p);
   int64_t need = ceil_div(s.cols, 32 * n);
-  if (!fast || need > 16) return 0;
-  return need > 8 ? -2 : need > 4 ? -1 : int(need);
+  if (!fast || need > 16) return kElements;
+  return need > 8 ? kTwoAThread : need > 4 ? kOneAThread : int(need);
 }
 
 // Dispatch on the number of vectors a lane.
@@ -282,9 +285,9 @@ void with_vectors(int v, Body&& body) {
     case 2: body(std::integral_constant<int, 2>{}); break;
     case 3: body(std::integral_constant<int, 3>{}); break;
     case 4: body(std::integral_constant<int, 4>{}); break;
-    case -1: body(std::integral_constant<int, -1>{}); break;
-    case -2: body(std::integral_constant<int, -2>{}); break;
-    default: body(std::integral_constant<int, 0>{});
+    case kOneAThread: body(std::integral_constant<int, kOneAThread>{}); break;
+    case kTwoAThread: body(std::integral_constant<int, kTwoAThread>{}); break;
+    default: body(std::integral_constant<int, kElements>{});
   }
 }
 
@@ -309,7 +312,7 @@ int fwd(void* ctx, const void* params) {
         auto* y = static_cast<T*>(p.y.ptr);
         auto* rstd = static_cast<float*>(p.rstd.ptr);
         auto stream = context(ctx).stream;
-        if constexpr (v() < 0)
+        if constexpr (v() < kElements)
           fwd_wide_kernel<T, W, -v()><<<unsigned(items), kWide, 0, stream>>>(x, w, y, rstd, s, float(p.eps));
         else
           fwd_kernel<T, W, v()><<<unsigned(ceil_div(items, kWarps)), kWarps * 32, 0, stream>>>(x, w, y, rstd, s, float(p.eps));
@@ -330,9 +333,10 @@ int bwd(void* ctx, const void* params) {
   int64_t items = p.rows * p.heads;
   if (items == 0) return NSA_OK;
   auto stream = context(ctx).stream;
-  int64_t blocks = std::min<int64_t>(ceil_div(items, kWarps), int64_t(context(ctx).sm_count) * 4);
+  // Blocks where a warp takes a row, and where a block does.
+  const int64_t most = int64_t(context(ctx).sm_count) * 4, blocks = std::min(ceil_div(items, kWarps), most), row_blocks = std::min(items, most);
   int64_t stripe = std::max<int64_t>(64, ceil_div(items, 256)), stripes = ceil_div(items, stripe);
-  Scratch partial(ctx, size_t(std::max(blocks, stripes) * p.cols) * 4);
+  Scratch partial(ctx, size_t(std::max(row_blocks, stripes) * p.cols) * 4);
   if (!partial) return out_of_memory(ctx);
   bool ok = false;
   int64_t parts = blocks;
@@ -345,9 +349,10 @@ int bwd(void* ctx, const void* params) {
       auto* rstd = static_cast<const float*>(p.rstd.ptr);
       auto* dx = static_cast<T*>(p.dx.ptr);
       with_vectors(vectors<T>(s, {dy, x, dx, w}), [&](auto v) {
-        if constexpr (v() < 0) {
-          bwd_wide_kernel<T, W, -v()><<<unsigned(blocks), kWide, 0, stream>>>(dy, x, w, rstd, dx, partial.as<float>(), s, p.accumulate != 0);
-        } else if constexpr (v() > 0) {
+        if constexpr (v() < kElements) {
+          parts = row_blocks;
+          bwd_wide_kernel<T, W, -v()><<<unsigned(row_blocks), kWide, 0, stream>>>(dy, x, w, rstd, dx, partial.as<float>(), s, p.accumulate != 0);
+        } else if constexpr (v() > kElements) {
           bwd_kernel<T, W, v()><<<unsigned(blocks), kWarps * 32, 0, stream>>>(dy, x, w, rstd, dx, partial.as<float>(), s, p.accumulate != 0);
         } else {
           parts = stripes;

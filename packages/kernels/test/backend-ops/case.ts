@@ -26,6 +26,8 @@ export interface OpCase {
   dtypes?: FloatDtype[];
   /** Floating-point operations, for `perf`; without it bytes are counted. */
   flops?: number;
+  /** Environment of the op's call: which of several kernels a backend takes. */
+  env?: Record<string, string>;
   /** Large shapes: only `perf` runs them. */
   perfOnly?: boolean;
 }
@@ -82,12 +84,26 @@ export function upload(c: OpCase, device: Device, dtype: FloatDtype): Record<str
   return tensors;
 }
 
+/** Runs `body` with the case's environment, which backends read at each call. */
+function within(c: OpCase, body: () => void): void {
+  const before = Object.keys(c.env ?? {}).map((name) => [name, process.env[name]] as const);
+  Object.assign(process.env, c.env);
+  try {
+    body();
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
+}
+
 /** Runs the case once and reads every buffer it writes. */
 export function execute(c: OpCase, device: Device, dtype: FloatDtype): Record<string, Float64Array> {
   using scope = device.scope();
   void scope;
   const tensors = upload(c, device, dtype);
-  device.run(c.op, { ...tensors, ...c.numbers });
+  within(c, () => device.run(c.op, { ...tensors, ...c.numbers }));
   const out: Record<string, Float64Array> = {};
   for (const [field, spec] of Object.entries(c.buffers)) {
     if (spec.role !== "in") out[field] = tensors[field]!.read();

@@ -283,6 +283,17 @@ function gate(tokens: number, hq: number, dimV: number, perfOnly = false): OpCas
   ];
 }
 
+/** Backwards in bf16 by each of the kernels that a GPU with `wgmma` chooses from by the length of documents. */
+const byPasses = (cases: OpCase[]): OpCase[] =>
+  cases.flatMap((c) =>
+    c.op === "flash_bwd"
+      ? [
+          { ...c, name: `${c.name}, two passes`, env: { NSA_FLASH: "twopass" } },
+          { ...c, name: `${c.name}, one pass`, dtypes: ["bf16"], env: { NSA_FLASH: "onepass" } },
+        ]
+      : [c],
+  );
+
 const docs = [0, 37, 37, 38, 70];
 // Cases are made on import, so even these stay modest.
 const long = [0, 2048];
@@ -292,17 +303,43 @@ export const attentionCases: OpCase[] = [
   ...flash("three documents", small, 0),
   ...flash("window, odd dims", { borders: docs, hq: 3, hkv: 1, dimK: 13, dimV: 7 }, 9),
   // Several tiles of every width that tensor-core kernels are made for.
-  ...flash("tiles of 64", { borders: [0, 150, 215], hq: 2, hkv: 1, dimK: 64, dimV: 64 }, 0),
-  ...flash("tiles of 128, window", { borders: [0, 210], hq: 2, hkv: 1, dimK: 128, dimV: 128 }, 70),
+  ...byPasses([
+    ...flash("tiles of 64", { borders: [0, 150, 215], hq: 2, hkv: 1, dimK: 64, dimV: 64 }, 0),
+    ...flash("tiles of 128, window", { borders: [0, 210], hq: 2, hkv: 1, dimK: 128, dimV: 128 }, 70),
+    // Borders inside tiles, an empty document, documents of one token, the last key tile of one key.
+    ...flash(
+      "tiles of 128, ragged",
+      { borders: [0, 1, 2, 67, 67, 196, 325], hq: 4, hkv: 2, dimK: 128, dimV: 128 },
+      0,
+    ),
+    ...flash(
+      "tiles of 64, ragged, window",
+      { borders: [0, 1, 130, 137, 400], hq: 4, hkv: 2, dimK: 64, dimV: 64 },
+      129,
+    ),
+    ...flash("one token", { borders: [0, 1], hq: 1, hkv: 1, dimK: 128, dimV: 128 }, 0),
+    ...flash("window of two", { borders: [0, 131], hq: 2, hkv: 2, dimK: 128, dimV: 128 }, 2),
+    ...flash("64 heads a group", { borders: [0, 133], hq: 64, hkv: 1, dimK: 64, dimV: 64 }, 0),
+    ...flash("8 heads a group", { borders: [0, 140], hq: 16, hkv: 2, dimK: 128, dimV: 128 }, 0),
+    ...compressed(
+      "compressed keys, tiles of 128, some unused",
+      { borders: [0, 20, 610, 610], hq: 2, hkv: 1, dimK: 128, dimV: 128 },
+      8,
+      4,
+      150,
+    ),
+  ]),
   ...flash("tiles of 192 and 128", { borders: [0, 135], hq: 2, hkv: 1, dimK: 192, dimV: 128 }, 0),
   ...flash("tiles of 256", { borders: [0, 130], hq: 1, hkv: 1, dimK: 256, dimV: 256 }, 0),
   ...compressed("compressed keys, some unused", { ...small, borders: [...docs, 70, 70] }, 8, 4, 5),
-  ...compressed(
-    "compressed keys, tiles of 64, some unused",
-    { borders: [0, 300, 300], hq: 2, hkv: 1, dimK: 64, dimV: 64 },
-    8,
-    4,
-    70,
+  ...byPasses(
+    compressed(
+      "compressed keys, tiles of 64, some unused",
+      { borders: [0, 300, 300], hq: 2, hkv: 1, dimK: 64, dimV: 64 },
+      8,
+      4,
+      70,
+    ),
   ),
   ...flash("dense 2k, 16 q / 4 kv", { borders: long, hq: 16, hkv: 4, dimK: 64, dimV: 64 }, 0, true),
   ...selected("three documents", small, 8, 3),

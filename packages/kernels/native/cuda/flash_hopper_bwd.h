@@ -1,0 +1,76 @@
+// What both backward kernels for Hopper share: statistics of rows, and how gradients are written.
+#pragma once
+#include "cuda/convert.h"
+#include "cuda/flash_hopper.h"
+#include "cuda/hopper.h"
+
+namespace nsa::cuda {
+
+constexpr float kLog2e = 1.4426950408889634f;
+
+// lse2[h, t] = log2(e)·lse (+inf for rows that see nothing: exp2(x − inf) = 0), delta[h, t] = rowsum(dO∘O). grid: (rows, heads).
+template <int D>
+__global__ void statistics_kernel(FlashArgs a, float* lse2, float* delta) {
+  constexpr int lanes = D / 8;
+  const int64_t row = int64_t(blockIdx.x) * (256 / lanes) + threadIdx.x / lanes, head = blockIdx.y;
+  const int lane = threadIdx.x % lanes;
+  float sum = 0;
+  if (row < a.tq) {
+    const int64_t at = row * a.ldo + head * D + lane * 8;
+    float x[8], y[8];
+    load_vec(x, static_cast<const bf16*>(a.o) + at);
+    load_vec(y, static_cast<const bf16*>(a.do_) + at);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) sum += x[i] * y[i];
+  }
+#pragma unroll
+  for (int m = lanes / 2; m > 0; m >>= 1) sum += __shfl_xor_sync(~0u, sum, m);
+  if (row < a.tq && lane == 0) {
+    const float l = a.lse[row * a.hq + head];
+    lse2[head * a.tq + row] = l == -INFINITY ? INFINITY : l * kLog2e;
+    delta[head * a.tq + row] = sum;
+  }
+}
+
+// Writes a pair of a bf16 row, or adds to it.
+__device__ inline void put(bf16* to, float x, float y, bool add) {
+  if (add) {
+    __nv_bfloat162 old = *reinterpret_cast<__nv_bfloat162*>(to);
+    x += __low2float(old);
+    y += __high2float(old);
+  }
+  *reinterpret_cast<uint32_t*>(to) = pack_bf16(x, y);
+}
+
+// Row h of an accumulator of dq or dk, turned back by its position t: channel c and c + D/2 lie in one lane.
+template <int D>
+__device__ inline void turn_back(float (&d)[D / 2], int h, int t, const FlashArgs& a, int quad) {
+  if (!a.cos) return;
+  const int64_t angle = int64_t(t) * (D / 2) + quad * 2;
+#pragma unroll
+  for (int n = 0; n < D / 16; ++n) {
+    const float2 cs = *reinterpret_cast<const float2*>(a.cos + angle + n * 8), sn = *reinterpret_cast<const float2*>(a.sin + angle + n * 8);
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      float &low = d[n * 4 + h * 2 + e], &high = d[(n + D / 16) * 4 + h * 2 + e];
+      const float c = e ? cs.y : cs.x, s = e ? sn.y : sn.x, x = low, y = high;
+      low = x * c + y * s;
+      high = y * c - x * s;
+    }
+  }
+}
+
+#ifdef NSA_HOPPER
+
+// 4 bytes, zero when not `valid`.
+__device__ inline void copy_async_4(uint32_t to, const void* from, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(valid ? 4 : 0) : "memory");
+}
+
+#endif
+
+// For heads of 64 and 128: in two passes of 7 products, or in one of 5.
+int flash_bwd_twopass(void* ctx, FlashArgs a);
+int flash_bwd_onepass(void* ctx, FlashArgs a);
+
+}  // namespace nsa::cuda
