@@ -207,6 +207,15 @@ test("a_stage_of_a_plugin_runs_alone_and_in_a_pipeline", () => {
   expect(report).toMatch(/first<\/a><\/td><td>count_words<\/td><td>5 words/);
   expect(report).toMatch(/second<\/a><\/td><td>count_words<\/td><td>0 words/);
 
+  expect(inDir(["runs", "path", "latest", "--stage", "count_words"]).stdout.trim()).toBe(path);
+  const taken = readFileSync(join(dir, "mine/stage.ts"), "utf8").replace('"count_words"', '"tokenize"');
+  writeFileSync(join(dir, "mine/taken.ts"), taken);
+  const twice = inDir(["run", "tokenize", "words.yaml", "--set", "plugins=[mine/taken.ts]"]);
+  expect([twice.status, twice.stderr]).toEqual([
+    2,
+    expect.stringContaining('stage "tokenize" is defined twice'),
+  ]);
+
   const unknown = inDir(["run", "count_words", "mine.yaml"]);
   expect([unknown.status, unknown.stderr]).toEqual([2, expect.stringContaining('no stage "count_words"')]);
 });

@@ -28,7 +28,7 @@ export interface RunInfo {
   started: string;
 }
 
-const pattern = /^([a-z0-9]+)-(.+)-(\d{8}-\d{6})(?:-\d+)?$/;
+const pattern = /^([a-z0-9_]+)-(.+)-(\d{8}-\d{6})(?:-\d+)?$/;
 
 function stamp(date: Date): string {
   const two = (n: number) => String(n).padStart(2, "0");

@@ -1,6 +1,7 @@
 // The contract of a stage: one definition a stage, exported by the package that owns it or by a plugin. The command line runs what is
 // defined here and asks nowhere which stage it is.
 import { z } from "zod";
+import { ExitCode, NsaError } from "./errors.ts";
 import { Registry } from "./registry.ts";
 import type { StageRunner } from "./stage.ts";
 
@@ -88,6 +89,26 @@ export const outputsNamed =
   (_config: unknown, folder: string): Record<string, string> =>
     Object.fromEntries(names.map((name) => [name, `${folder}/${name}`]));
 
+const NAME = /^[a-z][a-z0-9_]*$/;
+
+/** The stage of a plugin, which no type has checked. Throws NsaError `stage_invalid` (exit 2). */
+function adoptStage(stage: StageDefinition): StageDefinition {
+  const refuse = (why: string, fix: string) =>
+    new NsaError({
+      code: "stage_invalid",
+      what: `stage "${stage.name}"`,
+      why,
+      fix,
+      exitCode: ExitCode.usage,
+    });
+  if (!NAME.test(stage.name))
+    throw refuse("run folders begin with its name", "use small letters, digits and _, a letter first");
+  if (!(stage.schema instanceof z.ZodObject))
+    throw refuse("its schema is not an object", "write `schema: z.strictObject({…})`");
+  // Methods of a class stay what they are.
+  return Object.create(stage, { schema: { value: withPlugins(stage.schema), enumerable: true } });
+}
+
 /** Stages by name; those that come with the project are loaded by the command that runs them. */
 export const stageKinds = new Registry<StageDefinition>("stage", {
   needs: {
@@ -97,5 +118,5 @@ export const stageKinds = new Registry<StageDefinition>("stage", {
     estimate: "function",
     plannedOutputs: "function",
   },
-  adopt: (stage) => ({ ...stage, schema: withPlugins(stage.schema as z.ZodObject) }),
+  adopt: adoptStage,
 });

@@ -13,6 +13,7 @@ import {
   NsaError,
   Registry,
   shareModules,
+  stageKinds,
   withPlugins,
 } from "../src/index.ts";
 
@@ -26,7 +27,7 @@ const losses = new Registry<Loss>("loss", { needs: { of: "function" } }).registe
   of: (x) => x * x,
 });
 const HOST = Symbol("host");
-shareModules(async () => ({ "the-host": { HOST, twice: (x: number) => 2 * x } }));
+shareModules(async () => ({ "the-host": { HOST, twice: (x: number) => 2 * x }, zod: { z } }));
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-plugins-"));
 
@@ -67,6 +68,10 @@ export default [
   expect(loadedPlugins().map(({ members }) => members)).toEqual([["loss cubic", "loss double"]]);
 });
 
+const stageText = `import { z } from "zod";
+const parts = { about: "x", run() {}, estimate: () => ({}), plannedOutputs: () => ({}) };
+export default { kind: "stage", ...parts, `;
+
 for (const [fault, text, code, exitCode, why] of [
   [
     "syntax",
@@ -97,6 +102,14 @@ for (const [fault, text, code, exitCode, why] of [
     2,
     /lacks `of`/,
   ],
+  [
+    "stage_name",
+    `${stageText}name: "a-b", schema: z.strictObject({}) };`,
+    "stage_invalid",
+    2,
+    /run folders begin/,
+  ],
+  ["stage_schema", `${stageText}name: "ab", schema: z.string() };`, "stage_invalid", 2, /not an object/],
   ["no_registry", 'export default { kind: "head", name: "x" };', "plugin_kind_unavailable", 4, /kind head/],
 ] as const) {
   test(`a_plugin_with_the_fault_${fault}_is_refused_with_its_path_and_reason`, async () => {
@@ -107,6 +120,27 @@ for (const [fault, text, code, exitCode, why] of [
     expect(losses.names).toEqual(before);
   });
 }
+
+test("a_definition_may_be_an_instance_of_a_class", async () => {
+  const text = `class Power {
+  kind = "loss";
+  constructor(readonly name: string, readonly n: number) {}
+  of(x: number) { return x ** this.n; }
+}
+export default [new Power("fourth", 4), new Power("fifth", 5)];`;
+  await loadPlugins([file("powers.ts", text)]);
+  expect([losses.get("fourth").of(3), losses.get("fifth").of(2)]).toEqual([81, 32]);
+});
+
+test("a_stage_of_a_plugin_is_adopted_whole_and_its_recipes_may_name_plugins", async () => {
+  await loadPlugins([
+    file("ok.ts", `${stageText}name: "own_stage", schema: z.strictObject({ n: z.number() }) };`),
+  ]);
+  const stage = stageKinds.get("own_stage");
+  expect(stage.about).toBe("x");
+  expect(stage.schema.safeParse({ n: 1, plugins: ["a.ts"] }).success).toBe(true);
+  expect(stage.schema.safeParse({ n: 1, plugin: ["a.ts"] }).success).toBe(false);
+});
 
 test("a_plugin_that_is_not_there_is_refused", async () => {
   const error = await failure(join(dir, "gone.ts"));

@@ -1,5 +1,6 @@
 // What plugins share with the process that loads them: its own packages, and the schema library of their settings.
-import { shareModules } from "@nsa/core";
+import { shareModules, stageKinds } from "@nsa/core";
+import { loadStage, STAGES } from "../commands/stages.ts";
 
 export const MODULES: Readonly<Record<string, () => Promise<unknown>>> = {
   "@nsa/core": () => import("@nsa/core"),
@@ -17,9 +18,11 @@ export const MODULES: Readonly<Record<string, () => Promise<unknown>>> = {
 
 /** Makes this process able to load plugins; the packages are loaded with the first one. */
 export function hostPlugins(): void {
-  shareModules(async () =>
-    Object.fromEntries(
+  shareModules(async () => {
+    // Their names are taken, too.
+    for (const name of STAGES) stageKinds.register(await loadStage(name));
+    return Object.fromEntries(
       await Promise.all(Object.entries(MODULES).map(async ([name, load]) => [name, await load()] as const)),
-    ),
-  );
+    );
+  });
 }

@@ -78,7 +78,8 @@ async function definitionsOf(path: string): Promise<{ kind: string; name: string
   return list as { kind: string; name: string }[];
 }
 
-function register(path: string, { kind, ...member }: { kind: string; name: string }): void {
+function register(path: string, member: { kind: string; name: string }): void {
+  const { kind } = member;
   const registry = registryOf(kind);
   if (registry === undefined) {
     throw new NsaError({
