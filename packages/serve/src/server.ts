@@ -31,87 +31,107 @@ const POST: Record<string, Handler> = {
 class Gone extends Error {}
 
 export function makeServer(session: ServingSession, options: ServerOptions): RunningServer {
-  const scheduler = new Scheduler(session, options);
-  const created = Math.floor(Date.now() / 1000);
-  const service: Service = { session, scheduler, created, scoreTokens: options.prefillTokens };
-  let draining = false;
-  let underWay = 0;
-  let onQuiet = () => {};
+  const running = new ModelServer(session, options);
+  return { server: running.server, drain: () => running.drain() };
+}
 
-  const health = (res: ServerResponse) =>
-    sendJson(res, draining ? 503 : 200, {
-      status: draining ? "draining" : "ok",
-      model: session.name,
-      running: scheduler.running,
-      waiting: scheduler.waiting,
+class ModelServer {
+  readonly server: Server;
+  private readonly scheduler: Scheduler;
+  private readonly service: Service;
+  private draining = false;
+  private underWay = 0;
+  private onQuiet = () => {};
+
+  constructor(
+    private readonly session: ServingSession,
+    private readonly options: ServerOptions,
+  ) {
+    this.scheduler = new Scheduler(session, options);
+    this.service = {
+      session,
+      scheduler: this.scheduler,
+      created: Math.floor(Date.now() / 1000),
+      scoreTokens: options.prefillTokens,
+    };
+    this.server = createServer((req, res) => {
+      // A socket that closes while it is written to is no error of ours.
+      res.on("error", () => {});
+      this.route(req, res).catch((error: unknown) => {
+        if (error instanceof Gone || res.destroyed) return;
+        sendError(res, error instanceof URIError ? new ApiError(400, error.message) : error);
+        req.resume();
+      });
     });
-  const model = () => ({
-    id: session.name,
-    object: "model",
-    created,
-    owned_by: "nsa",
-    max_model_len: session.model.config.maxSeqLen,
-  });
-
-  function get(path: string, res: ServerResponse): void {
-    if (path === "/health") health(res);
-    else if (path === "/v1/models") sendJson(res, 200, { object: "list", data: [model()] });
-    else if (path === `/v1/models/${session.name}`) sendJson(res, 200, model());
-    else throw new ApiError(404, `there is no ${path}`, { code: "not_found" });
   }
 
-  async function post(handler: Handler, req: IncomingMessage, res: ServerResponse): Promise<void> {
-    if (draining) throw new ApiError(503, "the server is shutting down", { code: "draining" });
-    const controller = new AbortController();
-    underWay++;
-    // Closed is when the last byte is out, or the client has gone.
-    res.on("close", () => {
-      if (!res.writableFinished) controller.abort(new Gone());
-      if (--underWay === 0) onQuiet();
+  async drain(): Promise<void> {
+    this.draining = true;
+    if (this.underWay > 0) {
+      await new Promise<void>((resolve) => {
+        this.onQuiet = resolve;
+      });
+    }
+    await new Promise<void>((resolve) => {
+      this.server.close(() => resolve());
+      this.server.closeIdleConnections();
+      // Answers are written; a connection that a client keeps open must not keep the process.
+      setTimeout(() => this.server.closeAllConnections(), 1000).unref();
     });
-    const body = await readJson(req, options.bodyLimit);
-    if (scheduler.waiting >= options.maxWaiting)
-      throw new ApiError(429, `${scheduler.waiting} outputs wait already`, { code: "overloaded" });
-    await handler(service, body, res, controller.signal);
+    this.scheduler[Symbol.dispose]();
   }
 
-  async function route(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  private async route(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const path = decodeURIComponent(new URL(req.url ?? "/", "http://x").pathname);
     const handler = POST[path];
-    if (handler && req.method === "POST") return post(handler, req, res);
+    if (handler && req.method === "POST") return this.post(handler, req, res);
     if (handler || req.method !== "GET") {
       const allowed = handler ? "POST" : "GET";
       res.setHeader("allow", allowed);
       throw new ApiError(405, `${req.method} ${path} is not allowed`, { code: "method_not_allowed" });
     }
-    get(path, res);
+    this.get(path, res);
   }
 
-  const server = createServer((req, res) => {
-    // A socket that closes while it is written to is no error of ours.
-    res.on("error", () => {});
-    route(req, res).catch((error: unknown) => {
-      if (error instanceof Gone || res.destroyed) return;
-      sendError(res, error instanceof URIError ? new ApiError(400, error.message) : error);
-      req.resume();
+  private get(path: string, res: ServerResponse): void {
+    if (path === "/health") this.health(res);
+    else if (path === "/v1/models") sendJson(res, 200, { object: "list", data: [this.model()] });
+    else if (path === `/v1/models/${this.session.name}`) sendJson(res, 200, this.model());
+    else throw new ApiError(404, `there is no ${path}`, { code: "not_found" });
+  }
+
+  private async post(handler: Handler, req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const { scheduler, options } = this;
+    if (this.draining) throw new ApiError(503, "the server is shutting down", { code: "draining" });
+    const controller = new AbortController();
+    this.underWay++;
+    // Closed is when the last byte is out, or the client has gone.
+    res.on("close", () => {
+      if (!res.writableFinished) controller.abort(new Gone());
+      if (--this.underWay === 0) this.onQuiet();
     });
-  });
-  return {
-    server,
-    async drain() {
-      draining = true;
-      if (underWay > 0) {
-        await new Promise<void>((resolve) => {
-          onQuiet = resolve;
-        });
-      }
-      await new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeIdleConnections();
-        // Answers are written; a connection that a client keeps open must not keep the process.
-        setTimeout(() => server.closeAllConnections(), 1000).unref();
-      });
-      scheduler[Symbol.dispose]();
-    },
-  };
+    const body = await readJson(req, options.bodyLimit);
+    if (scheduler.waiting >= options.maxWaiting)
+      throw new ApiError(429, `${scheduler.waiting} outputs wait already`, { code: "overloaded" });
+    await handler(this.service, body, res, controller.signal);
+  }
+
+  private health(res: ServerResponse): void {
+    sendJson(res, this.draining ? 503 : 200, {
+      status: this.draining ? "draining" : "ok",
+      model: this.session.name,
+      running: this.scheduler.running,
+      waiting: this.scheduler.waiting,
+    });
+  }
+
+  private model() {
+    return {
+      id: this.session.name,
+      object: "model",
+      created: this.service.created,
+      owned_by: "nsa",
+      max_model_len: this.session.model.config.maxSeqLen,
+    };
+  }
 }
