@@ -3,6 +3,12 @@ import { Argument, type Command } from "commander";
 import { exitWith, withRuns, withSet } from "./options.ts";
 
 export function registerWorkbench(program: Command): void {
+  registerRuns(program);
+  registerConfig(program);
+  registerMachine(program);
+}
+
+function registerRuns(program: Command): void {
   const runs = program.command("runs").description("past runs");
   withRuns(runs.command("ls"))
     .description("list them, oldest first")
@@ -32,7 +38,9 @@ export function registerWorkbench(program: Command): void {
       const { compareRuns } = await import("../commands/compare.ts");
       await compareRuns(options.runs, which, options);
     });
+}
 
+function registerConfig(program: Command): void {
   const config = program.command("config").description("recipes");
   config
     .command("explain <kind> [section]")
@@ -55,7 +63,9 @@ export function registerWorkbench(program: Command): void {
       const { printSchema } = await import("../commands/config.ts");
       await printSchema(kind);
     });
+}
 
+function registerMachine(program: Command): void {
   program
     .command("doctor")
     .description("what this machine can do, and a short self-check")
