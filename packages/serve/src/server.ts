@@ -31,10 +31,11 @@ const POST: Record<string, Handler> = {
 class Gone extends Error {}
 
 export function makeServer(session: ServingSession, options: ServerOptions): RunningServer {
-  return new ModelServer(session, options);
+  const running = new ModelServer(session, options);
+  return { server: running.server, drain: () => running.drain() };
 }
 
-class ModelServer implements RunningServer {
+class ModelServer {
   readonly server: Server;
   private readonly scheduler: Scheduler;
   private readonly service: Service;

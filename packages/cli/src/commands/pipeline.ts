@@ -80,9 +80,10 @@ export async function runPipeline(file: string, options: StageOptions): Promise<
       continue;
     }
     const title = `${stage.stage} (stage ${i + 1}/${config.stages.length}, ${stage.name})`;
-    const result = await runOne(stage, { dir, file, done, options, title });
+    const { result, interrupted } = await runOne(stage, { dir, file, done, options, title });
     await writePipelineReport(dir, config);
-    if (result.status === "interrupted") return ExitCode.interrupted;
+    // Stages without steps of their own finish before they stop; the next one must not begin.
+    if (interrupted) return ExitCode.interrupted;
     done[stage.name] = result.outputs;
   }
   await writePipelineReport(dir, config);
@@ -98,7 +99,10 @@ interface Running {
   title: string;
 }
 
-async function runOne(stage: PipelineStage, running: Running): Promise<StageResult> {
+async function runOne(
+  stage: PipelineStage,
+  running: Running,
+): Promise<{ result: StageResult; interrupted: boolean }> {
   const { dir, done, options, title } = running;
   const runDir = folderOf(dir, stage);
   // Until its first checkpoint a stage starts anew, with the recipe as it is now; then only with what is set now.
@@ -122,8 +126,8 @@ async function runOne(stage: PipelineStage, running: Running): Promise<StageResu
   timing(0);
   const from = performance.now();
   // Also without a checkpoint: rows that a killed attempt left must not stay beside the new ones.
-  const { result } = await execute(stage.stage, config, runDir, { ...options, title }, true);
+  const { result, interrupted } = await execute(stage.stage, config, runDir, { ...options, title }, true);
   timing((performance.now() - from) / 1000);
   if (result.status === "completed") writeFinished(runDir, result);
-  return result;
+  return { result, interrupted: interrupted || result.status === "interrupted" };
 }

@@ -99,14 +99,17 @@ export async function runStage(name: string, file: string, options: StageOptions
   }
 }
 
-/** Runs a checked config in a run folder, in a process of its own. */
+/**
+ * Runs a checked config in a run folder, in a process of its own. `interrupted`: the user asked to stop, also where the stage was done
+ * before it could.
+ */
 export async function execute(
   name: string,
   config: unknown,
   runDir: string,
   options: ExecuteOptions,
   resume: Job["resume"],
-): Promise<{ result: StageResult; report: string }> {
+): Promise<{ result: StageResult; report: string; interrupted: boolean }> {
   const trainers: ChildProcess[] = [];
   using interruption = watchInterruption((code) => {
     for (const trainer of trainers) trainer.kill("SIGKILL");
@@ -145,5 +148,5 @@ export async function execute(
   printEvaluation(runDir, options.json === true);
   console.error(`report: ${report}`);
   if (result.status === "interrupted") console.error(`stopped at step ${result.step}; go on with --resume`);
-  return { result, report };
+  return { result, report, interrupted: interruption.interrupted() };
 }
