@@ -6,12 +6,14 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { buildOnce, bundle, nsa, root } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";
+import { tinyPipeline } from "./tiny-pipeline.ts";
 
-/** Starts a run and interrupts it once a step was printed. */
+/** Starts a run and interrupts it once what was printed matches `when`: a step, by default. */
 function interrupted(
   dir: string,
   words: string[],
   group: boolean,
+  when = /step \d+\//,
 ): Promise<{ code: number | null; out: string }> {
   buildOnce();
   const args = [bundle, ...words, "--runs", dir, "--device", "cpu"];
@@ -25,7 +27,7 @@ function interrupted(
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (chunk) => {
       out += chunk;
-      if (sent || !/step \d+\//.test(out)) return;
+      if (sent || !when.test(out)) return;
       sent = true;
       // A terminal's Ctrl-C goes to the whole group, `kill` to one process.
       process.kill(group ? -child.pid! : child.pid!, "SIGINT");
@@ -114,3 +116,14 @@ test("a_refused_resume_leaves_the_run_s_settings_as_they_were", () => {
   expect(go("--resume", "latest", "--set", "train.steps=6").status).toBe(0);
   expect(settings()).not.toBe(before);
 }, 120_000);
+
+test("a_pipeline_asked_to_stop_in_a_stage_that_cannot_stop_half_way_ends_after_that_stage", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "nsa-interrupt-pipeline-"));
+  for (const [name, text] of Object.entries(tinyPipeline)) writeFileSync(join(dir, name), text);
+  const words = ["pipeline", "run", join(dir, "pipeline.yaml"), "--plain"];
+  const { code, out } = await interrupted(dir, words, false, /stage 1\/\d+/);
+  expect(code, out).toBe(130);
+  expect(out).not.toMatch(/stage 2\/\d+/);
+  const run = readdirSync(dir).find((name) => name.startsWith("pipeline-"))!;
+  expect(readdirSync(join(dir, run, "stages"))).toEqual(["crawl"]);
+});

@@ -53,13 +53,16 @@ function readJson(path: string): Record<string, unknown> {
   });
 }
 
-/** Ids that a file states under `<role>_token_id`; undefined where it states none (absent, null, an empty list, a negative pad). */
+/** Ids that a file states under `<role>_token_id`; undefined where it states none: absent, null, an empty list, −1. */
 function statedIds(path: string, role: Role, value: unknown, vocabulary: Vocabulary): number[] | undefined {
   if (value === undefined || value === null) return undefined;
   const key = `${role}_token_id`;
   const list = Array.isArray(value) ? value : [value];
-  // Llama 1 and 2 write −1 for "no padding".
-  if (list.length === 0 || (role === "pad" && list.length === 1 && Number(list[0]) < 0)) return undefined;
+  // −1 stands in files for "none" (the padding of Llama 1 and 2).
+  if (list.length === 0 || (list.length === 1 && list[0] === -1)) return undefined;
+  // Nothing here pads, and many folders name a padding token that their vocabulary lacks.
+  if (role === "pad" && list.length === 1 && Number.isInteger(list[0]) && !vocabulary.has(list[0]))
+    return undefined;
   if (role !== "eos" && list.length > 1)
     throw invalid(path, `${key} is a list of ${list.length}`, `one token ${ROLES[role]}`);
   for (const id of list) {
@@ -73,7 +76,7 @@ function statedIds(path: string, role: Role, value: unknown, vocabulary: Vocabul
 
 /** The id of the token that a file names under `<role>_token`: text, or an object with `content`. */
 function namedId(path: string, role: Role, value: unknown, vocabulary: Vocabulary): number[] | undefined {
-  if (value === undefined || value === null) return undefined;
+  if (value === undefined || value === null || value === "") return undefined;
   const key = `${role}_token`;
   const token = typeof value === "object" ? (value as { content?: unknown }).content : value;
   if (typeof token !== "string")
