@@ -1,4 +1,4 @@
-// NSA on a GPU against the best public kernels: shapes and lengths of `../shared/design/PEERS.md`, per branch, beside dense attention.
+// NSA on a GPU against the best public kernels, per branch, beside dense attention: the shapes and lengths that they publish.
 //
 // `pnpm bench nsa-attention --device cuda [--shapes 64/4/128,16/1/64] [--lengths 8,64] [--runs 20] --json`. A shape is query heads /
 // KV heads / head dim, a length thousands of tokens. Times are medians by device events, the L2 cache flushed before each run; a
