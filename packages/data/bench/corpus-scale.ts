@@ -1,4 +1,4 @@
-// A large generated crawl through read → dedup → clean → score → rank: peak memory of each process; killed at random
+// A large synthetic crawl through read → dedup → clean → score → rank: peak memory of each process; killed at random
 // moments and run again, what is redone; the bytes against those of a run that was not killed.
 // `pnpm bench corpus-scale --gb 10 [--kills 3] [--workers 2] [--dir /tmp/scale] [--no-twin]`; needs about four times the
 // disk. `--mb-s` is the expected rate of a worker, over which the kills are spread.
@@ -140,6 +140,6 @@ async function run(): Promise<BenchResult> {
 
 export default {
   name: "corpus-scale",
-  about: "a generated crawl (--gb) from read to rank: peak memory, kills, equal bytes",
+  about: "a synthetic crawl (--gb) from read to rank: peak memory, kills, equal bytes",
   run,
 } satisfies Bench;

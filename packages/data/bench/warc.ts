@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { createGunzip, gunzipSync, gzipSync } from "node:zlib";
 import { atLeast, type Bench, type BenchResult, describeMachine } from "@nsa/core";
 import { readBytes } from "../src/corpus/readers/bytes.ts";
-import { extractHtml, generateCrawl, readArchive } from "../src/index.ts";
+import { extractHtml, readArchive, syntheticCrawl } from "../src/index.ts";
 import { dataFile } from "./support/corpus.ts";
 
 const COPIES = 20;
 
 function generatedWarc(): Buffer {
-  const records = [...generateCrawl({ pages: 1500, seed: 2, mathShare: 0.3 })].map((p) => {
+  const records = [...syntheticCrawl({ pages: 1500, seed: 2, mathShare: 0.3 })].map((p) => {
     const block = `HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n${p.html}`;
     return gzipSync(
       `WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:${p.id}>\r\nWARC-Target-URI: ${p.url}\r\nContent-Type: application/http; msgtype=response\r\nContent-Length: ${Buffer.byteLength(block)}\r\n\r\n${block}\r\n\r\n`,

@@ -83,8 +83,8 @@ export {
   type CrawlFiles,
   type CrawlOptions,
   type CrawlPage,
-  generateCrawl,
-  generatedBenchmark,
+  syntheticBenchmark,
+  syntheticCrawl,
   writeCrawl,
 } from "./synthetic/crawl.ts";
 export { mathParagraph, proseParagraph, wordProblem } from "./synthetic/passages.ts";

@@ -12,10 +12,10 @@ import {
   BuildConfig,
   buildCorpus,
   choices,
-  generateCrawl,
   inlineExecutor,
   runStage,
   slurmExecutor,
+  syntheticCrawl,
   writeCrawl,
 } from "../src/index.ts";
 import { folderHashes } from "./folder.ts";
@@ -24,7 +24,7 @@ import { attempt, finishedTasks, tasksUnderWay } from "./kills.ts";
 const root = mkdtempSync(join(tmpdir(), "nsa-jobs-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 const crawl = writeCrawl(join(root, "crawl"), { pages: 200, seed: 4, mathShare: 0.2 });
-const pages = [...generateCrawl({ pages: 900, seed: 5, mathShare: 0.2 })];
+const pages = [...syntheticCrawl({ pages: 900, seed: 5, mathShare: 0.2 })];
 const SHARDS = 6;
 const WORKERS = 2;
 for (let s = 0; s < SHARDS; s++) {

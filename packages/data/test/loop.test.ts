@@ -1,4 +1,4 @@
-// The corpus loop end to end on generated pages.
+// The corpus loop end to end on synthetic pages.
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,9 +11,9 @@ import {
   buildCorpus,
   CORPUS_STEPS,
   corpusStats,
-  generateCrawl,
   hasNative,
   runCorpusStep,
+  syntheticCrawl,
   writeCrawl,
 } from "../src/index.ts";
 import { folderHashes } from "./folder.ts";
@@ -55,7 +55,7 @@ test("math_pages_rank_first_and_the_mixed_domain_is_split_by_path", async () => 
 });
 
 test("planted_duplicates_and_the_benchmark_leak_are_dropped", async () => {
-  const pages = [...generateCrawl({ pages: 600, seed: 3, mathShare: 0.15 })];
+  const pages = [...syntheticCrawl({ pages: 600, seed: 3, mathShare: 0.15 })];
   const copies = pages.filter((p) => p.duplicateOf).length;
   const { funnel, contamination } = await buildCorpus(config("a"));
   const step = (name: string) => funnel.find((row) => row.step === name)!;

@@ -50,7 +50,7 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
     limit: z.number().int().min(1).optional().describe("Takes the first so many problems"),
   }),
   z.strictObject({
-    kind: z.literal("family").describe("Generated problems of the held-out split"),
+    kind: z.literal("family").describe("Problems of a family, of its held-out split"),
     family: z.string().describe("addition, arithmetic, modular, countdown or word_problems"),
     difficulty: count("Digits, numbers (countdown) or steps (word_problems)", 2),
     template: z.string().default("r1_zero").describe("Prompt: r1_zero, plain, or a text with {question}"),

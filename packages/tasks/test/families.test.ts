@@ -1,4 +1,4 @@
-// Generated families: disjoint splits, right answers, difficulty that means what it says, workings, countdown's judge.
+// Problem families: disjoint splits, right answers, difficulty that means what it says, workings, countdown's judge.
 import { expect, test } from "vitest";
 import { checkCountdown, families, familyDocuments, gradeProblem, makeFamily } from "../src/index.ts";
 

@@ -1,4 +1,4 @@
-// A large generated crawl, quickly: pages of ready paragraphs with sentences of their own between them, shard by shard.
+// A large synthetic crawl, quickly: pages of ready paragraphs with sentences of their own between them, shard by shard.
 import { closeSync, existsSync, mkdirSync, openSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { type Choices, choices, mathParagraph, proseParagraph } from "../../src/index.ts";

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { sharedData } from "../../../core/test/shared-data.ts";
-import { generateCrawl } from "../../src/index.ts";
+import { syntheticCrawl } from "../../src/index.ts";
 
 export interface LabelledText {
   title: string;
@@ -28,7 +28,7 @@ export function labelledPages(): { pages: LabelledText[]; source: string } {
   const other = dataFile("nonmath-pages/pages.jsonl.gz");
   const pool = dataFile("mixed-pool/pool.jsonl.gz");
   if (!math || !other || !pool) {
-    const pages = [...generateCrawl({ pages: 12_000, seed: 1, mathShare: 0.3 })];
+    const pages = [...syntheticCrawl({ pages: 12_000, seed: 1, mathShare: 0.3 })];
     return { pages, source: "generated" };
   }
   const pages: LabelledText[] = [

@@ -1,4 +1,4 @@
-// A generated crawl: math and other pages on several domains (one of them mixed), exact and near duplicates, and a
+// A synthetic crawl: math and other pages on several domains (one of them mixed), exact and near duplicates, and a
 // page that leaks a benchmark question. For the quickstart and for tests that must not need real data.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -35,7 +35,7 @@ const OTHER_DOMAINS = ["travelblog.example", "cityguide.example", "filmfans.exam
 const MIXED_DOMAIN = "campus.example";
 
 /** Questions of the benchmark that the crawl leaks, in words no other page uses; the same for every seed. */
-export function generatedBenchmark(count = 20): { id: string; question: string; answer: number }[] {
+export function syntheticBenchmark(count = 20): { id: string; question: string; answer: number }[] {
   const c = choices(0x5eed);
   return Array.from({ length: count }, (_, i) => {
     const [riders, leave, join, stop] = [c.int(40, 90), c.int(3, 30), c.int(3, 30), c.int(2, 60)];
@@ -63,11 +63,11 @@ function address(c: Choices, math: boolean, i: number): { domain: string; url: s
 }
 
 /** Deterministic pages. About 4 % are exact or near duplicates of earlier ones; the 8th math page leaks. */
-export function* generateCrawl(options: CrawlOptions): Generator<CrawlPage> {
+export function* syntheticCrawl(options: CrawlOptions): Generator<CrawlPage> {
   const { pages, seed, mathShare } = options;
   const writeMath = options.mathParagraph ?? mathParagraph;
   const c = choices(seed);
-  const benchmark = generatedBenchmark();
+  const benchmark = syntheticBenchmark();
   const earlier: { page: CrawlPage; paragraphs: string[] }[] = [];
   let mathPages = 0;
   for (let i = 0; i < pages; i++) {
@@ -141,14 +141,14 @@ export function writeCrawl(dir: string, options: CrawlOptions & { format?: "text
     options.format === "html" ? { id, url, domain, title, html } : { id, url, domain, title, text };
   const quarter = Math.max(20, Math.floor(options.pages / 4));
   const seeds = (mathShare: number, seed: number) =>
-    [...generateCrawl({ ...options, pages: quarter, seed, mathShare })]
+    [...syntheticCrawl({ ...options, pages: quarter, seed, mathShare })]
       .filter((p) => !p.duplicateOf && !p.leaks)
       .map((p) => record({ ...p, id: `seed-${seed}-${p.id}` }));
   writeFileSync(files.positives, jsonl(seeds(1, options.seed + 1001)));
   writeFileSync(files.negatives, jsonl(seeds(0, options.seed + 2001)));
-  const pool = [...generateCrawl(options)];
+  const pool = [...syntheticCrawl(options)];
   writeFileSync(files.pool, gzipSync(jsonl(pool.map(record))));
   writeFileSync(files.labels, jsonl(pool.map(({ id, label }) => ({ id, label }))));
-  writeFileSync(files.benchmark, jsonl(generatedBenchmark()));
+  writeFileSync(files.benchmark, jsonl(syntheticBenchmark()));
   return files;
 }

@@ -1,4 +1,4 @@
-// Paragraphs of generated pages: word problems and arithmetic for mathematics, templated prose for the rest.
+// Paragraphs of synthetic pages: word problems and arithmetic for mathematics, templated prose for the rest.
 import type { Choices } from "./random.ts";
 
 const NAMES = [

@@ -1,4 +1,4 @@
-// A small seeded stream of choices for generated text.
+// A small seeded stream of choices for synthetic text.
 
 export interface Choices {
   /** Uniform in [0, 1). */

@@ -1,4 +1,4 @@
-// The `crawl` stage: generated web pages to collect from, some with solved problems, and what a pipeline needs beside them.
+// The `crawl` stage: synthetic web pages to collect from, some with solved problems, and what a pipeline needs beside them.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { defineStage, outputsNamed, type StageRunner } from "@nsa/core";
@@ -22,7 +22,7 @@ export const crawlSchema = z.strictObject({
   solutions: z
     .strictObject({
       share: share.default(0.5).describe("Share of the paragraphs of math pages that are a solved problem"),
-      family: z.string().default("addition").describe("Generated problem family"),
+      family: z.string().default("addition").describe("Problem family"),
       difficulty: z.int().min(1).default(2).describe("Of the family"),
       rightShare: share.default(0.5).describe("Share of the solutions that are right"),
       slipShare: share

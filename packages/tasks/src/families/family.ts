@@ -1,4 +1,4 @@
-// Generated problem families: endless, deterministic, with held-out splits that share no problem with training.
+// Problem families: endless, deterministic, with held-out splits that share no problem with training.
 import { NsaError, Rng } from "@nsa/core";
 import type { FamilyDefinition, Problem, Split } from "./definition.ts";
 import { families } from "./registry.ts";

@@ -44,14 +44,14 @@ export const grpoSchema = z.strictObject({
       family: z
         .string()
         .default("addition")
-        .describe("Generated problem family: addition, arithmetic, modular, countdown or word_problems"),
+        .describe("Problem family: addition, arithmetic, modular, countdown or word_problems"),
       difficulty: count
         .default(2)
         .describe("Of the family: digits, numbers (countdown) or steps (word_problems)"),
       mix: z
         .array(
           z.strictObject({
-            family: z.string().describe("Generated problem family"),
+            family: z.string().describe("Problem family"),
             difficulty: count.describe("Of the family"),
             share: z.number().positive().describe("Weight of this part among the questions"),
           }),

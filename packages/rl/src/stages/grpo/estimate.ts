@@ -3,7 +3,7 @@ import { cacheBytesPerToken, INFERENCE_ONLY, readModelConfig, trainFlops, weight
 import { estimateTraining } from "@nsa/train";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 
-/** Prompts are short beside outputs in the generated families; a file's may be longer. */
+/** Prompts are short beside outputs in the problem families; a file's may be longer. */
 const PROMPT_TOKENS = 64;
 
 /**

@@ -1,4 +1,4 @@
-// Where questions come from: generated families or records, by number, so that a resumed run asks the same ones.
+// Where questions come from: problem families or records, by number, so that a resumed run asks the same ones.
 import { ExitCode, NsaError, Rng } from "@nsa/core";
 import {
   findTask,
