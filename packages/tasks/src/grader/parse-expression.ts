@@ -1,4 +1,5 @@
 // Parses LaTeX and plain expressions by precedence climbing: sum, product, power, atom.
+import { counted, countingFactor } from "./counting.ts";
 import type { Token } from "./lex.ts";
 import { functionNames } from "./lex.ts";
 import { TooMuchWork, Unreadable } from "./limits.ts";
@@ -30,7 +31,8 @@ export function number(text: string): Node {
   let value = decimal(mantissa!);
   if (exponent !== undefined) value = multiply(value, power(rational(10), BigInt(Number(exponent))));
   const decimals = mantissa!.split(".")[1]?.length ?? 0;
-  return { t: "num", value, decimals, digits: mantissa!.replace(/^[0.]+|\./g, "").length };
+  const power10 = exponent === undefined ? {} : { power: Number(exponent) };
+  return { t: "num", value, decimals, digits: mantissa!.replace(/^[0.]+|\./g, "").length, ...power10 };
 }
 
 export abstract class ExpressionParser {
@@ -149,7 +151,10 @@ export abstract class ExpressionParser {
     if (comment.test(unit)) throw new Unreadable("a remark on the value");
     if (/^(?:percent|pct|percentage)\b/.test(unit)) return { t: "percent", a };
     if (!unit) return a;
-    return this.compound({ t: "unit", a, unit });
+    const count = countingFactor(unit);
+    if (!count.factor) return this.compound({ t: "unit", a, unit });
+    const value = counted(a, count.factor);
+    return count.unit ? this.compound({ t: "unit", a: value, unit: count.unit }) : value;
   }
 
   /** 3 hours 20 minutes: a second amount of the same dimension is added, in its unit. */
