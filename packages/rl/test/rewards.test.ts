@@ -123,7 +123,7 @@ test("model_text_is_never_run", async () => {
   const text = "<answer> (globalThis.pwned=1)+3 </answer>";
   expect((await rewardOf([{ kind: "accuracy" }], text)).total).toBe(0);
   expect("pwned" in globalThis).toBe(false);
-  for (const package_ of ["eval/src/grader", "rl/src/reward"])
+  for (const package_ of ["tasks/src/grader", "rl/src/rewards"])
     for (const file of sources(package_))
       expect(readFileSync(file, "utf8"), file).not.toMatch(/\beval\(|\bFunction\(|node:vm/);
 });
@@ -135,6 +135,24 @@ test("equations_of_the_thought_are_steps_with_a_place_and_a_truth", () => {
     { end: text.indexOf("=8 ") + 2, reward: 0 },
   ]);
   expect(equationSteps("2+2=4")).toEqual([]);
+});
+
+test("an_equation_that_computes_nothing_or_stands_there_already_is_no_step", () => {
+  const rewards = (thought: string) => equationSteps(`<think>${thought}</think>`).map((s) => s.reward);
+  for (const identity of [
+    "92 = 92",
+    "92=92 92=92",
+    "(92) = 92",
+    "((92))=92",
+    "0092 = 92",
+    "92.0 = 92",
+    "(-92) = -92",
+  ])
+    expect(rewards(identity), identity).toEqual([]);
+  expect(rewards("4+8=12, 4 + 8 = 12, 4+8=12")).toEqual([1]);
+  expect(rewards("4+8=12 12=12 12*2=24 3(4)=12 (4)(3)=12 7-(-5)=12 1/2=0.5 4+8=13")).toEqual([
+    1, 1, 1, 1, 1, 1, 0,
+  ]);
 });
 
 test("step_rewards_are_found_at_the_token_that_ends_the_step", () => {
