@@ -28,6 +28,16 @@ test("short_texts_match_whole_and_tiny_ones_are_not_checked", () => {
   expect(index.find("a b a b a b")).toBeUndefined();
 });
 
+test("a_benchmark_text_may_have_hundreds_of_thousands_of_words", () => {
+  const words = Array.from({ length: 200_000 }, (_, i) => `word${i}`).join(" ");
+  const book = new GramIndex([{ benchmark: "b", item: "book", words }], {
+    ngram: 10,
+    minWords: 3,
+    distinctive: true,
+  });
+  expect(book.find(`x ${words.split(" ").slice(150_000, 150_010).join(" ")} y`)?.item).toBe("book");
+});
+
 const jsonl = (path: string, rows: readonly object[]) => {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));

@@ -138,6 +138,24 @@ test("equations_of_the_thought_are_steps_with_a_place_and_a_truth", () => {
   expect(equationSteps("2+2=4")).toEqual([]);
 });
 
+test("an_equation_that_computes_nothing_or_stands_there_already_is_no_step", () => {
+  const rewards = (thought: string) => equationSteps(`<think>${thought}</think>`).map((s) => s.reward);
+  for (const identity of [
+    "92 = 92",
+    "92=92 92=92",
+    "(92) = 92",
+    "((92))=92",
+    "0092 = 92",
+    "92.0 = 92",
+    "(-92) = -92",
+  ])
+    expect(rewards(identity), identity).toEqual([]);
+  expect(rewards("4+8=12, 4 + 8 = 12, 4+8=12")).toEqual([1]);
+  expect(rewards("4+8=12 12=12 12*2=24 3(4)=12 (4)(3)=12 7-(-5)=12 1/2=0.5 4+8=13")).toEqual([
+    1, 1, 1, 1, 1, 1, 0,
+  ]);
+});
+
 test("step_rewards_are_found_at_the_token_that_ends_the_step", () => {
   const tokenizer = new Tokenizer(
     trainBpe(["4+8=12 and so on, 4+8=12"], {

@@ -54,7 +54,7 @@ test("greedy_figures_and_echoes_stand_beside_the_sampled_ones", () => {
 
 test("accuracies_of_training_and_held_out_problems_that_part_raise_an_alarm", () => {
   expect(said((ctx) => partingAlarm(ctx, 0.9, solving(0.5)))).toEqual([
-    "training accuracy 90.0 % and held-out accuracy 50.0 % have parted",
+    "training accuracy 90.0 % and held-out accuracy 50.0 % differ by more than 20 points",
   ]);
   expect(said((ctx) => partingAlarm(ctx, 0.6, solving(0.5)))).toEqual([]);
   expect(said((ctx) => partingAlarm(ctx, undefined, solving(0.5)))).toEqual([]);

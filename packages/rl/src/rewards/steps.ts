@@ -5,18 +5,26 @@ import { perOutput, type RewardKind, type StepReward } from "./kind.ts";
 
 const equation = /([\d(][\d\s.+\-*/×÷()]*?)\s*=\s*(-?\d+(?:\.\d+)?)/g;
 
+/** Whether the left side computes something: numbers joined by an operator, not `92`, `-92` or `(92)`. */
+const computes = (side: string) => /[\d.)]\s*[+\-*/×÷(]\s*[-+(]*\s*[\d.]/.test(side);
+
 /**
- * Every equation `3*8=24` of a thought as a step: 1 when it holds, else 0. The grader computes both sides; text is never
- * run. A completion without a thought has no step.
+ * Every equation `3*8=24` of a thought as a step: 1 when it holds, else 0. `92 = 92` computes nothing and is no step, nor
+ * is an equation that stands there already. The grader computes both sides; text is never run. A completion without a
+ * thought has no step.
  */
 export function equationSteps(completion: string): StepReward[] {
   const thought = /^\s*<think>([\s\S]*?)(?:<\/think>|$)/.exec(completion);
   if (!thought) return [];
   const from = thought[0].indexOf(thought[1]!);
-  return [...thought[1]!.matchAll(equation)].map((m) => ({
-    end: from + m.index + m[0].length,
-    reward: sameAnswer(m[1]!, m[2]!) ? 1 : 0,
-  }));
+  const seen = new Set<string>();
+  const isNew = (text: string) => !seen.has(text) && seen.add(text);
+  return [...thought[1]!.matchAll(equation)]
+    .filter((m) => computes(m[1]!) && isNew(m[0].replace(/\s+/g, "")))
+    .map((m) => ({
+      end: from + m.index + m[0].length,
+      reward: sameAnswer(m[1]!, m[2]!) ? 1 : 0,
+    }));
 }
 
 export const equations: RewardKind = {

@@ -28,14 +28,14 @@ function numberOf(node: Node): { value: Node; unit: string } | undefined {
 }
 
 /** Units that change the number, so that a side without one cannot be compared. */
-const counting = /^(?:degree|dozen|pair|score|hundred|thousand|million|billion|trillion|radian|rad)\b/;
+const scaling = /^(?:degree|score|radian|rad|quarter|gros)\b/;
 
 function unitsDecide(a: string, b: string): boolean {
   if (a === b) return true;
   if (a !== "" && b !== "") return unitFactor(a, b) !== "same";
   const one = a || b;
   // Neither a length nor a time, nor anything else of a known size: a word such as "apples".
-  return !counting.test(one) && unitFactor(one, "m") === "same" && unitFactor(one, "second") === "same";
+  return !scaling.test(one) && unitFactor(one, "m") === "same" && unitFactor(one, "second") === "same";
 }
 
 /** Decimals of a written number, below its sign and percent sign. */

@@ -65,6 +65,8 @@ export function cleanAnswer(raw: string): string {
       .replace(/\\\$/g, " ")
       .replaceAll("\u0002", "\\\\");
   }
+  // x**2 is a power, **42** emphasis.
+  s = s.replace(/(?<=[\d)\]}]|(?<![A-Za-z])[A-Za-z])\*\*(?=[\d({A-Za-z-])/g, "^");
   s = s.replace(/[~$*`]/g, (c) => (c === "*" ? "*" : " ")).replace(/\*\*/g, " ");
   s = s.replace(/[€£¥￥₹]/g, " ");
   return s

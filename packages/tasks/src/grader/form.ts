@@ -8,13 +8,16 @@
 // - any: every form.
 // What symbols leave open (x(x+1) may be the task or its answer) the question decides: its own expression is no answer, unless
 // the gold answer is that very text. A gold answer that is itself not of the form is met by the next weaker form.
+import { canonical } from "./canonical.ts";
 import { bareText, cleanAnswer } from "./clean.ts";
-import { constantFactor, constantOf, exactValue } from "./exact.ts";
+import { constantFactor, exactValue } from "./exact.ts";
+import { comesToNumber, isCallOfKnownValue, isRational, symbolicCall } from "./known-value.ts";
 import { TooMuchWork, Unreadable } from "./limits.ts";
 import { type Node, some } from "./node.ts";
-import { realValue } from "./numeric.ts";
+import { gcd, integerOf, isFraction, isNumber, isNumeral } from "./numeral.ts";
 import { parseAnswer } from "./parse.ts";
 import { multiply } from "./polynomial.ts";
+import { copiesQuestion, repeatsQuestion } from "./question.ts";
 import { asInterval, assignment, expandPlusMinus, withoutName } from "./shape.ts";
 
 export const answerForms = ["number", "value", "any"] as const;
@@ -22,93 +25,6 @@ export const answerForms = ["number", "value", "any"] as const;
 /** How a task may be answered. */
 export type AnswerForm = (typeof answerForms)[number];
 
-type Numeral = "lowest_terms" | "any_fraction";
-
-const integer = (n: Node): bigint | undefined => {
-  if (n.t === "neg") {
-    const a = n.a.t === "num" ? integer(n.a) : undefined;
-    return a === undefined ? undefined : -a;
-  }
-  return n.t === "num" && n.decimals === 0 && n.value.q === 1n ? n.value.p : undefined;
-};
-
-function gcd(a: bigint, b: bigint): bigint {
-  return b === 0n ? (a < 0n ? -a : a) : gcd(b, a % b);
-}
-
-/** p/q of two written integers that is no integer. */
-function isFraction(a: Node, b: Node, kind: Numeral): boolean {
-  const [p, q] = [integer(a), integer(b)];
-  if (p === undefined || q === undefined || q === 0n || p % q === 0n) return false;
-  return kind === "any_fraction" || gcd(p, q) === 1n;
-}
-
-/** 10^n, the power of scientific notation. */
-function isPowerOfTen(n: Node): boolean {
-  return n.t === "pow" && integer(n.a) === 10n && (integer(n.b) ?? 0n) !== 0n;
-}
-
-/** 9.2 × 10^n with one digit before the point. */
-function isScientific(args: readonly Node[]): boolean {
-  const [m, power] = args;
-  if (args.length !== 2 || m?.t !== "num" || !isPowerOfTen(power!)) return false;
-  return m.value.p >= m.value.q && m.value.p < 10n * m.value.q;
-}
-
-/** One written number: digits, a fraction, a mixed number, scientific notation; with a sign, a percent sign or a unit. */
-function isNumeral(node: Node, kind: Numeral): boolean {
-  switch (node.t) {
-    case "num":
-    case "based":
-      return true;
-    case "add":
-      return node.literal === true;
-    case "div":
-      return isFraction(node.a, node.b, kind);
-    case "mul":
-      return isScientific(node.args);
-    case "pow":
-      return isPowerOfTen(node);
-    case "neg":
-    case "percent":
-    case "unit":
-      return node.a.t !== node.t && isNumeral(node.a, kind);
-    default:
-      return false;
-  }
-}
-
-const LARGEST_DENOMINATOR = 1000;
-
-/** Whether a closed expression comes to a rational number; too much work counts as arithmetic left undone. */
-function isRational(node: Node): boolean {
-  try {
-    const value = exactValue(node);
-    if (value) return constantOf(value) !== undefined;
-    if (some(node, (n) => n.t === "const" && n.name === "inf")) return false;
-    const real = realValue(node);
-    if (real === undefined) return some(node, (n) => n.t === "call");
-    for (let q = 1; q <= LARGEST_DENOMINATOR; q++) {
-      if (Math.abs(real * q - Math.round(real * q)) < 1e-9) return true;
-    }
-    return false;
-  } catch (error) {
-    if (error instanceof TooMuchWork) return true;
-    throw error;
-  }
-}
-
-function comesToNumber(node: Node): boolean {
-  try {
-    const value = exactValue(node);
-    return value !== undefined && constantOf(value) !== undefined;
-  } catch (error) {
-    if (error instanceof TooMuchWork) return false;
-    throw error;
-  }
-}
-
-const symbolicCall = /^(?:[fghFGWP]|phi|varphi|psi)(?:_|'|$)/;
 const isSymbol = (n: Node) => n.t === "sym" || (n.t === "call" && symbolicCall.test(n.fn));
 
 const isClosed = (n: Node) => !some(n, isSymbol);
@@ -136,17 +52,31 @@ function isDone(node: Node): boolean {
   if (node.t === "matrix") return node.rows.flat().every(isValue);
   if (node.t === "unit" || node.t === "percent") return isDone(node.a);
   // With symbols that cancel, 92 + x − x or 92x⁰, it is a number after all.
-  if (isClosed(node) ? isRational(node) : comesToNumber(node)) return false;
+  const closed = isClosed(node);
+  if (closed ? isRational(node) || isCallOfKnownValue(node) : comesToNumber(node)) return false;
   const parts = partsOf(node);
   if (!parts.every(isDone)) return false;
   if (node.t === "add") return !hasLikeTerms(parts) && !parts.some((n) => n.t === "matrix");
-  return node.t !== "mul" || hasOneOfAKind(parts);
+  if (node.t === "mul" && parts.filter((n) => n.t === "matrix").length > 1) return false;
+  return (node.t !== "mul" && node.t !== "div") || hasOneCoefficient(node);
 }
 
-/** At most one rational number and one matrix among the factors. */
-function hasOneOfAKind(factors: readonly Node[]): boolean {
-  const rationals = factors.filter((n) => n.t !== "matrix" && isClosed(n) && isRational(n));
-  return rationals.length < 2 && factors.filter((n) => n.t === "matrix").length < 2;
+/** Whether the rational factors of a product or quotient are one fraction in lowest terms: 2π/3, not 2π/6, 4√2/2, 2·3x. */
+function hasOneCoefficient(node: Node): boolean {
+  const [above, below]: [Node[], Node[]] = [[], []];
+  const collect = (n: Node, into: Node[], other: Node[]): void => {
+    if (n.t === "mul") for (const a of n.args) collect(a, into, other);
+    else if (n.t === "div") {
+      collect(n.a, into, other);
+      collect(n.b, other, into);
+    } else if (n.t === "neg" || n.t === "unit") collect(n.a, into, other);
+    else if (n.t !== "matrix" && isClosed(n) && isRational(n)) into.push(n);
+  };
+  collect(node, above, below);
+  if (above.length > 1 || below.length > 1) return false;
+  if (below.length === 0) return true;
+  const [p, q] = [above[0] ? integerOf(above[0]) : 1n, integerOf(below[0]!)];
+  return p !== undefined && q !== undefined && q !== 1n && gcd(p, q) === 1n;
 }
 
 function partsOf(node: Node): Node[] {
@@ -174,7 +104,7 @@ function isValue(node: Node): boolean {
       return true;
     case "list":
     case "tuple":
-      return (node.t === "list" ? node.items : node.items).every(isValue);
+      return node.items.every(isValue);
     case "union":
       return node.parts.every(isValue);
     case "matrix":
@@ -190,13 +120,6 @@ function isValue(node: Node): boolean {
     default:
       return isDone(node);
   }
-}
-
-/** Whether an answer is one number, or the same number several times. */
-function isNumber(node: Node): boolean {
-  const bare = withoutName(node);
-  if (bare.t === "list") return bare.items.length > 0 && bare.items.every(isNumber);
-  return isNumeral(bare, "lowest_terms");
 }
 
 /** x = 2 or x > 3: a name beside what it is. */
@@ -219,54 +142,74 @@ function isWorkedOut(answer: Node, gold: Node): boolean {
   return isValue(answer);
 }
 
-/** Whether an answer is of the form that a task asks for; both parsed. */
-export function hasForm(form: AnswerForm, answer: Node, gold: Node): boolean {
-  if (form === "any") return true;
-  const [own, goal] = [expandPlusMinus(answer), expandPlusMinus(gold)];
-  if (form === "number" && isNumber(goal)) return isNumber(own);
-  return !isValue(goal) || isWorkedOut(own, goal);
+/** Symbols in an answer that are no names, where the gold answer has none: 92x/x. */
+function hasLooseSymbols(node: Node): boolean {
+  const bare = withoutName(node);
+  switch (bare.t) {
+    case "relation":
+      return false;
+    case "list":
+    case "tuple":
+      return bare.items.some(hasLooseSymbols);
+    case "union":
+      return bare.parts.some(hasLooseSymbols);
+    case "matrix":
+      return bare.rows.flat().some(hasLooseSymbols);
+    default:
+      return some(bare, isSymbol);
+  }
 }
 
-const operator = /[-+*/^=<>!]|\\(?:times|cdot|div|frac|sqrt|binom|sum|int|le|ge|pm)(?![a-z])/;
-const formula = /\$\$?([^$]{1,400})\$\$?|\\\((.{1,400}?)\\\)|\\\[([\s\S]{1,400}?)\\\]/g;
-/** A run of arithmetic in plain text: letters only as single symbols. */
-const plain = /(?:(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[\d\s.+\-−–*/^()=<>×÷·√²³,]){3,200}/g;
+/** Why an answer is not of the form: the question's expression, arithmetic left undone, or something else altogether. */
+export type FormFault = "repeats_question" | "undone" | "other_form";
 
-const comparable = (text: string) =>
-  bareText(cleanAnswer(text))
-    .replace(/[?？.=:]+$/, "")
-    .replace(/\\(?:cdot|times)(?![a-z])/g, "*")
-    .replace(/^\((.*)\)$/, "$1");
+export interface FormJudgement {
+  /** Whether an equal value of this form may be credited. */
+  ok: boolean;
+  /** What is wrong with it; also given where every form counts. */
+  reason?: FormFault;
+}
 
-const MAX_QUESTION = 6000;
+export interface FormTask {
+  /** What form a right answer must have (default: any). */
+  form?: AnswerForm;
+  /** Text of the question, whose own expressions are no answer. */
+  question?: string;
+}
+
+function faultOf(answer: Node, gold: Node, { form = "any", question = "" }: FormTask): FormFault | undefined {
+  if (question !== "" && repeatsQuestion(answer, gold, question)) return "repeats_question";
+  if (form === "any") return undefined;
+  const [own, goal] = [expandPlusMinus(answer), expandPlusMinus(gold)];
+  // A gold answer that is not of the form itself is met by the next weaker one.
+  if (!isValue(goal)) return undefined;
+  if (!isWorkedOut(own, goal)) return "undone";
+  if (form === "number" && isNumber(goal)) {
+    if (isNumber(own)) return undefined;
+    return isNumeral(withoutName(own), "any_fraction") ? "undone" : "other_form";
+  }
+  return isClosed(goal) && hasLooseSymbols(own) ? "other_form" : undefined;
+}
+
+/** Whether a parsed answer, whatever its value, is of the form that a task asks for. */
+export function judgeForm(answer: Node, gold: Node, task: FormTask): FormJudgement {
+  const reason =
+    canonical(answer, "literal") === canonical(gold, "literal") ? undefined : faultOf(answer, gold, task);
+  return { ok: reason === undefined || (task.form ?? "any") === "any", ...(reason ? { reason } : {}) };
+}
+
+/** Whether a judgement is that of an echo: the task again, or its arithmetic left to the reader. */
+export const echoes = ({ reason }: FormJudgement): boolean =>
+  reason === "repeats_question" || reason === "undone";
+
 /** Longer answers are not compared, and so are no echoes. */
 const MAX_ANSWER = 1500;
 
-/** The expressions that a question writes out, in one spelling. */
-function questionExpressions(question: string): Set<string> {
-  const text = question.slice(0, MAX_QUESTION);
-  const found = [...text.matchAll(formula)].map((m) => m[1] ?? m[2] ?? m[3] ?? "");
-  found.push(...(text.match(plain) ?? []), text);
-  const all = new Set<string>();
-  for (const one of found) {
-    if (!operator.test(cleanAnswer(one))) continue;
-    all.add(comparable(one));
-    for (const side of one.split("=")) if (operator.test(cleanAnswer(side))) all.add(comparable(side));
-  }
-  all.delete("");
-  return all;
-}
-
-/** Whether an answer is an expression that the question itself writes out; numerals never are. */
-export function repeatsQuestion(answer: string, question: string): boolean {
-  const clean = cleanAnswer(answer);
-  if (!operator.test(clean) || !questionExpressions(question).has(comparable(answer))) return false;
+function readings(text: string): readonly Node[] {
   try {
-    const node = parseAnswer(answer).readings[0]!;
-    // Scientific notation is a numeral, and yet a task may be to write it out.
-    return !isNumber(node) || some(node, (n) => n.t === "pow");
+    return parseAnswer(text).readings;
   } catch (error) {
-    if (error instanceof Unreadable || error instanceof TooMuchWork) return true;
+    if (error instanceof Unreadable || error instanceof TooMuchWork) return [];
     throw error;
   }
 }
@@ -275,25 +218,10 @@ export function repeatsQuestion(answer: string, question: string): boolean {
  * Whether an answer is an echo, whatever its value: the question's own expression, or (where the form asks for a value)
  * arithmetic left undone. The gold answer's own text never is.
  */
-export function isEcho(
-  answer: string,
-  gold: string,
-  { form = "any", question = "" }: { form?: AnswerForm; question?: string },
-): boolean {
+export function isEcho(answer: string, gold: string, task: FormTask): boolean {
   if (answer.trim() === "" || answer.length > MAX_ANSWER) return false;
   if (bareText(cleanAnswer(answer)) === bareText(cleanAnswer(gold))) return false;
-  if (repeatsQuestion(answer, question)) return true;
-  if (form === "any") return false;
-  try {
-    const [own, goal] = [parseAnswer(answer).readings[0]!, parseAnswer(gold).readings[0]!].map(
-      expandPlusMinus,
-    );
-    if (!isValue(goal!)) return false;
-    if (!isWorkedOut(own!, goal!)) return true;
-    const bare = withoutName(own!);
-    return form === "number" && isNumeral(bare, "any_fraction") && !isNumber(bare);
-  } catch (error) {
-    if (error instanceof Unreadable || error instanceof TooMuchWork) return false;
-    throw error;
-  }
+  const [own, [goal]] = [readings(answer), readings(gold)];
+  if (own.length === 0 || !goal) return copiesQuestion(answer, task.question ?? "");
+  return own.some((node) => echoes(judgeForm(node, goal, task)));
 }

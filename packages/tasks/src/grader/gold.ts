@@ -22,7 +22,7 @@ export interface Gold {
   question?: string;
 }
 
-/** The grading options that a problem brings along. */
+/** The grading options of a problem. */
 export function gradingOf(gold: Gold): GradeOptions {
   return {
     ...(gold.options ? { choices: gold.options } : {}),
@@ -31,7 +31,7 @@ export function gradingOf(gold: Gold): GradeOptions {
   };
 }
 
-/** Grades a completion by a problem's gold; unit tests are the sandbox's and not looked at. */
+/** Grades a completion by a problem's gold; unit tests are run by the sandbox. */
 export function gradeProblem(completion: string, gold: Gold, options: GradeOptions = {}): Grade {
   if (gold.countdown) {
     const { kind, text, why } = extractAnswer(completion, options);

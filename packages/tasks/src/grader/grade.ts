@@ -1,9 +1,11 @@
 // Grades a completion: finds its final answer and compares it with the gold answer.
 import { hasFalseClaim } from "./claims.ts";
 import { bareText, cleanAnswer } from "./clean.ts";
+import { withoutAskedCount } from "./counting.ts";
 import { type AnswerKind, type ExtractOptions, extractAnswer } from "./extract.ts";
-import { type AnswerForm, hasForm, repeatsQuestion } from "./form.ts";
+import { echoes, type FormTask, judgeForm } from "./form.ts";
 import { TooMuchWork, Unreadable } from "./limits.ts";
+import type { Node } from "./node.ts";
 import { type Parsed, parseAnswer } from "./parse.ts";
 import { hasSymbols, type SameOptions, sameParsed } from "./same-answer.ts";
 
@@ -19,13 +21,9 @@ export interface Grade {
   why: string;
 }
 
-export interface GradeOptions extends ExtractOptions, Partial<SameOptions> {
+export interface GradeOptions extends ExtractOptions, Partial<SameOptions>, FormTask {
   /** Texts of the options A, B, C …: the text of the right one is as good as its letter. */
   choices?: readonly string[];
-  /** What form a right answer must have (default: any). An equal value in another form is wrong. */
-  form?: AnswerForm;
-  /** Text of the question: where the form matters, an expression copied from it is no answer. */
-  question?: string;
 }
 
 export interface Comparison {
@@ -74,6 +72,16 @@ function read(text: string): Parsed | string {
   }
 }
 
+/** Why an equal answer is not of the form; the first reading must be none of an echo, whichever was equal. */
+function formFault(answer: Parsed, reading: number, gold: Node, task: FormTask): string | undefined {
+  const { ok, reason } = judgeForm(answer.readings[reading]!, gold, task);
+  const first = reading > 0 ? judgeForm(answer.readings[0]!, gold, task) : undefined;
+  if (ok && !(first && !first.ok && echoes(first))) return undefined;
+  return [reason, first?.reason].includes("repeats_question")
+    ? "equal, but the question's own expression"
+    : "equal, but not worked out";
+}
+
 /** Compares two answers: same text, choice letters, then values of any shape. Never throws; bounded work. */
 export function compareAnswers(answer: string, gold: string, options: GradeOptions = {}): Comparison {
   if (answer.trim() === "") return { verdict: "unknown", why: "the answer is empty" };
@@ -91,11 +99,12 @@ export function compareAnswers(answer: string, gold: string, options: GradeOptio
   if (cleanGiven !== "" && (cleanGiven === cleanGold || bareText(cleanGiven) === bareText(cleanGold))) {
     return { verdict: "correct", why: "the same text" };
   }
-  const [g, a] = [read(gold), read(answer)];
+  const asked = options.question ? withoutAskedCount(answer, options.question) : answer;
+  const [g, a] = [read(gold), read(asked)];
   if (typeof a === "string") return { verdict: "unknown", why: `unsupported form: ${a}` };
   if (typeof g === "string") return { verdict: "unknown", why: `gold answer in an unsupported form: ${g}` };
   const settings: SameOptions = { relationForSet: options.relationForSet ?? false };
-  const { form = "any", question } = options;
+  const { form = "any" } = options;
   // Beside a bare number, dollars leave open what is claimed.
   const claims = form !== "any" || !answer.includes("\\$");
   let verdict: Verdict = "wrong";
@@ -108,10 +117,11 @@ export function compareAnswers(answer: string, gold: string, options: GradeOptio
       if (same === "unknown") verdict = "unknown";
       if (same !== "same") continue;
       if (claims && hasFalseClaim(y, form !== "any")) why = "the equation is false";
-      else if (!hasForm(form, y, x)) why = "equal, but not worked out";
-      else if (form !== "any" && question && repeatsQuestion(answer, question))
-        why = "equal, but the question's own expression";
-      else return { verdict: "correct", why: "equal values" };
+      else {
+        const fault = formFault(a, j, x, options);
+        if (!fault) return { verdict: "correct", why: "equal values" };
+        why = fault;
+      }
       verdict = "wrong";
     }
   }

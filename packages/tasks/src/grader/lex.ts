@@ -24,7 +24,7 @@ const greek = new Set(
   ),
 );
 const textCommands = new Set(
-  "text textbf textit textrm textnormal mathrm mathbf mathit mathbb mathcal mbox operatorname hbox boxed bold".split(
+  "text textbf textit textrm textnormal mathrm mathbf mathit mathbb mathcal mbox operatorname hbox bold".split(
     " ",
   ),
 );
@@ -122,7 +122,8 @@ class Lexer {
     const glued = /^(q?quad|pi|cdot|times|pm)(?=[a-zA-Z])/.exec(name);
     if (glued && !/^(?:pmatrix|pmod|pitchfork|pmb)/.test(name)) name = glued[1]!;
     const end = start + 1 + name.length;
-    if (name === "quad" || name === "qquad") return end;
+    // A box holds an expression: its braces are a group.
+    if (name === "quad" || name === "qquad" || name === "boxed") return end;
     if (textCommands.has(name)) return this.text(end, /^math/.test(name));
     if (greek.has(name)) this.push({ t: "sym", name });
     else if (name === "lbrace" || name === "rbrace")

@@ -2,7 +2,8 @@
 import type { Rational } from "./rational.ts";
 
 export type Node =
-  | { t: "num"; value: Rational; decimals: number; digits: number }
+  /** `power`: the power of ten that was written with it, as in 8.7e5. */
+  | { t: "num"; value: Rational; decimals: number; digits: number; power?: number }
   | { t: "based"; value: Rational; digits: string; base: number }
   | { t: "sym"; name: string }
   | { t: "const"; name: "pi" | "e" | "i" | "inf" }

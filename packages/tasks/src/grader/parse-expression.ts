@@ -1,4 +1,5 @@
 // Parses LaTeX and plain expressions by precedence climbing: sum, product, power, atom.
+import { counted, countingFactor } from "./counting.ts";
 import { Unreadable } from "./limits.ts";
 import type { Node } from "./node.ts";
 import { CommandParser, startsAtomCommand } from "./parse-command.ts";
@@ -87,7 +88,10 @@ export abstract class ExpressionParser extends CommandParser {
     if (comment.test(unit)) throw new Unreadable("a remark on the value");
     if (/^(?:percent|pct|percentage)\b/.test(unit)) return { t: "percent", a };
     if (!unit) return a;
-    return this.compound({ t: "unit", a, unit });
+    const count = countingFactor(unit);
+    if (!count.factor) return this.compound({ t: "unit", a, unit });
+    const value = counted(a, count.factor);
+    return count.unit ? this.compound({ t: "unit", a: value, unit: count.unit }) : value;
   }
 
   /** 3 hours 20 minutes: a second amount of the same dimension is added, in its unit. */

@@ -8,7 +8,8 @@ export function number(text: string): Node {
   let value = decimal(mantissa!);
   if (exponent !== undefined) value = multiply(value, power(rational(10), BigInt(Number(exponent))));
   const decimals = mantissa!.split(".")[1]?.length ?? 0;
-  return { t: "num", value, decimals, digits: mantissa!.replace(/^[0.]+|\./g, "").length };
+  const power10 = exponent === undefined ? {} : { power: Number(exponent) };
+  return { t: "num", value, decimals, digits: mantissa!.replace(/^[0.]+|\./g, "").length, ...power10 };
 }
 
 export function sum(terms: Node[]): Node {

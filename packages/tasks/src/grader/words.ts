@@ -98,21 +98,35 @@ const small =
   );
 const tens = "twenty thirty forty fifty sixty seventy eighty ninety".split(" ");
 
-/** Value of an English numeral up to the thousands (`twenty-one`, `three hundred and five`). */
+const multiples: Record<string, number> = { thousand: 1e3, million: 1e6, billion: 1e9, trillion: 1e12 };
+
+/** Value of an English numeral (`twenty-one`, `three hundred and five`, `one million`, `a dozen`, `half a million`). */
 export function englishNumeral(text: string): number | undefined {
   const words = text.toLowerCase().split(/[\s-]+/);
-  if (words.length > 8) return undefined;
+  if (words.length > 12) return undefined;
+  let share = 1;
+  if (words[0] === "half" && words[1] === "a") {
+    share = 0.5;
+    words.shift();
+  }
+  if (
+    /^an?$/.test(words[0]!) &&
+    words.length > 1 &&
+    (words[1]! in multiples || /^(?:hundred|dozen)$/.test(words[1]!))
+  )
+    words[0] = "one";
   let [total, current, seen] = [0, 0, false];
   for (const w of words) {
     if (w === "and" && seen) continue;
     if (small.includes(w)) current += small.indexOf(w);
     else if (tens.includes(w)) current += 20 + 10 * tens.indexOf(w);
     else if (w === "hundred" && seen) current *= 100;
-    else if (w === "thousand" && seen) [total, current] = [total + current * 1000, 0];
+    else if (w === "dozen" && seen) current *= 12;
+    else if (w in multiples && seen) [total, current] = [total + current * multiples[w]!, 0];
     else return undefined;
     seen = true;
   }
-  return seen ? total + current : undefined;
+  return seen ? share * (total + current) : undefined;
 }
 
 const hanDigits = "零一二三四五六七八九";

@@ -25,11 +25,11 @@ export function comparableText(text: string): string {
   return /^[\x00-\x7f]*$/.test(text) ? text : text.replace(invisible, "").normalize("NFKC");
 }
 
-/** Names that say nothing without their folder. */
+/** Names that many benchmarks share: a label needs their folder. */
 const splitName = /^(?:test|train|dev|val|validation|data|main|questions|problems)\./i;
 
 /**
- * A label for each benchmark file: its name, with as many of its folders as tell it from others of that name
+ * A label for each benchmark file: its name, with as many of its folders as set it apart from others of that name
  * (`gsm8k/test.jsonl`, `svamp/test.jsonl`).
  */
 export function benchmarkLabels(paths: readonly string[]): string[] {

@@ -31,7 +31,7 @@ export function contentWords(words: readonly string[]): number {
 }
 
 /**
- * Whether a text of few words is told apart by them: two content words among at least five words, or one among at least
+ * Whether a text of few words can be recognised by them: two content words among at least five words, or one among at least
  * four words, numbers and symbols that are not common ("simplify 10 4 n 5").
  */
 export function isDistinctive(words: readonly string[]): boolean {

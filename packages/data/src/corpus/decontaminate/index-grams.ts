@@ -97,7 +97,8 @@ function provingGrams(
   }
   const content = list.slice(ngram - 1).map((_, start) => contentWords(list.slice(start, start + ngram)));
   // At least two content words; one, where the text has no better gram; a formula of ten words never.
-  const most = Math.max(...content);
+  let most = 0;
+  for (const words of content) most = Math.max(most, words);
   if (most >= 1) return { n: ngram, proves: (start) => content[start]! >= Math.min(2, most) };
   const whole = list.length >= 1.5 * ngram;
   return { n: Math.min(list.length, Math.max(ngram, MAX_WHOLE)), proves: (start) => whole && start === 0 };

@@ -6,7 +6,7 @@ import { eachJson } from "../readers/each.ts";
 import type { CleanShard } from "../steps/clean.ts";
 
 const EXAMPLES = 20;
-/** Share of pages from which on a person should look at what was dropped. */
+/** Share of dropped pages from which on the report warns that they should be checked. */
 const SUSPICIOUS = 0.01;
 const SUSPICIOUS_PAGES = 3;
 

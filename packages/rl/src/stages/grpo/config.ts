@@ -71,12 +71,12 @@ export const grpoSchema = z.strictObject({
         .array(z.string())
         .default([])
         .describe("task: training records in place of its own, which are then the held-out ones"),
-      limit: count.optional().describe("file, task: takes the first so many problems"),
+      limit: count.optional().describe("file, task: number of problems to use, the first ones"),
       answerForm: z
         .enum(answerForms)
         .optional()
         .describe(
-          "What a right answer may be, in place of the task's own: number, value or any; a `file` has value",
+          "What a right answer may be, in place of the task's own: number, value or any (default for a `file`: value)",
         ),
       template: z
         .string()

@@ -89,7 +89,7 @@ export function partingAlarm(
   const heldOut = result.passAtK[1]!.mean;
   if (passRate === undefined || passRate - heldOut <= 0.2) return;
   ctx.log(
-    `training accuracy ${percent(passRate)} and held-out accuracy ${percent(heldOut)} have parted`,
+    `training accuracy ${percent(passRate)} and held-out accuracy ${percent(heldOut)} differ by more than 20 points`,
     "warn",
   );
 }
