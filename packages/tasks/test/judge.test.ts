@@ -1,4 +1,4 @@
-// Programs judged by tests that they never meet: honest ones are paid, and no way of cheating is.
+// Programs judged by tests that they have no access to: honest ones are paid, and no way of cheating is.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { inParallel } from "@nsa/core";
@@ -6,6 +6,7 @@ import { expect } from "vitest";
 import { needs } from "../../core/test/needs.ts";
 import { bubblewrapState, runUnitTests, type SandboxBackend, type UnitTestResult } from "../src/index.ts";
 import { pyodideState } from "../src/sandbox/pyodide.ts";
+import { honestObjects, objectCheats } from "./judged-objects.ts";
 import { cheats, honest, type Judged } from "./judged-programs.ts";
 
 const fixture = (name: string) =>
@@ -28,15 +29,35 @@ async function judge(programs: readonly Judged[], backend: SandboxBackend, timeo
   return results;
 }
 
-const paid = (results: [string, UnitTestResult][]) =>
-  results.flatMap(([name, r]) => (r.passed === r.total ? [name] : []));
 const unpaid = (results: [string, UnitTestResult][]) =>
   results.flatMap(([name, r]) => (r.passed === r.total ? [] : [[name, r.failures, r.program.stderr]]));
+
+/** A function that every cheat has beside its cheat, and the test of it: passed, so what fails after it fails by itself. */
+const CONTROL = "\ndef probe(x): return x + 1\n";
+const CONTROL_TEST = "import solution\nassert solution.probe(20) == 21";
+/** Cheats that break their own process as they are loaded, so that no call of theirs is answered, and why. */
+const BREAKS: Record<string, RegExp> = {};
+
+/** Cheats that are paid, and those whose control fails: in such a run the judge decides nothing. */
+async function paidOrUncontrolled(programs: readonly Judged[], backend: SandboxBackend, timeoutMs: number) {
+  const controlled = programs.map(({ name, code, tests }) => {
+    const statements = typeof tests[0] === "string" && !(name in BREAKS);
+    return statements
+      ? { name, code: `${code}${CONTROL}`, tests: [CONTROL_TEST, ...tests] }
+      : { name, code, tests };
+  });
+  return (await judge(controlled, backend, timeoutMs)).flatMap(([name, r], i) => {
+    const breaks = BREAKS[name];
+    if (breaks) return breaks.test(r.failures[0]!) ? [] : [[name, r.failures]];
+    const control = controlled[i]!.tests[0] !== CONTROL_TEST || r.failures[0] === "";
+    return control && r.passed < r.total ? [] : [[name, r.failures]];
+  });
+}
 
 locked(
   "honest_programs_are_paid",
   async () => {
-    expect(unpaid(await judge(honest, "bubblewrap", 20_000))).toEqual([]);
+    expect(unpaid(await judge([...honest, ...honestObjects], "bubblewrap", 20_000))).toEqual([]);
   },
   TIME,
 );
@@ -45,7 +66,8 @@ locked(
   "no_cheat_is_paid",
   async () => {
     expect(shared).toHaveLength(14);
-    expect(paid(await judge([...shared, ...cheats], "bubblewrap", 3000))).toEqual([]);
+    const all = [...shared, ...cheats, ...objectCheats];
+    expect(await paidOrUncontrolled(all, "bubblewrap", 3000)).toEqual([]);
   },
   TIME,
 );
@@ -62,7 +84,8 @@ portable(
     const some = ["class that the tests", "in place", "read and print"];
     expect(unpaid(await judge(among(honest, some), "pyodide", 20_000))).toEqual([]);
     const wrong = ["__eq__", "tests from the file", "answers written ahead", "endless flood"];
-    expect(paid(await judge(among([...shared, ...cheats], wrong), "pyodide", 5000))).toEqual([]);
+    const list = among([...shared, ...cheats], wrong);
+    expect(await paidOrUncontrolled(list, "pyodide", 5000)).toEqual([]);
   },
   TIME,
 );
@@ -83,7 +106,8 @@ locked("a_call_that_hangs_or_floods_ends_the_program_and_what_was_passed_stays",
     limits: { callMs: 300 },
   });
   expect([hangs.passed, hangs.program.status]).toEqual([1, "timeout"]);
-  expect(hangs.program.milliseconds).toBeLessThan(4500);
+  expect(hangs.program.why).toBe("a call took more than 300 ms");
+  expect(hangs.failures[1]).toBe("ChannelClosed: the program has ended");
   const floods = await runUnitTests(code, ["assert f(0) == 0", "g()"], {
     limits: { answerBytes: 1_000_000 },
   });
