@@ -43,8 +43,6 @@ class Judge:
             return self.awaited(ProgramObject(self, j))
         if j["t"] == "exception":
             return self.exception_class(j["v"])
-        if j["t"] == "module" and j["v"] in sys.stdlib_module_names:
-            return __import__(j["v"])
         return self.refuse(f"a value of the kind {j['t']}")
 
     async def awaited(self, coroutine):
@@ -122,9 +120,11 @@ class Judge:
             error = c.__new__(c)
             error.args = tuple(args)
         for name, x in j["state"].items():
-            if not name.startswith("__"):
+            value = self.decode(x)
+            # A function there would be a method of the exception.
+            if not name.startswith("__") and not callable(value):
                 try:
-                    setattr(error, name, self.decode(x))
+                    setattr(error, name, value)
                 except Exception:
                     pass
         return error
@@ -136,6 +136,8 @@ class Judge:
             raise KeyError(name)
         if isinstance(value, dict) and value.get("t") == "class" and name in self.classes:
             self.tested.add(value["v"])
+        if isinstance(value, dict) and value.get("t") == "module" and value["v"] in sys.stdlib_module_names:
+            return __import__(value["v"])
         return self.decode(value)
 
     def operate(self, operation, *args):

@@ -54,7 +54,7 @@ function bytecode(): Promise<Bytecode> {
   return compilation;
 }
 
-/** Carries messages until the judge has come to its end; fills `failures`. */
+/** Carries messages until the judge has ended, after its last test or not (then false); fills `failures`. */
 function carry(program: Running, judge: Running, failures: string[], callMs: number, bytes: number) {
   let [gone, received, unfinished] = [false, 0, false];
   let call: NodeJS.Timeout | undefined;
@@ -73,7 +73,7 @@ function carry(program: Running, judge: Running, failures: string[], callMs: num
     clearTimeout(call);
     judge.channel!.write(unfinished ? `\n${GONE}` : GONE);
   });
-  return new Promise<void>((resolve) => {
+  return new Promise<boolean>((resolve) => {
     const onLine = (line: string) => {
       if (line.startsWith(">")) {
         if (gone) judge.channel!.write(GONE);
@@ -83,11 +83,11 @@ function carry(program: Running, judge: Running, failures: string[], callMs: num
         return;
       }
       const result = JSON.parse(line.slice(1)) as [number, string] | "end";
-      if (result === "end") resolve();
+      if (result === "end") resolve(true);
       else failures[result[0]] = result[1];
     };
     judge.channel!.setEncoding("latin1").on("data", lineSplitter(onLine));
-    void judge.result.then(() => resolve());
+    void judge.result.then(() => resolve(false));
   }).finally(() => clearTimeout(call));
 }
 
@@ -128,18 +128,18 @@ export async function judgeProgram(
     program.limit(time);
     judge.limit(time + GRACE_MS);
   });
-  await carried;
+  const complete = await carried;
   judge.stop("done");
   const ended = await judge.result;
   if (ended.status === "timeout") program.stop("timeout");
   program.stop("done");
-  if (ended.status !== "ok" && ended.status !== "timeout") {
+  if (!complete && ended.status !== "timeout") {
     await program.result;
     throw new NsaError({
       code: "judge_failed",
-      what: "a program could not be judged: the process of its tests failed",
+      what: "a program could not be judged: the process of its tests ended before the last test",
       why: ended.why,
-      fix: "look for a test that prints without end or kills its process, or free memory on this machine",
+      fix: "look for a test that ends its process, and for memory and processes left on this machine",
       exitCode: ExitCode.unavailable,
     });
   }

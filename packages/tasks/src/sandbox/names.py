@@ -79,6 +79,32 @@ def subject(tree, names):
     return set()
 
 
+def constants_in(tree):
+    """Variables of a test that are made of constants and Python's own functions alone."""
+    values = {}
+    for n in ast.walk(tree):
+        targets = n.targets if isinstance(n, ast.Assign) else [n.target] if isinstance(n, (ast.For, ast.AnnAssign)) else []
+        value = n.iter if isinstance(n, ast.For) else getattr(n, "value", None)
+        for target in targets if value else []:
+            for name in names_in(target, ast.Store):
+                values.setdefault(name, set()).update(names_in(value, ast.Load))
+    out = set(values)
+    while dirty := {n for n in out if not all(v in out or hasattr(builtins, v) for v in values[n])}:
+        out -= dirty
+    return out
+
+
+def alone_in(tree, used, modules):
+    """Names of `used` that are an assertion's only name but for Python's own, constants and the test case itself."""
+    ignored = constants_in(tree) | set(dir(builtins)) | modules | {"self"}
+    for n in ast.walk(tree):
+        method = isinstance(n, ast.Expr) and isinstance(n.value, ast.Call) and isinstance(n.value.func, ast.Attribute)
+        if isinstance(n, ast.Assert) or method and n.value.func.attr.startswith("assert"):
+            found = names_in(n, ast.Load) - names_in(n, ast.Store) - ignored
+            if len(found) == 1:
+                yield from found & used
+
+
 def modules_in(tree, used):
     """Modules of the standard library that a test uses without an import: before a dot, and never called."""
     bases = {n.value.id for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)}
@@ -93,15 +119,18 @@ class Names:
         free = [names_in(tree, ast.Load) - bound_in(tree) for tree in trees]
         self.own = {n: ALIASES.get(n, n) for tree, used in zip(trees, free) for n in modules_in(tree, used)}
         rest = [{n for n in used if not hasattr(builtins, n)} - set(self.own) for used in free]
-        # A name of a standard module is the program's where a test has no other, or no test has a name of no module.
+        # A name of a standard module is the program's where a test or an assertion has no other, or no test has a name of
+        # no module.
         self.entries = set().union(*rest) - set(EXPORTS)
         self.entries |= set().union(*(used for used in rest if len(used) == 1))
+        for tree, used in zip(trees, rest):
+            self.entries |= set(alone_in(tree, used, set(self.own)))
         if not self.entries:
             self.entries = set().union(*(subject(tree, used) for tree, used in zip(trees, rest)))
         # `sum(10, 15) == 2`: a program is tested for a name of Python's own if the tests leave no other name open.
         self.builtins = set()
-        if not any(rest) and not any(imports_solution(tree) or names_in(tree, ast.Load) & INDIRECT for tree in trees):
-            for tree, used in zip(trees, free):
+        for tree, used in zip(trees, free) if not any(rest) else []:
+            if not imports_solution(tree) and not names_in(tree, ast.Load) & INDIRECT:
                 self.builtins |= subject(tree, used & {call.func.id for call in called(tree)})
 
     def find(self, name, judge):

@@ -138,8 +138,8 @@ def number_or_truth(operation):
 def compared(operation):
     def method(self, x):
         judge = self._program[0]
-        if self is x or x is None and operation in ("eq", "ne"):
-            return (self is x) == (operation in ("eq", "le", "ge"))
+        if x is None and operation in ("eq", "ne"):
+            return operation == "ne"
         if not isinstance(x, ProgramObject):
             judge.refuse(f"{describe(self)} is compared with data")
         tested(self, operation), tested(x, operation)

@@ -139,6 +139,11 @@ def encode(x, encode_object, depth=0):
     return encode_object(x) if made is None else made
 
 
+def named(name, fields, values):
+    # A function in a field would be a method of the tuple.
+    return tuple(values) if any(callable(x) for x in values) else collections.namedtuple(name, fields)(*values)
+
+
 def ndarray(dtype, shape, values):
     import numpy
 
@@ -165,7 +170,7 @@ def decode(j, decode_tag):
         factory = next(f for f in FACTORIES if f.__name__ == v[0])
         return collections.defaultdict(factory, [(decode(k, decode_tag), decode(x, decode_tag)) for k, x in v[1]])
     if kind == "named":
-        return collections.namedtuple(j["name"], j["fields"])(*decode(v, decode_tag))
+        return named(j["name"], j["fields"], decode(v, decode_tag))
     simple = {
         "int": lambda: int(v, 16),
         "float": lambda: float(v),
