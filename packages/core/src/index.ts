@@ -9,7 +9,7 @@ export * from "./environment.ts";
 export * from "./errors.ts";
 export * from "./interrupt.ts";
 export * from "./jsonl.ts";
-export { eachLine } from "./lines.ts";
+export { eachLine, lineSplitter } from "./lines.ts";
 export * from "./metrics/logging.ts";
 export { type MlflowOptions, MlflowSink } from "./metrics/mlflow.ts";
 export * from "./metrics/sink.ts";

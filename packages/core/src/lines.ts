@@ -1,4 +1,4 @@
-// Lines of a file as byte ranges, read in blocks so that memory does not grow with the file.
+// Lines of a file as byte ranges, read in blocks so that memory does not grow with the file; lines of a stream of texts.
 import { closeSync, openSync, readSync } from "node:fs";
 
 /** Lines without their newlines, each valid until the next is taken. A last line without newline counts too. */
@@ -31,4 +31,14 @@ export function* eachLine(path: string, blockBytes = 1 << 22): Generator<Buffer>
   } finally {
     closeSync(fd);
   }
+}
+
+/** Takes pieces of a text and passes on each line without its newline; what follows the last newline waits for more. */
+export function lineSplitter(onLine: (line: string) => void): (piece: string) => void {
+  let rest = "";
+  return (piece) => {
+    const lines = (rest + piece).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) onLine(line);
+  };
 }

@@ -1,4 +1,4 @@
-// Programs judged by tests that they never meet: honest ones are paid, and no way of cheating is.
+// Programs judged by tests that they have no access to: honest ones are paid, and no way of cheating is.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { inParallel } from "@nsa/core";
@@ -6,6 +6,8 @@ import { expect } from "vitest";
 import { needs } from "../../core/test/needs.ts";
 import { bubblewrapState, runUnitTests, type SandboxBackend, type UnitTestResult } from "../src/index.ts";
 import { pyodideState } from "../src/sandbox/pyodide.ts";
+import { honestObjects } from "./judged-classes.ts";
+import { objectCheats } from "./judged-objects.ts";
 import { cheats, honest, type Judged } from "./judged-programs.ts";
 
 const fixture = (name: string) =>
@@ -28,15 +30,56 @@ async function judge(programs: readonly Judged[], backend: SandboxBackend, timeo
   return results;
 }
 
-const paid = (results: [string, UnitTestResult][]) =>
-  results.flatMap(([name, r]) => (r.passed === r.total ? [name] : []));
 const unpaid = (results: [string, UnitTestResult][]) =>
   results.flatMap(([name, r]) => (r.passed === r.total ? [] : [[name, r.failures, r.program.stderr]]));
+
+/** A function that every cheat has beside its cheat, and the test of it: passed, so what fails after it fails by itself. */
+const CONTROL = "\ndef probe(x): return x + 1\n";
+const CONTROL_TEST = "import solution\nassert solution.probe(20) == 21";
+/** Programs whose every test is a cheat of its own. */
+const ONE_BY_ONE = [
+  "a class for a function",
+  "an object for a value",
+  "a class of classes",
+  "a helper in an assertion of its own",
+];
+
+const NOT_STARTED = /^(ChannelClosed: the program did not start|NameError: name 'add' is not defined)$/;
+/** Cheats that break their own process as they are loaded, so that no control can pass, and why each of their tests fails. */
+const BREAKS: Record<string, RegExp> = {
+  "json.loads": /^NameError: name 'add' is not defined$/,
+  "answers written ahead": /^TypeError: 'bool' object is not callable$/,
+  "json, exec, compile and print replaced": /^ChannelClosed: the program has ended$/,
+  "the output known from elsewhere": /^it printed something else$/,
+  ...Object.fromEntries(
+    [
+      ...["_out", "mark from the file", "mark from the frame", "results written ahead"],
+      ...["memory by /dev", "memory by memfd", "memory by System V", "pyodide: buffers outside the heap"],
+    ].map((name) => [name, NOT_STARTED]),
+  ),
+};
+
+/** Cheats of which a test passes, or whose control fails: in such a run the judge decides nothing. */
+async function wronglyJudged(programs: readonly Judged[], backend: SandboxBackend, timeoutMs: number) {
+  const controlled = programs.map(({ name, code, tests }) =>
+    name in BREAKS
+      ? { name, code, tests }
+      : { name, code: `${code}${CONTROL}`, tests: [CONTROL_TEST, ...tests] },
+  );
+  return (await judge(controlled, backend, timeoutMs)).filter(([name, { failures }]) => {
+    const breaks = BREAKS[name];
+    if (breaks) return !failures.every((why) => breaks.test(why));
+    const [control, ...others] = failures;
+    // Of several tests a cheat may pass some, as a wrong program may, but not of those that are a cheat each.
+    const paid = ONE_BY_ONE.includes(name) ? others.includes("") : others.every((why) => why === "");
+    return control !== "" || paid;
+  });
+}
 
 locked(
   "honest_programs_are_paid",
   async () => {
-    expect(unpaid(await judge(honest, "bubblewrap", 20_000))).toEqual([]);
+    expect(unpaid(await judge([...honest, ...honestObjects], "bubblewrap", 20_000))).toEqual([]);
   },
   TIME,
 );
@@ -45,7 +88,8 @@ locked(
   "no_cheat_is_paid",
   async () => {
     expect(shared).toHaveLength(14);
-    expect(paid(await judge([...shared, ...cheats], "bubblewrap", 3000))).toEqual([]);
+    const all = [...shared, ...cheats, ...objectCheats];
+    expect(await wronglyJudged(all, "bubblewrap", 3000)).toEqual([]);
   },
   TIME,
 );
@@ -59,10 +103,14 @@ const among = (programs: readonly Judged[], words: string[]) => {
 portable(
   "the_portable_sandbox_pays_the_same_programs",
   async () => {
-    const some = ["class that the tests", "in place", "read and print"];
-    expect(unpaid(await judge(among(honest, some), "pyodide", 20_000))).toEqual([]);
+    const some = ["class that the tests", "in place", "read and print", "views, arrays", "number class"];
+    expect(unpaid(await judge(among([...honest, ...honestObjects], some), "pyodide", 20_000))).toEqual([]);
     const wrong = ["__eq__", "tests from the file", "answers written ahead", "endless flood"];
-    expect(paid(await judge(among([...shared, ...cheats], wrong), "pyodide", 5000))).toEqual([]);
+    const list = [
+      ...among([...shared, ...cheats], wrong),
+      ...objectCheats.filter((p) => ONE_BY_ONE.includes(p.name)),
+    ];
+    expect(await wronglyJudged(list, "pyodide", 5000)).toEqual([]);
   },
   TIME,
 );
@@ -83,11 +131,25 @@ locked("a_call_that_hangs_or_floods_ends_the_program_and_what_was_passed_stays",
     limits: { callMs: 300 },
   });
   expect([hangs.passed, hangs.program.status]).toEqual([1, "timeout"]);
-  expect(hangs.program.milliseconds).toBeLessThan(4500);
+  expect(hangs.program.why).toBe("a call took more than 300 ms");
+  expect(hangs.failures[1]).toBe("ChannelClosed: the program has ended");
   const floods = await runUnitTests(code, ["assert f(0) == 0", "g()"], {
     limits: { answerBytes: 1_000_000 },
   });
   expect([floods.passed, floods.program.status]).toEqual([1, "output"]);
+});
+
+locked("a_failure_of_the_process_of_the_tests_is_no_verdict_on_the_program", async () => {
+  for (const end of ["os._exit(0)", "os._exit(3)"]) {
+    const tests = ["assert f(1) == 2", `import os\n${end}`, "assert f(1) == 2"];
+    await expect(runUnitTests("def f(x): return x + 1", tests)).rejects.toMatchObject({
+      code: "judge_failed",
+      exitCode: 4,
+    });
+  }
+  const limits = { callMs: 300, timeoutMs: 1500 };
+  const endless = await runUnitTests("def f(x): return x", ["f(1)", "while True: pass"], { limits });
+  expect([endless.passed, endless.program.status]).toEqual([1, "timeout"]);
 });
 
 locked("printed_answers_are_compared_by_lines_outside_the_program", async () => {

@@ -1,4 +1,4 @@
-// Programs for the judge: honest ones, which must be paid, and cheats, which must not, each with the tests it meets.
+// Programs for the judge: honest ones, which must be paid, and cheats, which must not, each with its tests.
 import type { UnitTest } from "../src/index.ts";
 
 export interface Judged {
@@ -7,7 +7,7 @@ export interface Judged {
   tests: UnitTest[];
 }
 
-const judged = (name: string, code: string, ...tests: UnitTest[]): Judged => ({ name, code, tests });
+export const judged = (name: string, code: string, ...tests: UnitTest[]): Judged => ({ name, code, tests });
 
 export const honest: Judged[] = [
   judged("recursion", "def fib(n): return n if n < 2 else fib(n-1) + fib(n-2)", "assert fib(20) == 6765"),

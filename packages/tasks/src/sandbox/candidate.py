@@ -1,10 +1,10 @@
 # The side of the program under test: runs the program once, then answers one call at a time. No test and no expected value
 # comes here; everything in this process may be changed by the program, and what it sends is its answer, no more.
-import builtins, operator, types
+import builtins, copy, operator, types
 
 OPERATIONS = {name: getattr(operator, name) for name in dir(operator) if not name.startswith("_")}
 BUILT_IN = (len, iter, next, str, repr, bool, hash, int, float, complex, round, abs, format, isinstance, issubclass, reversed)
-OPERATIONS |= {f.__name__: f for f in (*BUILT_IN, getattr, setattr, delattr, dir)}
+OPERATIONS |= {f.__name__: f for f in (*BUILT_IN, getattr, setattr, delattr, dir, copy.copy, copy.deepcopy)}
 OPERATIONS["await"] = lambda x: __import__("asyncio").run(x)
 OPERATIONS["enter"] = lambda x: type(x).__enter__(x)
 OPERATIONS["exit"] = lambda x: type(x).__exit__(x, None, None, None)
@@ -27,15 +27,21 @@ class Candidate:
         bases = [self.exception_class(b) for b in c.__bases__ if issubclass(b, BaseException)]
         return {"id": self.number(c), "name": c.__name__, "bases": bases}
 
-    def other(self, x):
+    def bases(self, c):
+        return [self.number(base) for base in c.__mro__ if base is not object]
+
+    def encode_object(self, x):
         if isinstance(x, types.ModuleType):
             return tagged("module", x.__name__)
         if isinstance(x, type) and issubclass(x, BaseException):
             return tagged("exception", self.exception_class(x))
         kind = "class" if isinstance(x, type) else "coroutine" if type(x) is types.CoroutineType else "object"
-        return {"t": kind, "v": self.number(x), "of": self.number(type(x))}
+        c = x if kind == "class" else type(x)
+        # A function can be called and an iterator iterated, whatever its class.
+        does = "call" if callable(x) and kind != "class" else "next" if hasattr(c, "__next__") else ""
+        return {"t": kind, "v": self.number(x), "of": self.bases(c), "name": c.__name__, "does": does}
 
-    def made(self, j):
+    def decode_tag(self, j):
         if j["t"] == "ref":
             return self.objects[j["v"]]
         if j["t"] == "builtin":
@@ -47,10 +53,10 @@ class Candidate:
         raise Unsendable(f"no value is called {j['t']}")
 
     def encode(self, x):
-        return encode(x, self.other)
+        return encode(x, self.encode_object)
 
     def decode(self, j):
-        return decode(j, self.made)
+        return decode(j, self.decode_tag)
 
     def call_back(self, number, args, kwargs):
         self.channel.send(dumps(["callback", number, self.encode(list(args)), self.encode(kwargs)]))
@@ -93,7 +99,7 @@ class Candidate:
         state = {}
         for name, x in getattr(e, "__dict__", {}).items():
             try:
-                state[name] = encode(x, self.other)
+                state[name] = encode(x, self.encode_object)
             except Exception:
                 pass
         return ["raise", {"class": self.exception_class(type(e)), "args": args, "state": state}]
@@ -106,7 +112,7 @@ class Candidate:
                 return message[1], message[2]
             try:
                 answer = dumps(["ok", *self.perform(message)])
-            except Gone:
+            except ChannelClosed:
                 raise
             except BaseException as e:
                 answer = dumps(self.error(e))
@@ -130,7 +136,7 @@ def begin():
     channel.send('"ready"')
     try:
         Candidate(channel, module.__dict__).serve()
-    except Gone:
+    except ChannelClosed:
         return 0
 
 

@@ -107,7 +107,7 @@ function gather(stream: Readable, limit: number, full: () => void): () => string
 }
 
 /** Why this process ended it: `done` is no fault of the program. */
-export type Stop = "timeout" | "output" | "answers" | "done";
+export type Stop = "timeout" | "call" | "output" | "answers" | "done";
 
 export interface Running {
   /** The further descriptor, where the work has one. */
@@ -194,6 +194,7 @@ function describeEnd(
 ): Pick<ProgramResult, "status" | "why"> {
   if (failure) return { status: "error", why: failure };
   if (stopped === "timeout") return { status: "timeout", why: `stopped after ${limits.timeoutMs} ms` };
+  if (stopped === "call") return { status: "timeout", why: `a call took more than ${limits.callMs} ms` };
   if (stopped === "output")
     return { status: "output", why: `it wrote more than ${limits.outputBytes} bytes` };
   if (stopped === "answers")

@@ -21,10 +21,11 @@ function printed(text: string): string {
 }
 
 /**
- * Judges code by tests that it never meets: statements run in a process of their own, where the code's functions are stubs
- * that ask it; of a test of input and output the program gets the input alone. A test of statements fails by raising.
- * Values are compared by Python's own `==` on plain data (so `True == 1` and `1 == 1.0` hold); an object of a class of the
- * program's equals nothing but such objects.
+ * Judges code by tests that it has no access to: statements run in a process of their own, where a call of the code's
+ * functions is a request to the process of the code; of a test of input and output the program gets the input alone. A test
+ * of statements fails by raising. Values are compared by Python's own `==` on plain data (so `True == 1` and `1 == 1.0`
+ * hold); an object of the program's fails a test that does more with it than docs/design/evaluation.md lists. Throws
+ * NsaError as {@link judgeProgram}.
  */
 export async function runUnitTests(
   code: string,
