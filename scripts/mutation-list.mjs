@@ -12,8 +12,8 @@ export const mutations = [
   {
     bug: "a sum written again is paid as its answer",
     file: "packages/tasks/src/grader/grade.ts",
-    from: "else if (!hasForm(form, y, x))",
-    to: "else if (form === undefined)",
+    from: "if (ok && !(first && !first.ok && echoes(first))) return undefined;",
+    to: "if (ok || reason !== undefined || first) return undefined;",
     tests: rewards,
     test: "accuracy_pays_a_value_and_not_the_task_written_again",
   },
