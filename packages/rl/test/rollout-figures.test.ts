@@ -71,7 +71,7 @@ test("pass_and_majority_of_two_held_out_problems_with_four_outputs_each", () => 
         ),
       ),
     );
-  const tokenizer = { decode: ([id]: number[]) => texts[id!]!, eosId: 3 };
+  const tokenizer = { decode: ([id]: number[]) => texts[id!]!, eosId: 3, eosIds: [3] };
   const problem = (answer: string, part: string) =>
     ({ prompt: [0], answer, part }) as unknown as AskedProblem;
   const problems = [problem("7", "x"), problem("7", "x"), problem("5", "y")];
