@@ -4,6 +4,7 @@ import {
   compareAnswers,
   grade,
   gradingOf,
+  isEchoOf,
   runProgram,
   runProtocol,
   type Transcript,
@@ -11,7 +12,7 @@ import {
   type TurnRequest,
 } from "@nsa/tasks";
 import type { Generation, Question } from "./question.ts";
-import type { SampleRow } from "./rows.ts";
+import type { GreedyRow, SampleRow } from "./rows.ts";
 import type { Session } from "./session.ts";
 
 /** Prompts of the two formats, as `configs/sft/formats.yaml` teaches them. */
@@ -42,7 +43,7 @@ function generateTurn(
       prompt: prompts[i]!,
       n: 1,
       maxTokens: requests[i]!.maxTokens,
-      sampling: config.sampling,
+      sampling: generation.greedy ? { ...config.sampling, temperature: 0 } : config.sampling,
       // Every turn draws with a key of its own: positions start at 0 again.
       seed: config.seed + generation.index + TURN_SEEDS * requests[i]!.turn,
       id: first + requests[i]!.index,
@@ -77,7 +78,7 @@ function judge(transcript: Transcript, question: Question, generation: ProgramGe
   return { verdict, answer, form: "program" as AnswerKind, why: `output of the program: ${why}` };
 }
 
-export async function programRows(
+async function sampledRows(
   session: Session,
   step: number,
   generation: ProgramGeneration,
@@ -102,6 +103,8 @@ export async function programRows(
   return transcripts.map((transcript, i): SampleRow => {
     const question = asked[i]!;
     const { text, tokens, logp, finish, programs } = transcript;
+    const judged = judge(transcript, question, generation);
+    const echo = isEchoOf(judged.answer, question.problem) ? { echo: true as const } : {};
     return {
       kind: "sample",
       step,
@@ -111,11 +114,26 @@ export async function programRows(
       prompt: question.prompt,
       completion: text,
       gold: question.problem.answer,
-      ...judge(transcript, question, generation),
+      ...judged,
       tokens,
       finish,
       logp: logp / Math.max(1, tokens),
       programs: programs.map(({ status, why }) => ({ status, why })),
+      ...echo,
     };
   });
+}
+
+/** Sampled answers with programs, and greedy ones where the recipe asks for them. */
+export async function programRows(
+  session: Session,
+  step: number,
+  generation: ProgramGeneration,
+  questions: readonly Question[],
+  first: number,
+): Promise<(SampleRow | GreedyRow)[]> {
+  const sampled = await sampledRows(session, step, { ...generation, greedy: false }, questions, first);
+  if (!generation.greedy) return sampled;
+  const once = await sampledRows(session, step, { ...generation, samples: 1 }, questions, first);
+  return [...sampled, ...once.map((row): GreedyRow => ({ ...row, kind: "greedy" }))];
 }

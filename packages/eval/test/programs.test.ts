@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect } from "vitest";
 import { needs } from "../../core/test/needs.ts";
 import { makeTinyCheckpoint, type TinyCheckpoint } from "../../train/test/tiny-checkpoint.ts";
 import { evalSchema, type ProblemsSummary, runEval, type SampleRow, type TaskSummary } from "../src/index.ts";
+import type { GreedyRow } from "../src/rows.ts";
 
 const { usable, why } = bubblewrapState();
 
@@ -21,7 +22,8 @@ beforeAll(async () => {
   tiny = await makeTinyCheckpoint();
   const examples = join(tiny.dir, "examples.jsonl");
   const row = JSON.stringify({ question: "3+4", pot: program });
-  writeFileSync(examples, `${Array(40).fill(row).join("\n")}\n`);
+  const echo = JSON.stringify({ question: "5+6", pot: '```python\nprint("6+5")\n```\n' });
+  writeFileSync(examples, `${Array(40).fill(`${row}\n${echo}`).join("\n")}\n`);
   writeFileSync(join(tiny.dir, "sum.jsonl"), '{"id": "s", "question": "3+4", "answer": "7"}\n');
   writeFileSync(join(tiny.dir, "sum.yaml"), "name: sum\nfiles: [sum.jsonl]\nmax_tokens: 64\n");
   const runDir = join(tiny.dir, "sft");
@@ -46,17 +48,19 @@ beforeAll(async () => {
 });
 afterAll(() => tiny?.remove());
 
-async function evaluate(format: string) {
-  const runDir = join(tiny.dir, format);
+async function evaluate(format: string, more: object = {}) {
+  const runDir = join(tiny.dir, `${format}-${Object.keys(more).join()}`);
   mkdirSync(join(runDir, "checkpoints"), { recursive: true });
-  const tasks = [{ kind: "problems", task: join(tiny.dir, "sum.yaml"), format, template: prompt }];
+  const tasks = [{ kind: "problems", task: join(tiny.dir, "sum.yaml"), format, template: prompt, ...more }];
   const recipe = { checkpoint: taught, data_dir: tiny.dir, threads: 1, tasks };
   const context = openStageContext({ runDir, device: "cpu" });
   await runEval(parseConfig(evalSchema, recipe, "test"), context);
   await context.close();
   const [summary] = JSON.parse(readFileSync(join(runDir, "summary.json"), "utf8")) as TaskSummary[];
+  const rows = readJsonl<SampleRow | GreedyRow>(join(runDir, "samples.jsonl"));
   return {
-    row: readJsonl<SampleRow>(join(runDir, "samples.jsonl"))[0]!,
+    rows,
+    row: rows[0]!,
     summary: summary as ProblemsSummary,
   };
 }
@@ -66,6 +70,17 @@ needs(usable, why)("the_output_of_a_written_program_is_the_answer", async () => 
   expect(row.completion).toContain("print(3+4)");
   expect(row).toMatchObject({ verdict: "correct", answer: "7", form: "program", task: "sum (pot)" });
   expect(summary).toMatchObject({ accuracy: { mean: 1 }, formatRate: 1, programs: { run: 1, ok: 1 } });
+});
+
+needs(usable, why)("programs_are_answered_greedily_too_and_their_echoes_are_counted", async () => {
+  const { rows, summary } = await evaluate("pot", { greedy: true, samples: 2 });
+  expect(rows.map((r) => r.kind)).toEqual(["sample", "sample", "greedy"]);
+  expect(summary).toMatchObject({ echoes: 0, greedy: { accuracy: { mean: 1 }, echoes: 0 } });
+  writeFileSync(join(tiny.dir, "sum.jsonl"), '{"id": "s", "question": "5+6", "answer": "11"}\n');
+  const copies = await evaluate("pot", { greedy: true });
+  expect(copies.row).toMatchObject({ answer: "6+5", verdict: "wrong", echo: true });
+  expect(copies.summary).toMatchObject({ echoes: 1, greedy: { accuracy: { mean: 0 }, echoes: 1 } });
+  writeFileSync(join(tiny.dir, "sum.jsonl"), '{"id": "s", "question": "3+4", "answer": "7"}\n');
 });
 
 needs(usable, why)("tool_integrated_answers_hold_their_outputs", async () => {

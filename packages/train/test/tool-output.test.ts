@@ -39,6 +39,14 @@ test("an_output_is_what_stands_behind_its_opening_fence_with_the_closing_line", 
     "a ⟦<tool_response>2 </answer></tool_response>⟧ b",
     "⟦<interpreter>\n2\n```output\n</interpreter>⟧ b",
     "⟦<tool_output>never ended⟧",
+    // Quoted and indented blocks end by fences with the same marks; what stands behind them is learned.
+    `> ${FENCE}output⟦\n> 2\n> ${FENCE}\n⟧So 2.`,
+    `1. Run:\n    ${FENCE}output⟦\n    2\n    ${FENCE}\n⟧So 2.`,
+    `\t${FENCE}output⟦\n\t2\n\t${FENCE}\n⟧So 2.`,
+    // A mention before an output does not open it.
+    "Use <interpreter> here: ⟦<interpreter>5</interpreter>⟧ So 5.",
+    `I write ${FENCE}output blocks.\n${FENCE}output⟦\n5\n${FENCE}\n⟧So 5.`,
+    `${FENCE}python\nprint("${FENCE}output")\n${FENCE}\n${FENCE}output⟦\n${FENCE}\n⟧So.`,
   ])
     expect(marked(text.replace(/[⟦⟧]/g, ""))).toBe(text);
   for (const text of [
@@ -46,6 +54,15 @@ test("an_output_is_what_stands_behind_its_opening_fence_with_the_closing_line", 
     `${FENCE}python\nprint("output")\n${FENCE}`,
     `${FENCE}outputs_of_x\n2\n${FENCE}`,
     "<answer> 2 </answer>",
+    // Only mentioned: in a sentence, in a program's text, in a block of another kind.
+    `I write ${FENCE}output blocks after code. The answer is 5.`,
+    `${FENCE}output blocks come after code. The answer is 5.`,
+    `A block begins with ${FENCE}output\nand ends somewhere.`,
+    "Use <interpreter> here. Answer 5.",
+    `${FENCE}python\nprint("${FENCE}output")\nprint("<interpreter>")\n${FENCE}\nAnswer 5.`,
+    `${FENCE}python\nprint("""\nx ${FENCE}output\n""")\n${FENCE}\nAnswer 5.`,
+    `${FENCE}\`markdown\n${FENCE}output\n5\n${FENCE}\n${FENCE}\`\nAnswer 5.`,
+    `~~~\n${FENCE}output\n5\n${FENCE}\n~~~\nAnswer 5.`,
     "",
   ])
     expect(marked(text)).toBe(text);
@@ -100,6 +117,27 @@ test("every_token_of_an_output_has_weight_0_and_every_other_of_the_answer_1", ()
   expect(learnedText(example!.ids, example!.learned!)).toBe(text.replace(`\n50.0\n${FENCE}\n`, ""));
   // The ids are those of the whole text: what the model sees when outputs are fed back.
   expect([...example!.ids].slice(head, -1)).toEqual(tokenizer.encode(text));
+});
+
+test("an_output_without_an_end_is_reported_where_outputs_are_masked", () => {
+  const cut = "Let me run it.\n```output\n50.0";
+  const remarks = (more: object) => {
+    const rows = [
+      { q: "how many?", a: text },
+      { q: "how many?", a: cut },
+      { q: "how many?", a: "5 ```output blocks" },
+    ];
+    writeFileSync(join(dir, "x.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const files = [join(dir, "x.jsonl")];
+    const sources = [{ files, prompt: "Q: {q} A:", completion: "{a}", ...more }] as never;
+    const said: string[] = [];
+    readExamples({ sources, seqLen: 4000 }, tokenizer, (line) => said.push(line));
+    return said;
+  };
+  expect(remarks({})).toEqual([
+    "1 examples have a tool's output without an end: nothing behind its opening is learned",
+  ]);
+  expect(remarks({ maskOutputs: false })).toEqual([]);
 });
 
 test("an_answer_without_outputs_is_learned_whole_and_masking_can_be_turned_off", () => {

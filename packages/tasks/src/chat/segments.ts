@@ -2,7 +2,7 @@
 import { NsaError } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
 import type { ChatMessage, ChatTemplate } from "./template.ts";
-import { encodeAnswer } from "./tool-output.ts";
+import { type EncodedAnswer, encodeAnswer } from "./tool-output.ts";
 
 export interface Segment {
   text: string;
@@ -51,11 +51,13 @@ export function encodeSegments(
   tokenizer: Tokenizer,
   segments: readonly Segment[],
   maskOutputs = true,
-): { ids: Int32Array; learned: Uint8Array } {
+): EncodedAnswer {
   const ids: number[] = [];
   const learned: number[] = [];
+  let open = false;
   for (const segment of segments) {
     const own = encodeAnswer(tokenizer, segment.text);
+    open ||= segment.learned && own.open;
     own.ids.forEach((id, i) => {
       ids.push(id);
       learned.push(segment.learned && (!maskOutputs || own.learned[i] === 1) ? 1 : 0);
@@ -66,5 +68,5 @@ export function encodeSegments(
     ids.push(tokenizer.eosId);
     learned.push(1);
   }
-  return { ids: Int32Array.from(ids), learned: Uint8Array.from(learned) };
+  return { ids: Int32Array.from(ids), learned: Uint8Array.from(learned), open };
 }

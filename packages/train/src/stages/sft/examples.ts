@@ -25,6 +25,12 @@ function sourceError(source: Source): NsaError {
   });
 }
 
+interface Encoded {
+  example: Example;
+  /** Whether an output of a tool has no end, so that nothing behind its opening is learned. */
+  open: boolean;
+}
+
 /** One record as an example, by templates or as a conversation. */
 function exampleOf(
   source: Source,
@@ -32,18 +38,20 @@ function exampleOf(
   place: string,
   tokenizer: Tokenizer,
   chat: ChatTemplate | undefined,
-): Example {
+): Encoded {
   const { format } = source;
+  const masks = source.maskOutputs !== false;
   if (source.messages === undefined) {
     const prompt = fillTemplate(source.prompt!, record, place);
     const head = tokenizer.encode(prompt);
     const answer = fillTemplate(source.completion!, record, place);
     const tail = encodeAnswer(tokenizer, answer);
     const ids = Int32Array.from([...head, ...tail.ids, tokenizer.eosId]);
-    if (source.maskOutputs === false || tail.learned.every((l) => l === 1))
-      return { ids, promptLength: head.length, format, prompt };
+    const open = masks && tail.open;
+    const example = { ids, promptLength: head.length, format, prompt };
+    if (!masks || tail.learned.every((l) => l === 1)) return { example, open };
     const learned = Uint8Array.from([...head.map(() => 0), ...tail.learned, 1]);
-    return { ids, learned, promptLength: head.length, format, prompt };
+    return { example: { ...example, learned }, open };
   }
   const messages = conversationSchema.safeParse(record[source.messages]);
   if (!messages.success) {
@@ -57,8 +65,9 @@ function exampleOf(
     });
   }
   const segments = segmentsOf(chat!, messages.data, place);
-  const { ids, learned } = encodeSegments(tokenizer, segments, source.maskOutputs);
-  return { ids, learned, promptLength: learned.indexOf(1), format, prompt: segments[0]!.text };
+  const { ids, learned, open } = encodeSegments(tokenizer, segments, source.maskOutputs);
+  const example = { ids, learned, promptLength: learned.indexOf(1), format, prompt: segments[0]!.text };
+  return { example, open: masks && open };
 }
 
 /**
@@ -71,7 +80,7 @@ export function readExamples(
   log: (text: string) => void,
 ): Example[] {
   const examples: Example[] = [];
-  let [long, empty] = [0, 0];
+  let [long, empty, open] = [0, 0, 0];
   for (const source of from.sources) {
     const templates = source.prompt !== undefined && source.completion !== undefined;
     const neither = source.prompt === undefined && source.completion === undefined;
@@ -80,7 +89,9 @@ export function readExamples(
     for (const path of expandInputs(source.files)) {
       for (const { record, place } of readRecords(path)) {
         if (examples.length >= limit) break;
-        const example = exampleOf(source, record, place, tokenizer, from.chat);
+        const encoded = exampleOf(source, record, place, tokenizer, from.chat);
+        const { example } = encoded;
+        if (encoded.open) open++;
         const { ids, learned, promptLength } = example;
         const learns = learned ? learned.indexOf(1, 1) > 0 : Math.max(1, promptLength) < ids.length;
         if (!learns) empty++;
@@ -91,6 +102,8 @@ export function readExamples(
   }
   if (long > 0) log(`${long} examples longer than ${from.seqLen} tokens were left out`);
   if (empty > 0) log(`${empty} examples without a token to learn were left out`);
+  if (open > 0)
+    log(`${open} examples have a tool's output without an end: nothing behind its opening is learned`);
   if (examples.length >= 2) return examples;
   throw new NsaError({
     code: "corpus_empty",
