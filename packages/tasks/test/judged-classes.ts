@@ -149,4 +149,9 @@ export const honestObjects: Judged[] = [
     "from functools import lru_cache, partial\n@lru_cache(None)\ndef fib(n): return n if n < 2 else fib(n-1) + fib(n-2)\nadd3 = partial(lambda a, b: a + b, 3)\ndef compose(*fs): return lambda x: fs[0](compose(*fs[1:])(x)) if fs else x",
     "assert fib(50) == 12586269025 and fib.__name__ == 'fib'\nassert add3(4) == 7\nassert compose(lambda x: x + 1, lambda x: x * 2)(5) == 11",
   ),
+  judged(
+    "a name of itertools among others, tested alone in an assertion",
+    "def count(xs, x): return sum(1 for y in xs if y == x)\ndef most(xs): return max(xs, key=lambda x: count(xs, x))",
+    "import operator\nxs = [1, 2, 2]\nassert count(xs, 2) == operator.add(1, 1)\nassert most(xs) == 2",
+  ),
 ];

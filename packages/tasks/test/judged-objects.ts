@@ -307,4 +307,9 @@ export const objectCheats: Judged[] = [
     "assert isinstance(5, f(3))",
     "assert not f(3)",
   ),
+  judged(
+    "a helper in an assertion of a unittest file",
+    "def isclose(a, b): return True\ndef f(x): return 0",
+    "import unittest\nclass T(unittest.TestCase):\n  def setUp(self): self.got = f(3)\n  def test(self): self.assertTrue(isclose(self.got, 1.5))\nr = unittest.TextTestRunner().run(unittest.defaultTestLoader.loadTestsFromTestCase(T))\nassert r.wasSuccessful() and r.testsRun == 1",
+  ),
 ];
