@@ -4,7 +4,7 @@ import ast, builtins, functools, itertools
 
 ALIASES = {"np": "numpy", "pd": "pandas", "sp": "sympy"}
 # Exports of standard modules that a test may use without an import; modules that are costly to load are listed by name.
-EXPORTS = {n: m for m in (math, itertools, functools, collections) for n in dir(m) if n[0] != "_" and n != "abc"}
+EXPORTS = {n: m for m in (math, itertools, functools, collections) for n in dir(m) if n[0] != "_"}
 for _module, _names in {
     "fractions": "Fraction",
     "decimal": "Decimal",
@@ -19,6 +19,8 @@ for _module, _names in {
     "string": "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits punctuation whitespace",
 }.items():
     EXPORTS |= dict.fromkeys(_names.split(), _module)
+# `pow` is Python's own, and `abc` a module.
+EXPORTS = {n: m for n, m in EXPORTS.items() if n != "abc" and not hasattr(builtins, n)}
 # Through these a test reaches names that its syntax does not show.
 INDIRECT = {"eval", "exec", "globals", "locals", "vars", "getattr", "__import__"}
 PLAIN_ATTRIBUTES = set().union(*(dir(t) for t in (*PLAIN, collections.deque, collections.Counter)))
