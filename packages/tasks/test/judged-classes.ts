@@ -149,4 +149,66 @@ export const honestObjects: Judged[] = [
     "from functools import lru_cache, partial\n@lru_cache(None)\ndef fib(n): return n if n < 2 else fib(n-1) + fib(n-2)\nadd3 = partial(lambda a, b: a + b, 3)\ndef compose(*fs): return lambda x: fs[0](compose(*fs[1:])(x)) if fs else x",
     "assert fib(50) == 12586269025 and fib.__name__ == 'fib'\nassert add3(4) == 7\nassert compose(lambda x: x + 1, lambda x: x * 2)(5) == 11",
   ),
+  judged(
+    "a name of itertools among others, tested alone in an assertion",
+    "def count(xs, x): return sum(1 for y in xs if y == x)\ndef most(xs): return max(xs, key=lambda x: count(xs, x))",
+    "import operator\nxs = [1, 2, 2]\nassert count(xs, 2) == operator.add(1, 1)\nassert most(xs) == 2",
+  ),
+  judged(
+    "Python's own functions that math has, too",
+    "def f(x): return x ** 100 % 13",
+    "assert f(7) == pow(7, 100, 13)",
+    "assert isinstance(f(2) and pow(2, 70), int) and f(2) + pow(2, 70) == (1 << 70) + 3",
+  ),
+  judged(
+    "exceptions that extend one another",
+    "class BankError(Exception): pass\nclass Low(BankError):\n  def __init__(s, need, have):\n    s.need, s.have = need, have\n    super().__init__(f'need {need}')\nclass Account:\n  def __init__(s): s.b = 0\n  def withdraw(s, x):\n    if x > s.b: raise Low(x, s.b)",
+    "a = Account()\ntry:\n  a.withdraw(5)\n  assert False\nexcept BankError as e:\n  assert str(e) == 'need 5' and e.need == 5 and isinstance(e, Low)",
+    "import unittest\nwith unittest.TestCase().assertRaisesRegex(Low, 'need'): Account().withdraw(1)",
+  ),
+  judged(
+    "a class whose methods give truth",
+    "class Trie:\n  def __init__(s): s.w = set()\n  def insert(s, w): s.w.add(w)\n  def search(s, w): return w in s.w\n  def startsWith(s, p): return any(x.startswith(p) for x in s.w)",
+    "t = Trie()\nt.insert('apple')\nassert t.search('apple') and not t.search('app') and t.startsWith('app')",
+  ),
+  judged(
+    "a class with indices and a property",
+    "class Matrix:\n  def __init__(s, r): s.r = r\n  def __matmul__(s, o): return Matrix([[sum(a*b for a, b in zip(x, y)) for y in zip(*o.r)] for x in s.r])\n  def __getitem__(s, k): return s.r[k[0]][k[1]] if isinstance(k, tuple) else s.r[k]\n  def __setitem__(s, k, v): s.r[k[0]][k[1]] = v\n  def __eq__(s, o): return s.r == o.r\n  @property\n  def T(s): return Matrix([list(c) for c in zip(*s.r)])",
+    "m = Matrix([[1, 2], [3, 4]])\nassert m.T == Matrix([[1, 3], [2, 4]])\nassert (m @ Matrix([[1, 0], [0, 1]])) == m and m[0, 1] == 2 and m[1] == [3, 4]\nm[0, 0] = 9\nassert m[0, 0] == 9",
+  ),
+  judged(
+    "a function that gives objects of a class of the tests",
+    "from dataclasses import dataclass\n@dataclass(order=True)\nclass P:\n  x: int\n  y: int = 0\ndef move(p, d): return P(p.x + d, p.y)",
+    "assert move(P(1), 2) == P(3)\nassert move(P(1), 2).x == 3\nassert P(1) < P(2) and repr(P(1)) == 'P(x=1, y=0)'",
+  ),
+  judged(
+    "one object of a class",
+    "class S:\n  _i = None\n  def __new__(c):\n    if c._i is None: c._i = super().__new__(c)\n    return c._i",
+    "assert S() is S()\nassert S() == S()",
+  ),
+  judged(
+    "objects in lists, and sorted by keys",
+    "class Emp:\n  def __init__(s, n, a): s.name, s.age = n, a\ndef oldest(es): return max(es, key=lambda e: e.age)\ndef grouped(es): return sorted(es, key=lambda e: e.name)",
+    "es = [Emp('b', 3), Emp('a', 9)]\nassert oldest(es).name == 'a' and oldest(es) is es[1]\nassert [e.name for e in grouped(es)] == ['a', 'b']\nassert sorted(es, key=lambda e: e.age)[0].name == 'b'\nassert es[0] in es",
+  ),
+  judged(
+    "a class with in and iteration",
+    "class BST:\n  def __init__(s): s.x = []\n  def insert(s, v): s.x.append(v)\n  def __contains__(s, v): return v in s.x\n  def __len__(s): return len(s.x)\n  def __iter__(s): return iter(sorted(s.x))",
+    "t = BST()\nfor v in [3, 1, 2]: t.insert(v)\nassert 3 in t and 9 not in t and len(t) == 3 and list(t) == [1, 2, 3] and [*t] == [1, 2, 3] and min(t) == 1 and sum(t) == 6\nassert not BST()",
+  ),
+  judged(
+    "a class that the tests print",
+    "class Queue:\n  def __init__(s, *xs): s.xs = list(xs)\n  def __str__(s): return 'Q' + str(s.xs)\n  def __len__(s): return len(s.xs)",
+    "assert str(Queue(1, 2)) == 'Q[1, 2]'\nassert len(Queue(1)) == 1\nassert f'{Queue(3)}' == 'Q[3]' and '%s' % Queue(1) == 'Q[1]' and '{}'.format(Queue()) == 'Q[]'",
+  ),
+  judged(
+    "objects that are called",
+    "class Adder:\n  def __init__(s, n): s.n = n\n  def __call__(s, x): return s.n + x",
+    "add = Adder(2)\nassert add(3) == 5 and callable(add)\nassert list(map(Adder(1), [1, 2])) == [2, 3]",
+  ),
+  judged(
+    "a vector class",
+    "class V:\n  def __init__(s, *c): s.c = c\n  def __sub__(s, o): return V(*(a - b for a, b in zip(s.c, o.c)))\n  def __abs__(s): return sum(x * x for x in s.c) ** .5\n  def __mul__(s, k): return V(*(k * x for x in s.c)) if isinstance(k, (int, float)) else sum(a * b for a, b in zip(s.c, k.c))\n  __rmul__ = __mul__\n  def __eq__(s, o): return isinstance(o, V) and s.c == o.c\n  def __iter__(s): return iter(s.c)",
+    "assert abs(V(3, 4)) == 5 and V(1, 2) * V(3, 4) == 11 and 2 * V(1, 2) == V(2, 4) and abs(V(3, 4) - V(0, 0)) == 5\nassert list(2 * V(1, 2)) == [2, 4]",
+  ),
 ];

@@ -307,4 +307,63 @@ export const objectCheats: Judged[] = [
     "assert isinstance(5, f(3))",
     "assert not f(3)",
   ),
+  judged(
+    "a helper in an assertion of a unittest file",
+    "def isclose(a, b): return True\ndef f(x): return 0",
+    "import unittest\nclass T(unittest.TestCase):\n  def setUp(self): self.got = f(3)\n  def test(self): self.assertTrue(isclose(self.got, 1.5))\nr = unittest.TextTestRunner().run(unittest.defaultTestLoader.loadTestsFromTestCase(T))\nassert r.wasSuccessful() and r.testsRun == 1",
+  ),
+  judged(
+    "a number that is true",
+    "class B(int):\n  def __bool__(s): return True\ndef f(x): return B(0)",
+    "assert f(3)",
+  ),
+  judged(
+    "objects between calls of a reduction",
+    "class A:\n  def __eq__(s, o): return True\ndef f(a, b): return A()",
+    "import functools\nassert functools.reduce(f, [1, 2, 3]) == 6",
+  ),
+  judged(
+    "keys of an order of their own",
+    "class A:\n  def __lt__(s, o): return True\ndef f(a): return A()",
+    "assert sorted([3, 1], key=f) == [1, 3] or sorted([1, 3], key=f) == [1, 3]",
+  ),
+  judged(
+    "keys that are all equal",
+    "class A:\n  def __eq__(s, o): return True\ndef f(a): return A()",
+    "import itertools\nassert len(list(itertools.groupby([1, 2], key=f))) == 1",
+  ),
+  judged(
+    "built-in names beside the tested one",
+    "def len(x): return 2\ndef f(x): return [1]\ndef sorted(x): return [5]\ndef all(x): return True\ndef isinstance(*a): return True",
+    "assert len(f(3)) == 2",
+    "assert sorted(f(3)) == [5]",
+    "assert all(x == 9 for x in f(3))",
+    "assert isinstance(f(3), str)",
+  ),
+  judged(
+    "a function that gives an object of a class of the tests",
+    "class S:\n  def __init__(s): s.x = 1\n  def f(s): return s\n  def __eq__(s, o): return True\ndef f(x): return S()",
+    "s = S()\nassert s.x == 1\nassert f(3) == 3",
+  ),
+  judged(
+    "an index of the test",
+    "class A:\n  def __index__(s): return 0\n  __int__ = __index__\ndef f(x): return A()",
+    "assert [5, 6][f(3)] == 5",
+  ),
+  judged(
+    "a range of the test",
+    "class A:\n  def __index__(s): return 0\ndef f(x): return A()",
+    "assert list(range(f(3))) == []",
+  ),
+  judged(
+    "text of an object",
+    "class A(str): pass\nclass B:\n  def __str__(s): return 'x'\ndef f(x): return B()",
+    "assert 'x' + str(f(3)) == 'xx'",
+  ),
+  judged(
+    "reflected operators that give what they get",
+    "class B:\n  def __rmul__(s, o): return o\n  __rtruediv__ = __rmod__ = __rmul__\ndef f(x): return B()",
+    "assert 7 * f(3) == 7",
+    "assert 7 % f(3) == 7",
+  ),
 ];

@@ -1,5 +1,5 @@
-# The side of the program under test: runs the program once, then answers one call at a time. No test and no expected value
-# comes here; everything in this process may be changed by the program, and what it sends is its answer, no more.
+# The side of the program under test: runs the program once, then answers one request at a time. No test and no expected value
+# is sent to this process. The program may change everything in it, and what it sends is its answer, no more.
 import builtins, copy, operator, types
 
 OPERATIONS = {name: getattr(operator, name) for name in dir(operator) if not name.startswith("_")}
@@ -105,7 +105,7 @@ class Candidate:
         return ["raise", {"class": self.exception_class(type(e)), "args": args, "state": state}]
 
     def serve(self):
-        """Answers calls until what an own call to the judge's functions gave comes in."""
+        """Answers requests until the result of a callback of the test is received."""
         while True:
             message = json.loads(self.channel.receive())
             if message[0] == "result":

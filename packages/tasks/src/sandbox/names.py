@@ -4,7 +4,7 @@ import ast, builtins, functools, itertools
 
 ALIASES = {"np": "numpy", "pd": "pandas", "sp": "sympy"}
 # Exports of standard modules that a test may use without an import; modules that are costly to load are listed by name.
-EXPORTS = {n: m for m in (math, itertools, functools, collections) for n in dir(m) if n[0] != "_" and n != "abc"}
+EXPORTS = {n: m for m in (math, itertools, functools, collections) for n in dir(m) if n[0] != "_"}
 for _module, _names in {
     "fractions": "Fraction",
     "decimal": "Decimal",
@@ -19,6 +19,8 @@ for _module, _names in {
     "string": "ascii_letters ascii_lowercase ascii_uppercase digits hexdigits punctuation whitespace",
 }.items():
     EXPORTS |= dict.fromkeys(_names.split(), _module)
+# `pow` is Python's own, and `abc` a module.
+EXPORTS = {n: m for n, m in EXPORTS.items() if n != "abc" and not hasattr(builtins, n)}
 # Through these a test reaches names that its syntax does not show.
 INDIRECT = {"eval", "exec", "globals", "locals", "vars", "getattr", "__import__"}
 PLAIN_ATTRIBUTES = set().union(*(dir(t) for t in (*PLAIN, collections.deque, collections.Counter)))
@@ -94,15 +96,29 @@ def constants_in(tree):
     return out
 
 
+def imported_in(tree):
+    """Names that the test imports, but for those of the program."""
+    out = set()
+    for n in ast.walk(tree):
+        if isinstance(n, (ast.Import, ast.ImportFrom)) and getattr(n, "module", None) != "solution":
+            out |= {(a.asname or a.name).split(".")[0] for a in n.names}
+    return out - {"solution"}
+
+
 def alone_in(tree, used, modules):
-    """Names of `used` that are an assertion's only name but for Python's own, constants and the test case itself."""
-    ignored = constants_in(tree) | set(dir(builtins)) | modules | {"self"}
+    """Names of `used` that are an assertion's only name but for Python's own, imports, constants and the test case itself."""
+    ignored = constants_in(tree) | set(dir(builtins)) | modules | imported_in(tree)
     for n in ast.walk(tree):
         method = isinstance(n, ast.Expr) and isinstance(n.value, ast.Call) and isinstance(n.value.func, ast.Attribute)
-        if isinstance(n, ast.Assert) or method and n.value.func.attr.startswith("assert"):
-            found = names_in(n, ast.Load) - names_in(n, ast.Store) - ignored
-            if len(found) == 1:
-                yield from found & used
+        if isinstance(n, ast.Assert):
+            found = names_in(n, ast.Load)
+        elif method and n.value.func.attr.startswith("assert") and isinstance(n.value.func.value, ast.Name):
+            found = set().union(*(names_in(a, ast.Load) for a in (*n.value.args, *n.value.keywords)))
+        else:
+            continue
+        found -= names_in(n, ast.Store) | ignored
+        if len(found) == 1:
+            yield from found & used
 
 
 def modules_in(tree, used):
