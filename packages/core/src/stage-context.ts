@@ -3,7 +3,13 @@ import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { JsonlFile } from "./jsonl.ts";
 import { JsonlSink, type MetricSink, MultiSink } from "./metrics/sink.ts";
-import type { PlanChoice, RankPlace, StageContext, StageEvent } from "./stage.ts";
+import {
+  type PlanChoice,
+  parallelPlace,
+  type RankPlace,
+  type StageContext,
+  type StageEvent,
+} from "./stage.ts";
 
 export interface StageContextOptions {
   runDir: string;
@@ -54,6 +60,7 @@ export function openStageContext(options: StageContextOptions): OpenStageContext
     resumeFrom: options.resumeFrom,
     device: options.device ?? "auto",
     ranks: options.ranks,
+    parallel: parallelPlace(options.ranks),
     profile: options.profile,
     plans: options.plans,
     emit,

@@ -28,6 +28,22 @@ export interface RankPlace {
   rank: number;
   world: number;
   folder: string;
+  /** Named groups of ranks besides `data`. */
+  groups?: Record<string, readonly number[]>;
+}
+
+/** Where a stage's process stands among all that run it. */
+export interface ParallelPlace {
+  rank: number;
+  world: number;
+  /** Ranks of each named group, ascending; `data` are those that share the steps' batches, by default all. */
+  groups: Readonly<Record<string, readonly number[]>>;
+}
+
+/** The place of a process of a data-parallel run, or of the only one there is. */
+export function parallelPlace({ rank, world, groups }: Partial<RankPlace> = {}): ParallelPlace {
+  const data = Array.from({ length: world ?? 1 }, (_, i) => i);
+  return { rank: rank ?? 0, world: world ?? 1, groups: { data, ...groups } };
 }
 
 export interface PlanChoice {
@@ -43,8 +59,10 @@ export interface StageContext {
   /** Checkpoint folder to continue from. */
   resumeFrom?: string;
   device: string;
-  /** Absent in a run of one process. */
+  /** The pipes between the ranks; absent in a run of one process. */
   ranks?: RankPlace;
+  /** Rank 0 of a world of one in a run of one process. */
+  parallel: ParallelPlace;
   /** One step is to be timed op by op. */
   profile?: boolean;
   /** How matmuls are chosen, where not by the backend's default. */

@@ -4,7 +4,14 @@ import { join } from "node:path";
 import { type Batch, ExitCode, NsaError } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
 import { openDevice } from "@nsa/kernels";
-import { Engine, type EngineOptions, loadModel, logprobs, type Transformer } from "@nsa/model";
+import {
+  Engine,
+  type EngineOptions,
+  INFERENCE_ONLY,
+  loadModel,
+  logprobs,
+  type Transformer,
+} from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
 import type { EvalConfig } from "./config.ts";
 
@@ -40,7 +47,7 @@ export async function openSession(
   const device = openDevice(options.device, { threads: config.threads, log: options.log });
   try {
     const overrides = config.maxSeqLen ? { maxSeqLen: config.maxSeqLen } : {};
-    const model = await loadModel(device, config.checkpoint, overrides);
+    const model = await loadModel(device, config.checkpoint, overrides, INFERENCE_ONLY);
     checkVocabulary(tokenizer, model, config.checkpoint);
     const { maxSequences, cacheTokens, prefillTokens } = config.engine;
     const engineOptions: EngineOptions = {

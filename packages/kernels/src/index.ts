@@ -1,6 +1,13 @@
 // Public surface of @nsa/kernels.
-export { type Collectives, singleRank } from "./comm/collectives.ts";
-export { makeRankPipes, openRankPipes } from "./comm/pipe-collectives.ts";
+export {
+  type Collectives,
+  type PartOptions,
+  type RankGroup,
+  shareLengths,
+  singleRank,
+} from "./comm/collectives.ts";
+export { openRankPipes } from "./comm/pipe-collectives.ts";
+export { makeRankPipes } from "./comm/pipes.ts";
 export { type DataArray, nativeDir } from "./device/addon.ts";
 export { Arena } from "./device/arena.ts";
 export { type Ceilings, matmulFlops, measureCeilings } from "./device/ceilings.ts";

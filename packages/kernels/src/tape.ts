@@ -5,7 +5,7 @@
 import type { Tensor } from "./device/tensor.ts";
 
 export class Tape {
-  private nodes: { outputs: Tensor[]; backward: () => void }[] = [];
+  private nodes: { outputs: Tensor[]; backward: () => void; mark?: true }[] = [];
   /** False inside no-grad forwards: ops push nothing. */
   readonly enabled: boolean;
 
@@ -22,6 +22,11 @@ export class Tape {
   push(outputs: Tensor[], backward: () => void): void {
     for (const t of outputs) t.requiresGrad = true;
     this.nodes.push({ outputs, backward });
+  }
+
+  /** Calls `reached` in the backward when every op recorded after this has run. */
+  mark(reached: () => void): void {
+    if (this.enabled) this.nodes.push({ outputs: [], backward: reached, mark: true });
   }
 
   /** t.grad += g. Takes g over as the gradient when there is none yet; g must be fresh and of t's shape. */
@@ -46,7 +51,7 @@ export class Tape {
     const given = new Set(seeds.map(([, g]) => g.handle));
     for (const [t, g] of seeds) this.accumulate(t, g);
     for (let node = this.nodes.pop(); node; node = this.nodes.pop()) {
-      if (node.outputs.some((t) => t.grad)) node.backward();
+      if (node.mark || node.outputs.some((t) => t.grad)) node.backward();
       for (const t of node.outputs) {
         // A gradient has one owner: once its op has run nobody reads it again.
         if (t.grad?.isLive && !given.has(t.grad.handle)) t.grad.free();

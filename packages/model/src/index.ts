@@ -37,7 +37,9 @@ export { fromHfConfig, type HfConfig, toHfConfig } from "./hf/config.ts";
 export { exportHuggingFace, importHuggingFace, inspectHuggingFace } from "./hf/transfer.ts";
 export type { MlpKind, MlpLayer, MlpResult } from "./mlp/kind.ts";
 export { mlpKinds } from "./mlp/registry.ts";
-export { type Layout, layoutOf } from "./parameters/layout.ts";
+export { BackwardProgress, type BucketReady, type GradientBucket } from "./parameters/buckets.ts";
+export { INFERENCE_ONLY, type ParameterGroup } from "./parameters/groups.ts";
+export { type GroupLayout, type Layout, layoutOf } from "./parameters/layout.ts";
 export { Parameters, streamOf } from "./parameters/parameters.ts";
 export { matrix, type PartSpec, vector, type WeightSpec } from "./parameters/weight-spec.ts";
 export { type Branch, muteBranch } from "./transformer/ablate.ts";
@@ -48,6 +50,7 @@ export {
   type TrainFlops,
   trainFlops,
   trainMemory,
+  weightBytes,
 } from "./transformer/counts.ts";
 export { type Attend, type AttentionInputs, Layer } from "./transformer/layer.ts";
 export { type DeviceBatch, type ForwardOptions, Transformer } from "./transformer/transformer.ts";

@@ -34,7 +34,7 @@ const weight = (key: string, change: ModelConfigInput = {}) => {
 };
 
 test("matrices_come_first_each_at_a_multiple_of_16_and_no_vector_decays", () => {
-  const { weights, numel, decayNumel, parameterCount } = layout();
+  const { weights, numel, groups, parameterCount } = layout();
   const short = (key: string) => key.replace("model.layers.", "").replace("self_attn.", "");
   // Elements of each, and where it begins: the next multiple of 16.
   const matrices: [string, number, number][] = [
@@ -72,7 +72,8 @@ test("matrices_come_first_each_at_a_multiple_of_16_and_no_vector_decays", () => 
   ];
   const found = weights.map((w) => [short(w.key), w.shape.reduce((a, b) => a * b, 1), w.offset]);
   expect(found).toEqual([...matrices, ...vectors]);
-  expect([decayNumel, numel]).toEqual([1120, 1360]);
+  expect(groups.map((g) => [g.name, g.from, g.decayTo, g.to])).toEqual([["default", 0, 1120, 1360]]);
+  expect(numel).toBe(1360);
   expect(weights.map((w) => w.decay)).toEqual([...matrices.map(() => true), ...vectors.map(() => false)]);
   // φ's positions are computed as matrices are, though they do not decay.
   expect(weights.filter((w) => w.matrix !== w.decay).map((w) => short(w.key))).toEqual([

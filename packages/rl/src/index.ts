@@ -18,8 +18,18 @@ export {
 } from "./algorithm/losses.ts";
 export type { RewardConfig } from "./rewards/config.ts";
 export { formatReward } from "./rewards/format.ts";
-export { makeScorer, type Reward, type Scored } from "./rewards/score.ts";
-export { equationSteps, type StepReward } from "./rewards/steps.ts";
+export {
+  type BatchReward,
+  perOutput,
+  type RewardContext,
+  type RewardKind,
+  type Scored,
+  type StepReward,
+  type Verdict,
+} from "./rewards/kind.ts";
+export { rewardKinds } from "./rewards/registry.ts";
+export { makeScorer, type Reward, type Scorer } from "./rewards/score.ts";
+export { equationSteps } from "./rewards/steps.ts";
 export {
   languageConsistency,
   lengthPenalty,

@@ -2,7 +2,13 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ModelConfigInput, resolveModelConfig, trainFlops, writeArchitecture } from "@nsa/model";
+import {
+  layoutOf,
+  type ModelConfigInput,
+  resolveModelConfig,
+  trainFlops,
+  writeArchitecture,
+} from "@nsa/model";
 import { estimateTraining } from "@nsa/train";
 import { afterAll, expect, test } from "vitest";
 import { estimateGrpo, grpoSchema } from "../src/index.ts";
@@ -15,7 +21,10 @@ const sizes: ModelConfigInput = {
   ...{ headDim: 6, valueHeadDim: 4, dFf: 7, maxSeqLen: 128 },
 };
 
-function estimate(change: ModelConfigInput, recipe: { algorithm?: object; rollout?: object } = {}) {
+function estimate(
+  change: ModelConfigInput,
+  recipe: { algorithm?: object; rollout?: object; train?: object } = {},
+) {
   const model = resolveModelConfig({ ...sizes, ...change });
   const checkpoint = join(root, JSON.stringify(change).replace(/\W/g, "_"));
   mkdirSync(checkpoint, { recursive: true });
@@ -32,6 +41,7 @@ function estimate(change: ModelConfigInput, recipe: { algorithm?: object; rollou
     microBatchTokens: 50,
     rollout,
     algorithm,
+    train: recipe.train ?? {},
   });
   return { model, got: estimateGrpo(config) as Record<string, number> };
 }
@@ -59,6 +69,23 @@ test("a_reference_is_one_more_forward_and_the_cache_no_larger_than_its_tokens", 
   );
   expect(got.flops! / trainFlops(model, 100).actual / 12_000).toBeCloseTo(2, 10);
   expect(got.memory_cache_bytes).toBe(160 * 300);
+});
+
+test("a_reference_takes_the_bytes_of_its_weights_and_a_frozen_group_no_more", () => {
+  const { numel } = layoutOf(resolveModelConfig(sizes));
+  const kl = { algorithm: { klCoef: 0.1 } };
+  const plain = estimate({}).got;
+  expect(plain).not.toHaveProperty("memory_reference_bytes");
+  const held = estimate({}, kl).got;
+  expect(held.memory_reference_bytes).toBe(4 * numel);
+  expect(held.memory_bytes! - plain.memory_bytes!).toBe(4 * numel);
+  // In bf16 two bytes a number, but for the five norms of 10 numbers in 16 elements, which are fp32.
+  const low = estimate({ dtype: "bf16" }, kl).got;
+  expect(low.memory_reference_bytes).toBe(2 * (numel - 80) + 4 * 80);
+  // The embedding's 130 numbers take 144 elements without gradient (4 bytes) and moments (8).
+  const groups = [{ name: "embedding", weights: ["model.embed_tokens.weight"], trainable: false }];
+  const part = estimate({}, { train: { groups } }).got;
+  expect(plain.memory_bytes! - part.memory_bytes!).toBe(12 * 144);
 });
 
 test("three_branches_have_three_caches_and_bf16_halves_them", () => {

@@ -78,8 +78,9 @@ const scored = (completion: string, more: object = {}) => ({
   maxTokens: 20,
   ...more,
 });
+const scorerOf = (rewards: object[]) => makeScorer(rewards.map((r) => rewardSchema.parse(r)));
 const rewardOf = async (rewards: object[], completion: string, more: object = {}) =>
-  (await makeScorer(rewards.map((r) => rewardSchema.parse(r))))(scored(completion, more));
+  (await (await scorerOf(rewards))([scored(completion, more)], { step: 1, group: [0] }))[0]!;
 
 test("every_kind_is_logged_by_itself_and_summed_with_its_weight", async () => {
   const rewards = [
@@ -123,7 +124,7 @@ test("model_text_is_never_run", async () => {
   const text = "<answer> (globalThis.pwned=1)+3 </answer>";
   expect((await rewardOf([{ kind: "accuracy" }], text)).total).toBe(0);
   expect("pwned" in globalThis).toBe(false);
-  for (const package_ of ["eval/src/grader", "rl/src/reward"])
+  for (const package_ of ["tasks/src/grader", "rl/src/rewards"])
     for (const file of sources(package_))
       expect(readFileSync(file, "utf8"), file).not.toMatch(/\beval\(|\bFunction\(|node:vm/);
 });

@@ -1,5 +1,5 @@
 // What a training run will cost, by formulas from the architecture and the loop's settings.
-import type { ModelConfig } from "@nsa/model";
+import type { ModelConfig, ParameterGroup } from "@nsa/model";
 import { parameterCount, trainFlops, trainMemory } from "@nsa/model";
 import type { OptimizerConfig } from "./optim/config.ts";
 import { stateBytesPerParameter } from "./optim/registry.ts";
@@ -14,6 +14,8 @@ export interface TrainingSize {
   recompute: boolean;
   logitsBudgetMb: number;
   optimizer?: OptimizerConfig;
+  /** Frozen groups count with their weights alone. */
+  groups?: readonly ParameterGroup[] | undefined;
   /** Where it will run; scratch memory differs. */
   device?: string;
 }
@@ -24,9 +26,10 @@ export function estimateTraining(model: ModelConfig, size: TrainingSize): Record
   const flops = trainFlops(model, size.seqLen);
   const memory = trainMemory(model, size.microBatchTokens, {
     recompute: size.recompute,
-    optimizerBytesPerParameter: size.optimizer && stateBytesPerParameter(size.optimizer),
+    optimizerBytesPerParameter: size.optimizer && stateBytesPerParameter(size.optimizer, size.groups),
     logitsBudgetBytes: size.logitsBudgetMb * 2 ** 20,
     device: size.device,
+    groups: size.groups,
   });
   return {
     parameters: parameterCount(model),

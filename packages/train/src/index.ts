@@ -4,7 +4,7 @@ export { type LoopConfig, loopSchema, runTraining, type TrainingRun } from "./lo
 export { crossEntropy, type LossContext, type LossFunction, type LossResult } from "./loss.ts";
 export { type MicroStepConfig, MicroSteps } from "./micro-step.ts";
 export { type OptimizerConfig, optimizerSchema } from "./optim/config.ts";
-export type { OptimizerContext, OptimizerKind } from "./optim/kind.ts";
+export type { OptimizerContext, OptimizerGroup, OptimizerKind } from "./optim/kind.ts";
 export { Optimizer } from "./optim/optimizer.ts";
 export { optimizerKinds } from "./optim/registry.ts";
 export { type StepProfile, StepProfiler } from "./profile.ts";

@@ -4,8 +4,8 @@
 // in fixed memory padded to a bucket, and on one arena: so a replay has the same bits as the plain run before it.
 import type { Batch } from "@nsa/core";
 import { type Arena, type CapturedStep, Tape, type Tensor, TensorMath } from "@nsa/kernels";
-import type { Transformer } from "@nsa/model";
-import { headOn } from "@nsa/model";
+import type { BucketReady, GradientBucket, Transformer } from "@nsa/model";
+import { BackwardProgress, headOn } from "@nsa/model";
 import type { LossFunction } from "./loss.ts";
 import { bucketOf, FixedInputs, layoutMicro, type MicroInputs, uploadMicro } from "./micro-inputs.ts";
 import { MAX_RESULTS, type StepPart } from "./step-results.ts";
@@ -13,12 +13,19 @@ import { MAX_RESULTS, type StepPart } from "./step-results.ts";
 export interface MicroStepConfig {
   recompute: boolean;
   logitsBudgetMb: number;
+  /** Bytes from which on a bucket of gradients is closed. Default 25 MiB. */
+  bucketBytes?: number | undefined;
 }
 
 export interface MicroStepOptions {
   weightSum: number;
   loss: LossFunction;
   temperature: number | undefined;
+  /**
+   * Called for each bucket of gradients in the order of the backward: while it runs, or after the launch of a step on fixed memory.
+   * What writes the bucket's gradients was then given to the device; what is given to it next reads them complete.
+   */
+  onReady?: BucketReady | undefined;
 }
 
 /** A shape that was met: its fixed memory, and the captured step from its second run on. */
@@ -35,6 +42,7 @@ interface Kept {
 const MOST_SHAPES = 24;
 
 export class MicroSteps {
+  private buckets: GradientBucket[] | undefined;
   private readonly kept = new Map<string, Kept>();
   private readonly losses = new Map<LossFunction, number>();
   private arena: Arena | undefined;
@@ -52,13 +60,23 @@ export class MicroSteps {
   /** Adds the micro-batch's gradients to the parameters' and hands its results to `put` while they live. */
   run(batch: Batch, options: MicroStepOptions, put: (part: StepPart) => void): void {
     const { model } = this;
+    const progress = this.progress(options);
     if (options.loss.static && model.device.canCapture) {
+      // A recorded backward runs without the host: one that calls back would do so once, when it is recorded.
       put(this.fixed(batch, options));
-      return;
+    } else {
+      using _ = model.device.scope();
+      const layout = layoutMicro(batch, options.weightSum, model.config);
+      const leave = progress && ((segment: number) => progress.leave(segment));
+      put(this.body(uploadMicro(model.device, layout, this.stats), batch, options, leave));
     }
-    using _ = model.device.scope();
-    const layout = layoutMicro(batch, options.weightSum, model.config);
-    put(this.body(uploadMicro(model.device, layout, this.stats), batch, options));
+    progress?.finish();
+  }
+
+  private progress({ onReady }: MicroStepOptions): BackwardProgress | undefined {
+    if (!onReady) return undefined;
+    this.buckets ??= this.model.parameters.buckets(this.config.bucketBytes);
+    return new BackwardProgress(this.buckets, onReady);
   }
 
   /** Runs the shape met last `times` times, without a pause of the host: for measuring. False where it is not captured. */
@@ -130,12 +148,17 @@ export class MicroSteps {
     });
   }
 
-  private body(inputs: MicroInputs, batch: Batch, options: MicroStepOptions): StepPart {
+  private body(
+    inputs: MicroInputs,
+    batch: Batch,
+    options: MicroStepOptions,
+    leave?: (segment: number) => void,
+  ): StepPart {
     const { model, config } = this;
     const { device } = model;
     const tape = new Tape();
     const aux: Tensor[] = [];
-    const hidden = model.forward(tape, inputs.batch, { recompute: config.recompute, aux });
+    const hidden = model.forward(tape, inputs.batch, { recompute: config.recompute, aux, leave });
     const math = new TensorMath(tape);
     const { weight, inverseWeightSum } = inputs;
     const slope = options.loss.slope?.({ math, weight, inverseWeightSum });

@@ -1,18 +1,21 @@
 // One optimizer step: micro-batches forward and backward, clip, skip, update. Knows nothing of files or data sources.
 import { type Batch, ExitCode, NsaError, type Stateful, type StepBatch } from "@nsa/core";
 import { type Collectives, singleRank } from "@nsa/kernels";
-import type { Transformer } from "@nsa/model";
+import type { BucketReady, GradientBucket, Transformer } from "@nsa/model";
 import { logprobs } from "@nsa/model";
 import { z } from "zod";
 import type { LossFunction } from "./loss.ts";
 import { MicroSteps } from "./micro-step.ts";
-import { optimizerSchema } from "./optim/config.ts";
+import { groupsSchema, optimizerSchema } from "./optim/config.ts";
 import { Optimizer, type UpdateOutcome } from "./optim/optimizer.ts";
 import { lrShare, scheduleSchema } from "./schedule.ts";
 import { StepResults } from "./step-results.ts";
 
 export const trainerSchema = z.strictObject({
   optimizer: optimizerSchema.prefault({}).describe("The update"),
+  groups: groupsSchema.describe(
+    "Weights that are frozen, or trained otherwise than the rest; the first that names one has it",
+  ),
   schedule: scheduleSchema.prefault({}).describe("Learning rate over the steps"),
   recompute: z
     .boolean()
@@ -36,6 +39,11 @@ export type TrainerConfigInput = z.input<typeof trainerSchema>;
 export interface StepOptions {
   /** Of the policy whose log-probabilities the loss sees. Default 1. */
   temperature?: number;
+  /**
+   * Called for each bucket of gradients, in the order in which the backward of the last micro-batch completes them. In a run of
+   * several ranks the bucket is by then their sum.
+   */
+  onReady?: BucketReady;
 }
 
 const HISTORY = 128;
@@ -63,10 +71,11 @@ export class Trainer implements Stateful {
     readonly totalSteps: number,
     config: TrainerConfigInput = {},
     readonly collectives: Collectives = singleRank,
+    { bucketBytes }: { bucketBytes?: number } = {},
   ) {
     this.config = trainerSchema.parse(config);
     this.optimizer = new Optimizer(model.parameters, this.config.optimizer);
-    this.microSteps = new MicroSteps(model, this.config);
+    this.microSteps = new MicroSteps(model, { ...this.config, bucketBytes });
     this.results = new StepResults(model.device, this.microSteps.stats);
   }
 
@@ -80,12 +89,19 @@ export class Trainer implements Stateful {
     using _ = device.scope();
     const { weightSum, microBatches } = stepBatch;
     const { temperature } = options;
+    const reduce = this.collectives.world > 1 || options.onReady;
+    const ready = (bucket: GradientBucket) => {
+      this.sumOverRanks(bucket);
+      options.onReady?.(bucket);
+    };
     parameters.zeroGradients();
     results.begin(microBatches.length);
     let tokens = 0;
     for (const [i, batch] of microBatches.entries()) {
       tokens += batch.tokens.length;
-      this.microSteps.run(batch, { weightSum, loss, temperature }, (part) => results.put(i, part));
+      const last = i + 1 === microBatches.length;
+      const onReady = last && reduce ? ready : undefined;
+      this.microSteps.run(batch, { weightSum, loss, temperature, onReady }, (part) => results.put(i, part));
     }
     const step = this.stepsDone + 1;
     const lr = this.config.optimizer.lr * lrShare(this.config.schedule, step, this.totalSteps);
@@ -143,6 +159,14 @@ export class Trainer implements Stateful {
     this.optimizer.free();
   }
 
+  /** The bucket's gradients become their sum over ranks. */
+  private sumOverRanks({ ranges }: GradientBucket): void {
+    if (this.collectives.world === 1) return;
+    using _ = this.model.device.scope();
+    const { gradients } = this.model.parameters;
+    for (const { from, to } of ranges) this.collectives.allReduce(gradients!.view(from, [to - from]));
+  }
+
   /** Clips and updates; the host waits once, for what became of it. */
   private update(step: number, lr: number): { sums: Record<string, number>; outcome: UpdateOutcome } {
     const { results, optimizer, collectives } = this;
@@ -153,7 +177,6 @@ export class Trainer implements Stateful {
       return { sums: results.read(), outcome: optimizer.outcome() };
     }
     // Another rank's loss, and updates that take no skip flag, need the host's eye before the weights are touched.
-    collectives.allReduceSum(this.model.parameters.gradients!);
     optimizer.prepare(lr, step, losses, limit);
     const sums = results.read();
     const outcome = optimizer.outcome();

@@ -201,10 +201,10 @@ test("a_buffer_of_any_dtype_is_saved_and_loaded_in_pieces_that_end_inside_its_te
     const values = Float32Array.from({ length: n }, (_, i) => ((i % 127) - 63) / 64);
     const buffer = cpu.from(values, [n], dtype);
     const path = join(folder, `buffer-${dtype}`);
-    await streamSafetensors(path, tensorsOf(parameters, buffer, ".m"), { pieceBytes: 104 });
+    await streamSafetensors(path, tensorsOf(parameters.tensorsIn(buffer), ".m"), { pieceBytes: 104 });
     using file = SafetensorsReader.open(path);
     const back = cpu.zeros([n], dtype);
-    loadNamed(() => file, parameters, back, { suffix: ".m", pieceBytes: 60 });
+    loadNamed(() => file, parameters.tensorsIn(back), { suffix: ".m", pieceBytes: 60 });
     for (const { name, shape } of parameters.names) {
       const { offset } = parameters.range(name);
       const end = offset + shape.reduce((a, b) => a * b, 1);

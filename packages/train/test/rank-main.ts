@@ -12,7 +12,7 @@ const collectives =
 const device = Device.open("cpu", { threads: 1 });
 const model = new Transformer(device, tinyConfig);
 model.parameters.init(4);
-const trainer = new Trainer(model, 20, {}, collectives);
+const trainer = new Trainer(model, 20, {}, collectives, { bucketBytes: 4096 });
 const source = new CountingSource();
 const whole = {
   name: "source",

@@ -124,9 +124,9 @@ test("flops_per_second_are_those_of_the_documents_and_mfu_a_share_of_the_card_s_
 test("over_ranks_tokens_are_all_ranks_and_mfu_is_a_share_of_all_cards", async () => {
   // The other rank of two finds the same numbers as this one.
   const collectives: Collectives = {
+    ...singleRank,
     rank: 1,
     world: 2,
-    allReduceSum: () => {},
     allReduceNumbers: (values) => values.map((x) => 2 * x),
   };
   // Validation batches go to the ranks in turn: this rank has the second, a target of 2 bits.

@@ -1,102 +1,162 @@
 // Collectives between processes of one machine over named pipes: for data parallelism on the CPU. NCCL takes this seam on GPUs.
 //
-// Rank 0 gathers from rank 1, 2, … in that order, adds, and hands the sum back, so every rank holds the same bits.
-import { spawnSync } from "node:child_process";
-import { openSync, readSync } from "node:fs";
-import { join } from "node:path";
-import { ExitCode, NsaError, PIECE_BYTES, type RankPlace, writeFully } from "@nsa/core";
+// A sum is taken by one rank, which receives from the others in ascending order and adds in that order: the lowest rank of the group
+// for all-reduce, the owner of each part for reduce-scatter. Tensors pass in pieces: gradients grow with the model, and host memory
+// should not.
+import { ExitCode, NsaError, PIECE_BYTES, type RankPlace } from "@nsa/core";
 import { hostArray } from "../device/dtype.ts";
-import type { Collectives } from "./collectives.ts";
-
-/** Makes the pipes of a world in an empty folder; call it once, before the ranks start. */
-export function makeRankPipes(folder: string, world: number): void {
-  const names = Array.from({ length: world - 1 }, (_, i) => [`${i + 1}.up`, `${i + 1}.down`]).flat();
-  const run = spawnSync("mkfifo", ["-m", "600", ...names.map((name) => join(folder, name))]);
-  if (run.status === 0) return;
-  throw new NsaError({
-    code: "ranks_unavailable",
-    what: "several ranks cannot run here",
-    why: `mkfifo failed: ${run.error?.message ?? run.stderr.toString().trim()}`,
-    fix: "leave out --ranks",
-    exitCode: ExitCode.unavailable,
-  });
-}
-
-function lost(rank: number, cause?: unknown): NsaError {
-  return new NsaError({
-    code: "rank_lost",
-    what: `rank ${rank} is gone`,
-    why: "its process ended while the others waited for it",
-    fix: "see its error; go on with --resume",
-    exitCode: ExitCode.bug,
-    cause,
-  });
-}
-
-function sendTo(rank: number, fd: number, bytes: Uint8Array): void {
-  try {
-    writeFully(fd, bytes);
-  } catch (cause) {
-    throw lost(rank, cause);
-  }
-}
-
-function receive(rank: number, fd: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  for (let at = 0; at < length; ) {
-    const n = readSync(fd, bytes, at, Math.min(length - at, PIECE_BYTES), null);
-    if (n === 0) throw lost(rank);
-    at += n;
-  }
-  return bytes;
-}
+import type { Tensor } from "../device/tensor.ts";
+import { type Collectives, type PartOptions, type RankGroup, shareLengths } from "./collectives.ts";
+import { Lines, type Operation } from "./pipes.ts";
 
 type Values = Float32Array | Float64Array;
-const bytesOf = (x: Values) => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+
+const bytesOf = (x: ArrayBufferView) => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+
+function floats(t: Tensor, n: number): Values {
+  const values = hostArray(t.dtype, n);
+  if (values instanceof Float32Array || values instanceof Float64Array) return values;
+  throw new Error(`no sum over ranks of ${t.dtype}`);
+}
+
+const misuse = (what: string, why: string) =>
+  new NsaError({
+    code: "collective_invalid",
+    what,
+    why,
+    fix: "this is a bug of the program that made the call",
+    exitCode: ExitCode.bug,
+  });
+
+class PipeCollectives implements Collectives {
+  readonly rank: number;
+  readonly world: number;
+  private readonly lines: Lines;
+
+  constructor(
+    place: RankPlace,
+    private readonly pieceElements: number,
+  ) {
+    this.rank = place.rank;
+    this.world = place.world;
+    this.lines = new Lines(place);
+  }
+
+  allReduce(t: Tensor, group?: RankGroup): void {
+    const ranks = this.members(group);
+    this.pieces(t.numel, (at, n) => {
+      const values = floats(t, n);
+      t.device.readInto(t, values, at);
+      t.device.writeRaw(t, this.sumOnAll("all-reduce", values, ranks), at);
+    });
+  }
+
+  allReduceNumbers(values: number[], group?: RankGroup): number[] {
+    return Array.from(this.sumOnAll("all-reduce", Float64Array.from(values), this.members(group)));
+  }
+
+  reduceScatter(t: Tensor, out: Tensor, options: PartOptions = {}): void {
+    const { ranks, lengths, starts } = this.parts("reduce-scatter", t.numel, out.numel, options);
+    for (const [i, owner] of ranks.entries()) {
+      this.pieces(lengths[i]!, (at, n) => {
+        const values = floats(t, n);
+        t.device.readInto(t, values, starts[i]! + at);
+        if (owner !== this.rank) this.lines.send(owner, "reduce-scatter", bytesOf(values));
+        else out.device.writeRaw(out, this.sumHere("reduce-scatter", values, ranks), at);
+      });
+    }
+  }
+
+  allGather(part: Tensor, out: Tensor, options: PartOptions = {}): void {
+    const { ranks, lengths, starts } = this.parts("all-gather", out.numel, part.numel, options);
+    for (const [i, owner] of ranks.entries()) {
+      this.pieces(lengths[i]!, (at, n) => {
+        const values = hostArray(out.dtype, n);
+        if (owner === this.rank) part.device.readInto(part, values, at);
+        this.passOn("all-gather", bytesOf(values), owner, ranks);
+        out.device.writeRaw(out, values, starts[i]! + at);
+      });
+    }
+  }
+
+  broadcast(t: Tensor, root: number, group?: RankGroup): void {
+    const ranks = this.members(group);
+    if (!ranks.includes(root))
+      throw misuse(`broadcast from rank ${root}`, `the group is ${ranks.join(", ")}`);
+    this.pieces(t.numel, (at, n) => {
+      const values = hostArray(t.dtype, n);
+      if (root === this.rank) t.device.readInto(t, values, at);
+      this.passOn("broadcast", bytesOf(values), root, ranks);
+      if (root !== this.rank) t.device.writeRaw(t, values, at);
+    });
+  }
+
+  barrier(group?: RankGroup): void {
+    this.sumOnAll("barrier", new Float64Array(1), this.members(group));
+  }
+
+  /** The group in ascending order. */
+  private members(group: RankGroup | undefined): number[] {
+    const { rank, world } = this;
+    const ranks = group ? [...group].sort((a, b) => a - b) : Array.from({ length: world }, (_, i) => i);
+    const wrong = ranks.find((r, i) => !Number.isInteger(r) || r < 0 || r >= world || ranks.indexOf(r) !== i);
+    if (wrong !== undefined)
+      throw misuse(`group ${ranks.join(", ")}`, `${wrong} is there twice, or is no rank of ${world}`);
+    if (!ranks.includes(rank))
+      throw misuse(`group ${ranks.join(", ")}`, `rank ${rank} does not belong to it`);
+    return ranks;
+  }
+
+  private parts(operation: Operation, whole: number, own: number, { lengths, group }: PartOptions) {
+    const ranks = this.members(group);
+    const of = lengths ?? shareLengths(whole, ranks.length);
+    const sum = of.reduce((a, b) => a + b, 0);
+    if (of.length !== ranks.length || sum !== whole)
+      throw misuse(operation, `parts of ${of.join(", ")} for ${ranks.length} ranks and ${whole} elements`);
+    const mine = of[ranks.indexOf(this.rank)]!;
+    if (mine !== own)
+      throw misuse(operation, `the part of rank ${this.rank} has ${own} elements, not ${mine}`);
+    const starts = of.map((_, i) => of.slice(0, i).reduce((a, b) => a + b, 0));
+    return { ranks, lengths: of, starts };
+  }
+
+  private pieces(n: number, body: (at: number, length: number) => void): void {
+    for (let at = 0; at < n; at += this.pieceElements) body(at, Math.min(this.pieceElements, n - at));
+  }
+
+  /** Σ over the group in ascending order; the others send theirs here. */
+  private sumHere<T extends Values>(operation: Operation, own: T, ranks: readonly number[]): T {
+    const make = own.constructor as new (buffer: ArrayBufferLike) => T;
+    let sum: T | undefined;
+    for (const rank of ranks) {
+      const values =
+        rank === this.rank ? own : new make(this.lines.receive(rank, operation, own.byteLength).buffer);
+      if (!sum) sum = values;
+      else for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + values[i]!;
+    }
+    return sum!;
+  }
+
+  private sumOnAll<T extends Values>(operation: Operation, own: T, ranks: readonly number[]): T {
+    const make = own.constructor as new (buffer: ArrayBufferLike) => T;
+    const root = ranks[0]!;
+    if (root !== this.rank) {
+      this.lines.send(root, operation, bytesOf(own));
+      return new make(this.lines.receive(root, operation, own.byteLength).buffer);
+    }
+    const sum = this.sumHere(operation, own, ranks);
+    for (const rank of ranks) if (rank !== root) this.lines.send(rank, operation, bytesOf(sum));
+    return sum;
+  }
+
+  /** Bytes of `root` on all ranks of the group, in place. */
+  private passOn(operation: Operation, bytes: Uint8Array, root: number, ranks: readonly number[]): void {
+    if (root !== this.rank) bytes.set(this.lines.receive(root, operation, bytes.length));
+    else for (const rank of ranks) if (rank !== root) this.lines.send(rank, operation, bytes);
+  }
+}
 
 /** Joins the world at `place.folder`; waits until all ranks have. A rank that ends makes the others throw `rank_lost`. */
 export function openRankPipes(place: RankPlace, pieceElements = PIECE_BYTES / 8): Collectives {
-  const { rank, world, folder } = place;
-  const peers = rank === 0 ? Array.from({ length: world - 1 }, (_, i) => i + 1) : [0];
-  const lines = peers.map((peer) => {
-    const at = (name: string) => join(folder, name);
-    if (rank !== 0) {
-      const up = openSync(at(`${rank}.up`), "w");
-      return { peer, from: openSync(at(`${rank}.down`), "r"), to: up };
-    }
-    const up = openSync(at(`${peer}.up`), "r");
-    return { peer, from: up, to: openSync(at(`${peer}.down`), "w") };
-  });
-
-  /** `values` become the sum over ranks. */
-  function reduce<T extends Values>(values: T): T {
-    const make = values.constructor as new (buffer: ArrayBufferLike) => T;
-    if (rank !== 0) {
-      const { peer, from, to } = lines[0]!;
-      sendTo(peer, to, bytesOf(values));
-      return new make(receive(peer, from, values.byteLength).buffer);
-    }
-    for (const { peer, from } of lines) {
-      const theirs = new make(receive(peer, from, values.byteLength).buffer);
-      for (let i = 0; i < values.length; i++) values[i] = values[i]! + theirs[i]!;
-    }
-    for (const { peer, to } of lines) sendTo(peer, to, bytesOf(values));
-    return values;
-  }
-
-  return {
-    rank,
-    world,
-    allReduceSum(t) {
-      // In pieces: gradients grow with the model, and host memory should not.
-      for (let at = 0; at < t.numel; at += pieceElements) {
-        const values = hostArray(t.dtype, Math.min(pieceElements, t.numel - at));
-        if (!(values instanceof Float32Array) && !(values instanceof Float64Array))
-          throw new Error(`no sum over ranks of ${t.dtype}`);
-        t.device.readInto(t, values, at);
-        t.device.writeRaw(t, reduce(values), at);
-      }
-    },
-    allReduceNumbers: (values) => Array.from(reduce(Float64Array.from(values))),
-  };
+  return new PipeCollectives(place, pieceElements);
 }

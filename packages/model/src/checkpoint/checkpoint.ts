@@ -22,6 +22,7 @@ import {
 import type { Device, Tensor } from "@nsa/kernels";
 import { resolveModelConfig } from "../config/model-config.ts";
 import type { ModelConfig } from "../config/schema.ts";
+import type { ParameterGroup } from "../parameters/groups.ts";
 import { Transformer } from "../transformer/transformer.ts";
 import { badCheckpoint, type CheckpointState, readState, STATE_FILE, sealState } from "./state.ts";
 import { loadNamed, tensorsOf, writeWeights } from "./weights.ts";
@@ -31,7 +32,7 @@ const WEIGHTS = "model.safetensors";
 const BEST = "best.json";
 const MOMENTS = "optimizer.safetensors";
 
-/** The state of an optimizer: buffers laid out as the parameters, by name. */
+/** The state of an optimizer: buffers laid out as the gradients, by name. */
 export interface OptimizerState {
   readonly buffers: Readonly<Record<string, Tensor>>;
 }
@@ -61,7 +62,7 @@ async function writeFiles(folder: string, parts: CheckpointParts): Promise<Recor
   const options = { hasher, pieceBytes };
   const moments = optimizer
     ? Object.entries(optimizer.buffers).flatMap(([key, buffer]) =>
-        tensorsOf(model.parameters, buffer, `.${key}`),
+        tensorsOf(model.parameters.tensorsIn(buffer), `.${key}`),
       )
     : undefined;
   const small = Object.entries(parts.files ?? {}).map(async ([name, content]) => {
@@ -170,7 +171,7 @@ function loadWeights(dir: string, state: CheckpointState, model: Transformer): v
   if (saved !== undefined && !isDeepStrictEqual(resolveModelConfig(JSON.parse(saved)), state.model))
     throw badCheckpoint(dir, `state.json names another architecture than ${WEIGHTS}`);
   const { parameters } = model;
-  loadNamed((name) => (file.entries.has(name) ? file : undefined), parameters, parameters.flat);
+  loadNamed((name) => (file.entries.has(name) ? file : undefined), parameters.tensors);
   parameters.refreshLow();
 }
 
@@ -184,7 +185,7 @@ function loadMoments(
   using file = SafetensorsReader.open(join(dir, MOMENTS));
   const fileOf = (name: string) => (file.entries.has(name) ? file : undefined);
   for (const [name, buffer] of Object.entries(optimizer.buffers))
-    loadNamed(fileOf, model.parameters, buffer, { suffix: `.${name}` });
+    loadNamed(fileOf, model.parameters.tensorsIn(buffer), { suffix: `.${name}` });
 }
 
 /** Restores weights, and moments and states where given. Resolves with the saved state. */
@@ -202,14 +203,19 @@ export async function loadCheckpoint(
   return state;
 }
 
-/** A model with the architecture and weights of a checkpoint, e.g. for generation or as a reference policy. */
+/**
+ * A model with the architecture and weights of a checkpoint. By default all weights can be trained; a model that only generates,
+ * evaluates or is a reference takes `INFERENCE_ONLY` as its groups.
+ */
 export async function loadModel(
   device: Device,
   dir: string,
   overrides: Partial<ModelConfig> = {},
+  groups?: readonly ParameterGroup[],
 ): Promise<Transformer> {
   const state = await readCheckpointState(dir);
-  const model = new Transformer(device, resolveModelConfig({ ...state.model, ...overrides }));
+  const config = resolveModelConfig({ ...state.model, ...overrides });
+  const model = new Transformer(device, config, undefined, groups);
   loadWeights(dir, state, model);
   return model;
 }

@@ -8,7 +8,7 @@ import {
   type WriteOptions,
 } from "@nsa/core";
 import { hostArray, type Tensor } from "@nsa/kernels";
-import type { Parameters } from "../parameters/parameters.ts";
+import type { NamedTensor } from "../parameters/parameters.ts";
 import type { Transformer } from "../transformer/transformer.ts";
 
 /** Copies `into.length` elements of `buffer` from `offset` on, as fp32. */
@@ -26,42 +26,65 @@ function readFloats(buffer: Tensor, into: Float32Array, offset: number): void {
   } else into.set(raw as Float64Array);
 }
 
-/** The named tensors of a buffer laid out as the parameters, as fp32. */
-export function tensorsOf(parameters: Parameters, buffer: Tensor, suffix = ""): TensorSource[] {
-  return parameters.names.map(({ name, shape }) => ({
+/** The tensors as fp32, with a suffix to their names. */
+export function tensorsOf(tensors: readonly NamedTensor[], suffix = ""): TensorSource[] {
+  return tensors.map(({ name, shape, buffer, offset }) => ({
     name: name + suffix,
     dtype: "F32",
     shape,
     read: (into, at) => {
       const values = new Float32Array(into.buffer, into.byteOffset, into.length / 4);
-      readFloats(buffer, values, parameters.range(name).offset + at / 4);
+      readFloats(buffer, values, offset + at / 4);
     },
   }));
 }
 
-/** Writes the fp32 masters under their Hugging Face names. Resolves with the hash of each piece of the file. */
+/**
+ * Writes the fp32 masters under their Hugging Face names. Resolves with the hash of each piece of the file. Throws `masters_missing`
+ * (exit 1) for a model that was opened for inference alone.
+ */
 export function writeWeights(
   path: string,
   model: Transformer,
   options: WriteOptions = {},
 ): Promise<string[]> {
-  const tensors = tensorsOf(model.parameters, model.parameters.flat);
+  if (!model.parameters.hasMasters) {
+    throw new NsaError({
+      code: "masters_missing",
+      what: "the model cannot be saved",
+      why: "frozen weights are held in bf16 alone: the file would have rounded weights in place of the fp32 ones",
+      fix: "open the model with masters",
+      exitCode: ExitCode.bug,
+    });
+  }
+  const tensors = tensorsOf(model.parameters.tensors);
   const metadata = { format: "pt", nsa_config: JSON.stringify(model.config) };
   return streamSafetensors(path, tensors, { ...options, metadata });
 }
 
+/** Writes fp32 values into a buffer; the device rounds them where it holds bf16. */
+function writeFloats(buffer: Tensor, values: ArrayLike<number>, offset: number): void {
+  if (buffer.dtype !== "bf16") {
+    buffer.write(values, offset);
+    return;
+  }
+  const { device } = buffer;
+  using _ = device.scope();
+  const x = device.from(values, [values.length], "f32");
+  device.run("copy", { x, y: buffer.view(offset, [values.length]) });
+}
+
 /**
- * Copies named tensors into a buffer laid out as the parameters. `find` gives the file that holds a tensor.
+ * Copies named tensors from files to where they are held. `find` gives the file that holds a tensor.
  * Throws `checkpoint_mismatch` (exit 3), and what reading throws.
  */
 export function loadNamed(
   find: (name: string) => SafetensorsReader | undefined,
-  parameters: Parameters,
-  buffer: Tensor,
+  tensors: readonly NamedTensor[],
   options: { suffix?: string; pieceBytes?: number } = {},
 ): void {
   const { suffix = "", pieceBytes } = options;
-  for (const { name, shape } of parameters.names) {
+  for (const { name, shape, buffer, offset } of tensors) {
     const file = find(name + suffix);
     const entry = file?.entries.get(name + suffix);
     if (!file || entry?.shape.join() !== shape.join()) {
@@ -73,7 +96,6 @@ export function loadNamed(
         exitCode: ExitCode.data,
       });
     }
-    const { offset } = parameters.range(name);
-    file.forEachPiece(name + suffix, (values, at) => buffer.write(values, offset + at), pieceBytes);
+    file.forEachPiece(name + suffix, (values, at) => writeFloats(buffer, values, offset + at), pieceBytes);
   }
 }

@@ -117,7 +117,7 @@ export function importHuggingFace(
 ): Transformer {
   const model = new Transformer(device, { ...inspectHuggingFace(folder), ...overrides });
   using files = new WeightFiles(folder);
-  loadNamed((name) => files.find(name), model.parameters, model.parameters.flat);
+  loadNamed((name) => files.find(name), model.parameters.tensors);
   model.parameters.refreshLow();
   return model;
 }

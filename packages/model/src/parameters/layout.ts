@@ -2,16 +2,34 @@
 import { attentionKinds } from "../attention/registry.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
 import { mlpKinds } from "../mlp/registry.ts";
+import { type GroupWeights, groupWeights, type ParameterGroup } from "./groups.ts";
 import { matrix, vector, type WeightSpec } from "./weight-spec.ts";
 
+/** A group and where it lies in the flat buffers: matrices that may decay in [from, decayTo), all else in [decayTo, to). */
+export interface GroupLayout extends GroupWeights {
+  from: number;
+  decayTo: number;
+  to: number;
+}
+
 export interface Layout {
+  /** In the order of the flat buffers. */
   weights: WeightSpec[];
-  /** Elements of the flat buffers, padding included. */
+  groups: GroupLayout[];
+  /** The weights again, as a forward meets them: embedding, each layer, final norm and head. */
+  segments: WeightSpec[][];
+  /** Elements of the masters, padding included. */
   numel: number;
-  /** Weights with decay fill [0, decayNumel). */
-  decayNumel: number;
-  /** Trainable numbers without padding. */
+  /** Trained weights fill [0, trainableNumel) of every buffer; gradients and moments end there. */
+  trainableNumel: number;
+  /** Weights with masters fill [0, masterNumel) of masters and bf16 copies alike. */
+  masterNumel: number;
+  /** Elements of the bf16 copies. Behind `masterNumel` lie matrices without masters. */
+  lowNumel: number;
+  /** Numbers without padding, frozen ones included. */
   parameterCount: number;
+  /** Of them the trained ones. */
+  trainableCount: number;
 }
 
 const align = (n: number) => Math.ceil(n / 16) * 16;
@@ -48,24 +66,67 @@ function layerWeights(c: ModelConfig, index: number): WeightSpec[] {
   ];
 }
 
-/** Lays out all weights of a model: those with weight decay first, each at a multiple of 16 elements. */
-export function layoutOf(config: ModelConfig): Layout {
+/** Elements a weight takes in a flat buffer. */
+export const paddedSize = (w: WeightSpec) => align(product(w.shape));
+
+/** Trained groups come first, frozen ones with masters next, those without last; inside a group the matrices that may decay. */
+function inOrder(groups: readonly GroupWeights[]): GroupWeights[] {
+  const rank = (g: GroupWeights) => (g.trainable ? 0 : g.masters ? 1 : 2);
+  const ordered = [0, 1, 2].flatMap((r) => groups.filter((g) => rank(g) === r));
+  return ordered.map((g) => ({
+    ...g,
+    weights: [...g.weights.filter((w) => w.decay), ...g.weights.filter((w) => !w.decay)],
+  }));
+}
+
+/**
+ * Lays out all weights of a model, each at a multiple of 16 elements. `low`: matrices have bf16 copies, so that frozen groups may do
+ * without masters. Throws NsaError `parameter_group_invalid` (exit 2).
+ */
+export function layoutOf(
+  config: ModelConfig,
+  groups?: readonly ParameterGroup[],
+  low = config.dtype === "bf16",
+): Layout {
   const c = config;
-  const all = [
-    matrix("embed", [["model.embed_tokens.weight", c.vocabSize]], c.dModel, c.initStd),
-    ...Array.from({ length: c.numLayers }, (_, i) => layerWeights(c, i)).flat(),
-    vector("norm", [["model.norm.weight", c.dModel]], 1),
-    ...(c.tieEmbeddings ? [] : [matrix("lm_head", [["lm_head.weight", c.vocabSize]], c.dModel, c.initStd)]),
+  const head = c.tieEmbeddings
+    ? []
+    : [matrix("lm_head", [["lm_head.weight", c.vocabSize]], c.dModel, c.initStd)];
+  const segments = [
+    [matrix("embed", [["model.embed_tokens.weight", c.vocabSize]], c.dModel, c.initStd)],
+    ...Array.from({ length: c.numLayers }, (_, i) => layerWeights(c, i)),
+    [vector("norm", [["model.norm.weight", c.dModel]], 1), ...head],
   ];
-  const weights = [...all.filter((w) => w.decay), ...all.filter((w) => !w.decay)];
-  let numel = 0;
-  let decayNumel = 0;
-  let parameterCount = 0;
-  for (const w of weights) {
-    w.offset = numel;
-    numel += align(product(w.shape));
-    if (w.decay) decayNumel = numel;
-    parameterCount += product(w.shape);
-  }
-  return { weights, numel, decayNumel, parameterCount };
+  const ordered = inOrder(groupWeights(segments.flat(), groups));
+  const ends = { masters: 0, low: 0 };
+  const sum = { trainable: 0, masters: 0, trainableCount: 0 };
+  const laidOut = ordered.map((group): GroupLayout => {
+    const from = ends.masters;
+    let decayTo = from;
+    for (const w of group.weights) {
+      w.lowOnly = low && !group.masters && w.matrix;
+      const store = w.lowOnly ? "low" : "masters";
+      w.offset = ends[store];
+      ends[store] += paddedSize(w);
+      if (group.masters) ends.low = ends.masters;
+      if (w.decay && !w.lowOnly) decayTo = ends.masters;
+    }
+    if (group.masters || !low) sum.masters = ends.masters;
+    if (group.trainable) {
+      sum.trainable = ends.masters;
+      sum.trainableCount += group.weights.reduce((n, w) => n + product(w.shape), 0);
+    }
+    return { ...group, from, decayTo, to: ends.masters };
+  });
+  return {
+    weights: laidOut.flatMap((g) => g.weights),
+    groups: laidOut,
+    segments,
+    numel: ends.masters,
+    trainableNumel: sum.trainable,
+    masterNumel: sum.masters,
+    lowNumel: ends.low,
+    parameterCount: segments.flat().reduce((n, w) => n + product(w.shape), 0),
+    trainableCount: sum.trainableCount,
+  };
 }

@@ -1,7 +1,12 @@
 // The weights of a model in flat buffers: fp32 masters, gradients, and a bf16 copy where the model computes in bf16.
+//
+// Trained groups lie first, so gradients (and the optimizer's state) are shorter buffers with the same offsets. Matrices of a frozen
+// group without masters are in the bf16 buffer alone.
 import { NsaError } from "@nsa/core";
 import type { Device, FloatDtype, Tensor } from "@nsa/kernels";
 import type { ModelConfig } from "../config/schema.ts";
+import { BUCKET_BYTES, type GradientBucket, gradientBuckets } from "./buckets.ts";
+import type { ParameterGroup } from "./groups.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import type { PartSpec, WeightSpec } from "./weight-spec.ts";
 
@@ -12,13 +17,22 @@ export function streamOf(name: string): number {
   return h;
 }
 
+/** A named tensor of a checkpoint and the buffer that holds it. */
+export interface NamedTensor {
+  name: string;
+  shape: number[];
+  buffer: Tensor;
+  /** Elements from the start of the buffer. */
+  offset: number;
+}
+
 export class Parameters {
   readonly layout: Layout;
   /** All fp32 masters. */
   readonly flat: Tensor;
-  /** bf16 copies at the same offsets; undefined in fp32. */
+  /** bf16 copies at the same offsets, then matrices without masters; undefined in fp32. */
   readonly low: Tensor | undefined;
-  /** Sum of gradients since `zeroGradients`; undefined while frozen. */
+  /** Sum of gradients since `zeroGradients`, of the trained weights; undefined until they are enabled. */
   gradients: Tensor | undefined;
   private readonly values = new Map<string, Tensor>();
   private readonly byName = new Map<string, { weight: WeightSpec; part: PartSpec }>();
@@ -28,20 +42,16 @@ export class Parameters {
     readonly device: Device,
     readonly config: ModelConfig,
     dtype: FloatDtype = config.dtype === "bf16" ? "bf16" : "f32",
+    groups?: readonly ParameterGroup[],
   ) {
-    this.layout = layoutOf(config);
-    const master: FloatDtype = dtype === "f64" ? "f64" : "f32";
-    this.flat = device.label(
-      this.persistent(() => device.zeros([this.layout.numel], master)),
-      "weights",
-    );
-    this.low =
-      dtype === "bf16"
-        ? device.label(
-            this.persistent(() => device.zeros([this.layout.numel], "bf16")),
-            "weights",
-          )
-        : undefined;
+    this.layout = layoutOf(config, groups, dtype === "bf16");
+    const zeros = (n: number, of: FloatDtype) =>
+      device.label(
+        this.persistent(() => device.zeros([n], of)),
+        "weights",
+      );
+    this.flat = zeros(this.layout.numel, dtype === "f64" ? "f64" : "f32");
+    this.low = dtype === "bf16" ? zeros(this.layout.lowNumel, "bf16") : undefined;
     for (const w of this.layout.weights) {
       const source = w.matrix && this.low ? this.low : this.flat;
       this.values.set(
@@ -68,6 +78,29 @@ export class Parameters {
     return [...this.byName].map(([name, { part }]) => ({ name, shape: part.shape }));
   }
 
+  /** All checkpoint tensors where they are held: masters, or bf16 where there is no master. */
+  get tensors(): NamedTensor[] {
+    return this.names.map(({ name }) => this.stored(name));
+  }
+
+  /** The trained tensors in a buffer laid out as the gradients. */
+  tensorsIn(buffer: Tensor): NamedTensor[] {
+    const trained = this.layout.groups.filter((g) => g.trainable).flatMap((g) => g.weights);
+    return trained.flatMap((w) =>
+      w.parts.map(({ name, shape, offset }) => ({ name, shape, buffer, offset: w.offset + offset })),
+    );
+  }
+
+  /** Whether every weight has a master, so that a checkpoint holds what was trained and not what it was rounded to. */
+  get hasMasters(): boolean {
+    return !this.layout.weights.some((w) => w.lowOnly);
+  }
+
+  /** Buckets of gradients in the order in which a backward completes them. */
+  buckets(bytes = BUCKET_BYTES): GradientBucket[] {
+    return gradientBuckets(this.layout, bytes / (this.flat.dtype === "f64" ? 8 : 4));
+  }
+
   /** Elements of a named tensor inside any buffer with the layout of `flat`. */
   range(name: string): { offset: number; shape: number[]; weight: WeightSpec } {
     const found = this.byName.get(name);
@@ -85,38 +118,56 @@ export class Parameters {
 
   /** Draws all initial values; each depends on the seed and the parameter's name alone. */
   init(seed: number): this {
-    for (const { name } of this.names) {
-      const { offset, shape, weight } = this.range(name);
-      const view = this.flat.view(offset, shape);
-      if (weight.init.kind === "constant") {
-        this.device.run("fill", { x: view, value: weight.init.value });
-      } else {
-        const { std } = weight.init;
-        this.device.run("philox_normal", { x: view, seed, stream: streamOf(name), step: 0, mean: 0, std });
+    for (const { name, shape, buffer, offset } of this.tensors) {
+      using _ = this.device.scope();
+      const { init, lowOnly } = this.range(name).weight;
+      const view = buffer.view(offset, shape);
+      const x = lowOnly ? this.device.empty(shape, "f32") : view;
+      if (init.kind === "constant") this.device.run("fill", { x, value: init.value });
+      else {
+        const { std } = init;
+        this.device.run("philox_normal", { x, seed, stream: streamOf(name), step: 0, mean: 0, std });
       }
-      view.free();
+      if (lowOnly) this.device.run("copy", { x, y: view });
     }
     this.refreshLow();
     return this;
   }
 
-  /** Rewrites the bf16 copies after the masters were changed by hand. */
-  refreshLow(): void {
-    if (this.low) this.device.run("copy", { x: this.flat, y: this.low });
+  /** Rewrites the bf16 copies after the masters were changed by hand; `elements`: of the first so many alone. */
+  refreshLow(elements = this.layout.masterNumel): void {
+    const { low, flat, device } = this;
+    if (!low || elements === 0) return;
+    using _ = device.scope();
+    const cut = (t: Tensor) => (t.numel === elements ? t : t.view(0, [elements]));
+    device.run("copy", { x: cut(flat), y: cut(low) });
   }
 
-  /** Takes over the other model's weights (reference ← policy); the layouts must be equal. */
+  /** Takes over the other model's weights (reference ← policy): the same architecture, whatever the groups. */
   copyFrom(other: Parameters): void {
-    this.device.run("copy", { x: other.flat, y: this.flat });
+    const { device, layout } = this;
+    const same = layout.weights.every((w, i) => {
+      const theirs = other.layout.weights[i];
+      return theirs?.key === w.key && theirs.offset === w.offset && !w.lowOnly && !theirs.lowOnly;
+    });
+    if (same) device.run("copy", { x: other.flat, y: this.flat });
+    else {
+      for (const { name, shape, buffer, offset } of this.tensors) {
+        using _ = device.scope();
+        const from = other.stored(name);
+        device.run("copy", { x: from.buffer.view(from.offset, shape), y: buffer.view(offset, shape) });
+      }
+    }
     this.refreshLow();
   }
 
-  /** Allocates gradients and marks the weights as trainable. */
+  /** Allocates gradients of the trained groups and marks their weights as trainable; frozen groups have none. */
   enableGradients(): this {
-    if (this.gradients) return this;
-    const zeros = () => this.device.zeros([this.layout.numel], this.flat.dtype);
+    const { trainableNumel, groups } = this.layout;
+    if (this.gradients || trainableNumel === 0) return this;
+    const zeros = () => this.device.zeros([trainableNumel], this.flat.dtype);
     this.gradients = this.device.label(this.persistent(zeros), "gradients");
-    for (const w of this.layout.weights) {
+    for (const w of groups.flatMap((g) => (g.trainable ? g.weights : []))) {
       const t = this.weight(w.key);
       t.requiresGrad = true;
       t.grad = this.persistent(() => this.gradients!.view(w.offset, w.shape));
@@ -128,10 +179,10 @@ export class Parameters {
     if (this.gradients) this.device.run("fill", { x: this.gradients, value: 0 });
   }
 
-  /** Host copy of a named master. */
+  /** Host copy of a named tensor: its master, or its bf16 values where it has none. */
   readMaster(name: string): Float64Array {
-    const { offset, shape } = this.range(name);
-    const view = this.flat.view(offset, shape);
+    const { buffer, offset, shape } = this.stored(name);
+    const view = buffer.view(offset, shape);
     const values = view.read();
     view.free();
     return values;
@@ -139,6 +190,11 @@ export class Parameters {
 
   free(): void {
     for (const t of this.views.reverse()) if (t.isLive) t.free();
+  }
+
+  private stored(name: string): NamedTensor {
+    const { offset, shape, weight } = this.range(name);
+    return { name, shape, offset, buffer: weight.lowOnly ? this.low! : this.flat };
   }
 
   private persistent(make: () => Tensor): Tensor {

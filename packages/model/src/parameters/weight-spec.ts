@@ -23,6 +23,8 @@ export interface WeightSpec {
   ownWork?: true;
   /** Elements from the start of the flat buffers; a multiple of 16. */
   offset: number;
+  /** Held in bf16 alone, without a master; `offset` is then in the bf16 buffer. */
+  lowOnly?: boolean;
 }
 
 /** A weight matrix of named parts below one another: [sum of rows, cols], normal with `std`, with weight decay. */

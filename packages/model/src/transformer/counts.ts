@@ -2,9 +2,10 @@
 import { attentionKinds } from "../attention/registry.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
 import { mlpKinds } from "../mlp/registry.ts";
+import type { ParameterGroup } from "../parameters/groups.ts";
 import { layoutOf } from "../parameters/layout.ts";
 
-/** Trainable numbers. */
+/** Numbers of the model, frozen ones included. */
 export function parameterCount(config: ModelConfig): number {
   return layoutOf(config).parameterCount;
 }
@@ -67,6 +68,12 @@ export function cacheBytesPerToken(config: ModelConfig): number {
   return columns * width;
 }
 
+/** Bytes of the weights themselves: fp32 masters, and bf16 copies where the model computes in bf16. */
+export function weightBytes(config: ModelConfig, groups?: readonly ParameterGroup[]): number {
+  const { numel, lowNumel } = layoutOf(config, groups);
+  return 4 * numel + (config.dtype === "bf16" ? 2 * lowNumel : 0);
+}
+
 /** Bytes that live through a step: parameters, optimizer, activations and head of one micro-batch of T tokens. */
 export function trainMemory(
   config: ModelConfig,
@@ -77,14 +84,15 @@ export function trainMemory(
     logitsBudgetBytes: number;
     /** Backends take different scratch memory. Default cpu. */
     device?: string;
+    /** A frozen group counts with its weights alone. */
+    groups?: readonly ParameterGroup[];
   },
 ): { parameters: number; activations: number; total: number } {
   const c = config;
-  const { numel } = layoutOf(c);
   const width = c.dtype === "bf16" ? 2 : 4;
-  const perParameter = 4 + 4 + (options.optimizerBytesPerParameter ?? 8) + (c.dtype === "bf16" ? 2 : 0);
-  const ropeTables = 4 * c.maxSeqLen * c.headDim;
-  const parameters = numel * perParameter + ropeTables;
+  const { trainableNumel } = layoutOf(c, options.groups);
+  const learning = trainableNumel * (4 + (options.optimizerBytesPerParameter ?? 8));
+  const parameters = weightBytes(c, options.groups) + learning + 4 * c.maxSeqLen * c.headDim;
   let largest = 0;
   let gradients = 0;
   let sum = 0;

@@ -41,6 +41,13 @@ export class Layer implements AttentionLayer, MlpLayer {
     this.prefix = `model.layers.${index}.`;
   }
 
+  /** Whether a weight of the layer gets a gradient. */
+  get trained(): boolean {
+    return this.parameters.layout.segments[this.index + 1]!.some(
+      ({ key }) => this.parameters.weight(key).requiresGrad,
+    );
+  }
+
   /** Norm, fused projection, QK-norm, rotation: x [T, D], positions i32 [T]. Rows do not see one another. */
   project(tape: Tape, x: Tensor, tables: RopeTables, positions: Tensor): AttentionInputs {
     const c = this.config;

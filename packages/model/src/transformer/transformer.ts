@@ -16,6 +16,7 @@ import {
 } from "@nsa/kernels";
 import { gridOf } from "../attention/registry.ts";
 import type { ModelConfig } from "../config/schema.ts";
+import type { ParameterGroup } from "../parameters/groups.ts";
 import { Parameters } from "../parameters/parameters.ts";
 import { type Attend, Layer } from "./layer.ts";
 
@@ -26,6 +27,8 @@ export interface ForwardOptions {
   recompute?: boolean;
   /** Receives the layers' auxiliary losses, each [1]. */
   aux?: Tensor[];
+  /** Called in the backward when it has left a segment (as in `Layout.segments`): that one's gradients are complete. */
+  leave?: ((segment: number) => void) | undefined;
 }
 
 /** Tokens and borders of a micro-batch on the device. */
@@ -34,6 +37,9 @@ export interface DeviceBatch {
   tokens: Tensor;
   docs: Documents;
 }
+
+/** For layers below the first trained one: they record nothing and hold nothing for a backward. */
+const NO_TAPE = new Tape(false);
 
 export class Transformer {
   readonly parameters: Parameters;
@@ -45,8 +51,9 @@ export class Transformer {
     readonly device: Device,
     readonly config: ModelConfig,
     private readonly dtype: FloatDtype = config.dtype === "bf16" ? "bf16" : "f32",
+    groups?: readonly ParameterGroup[],
   ) {
-    this.parameters = new Parameters(device, config, dtype);
+    this.parameters = new Parameters(device, config, dtype, groups);
     this.layers = Array.from({ length: config.numLayers }, (_, i) => new Layer(this.parameters, config, i));
   }
 
@@ -83,13 +90,19 @@ export class Transformer {
 
   /** Hidden states after the final norm, [T, D]. */
   forward(tape: Tape, batch: DeviceBatch, options: ForwardOptions = {}): Tensor {
+    const { leave } = options;
+    // The backward runs in reverse: what is recorded before a segment runs when all of the segment has run.
+    const enter = (segment: number) => leave && tape.mark(() => leave(segment));
+    enter(0);
     let x = this.embed(tape, batch.tokens);
     for (const layer of this.layers) {
-      x =
-        options.recompute && tape.enabled
-          ? this.recomputed(tape, layer, x, batch, options)
-          : this.layerForward(tape, layer, x, batch, options);
+      enter(layer.index + 1);
+      if (!tape.enabled || !(x.requiresGrad || layer.trained))
+        x = this.layerForward(NO_TAPE, layer, x, batch, options);
+      else if (options.recompute) x = this.recomputed(tape, layer, x, batch, options);
+      else x = this.layerForward(tape, layer, x, batch, options);
     }
+    enter(this.layers.length + 1);
     return this.finalNorm(tape, x);
   }
 
@@ -141,15 +154,15 @@ export class Transformer {
       using scope = this.device.scope();
       const inner = new Tape();
       const input = x.reshape(...x.shape);
-      input.requiresGrad = true;
+      input.requiresGrad = x.requiresGrad;
       input.grad = undefined;
       const again: Tensor[] = [];
       const made = this.layerForward(inner, layer, input, batch, { ...options, aux: again });
       const seeds = [made, ...again].flatMap((t, i): [Tensor, Tensor][] => (given[i] ? [[t, given[i]]] : []));
       inner.backward(seeds);
-      const dx = scope.keep(input.grad!);
+      const dx = input.grad && scope.keep(input.grad);
       for (const g of given) if (g && g !== dx) g.free();
-      tape.accumulate(x, dx);
+      if (dx) tape.accumulate(x, dx);
     });
     return y;
   }

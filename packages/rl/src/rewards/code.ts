@@ -1,5 +1,6 @@
 // The reward of programming tasks: the last program of an output, judged by the problem's unit tests in the sandbox.
-import { codeBlocks, type ProgramOptions, runUnitTests, type UnitTest } from "@nsa/tasks";
+import { codeBlocks, type ProgramOptions, requireSandbox, runUnitTests, type UnitTest } from "@nsa/tasks";
+import { perOutput, type RewardKind } from "./kind.ts";
 
 /**
  * 1 when every test passes, else 0; an output without a program, or with an unfinished thought, earns nothing.
@@ -18,3 +19,11 @@ export async function codeReward(
   const { passed, total } = await runUnitTests(code, tests, options);
   return passed === total ? 1 : 0;
 }
+
+export const code: RewardKind = {
+  name: "code",
+  open({ timeoutMs, unsafeExec }) {
+    requireSandbox({ unsafeExec });
+    return perOutput((s) => codeReward(s.completion, s.tests ?? [], { limits: { timeoutMs }, unsafeExec }));
+  },
+};

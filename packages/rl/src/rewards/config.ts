@@ -1,24 +1,13 @@
 // The `rewards` of a recipe: what an output earns, each by its own name.
+import { memberName } from "@nsa/core";
 import { z } from "zod";
 
 const count = z.number().int().min(1);
 
 export const rewardSchema = z.strictObject({
-  kind: z
-    .enum([
-      "accuracy",
-      "format",
-      "language",
-      "length",
-      "overlong",
-      "repetition",
-      "code",
-      "equations",
-      "custom",
-    ])
-    .describe(
-      "accuracy and format are R1-Zero's; code runs the problem's unit tests; equations rewards each step of the working (for advantage process); custom is a TypeScript file of yours",
-    ),
+  kind: memberName("reward").describe(
+    "accuracy and format are R1-Zero's; code runs the problem's unit tests; equations rewards each step of the working (for advantage process); custom is a TypeScript file of yours",
+  ),
   weight: z.number().default(1).describe("Factor in the summed reward"),
   language: z.enum(["en", "zh"]).default("en").describe("language: the target language"),
   buffer: count.default(16).describe("overlong: tokens below max_tokens where the penalty begins"),
@@ -31,8 +20,12 @@ export const rewardSchema = z.strictObject({
     .string()
     .default("")
     .describe(
-      "custom: path of the file; its default export gets {prompt, question, completion, answer, tokens, maxTokens} and returns a number, or {steps: [{end, reward}]} with places in the completion. It runs in the trainer, without a time limit",
+      "custom: path of the file; its default export gets {prompt, question, completion, answer, tokens, maxTokens} and returns a number, or {steps: [{end, reward}]} with places in the completion; or it is an object {scoreBatch(outputs, {step, group})} that returns as much for each of a step's outputs. It runs in the trainer, without a time limit",
     ),
+  options: z
+    .record(z.string(), z.unknown())
+    .optional()
+    .describe("Settings of a reward from a plugin, by its own names"),
 });
 
 export type RewardConfig = z.output<typeof rewardSchema>;

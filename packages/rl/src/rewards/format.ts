@@ -1,4 +1,5 @@
 // The format reward of R1-Zero: one well-formed <think> … </think> <answer> … </answer>, strictly, and non-empty.
+import { perOutput, type RewardKind } from "./kind.ts";
 
 const shape = /^\s*<think>([\s\S]*?)<\/think>\s*<answer>([\s\S]*?)<\/answer>\s*$/;
 
@@ -10,3 +11,8 @@ export function formatReward(completion: string): number {
   if (thought.trim() === "" || answer.trim() === "") return 0;
   return /<\/?(think|answer)>/.test(thought + answer) ? 0 : 1;
 }
+
+export const format: RewardKind = {
+  name: "format",
+  open: () => perOutput((s) => formatReward(s.completion)),
+};

@@ -1,22 +1,7 @@
-// Scores an output by the configured rewards; a reward that throws or is not a number quarantines that sample alone.
-import { inspect } from "node:util";
-import { loadModule, NsaError } from "@nsa/core";
-import { type Gold, gradeProblem, requireSandbox } from "@nsa/tasks";
-import { codeReward } from "./code.ts";
+// Scores a batch of outputs by the configured rewards. A reward that throws or gives no number quarantines the outputs concerned.
 import type { RewardConfig } from "./config.ts";
-import { formatReward } from "./format.ts";
-import { equationSteps, type StepReward } from "./steps.ts";
-import { languageConsistency, lengthPenalty, overlongPenalty, repetitionPenalty } from "./text.ts";
-
-/** An output to be scored, with the problem's gold. */
-export interface Scored extends Gold {
-  prompt: string;
-  question: string;
-  completion: string;
-  /** Tokens of the output, and the most it may have. */
-  tokens: number;
-  maxTokens: number;
-}
+import { type BatchReward, oneLine, type RewardContext, type Scored, type StepReward } from "./kind.ts";
+import { rewardKinds } from "./registry.ts";
 
 export interface Reward {
   total: number;
@@ -29,110 +14,120 @@ export interface Reward {
   fault?: string;
 }
 
-/** One number for the output, or rewards of its steps. */
-type Verdict = number | { steps: StepReward[] };
-type RewardFunction = (s: Scored) => Verdict | Promise<Verdict>;
+/** Scores all outputs of a batch, in their order. */
+export type Scorer = (outputs: readonly Scored[], context: RewardContext) => Promise<Reward[]>;
 
-const builtIn: Record<Exclude<RewardConfig["kind"], "custom">, (config: RewardConfig) => RewardFunction> = {
-  accuracy: () => (s) => (gradeProblem(s.completion, s).verdict === "correct" ? 1 : 0),
-  format: () => (s) => formatReward(s.completion),
-  language: (c) => (s) => languageConsistency(s.completion, c.language),
-  length: () => (s) => lengthPenalty(s.tokens, s.maxTokens),
-  repetition: () => (s) => repetitionPenalty(s.completion),
-  overlong: (c) => (s) => overlongPenalty(s.tokens, s.maxTokens, c.buffer),
-  equations: () => (s) => ({ steps: equationSteps(s.completion) }),
-  code: ({ timeoutMs, unsafeExec }) => {
-    requireSandbox({ unsafeExec });
-    return (s) => codeReward(s.completion, s.tests ?? [], { limits: { timeoutMs }, unsafeExec });
-  },
-};
-
-async function loadCustom(file: string): Promise<RewardFunction> {
-  const fail = (why: string, cause?: unknown) =>
-    new NsaError({
-      code: "reward_file_invalid",
-      what: `reward file ${file}`,
-      why,
-      fix: "export default a function ({prompt, completion, answer}) => number",
-      exitCode: 2,
-      cause,
-    });
-  if (file === "") throw fail("rewards.file is not set");
-  try {
-    const exports = await loadModule(file);
-    const fn = exports.default ?? exports;
-    if (typeof fn !== "function") throw fail("it has no function as default export");
-    return fn as RewardFunction;
-  } catch (cause) {
-    throw cause instanceof NsaError ? cause : fail(told(cause), cause);
-  }
-}
-
-/** Whatever a reward threw or returned, as one line. */
-function told(value: unknown): string {
-  const text =
-    value instanceof Error
-      ? value.message
-      : typeof value === "object"
-        ? inspect(value, { depth: 1 })
-        : String(value);
-  return text.split("\n", 1)[0]!.slice(0, 200);
+/** An entry of the recipe. */
+interface OpenReward {
+  label: string;
+  weight: number;
+  reward: BatchReward;
 }
 
 /** Larger ones leave no room for their squares in a standard deviation. */
-const MOST = 1e15;
+const MAX_REWARD = 1e15;
 
 /** The steps of a verdict, or why it is none. */
 function stepsOf(verdict: unknown, completion: string): StepReward[] | string {
-  const { steps } = (verdict ?? {}) as { steps?: unknown };
+  const { steps, fault } = (verdict ?? {}) as { steps?: unknown; fault?: unknown };
+  if (typeof fault === "string") return fault;
   if (!Array.isArray(steps))
-    return `returned ${typeof verdict === "string" ? JSON.stringify(verdict) : told(verdict)}`;
+    return `returned ${typeof verdict === "string" ? JSON.stringify(verdict) : oneLine(verdict)}`;
   for (const step of steps as Partial<StepReward>[]) {
-    if (typeof step?.reward !== "number" || !(Math.abs(step.reward) <= MOST))
-      return `returned a step of ${told(step?.reward)}`;
+    if (typeof step?.reward !== "number" || !(Math.abs(step.reward) <= MAX_REWARD))
+      return `returned a step of ${oneLine(step?.reward)}`;
     if (!(step.end! > 0 && step.end! <= completion.length))
       return `returned a step that ends at ${step.end} of ${completion.length} characters`;
   }
   return steps as StepReward[];
 }
 
-/** Prepares the rewards of a recipe. Throws NsaError `reward_file_invalid` (exit 2), `sandbox_missing` (exit 4). */
-export async function makeScorer(configs: readonly RewardConfig[]): Promise<(s: Scored) => Promise<Reward>> {
-  const rewards: { label: string; weight: number; run: RewardFunction }[] = [];
-  for (const c of configs) {
-    const run = c.kind === "custom" ? await loadCustom(c.file) : builtIn[c.kind](c);
-    const same = rewards.filter((r) => r.label.startsWith(c.kind)).length;
-    rewards.push({ label: same === 0 ? c.kind : `${c.kind}_${same + 1}`, weight: c.weight, run });
-  }
-  return async (s) => {
-    const parts: Record<string, number> = {};
-    const steps: StepReward[] = [];
-    let outcome: number | undefined;
-    const faulty = (fault: string): Reward => ({ total: Number.NaN, parts, fault });
-    for (const { label, weight, run } of rewards) {
-      let verdict: Verdict;
-      try {
-        verdict = await run(s);
-      } catch (error) {
-        return faulty(`${label} threw: ${told(error)}`);
+/** What the rewards of one output add up to. */
+class OutputScore {
+  fault: string | undefined;
+  private readonly parts: Record<string, number> = {};
+  private readonly steps: StepReward[] = [];
+  private outcome: number | undefined;
+
+  constructor(private readonly completion: string) {}
+
+  add({ label, weight }: OpenReward, verdict: unknown): void {
+    if (typeof verdict === "number") {
+      if (!(Math.abs(verdict) <= MAX_REWARD)) {
+        this.fault = `${label} returned ${verdict}`;
+        return;
       }
-      if (typeof verdict === "number") {
-        if (!(Math.abs(verdict) <= MOST)) return faulty(`${label} returned ${verdict}`);
-        parts[label] = verdict;
-        outcome = (outcome ?? 0) + weight * verdict;
-        continue;
-      }
-      const own = stepsOf(verdict, s.completion);
-      if (typeof own === "string") return faulty(`${label} ${own}`);
-      parts[label] = own.reduce((sum, { reward }) => sum + reward, 0);
-      steps.push(...own.map(({ end, reward }) => ({ end, reward: weight * reward })));
+      this.parts[label] = verdict;
+      this.outcome = (this.outcome ?? 0) + weight * verdict;
+      return;
     }
-    const total = steps.reduce((sum, { reward }) => sum + reward, outcome ?? 0);
+    const own = stepsOf(verdict, this.completion);
+    if (typeof own === "string") {
+      this.fault = `${label} ${own}`;
+      return;
+    }
+    this.parts[label] = own.reduce((sum, { reward }) => sum + reward, 0);
+    this.steps.push(...own.map(({ end, reward }) => ({ end, reward: weight * reward })));
+  }
+
+  get reward(): Reward {
+    const { parts, steps, outcome, fault } = this;
+    if (fault !== undefined) return { total: Number.NaN, parts, fault };
     return {
-      total,
+      total: steps.reduce((sum, { reward }) => sum + reward, outcome ?? 0),
       parts,
       ...(outcome === undefined ? {} : { outcome }),
       ...(steps.length ? { steps } : {}),
     };
+  }
+}
+
+/** The verdicts of a batch; where there is none for each output, all are at fault. */
+async function verdictsOf(
+  { reward }: OpenReward,
+  outputs: readonly Scored[],
+  context: RewardContext,
+): Promise<readonly unknown[]> {
+  const all = (fault: string) => outputs.map(() => ({ fault }));
+  try {
+    const verdicts: unknown = await reward.scoreBatch(outputs, context);
+    if (Array.isArray(verdicts) && verdicts.length === outputs.length) return verdicts;
+    const found = Array.isArray(verdicts) ? `${verdicts.length} verdicts` : oneLine(verdicts);
+    return all(`returned ${found} for ${outputs.length} outputs`);
+  } catch (error) {
+    return all(`threw: ${oneLine(error)}`);
+  }
+}
+
+async function openAll(configs: readonly RewardConfig[]): Promise<OpenReward[]> {
+  const rewards: OpenReward[] = [];
+  for (const [i, c] of configs.entries()) {
+    const reward = await rewardKinds.get(c.kind).open(c);
+    const before = configs.slice(0, i).filter(({ kind }) => kind === c.kind).length;
+    rewards.push({ label: before === 0 ? c.kind : `${c.kind}_${before + 1}`, weight: c.weight, reward });
+  }
+  return rewards;
+}
+
+/**
+ * Prepares the rewards of a recipe. Throws NsaError `reward_file_invalid` (exit 2), `sandbox_missing` (exit 4), and what the kinds of
+ * plugins throw.
+ */
+export async function makeScorer(configs: readonly RewardConfig[]): Promise<Scorer> {
+  const rewards = await openAll(configs);
+  return async (outputs, { step, group }) => {
+    const scores = outputs.map(({ completion }) => new OutputScore(completion));
+    for (const reward of rewards) {
+      const open = scores.flatMap((score, i) => (score.fault === undefined ? [i] : []));
+      if (open.length === 0) break;
+      const context = { step, group: open.map((i) => group[i]!) };
+      const verdicts = await verdictsOf(
+        reward,
+        open.map((i) => outputs[i]!),
+        context,
+      );
+      for (const [n, i] of open.entries()) scores[i]!.add(reward, verdicts[n]);
+    }
+    return scores.map((score) => score.reward);
   };
 }

@@ -1,12 +1,7 @@
 // Rewards of single steps: where in an output each was earned, and the built-in one that checks every equation.
 import type { Tokenizer } from "@nsa/data";
 import { sameAnswer } from "@nsa/tasks";
-
-/** A reward at the end of a step; `end` counts characters of the completion. */
-export interface StepReward {
-  end: number;
-  reward: number;
-}
+import { perOutput, type RewardKind, type StepReward } from "./kind.ts";
 
 const equation = /([\d(][\d\s.+\-*/×÷()]*?)\s*=\s*(-?\d+(?:\.\d+)?)/g;
 
@@ -23,6 +18,11 @@ export function equationSteps(completion: string): StepReward[] {
     reward: sameAnswer(m[1]!, m[2]!) ? 1 : 0,
   }));
 }
+
+export const equations: RewardKind = {
+  name: "equations",
+  open: () => perOutput((s) => ({ steps: equationSteps(s.completion) })),
+};
 
 /** Token that holds the character before each place, by decoding the ids one after another. */
 export function tokensAt(tokenizer: Tokenizer, ids: readonly number[], ends: readonly number[]): number[] {

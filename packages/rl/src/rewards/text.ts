@@ -1,4 +1,5 @@
 // Rewards on the text alone: language consistency, length, repetition; and the count of reflective words.
+import { perOutput, type RewardKind } from "./kind.ts";
 
 const han = /\p{Script=Han}/gu;
 const latinWord = /\p{Script=Latin}+/gu;
@@ -41,6 +42,26 @@ export function overlongPenalty(tokens: number, maxTokens: number, buffer: numbe
   if (tokens <= start) return 0;
   return -Math.min(1, (tokens - start) / Math.max(1, buffer));
 }
+
+export const language: RewardKind = {
+  name: "language",
+  open: ({ language: target }) => perOutput((s) => languageConsistency(s.completion, target)),
+};
+
+export const repetition: RewardKind = {
+  name: "repetition",
+  open: () => perOutput((s) => repetitionPenalty(s.completion)),
+};
+
+export const length: RewardKind = {
+  name: "length",
+  open: () => perOutput((s) => lengthPenalty(s.tokens, s.maxTokens)),
+};
+
+export const overlong: RewardKind = {
+  name: "overlong",
+  open: ({ buffer }) => perOutput((s) => overlongPenalty(s.tokens, s.maxTokens, buffer)),
+};
 
 /** The "aha" words that R1-Zero's authors counted over training: text that turns on itself. */
 const REFLECTIVE = ["wait", "hmm", "alternatively", "recheck", "verify", "mistake", "however"];

@@ -3,13 +3,20 @@ import type { Tensor } from "@nsa/kernels";
 import { streamOf } from "@nsa/model";
 import type { OptimizerContext, OptimizerKind } from "./kind.ts";
 
-/** AdamW on elements [from, to) of the flat buffers. `seed`: the random stream that rounds bf16 moments. */
+/** What differs between ranges of one update. */
+export interface RangeSettings {
+  weightDecay: number;
+  lrMultiplier: number;
+  /** The random stream that rounds bf16 moments. */
+  seed?: number;
+}
+
+/** AdamW on elements [from, to) of the flat buffers. */
 export function adamwRange(
   { device, parameters, config, state, buffers }: OptimizerContext,
   from: number,
   to: number,
-  weightDecay: number,
-  seed = 0,
+  { weightDecay, lrMultiplier, seed = 0 }: RangeSettings,
 ): void {
   if (from === to) return;
   const { flat, low } = parameters;
@@ -21,7 +28,7 @@ export function adamwRange(
     v: cut(buffers.v!),
     p_low: low && cut(low),
     state,
-    lr_mult: 1,
+    lr_mult: lrMultiplier,
     beta1: config.beta1,
     beta2: config.beta2,
     eps: config.eps,
@@ -38,17 +45,18 @@ export const adamw: OptimizerKind = {
     return { m: dtype, v: dtype };
   },
   apply(context) {
-    const { config, parameters } = context;
-    const { layout } = parameters;
-    if (config.stateDtype === "bf16") {
-      for (const w of layout.weights) {
-        const numel = w.shape.reduce((a, b) => a * b, 1);
-        const decay = w.decay ? config.weightDecay : 0;
-        adamwRange(context, w.offset, w.offset + numel, decay, streamOf(w.key));
+    for (const { weights, from, decayTo, to, weightDecay, lrMultiplier } of context.groups) {
+      if (context.config.stateDtype === "bf16") {
+        for (const w of weights) {
+          const numel = w.shape.reduce((a, b) => a * b, 1);
+          const decay = w.decay ? weightDecay : 0;
+          const settings = { weightDecay: decay, lrMultiplier, seed: streamOf(w.key) };
+          adamwRange(context, w.offset, w.offset + numel, settings);
+        }
+        continue;
       }
-      return;
+      adamwRange(context, from, decayTo, { weightDecay, lrMultiplier });
+      adamwRange(context, decayTo, to, { weightDecay: 0, lrMultiplier });
     }
-    adamwRange(context, 0, layout.decayNumel, config.weightDecay);
-    adamwRange(context, layout.decayNumel, layout.numel, 0);
   },
 };

@@ -25,4 +25,22 @@ export const optimizerSchema = z.strictObject({
     .describe("Settings of an optimizer from a plugin, by its own names"),
 });
 
+const groupSchema = z.strictObject({
+  name: z.string().describe("Name of the group in messages"),
+  weights: z
+    .array(z.string())
+    .min(1)
+    .describe("Tensors by their names in checkpoints, `*` for any text: model.layers.0.*"),
+  trainable: z
+    .boolean()
+    .default(true)
+    .describe("false freezes the group: it has no gradient and no optimizer state"),
+  decay: z.boolean().default(true).describe("Whether weight decay applies to its matrices"),
+  lrMultiplier: z.number().min(0).default(1).describe("Factor on the learning rate"),
+  optimizer: memberName("optimizer").optional().describe("Kind of its update; by default optimizer.kind"),
+});
+
+/** The groups of a recipe; weights that none of them names are trained as usual. */
+export const groupsSchema = z.array(groupSchema).optional();
+
 export type OptimizerConfig = z.output<typeof optimizerSchema>;

@@ -1,8 +1,14 @@
-// The contract of an optimizer: state in named buffers laid out as the parameters, and one update of all weights. Norm, clipping and the
-// decision to skip a step belong to the Optimizer class and lie on the device before `apply` runs.
+// The contract of an optimizer: state in named buffers laid out as the gradients, and one update of the groups it is given. Norm,
+// clipping and the decision to skip a step belong to the Optimizer class and lie on the device before `apply` runs.
 import type { Device, FloatDtype, Tensor } from "@nsa/kernels";
-import type { Parameters } from "@nsa/model";
+import type { GroupLayout, Parameters } from "@nsa/model";
 import type { OptimizerConfig } from "./config.ts";
+
+/** A trained group, and what the recipe asks of its update. It lies at [from, to) of masters, gradients and state alike. */
+export interface OptimizerGroup extends GroupLayout {
+  /** Decoupled decay of the matrices, at [from, decayTo); what lies behind them has none. */
+  weightDecay: number;
+}
 
 export interface OptimizerContext {
   readonly device: Device;
@@ -10,6 +16,8 @@ export interface OptimizerContext {
   readonly config: OptimizerConfig;
   /** f32 [8] on the device: learning rate, step (from 1), clip scale, skip flag, gradient norm, largest norm that is no outlier. */
   readonly state: Tensor;
+  /** The groups to update. */
+  readonly groups: readonly OptimizerGroup[];
   /** The buffers that `buffers` named. */
   readonly buffers: Readonly<Record<string, Tensor>>;
 }
@@ -20,8 +28,11 @@ export interface OptimizerKind {
   readonly onDevice: boolean;
   /** Refuses settings that cannot work. Throws NsaError (exit 2). */
   check?(config: OptimizerConfig): void;
-  /** State buffers by name, each as long as the parameters; saved in checkpoints as `<parameter>.<name>`. */
+  /** State buffers by name, each as long as the gradients; saved in checkpoints as `<parameter>.<name>`. */
   buffers(config: OptimizerConfig, master: FloatDtype): Record<string, FloatDtype>;
-  /** Updates all weights from the summed gradients. `lr` is what `state` holds, for kinds that are not on the device. */
+  /**
+   * Updates the weights of `context.groups` from the summed gradients. `lr` is what `state` holds, for kinds that are not on the
+   * device; a group's own rate is `lr` times its `lrMultiplier`.
+   */
   apply(context: OptimizerContext, lr: number): void;
 }

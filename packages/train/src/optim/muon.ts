@@ -16,12 +16,12 @@ const stateOfMuon = () =>
 /** Coefficients of the iteration. */
 const [NS_A, NS_B, NS_C] = [3.4445, -4.775, 2.0315];
 
-/** p −= lr·(0.2·√max(r, c)·orthogonalize(momentum) + weight_decay·p) for one matrix [r, c]. */
+/** p −= lr·(0.2·√max(r, c)·orthogonalize(momentum) + weight_decay·p) for one matrix [r, c]; `lr` is the group's own. */
 function muonMatrix(
   { device, config, parameters, state, buffers }: OptimizerContext,
   offset: number,
   shape: number[],
-  lr: number,
+  { lr, weightDecay }: { lr: number; weightDecay: number },
 ): void {
   using _ = device.scope();
   const [r, c] = shape as [number, number];
@@ -65,7 +65,7 @@ function muonMatrix(
     [from, to] = [to, from];
   }
   const scale = 0.2 * Math.sqrt(Math.max(r, c));
-  device.run("add", { a: p, b: from, y: p, alpha: 1 - lr * config.weightDecay, beta: -lr * scale });
+  device.run("add", { a: p, b: from, y: p, alpha: 1 - lr * weightDecay, beta: -lr * scale });
 }
 
 export const muon: OptimizerKind = {
@@ -76,16 +76,20 @@ export const muon: OptimizerKind = {
   },
   buffers: (_config, master) => ({ m: master, v: master }),
   apply(context, lr) {
-    const { device, parameters, config } = context;
-    const { layout, low } = parameters;
-    for (const w of layout.weights.filter((x) => x.decay)) {
-      if (w.key === "embed" || w.key === "lm_head") {
-        adamwRange(context, w.offset, w.offset + w.shape[0]! * w.shape[1]!, config.weightDecay);
-      } else {
-        for (const part of w.parts) muonMatrix(context, w.offset + part.offset, part.shape, lr);
+    for (const group of context.groups) {
+      const { weightDecay, lrMultiplier } = group;
+      for (const w of group.weights.filter((x) => x.decay)) {
+        if (w.key === "embed" || w.key === "lm_head") {
+          const to = w.offset + w.shape[0]! * w.shape[1]!;
+          adamwRange(context, w.offset, to, { weightDecay, lrMultiplier });
+        } else {
+          const own = { lr: lr * lrMultiplier, weightDecay };
+          for (const part of w.parts) muonMatrix(context, w.offset + part.offset, part.shape, own);
+        }
       }
     }
-    if (low) device.run("copy", { x: parameters.flat, y: low });
-    adamwRange(context, layout.decayNumel, layout.numel, 0);
+    context.parameters.refreshLow(context.parameters.layout.trainableNumel);
+    for (const { decayTo, to, lrMultiplier } of context.groups)
+      adamwRange(context, decayTo, to, { weightDecay: 0, lrMultiplier });
   },
 };

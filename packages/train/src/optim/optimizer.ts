@@ -1,9 +1,10 @@
-// The update of a step: global norm, clip scale and skip flag on the device, then the kind's update over all weights; captured where
-// the device can. The state is the kind's named buffers.
-import type { CapturedStep, Device, Tensor } from "@nsa/kernels";
+// The update of a step: global norm over all trained groups, clip scale and skip flag on the device, then each kind's update of its
+// groups; captured where the device can. The state is the kinds' named buffers, laid out as the gradients.
+import { ExitCode, NsaError } from "@nsa/core";
+import type { CapturedStep, Device, FloatDtype, Tensor } from "@nsa/kernels";
 import type { Parameters } from "@nsa/model";
 import type { OptimizerConfig } from "./config.ts";
-import type { OptimizerContext, OptimizerKind } from "./kind.ts";
+import type { OptimizerGroup, OptimizerKind } from "./kind.ts";
 import { optimizerKinds } from "./registry.ts";
 
 /** What became of an update. */
@@ -14,10 +15,58 @@ export interface UpdateOutcome {
   skipped: "no" | "not_finite" | "outlier";
 }
 
+/** A kind and the groups that it updates. */
+interface Share {
+  kind: OptimizerKind;
+  groups: OptimizerGroup[];
+}
+
+/** The trained groups by the kind of their optimizer. Throws `nothing_to_train` (exit 2) where all groups are frozen. */
+function sharesOf({ layout }: Parameters, config: OptimizerConfig): Share[] {
+  const groups = layout.groups
+    .filter((g) => g.trainable)
+    .map((g): OptimizerGroup => ({ ...g, weightDecay: g.decay ? config.weightDecay : 0 }));
+  if (groups.length === 0) {
+    throw new NsaError({
+      code: "nothing_to_train",
+      what: "no weight of the model is trained",
+      why: "every parameter group is frozen",
+      fix: "set `trainable: true` for a group",
+      exitCode: ExitCode.usage,
+    });
+  }
+  const names = [...new Set(groups.map((g) => g.optimizer ?? config.kind))];
+  return names.map((name) => {
+    const kind = optimizerKinds.get(name);
+    kind.check?.(config);
+    return { kind, groups: groups.filter((g) => (g.optimizer ?? config.kind) === name) };
+  });
+}
+
+/** State buffers of all kinds by name. Throws `optimizer_state_conflict` (exit 2) where two kinds want one name in two dtypes. */
+function bufferDtypes(shares: readonly Share[], config: OptimizerConfig, master: "f32" | "f64") {
+  const dtypes: Record<string, FloatDtype> = {};
+  for (const { kind } of shares) {
+    for (const [name, dtype] of Object.entries(kind.buffers(config, master))) {
+      if ((dtypes[name] ?? dtype) !== dtype) {
+        throw new NsaError({
+          code: "optimizer_state_conflict",
+          what: `optimizer ${kind.name} with ${shares.map((s) => s.kind.name).join(", ")}`,
+          why: `state "${name}" would be both ${dtypes[name]} and ${dtype}`,
+          fix: "choose kinds with equal state, or one kind for all groups",
+          exitCode: ExitCode.usage,
+        });
+      }
+      dtypes[name] = dtype;
+    }
+  }
+  return dtypes;
+}
+
 export class Optimizer {
-  /** The kind's state by name, each buffer laid out as the parameters. */
+  /** The kinds' state by name, each buffer laid out as the gradients. */
   readonly buffers: Readonly<Record<string, Tensor>>;
-  private readonly kind: OptimizerKind;
+  private readonly shares: Share[];
   /** f32 [8]: lr, step, clip scale, skip, gradient norm, largest norm that is no outlier. */
   private readonly state: Tensor;
   private readonly sumsq: Tensor;
@@ -32,14 +81,13 @@ export class Optimizer {
   ) {
     const { device } = parameters;
     this.device = device;
+    this.shares = sharesOf(parameters, config);
     parameters.enableGradients();
     using scope = device.scope();
-    this.kind = optimizerKinds.get(config.kind);
-    this.kind.check?.(config);
-    const dtypes = Object.entries(this.kind.buffers(config, parameters.flat.dtype as "f32" | "f64"));
+    const dtypes = bufferDtypes(this.shares, config, parameters.flat.dtype as "f32" | "f64");
     this.buffers = Object.fromEntries(
-      dtypes.map(([name, dtype]) => {
-        const zeros = device.zeros([parameters.layout.numel], dtype);
+      Object.entries(dtypes).map(([name, dtype]) => {
+        const zeros = device.zeros([parameters.layout.trainableNumel], dtype);
         return [name, scope.detach(device.label(zeros, "moments"))];
       }),
     );
@@ -49,7 +97,7 @@ export class Optimizer {
 
   /** Whether the update reads all it depends on from the device, so that nobody has to look at the norm in between. */
   get onDevice(): boolean {
-    return this.kind.onDevice;
+    return this.shares.every(({ kind }) => kind.onDevice);
   }
 
   /**
@@ -61,10 +109,12 @@ export class Optimizer {
     this.measure(losses);
   }
 
-  /** Updates all weights, or none when `prepare` said so. */
+  /** Updates all trained weights, or none when `prepare` said so. */
   apply(lr: number): void {
-    using _ = this.device.scope();
-    this.kind.apply(this.context, lr);
+    const { device, parameters, config, state, buffers } = this;
+    using _ = device.scope();
+    for (const { kind, groups } of this.shares)
+      kind.apply({ device, parameters, config, state, buffers, groups }, lr);
   }
 
   /** `prepare` and `apply` in one, as a captured step from the second time on. `memory` names the memory of `losses`. */
@@ -117,10 +167,5 @@ export class Optimizer {
     device.run("fill", { x: sumsq, value: 0 });
     device.run("sum_squares", { x: this.parameters.gradients!, y: sumsq });
     device.run("optim_prepare", { sumsq, losses, state, max_norm: this.config.clip, grad_scale: 1 });
-  }
-
-  private get context(): OptimizerContext {
-    const { device, parameters, config, state, buffers } = this;
-    return { device, parameters, config, state, buffers };
   }
 }

@@ -1,6 +1,7 @@
 // The optimizers by name. A plugin registers its own beside these.
 import { Registry } from "@nsa/core";
-import { dtypeBytes } from "@nsa/kernels";
+import { dtypeBytes, type FloatDtype } from "@nsa/kernels";
+import type { ParameterGroup } from "@nsa/model";
 import { adamw } from "./adamw.ts";
 import type { OptimizerConfig } from "./config.ts";
 import type { OptimizerKind } from "./kind.ts";
@@ -10,8 +11,12 @@ export const optimizerKinds = new Registry<OptimizerKind>("optimizer", {
   needs: { onDevice: "boolean", buffers: "function", apply: "function" },
 }).register(adamw, muon);
 
-/** Bytes of state that an optimizer holds for each parameter. */
-export function stateBytesPerParameter(config: OptimizerConfig): number {
-  const dtypes = optimizerKinds.get(config.kind).buffers(config, "f32");
-  return Object.values(dtypes).reduce((sum, dtype) => sum + dtypeBytes[dtype], 0);
+/** Bytes of state that an optimizer holds for each trained parameter; `groups` may name further kinds. */
+export function stateBytesPerParameter(
+  config: OptimizerConfig,
+  groups: readonly ParameterGroup[] = [],
+): number {
+  const kinds = [config.kind, ...groups.flatMap((g) => (g.trainable === false ? [] : (g.optimizer ?? [])))];
+  const dtypes = Object.assign({}, ...kinds.map((kind) => optimizerKinds.get(kind).buffers(config, "f32")));
+  return Object.values<FloatDtype>(dtypes).reduce((sum, dtype) => sum + dtypeBytes[dtype], 0);
 }

@@ -5,6 +5,7 @@ import { answerForms } from "@nsa/tasks";
 import { optimizerSchema, scheduleSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
 import { rewardSchema } from "../../rewards/config.ts";
+import "../../rewards/registry.ts";
 
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(1);
@@ -159,7 +160,7 @@ export const grpoSchema = z.strictObject({
   rewards: z
     .array(rewardSchema)
     .min(1)
-    .default([rewardSchema.parse({ kind: "accuracy" }), rewardSchema.parse({ kind: "format" })])
+    .prefault([{ kind: "accuracy" }, { kind: "format" }])
     .describe("Summed with their weights"),
   train: trainerSchema.extend(rlDefaults).prefault({}).describe("Optimization"),
   microBatchTokens: count.default(16_384).describe("Tokens of a micro-batch of the update"),

@@ -1,5 +1,5 @@
 // What a GRPO run may cost at most: every output as long as it may be.
-import { cacheBytesPerToken, readModelConfig, trainFlops } from "@nsa/model";
+import { cacheBytesPerToken, INFERENCE_ONLY, readModelConfig, trainFlops, weightBytes } from "@nsa/model";
 import { estimateTraining } from "@nsa/train";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 
@@ -26,11 +26,13 @@ export function estimateGrpo(config: GrpoConfig): Record<string, number> {
     recompute: config.train.recompute,
     logitsBudgetMb: config.train.logitsBudgetMb,
     optimizer: config.train.optimizer,
+    groups: config.train.groups,
   });
   const perToken = cacheBytesPerToken(model);
   const held = Math.min(rollout.cacheTokens, rollout.maxSequences * length);
   const forwards = (algorithm.klCoef > 0 ? 3 : 2) / 3;
   const flops = trainFlops(model, length).actual * samples * length * (forwards + algorithm.innerEpochs);
+  const reference = algorithm.klCoef > 0 ? weightBytes(model, INFERENCE_ONLY) : 0;
   return {
     parameters: update.parameters!,
     samples_at_most: samples,
@@ -39,6 +41,7 @@ export function estimateGrpo(config: GrpoConfig): Record<string, number> {
     memory_parameters_bytes: update.memory_parameters_bytes!,
     memory_activations_bytes: update.memory_activations_bytes!,
     memory_cache_bytes: perToken * held,
-    memory_bytes: update.memory_bytes! + perToken * held,
+    ...(reference > 0 ? { memory_reference_bytes: reference } : {}),
+    memory_bytes: update.memory_bytes! + perToken * held + reference,
   };
 }

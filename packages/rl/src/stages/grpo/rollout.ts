@@ -1,11 +1,10 @@
 // One exploration: questions of the step, G outputs each, and their rewards.
-import { availableParallelism } from "node:os";
-import { inParallel } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
 import { Engine, type GeneratedSample, type Transformer } from "@nsa/model";
 import { extractAnswer, isEchoOf, splitStops } from "@nsa/tasks";
 import { flatGroups, type SampleRewards } from "../../algorithm/advantages.ts";
-import type { Reward, Scored } from "../../rewards/score.ts";
+import type { Scored } from "../../rewards/kind.ts";
+import type { Reward, Scorer } from "../../rewards/score.ts";
 import { tokensAt } from "../../rewards/steps.ts";
 import type { GrpoConfig } from "./config.ts";
 import type { AskedProblem, ProblemSource } from "./problems.ts";
@@ -48,8 +47,10 @@ export interface Explorer {
   model: Transformer;
   tokenizer: Tokenizer;
   problems: ProblemSource;
-  score: (s: Scored) => Promise<Reward>;
+  score: Scorer;
   config: GrpoConfig;
+  /** Exploration step, from 1. */
+  step: number;
 }
 
 /** Samples questions `first` … `first + count − 1`, G outputs each. */
@@ -104,26 +105,31 @@ async function ask(e: Explorer, first: number, count: number) {
     outputs.map((s) => ({ asked, s, group: first + q })),
   );
   const sampled = performance.now();
-  const outputs = await inParallel(
-    flat,
-    availableParallelism(),
-    async ({ asked, s, group }): Promise<Output> => {
-      const completion = tokenizer.decode(s.ids);
-      const { prompt, text, part: _, ...problem } = asked;
-      const tokens = s.ids.length;
-      const { maxTokens } = config.rollout;
-      const reward = await e.score({ ...problem, prompt: text, completion, tokens, maxTokens });
-      const { id, question, answer } = problem;
-      const echo = isEchoOf(extractAnswer(completion).text, problem);
-      return {
-        prompt,
-        sample: s,
-        row: { id, question, answer, completion, reward, echo, finish: s.finish, tokens },
-        rewards: rewardsByToken(tokenizer, group, s.ids, reward),
-        discarded: false,
-      };
-    },
-  );
+  const { maxTokens } = config.rollout;
+  const batch = flat.map(({ asked, s }): Scored => {
+    const { prompt: _, text, ...problem } = asked;
+    return {
+      ...problem,
+      prompt: text,
+      completion: tokenizer.decode(s.ids),
+      tokens: s.ids.length,
+      maxTokens,
+    };
+  });
+  const rewards = await e.score(batch, { step: e.step, group: flat.map(({ group }) => group) });
+  const outputs = flat.map(({ asked, s, group }, i): Output => {
+    const { completion, tokens } = batch[i]!;
+    const reward = rewards[i]!;
+    const { prompt, id, question, answer } = asked;
+    const echo = isEchoOf(extractAnswer(completion).text, asked);
+    return {
+      prompt,
+      sample: s,
+      row: { id, question, answer, completion, reward, echo, finish: s.finish, tokens },
+      rewards: rewardsByToken(tokenizer, group, s.ids, reward),
+      discarded: false,
+    };
+  });
   return { outputs, sampling: sampled - started, scoring: performance.now() - sampled };
 }
 

@@ -5,7 +5,7 @@ import { JsonlFile, type StageContext, type StageResult, type Stateful, turn } f
 import { modelFiles, Tokenizer } from "@nsa/data";
 import type { Device } from "@nsa/kernels";
 import { openDevice, openPlans, savePlans } from "@nsa/kernels";
-import { CheckpointStore, loadModel, resumeCheckpoint } from "@nsa/model";
+import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint } from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
 import { makeScorer } from "../../rewards/score.ts";
@@ -50,7 +50,7 @@ class QuestionCursor implements Stateful {
 async function train(device: Device, config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
   const { algorithm, checkpoint: keep, evaluation } = config;
   const init = config.init.checkpoint;
-  const model = await loadModel(device, init);
+  const model = await loadModel(device, init, {}, config.train.groups);
   const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
   const files = modelFiles(init);
   checkVocabulary(tokenizer, model, init);
@@ -76,7 +76,7 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
   // Without a KL there is no reference to hold.
   const reference =
     algorithm.klCoef > 0
-      ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init)
+      ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
       : undefined;
   const save = async () => {
     savePlans(device, ctx);
@@ -117,7 +117,7 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
     if (ctx.interrupted()) break;
     step++;
     profiler.begin(step);
-    const rollout = await explore({ model, tokenizer, problems, score, config }, cursor.asked);
+    const rollout = await explore({ model, tokenizer, problems, score, config, step }, cursor.asked);
     cursor.asked = rollout.cursor;
     recordFaults(ctx, rollout, quarantine, step);
     const started = performance.now();

@@ -88,8 +88,8 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
   const log = (text: string) => context.log(text);
   const from = context.resumeFrom ?? config.train.initFrom;
   const tokenizerFrom = from && existsSync(join(from, "tokenizer.json")) ? from : undefined;
-  const { ranks } = context;
-  const cores = ranks ? Math.max(1, Math.floor(availableParallelism() / ranks.world)) : 0;
+  const { ranks, parallel } = context;
+  const cores = ranks ? Math.max(1, Math.floor(availableParallelism() / parallel.world)) : 0;
   // Before the texts are read: a device that is not there should not cost minutes.
   const { memoryLimitMb } = config;
   const threads = config.threads || cores;
@@ -115,7 +115,7 @@ export const runPretrain: StageRunner<PretrainConfig> = async (config, context):
     const collectives = ranks ? openRankPipes(ranks) : singleRank;
     const vocabSize = fittingVocabulary(config, corpus);
     const architecture = pretrainModelConfig({ ...config, model: { ...config.model, vocabSize } });
-    const model = new Transformer(device, architecture);
+    const model = new Transformer(device, architecture, undefined, config.train.groups);
     model.parameters.init(config.seed);
     if (config.train.initFrom && !context.resumeFrom) await loadCheckpoint(config.train.initFrom, { model });
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;

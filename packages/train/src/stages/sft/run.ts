@@ -71,7 +71,7 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
   });
   try {
     openPlans(device, context);
-    const model = await loadModel(device, config.initFrom);
+    const model = await loadModel(device, config.initFrom, {}, config.train.groups);
     checkVocabulary(tokenizer, model, config.initFrom);
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };

@@ -1,0 +1,222 @@
+// Every collective over pipes by hand-computed values: worlds of one to four, unequal lengths, groups, and ranks that end or disagree.
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { Device, makeRankPipes, shareLengths, singleRank } from "../src/index.ts";
+import type { Call } from "./collectives-main.ts";
+
+interface Outcome {
+  code: number | null;
+  out: unknown;
+}
+
+function start(rank: number, world: number, folder: string, script: Call[]): Promise<Outcome> {
+  const main = join(import.meta.dirname, "collectives-main.ts");
+  const flags = ["--conditions=nsa-source", "--import", import.meta.resolve("tsx")];
+  const args = [...flags, main, `${rank}`, `${world}`, folder, JSON.stringify(script)];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  let text = "";
+  child.stdout.on("data", (x) => {
+    text += x;
+  });
+  return new Promise((resolve) =>
+    child.on("close", (code) => resolve({ code, out: text === "" ? undefined : JSON.parse(text) })),
+  );
+}
+
+/** What each rank holds after each call; a script for all, or one a rank. */
+async function outcomes(world: number, script: Call[] | ((rank: number) => Call[])): Promise<Outcome[]> {
+  const folder = mkdtempSync(join(tmpdir(), "nsa-collectives-"));
+  makeRankPipes(folder, world);
+  const of = (rank: number) => (typeof script === "function" ? script(rank) : script);
+  const all = await Promise.all(
+    Array.from({ length: world }, (_, rank) => start(rank, world, folder, of(rank))),
+  );
+  rmSync(folder, { recursive: true });
+  return all;
+}
+
+async function run(world: number, script: Call[]): Promise<unknown[][]> {
+  const all = await outcomes(world, script);
+  for (const { code, out } of all) expect(code, JSON.stringify(out)).toBe(0);
+  return all.map(({ out }) => out as unknown[]);
+}
+
+/** Rank r holds r·10 + place, and five numbers of it. */
+const ramp = (world: number, length = 5) =>
+  Array.from({ length: world }, (_, r) => Array.from({ length }, (__, i) => 10 * r + i + 1));
+
+test("every_operation_by_hand_in_worlds_of_one_to_four", async () => {
+  for (const world of [1, 2, 3, 4]) {
+    const values = ramp(world);
+    // Σ_r (10·r + i + 1) = 10·world·(world − 1)/2 + world·(i + 1).
+    const sum = [1, 2, 3, 4, 5].map((x) => 5 * world * (world - 1) + world * x);
+    const lengths = { 1: [5], 2: [3, 2], 3: [2, 2, 1], 4: [2, 1, 1, 1] }[world]!;
+    const starts = lengths.map((_, i) => lengths.slice(0, i).reduce((a, b) => a + b, 0));
+    const got = await run(world, [
+      { op: "allReduce", values },
+      { op: "allReduce", values, dtype: "f64" },
+      { op: "allReduceNumbers", values },
+      { op: "reduceScatter", values },
+      { op: "barrier" },
+      { op: "broadcast", values, root: world - 1, dtype: "i32" },
+      { op: "allGather", values, dtype: "bf16" },
+    ]);
+    for (const [rank, found] of got.entries()) {
+      const part = sum.slice(starts[rank], starts[rank]! + lengths[rank]!);
+      const wanted = [sum, sum, sum, part, "passed", values[world - 1], values.flat()];
+      expect(found, `rank ${rank} of ${world}`).toEqual(wanted);
+    }
+  }
+}, 120_000);
+
+test("parts_may_have_any_lengths_and_none", async () => {
+  const lengths = [4, 0, 1];
+  const values = ramp(3);
+  const parts = [[1, 2, 3, 4], [], [9]];
+  const got = await run(3, [
+    { op: "reduceScatter", values, lengths },
+    { op: "allGather", values: parts, lengths, dtype: "i32" },
+    { op: "allReduce", values: [[], [], []] },
+  ]);
+  // 1 + 11 + 21 = 33, and three more for each place.
+  expect(got.map((g) => g[0])).toEqual([[33, 36, 39, 42], [], [45]]);
+  for (const [, gathered, empty] of got) expect([gathered, empty]).toEqual([[1, 2, 3, 4, 9], []]);
+}, 60_000);
+
+test("groups_work_apart_in_any_order_of_their_names_and_leave_the_others_alone", async () => {
+  const values = ramp(4, 4);
+  const got = await run(4, [
+    { op: "allReduce", values, group: [3, 1] },
+    { op: "allReduce", values, group: [0, 2] },
+    { op: "reduceScatter", values, group: [2, 1, 3], lengths: [1, 1, 2] },
+    { op: "allGather", values, group: [3, 2] },
+    { op: "broadcast", values, group: [1, 2, 3], root: 2 },
+    { op: "barrier", group: [1, 2] },
+    { op: "allReduceNumbers", values, group: [2] },
+    { op: "allReduce", values },
+  ]);
+  // Ranks 1 and 3: 11 + 31 = 42; 0 and 2: 1 + 21 = 22; 1, 2 and 3: 11 + 21 + 31 = 63; all: 64.
+  const [pair, even, all] = [
+    [42, 44, 46, 48],
+    [22, 24, 26, 28],
+    [64, 68, 72, 76],
+  ];
+  const both = [21, 22, 23, 24, 31, 32, 33, 34];
+  const third = [21, 22, 23, 24];
+  expect(got).toEqual([
+    [null, even, null, null, null, null, null, all],
+    [pair, null, [63], null, third, "passed", null, all],
+    [null, even, [66], both, third, "passed", third, all],
+    [pair, null, [69, 72], both, third, null, null, all],
+  ]);
+}, 60_000);
+
+test("sums_are_taken_in_ascending_order_with_the_same_bits_on_every_rank_and_by_either_operation", async () => {
+  // (1e8 + 1) − 1e8 is 0 in f32, and (1e8 − 1e8) + 1 is 1.
+  const values = [
+    [1e8, 1e8, 1],
+    [1, -1e8, 1e8],
+    [-1e8, 1, -1e8],
+  ];
+  const got = await run(3, [
+    { op: "allReduce", values },
+    { op: "reduceScatter", values },
+    { op: "allReduce", values, group: [1, 2, 0] },
+  ]);
+  for (const [rank, [all, part, grouped]] of got.entries())
+    expect([all, part, grouped]).toEqual([[0, 1, 0], [[0], [1], [0]][rank], [0, 1, 0]]);
+}, 60_000);
+
+test("a_rank_that_dies_is_named_by_every_other_with_the_operation", async () => {
+  for (const op of ["allReduce", "reduceScatter", "allGather", "broadcast", "barrier"] as const) {
+    const values = ramp(3);
+    const all = await outcomes(3, [
+      { op: "allReduce", values },
+      { op: "die", only: 2 },
+      { op, values, root: 2 },
+      { op: "barrier" },
+    ]);
+    expect(all[2]!.code).toBeNull();
+    const word = { allReduce: "all-reduce", reduceScatter: "reduce-scatter", allGather: "all-gather" };
+    for (const rank of [0, 1]) {
+      expect(all[rank], `${op}, rank ${rank}`).toEqual({
+        code: 1,
+        out: expect.objectContaining({ code: "rank_lost", what: "rank 2 is gone" }),
+      });
+    }
+    const reasons = all.slice(0, 2).map(({ out }) => (out as { why: string }).why);
+    const name = (word as Record<string, string>)[op] ?? op;
+    expect(
+      reasons.some((why) => why.includes(`in ${name}`)),
+      `${op}: ${reasons}`,
+    ).toBe(true);
+  }
+}, 120_000);
+
+test("a_rank_that_ends_before_all_have_joined_is_named_by_those_that_wait", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "nsa-collectives-"));
+  makeRankPipes(folder, 3);
+  const child = spawn(process.execPath, ["-e", ""]);
+  await new Promise((resolve) => child.on("close", resolve));
+  writeFileSync(join(folder, "2.joined"), String(child.pid));
+  // Rank 1 never comes; rank 0 does not wait for it.
+  const { code, out } = await start(0, 3, folder, []);
+  expect(code).toBe(1);
+  expect(out).toMatchObject({
+    code: "rank_lost",
+    what: "rank 2 is gone",
+    why: expect.stringMatching(/in join$/),
+  });
+  rmSync(folder, { recursive: true });
+}, 60_000);
+
+test("ranks_that_make_different_calls_are_found_out", async () => {
+  const values = ramp(2);
+  const disagreement = async (first: Call, second: Call) => {
+    const all = await outcomes(2, (rank) => [rank === 0 ? first : second]);
+    return all.map(({ out }) => out as { code: string; what: string });
+  };
+  const [a] = await disagreement({ op: "allReduce", values }, { op: "barrier" });
+  expect(a).toMatchObject({
+    code: "ranks_disagree",
+    what: "rank 1 sent 8 bytes of barrier, and this rank expects 12 of all-reduce",
+  });
+  const [b] = await disagreement({ op: "allReduce", values }, { op: "allReduce", values: [[], [1, 2]] });
+  expect(b!.what).toBe("rank 1 sent 8 bytes of all-reduce, and this rank expects 12 of all-reduce");
+}, 60_000);
+
+test("calls_that_cannot_be_right_are_refused_before_anything_is_sent", async () => {
+  const values = ramp(2);
+  const why = async (call: Call) => {
+    const [first] = await outcomes(2, (rank) => (rank === 0 ? [call] : []));
+    const { code, what, why: reason } = first!.out as Record<string, string>;
+    expect(code).toBe("collective_invalid");
+    return `${what}: ${reason}`;
+  };
+  expect(await why({ op: "allReduce", values, group: [0, 2] })).toContain(
+    "2 is there twice, or is no rank of 2",
+  );
+  expect(await why({ op: "allReduce", values, group: [0, 0] })).toContain("0 is there twice");
+  expect(await why({ op: "broadcast", values, group: [0], root: 1 })).toContain("broadcast from rank 1");
+  expect(await why({ op: "reduceScatter", values, lengths: [4, 2] })).toContain(
+    "parts of 4, 2 for 2 ranks and 5",
+  );
+}, 60_000);
+
+test("alone_every_operation_is_the_identity_and_shares_are_even", () => {
+  const device = Device.open("cpu", { threads: 1 });
+  const x = device.from([3, 1, 2], [3], "f32");
+  const y = device.zeros([3], "f32");
+  singleRank.reduceScatter(x, y);
+  expect([...y.read()]).toEqual([3, 1, 2]);
+  expect(() => singleRank.allGather(x, device.zeros([2], "f32"))).toThrow("3 elements do not fit into 2");
+  expect([shareLengths(7, 3), shareLengths(2, 4), shareLengths(0, 2)]).toEqual([
+    [3, 2, 2],
+    [1, 1, 0, 0],
+    [0, 0],
+  ]);
+  device.close();
+});

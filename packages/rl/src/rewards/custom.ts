@@ -1,0 +1,37 @@
+// A reward from a file of the user's: a function of one output, or an object whose `scoreBatch` scores a batch of them.
+import { ExitCode, loadModule, NsaError } from "@nsa/core";
+import {
+  type BatchReward,
+  type OutputVerdict,
+  oneLine,
+  perOutput,
+  type RewardKind,
+  type Scored,
+} from "./kind.ts";
+
+function invalid(file: string, why: string, cause?: unknown): NsaError {
+  return new NsaError({
+    code: "reward_file_invalid",
+    what: `reward file ${file}`,
+    why,
+    fix: "export default a function ({prompt, completion, answer}) => number, or {scoreBatch(outputs, {step, group})}",
+    exitCode: ExitCode.usage,
+    cause,
+  });
+}
+
+async function load(file: string): Promise<BatchReward> {
+  if (file === "") throw invalid(file, "rewards.file is not set");
+  let exported: unknown;
+  try {
+    const exports = await loadModule(file);
+    exported = exports.default ?? exports;
+  } catch (cause) {
+    throw invalid(file, oneLine(cause), cause);
+  }
+  if (typeof exported === "function") return perOutput(exported as (s: Scored) => OutputVerdict);
+  if (typeof (exported as BatchReward | null)?.scoreBatch === "function") return exported as BatchReward;
+  throw invalid(file, "its default export is no function and has no scoreBatch");
+}
+
+export const custom: RewardKind = { name: "custom", open: ({ file }) => load(file) };

@@ -1,0 +1,83 @@
+// The contract of a reward: it scores a batch of outputs, each with its group, question and metadata, and may look at all of them.
+// Most rewards score one output by itself; `perOutput` makes a batch reward of such a function.
+import { availableParallelism } from "node:os";
+import { inspect } from "node:util";
+import { inParallel } from "@nsa/core";
+import type { Gold } from "@nsa/tasks";
+import type { RewardConfig } from "./config.ts";
+
+/** An output to be scored, with the problem's gold and what else is known of it. */
+export interface Scored extends Gold {
+  /** Name of the problem, where it has one. */
+  id?: string;
+  /** Part of a mixed task that the problem comes from. */
+  part?: string;
+  prompt: string;
+  question: string;
+  completion: string;
+  /** Tokens of the output, and the most it may have. */
+  tokens: number;
+  maxTokens: number;
+}
+
+/** A reward at the end of a step; `end` counts characters of the completion. */
+export interface StepReward {
+  end: number;
+  reward: number;
+}
+
+/** One number for the output, rewards of its steps, or why it cannot be scored. */
+export type Verdict = number | { steps: StepReward[] } | { fault: string };
+
+/** What a batch reward is given besides the outputs. */
+export interface RewardContext {
+  /** Exploration step, from 1. */
+  step: number;
+  /** Number of each output's question: outputs of one question are a group. */
+  group: readonly number[];
+}
+
+export interface BatchReward {
+  /**
+   * A verdict for each output, in their order. Outputs that an earlier reward could not score are left out. A verdict that is no finite
+   * number quarantines its output; an error, or a wrong number of verdicts, quarantines all of them.
+   */
+  scoreBatch(
+    outputs: readonly Scored[],
+    context: RewardContext,
+  ): readonly Verdict[] | Promise<readonly Verdict[]>;
+}
+
+/** A member of the registry: makes the reward of one entry of a recipe's `rewards`. */
+export interface RewardKind {
+  readonly name: string;
+  /** Throws NsaError where the entry, or this machine, does not do. */
+  open(config: RewardConfig): BatchReward | Promise<BatchReward>;
+}
+
+/** Whatever a reward threw or returned, as one line. */
+export function oneLine(value: unknown): string {
+  const text =
+    value instanceof Error
+      ? value.message
+      : typeof value === "object"
+        ? inspect(value, { depth: 1 })
+        : String(value);
+  return text.split("\n", 1)[0]!.slice(0, 200);
+}
+
+export type OutputVerdict = number | { steps: StepReward[] };
+
+/** A reward of each output by itself; one that throws quarantines its own output alone. */
+export function perOutput(score: (output: Scored) => OutputVerdict | Promise<OutputVerdict>): BatchReward {
+  return {
+    scoreBatch: (outputs) =>
+      inParallel(outputs, availableParallelism(), async (output): Promise<Verdict> => {
+        try {
+          return await score(output);
+        } catch (error) {
+          return { fault: `threw: ${oneLine(error)}` };
+        }
+      }),
+  };
+}

@@ -1,0 +1,21 @@
+// The rewards by name. A plugin registers its own beside these.
+import { Registry } from "@nsa/core";
+import { accuracy } from "./accuracy.ts";
+import { code } from "./code.ts";
+import { custom } from "./custom.ts";
+import { format } from "./format.ts";
+import type { RewardKind } from "./kind.ts";
+import { equations } from "./steps.ts";
+import { language, length, overlong, repetition } from "./text.ts";
+
+export const rewardKinds = new Registry<RewardKind>("reward", { needs: { open: "function" } }).register(
+  accuracy,
+  format,
+  language,
+  length,
+  overlong,
+  repetition,
+  code,
+  equations,
+  custom,
+);
