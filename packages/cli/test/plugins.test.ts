@@ -183,6 +183,8 @@ test("a_stage_of_a_plugin_runs_alone_and_in_a_pipeline", () => {
   writeFileSync(join(dir, "words.yaml"), stringify(recipe));
   const dry = inDir(["run", "count_words", "words.yaml", "--dry-run", "--json"]);
   expect([JSON.parse(dry.stdout).bytes, dry.status]).toEqual([13 + 9, 0]);
+  const absent = ["run", "count_words", "words.yaml", "--dry-run", "--json", "--set", "files=[a.txt, c.txt]"];
+  expect(inDir(absent).stderr).toMatch(/^warning: .*c\.txt.*a run would end there$/m);
   const run = inDir(["run", "count_words", "words.yaml", "--plain"]);
   expect(run.status, run.stderr).toBe(0);
   // Of the six words one has a single letter.

@@ -55,6 +55,8 @@ export interface StageDefinition<C = any> {
   estimate(config: C, device?: string): Record<string, number>;
   /** Names of the outputs, with stand-ins good enough for the estimates of later stages; `folder` may be filled. */
   plannedOutputs(config: C, folder: string): Record<string, string>;
+  /** Files and patterns of files that a run reads; those that are not there are named before it begins. */
+  inputFiles?(config: C): string[];
   /** Figures of the screen, in order; a stage without them shows its last metrics as they are. */
   figures?: readonly StageFigure[];
   plots?: readonly StagePlot[];

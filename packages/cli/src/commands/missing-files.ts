@@ -1,25 +1,15 @@
 // Files that a recipe names and that are not there, found before the work begins.
-import { NsaError } from "@nsa/core";
-
-/** The places of recipes that name files to read. */
-interface NamingFiles {
-  data?: { sources?: { files?: string[] }[] };
-  task?: { file?: string; files?: string[] };
-  rewards?: { file?: string }[];
-}
+import { NsaError, type StageDefinition } from "@nsa/core";
 
 /** One error for every pattern without a file; what lies below `folder` stands in for something that is not made yet. */
-export async function missingFiles(config: unknown, folder?: string): Promise<NsaError[]> {
+export async function missingFiles(
+  stage: StageDefinition,
+  config: unknown,
+  folder?: string,
+): Promise<NsaError[]> {
   const { expandInputs } = await import("@nsa/data");
-  const { data, task, rewards } = config as NamingFiles;
-  const named = [
-    ...(Array.isArray(data?.sources) ? data.sources.flatMap(({ files }) => files ?? []) : []),
-    ...(task?.file ? [task.file] : []),
-    ...(task?.files ?? []),
-    ...(Array.isArray(rewards) ? rewards.flatMap(({ file }) => file || []) : []),
-  ];
   const missing: NsaError[] = [];
-  for (const pattern of named) {
+  for (const pattern of stage.inputFiles?.(config) ?? []) {
     if (folder && pattern.startsWith(folder)) continue;
     try {
       expandInputs([pattern]);

@@ -139,16 +139,16 @@ export async function checkStages(
       outputs[name] = finished[name];
       continue;
     }
-    const { estimate, plannedOutputs } = await loadStage(stage.stage);
+    const definition = await loadStage(stage.stage);
     const own = join(folder, name);
     const set = stage.set.map((text) => fillIn(text, outputs, own));
     const loaded = await loadStageConfig(stage, resolve(dirname(file), stage.config), set);
     checked.push({
       stage,
-      estimate: estimate(loaded.config),
-      missing: await missingFiles(loaded.config, folder),
+      estimate: definition.estimate(loaded.config),
+      missing: await missingFiles(definition, loaded.config, folder),
     });
-    outputs[name] = plannedOutputs(loaded.config, own);
+    outputs[name] = definition.plannedOutputs(loaded.config, own);
   }
   return checked;
 }

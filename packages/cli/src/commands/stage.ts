@@ -76,7 +76,7 @@ export async function runStage(name: string, file: string, options: StageOptions
   if (options.dryRun) {
     const { printEstimate } = await import("./dry-run.ts");
     const { missingFiles, warnOfMissing } = await import("./missing-files.ts");
-    warnOfMissing(await missingFiles(config));
+    warnOfMissing(await missingFiles(stage, config));
     printEstimate(estimate, options);
     return ExitCode.ok;
   }

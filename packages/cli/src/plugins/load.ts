@@ -54,7 +54,7 @@ export async function loadPluginsOfRecipe(
     throw new NsaError({ code, what, why, fix, exitCode: ExitCode.unavailable, cause: error });
   }
   for (const text of new Set(texts))
-    if (existsSync(join(text, "state.json"))) await loadPluginsOfCheckpoint(text);
+    if (text !== "" && existsSync(join(text, "state.json"))) await loadPluginsOfCheckpoint(text);
 }
 
 /** Whether plugins were named in this command: then a changed file is what the user wants. */

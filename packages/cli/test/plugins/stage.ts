@@ -31,6 +31,7 @@ const stage = defineStage({
     bytes: files.reduce((sum, file) => sum + (existsSync(file) ? statSync(file).size : 0), 0),
   }),
   plannedOutputs: outputsNamed("total"),
+  inputFiles: ({ files }) => files,
   figures: [{ metric: "words/total", label: "words", format: "count" }],
   overview: { result: "{words/total} words" },
   sections: (runDir) => [

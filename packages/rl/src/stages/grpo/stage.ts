@@ -46,6 +46,8 @@ export const grpoStage = defineStage({
   run: runGrpo,
   estimate: estimateGrpo,
   plannedOutputs: ({ init }) => ({ checkpoint: init.checkpoint }),
+  inputFiles: ({ task, rewards }) =>
+    [task.file, ...task.files, ...rewards.map(({ file }) => file)].filter((file) => file !== ""),
   figures,
   plots: [
     { metric: "reward/mean", title: "reward" },

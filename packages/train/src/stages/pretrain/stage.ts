@@ -20,6 +20,7 @@ export const pretrainStage = defineStage({
     writeArchitecture(checkpoint, pretrainModelConfig(config));
     return { checkpoint, tokenizer: join(folder, "tokenizer") };
   },
+  inputFiles: ({ data }) => data.sources.flatMap((source) => ("files" in source ? source.files : [])),
   figures: trainingFigures,
   plots: trainingPlots,
   overview: trainingOverview("Pretraining"),

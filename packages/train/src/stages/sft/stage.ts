@@ -11,6 +11,7 @@ export const sftStage = defineStage({
   run: runSft,
   estimate: estimateSft,
   plannedOutputs: ({ initFrom }) => ({ checkpoint: initFrom }),
+  inputFiles: ({ data }) => data.sources.flatMap(({ files }) => files),
   figures: trainingFigures,
   plots: trainingPlots,
   overview: trainingOverview("Fine-tuning on examples"),
