@@ -1,6 +1,6 @@
 // Every collective over pipes by hand-computed values: worlds of one to four, unequal lengths, groups, and ranks that end or disagree.
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -171,6 +171,15 @@ test("a_rank_that_ends_before_all_have_joined_is_named_by_those_that_wait", asyn
     why: expect.stringMatching(/in join$/),
   });
   rmSync(folder, { recursive: true });
+}, 60_000);
+
+test("a_rank_does_not_wait_in_a_folder_that_the_run_has_removed", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "nsa-collectives-"));
+  makeRankPipes(folder, 2);
+  const waits = start(1, 2, folder, []);
+  while (!existsSync(join(folder, "1.joined"))) await new Promise((resolve) => setTimeout(resolve, 20));
+  rmSync(folder, { recursive: true });
+  expect((await waits).out).toMatchObject({ code: "rank_lost", what: "rank 0 is gone" });
 }, 60_000);
 
 test("ranks_that_make_different_calls_are_found_out", async () => {

@@ -141,6 +141,31 @@ test("lm_head_through_logp_lse_and_entropy_with_and_without_stored_logits", () =
   }
 });
 
+test("a_frozen_head_gets_no_gradient_and_h_the_same_one", () => {
+  const next = noise(5);
+  const values = (n: number) => Array.from({ length: n }, () => next());
+  const [h0, w0, s0] = [values(12), values(24), values(3)];
+  for (const known of [false, true]) {
+    for (const logitsBudgetBytes of [0, 1e6]) {
+      const gradients = [true, false].map((trained) => {
+        using _ = device.scope();
+        const [h, w] = [device.from(h0, [3, 4], "f64"), device.from(w0, [6, 4], "f64")];
+        const slope = device.from(s0, [3], "f64");
+        h.requiresGrad = true;
+        w.requiresGrad = trained;
+        const tape = new Tape();
+        const options = { logitsBudgetBytes, slope: known ? slope : undefined };
+        const { logp } = lmHead(tape, h, w, i32([2, -1, 5]), options);
+        tape.backward(known ? [] : [[logp, slope]]);
+        expect(w.grad !== undefined).toBe(trained);
+        return [...h.grad!.read()];
+      });
+      expect(gradients[1]).toEqual(gradients[0]);
+      expect(gradients[0]!.some((x) => x !== 0)).toBe(true);
+    }
+  }
+});
+
 test("lm_head_with_a_known_slope_takes_the_gradients_of_its_backward", () => {
   using _ = device.scope();
   const next = noise(3);

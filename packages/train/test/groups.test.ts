@@ -147,6 +147,23 @@ test("the_memory_of_a_frozen_group_is_its_weights_alone", () => {
   }
 });
 
+test("a_step_makes_no_gradient_of_a_frozen_head_on_its_way", () => {
+  // A gradient of the head would take 5000 × 16 numbers.
+  const config = resolveModelConfig({ ...tinyConfig, vocabSize: 5000, tieEmbeddings: true });
+  const transient = (groups: ParameterGroup[] | undefined) => {
+    const device = openBackend({ threads: 1 });
+    const { trainer } = open(config, groups, { logitsBudgetMb: 0 }, device);
+    const step = () => trainer.step(stepOf(countingBatch(5, 0)), crossEntropy);
+    step();
+    const { liveBytes } = device.stats(true);
+    step();
+    const { peakBytes } = device.stats();
+    device.close();
+    return peakBytes - liveBytes;
+  };
+  expect(transient(frozen("model.embed_tokens.weight"))).toBeLessThanOrEqual(transient(undefined));
+});
+
 test("weights_for_inference_alone_are_held_in_the_dtype_of_computation", () => {
   const config = resolveModelConfig({ ...tinyConfig, dtype: "bf16" });
   const { weights, numel } = layoutOf(config);

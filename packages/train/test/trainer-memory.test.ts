@@ -9,7 +9,16 @@ import { crossEntropy, Trainer } from "../src/index.ts";
 
 test("the_estimate_is_within_ten_percent_of_the_arena_peak", () => {
   const T = 1024;
-  for (const attention of ["nsa", "full"] as const) {
+  const lastLayer = [
+    { name: "last", weights: ["model.layers.2.*", "model.norm.weight"] },
+    { name: "rest", trainable: false },
+  ];
+  for (const [attention, groups] of [
+    ["nsa", undefined],
+    ["full", undefined],
+    ["nsa", lastLayer],
+    ["full", lastLayer],
+  ] as const) {
     for (const recompute of [false, true]) {
       const device = openBackend({ threads: 2 });
       const config = resolveModelConfig({
@@ -28,7 +37,7 @@ test("the_estimate_is_within_ten_percent_of_the_arena_peak", () => {
         windowSize: 64,
         maxSeqLen: T,
       });
-      const model = new Transformer(device, config);
+      const model = new Transformer(device, config, undefined, groups);
       const trainer = new Trainer(model, 1, { recompute });
       const batch = {
         tokens: Int32Array.from({ length: T }, (_, t) => (t * 31) % 512),
@@ -40,11 +49,15 @@ test("the_estimate_is_within_ten_percent_of_the_arena_peak", () => {
       };
       model.parameters.init(1);
       trainer.step({ microBatches: [batch], weightSum: T }, crossEntropy);
-      const options = { recompute, logitsBudgetBytes: 64 * 2 ** 20, device: device.name };
+      const options = { recompute, logitsBudgetBytes: 64 * 2 ** 20, device: device.name, groups };
       const estimate = trainMemory(config, T, options).total;
       const ratio = estimate / device.stats().peakBytes;
-      expect(ratio, `${attention}, recompute ${recompute}`).toBeGreaterThan(0.9);
-      expect(ratio, `${attention}, recompute ${recompute}`).toBeLessThan(1.1);
+      expect(ratio, `${attention}, recompute ${recompute}, ${groups ? "last layer" : "all"}`).toBeGreaterThan(
+        0.9,
+      );
+      expect(ratio, `${attention}, recompute ${recompute}, ${groups ? "last layer" : "all"}`).toBeLessThan(
+        1.1,
+      );
       device.close();
     }
   }

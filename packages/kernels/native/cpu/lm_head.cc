@@ -77,7 +77,7 @@ int bwd(void* ctx, const void* params) {
       !f32_or_absent(p.dlogp) || !f32_or_absent(p.dlse) || !f32_or_absent(p.dentropy))
     return reference(NSA_OP_lm_head_bwd, ctx, params);
   auto short_of = [](const NsaBuf& b, int64_t n) { return b.ptr && b.numel < n; };
-  if (p.h.numel < p.n * p.d || p.w.numel < p.v * p.d || p.dh.numel < p.n * p.d || p.dw.numel < p.v * p.d ||
+  if (p.h.numel < p.n * p.d || p.w.numel < p.v * p.d || p.dh.numel < p.n * p.d || short_of(p.dw, p.v * p.d) ||
       p.targets.numel < p.n || p.lse.numel < p.n || p.entropy.numel < p.n || short_of(p.logits, p.n * p.v) ||
       short_of(p.dlogp, p.n) || short_of(p.dlse, p.n) || short_of(p.dentropy, p.n))
     return NSA_BAD_ARGUMENT;
@@ -114,7 +114,7 @@ int bwd(void* ctx, const void* params) {
     });
     // dh[n, d] += dz·w, dw[cols, d] += dzᵀ·h.
     matmul(ctx, p.n, p.d, cols, {dz, 0, kChunk, 1}, {p.w, first * p.d, 1, p.d}, {dh, 0, p.d, scale, first ? 1.f : 0.f, {}, {}});
-    matmul(ctx, cols, p.d, p.n, {dz, 0, 1, kChunk}, {p.h, 0, 1, p.d}, {p.dw, first * p.d, p.d, scale, 1, {}, {}});
+    if (p.dw.ptr) matmul(ctx, cols, p.d, p.n, {dz, 0, 1, kChunk}, {p.h, 0, 1, p.d}, {p.dw, first * p.d, p.d, scale, 1, {}, {}});
   }
   if (!direct)
     for_blocks(ctx, p.n * p.d, [&](int64_t at, int64_t n) { store_span(p.dh, at, n, static_cast<float*>(dh.ptr) + at); });

@@ -200,7 +200,7 @@ const char* fault(const P& p) {
   if (p.h.numel < p.n * p.d || p.w.numel < p.v * p.d || p.targets.numel < p.n || p.lse.numel < p.n || p.entropy.numel < p.n)
     return "lm_head: a tensor is too short";
   if (p.logits.ptr && (p.logits.numel < p.n * p.v || p.logits.dtype != NSA_F32)) return "lm_head: logits are f32 [n, v]";
-  if (p.dh.ptr && (p.dh.numel < p.n * p.d || p.dw.numel < p.v * p.d)) return "lm_head: a gradient is too short";
+  if (p.dh.ptr && (p.dh.numel < p.n * p.d || (p.dw.ptr && p.dw.numel < p.v * p.d))) return "lm_head: a gradient is too short";
   if (p.dw.ptr && p.dw.dtype != NSA_F32) return "lm_head accumulates dw in f32";
   return nullptr;
 }
@@ -255,6 +255,7 @@ template <class P>
 int gradients(void* ctx, const P& p, const Chunk& c) {
   const NsaBuf dh = rows_of(p.dh, c.from, c.rows, p.d), h = rows_of(p.h, c.from, c.rows, p.d);
   if (int status = matmul(ctx, c.dz, c.ld, p.w, dh, p.d, c.rows, p.d, p.v, false, false, p.inv_temperature, 0)) return status;
+  if (!p.dw.ptr) return NSA_OK;
   return matmul(ctx, c.dz, c.ld, h, p.dw, p.d, p.v, p.d, c.rows, true, false, p.inv_temperature, 1);
 }
 
@@ -283,7 +284,7 @@ int fwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_lm_head_fwd_params*>(params);
   if (const char* why = fault(p)) return bad_argument(ctx, why);
   const bool both = p.dlogp.ptr != nullptr, kept = p.logits.ptr && !both;
-  if (p.logp.numel < p.n || (both && (p.dlogp.numel < p.n || !p.dh.ptr || !p.dw.ptr))) return bad_argument(ctx, "lm_head: a tensor is too short");
+  if (p.logp.numel < p.n || (both && (p.dlogp.numel < p.n || !p.dh.ptr))) return bad_argument(ctx, "lm_head: a tensor is too short");
   if (p.n == 0) return NSA_OK;
   // Kept logits are made by one matmul. A row is a block of the grid's y in the gradient.
   const int64_t chunk = kept ? p.n : std::min<int64_t>(chunk_rows(p.n, p.v), 65535), floats = chunk * padded(p.v);

@@ -24,7 +24,7 @@ int bwd(void*, const void* params);
 
 int fwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_lm_head_fwd_params*>(params);
-  if (p.dlogp.ptr && (!p.dh.ptr || !p.dw.ptr)) return NSA_BAD_ARGUMENT;
+  if (p.dlogp.ptr && !p.dh.ptr) return NSA_BAD_ARGUMENT;
   std::vector<double> z(size_t(p.v));
   for (int64_t r = 0; r < p.n; ++r) {
     logits_of(p.h, p.w, r, p.d, p.v, p.inv_temperature, z.data());
@@ -46,7 +46,7 @@ int fwd(void* ctx, const void* params) {
 int bwd(void*, const void* params) {
   const auto& p = *static_cast<const Nsa_lm_head_bwd_params*>(params);
   auto optional = [](const NsaBuf& b, int64_t i) { return b.ptr ? get(b, i) : 0.0; };
-  std::vector<double> z(size_t(p.v)), dh(size_t(p.d)), dw(size_t(p.v * p.d), 0.0);
+  std::vector<double> z(size_t(p.v)), dh(size_t(p.d)), dw(p.dw.ptr ? size_t(p.v * p.d) : 0, 0.0);
   for (int64_t r = 0; r < p.n; ++r) {
     logits_of(p.h, p.w, r, p.d, p.v, p.inv_temperature, z.data());
     double dlogp = index(p.targets, r) < 0 ? 0 : optional(p.dlogp, r);
@@ -58,12 +58,12 @@ int bwd(void*, const void* params) {
       double dz = dlogp * ((j == index(p.targets, r)) - p_j) + dlse * p_j - dentropy * p_j * (logp_j + entropy);
       for (int64_t c = 0; c < p.d; ++c) {
         dh[size_t(c)] += p.inv_temperature * dz * get(p.w, j * p.d + c);
-        dw[size_t(j * p.d + c)] += p.inv_temperature * dz * get(p.h, r * p.d + c);
+        if (p.dw.ptr) dw[size_t(j * p.d + c)] += p.inv_temperature * dz * get(p.h, r * p.d + c);
       }
     }
     for (int64_t c = 0; c < p.d; ++c) set(p.dh, r * p.d + c, dh[size_t(c)]);
   }
-  for (int64_t i = 0; i < p.v * p.d; ++i) accumulate(p.dw, i, dw[size_t(i)]);
+  for (int64_t i = 0; p.dw.ptr && i < p.v * p.d; ++i) accumulate(p.dw, i, dw[size_t(i)]);
   return NSA_OK;
 }
 

@@ -70,20 +70,23 @@ function lost(folder: string, peer: number, operation: Operation, cause?: unknow
 
 const sleep = (ms: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
-/** Waits until every rank has joined. Throws `rank_lost` for one that joined and ended. */
+/** Waits until every rank has joined. Throws `rank_lost` for one that joined and ended, or when the run has removed the folder. */
 function awaitAll({ rank, world, folder }: RankPlace): void {
   const own = join(folder, joined(rank));
   writeFileSync(`${own}.tmp`, String(process.pid));
   renameSync(`${own}.tmp`, own);
   const waiting = new Set(Array.from({ length: world }, (_, i) => i));
-  while (waiting.size > 0) {
+  for (;;) {
     for (let peer = 0; peer < world; peer++) {
       const file = join(folder, joined(peer));
       if (!existsSync(file)) continue;
       if (!isAlive(Number(readFileSync(file, "utf8")))) throw lost(folder, peer, "join");
       waiting.delete(peer);
     }
-    if (waiting.size > 0) sleep(5);
+    const [absent] = waiting;
+    if (absent === undefined) return;
+    if (!existsSync(folder)) throw lost(folder, absent, "join");
+    sleep(5);
   }
 }
 

@@ -57,13 +57,16 @@ function attentionBytes(args: OpArgs, tokens: number, keys: number): number {
 export function costOf(op: string, args: OpArgs): OpCost {
   const [n, d, v] = ["n", "d", "v"].map((name) => number(args, name)) as [number, number, number];
   const all = tensorsOf(args).reduce((sum, t) => sum + bytesOf(t), 0);
+  // Logits, the gradient of h and that of w, where it has one: each a product of n·d·v.
+  const product = 2 * n * d * v;
+  const dw = args.dw ? 1 : 0;
   switch (op) {
     case "gemm":
       return { flops: 2 * number(args, "m") * n * number(args, "k"), bytes: all };
     case "lm_head_fwd":
-      return { flops: (args.dlogp ? 6 : 2) * n * d * v, bytes: all };
+      return { flops: (args.dlogp ? 2 + dw : 1) * product, bytes: all };
     case "lm_head_bwd":
-      return { flops: (args.logits ? 4 : 6) * n * d * v, bytes: all };
+      return { flops: ((args.logits ? 1 : 2) + dw) * product, bytes: all };
     case "flash_fwd":
     case "flash_bwd": {
       const [tq, tk] = [number(args, "tq"), number(args, "tk")];

@@ -48,7 +48,8 @@ export function lmHead(
   const [logp, lse, entropy] = [0, 0, 0].map(() => device.empty([n], stats)) as [Tensor, Tensor, Tensor];
   const gradients = () => ({
     dh: device.empty(h.shape, h.dtype),
-    dw: w.requiresGrad ? gradientBuffer(w) : device.zeros(w.shape, stats),
+    // A frozen w has no gradient, and none is made: it would be as large as w.
+    dw: w.requiresGrad ? gradientBuffer(w) : undefined,
   });
   const logits = taped && n * v * 4 <= budget ? device.empty([n, v], stats) : undefined;
   if (taped && options.slope) {

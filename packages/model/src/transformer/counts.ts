@@ -3,7 +3,7 @@ import { attentionKinds } from "../attention/registry.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
 import { mlpKinds } from "../mlp/registry.ts";
 import type { ParameterGroup } from "../parameters/groups.ts";
-import { layoutOf } from "../parameters/layout.ts";
+import { type Layout, layoutOf } from "../parameters/layout.ts";
 
 /** Numbers of the model, frozen ones included. */
 export function parameterCount(config: ModelConfig): number {
@@ -74,6 +74,13 @@ export function weightBytes(config: ModelConfig, groups?: readonly ParameterGrou
   return 4 * numel + (config.dtype === "bf16" ? 2 * lowNumel : 0);
 }
 
+/** The first layer that the backward comes to: those below all trained weights hold nothing for it. */
+function firstRecorded({ segments, groups }: Layout): number {
+  const trained = new Set(groups.flatMap((g) => (g.trainable ? g.weights : [])));
+  const segment = segments.findIndex((weights) => weights.some((w) => trained.has(w)));
+  return segment < 0 ? segments.length - 2 : Math.max(0, segment - 1);
+}
+
 /** Bytes that live through a step: parameters, optimizer, activations and head of one micro-batch of T tokens. */
 export function trainMemory(
   config: ModelConfig,
@@ -90,13 +97,15 @@ export function trainMemory(
 ): { parameters: number; activations: number; total: number } {
   const c = config;
   const width = c.dtype === "bf16" ? 2 : 4;
-  const { trainableNumel } = layoutOf(c, options.groups);
+  const layout = layoutOf(c, options.groups);
+  const { trainableNumel } = layout;
+  const firstLayer = firstRecorded(layout);
   const learning = trainableNumel * (4 + (options.optimizerBytesPerParameter ?? 8));
   const parameters = weightBytes(c, options.groups) + learning + 4 * c.maxSeqLen * c.headDim;
   let largest = 0;
   let gradients = 0;
   let sum = 0;
-  for (let i = 0; i < c.numLayers; i++) {
+  for (let i = firstLayer; i < c.numLayers; i++) {
     const { kv, o, stats, other, indexBytes } = attentionKinds.get(attentionOf(c, i)).memory(c);
     // q, k and v are kept once, in the fused projection or instead of it; norms of q and k need what they were made from.
     const copies = c.qkNorm ? 2 : 1;
@@ -120,7 +129,7 @@ export function trainMemory(
   const scratch =
     options.device === "cuda" ? 8 * T * c.numHeads : 16 * T * c.numKvHeads * (c.headDim + c.valueHeadDim);
   const activations = options.recompute
-    ? c.numLayers * stream + Math.max(largest + gradients + scratch, 3 * stream + head)
+    ? (c.numLayers - firstLayer) * stream + Math.max(largest + gradients + scratch, 3 * stream + head)
     : sum + 3 * stream + Math.max(gradients + scratch, head);
   return { parameters, activations, total: parameters + activations };
 }

@@ -134,14 +134,14 @@
 
 // ---- lm head --------------------------------------------------------------------------------------------------
 // z = inv_temperature·h·Wᵀ; lse = logsumexp(z), logp = z[target] − lse (0 where target = −1), entropy = lse − Σ p·z.
-// h [n, d], w [v, d]; outputs f32 [n]. Logits are made in chunks; all [n, v] are stored only when given. With dlogp, dh and dw, the
+// h [n, d], w [v, d]; outputs f32 [n]. Logits are made in chunks; all [n, v] are stored only when given. With dlogp, dh and, unless w is frozen, dw, the
 // backward of a loss that is linear in logp is taken in the same pass: dh = and dw += as lm_head_bwd with dlogp alone; logits are scratch then.
 #define NSA_FIELDS_lm_head_fwd(T, O, I, F) \
   T(h) T(w) T(targets) T(logp) T(lse) T(entropy) O(logits) O(dlogp) O(dh) O(dw) I(n) I(d) I(v) F(inv_temperature)
 // dz_j = dlogp·(1[j=y] − p_j) + dlse·p_j − dentropy·p_j·(log p_j + entropy); dh = inv_temperature·dz·W (=),
-// dw += inv_temperature·dzᵀ·h. logits, when given, are those stored by the forward and may be overwritten.
+// dw += inv_temperature·dzᵀ·h, left out without dw. logits, when given, are those stored by the forward and may be overwritten.
 #define NSA_FIELDS_lm_head_bwd(T, O, I, F) \
-  T(h) T(w) T(targets) T(lse) T(entropy) O(logits) O(dlogp) O(dlse) O(dentropy) T(dh) T(dw) I(n) I(d) I(v) \
+  T(h) T(w) T(targets) T(lse) T(entropy) O(logits) O(dlogp) O(dlse) O(dentropy) T(dh) O(dw) I(n) I(d) I(v) \
   F(inv_temperature)
 
 // ---- optimizer ------------------------------------------------------------------------------------------------
