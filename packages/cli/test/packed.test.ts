@@ -141,12 +141,12 @@ test("plugins_of_every_kind_train_two_steps_and_the_attention_decodes_resumes_an
 
   const policy = {
     steps: 2,
-    plugins: ["mine/loss.ts", "mine/task.ts"],
+    plugins: ["mine/loss.ts", "mine/task.ts", "mine/reward.ts"],
     init: { checkpoint },
     task: { family: "doubling", difficulty: 1, template: "{question}=" },
     rollout: { questions_per_step: 2, group_size: 2, max_tokens: 4 },
     algorithm: { loss: "unclipped" },
-    rewards: [{ kind: "length" }],
+    rewards: [{ kind: "longer", options: { factor: 2 } }],
     evaluation: { questions: 1, samples: 1 },
   };
   writeFileSync(join(dir, "policy.yaml"), stringify(policy));

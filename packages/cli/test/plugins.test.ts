@@ -144,12 +144,12 @@ test("a_loss_and_a_task_of_plugins_train_a_policy_that_has_plugins_itself", () =
   const recipe = {
     name: "policy",
     steps: 2,
-    plugins: ["mine/loss.ts", "mine/task.ts"],
+    plugins: ["mine/loss.ts", "mine/task.ts", "mine/reward.ts"],
     init: { checkpoint: mine.checkpoint },
     task: { family: "doubling", difficulty: 1, template: "{question}=" },
     rollout: { questions_per_step: 2, group_size: 4, max_tokens: 6 },
     algorithm: { loss: "unclipped" },
-    rewards: [{ kind: "length" }],
+    rewards: [{ kind: "longer", options: { factor: 2 } }],
     checkpoint: { every: 1 },
   };
   writeFileSync(join(dir, "policy.yaml"), stringify(recipe));
@@ -158,8 +158,11 @@ test("a_loss_and_a_task_of_plugins_train_a_policy_that_has_plugins_itself", () =
   const run = inDir(["grpo", "policy.yaml", "--device", "cpu", "--plain"]);
   expect(run.status, run.stderr).toBe(0);
   const path = inDir(["runs", "path", "grpo-policy"]).stdout.trim();
-  const samples = readJsonl<{ question?: string }>(join(path, "samples.jsonl"));
+  const samples = readJsonl<{ question?: string; reward?: number }>(join(path, "samples.jsonl"));
   expect(samples.filter(({ question }) => question !== undefined).length).toBeGreaterThan(0);
+  // Twice the characters beyond the shortest output of the group.
+  const scored = samples.filter(({ reward }) => reward !== undefined);
+  for (const { reward } of scored) expect(reward! % 2).toBe(0);
   for (const { question } of samples) if (question !== undefined) expect(question).toMatch(/^twice \d$/);
   const state = JSON.parse(readFileSync(join(path, "checkpoints/step-000002/state.json"), "utf8"));
   expect(state.plugins.flatMap(({ members }: { members: string[] }) => members).sort()).toEqual([
@@ -167,6 +170,7 @@ test("a_loss_and_a_task_of_plugins_train_a_policy_that_has_plugins_itself", () =
     "loss unclipped",
     "mlp quiet_swiglu",
     "optimizer sign_momentum",
+    "reward longer",
     "schedule to_half",
     "task doubling",
   ]);

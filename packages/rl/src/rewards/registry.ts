@@ -8,7 +8,7 @@ import type { RewardKind } from "./kind.ts";
 import { equations } from "./steps.ts";
 import { language, length, overlong, repetition } from "./text.ts";
 
-export const rewardKinds = new Registry<RewardKind>("reward").register(
+export const rewardKinds = new Registry<RewardKind>("reward", { needs: { open: "function" } }).register(
   accuracy,
   format,
   language,
