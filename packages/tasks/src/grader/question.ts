@@ -17,6 +17,11 @@ const MAX_HELD = 256;
 
 const formula = /\$\$?([^$]{1,800})\$\$?|\\\((.{1,800}?)\\\)|\\\[([\s\S]{1,800}?)\\\]/g;
 const textGroup = /\\(?:text(?:bf|it|rm|normal)?|mbox)\s*\{([^{}]*)\}/g;
+/** Layout around formulas, and blanks to fill in. */
+const layout =
+  /\\(?:begin|end)\s*\{(?:align(?:ed|at)?|equation|gather(?:ed)?|split|displaymath|math)\*?\}|\\underline\s*\{[^{}]*\}|_{2,}/g;
+/** Letters of the options in a question. */
+const optionLetter = /\([A-J]\)|(?<=^|\s)[A-J][).](?=\s)/;
 const named = [...functionNames].sort((a, b) => b.length - a.length).join("|");
 /** Arithmetic inside sentences: signs, numbers, LaTeX commands, function names, single letters, letters beside a sign. */
 const inSentence = new RegExp(
@@ -53,6 +58,8 @@ function runsOf(text: string): string[] {
 function* trimmed(piece: string): Generator<string> {
   const core = piece.replace(/^[\s.,;:?!&]+|[\s.,;:?_&]+$/g, "").replace(/=\s*$/, "");
   yield core;
+  // An exclamation mark may be a factorial, or end the sentence.
+  if (core.endsWith("!")) yield core.slice(0, -1);
   const bare = core
     .replace(/^(?:\(?[A-Za-z\d]{1,2}[).:]\s*|[A-Za-z]\s+)/, "")
     .replace(/\s+[A-Za-z]$/, "")
@@ -143,8 +150,8 @@ const held = new Map<string, QuestionExpressions>();
 
 function collect(question: string): QuestionExpressions {
   const found = new Collector();
-  const text = question.slice(0, MAX_QUESTION);
-  found.texts.add(bareText(cleanAnswer(text)));
+  const text = question.slice(0, MAX_QUESTION).replace(layout, " ");
+  found.texts.add(bareText(cleanAnswer(question.slice(0, MAX_QUESTION))));
   const sentences = text.replace(formula, (_, a?: string, b?: string, c?: string) => {
     const inside = a ?? b ?? c ?? "";
     found.texts.add(bareText(cleanAnswer(inside)));
@@ -157,7 +164,11 @@ function collect(question: string): QuestionExpressions {
     const node = read(amount);
     if (node?.t === "unit") found.add(node);
   }
-  for (const run of runsOf(plainCharacters(sentences))) found.piece(run);
+  for (const run of runsOf(plainCharacters(sentences))) {
+    found.piece(run);
+    const options = run.split(optionLetter);
+    if (options.length > 1) for (const option of options) found.piece(option);
+  }
   found.texts.delete("");
   return found;
 }
