@@ -105,7 +105,13 @@ portable(
   async () => {
     const some = ["class that the tests", "in place", "read and print", "views, arrays", "number class"];
     expect(unpaid(await judge(among([...honest, ...honestObjects], some), "pyodide", 20_000))).toEqual([]);
-    const wrong = ["__eq__", "tests from the file", "answers written ahead", "endless flood"];
+    const wrong = [
+      "__eq__",
+      "tests from the file",
+      "answers written ahead",
+      "endless flood",
+      "nested very deeply",
+    ];
     const list = [
       ...among([...shared, ...cheats], wrong),
       ...objectCheats.filter((p) => ONE_BY_ONE.includes(p.name)),

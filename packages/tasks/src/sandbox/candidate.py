@@ -1,11 +1,12 @@
 # The side of the program under test: runs the program once, then answers one request at a time. No test and no expected value
 # is sent to this process. The program may change everything in it, and what it sends is its answer, no more.
-import builtins, copy, operator, types
+import builtins, operator, types
 
 OPERATIONS = {name: getattr(operator, name) for name in dir(operator) if not name.startswith("_")}
 BUILT_IN = (len, iter, next, str, repr, bool, hash, int, float, complex, round, abs, format, isinstance, issubclass, reversed)
-OPERATIONS |= {f.__name__: f for f in (*BUILT_IN, getattr, setattr, delattr, dir, copy.copy, copy.deepcopy)}
+OPERATIONS |= {f.__name__: f for f in (*BUILT_IN, getattr, setattr, delattr, dir)}
 OPERATIONS["await"] = lambda x: __import__("asyncio").run(x)
+OPERATIONS |= {name: lambda x, name=name: getattr(__import__("copy"), name)(x) for name in ("copy", "deepcopy")}
 OPERATIONS["enter"] = lambda x: type(x).__enter__(x)
 OPERATIONS["exit"] = lambda x: type(x).__exit__(x, None, None, None)
 

@@ -1,6 +1,20 @@
 # The side of the tests: runs them where the program under test is not. A name that a test leaves open is requested of the
 # program over a channel, one call at a time; what comes back is data, and Python compares it here.
+import re
+
+TEXTS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 CONTROL = (StopIteration, StopAsyncIteration, GeneratorExit, SystemExit, KeyboardInterrupt)
+
+
+def nesting(line):
+    """How deeply a message is nested: reading one too deep would end this process where Python has a small stack."""
+    if line.count("[") + line.count("{") <= 4 * DEEPEST:
+        return 0
+    depth = deepest = 0
+    for bracket in re.findall(r"[][{}]", TEXTS.sub("", line)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 class Judge:
@@ -89,6 +103,8 @@ class Judge:
             line = self.channel.receive()
             if line == "!":
                 self.closed("the program has ended")
+            if nesting(line) > 4 * DEEPEST:
+                self.closed("what the program sent is nested too deeply")
             try:
                 how, *rest = json.loads(line)
                 if how == "callback":
