@@ -2,7 +2,7 @@
 import { basename, dirname } from "node:path";
 import { Tokenizer } from "@nsa/data";
 import { openDevice } from "@nsa/kernels";
-import { loadModel, type Transformer } from "@nsa/model";
+import { INFERENCE_ONLY, loadModel, type Transformer } from "@nsa/model";
 import { type ChatTemplate, checkVocabulary, findTemplate, folderTemplate } from "@nsa/tasks";
 
 export interface ServingSession extends Disposable {
@@ -36,7 +36,7 @@ export async function openServingSession(
     : (folderTemplate(checkpoint) ?? findTemplate("chatml"));
   const device = openDevice(options.device);
   try {
-    const model = await loadModel(device, checkpoint);
+    const model = await loadModel(device, checkpoint, {}, INFERENCE_ONLY);
     checkVocabulary(tokenizer, model, checkpoint);
     const name = options.name ?? nameOf(checkpoint);
     return { name, model, tokenizer, template, [Symbol.dispose]: () => device.close() };

@@ -1,7 +1,7 @@
 // `nsa generate`: continues a prompt with a checkpoint, streaming when there is one output.
 import { Tokenizer } from "@nsa/data";
 import { openDevice } from "@nsa/kernels";
-import { Engine, loadModel } from "@nsa/model";
+import { Engine, INFERENCE_ONLY, loadModel } from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
 
 interface GenerateOptions {
@@ -16,7 +16,7 @@ interface GenerateOptions {
 
 export async function generate(checkpoint: string, prompt: string, o: GenerateOptions): Promise<void> {
   const device = openDevice(o.device);
-  const model = await loadModel(device, checkpoint);
+  const model = await loadModel(device, checkpoint, {}, INFERENCE_ONLY);
   const tokenizer = Tokenizer.load(checkpoint);
   checkVocabulary(tokenizer, model, checkpoint);
   const n = o.samples;

@@ -86,7 +86,9 @@ export function detailTable(s: ProblemsSummary): string[][] {
       : []),
     ["samples of a problem", String(s.samples)],
     // Rows of earlier versions have no echoes counted.
-    ...(s.echoes === undefined ? [] : [["answers that repeat the question or leave arithmetic undone", percent(s.echoes)]]),
+    ...(s.echoes === undefined
+      ? []
+      : [["answers that repeat the question or leave arithmetic undone", percent(s.echoes)]]),
     ["met the length limit", percent(s.truncated)],
     ...(s.languageShare === undefined ? [] : [["in the task's language", percent(s.languageShare)]]),
     ...(s.calibration ? [["calibration error of the majority", s.calibration.error.toFixed(3)]] : []),
