@@ -9,6 +9,16 @@ const cuda = process.argv.includes("--cuda");
 const sources = ["CMakeLists.txt", "packages/kernels/native", "packages/data/native"];
 const require = createRequire(join(root, "package.json"));
 
+/** CMake refuses a build folder that was made elsewhere: a clone that was moved or copied starts it again. */
+function forgetMovedTree() {
+  const cache = join(root, "build/native/CMakeCache.txt");
+  if (!existsSync(cache)) return;
+  const home = /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(readFileSync(cache, "utf8"))?.[1];
+  if (home === root) return;
+  rmSync(cache);
+  rmSync(join(root, "build/native/CMakeFiles"), { recursive: true, force: true });
+}
+
 export function buildNative() {
   for (const tool of ["cmake", "c++"]) {
     if (has(tool)) continue;
@@ -32,6 +42,7 @@ export function buildNative() {
   }
   const target = cuda ? "libnsa_cuda.so" : "nsa.node";
   once(cuda ? "cuda" : "native", digest(sources), `build/native/${target}`, () => {
+    forgetMovedTree();
     // make takes a damaged product for a new one.
     rmSync(join(root, "build/native", target), { force: true });
     const headers = require("node-api-headers").include_dir;
