@@ -172,8 +172,10 @@ test("plugins_of_a_checkpoint_are_loaded_and_those_missing_or_changed_are_named"
   const gone = record({ path: join(dir, "away.ts"), sha256: "0".repeat(64), members: ["loss away"] });
   const other = file("other.ts", 'export default { kind: "loss", name: "other", of: () => 2 };');
   const state = { plugins: [saved, gone, { path: other, sha256: "1".repeat(64), members: ["loss other"] }] };
-  file("state.json", JSON.stringify(state));
-  const remarks = await loadCheckpointPlugins(dir);
+  const checkpoint = join(dir, "run/checkpoints/step-000001");
+  mkdirSync(checkpoint, { recursive: true });
+  file("run/checkpoints/step-000001/state.json", JSON.stringify(state));
+  const remarks = await loadCheckpointPlugins(checkpoint);
   expect(remarks).toHaveLength(2);
   expect(remarks[0]).toMatch(/away\.ts .* is missing \(loss away\)/);
   expect(remarks[1]).toMatch(/other\.ts is not what .* was saved with/);
@@ -182,3 +184,21 @@ test("plugins_of_a_checkpoint_are_loaded_and_those_missing_or_changed_are_named"
   // The same bytes elsewhere are the same plugin.
   expect(changedPlugins([record({ path: join(dir, "moved.ts") })])).toEqual([]);
 });
+
+test.each(["brought/evil.ts", "brought/checkpoints/step-000002/evil.ts"])(
+  "a_program_that_came_with_a_checkpoint_in_%s_is_not_run",
+  async (where) => {
+    const checkpoint = join(dir, "brought/checkpoints/step-000002");
+    mkdirSync(checkpoint, { recursive: true });
+    const path = file(
+      where,
+      'globalThis.ranWithCheckpoint = true; export default { kind: "loss", name: "evil" };',
+    );
+    const plugins = [{ path, sha256: "2".repeat(64), members: ["loss evil"] }];
+    file("brought/checkpoints/step-000002/state.json", JSON.stringify({ plugins }));
+    const remarks = await loadCheckpointPlugins(checkpoint);
+    expect(remarks[0]).toMatch(/evil\.ts lies in the run itself and is not loaded/);
+    expect("ranWithCheckpoint" in globalThis).toBe(false);
+    expect(losses.has("evil")).toBe(false);
+  },
+);

@@ -2,7 +2,7 @@
 // registers what it defines, so that a plugin needs nothing of the project but types.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { ExitCode, NsaError } from "../errors.ts";
 import { registryOf } from "../registry.ts";
 import { loadModule } from "./load-module.ts";
@@ -143,16 +143,31 @@ export const changedPlugins = (plugins: readonly PluginRecord[]): PluginRecord[]
     return (loaded.get(path)?.sha256 ?? (existsSync(path) ? hashOf(path) : sha256)) !== sha256;
   });
 
+/** Whether a file lies in the folder of the run that a checkpoint belongs to, or in the checkpoint itself. */
+function comesWith(dir: string, path: string): boolean {
+  const checkpoint = resolve(dir);
+  const parent = dirname(checkpoint);
+  const run = basename(parent) === "checkpoints" ? dirname(parent) : checkpoint;
+  return resolve(path).startsWith(`${run}${sep}`);
+}
+
 /**
- * Loads the plugins that a checkpoint was saved with, those whose file is not there left out: only what needs their members fails.
- * Returns remarks on files that are missing or changed. Throws as {@link loadPlugins}.
+ * Loads the plugins that a checkpoint was saved with, those whose file is not there left out: only what needs their members fails. A
+ * file that lies in the run itself is left out, too: a folder from elsewhere must not bring programs that opening it would run.
+ * Returns remarks on files that are missing, changed or left out. Throws as {@link loadPlugins}.
  */
 export async function loadCheckpointPlugins(dir: string): Promise<string[]> {
   const saved = pluginsOfCheckpoint(dir);
   const wanted = saved.filter((plugin) => !isLoaded(plugin));
   const missing = wanted.filter(({ path }) => !existsSync(path));
-  await loadPlugins(wanted.filter((plugin) => !missing.includes(plugin)).map(({ path }) => path));
+  const brought = wanted.filter((plugin) => !missing.includes(plugin) && comesWith(dir, plugin.path));
+  const own = wanted.filter((plugin) => !missing.includes(plugin) && !brought.includes(plugin));
+  await loadPlugins(own.map(({ path }) => path));
   return [
+    ...brought.map(
+      ({ path }) =>
+        `plugin ${path} lies in the run itself and is not loaded: name it with --plugin if you trust it`,
+    ),
     ...missing.map(({ path, members }) => `plugin ${path} of ${dir} is missing (${members.join(", ")})`),
     ...changedPlugins(saved).map(({ path }) => `plugin ${path} is not what ${dir} was saved with`),
   ];
