@@ -153,7 +153,7 @@ needs(!noSlurm, "no Slurm with an idle node (packages/data/test/start-slurm.sh)"
     const tasks = inputs.map((path, i) => ({
       kind: "read",
       name: `${i}`,
-      spec: { maxRecordBytes: 1_000_000 },
+      spec: { maxRecordBytes: 1_000_000, file: `part-${i}.jsonl` },
       inputs: [path],
       outputs: [`read/${i}.jsonl`, `read/${i}.quarantine.jsonl`, `read/${i}.keys`],
     }));
