@@ -1,10 +1,12 @@
 // Programs judged by tests that they have no access to: honest ones are paid, and no way of cheating is.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { inParallel } from "@nsa/core";
+import { inParallel, lineSplitter } from "@nsa/core";
 import { expect } from "vitest";
 import { needs } from "../../core/test/needs.ts";
 import { bubblewrapState, runUnitTests, type SandboxBackend, type UnitTestResult } from "../src/index.ts";
+import { defaultLimits } from "../src/sandbox/limits.ts";
+import { script, startProcess } from "../src/sandbox/process.ts";
 import { pyodideState } from "../src/sandbox/pyodide.ts";
 import { honestObjects } from "./judged-classes.ts";
 import { objectCheats } from "./judged-objects.ts";
@@ -129,6 +131,33 @@ locked("each_test_counts_by_itself_and_says_why_it_failed", async () => {
   expect(r.failures.map((why) => why.split(":")[0])).toEqual([
     ...["", "AssertionError", "KeyError", "NameError", "SyntaxError", ""],
   ]);
+});
+
+locked("the_process_of_the_tests_stays_until_it_is_stopped", async () => {
+  // If it ended by itself, a write to it that comes too late would destroy the channel, and with it what was not read yet.
+  const code = ["tagged.py", "names.py", "objects.py", "judge.py"].map(script).join("\n");
+  const main = (place: string) => `CHANNEL = ${place}\n${code}`;
+  const process = startProcess("bubblewrap", defaultLimits, { files: {}, main });
+  let ended = false;
+  void process.result.then(() => {
+    ended = true;
+  });
+  const lines: string[] = [];
+  const last = new Promise<void>((resolve) => {
+    const onLine = (line: string) => {
+      lines.push(line);
+      if (line === '="end"') resolve();
+    };
+    process.channel!.setEncoding("latin1").on("data", lineSplitter(onLine));
+  });
+  process.channel!.write('["assert 1 + 1 == 2", "assert 1 + 1 == 3"]\n"ready"\n');
+  await last;
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  process.channel!.write("!\n");
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect([ended, lines]).toEqual([false, ['=[0,""]', '=[1,"AssertionError: "]', '="end"']]);
+  process.stop("done");
+  expect((await process.result).status).toBe("ok");
 });
 
 locked("a_call_that_hangs_or_floods_ends_the_program_and_what_was_passed_stays", async () => {

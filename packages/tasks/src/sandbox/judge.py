@@ -266,6 +266,10 @@ def begin():
             why = f"{type(e).__name__}: {e}"[:500] or "failed"
         channel.send("=" + dumps([number, (judge.failure or why)[:500]]))
     channel.send("=" + dumps("end"))
+    # Whoever reads this ends the process. If it ended by itself, a write to it could fail first, and with the write the
+    # reading of what it has sent.
+    while os.read(channel.fd, 65536):
+        pass
 
 
 try:
