@@ -1,8 +1,8 @@
 // The n-gram index of benchmark texts, and the check of a page against it: any shared 10-gram, and for texts of 3 to
 // 9 words the whole text (DeepSeekMath §2.1). Hashes only find candidates; a hit is confirmed word by word.
 //
-// With `distinctive`, what stands on clean pages, too, is left out: short texts that their words do not tell apart, and grams
-// of a formula alone. A question that is nearly all formula keeps the grams that hold one content word.
+// With `distinctive`, what clean pages contain as well is left out: short texts without distinctive words, and n-grams of a
+// formula alone. A question that is nearly all formula keeps the n-grams with at least one content word.
 import { contentWords, isDistinctive } from "./distinctive.ts";
 
 export interface BenchmarkText {
