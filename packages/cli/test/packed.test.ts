@@ -19,6 +19,7 @@ import { readJsonl } from "@nsa/core";
 import { beforeAll, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { root } from "./built.ts";
+import { pluginRecipe } from "./plugin-recipe.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-packed-"));
 const modules = join(dir, "node_modules");
@@ -90,35 +91,7 @@ test("plugins_are_checked_by_the_compiler_against_the_declarations", () => {
 });
 
 test("plugins_of_every_kind_train_two_steps_and_the_attention_decodes_resumes_and_estimates", () => {
-  const base = {
-    name: "base",
-    threads: 1,
-    plugins: ["attention", "mlp", "optimizer", "schedule"].map((name) => `mine/${name}.ts`),
-    data: {
-      sources: [{ family: "addition", difficulty: 1, documents: 60, template: "{question}=" }],
-      vocab_size: 280,
-      validation_tokens: 200,
-    },
-    model: {
-      d_model: 16,
-      num_layers: 1,
-      num_heads: 2,
-      d_ff: 24,
-      attention: "half_window",
-      mlp: "quiet_swiglu",
-      max_seq_len: 64,
-    },
-    train: {
-      steps: 2,
-      micro_batch_tokens: 64,
-      seq_len: 32,
-      eval_every: 0,
-      save_every: 1,
-      schedule: { kind: "to_half" },
-      optimizer: { kind: "sign_momentum", lr: 0.01 },
-    },
-  };
-  writeFileSync(join(dir, "base.yaml"), stringify(base));
+  writeFileSync(join(dir, "base.yaml"), stringify({ ...pluginRecipe, name: "base" }));
   const dry = nsa("pretrain", "base.yaml", "--dry-run", "--json", "--device", "cpu");
   // The window of 512 is longer than the 32 tokens of a piece: the plugin says that a query reads all 32, which is 32 / 16.5.
   expect(JSON.parse(dry.stdout).attention_read_share).toBeCloseTo(32 / 16.5, 12);

@@ -15,40 +15,15 @@ import { readJsonl, SafetensorsReader } from "@nsa/core";
 import { beforeAll, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { nsa, type RunOptions } from "./built.ts";
+import { pluginRecipe } from "./plugin-recipe.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-plugins-"));
 const inDir = (args: string[], options: RunOptions = {}) => nsa(args, { cwd: dir, ...options });
 
 const base = {
+  ...pluginRecipe,
   name: "mine",
-  seed: 3,
-  threads: 1,
-  plugins: ["mine/attention.ts", "mine/mlp.ts", "mine/optimizer.ts", "mine/schedule.ts"],
-  data: {
-    sources: [{ family: "addition", difficulty: 1, documents: 60, template: "{question}=" }],
-    vocab_size: 280,
-    validation_tokens: 200,
-  },
-  model: {
-    d_model: 16,
-    num_layers: 2,
-    num_heads: 2,
-    num_kv_heads: 1,
-    d_ff: 24,
-    attention: "half_window",
-    mlp: "quiet_swiglu",
-    window_size: 8,
-    max_seq_len: 64,
-  },
-  train: {
-    steps: 2,
-    micro_batch_tokens: 64,
-    seq_len: 32,
-    eval_every: 0,
-    save_every: 1,
-    schedule: { kind: "to_half" },
-    optimizer: { kind: "sign_momentum", lr: 0.01 },
-  },
+  model: { ...pluginRecipe.model, num_layers: 2, num_kv_heads: 1, window_size: 8 },
 };
 
 interface Trained {

@@ -52,7 +52,7 @@ async function build(job: JobContext, config: BuildConfig): Promise<BuildReport>
   let stoppedBecause: BuildReport["stoppedBecause"] = "maxRounds";
   let annotationFile: string | undefined;
   for (let round = 1; round <= config.loop.maxRounds; round++) {
-    last = await runRound(job, config, seeds, round, shards, history, labels);
+    last = await runRound({ job, config, seeds, round, shards, history, labels });
     rounds.push(last.report);
     history.columns.push(last.collected);
     if (round > 1 && last.report.newShare <= config.loop.stopNewShare) {

@@ -53,15 +53,25 @@ export interface Round {
   proposalsHash: string;
 }
 
+/** What a round works on. */
+export interface RoundInputs {
+  job: JobContext;
+  config: BuildConfig;
+  seeds: Seeds;
+  /** From 1. */
+  round: number;
+  shards: CleanShard[];
+  /** What the rounds before collected and annotated. */
+  history: History;
+  /** True labels by document id: with them, the ranking is measured. */
+  labels?: Map<string, boolean>;
+}
+
 /** Trains (or takes the given model) and scores all shards. */
 export async function scoreRound(
-  job: JobContext,
-  config: BuildConfig,
-  seeds: Seeds,
-  round: number,
-  shards: CleanShard[],
-  history: History,
+  inputs: RoundInputs,
 ): Promise<{ scores: string[]; train: Record<string, unknown> }> {
+  const { job, config, seeds, round, shards, history } = inputs;
   const trained = await trainRound(job, config, seeds, round, shards, history);
   const scores = await scoreShards(job, config, shards, trained.model, `round-${round}`);
   return { scores, train: trained.stats };
@@ -77,30 +87,17 @@ export interface Ranked {
 }
 
 /** Scores and ranks; with labels, measures the ranking. */
-export async function rankRound(
-  job: JobContext,
-  config: BuildConfig,
-  seeds: Seeds,
-  round: number,
-  shards: CleanShard[],
-  history: History,
-  labels: Map<string, boolean> | undefined,
-): Promise<Ranked> {
-  const { scores, train } = await scoreRound(job, config, seeds, round, shards, history);
+export async function rankRound(inputs: RoundInputs): Promise<Ranked> {
+  const { job, config, round, shards, history, labels } = inputs;
+  const { scores, train } = await scoreRound(inputs);
   const ranked = await rankShards(job, config, shards, scores, `round-${round}`, history.columns.at(-1));
   return { scores, train, ...ranked, quality: labels && measureRanking(job.outDir, shards, scores, labels) };
 }
 
-export async function runRound(
-  job: JobContext,
-  config: BuildConfig,
-  seeds: Seeds,
-  round: number,
-  shards: CleanShard[],
-  history: History,
-  labels: Map<string, boolean> | undefined,
-): Promise<Round> {
-  const ranked = await rankRound(job, config, seeds, round, shards, history, labels);
+/** Trains, scores and ranks, and proposes domains and paths to annotate. */
+export async function runRound(inputs: RoundInputs): Promise<Round> {
+  const { job, config, round, shards } = inputs;
+  const ranked = await rankRound(inputs);
   const { scores, order, collected, stats } = ranked;
   const domainsFile = await proposeInRound(job, config, shards, scores, collected, `round-${round}`);
   const found = JSON.parse(readFileSync(join(job.outDir, domainsFile), "utf8")) as {

@@ -87,8 +87,9 @@ async function run(
   }
 
   const history = { columns: [], annotations: [] };
+  const inputs = { job, config, seeds, round: 1, shards, history, labels };
   if (step === "filter") {
-    const { scores, train } = await scoreRound(job, config, seeds, 1, shards, history);
+    const { scores, train } = await scoreRound(inputs);
     return {
       funnel,
       outputs: scores,
@@ -98,7 +99,7 @@ async function run(
     };
   }
   if (step === "rank") {
-    const { order, stats, quality } = await rankRound(job, config, seeds, 1, shards, history, labels);
+    const { order, stats, quality } = await rankRound(inputs);
     funnel.push({ step: "ranked", documents: stats.collected, tokens: stats.collected_tokens });
     const { histogram, threshold, near_threshold: _, shard_starts: __, ...figures } = stats;
     return {
@@ -111,7 +112,7 @@ async function run(
       samples: nearThreshold(job.outDir, shards, stats),
     };
   }
-  const { report } = await runRound(job, config, seeds, 1, shards, history, labels);
+  const { report } = await runRound(inputs);
   const { rank, quality, domains, proposedDomains, paths } = report;
   funnel.push({ step: "ranked", documents: rank.collected, tokens: rank.collected_tokens });
   return {
