@@ -41,7 +41,8 @@ export interface TrainingRun {
   source: BatchSource;
   loss: AnyLoss;
   config: LoopConfig;
-  validation: readonly Batch[];
+  /** Batches whose mean loss is measured, or a function that measures; its figures hold `val/loss`. */
+  validation: readonly Batch[] | (() => Metrics);
   /** Turns validation nats per token into bits per byte. */
   bytesPerToken?: number;
   /** Files to keep with each checkpoint. */
@@ -176,16 +177,25 @@ class TrainingLoop {
   }
 
   private async validate(): Promise<void> {
-    const { trainer, validation, bytesPerToken, onEval } = this.run;
-    if (validation.length === 0) return;
-    const { rank, world } = trainer.collectives;
-    const { loss } = trainer.evaluate(validation.filter((_, i) => i % world === rank));
-    this.valLoss = loss;
-    const metrics: Metrics = { "val/loss": loss };
-    if (bytesPerToken) metrics["val/bits_per_byte"] = loss / Math.LN2 / bytesPerToken;
+    const { trainer, onEval } = this.run;
+    const metrics = this.heldOutMetrics();
+    if (!metrics) return;
+    this.valLoss = metrics["val/loss"];
     this.final = { ...this.final, ...metrics };
     this.context.emit({ type: "eval", step: trainer.stepsDone, metrics });
-    if (rank === 0) await onEval?.(trainer.stepsDone);
+    if (trainer.collectives.rank === 0) await onEval?.(trainer.stepsDone);
+  }
+
+  /** Figures of the held-out data; undefined where there is none. */
+  private heldOutMetrics(): Metrics | undefined {
+    const { trainer, validation, bytesPerToken } = this.run;
+    if (typeof validation === "function") return validation();
+    if (validation.length === 0) return undefined;
+    const { rank, world } = trainer.collectives;
+    const { loss } = trainer.evaluate(validation.filter((_, i) => i % world === rank));
+    const metrics: Metrics = { "val/loss": loss };
+    if (bytesPerToken) metrics["val/bits_per_byte"] = loss / Math.LN2 / bytesPerToken;
+    return metrics;
   }
 
   /** Saves a checkpoint; the first rank alone does. */
