@@ -42,3 +42,5 @@ export { estimateGrpo } from "./stages/grpo/estimate.ts";
 export { type EvaluationResult, evaluatePolicy } from "./stages/grpo/evaluate.ts";
 export { runGrpo } from "./stages/grpo/run.ts";
 export { grpoStage } from "./stages/grpo/stage.ts";
+export { type RewardModelConfig, rewardModelSchema } from "./stages/reward/config.ts";
+export { rewardStage } from "./stages/reward/stage.ts";

@@ -43,6 +43,11 @@ export const STAGE_TABLE: Readonly<Record<string, BuiltIn>> = {
     load: async () => (await import("@nsa/train")).sftStage,
     command: {},
   },
+  reward: {
+    about: "train a reward model on labelled outputs or steps",
+    load: async () => (await import("@nsa/rl")).rewardStage,
+    command: {},
+  },
   grpo: {
     about: "reinforcement learning with group-relative advantages and rule rewards",
     load: async () => (await import("@nsa/rl")).grpoStage,

@@ -33,6 +33,10 @@ export function estimateGrpo(config: GrpoConfig): Record<string, number> {
   const forwards = (algorithm.klCoef > 0 ? 3 : 2) / 3;
   const flops = trainFlops(model, length).actual * samples * length * (forwards + algorithm.innerEpochs);
   const reference = algorithm.klCoef > 0 ? weightBytes(model, INFERENCE_ONLY) : 0;
+  const judges = config.rewards.flatMap(({ checkpoint, ensemble }) =>
+    checkpoint ? [checkpoint, ...ensemble] : [],
+  );
+  const reward = judges.reduce((n, folder) => n + weightBytes(readModelConfig(folder), INFERENCE_ONLY), 0);
   return {
     parameters: update.parameters!,
     samples_at_most: samples,
@@ -42,6 +46,7 @@ export function estimateGrpo(config: GrpoConfig): Record<string, number> {
     memory_activations_bytes: update.memory_activations_bytes!,
     memory_cache_bytes: perToken * held,
     ...(reference > 0 ? { memory_reference_bytes: reference } : {}),
-    memory_bytes: update.memory_bytes! + perToken * held + reference,
+    ...(reward > 0 ? { memory_reward_bytes: reward } : {}),
+    memory_bytes: update.memory_bytes! + perToken * held + reference + reward,
   };
 }

@@ -47,7 +47,7 @@ export interface Explorer {
   model: Transformer;
   tokenizer: Tokenizer;
   problems: ProblemSource;
-  score: Scorer;
+  scorer: Scorer;
   config: GrpoConfig;
   /** Exploration step, from 1. */
   step: number;
@@ -107,16 +107,18 @@ async function ask(e: Explorer, first: number, count: number) {
   const sampled = performance.now();
   const { maxTokens } = config.rollout;
   const batch = flat.map(({ asked, s }): Scored => {
-    const { prompt: _, text, ...problem } = asked;
+    const { prompt: promptIds, text, ...problem } = asked;
     return {
       ...problem,
       prompt: text,
       completion: tokenizer.decode(s.ids),
+      promptIds,
+      ids: s.ids,
       tokens: s.ids.length,
       maxTokens,
     };
   });
-  const rewards = await e.score(batch, { step: e.step, group: flat.map(({ group }) => group) });
+  const rewards = await e.scorer.score(batch, { step: e.step, group: flat.map(({ group }) => group) });
   const outputs = flat.map(({ asked, s, group }, i): Output => {
     const { completion, tokens } = batch[i]!;
     const reward = rewards[i]!;

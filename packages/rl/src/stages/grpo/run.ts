@@ -8,7 +8,7 @@ import { openDevice, openPlans, savePlans } from "@nsa/kernels";
 import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Transformer } from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
-import { makeScorer } from "../../rewards/score.ts";
+import { makeScorer, type Scorer } from "../../rewards/score.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
 import { prepare } from "./learn.ts";
@@ -49,15 +49,19 @@ class QuestionCursor implements Stateful {
 
 async function train(device: Device, config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
   const run = await GrpoRun.open(device, config, ctx);
-  run.begin();
-  // By its second step a run is warm.
-  const profiler = new StepProfiler(run.model, ctx, Math.min(run.step + 2, config.steps));
-  while (run.step < config.steps) {
-    await turn();
-    if (ctx.interrupted()) break;
-    await run.update(profiler);
+  try {
+    run.begin();
+    // By its second step a run is warm.
+    const profiler = new StepProfiler(run.model, ctx, Math.min(run.step + 2, config.steps));
+    while (run.step < config.steps) {
+      await turn();
+      if (ctx.interrupted()) break;
+      await run.update(profiler);
+    }
+    return await run.finish();
+  } finally {
+    await run.close();
   }
-  return run.finish();
 }
 
 /** What a run is made of before its first step. */
@@ -66,7 +70,7 @@ interface GrpoParts {
   tokenizer: Tokenizer;
   trainer: Trainer;
   problems: ProblemSource;
-  score: Awaited<ReturnType<typeof makeScorer>>;
+  scorer: Scorer;
   /** The model that the KL holds on to; none without a KL. */
   reference: Transformer | undefined;
   references: ReferenceStore;
@@ -114,7 +118,11 @@ class GrpoRun {
       maxSeqLen: model.config.maxSeqLen,
       log: (text, level) => ctx.log(text, level),
     });
-    const score = await makeScorer(config.rewards);
+    const scorer = await makeScorer(config.rewards, {
+      device,
+      tokenizer,
+      log: (text, level) => ctx.log(text, level),
+    });
     const checkpoints = join(ctx.runDir, "checkpoints");
     const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
     const references = new ReferenceStore(join(ctx.runDir, "reference"));
@@ -130,7 +138,7 @@ class GrpoRun {
       algorithm.klCoef > 0
         ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
         : undefined;
-    const data = { problems, score, cursor, quarantine };
+    const data = { problems, scorer, cursor, quarantine };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
@@ -154,10 +162,10 @@ class GrpoRun {
   /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
   async update(profiler: StepProfiler): Promise<void> {
     const { config, ctx, model } = this;
-    const { tokenizer, trainer, problems, score, cursor, quarantine, reference } = this.parts;
+    const { tokenizer, trainer, problems, scorer, cursor, quarantine, reference } = this.parts;
     const step = ++this.step;
     profiler.begin(step);
-    const rollout = await explore({ model, tokenizer, problems, score, config, step }, cursor.asked);
+    const rollout = await explore({ model, tokenizer, problems, scorer, config, step }, cursor.asked);
     cursor.asked = rollout.cursor;
     recordFaults(ctx, rollout, quarantine, step);
     const started = performance.now();
@@ -188,6 +196,11 @@ class GrpoRun {
     if (status === "completed") ctx.emit({ type: "done", step, metrics });
     this.parts.quarantine.close();
     return { status, step, metrics, outputs: { checkpoint } };
+  }
+
+  /** Ends the rewards' programs. */
+  close(): Promise<void> {
+    return this.parts.scorer.close();
   }
 
   private evaluate(): EvaluationResult {
