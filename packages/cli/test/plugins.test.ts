@@ -115,15 +115,15 @@ test("a_dry_run_counts_with_the_plugins_own_figures", () => {
   expect(estimate.parameters).toBe(280 * 16 + 2 * (4 * 8 * 16 + 16 * 16 + 3 * 24 * 16 + 32) + 16);
 });
 
-test("a_loss_and_a_task_of_plugins_train_a_policy_that_has_plugins_itself", () => {
+test("a_loss_an_advantage_and_a_task_of_plugins_train_a_policy_that_has_plugins_itself", () => {
   const recipe = {
     name: "policy",
     steps: 2,
-    plugins: ["mine/loss.ts", "mine/task.ts", "mine/reward.ts"],
+    plugins: ["mine/loss.ts", "mine/advantage.ts", "mine/task.ts", "mine/reward.ts"],
     init: { checkpoint: mine.checkpoint },
     task: { family: "doubling", difficulty: 1, template: "{question}=" },
     rollout: { questions_per_step: 2, group_size: 4, max_tokens: 6 },
-    algorithm: { loss: "unclipped" },
+    algorithm: { loss: "unclipped", advantage: "below_best" },
     rewards: [{ kind: "longer", options: { factor: 2 } }],
     checkpoint: { every: 1 },
   };
@@ -141,6 +141,7 @@ test("a_loss_and_a_task_of_plugins_train_a_policy_that_has_plugins_itself", () =
   for (const { question } of samples) if (question !== undefined) expect(question).toMatch(/^twice \d$/);
   const state = JSON.parse(readFileSync(join(path, "checkpoints/step-000002/state.json"), "utf8"));
   expect(state.plugins.flatMap(({ members }: { members: string[] }) => members).sort()).toEqual([
+    "advantage below_best",
     "attention half_window",
     "loss unclipped",
     "mlp quiet_swiglu",

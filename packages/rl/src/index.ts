@@ -1,11 +1,6 @@
 // Public surface of @nsa/rl.
-export {
-  type AdvantageKind,
-  advantages,
-  flatGroups,
-  meanStd,
-  type SampleRewards,
-} from "./algorithm/advantages.ts";
+export { type AdvantageKind, meanStd, type SampleRewards } from "./algorithm/advantages/kind.ts";
+export { advantageKinds, advantages, flatGroups } from "./algorithm/advantages/registry.ts";
 export { type Aggregation, aggregationWeights } from "./algorithm/aggregation.ts";
 export { type KlKind, klEstimate, klValue } from "./algorithm/kl.ts";
 export {

@@ -13,6 +13,7 @@ export const PLUGIN_KINDS = [
   "mlp",
   "head",
   "optimizer",
+  "advantage",
   "loss",
   "reward",
   "task",

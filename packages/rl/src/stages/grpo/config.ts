@@ -4,6 +4,7 @@ import { memoryLimitMb } from "@nsa/kernels";
 import { answerForms } from "@nsa/tasks";
 import { optimizerSchema, scheduleSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
+import { advantageKinds } from "../../algorithm/advantages/registry.ts";
 import { rewardSchema } from "../../rewards/config.ts";
 import "../../rewards/registry.ts";
 
@@ -119,8 +120,7 @@ export const grpoSchema = z.strictObject({
     .describe("Sampling of outputs"),
   algorithm: z
     .strictObject({
-      advantage: z
-        .enum(["grpo", "dr_grpo", "rloo", "reinforce", "process"])
+      advantage: memberName("advantage")
         .default("grpo")
         .describe(
           "grpo: (r − mean)/std over the group, population std; process: the same over all step rewards, summed over later steps",
@@ -195,7 +195,7 @@ export type GrpoConfig = z.output<typeof grpoSchema>;
 /** Refuses settings that cannot learn anything. Throws NsaError `group_of_one` (exit 2). */
 export function checkGrpo({ rollout, algorithm }: GrpoConfig): void {
   const { advantage } = algorithm;
-  if (rollout.groupSize > 1 || advantage === "reinforce" || advantage === "process") return;
+  if (rollout.groupSize > 1 || advantageKinds.get(advantage).groupOfOne) return;
   throw new NsaError({
     code: "group_of_one",
     what: `rollout.group_size 1 with algorithm.advantage ${advantage}`,

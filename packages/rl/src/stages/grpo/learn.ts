@@ -1,6 +1,7 @@
 // From scored outputs to what the update learns from: log-probabilities of others, KL in the reward, advantages, weights.
 import { logprobs, type Transformer } from "@nsa/model";
-import { advantages, type SampleRewards } from "../../algorithm/advantages.ts";
+import type { SampleRewards } from "../../algorithm/advantages/kind.ts";
+import { advantages } from "../../algorithm/advantages/registry.ts";
 import { aggregationWeights } from "../../algorithm/aggregation.ts";
 import { klValue } from "../../algorithm/kl.ts";
 import { outputsOf, type PolicySample, policyBatch, splitByTokens } from "./batch.ts";

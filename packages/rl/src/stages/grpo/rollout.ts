@@ -2,7 +2,8 @@
 import type { Tokenizer } from "@nsa/data";
 import { Engine, type GeneratedSample, type Transformer } from "@nsa/model";
 import { extractAnswer, isEchoOf, splitStops } from "@nsa/tasks";
-import { flatGroups, type SampleRewards } from "../../algorithm/advantages.ts";
+import type { SampleRewards } from "../../algorithm/advantages/kind.ts";
+import { flatGroups } from "../../algorithm/advantages/registry.ts";
 import type { Scored } from "../../rewards/kind.ts";
 import type { Reward, Scorer } from "../../rewards/score.ts";
 import { tokensAt } from "../../rewards/steps.ts";
