@@ -42,6 +42,12 @@ export interface TrainingRun {
   loss: LossFunction;
   config: LoopConfig;
   validation: readonly Batch[];
+  /** Figures on held-out data in place of the cross-entropy of `validation`; their `val/loss`, if any, decides on the best checkpoint. */
+  evaluate?: () => Metrics | Promise<Metrics>;
+  /** Whether a run that is not resumed is evaluated before its first step, too. */
+  evaluateFirst?: boolean;
+  /** Further figures of the step that was just done. */
+  stepMetrics?: () => Metrics;
   /** Turns validation nats per token into bits per byte. */
   bytesPerToken?: number;
   /** Files to keep with each checkpoint. */
@@ -105,6 +111,7 @@ class TrainingLoop {
         device: model.device.name,
       },
     });
+    if (run.evaluateFirst && !context.resumeFrom) await this.validate();
   }
 
   async train(): Promise<StageResult> {
@@ -129,6 +136,7 @@ class TrainingLoop {
         const metrics = trainer.step(next.value, this.run.loss);
         profiler.end();
         this.measure(metrics, next.value, { asked, from, ended: performance.now() });
+        Object.assign(metrics, this.run.stepMetrics?.());
         if (await this.endStep(metrics)) break;
       }
     } catch (error) {
@@ -176,16 +184,24 @@ class TrainingLoop {
   }
 
   private async validate(): Promise<void> {
-    const { trainer, validation, bytesPerToken, onEval } = this.run;
-    if (validation.length === 0) return;
-    const { rank, world } = trainer.collectives;
-    const { loss } = trainer.evaluate(validation.filter((_, i) => i % world === rank));
-    this.valLoss = loss;
-    const metrics: Metrics = { "val/loss": loss };
-    if (bytesPerToken) metrics["val/bits_per_byte"] = loss / Math.LN2 / bytesPerToken;
+    const { trainer, validation, evaluate, onEval } = this.run;
+    if (validation.length === 0 && !evaluate) return;
+    const { rank } = trainer.collectives;
+    const metrics = evaluate ? await evaluate() : this.crossEntropies();
+    this.valLoss = metrics["val/loss"];
     this.final = { ...this.final, ...metrics };
     this.context.emit({ type: "eval", step: trainer.stepsDone, metrics });
     if (rank === 0) await onEval?.(trainer.stepsDone);
+  }
+
+  /** Cross-entropy of the validation batches; each rank measures its share. */
+  private crossEntropies(): Metrics {
+    const { trainer, validation, bytesPerToken } = this.run;
+    const { rank, world } = trainer.collectives;
+    const { loss } = trainer.evaluate(validation.filter((_, i) => i % world === rank));
+    const metrics: Metrics = { "val/loss": loss };
+    if (bytesPerToken) metrics["val/bits_per_byte"] = loss / Math.LN2 / bytesPerToken;
+    return metrics;
   }
 
   /** Saves a checkpoint; the first rank alone does. */
