@@ -11,6 +11,7 @@ export {
   policyLosses,
   policyObjective,
 } from "./algorithm/losses.ts";
+export { type PreferenceLossKind, preferenceLosses } from "./algorithm/preference-losses.ts";
 export type { RewardConfig } from "./rewards/config.ts";
 export { formatReward } from "./rewards/format.ts";
 export {
@@ -32,6 +33,9 @@ export {
   reflectiveWords,
   repetitionPenalty,
 } from "./rewards/text.ts";
+export { type DpoConfig, dpoSchema } from "./stages/dpo/config.ts";
+export { runDpo } from "./stages/dpo/run.ts";
+export { dpoStage } from "./stages/dpo/stage.ts";
 export { type GrpoConfig, grpoSchema } from "./stages/grpo/config.ts";
 export { estimateGrpo } from "./stages/grpo/estimate.ts";
 export { type EvaluationResult, evaluatePolicy } from "./stages/grpo/evaluate.ts";

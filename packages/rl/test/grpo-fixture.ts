@@ -12,7 +12,7 @@ export interface StageRun {
 }
 
 /** Runs a stage in `root/name`. */
-async function stage<T>(
+export async function stage<T>(
   root: string,
   name: string,
   run: (config: T, ctx: ReturnType<typeof openStageContext>) => Promise<StageResult>,

@@ -43,6 +43,11 @@ export const STAGE_TABLE: Readonly<Record<string, BuiltIn>> = {
     load: async () => (await import("@nsa/train")).sftStage,
     command: {},
   },
+  dpo: {
+    about: "learn from preferences without a reward model (DPO), offline or from the policy's own outputs",
+    load: async () => (await import("@nsa/rl")).dpoStage,
+    command: {},
+  },
   grpo: {
     about: "reinforcement learning with group-relative advantages and rule rewards",
     load: async () => (await import("@nsa/rl")).grpoStage,

@@ -15,6 +15,7 @@ export const PLUGIN_KINDS = [
   "optimizer",
   "advantage",
   "loss",
+  "preference_loss",
   "reward",
   "task",
   "schedule",

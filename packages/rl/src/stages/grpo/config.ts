@@ -13,7 +13,7 @@ const count = z.number().int().min(1);
 
 const { optimizer, schedule } = trainerSchema.shape;
 /** Where RL wants other defaults than pretraining; key by key, so that setting one leaves the others. */
-const rlDefaults = {
+export const rlDefaults = {
   optimizer: optimizerSchema
     .extend({
       lr: optimizerSchema.shape.lr.unwrap().default(1e-5).describe(optimizerSchema.shape.lr.description!),

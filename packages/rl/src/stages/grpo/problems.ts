@@ -46,7 +46,7 @@ function noneLeft(what: string, why: string): NsaError {
 }
 
 /** Puts the question into the recipe's template and makes it ids. */
-function asker(config: GrpoConfig, asking: Asking, task?: TaskDefinition) {
+function asker(config: Pick<GrpoConfig, "task" | "seed">, asking: Asking, task?: TaskDefinition) {
   const { template, answerForm } = config.task;
   return (problem: Problem | TaskProblem, part?: string): AskedProblem => {
     const own = task && template === "task";
@@ -85,7 +85,7 @@ function usable(problems: readonly AskedProblem[], asking: Asking, from: string)
   return kept;
 }
 
-function fromRecords(config: GrpoConfig, asking: Asking): ProblemSource {
+function fromRecords(config: Pick<GrpoConfig, "task" | "seed">, asking: Asking): ProblemSource {
   const { file, task: name, files, dataDir, limit } = config.task;
   const task =
     file !== ""
@@ -134,7 +134,7 @@ function* turns(shares: readonly number[]): Generator<{ part: number; index: num
   }
 }
 
-function fromFamilies(config: GrpoConfig, asking: Asking): ProblemSource {
+function fromFamilies(config: Pick<GrpoConfig, "task" | "seed">, asking: Asking): ProblemSource {
   const mix = parts(config.task);
   const ask = asker(config, asking);
   const known: { part: number; index: number }[] = [];
@@ -159,7 +159,7 @@ function fromFamilies(config: GrpoConfig, asking: Asking): ProblemSource {
 }
 
 /** The recipe's questions. Throws NsaError of tasks and families, and `no_usable_problem` (exit 3). */
-export function makeProblems(config: GrpoConfig, asking: Asking): ProblemSource {
+export function makeProblems(config: Pick<GrpoConfig, "task" | "seed">, asking: Asking): ProblemSource {
   const { file, task } = config.task;
   return file !== "" || task !== "" ? fromRecords(config, asking) : fromFamilies(config, asking);
 }

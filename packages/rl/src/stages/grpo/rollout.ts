@@ -49,7 +49,7 @@ export interface RolloutInputs {
   tokenizer: Tokenizer;
   problems: ProblemSource;
   score: Scorer;
-  config: GrpoConfig;
+  config: Pick<GrpoConfig, "seed" | "rollout"> & { algorithm: Pick<GrpoConfig["algorithm"], "advantage"> };
   /** Exploration step, from 1. */
   step: number;
 }
