@@ -1,8 +1,8 @@
-// A pretraining recipe of two steps that names a plugin of each of four kinds in `mine/`.
+// A pretraining recipe of two steps that names a plugin of each of five kinds in `mine/`.
 export const pluginRecipe = {
   seed: 3,
   threads: 1,
-  plugins: ["attention", "mlp", "optimizer", "schedule"].map((name) => `mine/${name}.ts`),
+  plugins: ["attention", "head", "mlp", "optimizer", "schedule"].map((name) => `mine/${name}.ts`),
   data: {
     sources: [{ family: "addition", difficulty: 1, documents: 60, template: "{question}=" }],
     vocab_size: 280,
@@ -15,6 +15,7 @@ export const pluginRecipe = {
     d_ff: 24,
     attention: "half_window",
     mlp: "quiet_swiglu",
+    head: "own_output",
     max_seq_len: 64,
   },
   train: {

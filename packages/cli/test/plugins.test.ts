@@ -61,6 +61,7 @@ test("attention_mlp_optimizer_and_schedule_of_plugins_train", () => {
   const { plugins } = JSON.parse(readFileSync(join(mine.checkpoint, "state.json"), "utf8"));
   expect(plugins.map(({ path, members }: { path: string; members: string[] }) => [path, members])).toEqual([
     [join(dir, "mine/attention.ts"), ["attention half_window"]],
+    [join(dir, "mine/head.ts"), ["head own_output"]],
     [join(dir, "mine/mlp.ts"), ["mlp quiet_swiglu"]],
     [join(dir, "mine/optimizer.ts"), ["optimizer sign_momentum"]],
     [join(dir, "mine/schedule.ts"), ["schedule to_half"]],
@@ -111,8 +112,8 @@ test("a_dry_run_counts_with_the_plugins_own_figures", () => {
   const estimate = JSON.parse(dry.stdout);
   // The plugin says that a query reads the 4 keys before it; full attention over 32 tokens reads 16.5 on average.
   expect(estimate.attention_read_share).toBeCloseTo(4 / 16.5, 12);
-  // 280·16 embedding, two layers of (2+1+1)·8·16 + 16·16 attention, 3·24·16 MLP and 2·16 norms, 16 of the last norm.
-  expect(estimate.parameters).toBe(280 * 16 + 2 * (4 * 8 * 16 + 16 * 16 + 3 * 24 * 16 + 32) + 16);
+  // 280·16 embedding, as many of the head, two layers of (2+1+1)·8·16 + 16·16 attention, 3·24·16 MLP and 2·16 norms, 16 of the last norm.
+  expect(estimate.parameters).toBe(2 * 280 * 16 + 2 * (4 * 8 * 16 + 16 * 16 + 3 * 24 * 16 + 32) + 16);
 });
 
 test("a_loss_on_preferences_of_a_plugin_trains", () => {
@@ -163,6 +164,7 @@ test("a_loss_an_advantage_and_a_task_of_plugins_train_a_policy_that_has_plugins_
   expect(state.plugins.flatMap(({ members }: { members: string[] }) => members).sort()).toEqual([
     "advantage below_best",
     "attention half_window",
+    "head own_output",
     "loss unclipped",
     "mlp quiet_swiglu",
     "optimizer sign_momentum",

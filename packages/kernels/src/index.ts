@@ -61,5 +61,6 @@ export {
   ropeTables,
   splitHeads,
 } from "./ops/rope.ts";
+export { scalarHead } from "./ops/scalar-head.ts";
 export { swigluDown } from "./ops/swiglu.ts";
 export { Tape } from "./tape.ts";

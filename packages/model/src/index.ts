@@ -34,7 +34,11 @@ export {
 } from "./generate/request.ts";
 export { type ScoredPrompt, scorePrompts } from "./generate/score.ts";
 export type { EngineOptions, EngineStats } from "./generate/sequence.ts";
-export { type HeadResult, type HeadRows, headLayout, headOn, logprobs } from "./heads/lm.ts";
+export { type HeadRows, headLayout, headOn, logprobs, values } from "./heads/apply.ts";
+export type { HeadInputs, HeadKind, HeadOptions, HeadOutputs } from "./heads/kind.ts";
+export type { LmOutputs } from "./heads/lm.ts";
+export { headKinds } from "./heads/registry.ts";
+export type { ScalarOutputs } from "./heads/scalar.ts";
 export { fromHfConfig, type HfConfig, toHfConfig } from "./hf/config.ts";
 export { exportHuggingFace, importHuggingFace, inspectHuggingFace } from "./hf/transfer.ts";
 export type { MlpKind, MlpLayer, MlpResult } from "./mlp/kind.ts";

@@ -1,7 +1,7 @@
 // Public surface of @nsa/train.
 export { estimateTraining, type TrainingSize } from "./estimate.ts";
 export { type LoopConfig, loopSchema, runTraining, type TrainingRun } from "./loop.ts";
-export { crossEntropy, type LossContext, type LossFunction, type LossResult } from "./loss.ts";
+export { type AnyLoss, crossEntropy, type LossContext, type LossFunction, type LossResult } from "./loss.ts";
 export { type MicroStepConfig, MicroSteps } from "./micro-step.ts";
 export { type OptimizerConfig, optimizerSchema } from "./optim/config.ts";
 export type { OptimizerContext, OptimizerGroup, OptimizerKind } from "./optim/kind.ts";

@@ -13,7 +13,7 @@ import {
 import { savePlans } from "@nsa/kernels";
 import { CheckpointStore, resumeCheckpoint, TrainWork, trainFlops } from "@nsa/model";
 import { z } from "zod";
-import type { LossFunction } from "./loss.ts";
+import type { AnyLoss } from "./loss.ts";
 import { peakTflops } from "./peak.ts";
 import { StepProfiler } from "./profile.ts";
 import { shareOf } from "./rank-source.ts";
@@ -39,7 +39,7 @@ export type LoopConfig = z.output<typeof loopSchema>;
 export interface TrainingRun {
   trainer: Trainer;
   source: BatchSource;
-  loss: LossFunction;
+  loss: AnyLoss;
   config: LoopConfig;
   validation: readonly Batch[];
   /** Figures on held-out data in place of the cross-entropy of `validation`; their `val/loss`, if any, decides on the best checkpoint. */

@@ -1,9 +1,10 @@
 // The contract between trainer and losses, and the loss of pretraining and SFT.
 import type { Batch } from "@nsa/core";
 import type { Tape, Tensor, TensorMath } from "@nsa/kernels";
-import type { DeviceBatch, HeadResult } from "@nsa/model";
+import type { DeviceBatch, HeadOutputs, LmOutputs } from "@nsa/model";
 
-export interface LossContext extends HeadResult {
+/** What a loss is given besides the outputs of the model's head. */
+export interface LossInputs {
   tape: Tape;
   /** Expressions on this tape. */
   math: TensorMath;
@@ -23,6 +24,9 @@ export interface LossContext extends HeadResult {
   inverseWeightSum: Tensor;
 }
 
+/** What a loss is given: by default the outputs of a language model's head. */
+export type LossContext<H extends HeadOutputs = LmOutputs> = LossInputs & H;
+
 export interface LossResult {
   /** [1], already divided by what the step is divided by: micro-batches are summed. */
   loss: Tensor;
@@ -33,8 +37,8 @@ export interface LossResult {
 /** What a slope may depend on: nothing that the forward finds out. */
 export type SlopeContext = Pick<LossContext, "math" | "weight" | "inverseWeightSum">;
 
-export interface LossFunction {
-  (batch: Batch, context: LossContext): LossResult;
+export interface LossFunction<C = LossContext> {
+  (batch: Batch, context: C): LossResult;
   /**
    * d loss / d logp, [T], of a loss that is linear in the log-probabilities and takes no other gradient: the head's gradients are
    * then taken in its forward, which saves making the logits twice.
@@ -47,6 +51,9 @@ export interface LossFunction {
    */
   static?: true;
 }
+
+/** A loss for whatever head the model has. */
+export type AnyLoss = LossFunction<never>;
 
 /** −Σ w·log p / Σ w, nats per weighted token. */
 export const crossEntropy: LossFunction = Object.assign(

@@ -6,7 +6,7 @@ import type { Batch } from "@nsa/core";
 import { type Arena, type CapturedStep, Tape, type Tensor, TensorMath } from "@nsa/kernels";
 import type { BucketReady, GradientBucket, Transformer } from "@nsa/model";
 import { BackwardProgress, headOn } from "@nsa/model";
-import type { LossFunction } from "./loss.ts";
+import type { AnyLoss, LossInputs } from "./loss.ts";
 import { bucketOf, FixedInputs, layoutMicro, type MicroInputs, uploadMicro } from "./micro-inputs.ts";
 import { MAX_RESULTS, type StepPart } from "./step-results.ts";
 
@@ -19,7 +19,7 @@ export interface MicroStepConfig {
 
 export interface MicroStepOptions {
   weightSum: number;
-  loss: LossFunction;
+  loss: AnyLoss;
   temperature: number | undefined;
   /**
    * Called for each bucket of gradients in the order of the backward: while it runs, or after the launch of a step on fixed memory.
@@ -44,7 +44,7 @@ const MOST_SHAPES = 24;
 export class MicroSteps {
   private buckets: GradientBucket[] | undefined;
   private readonly kept = new Map<string, Kept>();
-  private readonly losses = new Map<LossFunction, number>();
+  private readonly losses = new Map<AnyLoss, number>();
   private arena: Arena | undefined;
 
   constructor(
@@ -167,7 +167,7 @@ export class MicroSteps {
       logitsBudgetBytes: config.logitsBudgetMb * 2 ** 20,
       slope,
     });
-    const result = options.loss(batch, {
+    const context = {
       ...head,
       tape,
       math,
@@ -182,7 +182,8 @@ export class MicroSteps {
       device: inputs.batch,
       weightSum: options.weightSum,
       inverseWeightSum,
-    });
+    } satisfies LossInputs;
+    const result = options.loss(batch, context as never);
     const seeds: [Tensor, Tensor][] = slope ? [] : [[result.loss, device.full([1], this.stats, 1)]];
     const extra = auxiliaryLoss(math, aux, weight, inverseWeightSum);
     if (extra) seeds.push([extra, device.full([1], this.stats, 1)]);

@@ -4,7 +4,7 @@ import { type Collectives, singleRank } from "@nsa/kernels";
 import type { BucketReady, GradientBucket, Transformer } from "@nsa/model";
 import { logprobs } from "@nsa/model";
 import { z } from "zod";
-import type { LossFunction } from "./loss.ts";
+import type { AnyLoss, LossContext, LossFunction } from "./loss.ts";
 import { MicroSteps } from "./micro-step.ts";
 import { groupsSchema, optimizerSchema } from "./optim/config.ts";
 import { Optimizer, type UpdateOutcome } from "./optim/optimizer.ts";
@@ -83,7 +83,11 @@ export class Trainer implements Stateful {
    * Runs one step and returns its metrics (`train/loss`, `train/grad_norm`, `train/lr`, and those of the loss).
    * Throws NsaError `diverged` (exit 5) before touching the weights when loss or gradients are not finite.
    */
-  step(stepBatch: StepBatch, loss: LossFunction, options: StepOptions = {}): Record<string, number> {
+  step<C = LossContext>(
+    stepBatch: StepBatch,
+    loss: LossFunction<C>,
+    options: StepOptions = {},
+  ): Record<string, number> {
     const { results } = this;
     const { parameters, device } = this.model;
     using _ = device.scope();
@@ -101,7 +105,9 @@ export class Trainer implements Stateful {
       tokens += batch.tokens.length;
       const last = i + 1 === microBatches.length;
       const onReady = last && reduce ? ready : undefined;
-      this.microSteps.run(batch, { weightSum, loss, temperature, onReady }, (part) => results.put(i, part));
+      this.microSteps.run(batch, { weightSum, loss: loss as AnyLoss, temperature, onReady }, (part) =>
+        results.put(i, part),
+      );
     }
     const step = this.stepsDone + 1;
     const lr = this.config.optimizer.lr * lrShare(this.config.schedule, step, this.totalSteps);

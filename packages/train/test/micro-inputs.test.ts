@@ -3,7 +3,7 @@ import type { Batch } from "@nsa/core";
 import { Device } from "@nsa/kernels";
 import { resolveModelConfig } from "@nsa/model";
 import { afterAll, expect, test } from "vitest";
-import { headLayout } from "../../model/src/heads/lm.ts";
+import { headLayout } from "../../model/src/heads/apply.ts";
 import { bigramModel } from "../../model/test/bigram-model.ts";
 import { crossEntropy, Trainer } from "../src/index.ts";
 import { bucketOf, layoutMicro } from "../src/micro-inputs.ts";

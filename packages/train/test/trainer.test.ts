@@ -3,7 +3,7 @@
 import { logprobs, Transformer } from "@nsa/model";
 import { afterAll, expect, test } from "vitest";
 import { openBackend } from "../../kernels/test/backend.ts";
-import { headLayout } from "../../model/src/heads/lm.ts";
+import { headLayout } from "../../model/src/heads/apply.ts";
 import { CountingSource, countingBatch, stepOf, tinyConfig } from "../../model/test/training-fixture.ts";
 import { crossEntropy, lrShare, scheduleSchema, Trainer } from "../src/index.ts";
 

@@ -23,6 +23,7 @@ import {
 import type { Device, Tensor } from "@nsa/kernels";
 import { resolveModelConfig } from "../config/model-config.ts";
 import type { ModelConfig } from "../config/schema.ts";
+import { headKinds, logitsWeightOf } from "../heads/registry.ts";
 import type { ParameterGroup } from "../parameters/groups.ts";
 import { Transformer } from "../transformer/transformer.ts";
 import { badCheckpoint, type CheckpointState, readState, STATE_FILE, sealState } from "./state.ts";
@@ -165,16 +166,32 @@ export function readModelConfig(dir: string): ModelConfig {
   return readState(dir).model;
 }
 
-function loadWeights(dir: string, state: CheckpointState, model: Transformer): void {
+/** Key of the first values of a head that the checkpoint does not have. */
+const HEAD_SEED = 0;
+
+/** Reads all tensors; those that are not in the file and that `isFresh` begin with first values. */
+function loadWeights(
+  dir: string,
+  state: CheckpointState,
+  model: Transformer,
+  isFresh: (name: string) => boolean = () => false,
+): void {
   using file = SafetensorsReader.open(join(dir, WEIGHTS));
   const { nsa_config: saved } = file.metadata;
   // In format 1 only the weights are vouched for, and they carry the architecture too.
   if (saved !== undefined && !isDeepStrictEqual(resolveModelConfig(JSON.parse(saved)), state.model))
     throw badCheckpoint(dir, `state.json names another architecture than ${WEIGHTS}`);
   const { parameters } = model;
-  loadNamed((name) => (file.entries.has(name) ? file : undefined), parameters.tensors);
+  const [found, fresh] = parted(parameters.tensors, ({ name }) => file.entries.has(name) || !isFresh(name));
+  loadNamed((name) => (file.entries.has(name) ? file : undefined), found);
+  if (fresh.length > 0) parameters.init(HEAD_SEED, fresh);
   parameters.refreshLow();
 }
+
+const parted = <T>(all: readonly T[], first: (x: T) => boolean): [T[], T[]] => [
+  all.filter(first),
+  all.filter((x) => !first(x)),
+];
 
 function loadMoments(
   dir: string,
@@ -206,7 +223,8 @@ export async function loadCheckpoint(
 
 /**
  * A model with the architecture and weights of a checkpoint. By default all weights can be trained; a model that only generates,
- * evaluates or is a reference takes `INFERENCE_ONLY` as its groups.
+ * evaluates or is a reference takes `INFERENCE_ONLY` as its groups. Where `overrides` names another output head than the checkpoint
+ * has, that head begins with first values; where it names none, the checkpoint must be a language model (`head_without_logits`, exit 3).
  */
 export async function loadModel(
   device: Device,
@@ -216,8 +234,17 @@ export async function loadModel(
 ): Promise<Transformer> {
   const state = await readCheckpointState(dir);
   const config = resolveModelConfig({ ...state.model, ...overrides });
+  if (overrides.head === undefined) logitsWeightOf(config);
   const model = new Transformer(device, config, undefined, groups);
-  loadWeights(dir, state, model);
+  const own = new Set(
+    config.head === state.model.head
+      ? []
+      : headKinds
+          .get(config.head)
+          .weights(config)
+          .flatMap((w) => w.parts.map(({ name }) => name)),
+  );
+  loadWeights(dir, state, model, (name) => own.has(name));
   return model;
 }
 

@@ -1,6 +1,7 @@
 // A checked architecture with its derived sizes: what recipes, checkpoints and Hugging Face import come to.
 import { NsaError } from "@nsa/core";
 import { kindsOf } from "../attention/registry.ts";
+import { headKinds } from "../heads/registry.ts";
 import { mlpKinds } from "../mlp/registry.ts";
 import { type ModelConfig, type ModelConfigInput, modelConfigSchema } from "./schema.ts";
 
@@ -34,5 +35,6 @@ export function resolveModelConfig(input: ModelConfigInput): ModelConfig {
   // Sizes that cannot work are refused here, not after minutes of reading data.
   for (const kind of kindsOf(resolved)) kind.check?.(resolved);
   mlpKinds.get(resolved.mlp).check?.(resolved);
+  headKinds.get(resolved.head).check?.(resolved);
   return resolved;
 }

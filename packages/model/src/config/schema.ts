@@ -75,6 +75,9 @@ export const modelConfigSchema = z.strictObject({
   ropeScaling: ropeScaling.optional().describe("Stretch of the rotary frequencies for longer contexts"),
   qkNorm: z.boolean().default(false).describe("RMSNorm on query and key heads (Qwen3)"),
   qkvBias: z.boolean().default(false).describe("Bias on query, key and value projections (Qwen2)"),
+  head: memberName("head")
+    .default("lm")
+    .describe("Output head. lm: the next token; scalar: one number a position; lm_scalar: both"),
   tieEmbeddings: z.boolean().default(true).describe("The output head is the embedding"),
   normEps: z.number().positive().default(1e-5).describe("ε of RMSNorm"),
   initStd: z.number().positive().default(0.02).describe("Standard deviation of the initial matrices"),

@@ -14,6 +14,7 @@ import {
   pagesOfOutput,
 } from "./sequence.ts";
 
+/** Throws NsaError `head_without_logits` (exit 3) for a model that cannot generate. */
 export class Engine implements EngineContext {
   readonly stats: EngineStats = { prefillTokens: 0, decodeTokens: 0, steps: 0 };
   readonly pageSize: number;
@@ -22,6 +23,7 @@ export class Engine implements EngineContext {
     readonly model: Transformer,
     readonly options: EngineOptions,
   ) {
+    model.checkGenerates();
     this.pageSize = pageSizeOf(model.config);
   }
 

@@ -143,6 +143,13 @@ function ownConfig(c: ModelConfig): HfConfig {
 
 /** The config.json under which transformers computes the same. Throws NsaError `hf_unsupported` (exit 4). */
 export function toHfConfig(c: ModelConfig): HfConfig {
+  if (c.head !== "lm" && (c.head !== "scalar" || needsOwnCode(c))) {
+    refuse(
+      `the output head ${c.head}`,
+      "no supported architecture has it",
+      "export the model it was made from",
+    );
+  }
   if (needsOwnCode(c)) return ownConfig(c);
   if (c.qkNorm && c.qkvBias) {
     refuse("qk_norm with qkv_bias", "no supported architecture has both", "train with one of them");
@@ -154,9 +161,12 @@ export function toHfConfig(c: ModelConfig): HfConfig {
   if (type === "qwen2" && c.headDim * c.numHeads !== c.dModel) {
     refuse("head_dim with qkv_bias", "Qwen2 has head_dim = hidden_size / heads", "train with that size");
   }
-  const architecture = { llama: "LlamaForCausalLM", qwen2: "Qwen2ForCausalLM", qwen3: "Qwen3ForCausalLM" };
+  const family = { llama: "Llama", qwen2: "Qwen2", qwen3: "Qwen3" }[type];
+  // A reward model is a classifier with one class there.
+  const reward = c.head === "scalar";
   return {
-    architectures: [architecture[type]],
+    architectures: [`${family}${reward ? "ForSequenceClassification" : "ForCausalLM"}`],
+    ...(reward ? { num_labels: 1 } : {}),
     model_type: type,
     vocab_size: c.vocabSize,
     hidden_size: c.dModel,

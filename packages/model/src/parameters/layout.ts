@@ -1,6 +1,7 @@
 // Which tensors a configuration has: names, shapes, initial values, and where each lies in the flat buffers.
 import { attentionKinds } from "../attention/registry.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
+import { headKinds } from "../heads/registry.ts";
 import { mlpKinds } from "../mlp/registry.ts";
 import { type GroupWeights, groupWeights, type ParameterGroup } from "./groups.ts";
 import { matrix, vector, type WeightSpec } from "./weight-spec.ts";
@@ -89,13 +90,15 @@ export function layoutOf(
   low = config.dtype === "bf16",
 ): Layout {
   const c = config;
-  const head = c.tieEmbeddings
-    ? []
-    : [matrix("lm_head", [["lm_head.weight", c.vocabSize]], c.dModel, c.initStd)];
   const segments = [
-    [matrix("embed", [["model.embed_tokens.weight", c.vocabSize]], c.dModel, c.initStd)],
+    [
+      {
+        ...matrix("embed", [["model.embed_tokens.weight", c.vocabSize]], c.dModel, c.initStd),
+        table: true as const,
+      },
+    ],
     ...Array.from({ length: c.numLayers }, (_, i) => layerWeights(c, i)),
-    [vector("norm", [["model.norm.weight", c.dModel]], 1), ...head],
+    [vector("norm", [["model.norm.weight", c.dModel]], 1), ...headKinds.get(c.head).weights(c)],
   ];
   const ordered = inOrder(groupWeights(segments.flat(), groups));
   const ends = { masters: 0, low: 0 };

@@ -116,9 +116,9 @@ export class Parameters {
     return { offset: found.weight.offset + found.part.offset, shape: found.part.shape, weight: found.weight };
   }
 
-  /** Draws all initial values; each depends on the seed and the parameter's name alone. */
-  init(seed: number): this {
-    for (const { name, shape, buffer, offset } of this.tensors) {
+  /** Draws initial values, of all tensors or of some; each depends on the seed and the parameter's name alone. */
+  init(seed: number, tensors: readonly NamedTensor[] = this.tensors): this {
+    for (const { name, shape, buffer, offset } of tensors) {
       using _ = this.device.scope();
       const { init, lowOnly } = this.range(name).weight;
       const view = buffer.view(offset, shape);

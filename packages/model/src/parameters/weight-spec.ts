@@ -21,6 +21,8 @@ export interface WeightSpec {
   matrix: boolean;
   /** Not every token is multiplied by it: its FLOPs are counted by its kind's `work`. */
   ownWork?: true;
+  /** Rows are looked up or chosen one by one (embedding, output head): optimizers of whole matrices leave it to AdamW. */
+  table?: true;
   /** Elements from the start of the flat buffers; a multiple of 16. */
   offset: number;
   /** Held in bf16 alone, without a master; `offset` is then in the bf16 buffer. */

@@ -1,6 +1,7 @@
 // How many parameters, floating-point operations and bytes a configuration costs: formulas, no measurement.
 import { attentionKinds } from "../attention/registry.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
+import { headKinds } from "../heads/registry.ts";
 import { mlpKinds } from "../mlp/registry.ts";
 import type { ParameterGroup } from "../parameters/groups.ts";
 import { type Layout, layoutOf } from "../parameters/layout.ts";
@@ -12,9 +13,10 @@ export function parameterCount(config: ModelConfig): number {
 
 /** Weights that multiply every token: all matrices but the looked-up embedding (a tied one counts as head) and those with `ownWork`. */
 export function matmulParameters(config: ModelConfig): number {
+  const tied = headKinds.get(config.head).logitsWeight?.(config) === "embed";
   let n = 0;
   for (const w of layoutOf(config).weights) {
-    if (!w.matrix || w.ownWork || (w.key === "embed" && !config.tieEmbeddings)) continue;
+    if (!w.matrix || w.ownWork || (w.key === "embed" && !tied)) continue;
     n += w.shape[0]! * w.shape[1]!;
   }
   return n;
@@ -120,7 +122,7 @@ export function trainMemory(
     gradients = Math.max(gradients, T * width * Math.max(mlp, attention));
     sum += bytes;
   }
-  const logits = T * c.vocabSize * 4;
+  const logits = T * headKinds.get(c.head).logits(c) * 4;
   const kept = logits <= options.logitsBudgetBytes;
   const head = (kept ? logits : 0) + headScratch(logits, kept, c.dtype === "bf16", options.device);
   const stream = T * c.dModel * width;

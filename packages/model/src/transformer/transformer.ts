@@ -16,6 +16,7 @@ import {
 } from "@nsa/kernels";
 import { gridOf } from "../attention/registry.ts";
 import type { ModelConfig } from "../config/schema.ts";
+import { logitsWeightOf } from "../heads/registry.ts";
 import type { ParameterGroup } from "../parameters/groups.ts";
 import { Parameters } from "../parameters/parameters.ts";
 import { type Attend, Layer } from "./layer.ts";
@@ -57,9 +58,14 @@ export class Transformer {
     this.layers = Array.from({ length: config.numLayers }, (_, i) => new Layer(this.parameters, config, i));
   }
 
-  /** [V, D], the embedding itself when tied. */
+  /** [V, D], the embedding itself when tied. Throws as {@link checkGenerates}. */
   get headWeight(): Tensor {
-    return this.parameters.weight(this.config.tieEmbeddings ? "embed" : "lm_head");
+    return this.parameters.weight(this.checkGenerates());
+  }
+
+  /** Key of the weight that gives logits. Throws NsaError `head_without_logits` (exit 3) where the head has none. */
+  checkGenerates(): string {
+    return logitsWeightOf(this.config);
   }
 
   /** Rotary tables that cover positions below `length`; kept by the model. */

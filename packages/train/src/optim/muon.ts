@@ -79,7 +79,7 @@ export const muon: OptimizerKind = {
     for (const group of context.groups) {
       const { weightDecay, lrMultiplier } = group;
       for (const w of group.weights.filter((x) => x.decay)) {
-        if (w.key === "embed" || w.key === "lm_head") {
+        if (w.table) {
           const to = w.offset + w.shape[0]! * w.shape[1]!;
           adamwRange(context, w.offset, to, { weightDecay, lrMultiplier });
         } else {
