@@ -177,6 +177,12 @@ test.each(of("grpo").filter((f) => hasData || !needsData(f)))("%s_takes_a_step",
   expect(all.some((row) => "eval/pass_at_1" in row)).toBe(true);
 });
 
+test.each(of("sample"))("%s_samples_outputs", (file) => {
+  const small = ["prompts.questions=3", "sampling.n=2", "sampling.max_tokens=4", "engine.questions=2"];
+  const folder = runToItsEnd("sample", file, [`init.checkpoint=${checkpoint}`, ...small]);
+  expect(rows(folder).at(-1)).toMatchObject({ "sample/questions": 3, "sample/outputs": 6 });
+});
+
 test("dry_runs_of_all_stages_count_and_guess_without_leaving_a_run", () => {
   const before = readdirSync(runs).length;
   const dry = (stage: string, file: string, ...set: string[]) => {
@@ -191,6 +197,9 @@ test("dry_runs_of_all_stages_count_and_guess_without_leaving_a_run", () => {
   const grpo = dry("grpo", "configs/grpo/sums.yaml", `init.checkpoint=${checkpoint}`, "steps=3");
   expect(grpo.samples_at_most).toBe(3 * 12 * 16);
   expect(grpo.memory_bytes).toBeGreaterThan(grpo.memory_cache_bytes!);
+  const sample = dry("sample", "configs/sample/sums.yaml", `init.checkpoint=${checkpoint}`);
+  expect(sample.samples_at_most).toBe(256 * 16);
+  expect(sample.tokens_at_most).toBe(256 * 16 * (64 + 40));
   const sft = dry("sft", "configs/sft/gsm8k.yaml", `init_from=${checkpoint}`, "train.steps=7");
   expect(sft.tokens).toBe(7 * 4096);
   expect(sft.parameters).toBe(grpo.parameters);
@@ -214,6 +223,7 @@ test("a_checkpoint_that_is_not_there_leaves_no_run", () => {
   for (const [stage, file, key] of [
     ["grpo", "configs/grpo/sums.yaml", "init.checkpoint"],
     ["sft", "configs/sft/gsm8k.yaml", "init_from"],
+    ["sample", "configs/sample/sums.yaml", "init.checkpoint"],
   ] as const)
     expect(nsa([stage, file, "--runs", runs, "--set", `${key}=nowhere`]).status).toBe(3);
   expect(readdirSync(runs)).toHaveLength(before);

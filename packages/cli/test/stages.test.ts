@@ -11,7 +11,17 @@ import { drawSections } from "../src/report/sections.ts";
 import { root } from "./built.ts";
 
 test("the_table_says_of_each_stage_what_its_definition_says", async () => {
-  expect(STAGES).toEqual(["crawl", "data", "tokenizer", "tokenize", "pretrain", "sft", "grpo", "eval"]);
+  expect(STAGES).toEqual([
+    "crawl",
+    "data",
+    "tokenizer",
+    "tokenize",
+    "pretrain",
+    "sft",
+    "grpo",
+    "sample",
+    "eval",
+  ]);
   for (const name of STAGES) {
     const stage = await loadStage(name);
     expect([stage.name, stage.about]).toEqual([name, STAGE_TABLE[name]!.about]);

@@ -10,8 +10,8 @@ import {
   passAtK,
   splitStops,
 } from "@nsa/tasks";
+import type { AskedProblem } from "../../task/problems.ts";
 import type { GrpoConfig } from "./config.ts";
-import type { AskedProblem } from "./problems.ts";
 
 type Interval = { mean: number; low: number; high: number };
 
