@@ -177,10 +177,15 @@ test.each(of("grpo").filter((f) => hasData || !needsData(f)))("%s_takes_a_step",
   expect(all.some((row) => "eval/pass_at_1" in row)).toBe(true);
 });
 
-test.each(of("sample"))("%s_samples_outputs", (file) => {
-  const small = ["prompts.questions=3", "sampling.n=2", "sampling.max_tokens=4", "engine.questions=2"];
-  const folder = runToItsEnd("sample", file, [`init.checkpoint=${checkpoint}`, ...small]);
-  expect(rows(folder).at(-1)).toMatchObject({ "sample/questions": 3, "sample/outputs": 6 });
+test("configs_sample_sums_samples_outputs_and_step_labels_judges_their_steps", () => {
+  expect(of("sample")).toEqual(["configs/sample/step-labels.yaml", "configs/sample/sums.yaml"]);
+  const small = [`init.checkpoint=${checkpoint}`, "sampling.max_tokens=8", "engine.questions=2"];
+  const questions = ["prompts.questions=3", "sampling.n=2"];
+  const outputs = runToItsEnd("sample", "configs/sample/sums.yaml", [...small, ...questions]);
+  expect(rows(outputs).at(-1)).toMatchObject({ "sample/questions": 3, "sample/outputs": 6 });
+  const files = `data.files=["${join(outputs, "samples.jsonl")}"]`;
+  const labels = runToItsEnd("sample", "configs/sample/step-labels.yaml", [...small, files]);
+  expect(rows(labels).at(-1)!["steps/count"]).toBeGreaterThanOrEqual(rows(labels).at(-1)!["steps/outputs"]!);
 });
 
 test("dry_runs_of_all_stages_count_and_guess_without_leaving_a_run", () => {

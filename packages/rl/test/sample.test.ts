@@ -1,12 +1,12 @@
 // `nsa sample`: rows, log-probabilities, verdicts, batches of any size, resume, rejection sampling, pools.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packBatch, parseConfig, readJsonl } from "@nsa/core";
 import { openDevice } from "@nsa/kernels";
-import { loadModel, logprobs } from "@nsa/model";
+import { loadModel, logprobs, readModelConfig, trainFlops } from "@nsa/model";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { grpoSchema, runSample } from "../src/index.ts";
+import { estimateSample, grpoSchema, runSample, sampleStage } from "../src/index.ts";
 import type { SampleRow } from "../src/stages/sample/rows.ts";
 import { outputMetrics, tallyQuestion } from "../src/stages/sample/tally.ts";
 import { makeProblems } from "../src/task/problems.ts";
@@ -80,6 +80,8 @@ test("an_interrupted_run_goes_on_to_the_rows_of_the_unbroken_one", async () => {
   const first = await run("broken", {}, { stopAt: 5 });
   expect(first.result).toMatchObject({ status: "interrupted", step: 5 });
   const resumeFrom = join(first.dir, "checkpoints", "step-000005");
+  // What a kill leaves that comes after a batch's first rows and before its mark.
+  for (const file of files) appendFileSync(join(first.dir, file), '{"step":6,"id":"half"}\n{"step":6,"i');
   const second = await run("broken", {}, { resumeFrom });
   expect(second.result).toEqual({
     ...whole.result,
@@ -240,3 +242,35 @@ test("an_output_that_a_reward_cannot_score_keeps_its_row_and_all_of_them_end_the
     run("all-faults", { rewards: custom("export default () => Number.NaN;") }),
   ).rejects.toMatchObject({ code: "reward_failed", exitCode: 3 });
 }, 60_000);
+
+test("the_report_counts_questions_by_pass_rate", () => {
+  const rates = [0, 0, 0.05, 0.1, 0.29, 0.3, 0.95, 1, 1, 1];
+  const dir = mkdtempSync(join(root, "bars-"));
+  writeFileSync(join(dir, "pool.jsonl"), rates.map((pass_rate) => `{"pass_rate":${pass_rate}}\n`).join(""));
+  const [section] = sampleStage.sections!(dir);
+  expect(section!.rows.filter(([, n]) => n !== 0)).toEqual([
+    ["0", 2, "2"],
+    ["above 0, below 0.1", 1, "1"],
+    ["0.1 to 0.2", 1, "1"],
+    ["0.2 to 0.3", 1, "1"],
+    ["0.3 to 0.4", 1, "1"],
+    ["0.9 to below 1", 1, "1"],
+    ["1", 3, "3"],
+  ]);
+  expect(sampleStage.sections!(root)).toEqual([]);
+});
+
+test("a_dry_run_counts_outputs_tokens_and_one_forward", () => {
+  const task = (set: object) => estimateSample(sampleRecipe(base, set));
+  const got = task({ prompts: {}, engine: { max_sequences: 10, cache_tokens: 9999 } });
+  // 256 questions of a family, 6 outputs each; 64 tokens of prompt and 24 of output.
+  expect([got.samples_at_most, got.tokens_at_most]).toEqual([256 * 6, 256 * 6 * 88]);
+  expect(got.flops! / trainFlops(readModelConfig(base), 88).actual).toBeCloseTo((256 * 6 * 88) / 3, 3);
+  // Two layers, k and v of 2 heads of 24, fp32, for 10 outputs of 88 tokens.
+  expect(got.memory_cache_bytes).toBe(2 * 2 * 48 * 4 * 880);
+  const file = join(root, "estimate.jsonl");
+  writeFileSync(file, '{"question":"1+1","answer":2}\n'.repeat(30));
+  expect(task({ prompts: {}, task: { file } }).samples_at_most).toBe(27 * 6);
+  expect(task({ prompts: { split: "heldout" }, task: { file } }).samples_at_most).toBe(3 * 6);
+  expect(task({ prompts: { questions: 4 }, task: { file } }).samples_at_most).toBe(4 * 6);
+});

@@ -23,6 +23,7 @@ import { makeScorer } from "../../rewards/score.ts";
 import { makeProblems } from "../../task/problems.ts";
 import { checkSample, type SampleConfig } from "./config.ts";
 import { taskWork } from "./outputs.ts";
+import { stepWork } from "./rollouts.ts";
 import { addTally, type Tally } from "./tally.ts";
 import type { Batch, Sampler, Work } from "./work.ts";
 
@@ -59,6 +60,7 @@ async function openSampler(device: Device, config: SampleConfig, ctx: StageConte
 
 function openWork(sampler: Sampler): Work {
   const { config, tokenizer, engine } = sampler;
+  if (config.prompts.from === "steps") return stepWork(sampler);
   const asking = {
     encode: (text: string) => tokenizer.encode(text),
     maxSeqLen: engine.model.config.maxSeqLen,
@@ -173,7 +175,9 @@ class SampleRun {
     // One past the last step, so that a resume does not record these figures twice.
     ctx.emit({ type: "eval", step: work.total + 1, metrics });
     ctx.emit({ type: "done", step: state.step, metrics });
-    const outputs = { samples: join(ctx.runDir, "samples.jsonl"), pool: this.pool.path };
+    const samples = join(ctx.runDir, "samples.jsonl");
+    const { from } = this.sampler.config.prompts;
+    const outputs: Record<string, string> = from === "task" ? { samples, pool: this.pool.path } : { samples };
     return { status: "completed", step: state.step, metrics, outputs };
   }
 }

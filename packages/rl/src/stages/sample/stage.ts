@@ -49,9 +49,9 @@ export const sampleStage = defineStage({
   schema: sampleSchema,
   run: runSample,
   estimate: estimateSample,
-  plannedOutputs: (_config, folder) => ({
+  plannedOutputs: ({ prompts }, folder) => ({
     samples: join(folder, "samples.jsonl"),
-    pool: join(folder, "pool.jsonl"),
+    ...(prompts.from === "task" ? { pool: join(folder, "pool.jsonl") } : {}),
   }),
   inputFiles: ({ task, data, rewards }) =>
     [task.file, ...task.files, ...data.files, ...rewards.map(({ file }) => file)].filter(
