@@ -261,7 +261,7 @@ test("the_report_counts_questions_by_pass_rate", () => {
 });
 
 test("a_dry_run_counts_outputs_tokens_and_one_forward", () => {
-  const task = (set: object) => estimateSample(sampleRecipe(base, set));
+  const task = (set: Record<string, unknown>) => estimateSample(sampleRecipe(base, set));
   const got = task({ prompts: {}, engine: { max_sequences: 10, cache_tokens: 9999 } });
   // 256 questions of a family, 6 outputs each; 64 tokens of prompt and 24 of output.
   expect([got.samples_at_most, got.tokens_at_most]).toEqual([256 * 6, 256 * 6 * 88]);
