@@ -200,6 +200,17 @@ test.each(of("dpo"))("%s_takes_a_step", (file) => {
   expect(all.some((row) => (online ? "eval/pass_at_1" : "val/loss") in row)).toBe(true);
 });
 
+test("configs_sample_sums_samples_outputs_and_step_labels_judges_their_steps", () => {
+  expect(of("sample")).toEqual(["configs/sample/step-labels.yaml", "configs/sample/sums.yaml"]);
+  const small = [`init.checkpoint=${checkpoint}`, "sampling.max_tokens=8", "engine.questions=2"];
+  const questions = ["prompts.questions=3", "sampling.n=2"];
+  const outputs = runToItsEnd("sample", "configs/sample/sums.yaml", [...small, ...questions]);
+  expect(rows(outputs).at(-1)).toMatchObject({ "sample/questions": 3, "sample/outputs": 6 });
+  const files = `data.files=["${join(outputs, "samples.jsonl")}"]`;
+  const labels = runToItsEnd("sample", "configs/sample/step-labels.yaml", [...small, files]);
+  expect(rows(labels).at(-1)!["steps/count"]).toBeGreaterThanOrEqual(rows(labels).at(-1)!["steps/outputs"]!);
+});
+
 test("dry_runs_of_all_stages_count_and_guess_without_leaving_a_run", () => {
   const before = readdirSync(runs).length;
   const dry = (stage: string, file: string, ...set: string[]) => {
@@ -214,6 +225,9 @@ test("dry_runs_of_all_stages_count_and_guess_without_leaving_a_run", () => {
   const grpo = dry("grpo", "configs/grpo/sums.yaml", `init.checkpoint=${checkpoint}`, "steps=3");
   expect(grpo.samples_at_most).toBe(3 * 12 * 16);
   expect(grpo.memory_bytes).toBeGreaterThan(grpo.memory_cache_bytes!);
+  const sample = dry("sample", "configs/sample/sums.yaml", `init.checkpoint=${checkpoint}`);
+  expect(sample.samples_at_most).toBe(256 * 16);
+  expect(sample.tokens_at_most).toBe(256 * 16 * (64 + 40));
   const sft = dry("sft", "configs/sft/gsm8k.yaml", `init_from=${checkpoint}`, "train.steps=7");
   expect(sft.tokens).toBe(7 * 4096);
   expect(sft.parameters).toBe(grpo.parameters);
@@ -241,6 +255,7 @@ test("a_checkpoint_that_is_not_there_leaves_no_run", () => {
     ["grpo", "configs/grpo/sums.yaml", "init.checkpoint"],
     ["dpo", "configs/dpo/sums.yaml", "init.checkpoint"],
     ["sft", "configs/sft/gsm8k.yaml", "init_from"],
+    ["sample", "configs/sample/sums.yaml", "init.checkpoint"],
   ] as const)
     expect(nsa([stage, file, "--runs", runs, "--set", `${key}=nowhere`]).status).toBe(3);
   expect(readdirSync(runs)).toHaveLength(before);

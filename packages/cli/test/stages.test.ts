@@ -20,6 +20,7 @@ test("the_table_says_of_each_stage_what_its_definition_says", async () => {
     "sft",
     "dpo",
     "grpo",
+    "sample",
     "eval",
   ]);
   for (const name of STAGES) {

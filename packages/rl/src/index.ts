@@ -41,3 +41,7 @@ export { estimateGrpo } from "./stages/grpo/estimate.ts";
 export { type EvaluationResult, evaluatePolicy } from "./stages/grpo/evaluate.ts";
 export { runGrpo } from "./stages/grpo/run.ts";
 export { grpoStage } from "./stages/grpo/stage.ts";
+export { type SampleConfig, sampleSchema } from "./stages/sample/config.ts";
+export { estimateSample } from "./stages/sample/estimate.ts";
+export { runSample } from "./stages/sample/run.ts";
+export { sampleStage } from "./stages/sample/stage.ts";

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { dpoStage, runDpo } from "../src/index.ts";
 import { estimateDpo } from "../src/stages/dpo/estimate.ts";
 import { offlineRecipe, onlineRecipe, preferenceFile } from "./dpo-fixture.ts";
-import { makeBase, type StageRun, stage, stepMetrics, warningsOf, weightsOf } from "./grpo-fixture.ts";
+import { makeBase, runStage, type StageRun, stepMetrics, warningsOf, weightsOf } from "./grpo-fixture.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-dpo-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -20,9 +20,9 @@ beforeAll(async () => {
 
 type Options = { resumeFrom?: string; stopAt?: number };
 const offline = (name: string, set: Record<string, unknown> = {}, options: Options = {}) =>
-  stage(root, name, runDpo, offlineRecipe(base, file, set), options);
+  runStage(root, name, runDpo, offlineRecipe(base, file, set), options);
 const online = (name: string, set: Record<string, unknown> = {}, options: Options = {}) =>
-  stage(root, name, runDpo, onlineRecipe(base, set), options);
+  runStage(root, name, runDpo, onlineRecipe(base, set), options);
 const evaluations = ({ events }: StageRun) => events.flatMap((e) => (e.type === "eval" ? [e] : []));
 
 /** Figures of a run without times. */

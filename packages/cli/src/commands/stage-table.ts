@@ -53,6 +53,11 @@ export const STAGE_TABLE: Readonly<Record<string, BuiltIn>> = {
     load: async () => (await import("@nsa/rl")).grpoStage,
     command: {},
   },
+  sample: {
+    about: "sample a checkpoint's outputs for questions, graded, with their log-probabilities",
+    load: async () => (await import("@nsa/rl")).sampleStage,
+    command: {},
+  },
   eval: {
     about: "measure a checkpoint on tasks",
     load: async () => (await import("@nsa/eval")).evalStage,

@@ -12,8 +12,8 @@ import {
 import type { Tokenizer } from "@nsa/data";
 import type { Transformer } from "@nsa/model";
 import type { Scorer } from "../../rewards/score.ts";
+import type { ProblemSource } from "../../task/problems.ts";
 import { rolloutMetrics } from "../grpo/metrics.ts";
-import type { ProblemSource } from "../grpo/problems.ts";
 import { type Output, type Rollout, rollout } from "../grpo/rollout.ts";
 import { recordFaults, showSample } from "../grpo/watch.ts";
 import type { DpoConfig } from "./config.ts";

@@ -10,8 +10,8 @@ import {
   passAtK,
   splitStops,
 } from "@nsa/tasks";
+import type { AskedProblem } from "../../task/problems.ts";
 import type { GrpoConfig } from "./config.ts";
-import type { AskedProblem } from "./problems.ts";
 
 /** The settings of a recipe that an evaluation needs. */
 type EvaluationConfig = Pick<GrpoConfig, "seed" | "rollout"> & {

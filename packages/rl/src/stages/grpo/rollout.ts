@@ -7,8 +7,8 @@ import { flatGroups } from "../../algorithm/advantages/registry.ts";
 import type { Scored } from "../../rewards/kind.ts";
 import type { Reward, Scorer } from "../../rewards/score.ts";
 import { tokensAt } from "../../rewards/steps.ts";
+import type { AskedProblem, ProblemSource } from "../../task/problems.ts";
 import type { GrpoConfig } from "./config.ts";
-import type { AskedProblem, ProblemSource } from "./problems.ts";
 
 export interface RolloutRow {
   id: string;

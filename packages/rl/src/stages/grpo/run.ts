@@ -9,11 +9,11 @@ import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Tran
 import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
 import { makeScorer } from "../../rewards/score.ts";
+import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
 import { buildUpdateBatch } from "./learn.ts";
 import { rolloutMetrics } from "./metrics.ts";
-import { type AskedProblem, makeProblems, type ProblemSource } from "./problems.ts";
 import { ReferenceStore } from "./reference-store.ts";
 import { type Rollout, rollout } from "./rollout.ts";
 import { update } from "./update.ts";
