@@ -83,7 +83,7 @@ export const mutations = [
   },
   {
     bug: "advantages blow up where all rewards of a group are equal",
-    file: `${rl}/src/algorithm/advantages.ts`,
+    file: `${rl}/src/algorithm/advantages/outcome.ts`,
     from: "std < MIN_STD ? 0 : (r - mean) / std",
     to: "(r - mean) / std",
     tests: groups,
@@ -91,15 +91,15 @@ export const mutations = [
   },
   {
     bug: "a NaN reward poisons its group",
-    file: `${rl}/src/algorithm/advantages.ts`,
-    from: "if (Number.isNaN(totalReward(s))) return;\n    const members",
-    to: "const members",
+    file: `${rl}/src/algorithm/advantages/registry.ts`,
+    from: "if (Number.isNaN(totalReward(s))) return;\n    members",
+    to: "members",
     tests: groups,
     test: "a_nan_reward_does_not_poison_its_group",
   },
   {
     bug: "Bessel's correction: NaN for a group of one",
-    file: `${rl}/src/algorithm/advantages.ts`,
+    file: `${rl}/src/algorithm/advantages/kind.ts`,
     from: "(b - mean) ** 2, 0) / values.length;",
     to: "(b - mean) ** 2, 0) / (values.length - 1);",
     tests: groups,
@@ -107,7 +107,7 @@ export const mutations = [
   },
   {
     bug: "the leave-one-out baseline divides by n − 1 = 0 for a group of one",
-    file: `${rl}/src/algorithm/advantages.ts`,
+    file: `${rl}/src/algorithm/advantages/outcome.ts`,
     from: "n > 1 ? ((r - mean) * n) / (n - 1) : 0",
     to: "((r - mean) * n) / (n - 1)",
     tests: groups,

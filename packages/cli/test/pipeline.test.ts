@@ -132,3 +132,33 @@ test("a_pipeline_of_all_stages_feeds_each_from_the_ones_before_and_reports_on_on
   const text = html.replace(/<[^>]*>/g, " ");
   expect(text).toContain(`${tokens.documents} pages`);
 });
+
+test("a_stage_labels_the_steps_of_what_an_earlier_stage_sampled", () => {
+  writeFileSync(
+    join(dir, "outputs.yaml"),
+    'init: {checkpoint: unset}\ntask: {difficulty: 1, template: "{question}="}\nprompts: {questions: 3}\nsampling: {n: 4, max_tokens: 6}\n',
+  );
+  writeFileSync(
+    join(dir, "labels.yaml"),
+    "init: {checkpoint: unset}\nprompts: {from: steps, rollouts: 2}\ndata: {files: [unset]}\nsampling: {max_tokens: 6}\n",
+  );
+  const text = `
+name: labels
+stages:
+  - {name: base, stage: pretrain, config: tiny.yaml}
+  - {name: outputs, stage: sample, config: outputs.yaml, set: ["init.checkpoint={base.checkpoint}"]}
+  - name: labels
+    stage: sample
+    config: labels.yaml
+    set: ["init.checkpoint={base.checkpoint}", "data.files=[{outputs.samples}]"]
+`;
+  const { status, stderr } = run(text);
+  expect(status, stderr).toBe(0);
+  const made = readdirSync(runs).find((name) => name.includes("-labels-"))!;
+  const labels = readdirSync(join(runs, made, "stages")).find((name) => name.includes("labels"))!;
+  const rows = readFileSync(join(runs, made, "stages", labels, "samples.jsonl"), "utf8")
+    .trim()
+    .split("\n");
+  const { steps } = JSON.parse(rows[0]!) as { steps: { hard: number; n: number }[] };
+  expect(steps.at(-1)).toMatchObject({ n: 1 });
+});

@@ -116,15 +116,35 @@ test("a_dry_run_counts_with_the_plugins_own_figures", () => {
   expect(estimate.parameters).toBe(2 * 280 * 16 + 2 * (4 * 8 * 16 + 16 * 16 + 3 * 24 * 16 + 32) + 16);
 });
 
-test("a_loss_and_a_task_of_plugins_train_a_policy_that_has_plugins_itself", () => {
+test("a_loss_on_preferences_of_a_plugin_trains", () => {
+  const row = (i: number) => JSON.stringify({ prompt: `${i}+1=`, chosen: `${i + 1}`, rejected: `${i}` });
+  writeFileSync(join(dir, "pairs.jsonl"), Array.from({ length: 9 }, (_, i) => row(i)).join("\n"));
+  const recipe = {
+    name: "preferences",
+    plugins: ["mine/preference-loss.ts"],
+    init: { checkpoint: mine.checkpoint },
+    data: { files: ["pairs.jsonl"] },
+    loss: "twice",
+    train: { steps: 1, pairs_per_step: 2 },
+  };
+  writeFileSync(join(dir, "preferences.yaml"), stringify(recipe));
+  const run = inDir(["dpo", "preferences.yaml", "--device", "cpu", "--plain"]);
+  expect(run.status, run.stderr).toBe(0);
+  const rows = readJsonl<Record<string, number>>(
+    join(inDir(["runs", "path", "dpo-preferences"]).stdout.trim(), "metrics.jsonl"),
+  );
+  expect(rows.find((r) => "dpo/loss" in r)!["dpo/loss"]).toBeCloseTo(2 * Math.LN2, 5);
+});
+
+test("a_loss_an_advantage_and_a_task_of_plugins_train_a_policy_that_has_plugins_itself", () => {
   const recipe = {
     name: "policy",
     steps: 2,
-    plugins: ["mine/loss.ts", "mine/task.ts", "mine/reward.ts"],
+    plugins: ["mine/loss.ts", "mine/advantage.ts", "mine/task.ts", "mine/reward.ts"],
     init: { checkpoint: mine.checkpoint },
     task: { family: "doubling", difficulty: 1, template: "{question}=" },
     rollout: { questions_per_step: 2, group_size: 4, max_tokens: 6 },
-    algorithm: { loss: "unclipped" },
+    algorithm: { loss: "unclipped", advantage: "below_best" },
     rewards: [{ kind: "longer", options: { factor: 2 } }],
     checkpoint: { every: 1 },
   };
@@ -142,6 +162,7 @@ test("a_loss_and_a_task_of_plugins_train_a_policy_that_has_plugins_itself", () =
   for (const { question } of samples) if (question !== undefined) expect(question).toMatch(/^twice \d$/);
   const state = JSON.parse(readFileSync(join(path, "checkpoints/step-000002/state.json"), "utf8"));
   expect(state.plugins.flatMap(({ members }: { members: string[] }) => members).sort()).toEqual([
+    "advantage below_best",
     "attention half_window",
     "head own_output",
     "loss unclipped",

@@ -177,6 +177,40 @@ test.each(of("grpo").filter((f) => hasData || !needsData(f)))("%s_takes_a_step",
   expect(all.some((row) => "eval/pass_at_1" in row)).toBe(true);
 });
 
+test.each(of("dpo"))("%s_takes_a_step", (file) => {
+  const online = readFileSync(join(root, file), "utf8").includes("pairs: online");
+  const pairs = join(runs, "pairs.jsonl");
+  const lines = Array.from({ length: 9 }, (_, i) => ({
+    prompt: `1+${i}:`,
+    chosen: ` ${i + 1}`,
+    rejected: ` ${i}`,
+  }));
+  writeFileSync(pairs, lines.map((line) => JSON.stringify(line)).join("\n"));
+  const set = online
+    ? ["rollout.questions_per_step=4", "rollout.group_size=4", "rollout.max_tokens=4"]
+    : [`data.files=[${pairs}]`, "data.held_out=0.3"];
+  if (online) {
+    // A base of one step answers nothing: any reward that tells two outputs apart does.
+    const reward = join(runs, "length.ts");
+    writeFileSync(reward, "export default ({ completion }: { completion: string }) => completion.length;\n");
+    set.push(`rewards=[{kind: custom, file: ${reward}}]`, "evaluation.questions=2", "evaluation.samples=2");
+  }
+  const all = rows(runToItsEnd("dpo", file, [`init.checkpoint=${checkpoint}`, "train.steps=1", ...set]));
+  expect(all.find((row) => "dpo/loss" in row)!["dpo/loss"]).toBeCloseTo(Math.LN2, 5);
+  expect(all.some((row) => (online ? "eval/pass_at_1" : "val/loss") in row)).toBe(true);
+});
+
+test("configs_sample_sums_samples_outputs_and_step_labels_judges_their_steps", () => {
+  expect(of("sample")).toEqual(["configs/sample/step-labels.yaml", "configs/sample/sums.yaml"]);
+  const small = [`init.checkpoint=${checkpoint}`, "sampling.max_tokens=8", "engine.questions=2"];
+  const questions = ["prompts.questions=3", "sampling.n=2"];
+  const outputs = runToItsEnd("sample", "configs/sample/sums.yaml", [...small, ...questions]);
+  expect(rows(outputs).at(-1)).toMatchObject({ "sample/questions": 3, "sample/outputs": 6 });
+  const files = `data.files=["${join(outputs, "samples.jsonl")}"]`;
+  const labels = runToItsEnd("sample", "configs/sample/step-labels.yaml", [...small, files]);
+  expect(rows(labels).at(-1)!["steps/count"]).toBeGreaterThanOrEqual(rows(labels).at(-1)!["steps/outputs"]!);
+});
+
 test("dry_runs_of_all_stages_count_and_guess_without_leaving_a_run", () => {
   const before = readdirSync(runs).length;
   const dry = (stage: string, file: string, ...set: string[]) => {
@@ -191,9 +225,15 @@ test("dry_runs_of_all_stages_count_and_guess_without_leaving_a_run", () => {
   const grpo = dry("grpo", "configs/grpo/sums.yaml", `init.checkpoint=${checkpoint}`, "steps=3");
   expect(grpo.samples_at_most).toBe(3 * 12 * 16);
   expect(grpo.memory_bytes).toBeGreaterThan(grpo.memory_cache_bytes!);
+  const sample = dry("sample", "configs/sample/sums.yaml", `init.checkpoint=${checkpoint}`);
+  expect(sample.samples_at_most).toBe(256 * 16);
+  expect(sample.tokens_at_most).toBe(256 * 16 * (64 + 40));
   const sft = dry("sft", "configs/sft/gsm8k.yaml", `init_from=${checkpoint}`, "train.steps=7");
   expect(sft.tokens).toBe(7 * 4096);
   expect(sft.parameters).toBe(grpo.parameters);
+  const dpo = dry("dpo", "configs/dpo/sums.yaml", `init.checkpoint=${checkpoint}`, "train.steps=5");
+  expect(dpo.pairs_at_most).toBe(5 * 16);
+  expect(dpo.parameters).toBe(grpo.parameters);
   expect(dry("eval", "configs/eval/sums.yaml").answers).toBe(64 * 16);
   const absent = ["--set", 'data.sources.0.files=["absent.jsonl"]'];
   const warned = nsa([
@@ -213,7 +253,9 @@ test("a_checkpoint_that_is_not_there_leaves_no_run", () => {
   const before = readdirSync(runs).length;
   for (const [stage, file, key] of [
     ["grpo", "configs/grpo/sums.yaml", "init.checkpoint"],
+    ["dpo", "configs/dpo/sums.yaml", "init.checkpoint"],
     ["sft", "configs/sft/gsm8k.yaml", "init_from"],
+    ["sample", "configs/sample/sums.yaml", "init.checkpoint"],
   ] as const)
     expect(nsa([stage, file, "--runs", runs, "--set", `${key}=nowhere`]).status).toBe(3);
   expect(readdirSync(runs)).toHaveLength(before);

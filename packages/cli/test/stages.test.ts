@@ -19,7 +19,9 @@ test("the_table_says_of_each_stage_what_its_definition_says", async () => {
     "pretrain",
     "sft",
     "reward",
+    "dpo",
     "grpo",
+    "sample",
     "eval",
   ]);
   for (const name of STAGES) {

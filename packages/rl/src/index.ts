@@ -1,11 +1,6 @@
 // Public surface of @nsa/rl.
-export {
-  type AdvantageKind,
-  advantages,
-  flatGroups,
-  meanStd,
-  type SampleRewards,
-} from "./algorithm/advantages.ts";
+export { type AdvantageKind, meanStd, type SampleRewards } from "./algorithm/advantages/kind.ts";
+export { advantageKinds, advantages, flatGroups } from "./algorithm/advantages/registry.ts";
 export { type Aggregation, aggregationWeights } from "./algorithm/aggregation.ts";
 export { type KlKind, klEstimate, klValue } from "./algorithm/kl.ts";
 export {
@@ -16,6 +11,7 @@ export {
   policyLosses,
   policyObjective,
 } from "./algorithm/losses.ts";
+export { type PreferenceLossKind, preferenceLosses } from "./algorithm/preference-losses.ts";
 export type { RewardConfig } from "./rewards/config.ts";
 export { formatReward } from "./rewards/format.ts";
 export {
@@ -37,6 +33,9 @@ export {
   reflectiveWords,
   repetitionPenalty,
 } from "./rewards/text.ts";
+export { type DpoConfig, dpoSchema } from "./stages/dpo/config.ts";
+export { runDpo } from "./stages/dpo/run.ts";
+export { dpoStage } from "./stages/dpo/stage.ts";
 export { type GrpoConfig, grpoSchema } from "./stages/grpo/config.ts";
 export { estimateGrpo } from "./stages/grpo/estimate.ts";
 export { type EvaluationResult, evaluatePolicy } from "./stages/grpo/evaluate.ts";
@@ -44,3 +43,7 @@ export { runGrpo } from "./stages/grpo/run.ts";
 export { grpoStage } from "./stages/grpo/stage.ts";
 export { type RewardModelConfig, rewardModelSchema } from "./stages/reward/config.ts";
 export { rewardStage } from "./stages/reward/stage.ts";
+export { type SampleConfig, sampleSchema } from "./stages/sample/config.ts";
+export { estimateSample } from "./stages/sample/estimate.ts";
+export { runSample } from "./stages/sample/run.ts";
+export { sampleStage } from "./stages/sample/stage.ts";

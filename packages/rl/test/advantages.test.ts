@@ -1,7 +1,9 @@
 // Advantages against hand-computed groups, and the faults of others as tests.
 import { expect, test } from "vitest";
-import { advantages, flatGroups, type SampleRewards } from "../src/algorithm/advantages.ts";
+import type { SampleRewards } from "../src/algorithm/advantages/kind.ts";
+import { advantageKinds, advantages, flatGroups } from "../src/algorithm/advantages/registry.ts";
 import { aggregationWeights } from "../src/algorithm/aggregation.ts";
+import { checkGrpo, grpoSchema } from "../src/stages/grpo/config.ts";
 
 const outcome = (group: number, reward: number, length = 2): SampleRewards => ({
   group,
@@ -62,6 +64,47 @@ test("dr_grpo_and_rloo_match_their_definitions", () => {
   expect(first(advantages(group, "dr_grpo"))).toEqual([2, -1, -1]);
   expect(first(advantages(group, "rloo"))).toEqual([3, -1.5, -1.5]);
   expect(first(advantages(group, "reinforce"))).toEqual([3, 0, 0]);
+});
+
+test("an_estimator_of_ones_own_is_named_by_a_recipe_and_reads_the_values_of_tokens", () => {
+  // The sum of the rewards from the token on, less the value of its state.
+  advantageKinds.register({
+    name: "return_minus_value",
+    groupOfOne: true,
+    flat: () => false,
+    estimate: (group) =>
+      group.map(({ length, steps, values }) =>
+        Float32Array.from({ length }, (_, t) => {
+          const earned = steps.reduce((sum, s) => sum + (s.token >= t ? s.reward : 0), 0);
+          return earned - values![t]!;
+        }),
+      ),
+  });
+  const a: SampleRewards = {
+    group: 0,
+    length: 3,
+    steps: [
+      { token: 0, reward: 4 },
+      { token: 2, reward: 1 },
+    ],
+    values: [2, 0.5, 0.25],
+  };
+  const failed = { ...outcome(0, Number.NaN), values: [1, 1] };
+  const got = advantages([failed, a], "return_minus_value");
+  expect(got.map((x) => [...x])).toEqual([
+    [0, 0],
+    [3, 0.5, 0.75],
+  ]);
+  const init = { checkpoint: "none" };
+  const algorithm = { advantage: "return_minus_value" };
+  const alone = grpoSchema.parse({ init, algorithm, rollout: { groupSize: 1 } });
+  expect(() => checkGrpo(alone)).not.toThrow();
+  expect(() => checkGrpo({ ...alone, algorithm: { ...alone.algorithm, advantage: "rloo" } })).toThrow(
+    "group_size 1 with algorithm.advantage rloo",
+  );
+  expect(grpoSchema.safeParse({ init, algorithm: { advantage: "rlo" } }).error!.issues[0]!.message).toContain(
+    "did you mean rloo?",
+  );
 });
 
 test("process_supervision_sums_the_normalised_rewards_of_this_and_later_steps", () => {

@@ -12,7 +12,7 @@ export interface StageRun {
 }
 
 /** Runs a stage in `root/name`. */
-async function stage<T>(
+export async function runStage<T>(
   root: string,
   name: string,
   run: (config: T, ctx: ReturnType<typeof openStageContext>) => Promise<StageResult>,
@@ -69,7 +69,7 @@ export async function makeBase(root: string): Promise<string> {
     } as never,
     "test",
   );
-  return (await stage(root, "base", runPretrain, config)).result.outputs.checkpoint!;
+  return (await runStage(root, "base", runPretrain, config)).result.outputs.checkpoint!;
 }
 
 /** A GRPO recipe of a second a step. */
@@ -98,7 +98,7 @@ export const grpoRuns = (root: string, base: () => string) => ({
     name: string,
     set: Record<string, unknown> = {},
     options: { resumeFrom?: string; stopAt?: number } = {},
-  ) => stage(root, name, runGrpo, grpoRecipe(base(), set), options),
+  ) => runStage(root, name, runGrpo, grpoRecipe(base(), set), options),
 });
 
 export const weightsOf = (r: StageResult) => readFileSync(join(r.outputs.checkpoint!, "model.safetensors"));

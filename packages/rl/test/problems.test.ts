@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parseConfig } from "@nsa/core";
 import { expect, test } from "vitest";
 import { grpoSchema } from "../src/stages/grpo/config.ts";
-import { makeProblems } from "../src/stages/grpo/problems.ts";
+import { makeProblems } from "../src/task/problems.ts";
 
 const warnings: string[] = [];
 const asking = {

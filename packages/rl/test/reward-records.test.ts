@@ -6,7 +6,7 @@ import { parseConfig, Rng } from "@nsa/core";
 import { Tokenizer, trainBpe } from "@nsa/data";
 import { afterAll, expect, test } from "vitest";
 import { rewardModelSchema } from "../src/index.ts";
-import { stepEnds } from "../src/rewards/step-rules.ts";
+import { stepEndsBy } from "../src/rewards/step-rules.ts";
 import { packTexts, pairsOf, readRewardData } from "../src/stages/reward/examples.ts";
 import { type LabelledText, RecordReader } from "../src/stages/reward/records.ts";
 
@@ -50,7 +50,13 @@ test("an_output_has_its_number_at_its_last_token_and_its_verdict_as_label", () =
   });
   expect(right).toMatchObject({ promptLength: 3, ends: [{ at: 4, label: 1 }], question: "q1", ended: false });
   expect([...right.ids]).toEqual([5, 6, 7, 8, 9]);
-  const wrong = read(outcome, { prompt: "a=", completion: "bc", verdict: "unread", step: 12, question: "a" });
+  const wrong = read(outcome, {
+    prompt: "a=",
+    completion: "bc",
+    verdict: "unread",
+    policy_step: 12,
+    question: "a",
+  });
   expect([...wrong.ids]).toEqual([...bytes("a=bc"), end]);
   expect(wrong).toMatchObject({ ends: [{ at: 4, label: 0 }], question: "a", policyStep: 12, ended: true });
   expect(read(outcome, { prompt: "a", completion: "b", parts: { accuracy: 1 } }).ends[0]!.label).toBe(1);
@@ -66,20 +72,38 @@ test("steps_have_their_numbers_at_the_tokens_that_end_them", () => {
     ],
   };
   const ends = (labels: Read["labels"]) => read({ kind: "process", labels }, record).ends;
-  // Prompt 2, then c d e \n f \n g h: a step ends before its line break.
+  // Prompt 2, then c d e \n f \n g h and the end: a step ends with its line break, the last with the output.
   expect(ends("rule")).toEqual([
-    { at: 4, label: 1 },
-    { at: 6, label: 0.5 },
-    { at: 9, label: 0 },
+    { at: 5, label: 1 },
+    { at: 7, label: 0.5 },
+    { at: 10, label: 0 },
   ]);
   expect(ends("shepherd_hard").map(({ label }) => label)).toEqual([1, 0, 0]);
   expect(ends("shepherd_soft").map(({ label }) => label)).toEqual([0.75, 0.125, 0]);
 });
 
+test("rows_of_roll_outs_bring_their_ids_and_the_tokens_that_end_steps", () => {
+  const steps = [
+    { text: "x", token: 1, soft: 0.5 },
+    { text: "y", token: 4, soft: 0 },
+  ];
+  const text = read(
+    { kind: "process", labels: "shepherd_soft" },
+    { prompt_ids: [9, 9, 9], ids: [1, 2, 3, 4, 5], steps },
+  );
+  expect(text.ends).toEqual([
+    { at: 4, label: 0.5 },
+    { at: 7, label: 0 },
+  ]);
+  const twice = { prompt_ids: [9], ids: [1, 2], steps: [steps[0], { ...steps[0] }] };
+  expect(() => read({ kind: "process", labels: "shepherd_soft" }, twice)).toThrowError(/token 1 of 2/);
+});
+
 test("the_steps_of_an_output_are_its_lines_or_its_equations", () => {
-  expect(stepEnds("  one \n\n two\n", "lines")).toEqual([5, 12]);
-  expect(stepEnds("<think> 3*8=24 24+1=26 </think> <answer> 26 </answer>", "equations")).toEqual([14, 22]);
-  expect(stepEnds("", "lines")).toEqual([]);
+  expect(stepEndsBy("lines", "  one \n\n two\n")).toEqual([8, 13]);
+  const text = "<think> 3*8=24 24+1=26 </think> <answer> 26 </answer>";
+  expect(stepEndsBy("equations", text)).toEqual([14, 22, text.length]);
+  expect(stepEndsBy("lines", "")).toEqual([]);
 });
 
 test.each([

@@ -6,9 +6,9 @@ import { bigramModel } from "../../model/test/bigram-model.ts";
 import { grpoSchema } from "../src/stages/grpo/config.ts";
 import { evaluatePolicy } from "../src/stages/grpo/evaluate.ts";
 import { rolloutMetrics } from "../src/stages/grpo/metrics.ts";
-import type { AskedProblem } from "../src/stages/grpo/problems.ts";
 import type { Output } from "../src/stages/grpo/rollout.ts";
 import { evaluationMetrics } from "../src/stages/grpo/watch.ts";
+import type { AskedProblem } from "../src/task/problems.ts";
 
 const cpu = Device.open("cpu", { threads: 1 });
 afterEach(() => void vi.restoreAllMocks());

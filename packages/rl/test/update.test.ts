@@ -6,7 +6,7 @@ import { bigramModel } from "../../model/test/bigram-model.ts";
 import type { PolicySample } from "../src/stages/grpo/batch.ts";
 import { policyStep } from "../src/stages/grpo/batch.ts";
 import { grpoSchema } from "../src/stages/grpo/config.ts";
-import { type Lesson, prepare } from "../src/stages/grpo/learn.ts";
+import { buildUpdateBatch, type UpdateBatch } from "../src/stages/grpo/learn.ts";
 import { grpoLoss } from "../src/stages/grpo/loss.ts";
 import type { Output, Rollout } from "../src/stages/grpo/rollout.ts";
 import { update } from "../src/stages/grpo/update.ts";
@@ -125,9 +125,9 @@ test("mini_batches_are_divided_by_their_share_and_figures_are_means_over_updates
       return { "train/loss": seen.length, ratio_max: [3, 9, 4, 2][seen.length - 1]! };
     },
   } as unknown as Trainer;
-  const lesson: Lesson = { samples: five, weightSum: 20, metrics: { "kl/mean": 0.5 } };
+  const updateBatch: UpdateBatch = { samples: five, weightSum: 20, metrics: { "kl/mean": 0.5 } };
   const twice = config({ innerEpochs: 2, miniBatches: 2 }, { rollout: { temperature: 0.7 } });
-  const metrics = update(trainer, lesson, twice, 3);
+  const metrics = update(trainer, updateBatch, twice, 3);
   // 3 and 2 of 5 outputs, twice: 20·3/5 and 20·2/5.
   expect(seen.map((s) => [s.ids.length, s.weightSum])).toEqual([
     [3, expect.closeTo(12, 9)],
@@ -140,7 +140,7 @@ test("mini_batches_are_divided_by_their_share_and_figures_are_means_over_updates
   expect(seen.every((s) => s.temperature === 0.7)).toBe(true);
   expect([...seen[0]!.ids, ...seen[1]!.ids]).not.toEqual([...seen[2]!.ids, ...seen[3]!.ids]);
   expect(metrics).toEqual({ "train/loss": 2.5, ratio_max: 9, "kl/mean": 0.5 });
-  expect(update(trainer, { ...lesson, samples: [] }, twice, 3)).toEqual({ "kl/mean": 0.5 });
+  expect(update(trainer, { ...updateBatch, samples: [] }, twice, 3)).toEqual({ "kl/mean": 0.5 });
 });
 
 test("an_update_reports_means_over_all_of_its_tokens", () => {
@@ -187,17 +187,17 @@ test("advantages_and_weights_of_two_groups_of_unequal_size", () => {
     output(1, [3], [0, 0, 0], 0.5),
     output(1, [3], [1, 2], 0.25),
   ];
-  const lesson = prepare(policy, rollout(outputs), config());
+  const updateBatch = buildUpdateBatch(policy, rollout(outputs), config());
   // Group 0: mean 1/3, deviation √2/3. Group 1: mean 0.375, deviation 0.125.
   const advantages = [2 / Math.SQRT2, -1 / Math.SQRT2, -1 / Math.SQRT2, 1, -1];
-  expect(lesson.samples.map((s) => [...s.advantage])).toEqual(
+  expect(updateBatch.samples.map((s) => [...s.advantage])).toEqual(
     advantages.map((a, i) => outputs[i]!.sample.ids.map(() => near(a))),
   );
-  expect(lesson.samples.map((s) => s.weight)).toEqual([1 / 4, 1, 1 / 2, 1 / 3, 1 / 2]);
-  expect(lesson.weightSum).toBe(5);
-  const tokens = prepare(policy, rollout(outputs), config({ aggregation: "token_mean" }));
+  expect(updateBatch.samples.map((s) => s.weight)).toEqual([1 / 4, 1, 1 / 2, 1 / 3, 1 / 2]);
+  expect(updateBatch.weightSum).toBe(5);
+  const tokens = buildUpdateBatch(policy, rollout(outputs), config({ aggregation: "token_mean" }));
   expect([tokens.samples.map((s) => s.weight), tokens.weightSum]).toEqual([[1, 1, 1, 1, 1], 12]);
-  const fixed = prepare(
+  const fixed = buildUpdateBatch(
     policy,
     rollout(outputs),
     config({ aggregation: "fixed_length" }, { rollout: { maxTokens: 8 } }),
@@ -213,14 +213,14 @@ test("masked_outputs_leave_the_loss_and_stay_in_their_group_s_mean", () => {
     output(1, [0], [2], 5, { discarded: true }),
   ];
   outputs[2]!.row.finish = "length";
-  const lesson = prepare(
+  const updateBatch = buildUpdateBatch(
     bigramModel(cpu),
     rollout(outputs),
     config({ maskTruncated: true, advantage: "dr_grpo" }),
   );
-  expect(lesson.samples.map((s) => s.id)).toEqual([0, 1]);
-  expect(lesson.samples.map((s) => s.advantage[0])).toEqual([near(2 / 3), near(-1 / 3)]);
-  expect(lesson.weightSum).toBe(2);
+  expect(updateBatch.samples.map((s) => s.id)).toEqual([0, 1]);
+  expect(updateBatch.samples.map((s) => s.advantage[0])).toEqual([near(2 / 3), near(-1 / 3)]);
+  expect(updateBatch.weightSum).toBe(2);
 });
 
 test("old_and_reference_log_probabilities_are_those_of_their_models_at_the_temperature", () => {
@@ -231,7 +231,7 @@ test("old_and_reference_log_probabilities_are_those_of_their_models_at_the_tempe
   );
   const outputs = [output(0, [0], [1, 1], 1), output(0, [2], [3], 0)];
   const twice = config({ innerEpochs: 2, klCoef: 0.1 });
-  const { samples, metrics } = prepare(bigramModel(cpu), rollout(outputs), twice, reference);
+  const { samples, metrics } = buildUpdateBatch(bigramModel(cpu), rollout(outputs), twice, reference);
   // A KL in the loss leaves the rewards as they are.
   expect([metrics, samples.map((s) => s.advantage[0])]).toEqual([{}, [1, -1]]);
   expect(samples.map((s) => Array.from(s.oldLogp!))).toEqual([[near(quarter), near(half)], [near(most)]]);
@@ -241,7 +241,7 @@ test("old_and_reference_log_probabilities_are_those_of_their_models_at_the_tempe
   ]);
   // At temperature 1/2 the row 1/4 1/2 1/8 1/8 of 1 is squared: 1/2 becomes 8/11.
   const sharp = config({ innerEpochs: 2 }, { rollout: { temperature: 0.5 } });
-  const [first] = prepare(bigramModel(cpu), rollout(outputs), sharp).samples;
+  const [first] = buildUpdateBatch(bigramModel(cpu), rollout(outputs), sharp).samples;
   expect(first!.oldLogp![1]).toBeCloseTo(log(8 / 11), 5);
 });
 
@@ -258,10 +258,10 @@ test("a_kl_in_the_reward_lowers_each_output_by_beta_times_its_sum", () => {
     klKind: "k1",
     advantage: "dr_grpo",
   } as const;
-  const lesson = prepare(bigramModel(cpu), rollout(outputs), config(inReward), reference);
+  const updateBatch = buildUpdateBatch(bigramModel(cpu), rollout(outputs), config(inReward), reference);
   // log π/π_ref: 0 and ln 2 of the first output, ln 3 of the second.
   const [a, b] = [1 - 0.1 * log(2), -0.1 * log(3)];
-  expect(lesson.samples.map((s) => s.advantage[0])).toEqual([near((a - b) / 2), near((b - a) / 2)]);
+  expect(updateBatch.samples.map((s) => s.advantage[0])).toEqual([near((a - b) / 2), near((b - a) / 2)]);
   // Reported by k3, a mean over tokens: 0, 1/2 + ln 2 − 1, 1/3 + ln 3 − 1.
-  expect(lesson.metrics["kl/mean"]).toBeCloseTo((log(2) - 1 / 2 + log(3) - 2 / 3) / 3, 5);
+  expect(updateBatch.metrics["kl/mean"]).toBeCloseTo((log(2) - 1 / 2 + log(3) - 2 / 3) / 3, 5);
 });

@@ -3,7 +3,7 @@ import type { StageContext } from "@nsa/core";
 import { expect, test } from "vitest";
 import { rolloutMetrics } from "../src/stages/grpo/metrics.ts";
 import type { Output, Rollout } from "../src/stages/grpo/rollout.ts";
-import { evaluationMetrics, partingAlarm, preflight } from "../src/stages/grpo/watch.ts";
+import { evaluationMetrics, preflight, warnTrainHeldOutGap } from "../src/stages/grpo/watch.ts";
 
 function said(act: (ctx: StageContext) => void): string[] {
   const texts: string[] = [];
@@ -53,11 +53,11 @@ test("greedy_figures_and_echoes_stand_beside_the_sampled_ones", () => {
 });
 
 test("accuracies_of_training_and_held_out_problems_that_part_raise_an_alarm", () => {
-  expect(said((ctx) => partingAlarm(ctx, 0.9, solving(0.5)))).toEqual([
+  expect(said((ctx) => warnTrainHeldOutGap(ctx, 0.9, solving(0.5)))).toEqual([
     "training accuracy 90.0 % and held-out accuracy 50.0 % differ by more than 20 points",
   ]);
-  expect(said((ctx) => partingAlarm(ctx, 0.6, solving(0.5)))).toEqual([]);
-  expect(said((ctx) => partingAlarm(ctx, undefined, solving(0.5)))).toEqual([]);
+  expect(said((ctx) => warnTrainHeldOutGap(ctx, 0.6, solving(0.5)))).toEqual([]);
+  expect(said((ctx) => warnTrainHeldOutGap(ctx, undefined, solving(0.5)))).toEqual([]);
 });
 
 function rollout(

@@ -18,6 +18,7 @@ export {
   scheduleSchema,
 } from "./schedule.ts";
 export { type ShuffledOptions, ShuffledSource } from "./shuffled-source.ts";
+export { chatFiles } from "./stages/chat-files.ts";
 export { type PretrainConfig, pretrainSchema } from "./stages/pretrain/config.ts";
 export { type Corpus, loadCorpus } from "./stages/pretrain/corpus.ts";
 export { estimatePretrain, pretrainModelConfig, runPretrain } from "./stages/pretrain/run.ts";

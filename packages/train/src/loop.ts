@@ -41,8 +41,13 @@ export interface TrainingRun {
   source: BatchSource;
   loss: AnyLoss;
   config: LoopConfig;
-  /** Batches whose mean loss is measured, or a function that measures; its figures hold `val/loss`. */
-  validation: readonly Batch[] | (() => Metrics);
+  validation: readonly Batch[];
+  /** Figures on held-out data in place of the cross-entropy of `validation`; their `val/loss`, if any, decides on the best checkpoint. */
+  evaluate?: () => Metrics | Promise<Metrics>;
+  /** Whether a run that is not resumed is evaluated before its first step, too. */
+  evaluateFirst?: boolean;
+  /** Further figures of the step that was just done. */
+  stepMetrics?: () => Metrics;
   /** Turns validation nats per token into bits per byte. */
   bytesPerToken?: number;
   /** Files to keep with each checkpoint. */
@@ -106,6 +111,7 @@ class TrainingLoop {
         device: model.device.name,
       },
     });
+    if (run.evaluateFirst && !context.resumeFrom) await this.validate();
   }
 
   async train(): Promise<StageResult> {
@@ -130,6 +136,7 @@ class TrainingLoop {
         const metrics = trainer.step(next.value, this.run.loss);
         profiler.end();
         this.measure(metrics, next.value, { asked, from, ended: performance.now() });
+        Object.assign(metrics, this.run.stepMetrics?.());
         if (await this.endStep(metrics)) break;
       }
     } catch (error) {
@@ -177,20 +184,19 @@ class TrainingLoop {
   }
 
   private async validate(): Promise<void> {
-    const { trainer, onEval } = this.run;
-    const metrics = this.heldOutMetrics();
-    if (!metrics) return;
+    const { trainer, validation, evaluate, onEval } = this.run;
+    if (validation.length === 0 && !evaluate) return;
+    const { rank } = trainer.collectives;
+    const metrics = evaluate ? await evaluate() : this.crossEntropies();
     this.valLoss = metrics["val/loss"];
     this.final = { ...this.final, ...metrics };
     this.context.emit({ type: "eval", step: trainer.stepsDone, metrics });
-    if (trainer.collectives.rank === 0) await onEval?.(trainer.stepsDone);
+    if (rank === 0) await onEval?.(trainer.stepsDone);
   }
 
-  /** Figures of the held-out data; undefined where there is none. */
-  private heldOutMetrics(): Metrics | undefined {
+  /** Cross-entropy of the validation batches; each rank measures its share. */
+  private crossEntropies(): Metrics {
     const { trainer, validation, bytesPerToken } = this.run;
-    if (typeof validation === "function") return validation();
-    if (validation.length === 0) return undefined;
     const { rank, world } = trainer.collectives;
     const { loss } = trainer.evaluate(validation.filter((_, i) => i % world === rank));
     const metrics: Metrics = { "val/loss": loss };

@@ -48,9 +48,19 @@ export const STAGE_TABLE: Readonly<Record<string, BuiltIn>> = {
     load: async () => (await import("@nsa/rl")).rewardStage,
     command: {},
   },
+  dpo: {
+    about: "learn from preferences without a reward model (DPO), offline or from the policy's own outputs",
+    load: async () => (await import("@nsa/rl")).dpoStage,
+    command: {},
+  },
   grpo: {
     about: "reinforcement learning with group-relative advantages and rule rewards",
     load: async () => (await import("@nsa/rl")).grpoStage,
+    command: {},
+  },
+  sample: {
+    about: "sample a checkpoint's outputs for questions, graded, with their log-probabilities",
+    load: async () => (await import("@nsa/rl")).sampleStage,
     command: {},
   },
   eval: {

@@ -1,7 +1,8 @@
 // report.html of a run: self-contained, curves as inline SVG, config, environment, samples.
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { atomicWriteFile, type ReportSection, readJsonl } from "@nsa/core";
+import { atomicWriteFile, eachLine, type ReportSection, readJsonl } from "@nsa/core";
 import { curve, escapeHtml, page, powersOfTwo, type Series } from "@nsa/report";
 import type { StepProfile } from "@nsa/train";
 import { CHARTS, drawChart, type Row } from "./charts.ts";
@@ -50,8 +51,21 @@ export function gain(rows: readonly Row[]): string {
   return `<p>On held-out problems, step ${first.step} to ${last.step}: ${parts.join(", ")}.</p>`;
 }
 
-function samplesTable(rows: readonly Record<string, unknown>[]): string {
-  const picked = rows.length <= 40 ? rows : [...rows.slice(0, 10), ...rows.slice(-30)];
+/** The first 10 and the last 30 rows of samples.jsonl, which may be larger than memory. */
+function pickSamples(path: string): Record<string, unknown>[] {
+  const [first, last]: [Buffer[], Buffer[]] = [[], []];
+  if (existsSync(path))
+    for (const line of eachLine(path)) {
+      // A row that is being written has no end yet.
+      if (line.at(-1) !== 0x7d) continue;
+      if (first.length < 10) first.push(Buffer.from(line));
+      else last.push(Buffer.from(line));
+      if (last.length > 30) last.shift();
+    }
+  return [...first, ...last].map((line) => JSON.parse(line.toString("utf8")) as Record<string, unknown>);
+}
+
+function samplesTable(picked: readonly Record<string, unknown>[]): string {
   const cells = picked.map((r) => {
     const text = escapeHtml(String(r.text ?? r.completion ?? ""));
     const prompt = escapeHtml(String(r.prompt ?? r.question ?? ""));
@@ -90,8 +104,9 @@ ${p.ceiling_tflops.toPrecision(3)} TFLOP/s, a copy ${p.ceiling_gb_per_s.toPrecis
 function runSections(runDir: string, own: readonly ReportSection[]): string {
   const rows = readJsonl<Row>(join(runDir, "metrics.jsonl"));
   const charts = CHARTS.map((chart) => drawChart(chart, rows));
-  const all = readJsonl<Record<string, unknown>>(join(runDir, "samples.jsonl"));
-  const samples = samplesTable(all.filter((r) => r.kind === undefined));
+  const samples = samplesTable(
+    pickSamples(join(runDir, "samples.jsonl")).filter((r) => r.kind === undefined),
+  );
   return `${evaluationSections(runDir)}${gain(rows)}<div class="charts">${atK(rows)}${charts.join("")}</div>${drawSections(own)}${profileTable(runDir)}${samples}
 <h2>Recipe</h2><pre>${escapeHtml(readIfThere(join(runDir, "config.yaml")))}</pre>
 <h2>Machine</h2><pre>${escapeHtml(readIfThere(join(runDir, "env.json")))}</pre>`;

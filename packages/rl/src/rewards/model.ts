@@ -1,11 +1,12 @@
 // Rewards by reward models: `model` gives one number an output, `process_model` one at the end of each step.
 import { ExitCode, NsaError } from "@nsa/core";
+import type { Tokenizer } from "@nsa/data";
 import type { RewardConfig } from "./config.ts";
 import type { BatchReward, RewardEnvironment, RewardKind, Scored, Verdict } from "./kind.ts";
 import { type PlacedText, RewardModel } from "./reward-model.ts";
 import type { RewardModelFile } from "./reward-model-file.ts";
-import { stepEnds } from "./step-rules.ts";
-import { tokensAt } from "./steps.ts";
+import { stepEndsBy, stepTokens } from "./step-rules.ts";
+import { tokenEnds } from "./steps.ts";
 
 function refuse(what: string, why: string, fix: string): NsaError {
   return new NsaError({ code: "reward_model_unfit", what, why, fix, exitCode: ExitCode.usage });
@@ -75,6 +76,10 @@ function scoreAll(
   return out;
 }
 
+/** Positions of the tokens that end the steps, in the ids of prompt and output. */
+const placesOf = ({ promptIds, ids }: Scored, ends: readonly number[], tokenizer: Tokenizer): number[] =>
+  stepTokens(ends, tokenEnds(tokenizer, ids)).map((t) => promptIds.length + t);
+
 const idsOf = ({ promptIds, ids }: Scored) => Int32Array.from([...promptIds, ...ids]);
 
 export const model: RewardKind = {
@@ -103,10 +108,10 @@ export const processModel: RewardKind = {
     const { steps: rule } = models[0]!.file;
     return {
       scoreBatch: (outputs) => {
-        const ends = outputs.map(({ completion }) => stepEnds(completion, rule));
+        const ends = outputs.map(({ completion }) => stepEndsBy(rule, completion));
         const texts = outputs.map((output, i) => ({
           ids: idsOf(output),
-          at: tokensAt(environment.tokenizer, output.ids, ends[i]!).map((t) => output.promptIds.length + t),
+          at: placesOf(output, ends[i]!, environment.tokenizer),
         }));
         return scoreAll(models, texts, (i, rewards) => ({
           steps: ends[i]!.map((end, n) => ({ end, reward: rewards[n]! })),

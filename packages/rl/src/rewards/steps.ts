@@ -32,14 +32,19 @@ export const equations: RewardKind = {
   open: () => perOutput((s) => ({ steps: equationSteps(s.completion) })),
 };
 
-/** Token that holds the character before each place, by decoding the ids one after another. */
-export function tokensAt(tokenizer: Tokenizer, ids: readonly number[], ends: readonly number[]): number[] {
+/** Characters of the text up to the end of each token, by decoding the ids one after another. */
+export function tokenEnds(tokenizer: Tokenizer, ids: readonly number[]): number[] {
   const stream = tokenizer.stream();
   let length = 0;
-  const lengths = ids.map((id) => {
+  return ids.map((id) => {
     length += stream.push(id).length;
     return length;
   });
+}
+
+/** Token that holds the character before each place. */
+export function tokensAt(tokenizer: Tokenizer, ids: readonly number[], ends: readonly number[]): number[] {
+  const lengths = tokenEnds(tokenizer, ids);
   return ends.map((end) => {
     const at = lengths.findIndex((l) => l >= end);
     return at < 0 ? ids.length - 1 : at;

@@ -5,6 +5,7 @@ import { ExitCode, NsaError } from "@nsa/core";
 import { expandInputs } from "@nsa/data";
 import { z } from "zod";
 import { extractAnswer } from "../grader/extract.ts";
+import { answerForms } from "../grader/form.ts";
 import type { Gold } from "../grader/gold.ts";
 import { readRecords } from "../records.ts";
 import type { UnitTest } from "../sandbox/unit-tests.ts";
@@ -80,6 +81,26 @@ function unitTests(
   );
 }
 
+const goalSchema = z.strictObject({ numbers: z.array(z.number().int()).min(1), target: z.number().int() });
+
+/** The goal of a countdown problem, as `nsa sample` writes it into a pool. */
+function ownGoal(record: Record<string, unknown>, place: string) {
+  const { countdown } = record;
+  if (countdown === undefined) return undefined;
+  const parsed = goalSchema.safeParse(countdown);
+  if (parsed.success) return parsed.data;
+  throw complain(place, "`countdown` is not {numbers, target} of whole numbers", "correct the record");
+}
+
+/** The form of a right answer, where the record has its own. */
+function ownForm(record: Record<string, unknown>, place: string) {
+  const { answer_form: form } = record;
+  if (form === undefined) return undefined;
+  const parsed = z.enum(answerForms).safeParse(form);
+  if (parsed.success) return parsed.data;
+  throw complain(place, `\`answer_form\` is none of ${answerForms.join(", ")}`, "correct the record");
+}
+
 export function toProblem(
   task: TaskDefinition,
   record: Record<string, unknown>,
@@ -91,8 +112,11 @@ export function toProblem(
   const question = text(record, fields.question, place);
   const tests = unitTests(task, record, place);
   if (tests) return { id, question, answer: "", tests };
-  const { answerForm } = task;
   const answer = goldAnswer(task, record, place);
+  const form = ownForm(record, place);
+  const countdown = ownGoal(record, place);
+  if (countdown) return { id, question, answer, answerForm: form, countdown };
+  const answerForm = form ?? task.answerForm;
   if (fields.options === undefined) return { id, question, answer, answerForm };
   const raw = record[fields.options];
   if (!Array.isArray(raw) || raw.length < 2 || raw.length > 10) {
@@ -111,11 +135,15 @@ export function toProblem(
   return { id, question, answer: optionLetter(answer, options, place), options, answerForm };
 }
 
-/** The problems of a task, the first `limit` of them. Throws NsaError `task_data_missing`, `task_record_invalid` (exit 3). */
+/**
+ * The problems of a task, the first `limit` of those whose record is accepted. Throws NsaError `task_data_missing`,
+ * `task_record_invalid` (exit 3).
+ */
 export function readProblems(
   task: TaskDefinition,
   dataDir: string,
   limit = Number.POSITIVE_INFINITY,
+  accept: (record: Record<string, unknown>, place: string) => boolean = () => true,
 ): TaskProblem[] {
   const paths = task.files.map((f) => (isAbsolute(f) ? f : join(dataDir, f)));
   const missing = paths.filter((p) => !p.includes("*") && !existsSync(p));
@@ -131,13 +159,18 @@ export function readProblems(
     });
   }
   const problems: TaskProblem[] = [];
+  let records = 0;
   for (const path of expandInputs(paths)) {
     for (const { record, place } of readRecords(path)) {
       if (problems.length >= limit) return problems;
+      records++;
+      if (!accept(record, place)) continue;
       problems.push(toProblem(task, record, place, problems.length));
     }
   }
   if (problems.length > 0) return problems;
+  if (records > 0)
+    throw complain(paths.join(", "), `none of its ${records} records is wanted`, "widen the recipe's filter");
   throw complain(paths.join(", "), "it holds no record", "give the task a file with records");
 }
 

@@ -1,18 +1,19 @@
 // The recipe of `nsa grpo`: one strict schema, every field described.
 import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
 import { memoryLimitMb } from "@nsa/kernels";
-import { answerForms } from "@nsa/tasks";
 import { optimizerSchema, scheduleSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
+import { advantageKinds } from "../../algorithm/advantages/registry.ts";
 import { rewardSchema } from "../../rewards/config.ts";
 import "../../rewards/registry.ts";
+import { rlTaskSchema } from "../../task/config.ts";
 
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(1);
 
 const { optimizer, schedule } = trainerSchema.shape;
 /** Where RL wants other defaults than pretraining; key by key, so that setting one leaves the others. */
-const rlDefaults = {
+export const rlDefaults = {
   optimizer: optimizerSchema
     .extend({
       lr: optimizerSchema.shape.lr.unwrap().default(1e-5).describe(optimizerSchema.shape.lr.description!),
@@ -39,54 +40,7 @@ export const grpoSchema = z.strictObject({
   init: z
     .strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") })
     .describe("Where learning starts"),
-  task: z
-    .strictObject({
-      family: z
-        .string()
-        .default("addition")
-        .describe("Problem family: addition, arithmetic, modular, countdown or word_problems"),
-      difficulty: count
-        .default(2)
-        .describe("Of the family: digits, numbers (countdown) or steps (word_problems)"),
-      mix: z
-        .array(
-          z.strictObject({
-            family: z.string().describe("Problem family"),
-            difficulty: count.describe("Of the family"),
-            share: z.number().positive().describe("Weight of this part among the questions"),
-          }),
-        )
-        .default([])
-        .describe("Several families in one task, instead of a single one"),
-      file: z
-        .string()
-        .default("")
-        .describe("JSONL with question and answer, or with question and tests, instead of a family"),
-      task: z
-        .string()
-        .default("")
-        .describe("Built-in task of `nsa eval tasks`, or a YAML file with one, instead of a family"),
-      dataDir: z.string().default("data").describe("task: folder of its records"),
-      files: z
-        .array(z.string())
-        .default([])
-        .describe("task: training records in place of its own, which are then the held-out ones"),
-      limit: count.optional().describe("file, task: number of problems to use, the first ones"),
-      answerForm: z
-        .enum(answerForms)
-        .optional()
-        .describe(
-          "What a right answer may be, in place of the task's own: number, value or any (default for a `file`: value)",
-        ),
-      template: z
-        .string()
-        .default("r1_zero")
-        .describe(
-          "r1_zero (verbatim), plain, task (the task's own prompt), or a text that contains {question}",
-        ),
-    })
-    .prefault({})
-    .describe("Questions"),
+  task: rlTaskSchema,
   rollout: z
     .strictObject({
       questionsPerStep: count.default(16).describe("Questions of a step"),
@@ -119,8 +73,7 @@ export const grpoSchema = z.strictObject({
     .describe("Sampling of outputs"),
   algorithm: z
     .strictObject({
-      advantage: z
-        .enum(["grpo", "dr_grpo", "rloo", "reinforce", "process"])
+      advantage: memberName("advantage")
         .default("grpo")
         .describe(
           "grpo: (r − mean)/std over the group, population std; process: the same over all step rewards, summed over later steps",
@@ -195,7 +148,7 @@ export type GrpoConfig = z.output<typeof grpoSchema>;
 /** Refuses settings that cannot learn anything. Throws NsaError `group_of_one` (exit 2). */
 export function checkGrpo({ rollout, algorithm }: GrpoConfig): void {
   const { advantage } = algorithm;
-  if (rollout.groupSize > 1 || advantage === "reinforce" || advantage === "process") return;
+  if (rollout.groupSize > 1 || advantageKinds.get(advantage).groupOfOne) return;
   throw new NsaError({
     code: "group_of_one",
     what: `rollout.group_size 1 with algorithm.advantage ${advantage}`,

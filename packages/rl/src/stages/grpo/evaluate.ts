@@ -10,8 +10,13 @@ import {
   passAtK,
   splitStops,
 } from "@nsa/tasks";
+import type { AskedProblem } from "../../task/problems.ts";
 import type { GrpoConfig } from "./config.ts";
-import type { AskedProblem } from "./problems.ts";
+
+/** The settings of a recipe that an evaluation needs. */
+type EvaluationConfig = Pick<GrpoConfig, "seed" | "rollout"> & {
+  evaluation: Pick<GrpoConfig["evaluation"], "samples" | "greedy">;
+};
 
 type Interval = { mean: number; low: number; high: number };
 
@@ -34,7 +39,7 @@ function gradedOutputs(
   model: Transformer,
   tokenizer: Tokenizer,
   problems: readonly AskedProblem[],
-  config: GrpoConfig,
+  config: EvaluationConfig,
   { samples, greedy }: { samples: number; greedy: boolean },
 ) {
   const { rollout } = config;
@@ -87,7 +92,7 @@ export function evaluatePolicy(
   model: Transformer,
   tokenizer: Tokenizer,
   problems: readonly AskedProblem[],
-  config: GrpoConfig,
+  config: EvaluationConfig,
 ): EvaluationResult {
   const { samples, greedy } = config.evaluation;
   const graded = gradedOutputs(model, tokenizer, problems, config, { samples, greedy: false });

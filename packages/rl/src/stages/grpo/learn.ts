@@ -1,13 +1,14 @@
 // From scored outputs to what the update learns from: log-probabilities of others, KL in the reward, advantages, weights.
 import { logprobs, type Transformer } from "@nsa/model";
-import { advantages, type SampleRewards } from "../../algorithm/advantages.ts";
+import type { SampleRewards } from "../../algorithm/advantages/kind.ts";
+import { advantages } from "../../algorithm/advantages/registry.ts";
 import { aggregationWeights } from "../../algorithm/aggregation.ts";
 import { klValue } from "../../algorithm/kl.ts";
 import { outputsOf, type PolicySample, policyBatch, splitByTokens } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 import type { Rollout } from "./rollout.ts";
 
-export interface Lesson {
+export interface UpdateBatch {
   /** Outputs with a weight; their advantages may still be 0. */
   samples: PolicySample[];
   /** What weighted token losses are divided by. */
@@ -47,13 +48,13 @@ function klRewards(
   return { rewards: out, mean: sum / Math.max(1, tokens) };
 }
 
-/** Prepares the update. Outputs that were quarantined, or truncated and masked, are left out of all sums. */
-export function prepare(
+/** Builds what the update learns from. Outputs that were quarantined, or truncated and masked, are left out of all sums. */
+export function buildUpdateBatch(
   policy: Transformer,
   rollout: Rollout,
   config: GrpoConfig,
   reference?: Transformer,
-): Lesson {
+): UpdateBatch {
   const { algorithm: a, rollout: r } = config;
   const used = rollout.outputs.filter((o) => !o.discarded);
   const keep = used.map((o) => !(a.maskTruncated && o.row.finish === "length"));

@@ -1,5 +1,5 @@
-// What an exploration tells: rewards and their parts, pass rate, lengths, reflective words, groups without a signal.
-import { meanStd } from "../../algorithm/advantages.ts";
+// Metrics of a rollout: rewards and their parts, pass rate, lengths, reflective words, groups without a signal.
+import { meanStd } from "../../algorithm/advantages/kind.ts";
 import { reflectiveWords } from "../../rewards/text.ts";
 import type { Rollout } from "./rollout.ts";
 

@@ -1,13 +1,14 @@
-// One exploration: questions of the step, G outputs each, and their rewards.
+// The rollout of a step: its questions, G outputs of each, and their rewards.
 import type { Tokenizer } from "@nsa/data";
 import { Engine, type GeneratedSample, type Transformer } from "@nsa/model";
 import { extractAnswer, isEchoOf, splitStops } from "@nsa/tasks";
-import { flatGroups, type SampleRewards } from "../../algorithm/advantages.ts";
+import type { SampleRewards } from "../../algorithm/advantages/kind.ts";
+import { flatGroups } from "../../algorithm/advantages/registry.ts";
 import type { Scored } from "../../rewards/kind.ts";
 import type { Reward, Scorer } from "../../rewards/score.ts";
 import { tokensAt } from "../../rewards/steps.ts";
+import type { AskedProblem, ProblemSource } from "../../task/problems.ts";
 import type { GrpoConfig } from "./config.ts";
-import type { AskedProblem, ProblemSource } from "./problems.ts";
 
 export interface RolloutRow {
   id: string;
@@ -43,19 +44,19 @@ export interface Rollout {
   scoring: number;
 }
 
-export interface Explorer {
+export interface RolloutInputs {
   model: Transformer;
   tokenizer: Tokenizer;
   problems: ProblemSource;
   scorer: Scorer;
-  config: GrpoConfig;
+  config: Pick<GrpoConfig, "seed" | "rollout"> & { algorithm: Pick<GrpoConfig["algorithm"], "advantage"> };
   /** Exploration step, from 1. */
   step: number;
 }
 
 /** Samples questions `first` … `first + count − 1`, G outputs each. */
 function sample(
-  e: Explorer,
+  e: RolloutInputs,
   first: number,
   count: number,
 ): { asked: AskedProblem; outputs: GeneratedSample[] }[] {
@@ -98,7 +99,7 @@ function rewardsByToken(
 }
 
 /** One round: samples and scores `count` questions. */
-async function ask(e: Explorer, first: number, count: number) {
+async function ask(e: RolloutInputs, first: number, count: number) {
   const { tokenizer, config } = e;
   const started = performance.now();
   const flat = sample(e, first, count).flatMap(({ asked, outputs }, q) =>
@@ -139,7 +140,7 @@ async function ask(e: Explorer, first: number, count: number) {
  * Asks the step's questions from number `cursor` on. With dynamic sampling, groups that teach nothing are replaced by
  * further questions, for a few rounds; all outputs are told, the replaced ones as discarded.
  */
-export async function explore(e: Explorer, cursor: number): Promise<Rollout> {
+export async function rollout(e: RolloutInputs, cursor: number): Promise<Rollout> {
   const { rollout: r, algorithm } = e.config;
   const all: Rollout = { outputs: [], cursor, flatGroups: 0, groups: 0, sampling: 0, scoring: 0 };
   let wanted = r.questionsPerStep;

@@ -9,15 +9,22 @@ import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Tran
 import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
 import { makeScorer, type Scorer } from "../../rewards/score.ts";
+import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
-import { prepare } from "./learn.ts";
+import { buildUpdateBatch } from "./learn.ts";
 import { rolloutMetrics } from "./metrics.ts";
-import { type AskedProblem, makeProblems, type ProblemSource } from "./problems.ts";
 import { ReferenceStore } from "./reference-store.ts";
-import { explore, type Rollout } from "./rollout.ts";
+import { type Rollout, rollout } from "./rollout.ts";
 import { update } from "./update.ts";
-import { evaluationMetrics, partingAlarm, preflight, recordFaults, showSample, warnOfStep } from "./watch.ts";
+import {
+  evaluationMetrics,
+  preflight,
+  recordFaults,
+  showSample,
+  warnOfStep,
+  warnTrainHeldOutGap,
+} from "./watch.ts";
 
 export async function runGrpo(config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
   checkGrpo(config);
@@ -165,24 +172,24 @@ class GrpoRun {
     const { tokenizer, trainer, problems, scorer, cursor, quarantine, reference } = this.parts;
     const step = ++this.step;
     profiler.begin(step);
-    const rollout = await explore({ model, tokenizer, problems, scorer, config, step }, cursor.asked);
-    cursor.asked = rollout.cursor;
-    recordFaults(ctx, rollout, quarantine, step);
+    const sampled = await rollout({ model, tokenizer, problems, scorer, config, step }, cursor.asked);
+    cursor.asked = sampled.cursor;
+    recordFaults(ctx, sampled, quarantine, step);
     const started = performance.now();
-    const lesson = prepare(model, rollout, config, reference);
-    const learned = update(trainer, lesson, config, step);
+    const updateBatch = buildUpdateBatch(model, sampled, config, reference);
+    const learned = update(trainer, updateBatch, config, step);
     const updating = performance.now() - started;
     profiler.end();
-    const figures = { ...rolloutMetrics(rollout), ...timeMetrics(rollout, updating) };
+    const figures = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating) };
     ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
-    appendSamples(ctx, rollout, step);
-    showSample(ctx, rollout, step);
-    warnOfStep(ctx, rollout, lesson, step);
+    appendSamples(ctx, sampled, step);
+    showSample(ctx, sampled, step);
+    warnOfStep(ctx, sampled, updateBatch, step);
     await this.renewReference();
     const last = step === config.steps;
     const { every } = config.evaluation;
     if (last || (every > 0 && step % every === 0))
-      partingAlarm(ctx, figures["rollout/pass_rate"], this.evaluate());
+      warnTrainHeldOutGap(ctx, figures["rollout/pass_rate"], this.evaluate());
     if (last || step % config.checkpoint.every === 0) await this.save();
   }
 

@@ -1,9 +1,9 @@
-// The update after an exploration: mini-batches and inner epochs over what was prepared.
+// The update after a rollout: mini-batches and inner epochs over the samples of its update batch.
 import { Rng } from "@nsa/core";
 import type { Trainer } from "@nsa/train";
 import { policyStep } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
-import { isOnPolicy, type Lesson } from "./learn.ts";
+import { isOnPolicy, type UpdateBatch } from "./learn.ts";
 import { grpoLoss } from "./loss.ts";
 
 const MINI_BATCH_STREAM = 43;
@@ -11,7 +11,7 @@ const MINI_BATCH_STREAM = 43;
 /** Runs the step's updates; metrics are means over them. Nothing to learn from leaves the policy as it is. */
 export function update(
   trainer: Trainer,
-  { samples, weightSum, metrics: prepared }: Lesson,
+  { samples, weightSum, metrics: prepared }: UpdateBatch,
   config: GrpoConfig,
   step: number,
 ): Record<string, number> {

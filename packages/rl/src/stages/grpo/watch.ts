@@ -1,7 +1,7 @@
 // What a run says while it goes: held-out figures, warnings of a start or a step that teaches nothing, an alarm.
 import { ExitCode, type JsonlFile, type Metrics, NsaError, type StageContext } from "@nsa/core";
 import type { EvaluationResult } from "./evaluate.ts";
-import type { Lesson } from "./learn.ts";
+import type { UpdateBatch } from "./learn.ts";
 import type { Rollout } from "./rollout.ts";
 
 /** Held-out figures as metrics: `eval/pass_at_8`, its interval, and the parts of a mixed task. */
@@ -70,8 +70,13 @@ export function showSample(ctx: StageContext, rollout: Rollout, step: number): v
 }
 
 /** Says when a step taught nothing, and why. */
-export function warnOfStep(ctx: StageContext, rollout: Rollout, lesson: Lesson, step: number): void {
-  if (lesson.samples.length === 0) {
+export function warnOfStep(
+  ctx: StageContext,
+  rollout: Rollout,
+  updateBatch: UpdateBatch,
+  step: number,
+): void {
+  if (updateBatch.samples.length === 0) {
     const discarded = rollout.outputs.every((o) => o.discarded);
     const why = discarded ? "all groups were discarded" : "all outputs were quarantined or masked";
     ctx.log(`step ${step}: ${why}, so nothing was learned`, "warn");
@@ -81,7 +86,7 @@ export function warnOfStep(ctx: StageContext, rollout: Rollout, lesson: Lesson, 
 }
 
 /** Training accuracy far above held-out accuracy: the policy may be gaming the reward or repeating its questions. */
-export function partingAlarm(
+export function warnTrainHeldOutGap(
   ctx: StageContext,
   passRate: number | undefined,
   result: EvaluationResult,

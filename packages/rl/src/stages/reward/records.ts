@@ -2,7 +2,8 @@
 import { ExitCode, NsaError } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
 import { z } from "zod";
-import { tokensAt } from "../../rewards/steps.ts";
+import { stepTokens } from "../../rewards/step-rules.ts";
+import { tokenEnds } from "../../rewards/steps.ts";
 import type { RewardModelConfig } from "./config.ts";
 
 /** A prompt and an output as ids, with the labels of the places where the model gives a number. */
@@ -30,7 +31,6 @@ const base = {
   prompt: z.string().optional(),
   prompt_ids: ids.optional(),
   policy_step: z.number().int().min(0).optional(),
-  step: z.number().int().min(0).optional(),
 };
 
 const outputRow = z.looseObject({
@@ -44,12 +44,15 @@ const outputRow = z.looseObject({
 const preferenceRow = z.looseObject({ ...base, chosen: z.string(), rejected: z.string() });
 const stepsRow = z.looseObject({
   ...base,
+  /** Rows of `nsa sample` have the output's ids, and `token`, the index of the one that ends a step. */
+  ids: ids.optional(),
   steps: z.array(
     z.looseObject({
       text: z.string(),
       label: probability.optional(),
       hard: probability.optional(),
       soft: probability.optional(),
+      token: z.number().int().min(0).optional(),
     }),
   ),
 });
@@ -106,7 +109,7 @@ export class RecordReader {
         "sample with a task that has gold answers, or set labels: preference",
       );
     const prompt = this.promptOf(row, place);
-    const output = row.ids ?? (row.completion === undefined ? undefined : this.answer(row.completion, true));
+    const output = row.ids ?? (row.completion === undefined ? undefined : this.answer(row.completion));
     if (output === undefined)
       throw invalid(place, "it has neither `ids` nor `completion`", "give one of them");
     const ended =
@@ -121,7 +124,7 @@ export class RecordReader {
     if (row.chosen === row.rejected) return "tie";
     const prompt = this.promptOf(row, place);
     const side = (completion: string, label: number): LabelledText | LeftOut => {
-      const text = this.text(row, prompt, this.answer(completion, true), place, true);
+      const text = this.text(row, prompt, this.answer(completion), place, true);
       return typeof text === "string" ? text : { ...text, ends: [{ at: text.ids.length - 1, label }] };
     };
     if (row.chosen === "" || row.rejected === "") return "empty";
@@ -141,23 +144,38 @@ export class RecordReader {
     const missing = row.steps.findIndex((step) => step[wanted] === undefined);
     if (missing >= 0)
       throw invalid(place, `steps.${missing} has no \`${wanted}\``, "label every step, or change `labels`");
-    const output = this.answer(row.steps.map((step) => step.text).join(""), false);
-    let length = 0;
-    const places = row.steps.map((step) => {
-      const end = length + step.text.trimEnd().length;
-      length += step.text.length;
-      return end;
-    });
     const prompt = this.promptOf(row, place);
+    const output = row.ids ?? this.answer(row.steps.map((step) => step.text).join(""));
     const text = this.text(row, prompt, output, place, true);
     if (typeof text === "string") return text;
-    const tokens = tokensAt(this.tokenizer, output, places);
+    const tokens = this.tokensOf(row.steps, output);
+    const outside = tokens.find((t, i) => t >= output.length || t <= (tokens[i - 1] ?? -1));
+    if (outside !== undefined)
+      throw invalid(
+        place,
+        `a step ends at token ${outside} of ${output.length}, or not behind the one before`,
+        "give steps in their order, each with text of its own",
+      );
     const labels = new Map(tokens.map((t, i) => [prompt.length + t, row.steps[i]![wanted]!]));
     return { ...text, ends: [...labels].map(([at, label]) => ({ at, label })) };
   }
 
-  private answer(text: string, end: boolean): number[] {
-    return [...this.tokenizer.encode(text), ...(end ? [this.tokenizer.eosId] : [])];
+  /** Index of the token that ends each step. */
+  private tokensOf(
+    steps: readonly { text: string; token?: number | undefined }[],
+    output: readonly number[],
+  ): number[] {
+    if (steps.every(({ token }) => token !== undefined)) return steps.map(({ token }) => token!);
+    let length = 0;
+    const ends = steps.map(({ text }) => {
+      length += text.length;
+      return length;
+    });
+    return stepTokens(ends, tokenEnds(this.tokenizer, output));
+  }
+
+  private answer(text: string): number[] {
+    return [...this.tokenizer.encode(text), this.tokenizer.eosId];
   }
 
   private promptOf(row: Base, place: string): number[] {
@@ -183,7 +201,7 @@ export class RecordReader {
         `id ${wrong} is not one of the tokenizer's ${this.tokenizer.vocabSize}`,
         "train from a checkpoint that has the tokenizer with which the outputs were sampled",
       );
-    const policyStep = row.policy_step ?? row.step;
+    const { policy_step: policyStep } = row;
     return {
       ids: all,
       promptLength: prompt.length,

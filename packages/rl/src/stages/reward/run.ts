@@ -56,7 +56,7 @@ function baselineMetrics({ learned, heldOut }: RewardData): Metrics {
 
 /** Measures the held-out data and leaves its numbers in the run folder. */
 function validationOf(trainer: Trainer, data: RewardData, config: RewardModelConfig, context: StageContext) {
-  if (data.heldOut.length === 0) return [];
+  if (data.heldOut.length === 0) return undefined;
   const baseline = config.kind === "outcome" ? baselineMetrics(data) : {};
   return (): Metrics => {
     const { metrics, numbers } = measureHeldOut(trainer.model, data.heldOut, config.loss);
@@ -96,7 +96,8 @@ export const runReward: StageRunner<RewardModelConfig> = async (config, context)
         source: sourceOf(data, config),
         loss: rewardLosses.get(loss).loss as never,
         config: config.train,
-        validation: validationOf(trainer, data, config, context),
+        validation: [],
+        evaluate: validationOf(trainer, data, config, context),
         files: { ...modelFiles(init), [REWARD_FILE]: writeRewardFile(file) },
         sequenceLength:
           data.learned.reduce((n, e) => n + positionsOfExample(e), 0) / data.learned.flat().length,

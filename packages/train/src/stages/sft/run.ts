@@ -1,14 +1,15 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
 import { join } from "node:path";
 import { type BatchSource, Rng, type StageRunner } from "@nsa/core";
-import { modelFiles, PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
+import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
 import { loadModel, readModelConfig } from "@nsa/model";
-import { type ChatTemplate, checkVocabulary, findTemplate, folderTemplate } from "@nsa/tasks";
+import { checkVocabulary, findTemplate, folderTemplate } from "@nsa/tasks";
 import { estimateTraining } from "../../estimate.ts";
 import { runTraining } from "../../loop.ts";
 import { crossEntropy } from "../../loss.ts";
 import { Trainer } from "../../trainer.ts";
+import { chatFiles } from "../chat-files.ts";
 import { writeSamples } from "../samples.ts";
 import type { SftConfig } from "./config.ts";
 import { readExamples } from "./examples.ts";
@@ -35,20 +36,6 @@ function sourceOf(examples: Example[], { train, seed }: SftConfig, log: (text: s
 /** The template of conversations: the recipe's, the checkpoint's own, or ChatML. */
 const templateOf = ({ data, initFrom }: SftConfig) =>
   data.chatTemplate ? findTemplate(data.chatTemplate) : (folderTemplate(initFrom) ?? findTemplate("chatml"));
-
-/** The tokenizer's files in the new checkpoint, with the template it has learned, so that it is served with it. */
-function filesOf(
-  initFrom: string,
-  tokenizer: Tokenizer,
-  chat: ChatTemplate | undefined,
-): Record<string, string> {
-  const { "chat_template.jinja": jinja, ...carried } = modelFiles(initFrom);
-  const files = { ...carried, "tokenizer.json": JSON.stringify(tokenizer.json) };
-  if (!chat) return { ...files, ...(jinja === undefined ? {} : { "chat_template.jinja": jinja }) };
-  const own = JSON.parse(carried["tokenizer_config.json"] ?? "{}");
-  const config = JSON.stringify({ ...own, chat_template: chat.source }, null, 2);
-  return { ...files, "tokenizer_config.json": `${config}\n` };
-}
 
 /** Runs the stage; resumes exactly when the context names a checkpoint. */
 export const runSft: StageRunner<SftConfig> = async (config, context) => {
@@ -84,7 +71,7 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
         loss: crossEntropy,
         config: config.train,
         validation: validation.map((_, i) => packExamples(validation, [i])),
-        files: filesOf(config.initFrom, tokenizer, chat),
+        files: chatFiles(config.initFrom, tokenizer, chat),
         sequenceLength: examples.reduce((n, e) => n + e.ids.length, 0) / examples.length,
         onEval: (step) => {
           for (const format of formats) {

@@ -12,7 +12,8 @@ import {
   taskSchema,
   unreadableGold,
 } from "@nsa/tasks";
-import type { GrpoConfig } from "./config.ts";
+import type { RlTask } from "./config.ts";
+import { HELD_OUT_SHARE } from "./size.ts";
 
 /** A problem with its prompt and the part of a mixed task that it comes from. */
 export type AskedProblem = Problem & { part?: string; text: string; prompt: readonly number[] };
@@ -20,8 +21,16 @@ export type AskedProblem = Problem & { part?: string; text: string; prompt: read
 export interface ProblemSource {
   train(i: number): AskedProblem;
   heldOut(i: number): AskedProblem;
+  /** Training problems there are; numbers beyond it ask them again. */
+  trainCount: number;
   /** Held-out problems there are. */
   heldOutCount: number;
+}
+
+/** What decides which questions a run has. */
+export interface TaskConfig {
+  task: RlTask;
+  seed: number;
 }
 
 /** What decides whether a problem can be asked. */
@@ -33,7 +42,6 @@ export interface Asking {
 }
 
 const SHUFFLE_STREAM = 41;
-const HELD_OUT_SHARE = 0.1;
 
 function noneLeft(what: string, why: string): NsaError {
   return new NsaError({
@@ -46,7 +54,7 @@ function noneLeft(what: string, why: string): NsaError {
 }
 
 /** Puts the question into the recipe's template and makes it ids. */
-function asker(config: GrpoConfig, asking: Asking, task?: TaskDefinition) {
+function asker(config: TaskConfig, asking: Asking, task?: TaskDefinition) {
   const { template, answerForm } = config.task;
   return (problem: Problem | TaskProblem, part?: string): AskedProblem => {
     const own = task && template === "task";
@@ -85,15 +93,31 @@ function usable(problems: readonly AskedProblem[], asking: Asking, from: string)
   return kept;
 }
 
-function fromRecords(config: GrpoConfig, asking: Asking): ProblemSource {
-  const { file, task: name, files, dataDir, limit } = config.task;
+/** Whether a record of a pool lies in the wanted range. Throws NsaError `task_record_invalid` (exit 3) where it has no pass rate. */
+function inPassRate(range: RlTask["passRate"], file: string) {
+  if (!range) return undefined;
+  return ({ pass_rate: rate }: Record<string, unknown>, place: string): boolean => {
+    if (typeof rate === "number" && rate >= 0 && rate <= 1) return rate >= range.min && rate <= range.max;
+    throw new NsaError({
+      code: "task_record_invalid",
+      what: place,
+      why: `task.pass_rate is set, but the record's \`pass_rate\` is ${JSON.stringify(rate)}`,
+      fix: `measure pass rates with \`nsa sample\` and name its pool.jsonl in place of ${file}`,
+      exitCode: ExitCode.data,
+    });
+  };
+}
+
+function fromRecords(config: TaskConfig, asking: Asking): ProblemSource {
+  const { file, task: name, files, dataDir, limit, passRate } = config.task;
   const task =
     file !== ""
       ? taskSchema.parse({ name: "file", files: [file], fields: { tests: "tests" } })
       : findTask(name);
   const ask = asker(config, asking, task);
+  const accept = file === "" ? undefined : inPassRate(passRate, file);
   const read = (of: TaskDefinition) => {
-    const problems = readProblems(of, file !== "" ? "." : dataDir, limit).map((p) => ask(p));
+    const problems = readProblems(of, file !== "" ? "." : dataDir, limit, accept).map((p) => ask(p));
     return usable(problems, asking, of.files.join(", "));
   };
   const own = read(task);
@@ -108,6 +132,7 @@ function fromRecords(config: GrpoConfig, asking: Asking): ProblemSource {
   const held = train ? 0 : Math.max(1, Math.floor(own.length * HELD_OUT_SHARE));
   const rest = order.length - held;
   return {
+    trainCount: rest,
     heldOutCount: train ? own.length : held,
     heldOut: (i) => (train ? own[i % own.length]! : own[order[i % held]!]!),
     train: (i) => (train ?? own)[order[held + (i % rest)]!]!,
@@ -115,7 +140,7 @@ function fromRecords(config: GrpoConfig, asking: Asking): ProblemSource {
 }
 
 /** A family alone is a mix of one part. */
-function parts(task: GrpoConfig["task"]): { family: string; difficulty: number; share: number }[] {
+function parts(task: RlTask): { family: string; difficulty: number; share: number }[] {
   return task.mix.length > 0 ? task.mix : [{ ...task, share: 1 }];
 }
 
@@ -134,7 +159,7 @@ function* turns(shares: readonly number[]): Generator<{ part: number; index: num
   }
 }
 
-function fromFamilies(config: GrpoConfig, asking: Asking): ProblemSource {
+function fromFamilies(config: TaskConfig, asking: Asking): ProblemSource {
   const mix = parts(config.task);
   const ask = asker(config, asking);
   const known: { part: number; index: number }[] = [];
@@ -151,6 +176,7 @@ function fromFamilies(config: GrpoConfig, asking: Asking): ProblemSource {
     };
   };
   return {
+    trainCount: Number.POSITIVE_INFINITY,
     heldOutCount: Number.POSITIVE_INFINITY,
     train: of("train", config.seed),
     // Held-out questions do not depend on the seed: runs are compared on the same ones.
@@ -159,7 +185,7 @@ function fromFamilies(config: GrpoConfig, asking: Asking): ProblemSource {
 }
 
 /** The recipe's questions. Throws NsaError of tasks and families, and `no_usable_problem` (exit 3). */
-export function makeProblems(config: GrpoConfig, asking: Asking): ProblemSource {
+export function makeProblems(config: TaskConfig, asking: Asking): ProblemSource {
   const { file, task } = config.task;
   return file !== "" || task !== "" ? fromRecords(config, asking) : fromFamilies(config, asking);
 }

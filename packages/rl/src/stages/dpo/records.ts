@@ -1,0 +1,191 @@
+// Records of preference files as ids: pairs of texts, of messages or of ids, and sampled outputs.
+import { ExitCode, NsaError } from "@nsa/core";
+import type { Tokenizer } from "@nsa/data";
+import { type ChatMessage, type ChatTemplate, encodeAnswer, encodeSegments, segmentsOf } from "@nsa/tasks";
+import { z } from "zod";
+import type { Answer, Pair } from "./pair.ts";
+
+export interface PlacedRecord {
+  record: Record<string, unknown>;
+  /** `file:line`. */
+  place: string;
+}
+
+/** An output of `nsa sample`. */
+export interface SampledOutput {
+  place: string;
+  question: string;
+  prompt: readonly number[];
+  ids: readonly number[];
+  right: boolean;
+}
+
+/** What records are read with. */
+export interface RecordReader {
+  tokenizer: Tokenizer;
+  /** Template of conversations; made when the first one is met. */
+  chat: () => ChatTemplate;
+}
+
+/** A record that nothing can be made of. */
+export function invalid(place: string, why: string, fix: string, code = "preference_invalid"): NsaError {
+  return new NsaError({ code, what: place, why, fix, exitCode: ExitCode.data });
+}
+
+const message = z.looseObject({ role: z.string(), content: z.string() });
+const messages = z.array(message).min(1);
+
+function idsOf(value: unknown, field: string, place: string, tokenizer: Tokenizer): number[] {
+  if (!Array.isArray(value) || !value.every((id) => Number.isInteger(id)))
+    throw invalid(place, `\`${field}\` is not a list of token ids`, "correct the record");
+  const foreign = value.find((id) => !tokenizer.has(id));
+  if (foreign === undefined) return value;
+  throw invalid(
+    place,
+    `\`${field}\` holds the id ${foreign}, which the policy's tokenizer does not have`,
+    "take files that were made with the tokenizer of init.checkpoint",
+    "tokenizer_mismatch",
+  );
+}
+
+/** Throws NsaError `tokenizer_mismatch` (exit 3) where ids stand for another text than the record says. */
+function checkText(
+  ids: readonly number[],
+  text: unknown,
+  field: string,
+  place: string,
+  tokenizer: Tokenizer,
+) {
+  if (typeof text !== "string") return;
+  const end = ids.findLastIndex((id) => !tokenizer.isEnd(id)) + 1;
+  if ([ids, ids.slice(0, end)].some((part) => tokenizer.decode(part) === text)) return;
+  throw invalid(
+    place,
+    `the ids stand for ${JSON.stringify(tokenizer.decode(ids).slice(0, 60))}, and \`${field}\` is ${JSON.stringify(text.slice(0, 60))}`,
+    "take files that were made with the tokenizer of init.checkpoint",
+    "tokenizer_mismatch",
+  );
+}
+
+const questionOf = (prompt: ArrayLike<number>, id: unknown = "") => `${id} ${Array.from(prompt).join(",")}`;
+
+/** An output of `nsa sample`; undefined where the record is none. */
+export function sampledOutput(
+  { record, place }: PlacedRecord,
+  { tokenizer }: RecordReader,
+): SampledOutput | undefined {
+  const { verdict, completion, id } = record;
+  if (!("ids" in record && "prompt_ids" in record)) return undefined;
+  if (verdict !== "right" && verdict !== "wrong" && verdict !== "unread")
+    throw invalid(
+      place,
+      `\`verdict\` is ${JSON.stringify(verdict)}, and must be right, wrong or unread`,
+      "grade the outputs with `nsa sample`",
+    );
+  const prompt = idsOf(record.prompt_ids, "prompt_ids", place, tokenizer);
+  const ids = idsOf(record.ids, "ids", place, tokenizer);
+  checkText(ids, completion, "completion", place, tokenizer);
+  return { place, question: questionOf(prompt, id), prompt, ids, right: verdict === "right" };
+}
+
+function fromIds({ record, place }: PlacedRecord, { tokenizer }: RecordReader): Pair {
+  const [prompt, chosen, rejected] = (["prompt", "chosen", "rejected"] as const).map((field) => {
+    const ids = idsOf(record[`${field}_ids`], `${field}_ids`, place, tokenizer);
+    if (field !== "prompt") checkText(ids, record[field], field, place, tokenizer);
+    return ids;
+  });
+  return {
+    place,
+    question: questionOf(prompt!),
+    prompt: prompt!,
+    chosen: { ids: chosen! },
+    rejected: { ids: rejected! },
+  };
+}
+
+function fromTexts({ record, place }: PlacedRecord, { tokenizer }: RecordReader): Pair {
+  const [prompt, chosen, rejected] = ["prompt", "chosen", "rejected"].map((field) => {
+    const value = record[field];
+    if (typeof value === "string") return value;
+    throw invalid(
+      place,
+      value === undefined || value === null
+        ? `\`${field}\` is missing; the record has ${Object.keys(record).join(", ")}`
+        : `\`${field}\` is not a text as the record's other fields are`,
+      "give prompt, chosen and rejected, all of them texts or all of them lists of messages",
+    );
+  });
+  const answer = (text: string): Answer => {
+    // No answer at all would be learned as an end alone.
+    if (text === "") return { ids: [] };
+    const { ids, learned } = encodeAnswer(tokenizer, text);
+    return { ids: [...ids, tokenizer.eosId], learned: [...learned, 1] };
+  };
+  const ids = tokenizer.encode(prompt!);
+  return {
+    place,
+    question: questionOf(ids),
+    prompt: ids,
+    chosen: answer(chosen!),
+    rejected: answer(rejected!),
+  };
+}
+
+function messagesOf(value: unknown, field: string, place: string): ChatMessage[] {
+  const list = typeof value === "string" ? [{ role: "assistant", content: value }] : value;
+  const parsed = messages.safeParse(list);
+  if (parsed.success) return parsed.data as ChatMessage[];
+  const [issue] = parsed.error.issues;
+  throw invalid(
+    [place, field, ...issue!.path].join(" "),
+    issue!.message,
+    "give a list of {role, content}, or for chosen and rejected the text of the answer",
+  );
+}
+
+/** The prompt ends where generation of the next turn begins; what follows, the end of the turn included, is the output. */
+function fromMessages({ record, place }: PlacedRecord, { tokenizer, chat }: RecordReader): Pair {
+  const template = chat();
+  const before = messagesOf(record.prompt, "prompt", place);
+  const start = template.render(before, true);
+  const encode = (field: string) => {
+    const after = messagesOf(record[field], field, place);
+    if (after[0]!.role !== "assistant")
+      throw invalid(
+        `${place} ${field}`,
+        "it does not begin with a turn of the assistant",
+        "move the other turns to prompt",
+      );
+    const segments = segmentsOf(template, [...before, ...after], place);
+    let length = 0;
+    const cut = segments.findIndex(({ text }) => {
+      const found = length === start.length;
+      length += text.length;
+      return found;
+    });
+    const at = cut < 0 ? segments.length : cut;
+    const prompt = encodeSegments(tokenizer, segments.slice(0, at)).ids;
+    const { ids, learned } = encodeSegments(tokenizer, segments.slice(at));
+    const empty = after.every(({ content }) => content === "");
+    return { prompt, answer: empty ? { ids: [] } : { ids, learned } };
+  };
+  const chosen = encode("chosen");
+  const rejected = encode("rejected");
+  return {
+    place,
+    question: questionOf(chosen.prompt),
+    prompt: chosen.prompt,
+    chosen: chosen.answer,
+    rejected: rejected.answer,
+  };
+}
+
+/**
+ * The pair of a record. Throws NsaError `preference_invalid`, `tokenizer_mismatch` (exit 3) with the record's place, and what chat
+ * templates throw.
+ */
+export function pairOf(at: PlacedRecord, reader: RecordReader): Pair {
+  const { record } = at;
+  if ("chosen_ids" in record || "rejected_ids" in record) return fromIds(at, reader);
+  return Array.isArray(record.prompt) ? fromMessages(at, reader) : fromTexts(at, reader);
+}

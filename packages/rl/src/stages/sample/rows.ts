@@ -1,0 +1,107 @@
+// Rows of `nsa sample`: a sampled output with what it was judged by, and the verdict on it.
+import type { GeneratedSample } from "@nsa/model";
+import { type Gold, gradeProblem } from "@nsa/tasks";
+import type { StepReward } from "../../rewards/kind.ts";
+import type { Reward } from "../../rewards/score.ts";
+import type { AskedProblem } from "../../task/problems.ts";
+
+/** `unread`: it has no answer, or none that can be compared with the gold. */
+export type SampleVerdict = "right" | "wrong" | "unread";
+
+/** What is needed to grade another output of the same question, under the names of a row. */
+export interface GoldFields {
+  id: string;
+  /** Part of a mixed task. */
+  part?: string;
+  question: string;
+  gold: string;
+  answer_form?: Gold["answerForm"];
+  options?: Gold["options"];
+  countdown?: Gold["countdown"];
+  tests?: Gold["tests"];
+}
+
+/** A row of samples.jsonl. */
+export interface SampleRow extends GoldFields {
+  /** Number of the question in the run, from 1: rows behind a checkpoint's are cut off on resume. */
+  step: number;
+  /** Number of the output among those of its question, from 0. */
+  output: number;
+  prompt: string;
+  prompt_ids: readonly number[];
+  ids: readonly number[];
+  /** The sampler's full-vocabulary log-probability of each id, nats. */
+  logp: readonly number[];
+  completion: string;
+  finish: "stop" | "length";
+  /** Null where a reward failed; then there is a `fault`. */
+  reward: number | null;
+  /** Unweighted value of each reward. */
+  parts: Record<string, number>;
+  /** Weighted rewards of single steps, where a reward gives any; `end` counts characters of the completion. */
+  steps?: StepReward[];
+  verdict: SampleVerdict;
+  fault?: string;
+}
+
+/** The problem's fields that decide what is right. */
+export function goldFields({ id, part, question, answer, ...gold }: AskedProblem): GoldFields {
+  return {
+    id,
+    ...(part === undefined ? {} : { part }),
+    question,
+    gold: answer,
+    ...(gold.answerForm ? { answer_form: gold.answerForm } : {}),
+    ...(gold.options ? { options: gold.options } : {}),
+    ...(gold.countdown ? { countdown: gold.countdown } : {}),
+    ...(gold.tests ? { tests: gold.tests } : {}),
+  };
+}
+
+/** The gold of a row, as the grader takes it. */
+export function goldOf(row: GoldFields): Gold {
+  return {
+    answer: row.gold,
+    question: row.question,
+    ...(row.answer_form ? { answerForm: row.answer_form } : {}),
+    ...(row.options ? { options: row.options } : {}),
+    ...(row.countdown ? { countdown: row.countdown } : {}),
+    ...(row.tests ? { tests: row.tests } : {}),
+  };
+}
+
+const VERDICTS = { correct: "right", wrong: "wrong", unknown: "unread" } as const;
+
+/** The grader's verdict; of a program, that of its unit tests, which the reward `code` has run. */
+export function verdictOf(completion: string, gold: Gold, { parts }: Reward): SampleVerdict {
+  if (!gold.tests) return VERDICTS[gradeProblem(completion, gold).verdict];
+  if (parts.code === undefined) return "unread";
+  return parts.code === 1 ? "right" : "wrong";
+}
+
+export function sampleRow(
+  step: number,
+  output: number,
+  asked: AskedProblem,
+  sample: GeneratedSample,
+  completion: string,
+  reward: Reward,
+): SampleRow {
+  const { parts, steps, fault, total } = reward;
+  return {
+    step,
+    output,
+    ...goldFields(asked),
+    prompt: asked.text,
+    prompt_ids: asked.prompt,
+    ids: sample.ids,
+    logp: sample.logp,
+    completion,
+    finish: sample.finish,
+    reward: fault === undefined ? total : null,
+    parts,
+    ...(steps ? { steps } : {}),
+    verdict: verdictOf(completion, asked, reward),
+    ...(fault === undefined ? {} : { fault }),
+  };
+}

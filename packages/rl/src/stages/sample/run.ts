@@ -1,0 +1,209 @@
+// `nsa sample`: outputs of a checkpoint for the questions of a task, or roll-outs from the steps of earlier outputs.
+//
+// The work is done in batches: each is sampled by one call of the engine, scored, and written to samples.jsonl (and pool.jsonl, one
+// row a question). Then the number of questions done is written as a checkpoint. A resumed run cuts both files back to it, so that
+// no row is lost or doubled. An output's random numbers are keyed by seed, question and output: batches of any size give the same rows.
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import {
+  atomicWriteFile,
+  ExitCode,
+  JsonlFile,
+  type Metrics,
+  NsaError,
+  type StageContext,
+  type StageResult,
+  turn,
+} from "@nsa/core";
+import { Tokenizer } from "@nsa/data";
+import { type Device, openDevice, openPlans, savePlans } from "@nsa/kernels";
+import { Engine, INFERENCE_ONLY, loadModel } from "@nsa/model";
+import { checkVocabulary } from "@nsa/tasks";
+import { makeScorer } from "../../rewards/score.ts";
+import { makeProblems } from "../../task/problems.ts";
+import { checkSample, type SampleConfig } from "./config.ts";
+import { taskWork } from "./outputs.ts";
+import { stepWork } from "./rollouts.ts";
+import { addTally, type Tally } from "./tally.ts";
+import type { Batch, Sampler, Work } from "./work.ts";
+
+export async function runSample(config: SampleConfig, ctx: StageContext): Promise<StageResult> {
+  checkSample(config);
+  const device = openDevice(ctx.device, {
+    threads: config.threads,
+    memoryLimitMb: config.memoryLimitMb,
+    log: (text) => ctx.log(text),
+  });
+  try {
+    openPlans(device, ctx);
+    const run = await SampleRun.open(device, config, ctx);
+    try {
+      return await run.finish(await run.sampleAll());
+    } finally {
+      await run.close();
+    }
+  } finally {
+    device.close();
+  }
+}
+
+async function openSampler(device: Device, config: SampleConfig, ctx: StageContext): Promise<Sampler> {
+  const { checkpoint } = config.init;
+  const model = await loadModel(device, checkpoint, {}, INFERENCE_ONLY);
+  const tokenizer = Tokenizer.load(join(checkpoint, "tokenizer.json"));
+  checkVocabulary(tokenizer, model, checkpoint);
+  const interrupted = () => ctx.interrupted();
+  const engine = new Engine(model, {
+    ...config.engine,
+    decode: (ids) => tokenizer.decode(ids),
+    cancelled: interrupted,
+  });
+  const log = (text: string, level?: "info" | "warn") => ctx.log(text, level);
+  const scorer = await makeScorer(config.rewards, { device, tokenizer, log });
+  return { config, engine, tokenizer, scorer, log, interrupted };
+}
+
+function openWork(sampler: Sampler): Work {
+  const { config, tokenizer, engine } = sampler;
+  if (config.prompts.from === "steps") return stepWork(sampler);
+  const asking = {
+    encode: (text: string) => tokenizer.encode(text),
+    maxSeqLen: engine.model.config.maxSeqLen,
+    log: sampler.log,
+  };
+  return taskWork(sampler, makeProblems(config, asking));
+}
+
+/** What a checkpoint of the run holds. */
+interface SampleState {
+  /** Questions done. */
+  step: number;
+  tally: Tally;
+}
+
+class SampleRun {
+  private readonly pool: JsonlFile;
+
+  private constructor(
+    private readonly device: Device,
+    private readonly sampler: Sampler,
+    private readonly work: Work,
+    private readonly ctx: StageContext,
+    private readonly state: SampleState,
+  ) {
+    this.pool = new JsonlFile(join(ctx.runDir, "pool.jsonl"));
+    this.pool.truncateToStep(state.step);
+  }
+
+  static async open(device: Device, config: SampleConfig, ctx: StageContext): Promise<SampleRun> {
+    const sampler = await openSampler(device, config, ctx);
+    const work = openWork(sampler);
+    let state: SampleState = { step: 0, tally: {} };
+    if (ctx.resumeFrom) {
+      state = JSON.parse(readFileSync(join(ctx.resumeFrom, "state.json"), "utf8")) as SampleState;
+      ctx.rewind(state.step);
+    }
+    return new SampleRun(device, sampler, work, ctx, state);
+  }
+
+  /** Ends what the rewards have opened. */
+  close(): Promise<void> {
+    return this.sampler.scorer.close();
+  }
+
+  /** Works through what is left; true when nothing is. */
+  async sampleAll(): Promise<boolean> {
+    const { state, work, ctx, sampler } = this;
+    const { total } = work;
+    ctx.emit({ type: "start", totalSteps: total, step: state.step });
+    while (state.step < total) {
+      // Lets the message of an interruption in.
+      await turn();
+      if (ctx.interrupted()) return false;
+      const count = Math.min(sampler.config.engine.questions, total - state.step);
+      if (!(await this.step(count))) return false;
+    }
+    return true;
+  }
+
+  private async step(count: number): Promise<boolean> {
+    const { state, work, ctx, sampler, pool } = this;
+    const { stats } = sampler.engine;
+    const before = stats.prefillTokens + stats.decodeTokens;
+    const started = performance.now();
+    const batch = await work.batch(state.step, count);
+    if (!batch) return false;
+    refuseFaults(ctx, batch, state.step + 1);
+    for (const row of batch.rows) ctx.samples.append(row);
+    for (const row of batch.pool) pool.append(row);
+    state.step += count;
+    addTally(state.tally, batch.tally);
+    const seconds = (performance.now() - started) / 1000;
+    const tokens = stats.prefillTokens + stats.decodeTokens - before;
+    ctx.emit({
+      type: "step",
+      step: state.step,
+      totalSteps: work.total,
+      metrics: {
+        ...work.metrics(batch.tally),
+        "perf/tokens_per_sec": tokens / seconds,
+        "perf/samples_per_sec": (batch.tally.rollouts ?? batch.tally.outputs!) / seconds,
+      },
+    });
+    this.show(batch);
+    this.save();
+    return true;
+  }
+
+  /** One output of the batch for the screen. */
+  private show({ rows }: Batch): void {
+    const { step } = this.state;
+    const row = rows[(step * 17) % Math.max(1, rows.length)];
+    if (!row) return;
+    const { prompt, completion, reward, parts } = row;
+    const scored = typeof reward === "number" ? { reward, parts: parts ?? {} } : {};
+    this.ctx.emit({ type: "sample", step, prompt, text: completion, ...scored, recorded: true });
+  }
+
+  /** Marks the batch as done: after all of its rows, since a resume cuts off those of batches without a mark. */
+  private save(): void {
+    const { ctx, state, device } = this;
+    savePlans(device, ctx);
+    const dir = join(ctx.runDir, "checkpoints");
+    const name = `step-${String(state.step).padStart(6, "0")}`;
+    mkdirSync(join(dir, name), { recursive: true });
+    atomicWriteFile(join(dir, name, "state.json"), `${JSON.stringify(state)}\n`);
+    for (const old of readdirSync(dir))
+      if (old !== name) rmSync(join(dir, old), { recursive: true, force: true });
+  }
+
+  async finish(completed: boolean): Promise<StageResult> {
+    const { state, work, ctx } = this;
+    this.pool.close();
+    if (!completed) return { status: "interrupted", step: state.step, metrics: {}, outputs: {} };
+    const metrics = work.metrics(state.tally);
+    // One past the last step, so that a resume does not record these figures twice.
+    ctx.emit({ type: "eval", step: work.total + 1, metrics });
+    ctx.emit({ type: "done", step: state.step, metrics });
+    const samples = join(ctx.runDir, "samples.jsonl");
+    const { from } = this.sampler.config.prompts;
+    const outputs: Record<string, string> = from === "task" ? { samples, pool: this.pool.path } : { samples };
+    return { status: "completed", step: state.step, metrics, outputs };
+  }
+}
+
+/** Names outputs that could not be scored. Throws `reward_failed` (exit 3) when it is all of a batch. */
+function refuseFaults(ctx: StageContext, { faults, tally }: Batch, first: number): void {
+  if (faults.length === 0) return;
+  const count = `${faults.length} of ${tally.outputs} outputs from question ${first} on could not be scored`;
+  const { id, fault } = faults[0]!;
+  if (faults.length === tally.outputs)
+    throw new NsaError({
+      code: "reward_failed",
+      what: count,
+      why: fault!,
+      fix: "correct the reward and resume the run",
+      exitCode: ExitCode.data,
+    });
+  ctx.log(`${count}, the first of ${id}: ${fault}`, "warn");
+}

@@ -1,0 +1,77 @@
+// Sums over what was sampled. They are saved with each checkpoint, and every figure of the run is made of them.
+import type { Metrics } from "@nsa/core";
+import type { SampleRow } from "./rows.ts";
+
+/** Sums by name. */
+export type Tally = Record<string, number>;
+
+export function addTally(to: Tally, more: Tally): void {
+  for (const [name, value] of Object.entries(more)) to[name] = (to[name] ?? 0) + value;
+}
+
+/** Counts of one question's outputs; `kept` of them were written. */
+export function tallyQuestion(rows: readonly SampleRow[], kept: number): Tally {
+  const of = (test: (row: SampleRow) => boolean) => rows.filter(test).length;
+  const right = of(({ verdict }) => verdict === "right");
+  const tally: Tally = {
+    questions: 1,
+    outputs: rows.length,
+    kept,
+    right,
+    unread: of(({ verdict }) => verdict === "unread"),
+    faults: of(({ fault }) => fault !== undefined),
+    truncated: of(({ finish }) => finish === "length"),
+    tokens: rows.reduce((sum, { ids }) => sum + ids.length, 0),
+    never: right === 0 ? 1 : 0,
+    always: right === rows.length ? 1 : 0,
+    reward: rows.reduce((sum, { reward }) => sum + (reward ?? 0), 0),
+  };
+  for (const { reward, parts } of rows) {
+    if (reward === null) continue;
+    for (const [label, value] of Object.entries(parts)) addTally(tally, { [`part/${label}`]: value });
+  }
+  return tally;
+}
+
+/** Figures of outputs for questions: shares of the outputs, and of the questions. */
+export function outputMetrics(t: Tally): Metrics {
+  const { questions = 0, outputs = 0, kept = 0, faults = 0, never = 0, always = 0 } = t;
+  const share = (name: string) => t[name]! / outputs;
+  const scored = outputs - faults;
+  const metrics: Metrics = {
+    "sample/questions": questions,
+    "sample/outputs": outputs,
+    "sample/kept": kept,
+    "sample/pass_rate": share("right"),
+    "sample/unread_share": share("unread"),
+    "sample/faults": faults,
+    "sample/solved_once_share": (questions - never) / questions,
+    "sample/never_solved_share": never / questions,
+    "sample/always_solved_share": always / questions,
+    "completion/length_mean": share("tokens"),
+    "completion/truncated_share": share("truncated"),
+  };
+  if (scored > 0) {
+    metrics["reward/mean"] = t.reward! / scored;
+    for (const [name, sum] of Object.entries(t))
+      if (name.startsWith("part/")) metrics[`reward/${name.slice(5)}`] = sum / scored;
+  }
+  return metrics;
+}
+
+/** Figures of roll-outs from steps. */
+export function stepMetrics(t: Tally): Metrics {
+  const { outputs = 0, steps = 0, rollouts = 0 } = t;
+  return {
+    "steps/outputs": outputs,
+    "steps/count": steps,
+    "steps/per_output": steps / outputs,
+    "steps/rollouts": rollouts,
+    "steps/hard_share": t.hard! / steps,
+    "steps/soft_mean": t.soft! / steps,
+    // Continuations alone: the last step of an output is judged by the output itself.
+    ...(rollouts > 0
+      ? { "sample/pass_rate": t.right! / rollouts, "completion/length_mean": t.tokens! / rollouts }
+      : {}),
+  };
+}

@@ -1,0 +1,66 @@
+// The `task` of a recipe: where its questions come from, how they are asked, and what may answer them.
+import { answerForms } from "@nsa/tasks";
+import { z } from "zod";
+
+const share = z.number().min(0).max(1);
+const count = z.number().int().min(1);
+
+export const rlTaskSchema = z
+  .strictObject({
+    family: z
+      .string()
+      .default("addition")
+      .describe("Problem family: addition, arithmetic, modular, countdown or word_problems"),
+    difficulty: count
+      .default(2)
+      .describe("Of the family: digits, numbers (countdown) or steps (word_problems)"),
+    mix: z
+      .array(
+        z.strictObject({
+          family: z.string().describe("Problem family"),
+          difficulty: count.describe("Of the family"),
+          share: z.number().positive().describe("Weight of this part among the questions"),
+        }),
+      )
+      .default([])
+      .describe("Several families in one task, instead of a single one"),
+    file: z
+      .string()
+      .default("")
+      .describe("JSONL with question and answer, or with question and tests, instead of a family"),
+    task: z
+      .string()
+      .default("")
+      .describe("Built-in task of `nsa eval tasks`, or a YAML file with one, instead of a family"),
+    dataDir: z.string().default("data").describe("task: folder of its records"),
+    files: z
+      .array(z.string())
+      .default([])
+      .describe("task: training records in place of its own, which are then the held-out ones"),
+    limit: count.optional().describe("file, task: number of problems to use, the first ones"),
+    passRate: z
+      .strictObject({
+        min: share.default(0).describe("Smallest pass rate"),
+        max: share.default(1).describe("Largest pass rate"),
+      })
+      .optional()
+      .describe(
+        "file: only the problems whose `pass_rate` lies in this range, as `nsa sample` writes pool.jsonl",
+      ),
+    answerForm: z
+      .enum(answerForms)
+      .optional()
+      .describe(
+        "What a right answer may be, in place of the task's own: number, value or any (default for a `file`: value)",
+      ),
+    template: z
+      .string()
+      .default("r1_zero")
+      .describe(
+        "r1_zero (verbatim), plain, task (the task's own prompt), or a text that contains {question}",
+      ),
+  })
+  .prefault({})
+  .describe("Questions");
+
+export type RlTask = z.output<typeof rlTaskSchema>;
