@@ -164,6 +164,112 @@ test("a_process_model_gives_a_number_at_the_end_of_each_step_of_an_output", asyn
   }
 });
 
+async function iterative(
+  name: string,
+  kind: "outcome" | "process",
+  options: { resumeFrom?: string; stopAt?: number } = {},
+) {
+  const recipe = join(root, `${kind}.yaml`);
+  const rows = kind === "outcome" ? outputs : steps;
+  writeFileSync(
+    recipe,
+    `{init: {checkpoint: none}, kind: ${kind}, labels: ${kind === "outcome" ? "rule" : "shepherd_soft"}, held_out: 0.1, data: {files: ["${rows}"]}, train: {steps: 6, micro_batch_tokens: 512, optimizer: {lr: 1.0e-3}}}`,
+  );
+  const set = kind === "outcome" ? {} : { kind, labels: "shepherd_soft", data: { files: [steps] } };
+  const { checkpoint } = await reward(`first-${kind}`, {
+    ...set,
+    train: { steps: 4, optimizer: { lr: 1e-3 } },
+  });
+  return run(
+    name,
+    {
+      iterations: { count: 3, steps: 2, reward_model: { recipe, rollouts: 2, fresh: 56 } },
+      algorithm: {
+        kl_coef: 0.01,
+        advantage: kind === "outcome" ? "grpo" : "process",
+        aggregation: "token_mean",
+      },
+      rewards: [
+        { kind: kind === "outcome" ? "model" : "process_model", checkpoint },
+        { kind: "accuracy", weight: 0 },
+      ],
+      evaluation: { questions: 4, samples: 2 },
+      checkpoint: { every: 1, keep_last: 9 },
+      train: { optimizer: { lr: 2e-5, weight_decay: 0 }, schedule: { kind: "constant" } },
+    },
+    options,
+  );
+}
+
+test("iterative_grpo_retrains_the_reward_model_after_each_iteration_but_the_last", async () => {
+  const { dir, events, result } = await iterative("iterative", "outcome");
+  expect(result).toMatchObject({ status: "completed", step: 6 });
+  const retrained = events.flatMap((e) =>
+    e.type === "eval" && "reward_model/train_loss" in e.metrics ? [e] : [],
+  );
+  expect(retrained.map((e) => e.step)).toEqual([2, 4]);
+  const folder = join(dir, "reward-model");
+  // 48 outputs a step: some questions are held out, at most 56 of the rest are trained on.
+  expect(readJsonl(join(folder, "iteration-001/outputs.jsonl"))).toHaveLength(96);
+  const history = (i: number) => readJsonl<{ seen?: number }>(join(folder, `iteration-00${i}/history.jsonl`));
+  expect(history(1)[0]!.seen).toBe(256);
+  expect(history(2)[0]!.seen).toBe(312);
+  expect(history(2)).toHaveLength(313);
+  const heldOut = readJsonl<{ id: string; policy_step: number }>(
+    join(folder, "iteration-002/held-out.jsonl"),
+  );
+  for (const row of heldOut) expect(row.policy_step).toBe(2);
+  const weights = (path: string) => readFileSync(join(folder, path, "model/model.safetensors"));
+  expect(weights("iteration-001").equals(weights("iteration-002"))).toBe(false);
+  // Each iteration begins with reference ← policy: the KL of its first step is 0.
+  const kl = stepMetrics(events).map((m) => m["kl/mean"]!);
+  for (const [i, value] of kl.entries()) expect(Math.abs(value) < 1e-6).toBe(i % 2 === 0);
+});
+
+test("iterative_grpo_resumes_to_equal_bits_from_within_an_iteration_and_from_its_end", async () => {
+  const whole = await iterative("whole-iterative", "outcome");
+  for (const stopAt of [2, 3]) {
+    const name = `stopped-iterative-${stopAt}`;
+    const stopped = await iterative(name, "outcome", { stopAt });
+    expect(stopped.result).toMatchObject({ status: "interrupted", step: stopAt });
+    const resumed = await iterative(name, "outcome", { resumeFrom: stopped.result.outputs.checkpoint! });
+    for (const file of [
+      "checkpoints/step-000006/model.safetensors",
+      "reward-model/iteration-002/model/model.safetensors",
+      "reward-model/iteration-002/history.jsonl",
+      "reward-model/iteration-003/outputs.jsonl",
+    ])
+      expect(readFileSync(join(resumed.dir, file)).equals(readFileSync(join(whole.dir, file)))).toBe(true);
+  }
+  // A model of an iteration that is over cannot be made again from its middle.
+  rmSync(join(whole.dir, "reward-model/iteration-001"), { recursive: true });
+  await expect(
+    iterative("whole-iterative", "outcome", { resumeFrom: join(whole.dir, "checkpoints/step-000003") }),
+  ).rejects.toMatchObject({ code: "reward_model_missing", exitCode: 3 });
+});
+
+test("iterative_grpo_labels_steps_by_roll_outs_for_a_process_model", async () => {
+  const { dir } = await iterative("iterative-process", "process");
+  const history = readJsonl<{ steps?: { soft: number; n: number }[]; ids?: number[] }>(
+    join(dir, "reward-model/iteration-001/history.jsonl"),
+  );
+  const labelled = history.filter((row) => row.ids);
+  expect(labelled.length).toBeGreaterThan(0);
+  for (const { steps: own } of labelled) for (const { soft, n } of own!) expect((soft * n) % 1).toBe(0);
+});
+
+test.each([
+  [{ algorithm: { reference_every: 3 } }, /reference_every/],
+  [{ rewards: [{ kind: "accuracy" }] }, /0 rewards of kind model/],
+])("iterations_that_contradict_%j_are_refused", async (set, what) => {
+  const iterations = { count: 2, steps: 2, reward_model: { recipe: "none.yaml" } };
+  await expect(run("refused", { iterations, ...set })).rejects.toMatchObject({
+    code: "iterations_invalid",
+    exitCode: 2,
+    what: expect.stringMatching(what),
+  });
+});
+
 test("checkpoints_that_cannot_serve_as_a_reward_are_named", async () => {
   const byModel = (checkpoint: string) =>
     run("refused", { steps: 1, rewards: [{ kind: "model", checkpoint }] });

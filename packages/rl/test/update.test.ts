@@ -160,6 +160,7 @@ const output = (
   reward: number,
   more: Partial<Output> = {},
 ): Output => ({
+  asked: { id: "x", question: "", answer: "", text: "", prompt },
   prompt,
   sample: { ids, logp: ids.map(() => -1), keptLogmass: ids.map(() => 0), finish: "stop" },
   row: {

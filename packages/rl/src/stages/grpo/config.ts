@@ -40,6 +40,44 @@ export const grpoSchema = z.strictObject({
   init: z
     .strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") })
     .describe("Where learning starts"),
+  iterations: z
+    .strictObject({
+      count: count.describe("Iterations; each begins with reference ← policy"),
+      steps: count.describe("Exploration steps of an iteration; they replace the recipe's `steps`"),
+      rewardModel: z
+        .strictObject({
+          recipe: z
+            .string()
+            .describe(
+              "Recipe of `nsa reward` by which the model of the reward `model` or `process_model` is trained on after each iteration but the last, beside this file",
+            ),
+          replayShare: z
+            .number()
+            .min(0)
+            .max(1)
+            .default(0.1)
+            .describe("Share of history among what it is trained on"),
+          reservoir: count
+            .default(50_000)
+            .describe("Outputs of history that are kept, a uniform sample of all"),
+          history: z
+            .array(z.string())
+            .default([])
+            .describe("Files that history begins with; by default `data.files` of the reward model's recipe"),
+          fresh: count
+            .optional()
+            .describe("Outputs of an iteration that are trained on, at most, drawn by seed"),
+          rollouts: count
+            .default(8)
+            .describe(
+              "process_model: roll-outs from the end of each step, by which steps are labelled (Math-Shepherd)",
+            ),
+        })
+        .optional()
+        .describe("Retrains the reward model on the policy's own outputs, labelled by the task's rule"),
+    })
+    .optional()
+    .describe("Iterative GRPO (DeepSeekMath, algorithm 1)"),
   task: rlTaskSchema,
   rollout: z
     .strictObject({

@@ -2,6 +2,7 @@
 import { cacheBytesPerToken, INFERENCE_ONLY, readModelConfig, trainFlops, weightBytes } from "@nsa/model";
 import { estimateTraining } from "@nsa/train";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
+import { withIterations } from "./iterations/plan.ts";
 
 /** Prompts are short beside outputs in the problem families; a file's may be longer. */
 const PROMPT_TOKENS = 64;
@@ -11,7 +12,8 @@ const PROMPT_TOKENS = 64;
  * FLOPs: sampling is one forward (a third of a training step), the update recomputes π_old, and a reference, if there
  * is one, runs forward too; each of the μ inner epochs is a forward and a backward.
  */
-export function estimateGrpo(config: GrpoConfig): Record<string, number> {
+export function estimateGrpo(recipe: GrpoConfig): Record<string, number> {
+  const config = withIterations(recipe);
   checkGrpo(config);
   const { rollout, algorithm } = config;
   const model = readModelConfig(config.init.checkpoint);

@@ -23,6 +23,7 @@ export interface RolloutRow {
 }
 
 export interface Output {
+  asked: AskedProblem;
   prompt: readonly number[];
   sample: GeneratedSample;
   row: RolloutRow;
@@ -126,6 +127,7 @@ async function ask(e: RolloutInputs, first: number, count: number) {
     const { prompt, id, question, answer } = asked;
     const echo = isEchoOf(extractAnswer(completion).text, asked);
     return {
+      asked,
       prompt,
       sample: s,
       row: { id, question, answer, completion, reward, echo, finish: s.finish, tokens },

@@ -12,6 +12,8 @@ import { makeScorer, type Scorer } from "../../rewards/score.ts";
 import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
+import { withIterations } from "./iterations/plan.ts";
+import { RewardRetraining } from "./iterations/retraining.ts";
 import { buildUpdateBatch } from "./learn.ts";
 import { rolloutMetrics } from "./metrics.ts";
 import { ReferenceStore } from "./reference-store.ts";
@@ -26,7 +28,8 @@ import {
   warnTrainHeldOutGap,
 } from "./watch.ts";
 
-export async function runGrpo(config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
+export async function runGrpo(recipe: GrpoConfig, ctx: StageContext): Promise<StageResult> {
+  const config = withIterations(recipe);
   checkGrpo(config);
   const device = openDevice(ctx.device, {
     memoryLimitMb: config.memoryLimitMb,
@@ -63,6 +66,7 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
     while (run.step < config.steps) {
       await turn();
       if (ctx.interrupted()) break;
+      if (!(await run.enterIteration())) break;
       await run.update(profiler);
     }
     return await run.finish();
@@ -78,6 +82,8 @@ interface GrpoParts {
   trainer: Trainer;
   problems: ProblemSource;
   scorer: Scorer;
+  /** Retrains the reward model after each iteration; none where the recipe does not. */
+  retraining: RewardRetraining | undefined;
   /** The model that the KL holds on to; none without a KL. */
   reference: Transformer | undefined;
   references: ReferenceStore;
@@ -125,11 +131,6 @@ class GrpoRun {
       maxSeqLen: model.config.maxSeqLen,
       log: (text, level) => ctx.log(text, level),
     });
-    const scorer = await makeScorer(config.rewards, {
-      device,
-      tokenizer,
-      log: (text, level) => ctx.log(text, level),
-    });
     const checkpoints = join(ctx.runDir, "checkpoints");
     const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
     const references = new ReferenceStore(join(ctx.runDir, "reference"));
@@ -140,12 +141,14 @@ class GrpoRun {
       step = (await resumeCheckpoint(ctx.resumeFrom, saved, ctx)).step;
     }
     quarantine.truncateToStep(step);
+    const retraining = RewardRetraining.open({ config, ctx, device, tokenizer }, step);
+    const scorer = await openScorer(retraining?.rewards(step) ?? config.rewards, model, tokenizer, ctx);
     // Without a KL there is no reference to hold.
     const reference =
       algorithm.klCoef > 0
         ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
         : undefined;
-    const data = { problems, scorer, cursor, quarantine };
+    const data = { problems, scorer, retraining, cursor, quarantine };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
@@ -166,6 +169,17 @@ class GrpoRun {
     );
   }
 
+  /** Where an iteration is over, goes on with the reward model that comes of it. False where that was interrupted. */
+  async enterIteration(): Promise<boolean> {
+    const { step, config, parts, ctx, model } = this;
+    const { retraining, tokenizer } = parts;
+    if (!retraining || step === 0 || step % config.iterations!.steps !== 0) return true;
+    if (!(await retraining.settle(step, model))) return false;
+    await parts.scorer.close();
+    parts.scorer = await openScorer(retraining.rewards(step), model, tokenizer, ctx);
+    return true;
+  }
+
   /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
   async update(profiler: StepProfiler): Promise<void> {
     const { config, ctx, model } = this;
@@ -175,6 +189,7 @@ class GrpoRun {
     const sampled = await rollout({ model, tokenizer, problems, scorer, config, step }, cursor.asked);
     cursor.asked = sampled.cursor;
     recordFaults(ctx, sampled, quarantine, step);
+    this.parts.retraining?.record(sampled, step);
     const started = performance.now();
     const updateBatch = buildUpdateBatch(model, sampled, config, reference);
     const learned = update(trainer, updateBatch, config, step);
@@ -242,6 +257,13 @@ class GrpoRun {
     reference.parameters.copyFrom(model.parameters);
   }
 }
+
+const openScorer = (
+  rewards: GrpoConfig["rewards"],
+  { device }: Transformer,
+  tokenizer: Tokenizer,
+  ctx: StageContext,
+) => makeScorer(rewards, { device, tokenizer, log: (text, level) => ctx.log(text, level) });
 
 /** Tokens per second and shares of a step; times in ms. */
 function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number): Metrics {

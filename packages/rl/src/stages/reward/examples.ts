@@ -67,7 +67,28 @@ export function pairsOf(
   return rng.shuffle(all, key).slice(0, most);
 }
 
-const questionOf = (record: LabelledRecord) => ("better" in record ? record.better : record).question;
+export const questionOf = (record: LabelledRecord) => ("better" in record ? record.better : record).question;
+
+/** Records of each question, in the order of the questions' first records. */
+export function byQuestion(records: readonly LabelledRecord[]): Map<string, LabelledRecord[]> {
+  const groups = new Map<string, LabelledRecord[]>();
+  for (const record of records) {
+    const question = questionOf(record);
+    const own = groups.get(question);
+    if (own) own.push(record);
+    else groups.set(question, [record]);
+  }
+  return groups;
+}
+
+/** All examples of the records, question by question. */
+export function examplesOfAll(
+  records: readonly LabelledRecord[],
+  config: RewardModelConfig,
+): RewardExample[] {
+  const rng = new Rng(config.seed, PAIR_STREAM);
+  return [...byQuestion(records).values()].flatMap((own, i) => examplesOf(own, config, rng, i));
+}
 
 /** Examples of one question's records, as the loss takes them. */
 function examplesOf(
@@ -112,22 +133,16 @@ function checkLabels(learned: readonly RewardExample[], config: RewardModelConfi
 export function readRewardData(config: RewardModelConfig, tokenizer: Tokenizer, log: Log): RewardData {
   checkRewardRecipe(config);
   const records = readAll(config, tokenizer, log);
-  const byQuestion = new Map<string, LabelledRecord[]>();
-  for (const record of records) {
-    const question = questionOf(record);
-    const own = byQuestion.get(question);
-    if (own) own.push(record);
-    else byQuestion.set(question, [record]);
-  }
-  const questions = new Rng(config.seed, HELD_OUT_STREAM).shuffle([...byQuestion.keys()]);
+  const groups = byQuestion(records);
+  const questions = new Rng(config.seed, HELD_OUT_STREAM).shuffle([...groups.keys()]);
   const held =
     config.heldOut === 0 || questions.length < 2
       ? 0
       : Math.max(1, Math.floor(questions.length * config.heldOut));
   const rng = new Rng(config.seed, PAIR_STREAM);
-  const numbers = new Map([...byQuestion.keys()].map((question, i) => [question, i]));
+  const numbers = new Map([...groups.keys()].map((question, i) => [question, i]));
   const of = (names: readonly string[]) =>
-    names.flatMap((name) => examplesOf(byQuestion.get(name)!, config, rng, numbers.get(name)!));
+    names.flatMap((name) => examplesOf(groups.get(name)!, config, rng, numbers.get(name)!));
   const data = { learned: of(questions.slice(held)), heldOut: of(questions.slice(0, held)) };
   checkLabels(data.learned, config, records.length);
   log(
