@@ -232,7 +232,7 @@ test("old_and_reference_log_probabilities_are_those_of_their_models_at_the_tempe
   );
   const outputs = [output(0, [0], [1, 1], 1), output(0, [2], [3], 0)];
   const twice = config({ innerEpochs: 2, klCoef: 0.1 });
-  const { samples, metrics } = buildUpdateBatch(bigramModel(cpu), rollout(outputs), twice, reference);
+  const { samples, metrics } = buildUpdateBatch(bigramModel(cpu), rollout(outputs), twice, { reference });
   // A KL in the loss leaves the rewards as they are.
   expect([metrics, samples.map((s) => s.advantage[0])]).toEqual([{}, [1, -1]]);
   expect(samples.map((s) => Array.from(s.oldLogp!))).toEqual([[near(quarter), near(half)], [near(most)]]);
@@ -259,7 +259,7 @@ test("a_kl_in_the_reward_lowers_each_output_by_beta_times_its_sum", () => {
     klKind: "k1",
     advantage: "dr_grpo",
   } as const;
-  const updateBatch = buildUpdateBatch(bigramModel(cpu), rollout(outputs), config(inReward), reference);
+  const updateBatch = buildUpdateBatch(bigramModel(cpu), rollout(outputs), config(inReward), { reference });
   // log π/π_ref: 0 and ln 2 of the first output, ln 3 of the second.
   const [a, b] = [1 - 0.1 * log(2), -0.1 * log(3)];
   expect(updateBatch.samples.map((s) => s.advantage[0])).toEqual([near((a - b) / 2), near((b - a) / 2)]);

@@ -114,8 +114,12 @@ export const grpoSchema = z.strictObject({
       advantage: memberName("advantage")
         .default("grpo")
         .describe(
-          "grpo: (r − mean)/std over the group, population std; process: the same over all step rewards, summed over later steps",
+          "grpo: (r − mean)/std over the group, population std; process: the same over all step rewards, summed over later steps; gae: PPO's, with a `value` model",
         ),
+      gaeLambda: share.default(0.95).describe("gae: λ, how far rewards reach back; 1 is the whole return"),
+      gaeGamma: share
+        .default(1)
+        .describe("gae: γ, the discount of a reward by each token that it lies ahead"),
       loss: memberName("loss").default("grpo").describe("Token objective"),
       aggregation: z
         .enum(["sequence_mean", "token_mean", "fixed_length"])
@@ -148,6 +152,40 @@ export const grpoSchema = z.strictObject({
     })
     .prefault({})
     .describe("GRPO and its kin"),
+  value: z
+    .strictObject({
+      init: z
+        .string()
+        .default("policy")
+        .describe(
+          "Where its weights begin: `policy` (init.checkpoint), or a checkpoint folder, e.g. a reward model's",
+        ),
+      shared: z
+        .boolean()
+        .default(false)
+        .describe("Puts the head on the policy's own trunk in place of a model of the policy's size"),
+      lr: z.number().positive().default(1e-5).describe("Learning rate of a model of its own"),
+      coef: z.number().positive().default(0.1).describe("shared: weight of its loss beside the policy's"),
+      clip: z
+        .number()
+        .min(0)
+        .default(0.2)
+        .describe("Range around the old value in which a new one lowers the loss; 0 = without limit"),
+      warmupSteps: z
+        .number()
+        .int()
+        .min(0)
+        .default(0)
+        .describe(
+          "First steps in which values alone are learned and the policy stays as it is, but for a trunk that it shares",
+        ),
+      whiten: z
+        .boolean()
+        .default(true)
+        .describe("Shifts and scales the advantages of a step to mean 0 and standard deviation 1"),
+    })
+    .optional()
+    .describe("PPO's value model, for advantage gae"),
   rewards: z
     .array(rewardSchema)
     .min(1)
@@ -183,9 +221,25 @@ export const grpoSchema = z.strictObject({
 
 export type GrpoConfig = z.output<typeof grpoSchema>;
 
-/** Refuses settings that cannot learn anything. Throws NsaError `group_of_one` (exit 2). */
-export function checkGrpo({ rollout, algorithm }: GrpoConfig): void {
+/** Refuses settings that cannot learn anything. Throws NsaError `group_of_one`, `value_model_mismatch` (exit 2). */
+export function checkGrpo({ rollout, algorithm, value }: GrpoConfig): void {
   const { advantage } = algorithm;
+  const needsValues = advantageKinds.get(advantage).needsValues === true;
+  if (needsValues !== (value !== undefined)) {
+    throw new NsaError({
+      code: "value_model_mismatch",
+      what: needsValues
+        ? `algorithm.advantage ${advantage} without \`value\``
+        : `\`value\` beside algorithm.advantage ${advantage}`,
+      why: needsValues
+        ? "it is made of the values of a value model"
+        : "this advantage reads no values, so the model would learn for nothing",
+      fix: needsValues
+        ? "add `value: {}`, or take another advantage"
+        : "remove `value`, or set advantage: gae",
+      exitCode: ExitCode.usage,
+    });
+  }
   if (rollout.groupSize > 1 || advantageKinds.get(advantage).groupOfOne) return;
   throw new NsaError({
     code: "group_of_one",

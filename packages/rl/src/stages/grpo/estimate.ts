@@ -7,6 +7,15 @@ import { withIterations } from "./iterations/plan.ts";
 /** Prompts are short beside outputs in the problem families; a file's may be longer. */
 const PROMPT_TOKENS = 64;
 
+/** Weights, gradients and moments of a value model of its own; its activations come when the policy's are gone. */
+function valueBytes({ value, init, train, microBatchTokens }: GrpoConfig, policy: number): number {
+  if (!value || value.shared) return 0;
+  if (value.init === "policy" && !train.groups?.length) return policy;
+  const from = value.init === "policy" ? init.checkpoint : value.init;
+  const size = { ...train, steps: 1, microBatches: 1, microBatchTokens, seqLen: 1, groups: [] };
+  return estimateTraining({ ...readModelConfig(from), head: "scalar" }, size).memory_parameters_bytes!;
+}
+
 /**
  * Upper bounds from the recipe and the architecture of `init.checkpoint`.
  * FLOPs: sampling is one forward (a third of a training step), the update recomputes π_old, and a reference, if there
@@ -39,6 +48,7 @@ export function estimateGrpo(recipe: GrpoConfig): Record<string, number> {
     checkpoint ? [checkpoint, ...ensemble] : [],
   );
   const reward = judges.reduce((n, folder) => n + weightBytes(readModelConfig(folder), INFERENCE_ONLY), 0);
+  const value = valueBytes(config, update.memory_parameters_bytes!);
   return {
     parameters: update.parameters!,
     samples_at_most: samples,
@@ -49,6 +59,7 @@ export function estimateGrpo(recipe: GrpoConfig): Record<string, number> {
     memory_cache_bytes: perToken * held,
     ...(reference > 0 ? { memory_reference_bytes: reference } : {}),
     ...(reward > 0 ? { memory_reward_bytes: reward } : {}),
-    memory_bytes: update.memory_bytes! + perToken * held + reference + reward,
+    ...(value > 0 ? { memory_value_bytes: value } : {}),
+    memory_bytes: update.memory_bytes! + perToken * held + reference + reward + value,
   };
 }

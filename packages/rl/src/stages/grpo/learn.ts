@@ -1,12 +1,13 @@
 // From scored outputs to what the update learns from: log-probabilities of others, KL in the reward, advantages, weights.
 import { logprobs, type Transformer } from "@nsa/model";
 import type { SampleRewards } from "../../algorithm/advantages/kind.ts";
-import { advantages } from "../../algorithm/advantages/registry.ts";
 import { aggregationWeights } from "../../algorithm/aggregation.ts";
 import { klValue } from "../../algorithm/kl.ts";
 import { outputsOf, type PolicySample, policyBatch, splitByTokens } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 import type { Rollout } from "./rollout.ts";
+import { setAdvantages } from "./value/apply.ts";
+import type { ValueModel } from "./value/value-model.ts";
 
 export interface UpdateBatch {
   /** Outputs with a weight; their advantages may still be 0. */
@@ -53,7 +54,7 @@ export function buildUpdateBatch(
   policy: Transformer,
   rollout: Rollout,
   config: GrpoConfig,
-  reference?: Transformer,
+  { reference, value }: { reference?: Transformer | undefined; value?: ValueModel | undefined } = {},
 ): UpdateBatch {
   const { algorithm: a, rollout: r } = config;
   const used = rollout.outputs.filter((o) => !o.discarded);
@@ -90,6 +91,6 @@ export function buildUpdateBatch(
     rewards = kl.rewards;
     metrics["kl/mean"] = kl.mean;
   }
-  for (const [i, advantage] of advantages(rewards, a.advantage).entries()) samples[i]!.advantage = advantage;
+  Object.assign(metrics, setAdvantages(samples, rewards, config, value));
   return { samples: samples.filter((s) => s.weight > 0), weightSum: sum, metrics };
 }

@@ -19,6 +19,7 @@ import { rolloutMetrics } from "./metrics.ts";
 import { ReferenceStore } from "./reference-store.ts";
 import { type Rollout, rollout } from "./rollout.ts";
 import { update } from "./update.ts";
+import { ValueModel } from "./value/value-model.ts";
 import {
   evaluationMetrics,
   preflight,
@@ -84,6 +85,8 @@ interface GrpoParts {
   scorer: Scorer;
   /** Retrains the reward model after each iteration; none where the recipe does not. */
   retraining: RewardRetraining | undefined;
+  /** PPO's; none for advantages that compare outputs. */
+  value: ValueModel | undefined;
   /** The model that the KL holds on to; none without a KL. */
   reference: Transformer | undefined;
   references: ReferenceStore;
@@ -120,7 +123,12 @@ class GrpoRun {
   static async open(device: Device, config: GrpoConfig, ctx: StageContext): Promise<GrpoRun> {
     const { algorithm } = config;
     const init = config.init.checkpoint;
-    const model = await loadModel(device, init, {}, config.train.groups);
+    const model = await loadModel(
+      device,
+      init,
+      config.value?.shared ? { head: "lm_scalar" } : {},
+      config.train.groups,
+    );
     const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
     const files = modelFiles(init);
     checkVocabulary(tokenizer, model, init);
@@ -141,6 +149,7 @@ class GrpoRun {
       step = (await resumeCheckpoint(ctx.resumeFrom, saved, ctx)).step;
     }
     quarantine.truncateToStep(step);
+    const value = await ValueModel.open({ config, ctx, device, policy: model, updates }, step);
     const retraining = RewardRetraining.open({ config, ctx, device, tokenizer }, step);
     const scorer = await openScorer(retraining?.rewards(step) ?? config.rewards, model, tokenizer, ctx);
     // Without a KL there is no reference to hold.
@@ -148,7 +157,7 @@ class GrpoRun {
       algorithm.klCoef > 0
         ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
         : undefined;
-    const data = { problems, scorer, retraining, cursor, quarantine };
+    const data = { problems, scorer, retraining, value, cursor, quarantine };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
@@ -183,7 +192,7 @@ class GrpoRun {
   /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
   async update(profiler: StepProfiler): Promise<void> {
     const { config, ctx, model } = this;
-    const { tokenizer, trainer, problems, scorer, cursor, quarantine, reference } = this.parts;
+    const { tokenizer, trainer, problems, scorer, cursor, quarantine, reference, value } = this.parts;
     const step = ++this.step;
     profiler.begin(step);
     const sampled = await rollout({ model, tokenizer, problems, scorer, config, step }, cursor.asked);
@@ -191,8 +200,8 @@ class GrpoRun {
     recordFaults(ctx, sampled, quarantine, step);
     this.parts.retraining?.record(sampled, step);
     const started = performance.now();
-    const updateBatch = buildUpdateBatch(model, sampled, config, reference);
-    const learned = update(trainer, updateBatch, config, step);
+    const updateBatch = buildUpdateBatch(model, sampled, config, { reference, value });
+    const learned = update(trainer, updateBatch, config, step, value);
     const updating = performance.now() - started;
     profiler.end();
     const figures = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating) };
@@ -238,12 +247,15 @@ class GrpoRun {
 
   private async save(): Promise<void> {
     const { model, step, ctx } = this;
-    const { trainer, cursor, files, references, checkpoints } = this.parts;
+    const { trainer, cursor, files, references, checkpoints, value } = this.parts;
     savePlans(model.device, ctx);
     const stateful = [trainer, cursor];
+    // First, so that the policy's checkpoint is never without one.
+    await value?.save(step);
     const path = await this.store.save({ model, optimizer: trainer.optimizer, stateful, step, files });
     const kept = readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []);
     references.prune(Math.min(...kept.map(Number)));
+    value?.prune(kept.map(Number));
     ctx.emit({ type: "checkpoint", step, path });
   }
 

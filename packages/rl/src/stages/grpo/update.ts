@@ -1,12 +1,30 @@
 // The update after a rollout: mini-batches and inner epochs over the samples of its update batch.
 import { Rng } from "@nsa/core";
-import type { Trainer } from "@nsa/train";
+import type { LmOutputs, ScalarOutputs } from "@nsa/model";
+import type { AnyLoss, LossContext, LossFunction, Trainer } from "@nsa/train";
 import { policyStep } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 import { isOnPolicy, type UpdateBatch } from "./learn.ts";
 import { grpoLoss } from "./loss.ts";
+import { valueLoss } from "./value/loss.ts";
+import type { ValueModel } from "./value/value-model.ts";
 
 const MINI_BATCH_STREAM = 43;
+
+/** The loss of the policy's trainer: with a shared trunk also that of the values, alone while they warm up. Undefined: no update. */
+function lossOf({ value }: GrpoConfig, policy: LossFunction, warming: boolean): AnyLoss | undefined {
+  if (!value?.shared) return warming ? undefined : policy;
+  const values = valueLoss(value.clip);
+  const both: LossFunction<LossContext<LmOutputs & ScalarOutputs>> = (batch, context) => {
+    const { math: m } = context;
+    const own = m.mul(values(batch, context).loss, value.coef);
+    const metrics = { "value/loss": m.mul(m.detach(own), 1 / value.coef) };
+    if (warming) return { loss: own, metrics };
+    const { loss, metrics: others } = policy(batch, context);
+    return { loss: m.add(loss, own), metrics: { ...others, ...metrics } };
+  };
+  return both as AnyLoss;
+}
 
 /** Runs the step's updates; metrics are means over them. Nothing to learn from leaves the policy as it is. */
 export function update(
@@ -14,10 +32,12 @@ export function update(
   { samples, weightSum, metrics: prepared }: UpdateBatch,
   config: GrpoConfig,
   step: number,
+  value?: ValueModel,
 ): Record<string, number> {
   const { algorithm: a, rollout: r } = config;
   if (samples.length === 0) return prepared;
   const onPolicy = isOnPolicy(a);
+  const warming = step <= (config.value?.warmupSteps ?? 0);
   const rng = new Rng(config.seed, MINI_BATCH_STREAM);
   const sums: Record<string, number> = {};
   let updates = 0;
@@ -28,10 +48,13 @@ export function update(
       const part = order.slice(b, b + size);
       const totalTokens = part.reduce((n, s) => n + s.ids.length, 0);
       // Every mini-batch is divided by its share of the whole, so that the mean over mini-batches is the plain loss.
-      const stepBatch = policyStep(part, config.microBatchTokens, weightSum * (part.length / samples.length));
-      const metrics = trainer.step(stepBatch, grpoLoss(a, { onPolicy, totalTokens }), {
-        temperature: r.temperature,
-      });
+      const share = weightSum * (part.length / samples.length);
+      const stepBatch = policyStep(part, config.microBatchTokens, share);
+      const loss = lossOf(config, grpoLoss(a, { onPolicy, totalTokens }), warming);
+      const metrics = {
+        ...(loss ? trainer.step(stepBatch, loss, { temperature: r.temperature }) : {}),
+        ...value?.update(part, share),
+      };
       updates++;
       for (const [name, value] of Object.entries(metrics)) {
         sums[name] = name.endsWith("_max")
