@@ -15,6 +15,11 @@ export interface Lesson {
   metrics: Record<string, number>;
 }
 
+export interface PreparedLesson extends Lesson {
+  /** Also the samples without a weight: all outputs that were not discarded, in their order; `id` is the place in it. */
+  all: PolicySample[];
+}
+
 /** Log-probabilities of all output tokens under a model, at the sampling temperature. */
 function scoreAll(model: Transformer, samples: readonly PolicySample[], config: GrpoConfig): number[][] {
   const { temperature } = config.rollout;
@@ -30,7 +35,7 @@ export function isOnPolicy({ innerEpochs, miniBatches }: GrpoConfig["algorithm"]
 }
 
 /** −β·KL of every token as rewards, and the mean KL by k3, whatever the kind. */
-function klRewards(
+export function klRewards(
   samples: readonly PolicySample[],
   rewards: readonly SampleRewards[],
   { klCoef, klKind }: GrpoConfig["algorithm"],
@@ -53,7 +58,7 @@ export function prepare(
   rollout: Rollout,
   config: GrpoConfig,
   reference?: Transformer,
-): Lesson {
+): PreparedLesson {
   const { algorithm: a, rollout: r } = config;
   const used = rollout.outputs.filter((o) => !o.discarded);
   const keep = used.map((o) => !(a.maskTruncated && o.row.finish === "length"));
@@ -90,5 +95,5 @@ export function prepare(
     metrics["kl/mean"] = kl.mean;
   }
   for (const [i, advantage] of advantages(rewards, a.advantage).entries()) samples[i]!.advantage = advantage;
-  return { samples: samples.filter((s) => s.weight > 0), weightSum: sum, metrics };
+  return { samples: samples.filter((s) => s.weight > 0), all: samples, weightSum: sum, metrics };
 }

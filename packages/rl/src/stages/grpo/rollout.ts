@@ -83,7 +83,7 @@ function sample(
 }
 
 /** Rewards by the token that ends each step; those of the whole output stand at its last token. */
-function rewardsByToken(
+export function rewardsByToken(
   tokenizer: Tokenizer,
   group: number,
   ids: readonly number[],

@@ -9,11 +9,13 @@ import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Tran
 import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
 import { makeScorer } from "../../rewards/score.ts";
+import type { RolloutStore } from "../../rollouts/store.ts";
 import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
 import { prepare } from "./learn.ts";
 import { rolloutMetrics } from "./metrics.ts";
+import { openRollouts, StepRecorder } from "./recorder.ts";
 import { ReferenceStore } from "./reference-store.ts";
 import { explore, type Rollout } from "./rollout.ts";
 import { update } from "./update.ts";
@@ -72,6 +74,7 @@ interface GrpoParts {
   references: ReferenceStore;
   cursor: QuestionCursor;
   quarantine: JsonlFile;
+  rollouts: RolloutStore;
   checkpoints: string;
   /** Files kept with each checkpoint. */
   files: Record<string, string>;
@@ -125,12 +128,14 @@ class GrpoRun {
       step = (await resumeCheckpoint(ctx.resumeFrom, saved, ctx)).step;
     }
     quarantine.truncateToStep(step);
+    const rollouts = openRollouts(ctx.runDir, config);
+    rollouts.truncate(step);
     // Without a KL there is no reference to hold.
     const reference =
       algorithm.klCoef > 0
         ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
         : undefined;
-    const data = { problems, score, cursor, quarantine };
+    const data = { problems, score, cursor, quarantine, rollouts };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
@@ -154,18 +159,22 @@ class GrpoRun {
   /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
   async update(profiler: StepProfiler): Promise<void> {
     const { config, ctx, model } = this;
-    const { tokenizer, trainer, problems, score, cursor, quarantine, reference } = this.parts;
+    const { tokenizer, trainer, problems, score, cursor, quarantine, rollouts, reference } = this.parts;
     const step = ++this.step;
     profiler.begin(step);
+    const recorder = rollouts.keep > 0 ? new StepRecorder(rollouts, model, step) : undefined;
     const rollout = await explore({ model, tokenizer, problems, score, config, step }, cursor.asked);
     cursor.asked = rollout.cursor;
     recordFaults(ctx, rollout, quarantine, step);
     const started = performance.now();
     const lesson = prepare(model, rollout, config, reference);
-    const learned = update(trainer, lesson, config, step);
+    const learned = update(trainer, lesson, config, step, recorder?.notes);
     const updating = performance.now() - started;
     profiler.end();
-    const figures = { ...rolloutMetrics(rollout), ...timeMetrics(rollout, updating) };
+    const recording = performance.now();
+    recorder?.write(rollout, lesson);
+    const recorded = performance.now() - recording;
+    const figures = { ...rolloutMetrics(rollout), ...timeMetrics(rollout, updating, recorded) };
     ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
     appendSamples(ctx, rollout, step);
     showSample(ctx, rollout, step);
@@ -224,7 +233,7 @@ class GrpoRun {
 }
 
 /** Tokens per second and shares of a step; times in ms. */
-function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number): Metrics {
+function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number, recording: number): Metrics {
   const tokens = outputs.reduce((n, o) => n + o.row.tokens, 0);
   const all = sampling + scoring + updating;
   return {
@@ -234,6 +243,7 @@ function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number):
     "perf/rollout_share": sampling / all,
     "perf/scoring_share": scoring / all,
     "perf/update_share": updating / all,
+    "perf/recording_share": recording / (all + recording),
   };
 }
 
