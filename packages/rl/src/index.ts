@@ -37,6 +37,16 @@ export {
   reflectiveWords,
   repetitionPenalty,
 } from "./rewards/text.ts";
+export {
+  groupsOf,
+  inRange,
+  type RolloutFilter,
+  type RolloutGroup,
+  type ShownOutput,
+  stepsOf,
+} from "./rollouts/groups.ts";
+export { LabelFile, verdictsOf } from "./rollouts/labels.ts";
+export { RolloutStore } from "./rollouts/store.ts";
 export { type GrpoConfig, grpoSchema } from "./stages/grpo/config.ts";
 export { estimateGrpo } from "./stages/grpo/estimate.ts";
 export { type EvaluationResult, evaluatePolicy } from "./stages/grpo/evaluate.ts";

@@ -128,7 +128,8 @@ test("a_step_that_is_missing_or_damaged_is_named", () => {
     step: 7,
     outputs: [
       {
-        ...{ output: 0, group: 3, id: "q", question: "1+1", answer: "2", prompt_ids: [5], completion: "2" },
+        ...{ output: 0, group: 3, id: "q", question: "1+1", answer: "2", prompt: "1+1=" },
+        ...{ prompt_ids: [5], completion: "2" },
         ...{ finish: "stop", reward: 1, parts: { accuracy: 1 }, policy_version: 6, policy_weights: "ab" },
       },
     ],

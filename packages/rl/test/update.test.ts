@@ -161,6 +161,7 @@ const output = (
   more: Partial<Output> = {},
 ): Output => ({
   prompt,
+  text: "",
   sample: { ids, logp: ids.map(() => -1), keptLogmass: ids.map(() => 0), finish: "stop" },
   row: {
     ...{ id: "x", question: "", answer: "", completion: "" },

@@ -68,6 +68,7 @@ function rollout(
     const reward = { total: accuracy, parts, outcome: accuracy };
     return {
       prompt: [1],
+      text: "1",
       sample: { ids: [], logp: [], keptLogmass: [], finish },
       row: {
         id: "x",

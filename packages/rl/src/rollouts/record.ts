@@ -12,6 +12,7 @@ export interface RecordedOutput {
   id: string;
   question: string;
   answer: string;
+  prompt: string;
   prompt_ids: readonly number[];
   completion: string;
   finish: "stop" | "length";
@@ -70,6 +71,7 @@ export function rewardOf({ reward, parts, outcome, steps, fault }: RecordedOutpu
 /** What the recorder needs of an output. */
 export interface OutputToRecord {
   prompt: readonly number[];
+  text: string;
   sample: { ids: readonly number[]; logp: readonly number[] };
   row: {
     id: string;
@@ -92,7 +94,7 @@ export function recordedOutput(
   const { total, parts, outcome, steps, fault } = reward;
   return {
     ...{ output, group: o.rewards.group, id, question, answer },
-    ...{ prompt_ids: o.prompt, completion, finish },
+    ...{ prompt: o.text, prompt_ids: o.prompt, completion, finish },
     reward: fault === undefined ? total : null,
     parts,
     ...(outcome === undefined ? {} : { outcome }),

@@ -23,6 +23,8 @@ export interface RolloutRow {
 
 export interface Output {
   prompt: readonly number[];
+  /** The prompt as it was put together. */
+  text: string;
   sample: GeneratedSample;
   row: RolloutRow;
   rewards: SampleRewards;
@@ -120,10 +122,11 @@ async function ask(e: Explorer, first: number, count: number) {
   const outputs = flat.map(({ asked, s, group }, i): Output => {
     const { completion, tokens } = batch[i]!;
     const reward = rewards[i]!;
-    const { prompt, id, question, answer } = asked;
+    const { prompt, text, id, question, answer } = asked;
     const echo = isEchoOf(extractAnswer(completion).text, asked);
     return {
       prompt,
+      text,
       sample: s,
       row: { id, question, answer, completion, reward, echo, finish: s.finish, tokens },
       rewards: rewardsByToken(tokenizer, group, s.ids, reward),
