@@ -12,6 +12,7 @@ import { Browser } from "../src/view/rollouts/mount.tsx";
 import { RolloutPage } from "../src/view/rollouts/page.tsx";
 import { type BrowserState, type Key, openBrowser, press } from "../src/view/rollouts/state.ts";
 import { buildOnce, bundle, nsa, root } from "./built.ts";
+import { tinyPretrain } from "./tiny.ts";
 
 const work = mkdtempSync(join(tmpdir(), "nsa-rollouts-"));
 
@@ -116,23 +117,26 @@ test("a_key_writes_its_label_before_the_next_picture", async () => {
   const first = openBrowser([1, 2, 3], load, true)!;
   let done = false;
   const app = render(<Browser first={first} load={load} labels={labels} onDone={() => (done = true)} />);
-  const type = async (keys: string) => {
-    app.stdin.write(keys);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+  const until = async (condition: () => boolean) => {
+    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
   };
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  await type("r");
-  expect(app.lastFrame()).toContain("a person: right");
-  await type("\u001b[B");
-  await type("p");
-  await type("\u001b[A");
-  await type("p");
+  const type = async (keys: string, shown: string) => {
+    app.stdin.write(keys);
+    await until(() => app.lastFrame()!.includes(shown));
+  };
+  // Keys that come before it listens are lost.
+  await until(() => app.stdin.listenerCount("readable") + app.stdin.listenerCount("data") > 0);
+  await type("r", "a person: right");
+  await type("\u001b[B", "output 2 of 2");
+  await type("p", "output 1 is better than …");
+  await type("\u001b[A", "output 1 of 2");
+  await type("p", "output 1 is better than output 0");
   expect(labels.read()).toMatchObject([
     { kind: "verdict", output: 0, verdict: "right" },
     { kind: "preference", chosen_output: 1, rejected_output: 0 },
   ]);
-  await type("q");
-  expect(done).toBe(true);
+  app.stdin.write("q");
+  await until(() => done);
 });
 
 /** A run folder with the recorded groups. */
@@ -213,4 +217,45 @@ needs(hasScript, "no `script` command here")("labels_are_typed_on_a_real_termina
   expect(out).toContain("code 0");
   expect(existsSync(join(dir, "labels.jsonl"))).toBe(true);
   expect(readJsonl(join(dir, "labels.jsonl"))).toMatchObject([{ id: "q3", output: 0, verdict: "wrong" }]);
+});
+
+test("a_run_is_replayed_from_its_folder_and_compared_with_another_reward", () => {
+  const folder = join(work, "replayed");
+  mkdirSync(folder);
+  const recipe = (name: string, text: string) => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+  const run = (...args: string[]) => nsa([...args, "--runs", folder]);
+  const made = (...args: string[]) => {
+    const { status, stderr } = run(...args, "--device", "cpu");
+    expect(status, stderr).toBe(0);
+  };
+  made("pretrain", recipe("tiny.yaml", tinyPretrain));
+  const base = run("runs", "path", "latest", "--checkpoint").stdout.trim();
+  const grpo = `
+steps: 3
+init: {checkpoint: ${base}}
+task: {family: addition, difficulty: 1, template: "{question}="}
+rollout: {questions_per_step: 2, group_size: 4, max_tokens: 6}
+rewards: [{kind: length}, {kind: repetition, weight: 0.5}]
+evaluation: {questions: 2, samples: 2}
+`;
+  made("grpo", recipe("grpo.yaml", grpo));
+  const replay = (...more: string[]) => run("replay", "latest", "--device", "cpu", ...more);
+  const text = replay("--step", "3").stdout;
+  expect(text).toMatch(/^step 3\tfrom the checkpoint of step 0, 2 steps applied before it$/m);
+  expect(text).toMatch(/^gradients\t[0-9a-f]{16}\tequal to the run's, bit for bit$/m);
+  const result = JSON.parse(replay("--step", "2", "--json", "--set-reward", "length=-1").stdout);
+  expect(result).toMatchObject({ step: 2, from: 0, changed: { outputs: expect.any(Array) } });
+  expect(result.changed.outputs).toHaveLength(8);
+  for (const { reward, newReward } of result.changed.outputs) expect(newReward).not.toBe(reward);
+  const fails = (code: number, words: RegExp, ...more: string[]) => {
+    const { status, stderr } = replay(...more);
+    expect([status, stderr]).toEqual([code, expect.stringMatching(words)]);
+  };
+  fails(3, /earliest step that can be replayed is 1/, "--step", "4");
+  fails(2, /ID=NUMBER/, "--step", "1", "--set-reward", "length");
+  fails(2, /name one of length, repetition/, "--step", "1", "--set-reward", "format=0");
+  fails(2, /required option '--step <n>'/);
 });

@@ -50,6 +50,8 @@ export { RolloutStore } from "./rollouts/store.ts";
 export { type GrpoConfig, grpoSchema } from "./stages/grpo/config.ts";
 export { estimateGrpo } from "./stages/grpo/estimate.ts";
 export { type EvaluationResult, evaluatePolicy } from "./stages/grpo/evaluate.ts";
+export { type ReplayOptions, type ReplayResult, replayStep } from "./stages/grpo/replay.ts";
+export type { RewardChange } from "./stages/grpo/reward-change.ts";
 export { runGrpo } from "./stages/grpo/run.ts";
 export { grpoStage } from "./stages/grpo/stage.ts";
 export { type SampleConfig, sampleSchema } from "./stages/sample/config.ts";

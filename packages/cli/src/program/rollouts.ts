@@ -1,6 +1,6 @@
 // `nsa rollouts` and `nsa replay`: what a GRPO run has recorded.
 import type { Command } from "commander";
-import { numberFrom, wholeFrom, withRuns } from "./options.ts";
+import { collect, numberFrom, wholeFrom, withDevice, withRuns } from "./options.ts";
 
 export function registerRollouts(program: Command): void {
   withRuns(program.command("rollouts <run>"))
@@ -16,5 +16,22 @@ export function registerRollouts(program: Command): void {
     .action(async (run: string, options: object) => {
       const { showRollouts } = await import("../commands/rollouts.ts");
       await showRollouts(run, options as never);
+    });
+
+  withDevice(withRuns(program.command("replay <run>")))
+    .description(
+      "make a recorded step's update again from disk, equal bit for bit; compare it with another reward",
+    )
+    .requiredOption("--step <n>", "the step", wholeFrom(1))
+    .option(
+      "--set-reward <id=number>",
+      "another weight of a reward by its label, or another reward of an output by its number; may be repeated",
+      collect,
+      [],
+    )
+    .option("--json", "one JSON object on stdout")
+    .action(async (run: string, options: object) => {
+      const { replayRun } = await import("../commands/replay.ts");
+      await replayRun(run, options as never);
     });
 }
