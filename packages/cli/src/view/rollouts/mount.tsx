@@ -1,7 +1,7 @@
 // Puts the rollout page on a terminal until the person ends it.
 import { type LabelFile, verdictsOf } from "@nsa/rl";
 import { render, useInput, useStdout } from "ink";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { RolloutPage } from "./page.tsx";
 import { type BrowserState, type Key, type LabelRequest, type LoadStep, press } from "./state.ts";
 
@@ -22,6 +22,8 @@ function write(labels: LabelFile, request: LabelRequest): void {
 /** The page with its keys. A label is on disk before the next picture. */
 export function Browser({ first, load, labels, onDone }: BrowserProps) {
   const [state, setState] = useState(first);
+  // Keys may come faster than pictures: each acts on what the one before it left, or a label would go to another output.
+  const current = useRef(first);
   const [verdicts, setVerdicts] = useState(() => verdictsOf(labels.read()));
   const { stdout } = useStdout();
   useInput((input, key) => {
@@ -29,11 +31,12 @@ export function Browser({ first, load, labels, onDone }: BrowserProps) {
     const name =
       arrow ?? (key.escape || (key.ctrl && input === "c") ? "escape" : LETTERS.has(input) && input);
     if (!name) return;
-    const pressed = press(state, name as Key, load);
+    const pressed = press(current.current, name as Key, load);
     if (pressed.label) {
       write(labels, pressed.label);
       setVerdicts(verdictsOf(labels.read()));
     }
+    current.current = pressed.state;
     setState(pressed.state);
     if (pressed.state.done) onDone();
   });
