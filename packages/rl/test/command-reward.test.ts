@@ -65,8 +65,8 @@ test("steps_and_errors_of_single_outputs_are_taken_as_such", async () => {
   const rewards = await scorer.score(texts, context);
   expect(rewards.map((r) => r.fault)).toEqual(["command command: no idea", undefined, undefined]);
   expect(rewards[1]!.steps).toEqual([
-    { end: 1, reward: 0.25 },
-    { end: 5, reward: 1 },
+    { end: 1, reward: 0.25, of: "command" },
+    { end: 5, reward: 1, of: "command" },
   ]);
 });
 

@@ -192,8 +192,8 @@ test("a_reward_file_may_give_steps_and_bad_ones_are_named", async () => {
     outcome: 0,
     parts: { custom: 0.5, accuracy: 0 },
     steps: [
-      { end: 3, reward: 2 },
-      { end: 9, reward: -1 },
+      { end: 3, reward: 2, of: "custom" },
+      { end: 9, reward: -1, of: "custom" },
     ],
   });
   for (const [text, fault] of [

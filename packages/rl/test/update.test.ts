@@ -127,7 +127,7 @@ test("mini_batches_are_divided_by_their_share_and_figures_are_means_over_updates
   } as unknown as Trainer;
   const updateBatch: UpdateBatch = { samples: five, weightSum: 20, metrics: { "kl/mean": 0.5 } };
   const twice = config({ innerEpochs: 2, miniBatches: 2 }, { rollout: { temperature: 0.7 } });
-  const metrics = update(trainer, updateBatch, twice, 3);
+  const metrics = update(trainer, updateBatch, twice, { step: 3 });
   // 3 and 2 of 5 outputs, twice: 20·3/5 and 20·2/5.
   expect(seen.map((s) => [s.ids.length, s.weightSum])).toEqual([
     [3, expect.closeTo(12, 9)],
@@ -140,13 +140,13 @@ test("mini_batches_are_divided_by_their_share_and_figures_are_means_over_updates
   expect(seen.every((s) => s.temperature === 0.7)).toBe(true);
   expect([...seen[0]!.ids, ...seen[1]!.ids]).not.toEqual([...seen[2]!.ids, ...seen[3]!.ids]);
   expect(metrics).toEqual({ "train/loss": 2.5, ratio_max: 9, "kl/mean": 0.5 });
-  expect(update(trainer, { ...updateBatch, samples: [] }, twice, 3)).toEqual({ "kl/mean": 0.5 });
+  expect(update(trainer, { ...updateBatch, samples: [] }, twice, { step: 3 })).toEqual({ "kl/mean": 0.5 });
 });
 
 test("an_update_reports_means_over_all_of_its_tokens", () => {
   const trainer = new Trainer(bigramModel(cpu), 10, { optimizer: { lr: 0 } });
   const twice = config({ ...clip, innerEpochs: 2 }, { microBatchTokens: 3 });
-  const metrics = update(trainer, { samples, weightSum: 2, metrics: {} }, twice, 1);
+  const metrics = update(trainer, { samples, weightSum: 2, metrics: {} }, twice, { step: 1 });
   expect(metrics["policy/ratio_mean"]).toBeCloseTo(4.7 / 4, 5);
   expect(metrics["train/loss"]).toBeCloseTo(-((2.8 - 0.8 - 1.6) / 3 - 4.5) / 2, 5);
   expect([trainer.stepsDone, metrics["train/tokens"]]).toEqual([2, 5]);
@@ -162,6 +162,7 @@ const output = (
 ): Output => ({
   asked: { id: "x", question: "", answer: "", text: "", prompt },
   prompt,
+  text: "",
   sample: { ids, logp: ids.map(() => -1), keptLogmass: ids.map(() => 0), finish: "stop" },
   row: {
     ...{ id: "x", question: "", answer: "", completion: "" },

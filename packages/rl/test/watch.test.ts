@@ -69,6 +69,7 @@ function rollout(
     return {
       asked: { id: "x", question: "q", answer: "a", text: "q", prompt: [1] },
       prompt: [1],
+      text: "1",
       sample: { ids: [], logp: [], keptLogmass: [], finish },
       row: {
         id: "x",

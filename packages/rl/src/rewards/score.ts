@@ -15,8 +15,8 @@ export interface Reward {
   total: number;
   /** Unweighted value of each reward by its label; of step rewards their sum. */
   parts: Record<string, number>;
-  /** Weighted rewards of single steps, and of the output as a whole where there are any; the total is their sum. */
-  steps?: StepReward[];
+  /** Weighted rewards of single steps by the label of what gave them, and of the output as a whole where there are any; the total is their sum. */
+  steps?: (StepReward & { of: string })[];
   outcome?: number;
   /** Why the sample was quarantined. */
   fault?: string;
@@ -62,7 +62,7 @@ function stepsOf(verdict: unknown, completion: string): StepReward[] | string {
 class OutputScore {
   fault: string | undefined;
   private readonly parts: Record<string, number> = {};
-  private readonly steps: StepReward[] = [];
+  private readonly steps: NonNullable<Reward["steps"]> = [];
   private outcome: number | undefined;
 
   constructor(private readonly completion: string) {}
@@ -84,7 +84,7 @@ class OutputScore {
       return;
     }
     this.parts[label] = own.reduce((sum, { reward }) => sum + reward, 0);
-    this.steps.push(...own.map(({ end, reward }) => ({ end, reward: weight * reward })));
+    this.steps.push(...own.map(({ end, reward }) => ({ end, reward: weight * reward, of: label })));
   }
 
   /** A verdict without its notes, which become parts of their own. */

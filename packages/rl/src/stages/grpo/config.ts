@@ -106,6 +106,12 @@ export const grpoSchema = z.strictObject({
         ),
       maxSequences: count.default(512).describe("Outputs decoded at once"),
       cacheTokens: count.default(262_144).describe("Tokens in the KV cache"),
+      keepRollouts: z
+        .union([z.literal("all"), z.number().int().min(0)])
+        .default(50)
+        .describe(
+          "Steps whose outputs stay on disk, in rollouts/: all, or the newest N, for `nsa rollouts` and `nsa replay`; 0 records none",
+        ),
     })
     .prefault({})
     .describe("Sampling of outputs"),

@@ -17,6 +17,11 @@ export interface UpdateBatch {
   metrics: Record<string, number>;
 }
 
+export interface RecordableBatch extends UpdateBatch {
+  /** Also the samples without a weight: all outputs that were not discarded, in their order; `id` is the place in it. */
+  all: PolicySample[];
+}
+
 /** Log-probabilities of all output tokens under a model, at the sampling temperature. */
 function scoreAll(model: Transformer, samples: readonly PolicySample[], config: GrpoConfig): number[][] {
   const { temperature } = config.rollout;
@@ -32,7 +37,7 @@ export function isOnPolicy({ innerEpochs, miniBatches }: GrpoConfig["algorithm"]
 }
 
 /** −β·KL of every token as rewards, and the mean KL by k3, whatever the kind. */
-function klRewards(
+export function klRewards(
   samples: readonly PolicySample[],
   rewards: readonly SampleRewards[],
   { klCoef, klKind }: GrpoConfig["algorithm"],
@@ -55,7 +60,7 @@ export function buildUpdateBatch(
   rollout: Rollout,
   config: GrpoConfig,
   { reference, value }: { reference?: Transformer | undefined; value?: ValueModel | undefined } = {},
-): UpdateBatch {
+): RecordableBatch {
   const { algorithm: a, rollout: r } = config;
   const used = rollout.outputs.filter((o) => !o.discarded);
   const keep = used.map((o) => !(a.maskTruncated && o.row.finish === "length"));
@@ -92,5 +97,5 @@ export function buildUpdateBatch(
     metrics["kl/mean"] = kl.mean;
   }
   Object.assign(metrics, setAdvantages(samples, rewards, config, value));
-  return { samples: samples.filter((s) => s.weight > 0), weightSum: sum, metrics };
+  return { samples: samples.filter((s) => s.weight > 0), all: samples, weightSum: sum, metrics };
 }

@@ -25,6 +25,8 @@ export interface RolloutRow {
 export interface Output {
   asked: AskedProblem;
   prompt: readonly number[];
+  /** The prompt as it was put together. */
+  text: string;
   sample: GeneratedSample;
   row: RolloutRow;
   rewards: SampleRewards;
@@ -85,7 +87,7 @@ function sample(
 }
 
 /** Rewards by the token that ends each step; those of the whole output stand at its last token. */
-function rewardsByToken(
+export function rewardsByToken(
   tokenizer: Tokenizer,
   group: number,
   ids: readonly number[],
@@ -124,11 +126,12 @@ async function ask(e: RolloutInputs, first: number, count: number) {
   const outputs = flat.map(({ asked, s, group }, i): Output => {
     const { completion, tokens } = batch[i]!;
     const reward = rewards[i]!;
-    const { prompt, id, question, answer } = asked;
+    const { prompt, text, id, question, answer } = asked;
     const echo = isEchoOf(extractAnswer(completion).text, asked);
     return {
       asked,
       prompt,
+      text,
       sample: s,
       row: { id, question, answer, completion, reward, echo, finish: s.finish, tokens },
       rewards: rewardsByToken(tokenizer, group, s.ids, reward),

@@ -9,6 +9,7 @@ import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Tran
 import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
 import { makeScorer, type Scorer } from "../../rewards/score.ts";
+import type { RolloutStore } from "../../rollouts/store.ts";
 import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
@@ -16,6 +17,7 @@ import { withIterations } from "./iterations/plan.ts";
 import { RewardRetraining } from "./iterations/retraining.ts";
 import { buildUpdateBatch } from "./learn.ts";
 import { rolloutMetrics } from "./metrics.ts";
+import { openRollouts, StepRecorder } from "./recorder.ts";
 import { ReferenceStore } from "./reference-store.ts";
 import { type Rollout, rollout } from "./rollout.ts";
 import { update } from "./update.ts";
@@ -92,6 +94,7 @@ interface GrpoParts {
   references: ReferenceStore;
   cursor: QuestionCursor;
   quarantine: JsonlFile;
+  rollouts: RolloutStore;
   checkpoints: string;
   /** Files kept with each checkpoint. */
   files: Record<string, string>;
@@ -152,12 +155,14 @@ class GrpoRun {
     const value = await ValueModel.open({ config, ctx, device, policy: model, updates }, step);
     const retraining = RewardRetraining.open({ config, ctx, device, tokenizer }, step);
     const scorer = await openScorer(retraining?.rewards(step) ?? config.rewards, model, tokenizer, ctx);
+    const rollouts = openRollouts(ctx.runDir, config);
+    rollouts.truncate(step);
     // Without a KL there is no reference to hold.
     const reference =
       algorithm.klCoef > 0
         ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
         : undefined;
-    const data = { problems, scorer, retraining, value, cursor, quarantine };
+    const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
@@ -192,19 +197,24 @@ class GrpoRun {
   /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
   async update(profiler: StepProfiler): Promise<void> {
     const { config, ctx, model } = this;
-    const { tokenizer, trainer, problems, scorer, cursor, quarantine, reference, value } = this.parts;
+    const { tokenizer, trainer, problems, scorer, cursor, quarantine, rollouts, reference, value } =
+      this.parts;
     const step = ++this.step;
     profiler.begin(step);
+    const recorder = rollouts.keep > 0 ? new StepRecorder(rollouts, model, step) : undefined;
     const sampled = await rollout({ model, tokenizer, problems, scorer, config, step }, cursor.asked);
     cursor.asked = sampled.cursor;
     recordFaults(ctx, sampled, quarantine, step);
     this.parts.retraining?.record(sampled, step);
     const started = performance.now();
     const updateBatch = buildUpdateBatch(model, sampled, config, { reference, value });
-    const learned = update(trainer, updateBatch, config, step, value);
+    const learned = update(trainer, updateBatch, config, { step, value, notes: recorder?.notes });
     const updating = performance.now() - started;
     profiler.end();
-    const figures = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating) };
+    const recording = performance.now();
+    recorder?.write(sampled, updateBatch);
+    const recorded = performance.now() - recording;
+    const figures = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating, recorded) };
     ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
     appendSamples(ctx, sampled, step);
     showSample(ctx, sampled, step);
@@ -278,7 +288,7 @@ const openScorer = (
 ) => makeScorer(rewards, { device, tokenizer, log: (text, level) => ctx.log(text, level) });
 
 /** Tokens per second and shares of a step; times in ms. */
-function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number): Metrics {
+function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number, recording: number): Metrics {
   const tokens = outputs.reduce((n, o) => n + o.row.tokens, 0);
   const all = sampling + scoring + updating;
   return {
@@ -288,6 +298,7 @@ function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number):
     "perf/rollout_share": sampling / all,
     "perf/scoring_share": scoring / all,
     "perf/update_share": updating / all,
+    "perf/recording_share": recording / (all + recording),
   };
 }
 

@@ -1,5 +1,6 @@
 // The update after a rollout: mini-batches and inner epochs over the samples of its update batch.
 import { Rng } from "@nsa/core";
+import { fingerprint } from "@nsa/kernels";
 import type { LmOutputs, ScalarOutputs } from "@nsa/model";
 import type { AnyLoss, LossContext, LossFunction, Trainer } from "@nsa/train";
 import { policyStep } from "./batch.ts";
@@ -26,19 +27,34 @@ function lossOf({ value }: GrpoConfig, policy: LossFunction, warming: boolean): 
   return both as AnyLoss;
 }
 
+/** What is noted of a step's updates, for the record of its rollouts. */
+export interface UpdateNotes {
+  /** log π_old of each output's tokens, by the sample's `id`. */
+  oldLogp: Map<number, readonly number[]>;
+  /** Fingerprint of the gradient of each update. */
+  gradients: string[];
+}
+
+export interface UpdateOptions {
+  step: number;
+  /** Learns its values from the same samples. */
+  value?: ValueModel | undefined;
+  notes?: UpdateNotes | undefined;
+}
+
 /** Runs the step's updates; metrics are means over them. Nothing to learn from leaves the policy as it is. */
 export function update(
   trainer: Trainer,
   { samples, weightSum, metrics: prepared }: UpdateBatch,
   config: GrpoConfig,
-  step: number,
-  value?: ValueModel,
+  { step, value, notes }: UpdateOptions,
 ): Record<string, number> {
   const { algorithm: a, rollout: r } = config;
   if (samples.length === 0) return prepared;
   const onPolicy = isOnPolicy(a);
   const warming = step <= (config.value?.warmupSteps ?? 0);
   const rng = new Rng(config.seed, MINI_BATCH_STREAM);
+  const onOldLogp = notes && ((id: number, logp: readonly number[]) => notes.oldLogp.set(id, logp));
   const sums: Record<string, number> = {};
   let updates = 0;
   for (let epoch = 0; epoch < a.innerEpochs; epoch++) {
@@ -50,11 +66,12 @@ export function update(
       // Every mini-batch is divided by its share of the whole, so that the mean over mini-batches is the plain loss.
       const share = weightSum * (part.length / samples.length);
       const stepBatch = policyStep(part, config.microBatchTokens, share);
-      const loss = lossOf(config, grpoLoss(a, { onPolicy, totalTokens }), warming);
+      const loss = lossOf(config, grpoLoss(a, { onPolicy, totalTokens, onOldLogp }), warming);
       const metrics = {
         ...(loss ? trainer.step(stepBatch, loss, { temperature: r.temperature }) : {}),
         ...value?.update(part, share),
       };
+      if (loss) notes?.gradients.push(fingerprint(trainer.model.parameters.gradients!));
       updates++;
       for (const [name, value] of Object.entries(metrics)) {
         sums[name] = name.endsWith("_max")
