@@ -172,7 +172,8 @@ class GrpoRun {
     const learned = update(trainer, updateBatch, config, step);
     const updating = performance.now() - started;
     profiler.end();
-    const figures = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating) };
+    const figures: Metrics = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating) };
+    figures["perf/memory_peak_bytes"] = model.device.stats().peakBytes;
     ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
     appendSamples(ctx, sampled, step);
     showSample(ctx, sampled, step);
