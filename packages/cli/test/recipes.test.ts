@@ -201,7 +201,9 @@ test.each(of("dpo"))("%s_takes_a_step", (file) => {
 });
 
 test("configs_sample_sums_samples_outputs_and_step_labels_judges_their_steps", () => {
-  expect(of("sample")).toEqual(["configs/sample/step-labels.yaml", "configs/sample/sums.yaml"]);
+  expect(of("sample")).toEqual(
+    ["step-labels", "sums", "unified"].map((name) => `configs/sample/${name}.yaml`),
+  );
   const small = [`init.checkpoint=${checkpoint}`, "sampling.max_tokens=8", "engine.questions=2"];
   const questions = ["prompts.questions=3", "sampling.n=2"];
   const outputs = runToItsEnd("sample", "configs/sample/sums.yaml", [...small, ...questions]);
