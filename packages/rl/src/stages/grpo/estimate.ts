@@ -42,6 +42,10 @@ export function estimateGrpo(config: GrpoConfig): Record<string, number> {
     memory_activations_bytes: update.memory_activations_bytes!,
     memory_cache_bytes: perToken * held,
     ...(reference > 0 ? { memory_reference_bytes: reference } : {}),
-    memory_bytes: update.memory_bytes! + perToken * held + reference,
+    // The cache is freed before the update allocates its activations.
+    memory_bytes:
+      update.memory_parameters_bytes! +
+      reference +
+      Math.max(update.memory_activations_bytes!, perToken * held),
   };
 }
