@@ -3,6 +3,7 @@
 const rl = "packages/rl";
 const gradient = `${rl}/test/policy-gradient.test.ts`;
 const groups = `${rl}/test/advantages.test.ts`;
+const dpo = `${rl}/test/dpo-loss.test.ts`;
 const rewards = `${rl}/test/rewards.test.ts`;
 const runs = `${rl}/test/grpo.test.ts`;
 const grader = "packages/tasks/test/grader.test.ts";
@@ -224,5 +225,45 @@ export const mutations = [
     to: "return m.neg(m.min(m.neg(m.mul(ratio, advantage)), m.neg(m.mul(clipped, advantage))));",
     tests: gradient,
     test: "grpo_takes_the_smaller_of_the_plain_and_the_clipped_objective",
+  },
+  {
+    bug: "DPO's margin without the reference",
+    file: `${rl}/src/stages/dpo/loss.ts`,
+    from: "m.mul(m.sub(logp, refLogp), sign)",
+    to: "m.mul(logp, sign)",
+    tests: dpo,
+    test: "loss_gradient_and_figures_of_two_pairs_are_those_computed_by_hand",
+  },
+  {
+    bug: "the means over tokens compared in place of the sums of a pair's outputs",
+    file: `${rl}/src/stages/dpo/pair.ts`,
+    from: "    return total;",
+    to: "    return total / (cuSeqlens[document + 1]! - cuSeqlens[document]!);",
+    tests: dpo,
+    test: "loss_gradient_and_figures_of_two_pairs_are_those_computed_by_hand",
+  },
+  {
+    bug: "ties count as wrong",
+    file: `${rl}/src/stages/dpo/loss.ts`,
+    from: "margin === 0 ? 0.5 : 0",
+    to: "0",
+    tests: dpo,
+    test: "a_policy_that_equals_its_reference_has_loss_ln_2_and_ties_count_half",
+  },
+  {
+    bug: "what a tool wrote into an output is learned as the policy's own",
+    file: `${rl}/src/stages/dpo/pair.ts`,
+    from: "index >= first && (learned?.[index - first] ?? 1) === 1",
+    to: "index >= first",
+    tests: dpo,
+    test: "a_steps_weights_sum_to_its_pairs_and_masked_tokens_have_none",
+  },
+  {
+    bug: "held-out pairs are learned from, too",
+    file: `${rl}/src/stages/dpo/read-pairs.ts`,
+    from: "const train = pairs.filter(({ question }) => !out.has(question));",
+    to: "const train = [...pairs];",
+    tests: `${rl}/test/dpo-pairs.test.ts`,
+    test: "pairs_of_one_question_are_held_out_together",
   },
 ];

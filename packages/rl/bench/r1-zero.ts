@@ -2,49 +2,16 @@
 //
 // Sampled and greedy figures before and after, and the share of answers that echo the question (a sum written again is no
 // answer). `pnpm bench r1-zero [--seeds 5] [--from 1] [--parallel 1] [--samples 256] --json`: the recipes of configs/ through the command line.
-import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { atLeast, atMost, type BenchResult, describeMachine, loadConfig } from "@nsa/core";
 import { familyDocuments, makeFamily } from "@nsa/tasks";
 import { pretrainSchema } from "@nsa/train";
+import { argument, nsa, root } from "./support/command-line.ts";
 
-const root = resolve(import.meta.dirname, "../../..");
 const pretrainRecipe = join(root, "configs/pretrain/r1-zero-base.yaml");
 const grpoRecipe = join(root, "configs/grpo/r1-zero-addition.yaml");
-
-function argument(name: string, fallback: number): number {
-  const words: string[] = JSON.parse(process.env.NSA_BENCH_ARGS ?? "[]");
-  const at = words.indexOf(`--${name}`);
-  return at < 0 ? fallback : Number(words[at + 1]);
-}
-
-/** Runs the command line in `cwd` and returns its JSON lines. */
-function nsa(cwd: string, args: string[]): Promise<Record<string, unknown>[]> {
-  return new Promise((done, failed) => {
-    const words = [join(root, "scripts/nsa.mjs"), ...args, "--device", "cpu", "--json"];
-    const child = spawn(process.execPath, words, { cwd });
-    let out = "";
-    let err = "";
-    child.stdout.on("data", (chunk) => {
-      out += chunk;
-    });
-    child.stderr.on("data", (chunk) => {
-      err += chunk;
-    });
-    child.on("close", (code) => {
-      if (code !== 0) failed(new Error(`nsa ${args[0]} ended with ${code}: ${err.slice(-500)}`));
-      else
-        done(
-          out
-            .split("\n")
-            .filter((l) => l.startsWith("{"))
-            .map((l) => JSON.parse(l)),
-        );
-    });
-  });
-}
 
 interface Outcome {
   seed: number;

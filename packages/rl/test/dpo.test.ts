@@ -2,9 +2,9 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readJsonl } from "@nsa/core";
+import { parseConfig, readJsonl } from "@nsa/core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { dpoStage, runDpo } from "../src/index.ts";
+import { dpoStage, runDpo, runSample, sampleSchema } from "../src/index.ts";
 import { estimateDpo } from "../src/stages/dpo/estimate.ts";
 import { offlineRecipe, onlineRecipe, preferenceFile } from "./dpo-fixture.ts";
 import { makeBase, runStage, type StageRun, stepMetrics, warningsOf, weightsOf } from "./grpo-fixture.ts";
@@ -96,6 +96,33 @@ test("online_pairs_are_the_best_and_the_worst_output_of_a_question_and_ties_give
   ]);
 });
 
+test("the_outputs_of_a_sampling_run_become_pairs_of_right_against_wrong", async () => {
+  const config = parseConfig(
+    sampleSchema,
+    {
+      init: { checkpoint: base },
+      task: { family: "addition", difficulty: 1, template: "{question}=" },
+      prompts: { questions: 12 },
+      sampling: { n: 8, max_tokens: 24 },
+    } as never,
+    "test",
+  );
+  const sampled = await runStage(root, "sampled", runSample, config);
+  const rows = readJsonl<{ id: string; verdict: string }>(join(sampled.dir, "samples.jsonl"));
+  const verdicts = new Map<string, Set<boolean>>();
+  for (const { id, verdict } of rows)
+    verdicts.set(id, (verdicts.get(id) ?? new Set()).add(verdict === "right"));
+  const mixed = [...verdicts.values()].filter((own) => own.size === 2).length;
+  expect([verdicts.size, mixed > 2]).toEqual([12, true]);
+  const data = { files: [join(sampled.dir, "samples.jsonl")], pairs_per_question: 1, held_out: 0 };
+  const run = await offline("from-samples", { data, train: { steps: 1, optimizer: { lr: 1e-3 } } });
+  const told = run.events.flatMap((e) => (e.type === "log" ? [e.text] : []));
+  expect(told).toContain(`${mixed} pairs, 0 held out`);
+  expect(told).toContain(
+    `${12 - mixed} of 12 sampled questions have no right or no wrong output and give no pair`,
+  );
+});
+
 test("questions_that_never_give_a_pair_end_the_run_with_a_clear_error", async () => {
   const reward = join(root, "equal.ts");
   writeFileSync(reward, "export default () => 1;\n");
@@ -133,7 +160,8 @@ test("an_estimate_counts_pairs_tokens_the_reference_and_the_cache", () => {
   expect(off.memory_reference_bytes).toBeGreaterThan(0);
   const on = estimateDpo(onlineRecipe(base));
   expect(on.samples_at_most).toBe(8 * 6 * 8);
-  expect(on.memory_bytes).toBeGreaterThan(on.memory_cache_bytes! + on.memory_reference_bytes!);
+  const held = on.memory_parameters_bytes! + on.memory_reference_bytes!;
+  expect(on.memory_bytes).toBe(held + Math.max(on.memory_activations_bytes!, on.memory_cache_bytes!));
   expect(() => estimateDpo(offlineRecipe(base, file, { data: {} }))).toThrow("data.files is empty");
   expect(() => estimateDpo(onlineRecipe(base, { data: { files: [file] } }))).toThrow("beside pairs: online");
   expect(() => estimateDpo(onlineRecipe(base, { rollout: { group_size: 1 } }))).toThrow("group_size 1");

@@ -162,6 +162,7 @@ class TrainingLoop {
     metrics["perf/tflops"] = (flopsPerToken * metrics["perf/tokens_per_sec"]) / 1e12;
     // FLOPs that attention really does, not those a dense one would: a sparse model gets no credit for skipping.
     const { world } = this.run.trainer.collectives;
+    metrics["perf/memory_peak_bytes"] = this.run.trainer.model.device.stats().peakBytes;
     if (this.peak !== undefined) metrics["perf/mfu"] = metrics["perf/tflops"] / (this.peak * world);
   }
 

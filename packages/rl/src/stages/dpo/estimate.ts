@@ -48,6 +48,8 @@ export function estimateDpo(config: DpoConfig, device?: string): Record<string, 
     memory_activations_bytes: update.memory_activations_bytes!,
     memory_reference_bytes: reference,
     ...(online ? { memory_cache_bytes: cache } : {}),
-    memory_bytes: update.memory_bytes! + reference + cache,
+    // The cache is freed before the update allocates its activations.
+    memory_bytes:
+      update.memory_parameters_bytes! + reference + Math.max(update.memory_activations_bytes!, cache),
   };
 }

@@ -60,6 +60,12 @@ export function estimateGrpo(recipe: GrpoConfig): Record<string, number> {
     ...(reference > 0 ? { memory_reference_bytes: reference } : {}),
     ...(reward > 0 ? { memory_reward_bytes: reward } : {}),
     ...(value > 0 ? { memory_value_bytes: value } : {}),
-    memory_bytes: update.memory_bytes! + perToken * held + reference + reward + value,
+    // The cache is freed before the update allocates its activations.
+    memory_bytes:
+      update.memory_parameters_bytes! +
+      reference +
+      reward +
+      value +
+      Math.max(update.memory_activations_bytes!, perToken * held),
   };
 }

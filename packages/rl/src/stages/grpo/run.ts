@@ -214,7 +214,8 @@ class GrpoRun {
     const recording = performance.now();
     recorder?.write(sampled, updateBatch);
     const recorded = performance.now() - recording;
-    const figures = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating, recorded) };
+    const figures: Metrics = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating, recorded) };
+    figures["perf/memory_peak_bytes"] = model.device.stats().peakBytes;
     ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
     appendSamples(ctx, sampled, step);
     showSample(ctx, sampled, step);

@@ -1,0 +1,45 @@
+// What the benches of methods and of TopK conclude from their seeds, by hand.
+import { expect, test } from "vitest";
+import { differenceOverSeeds, verdictOn } from "../bench/support/differences.ts";
+import { chooseProblems, topKVerdict } from "../bench/support/topk.ts";
+
+test("the_interval_of_a_difference_is_students_over_seeds", () => {
+  // Differences 0.1, 0.2, 0.6: mean 0.3, deviation √((0.04 + 0.01 + 0.09)/2), t of two degrees of freedom 4.303.
+  const got = differenceOverSeeds([0.5, 0.25, 0.125], [0.6, 0.45, 0.725]);
+  const half = (4.303 * Math.sqrt(0.07)) / Math.sqrt(3);
+  expect(got.mean).toBeCloseTo(0.3, 12);
+  expect([got.low, got.high]).toEqual([expect.closeTo(0.3 - half, 12), expect.closeTo(0.3 + half, 12)]);
+  expect(verdictOn(got)).toBe("undecided");
+});
+
+test("a_verdict_needs_an_interval_without_0_and_one_seed_decides_nothing", () => {
+  const up = differenceOverSeeds([0.1, 0.2, 0.3], [0.31, 0.4, 0.49]);
+  expect(up.mean).toBeCloseTo(0.2, 12);
+  expect(verdictOn(up)).toBe("agrees");
+  expect(verdictOn(differenceOverSeeds([0.31, 0.4, 0.49], [0.1, 0.2, 0.3]))).toBe("disagrees");
+  expect(verdictOn(differenceOverSeeds([0.1], [0.9]))).toBe("undecided");
+});
+
+test("topk_measures_medium_problems_in_their_share_and_hard_ones_and_needs_enough_of_both", () => {
+  const row = (id: string, pass_rate: number) => ({ id, question: id, answer: "1", pass_rate });
+  const medium = Array.from({ length: 9 }, (_, i) => row(`m${i}`, 0.03 + 0.05 * i));
+  const hard = [row("h0", 0), row("h1", 0.02), row("h2", 1 / 64)];
+  const pool = [row("easy", 0.6), hard[0]!, ...medium, row("solved", 1), ...hard.slice(1)];
+  // 0.65 of 8 are 5.2.
+  expect(chooseProblems(pool, 8)!.map(({ id }) => id)).toEqual([
+    ...["m0", "m1", "m2", "m3", "m4"],
+    ...["h0", "h1", "h2"],
+  ]);
+  expect(chooseProblems(pool, 12)).toBeUndefined();
+});
+
+test("the_verdict_on_topk_can_be_each_of_three", () => {
+  const interval = (low: number, high: number) => ({ mean: (low + high) / 2, low, high });
+  const lifted = interval(0.1, 0.3);
+  expect(topKVerdict(lifted, interval(-0.04, 0.03))).toBe("agrees");
+  // Lifting Pass@K by more than the margin contradicts the claim, whatever Maj@K does.
+  expect(topKVerdict(lifted, interval(0.06, 0.2))).toBe("disagrees");
+  expect(topKVerdict(interval(-0.2, 0), interval(-0.02, 0.02))).toBe("disagrees");
+  expect(topKVerdict(lifted, interval(-0.02, 0.06))).toBe("undecided");
+  expect(topKVerdict(interval(-0.1, 0.3), interval(-0.02, 0.02))).toBe("undecided");
+});
