@@ -42,10 +42,11 @@ struct Barriers {
   __device__ uint32_t full(uint32_t stage) const { return base + stage * 8; }
   __device__ uint32_t empty(uint32_t stage) const { return base + (kStages + stage) * 8; }
   __device__ uint32_t own(uint32_t buffer) const { return base + (2 * kStages + buffer) * 8; }
-  __device__ void init() const {
+  // `of_warp`: arrivals of a warp that lets a buffer go.
+  __device__ void init(uint32_t of_warp) const {
     if (threadIdx.x == 0) {
-      for (uint32_t i = 0; i < kStages; ++i) barrier_init(full(i), 128), barrier_init(empty(i), 4);
-      for (uint32_t i = 0; i < 2; ++i) barrier_init(own(i), 8);
+      for (uint32_t i = 0; i < kStages; ++i) barrier_init(full(i), 128), barrier_init(empty(i), 4 * of_warp);
+      for (uint32_t i = 0; i < 2; ++i) barrier_init(own(i), 8 * of_warp);
     }
     __syncthreads();
   }
@@ -102,7 +103,7 @@ __global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, Select
   const uint32_t own = (smem_address(raw) + 1023) & ~1023u, walked = own + 4 * S::own, statistics = walked + kStages * S::stage;
   const char* statistics_at = raw + (statistics - smem_address(raw));
   const Barriers barriers{statistics + S::statistics};
-  barriers.init();
+  barriers.init(a.all_arrive ? 32 : 1);
   const Cut<BN> cut(int(a.hq / a.hkv));
   const int64_t from = blockIdx.x * list.stretch, to = min(list.n, from + list.stretch);
   Ring<kStages> ring;
@@ -225,7 +226,7 @@ __global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, Select
           wgmma_wait<0>();
           hold(dv);
           hold(dk);
-          release(barriers.empty(ring.at));
+          release(barriers.empty(ring.at), a.all_arrive);
         }
         ring.next();
       }
@@ -234,7 +235,7 @@ __global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, Select
       computing_barrier();
       join(dk, joined, group == 0);
       join(dv, joined, group == 0);
-      release(barriers.own(mine.at));
+      release(barriers.own(mine.at), a.all_arrive);
       mine.next();
       const bool before = at == from && at > 0 && list.pairs[at - 1].x == run.key, goes_on = run.end == to && to < list.n && list.pairs[to].x == run.key;
 #pragma unroll

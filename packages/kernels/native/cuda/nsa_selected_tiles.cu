@@ -61,13 +61,13 @@ __device__ inline void weigh(float (&o)[D / 8][4], const float (&p)[kKeys / 8][4
 
 // Calls visit(note, stage) for the stages that hold keys of the warp's queries.
 template <class S, class Visit>
-__device__ inline void consume(const Buffers<S>& buffers, uint32_t queries, Visit visit) {
+__device__ inline void consume(const SelectedArgs& a, const Buffers<S>& buffers, uint32_t queries, Visit visit) {
   for (Ring<S::stages> ring;; ring.next()) {
     barrier_wait(buffers.full(ring.at), ring.round);
     const Note note = buffers.note(ring.at);
     if (note.count == 0) return;
     if (note.holders & queries) visit(note, ring.at);
-    release(buffers.empty(ring.at));
+    release(buffers.empty(ring.at), a.all_arrive);
   }
 }
 
@@ -77,7 +77,7 @@ template <class S>
 __global__ void __launch_bounds__(S::threads, S::blocks) fwd_kernel(SelectedArgs a, Grouping grouping) {
 #ifdef NSA_HOPPER
   constexpr int D = S::dim;
-  const Buffers<S> buffers;
+  const Buffers<S> buffers(a);
   if (threadIdx.x < 32) return produce(a, buffers, grouping);
   const Owned owned(a, grouping);
   const Left<D, S::shared> q(a, grouping, a.q, a.ldq, int(a.dim_k), buffers.own());
@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(S::threads, S::blocks) fwd_kernel(SelectedArgs
   const int quad = threadIdx.x & 3;
   const float scale = a.scale * kLog2e;
   float o[D / 8][4] = {}, top[2] = {-INFINITY, -INFINITY}, sum[2] = {};
-  consume(buffers, owned.queries, [&](Note note, uint32_t stage) {
+  consume(a, buffers, owned.queries, [&](Note note, uint32_t stage) {
     float s[kKeys / 8][4], shrink[2];
     scores<D>(s, q, buffers.keys(stage) + k_at);
     const int seen[2] = {owned.seen(note, 0), owned.seen(note, 1)};
@@ -148,7 +148,7 @@ template <class S>
 __global__ void __launch_bounds__(S::threads, S::blocks) dq_kernel(SelectedArgs a, Grouping grouping) {
 #ifdef NSA_HOPPER
   constexpr int D = S::dim;
-  const Buffers<S> buffers;
+  const Buffers<S> buffers(a);
   if (threadIdx.x < 32) return produce(a, buffers, grouping);
   const Owned owned(a, grouping);
   const Left<D, false> q(a, grouping, a.q, a.ldq, int(a.dim_k), 0);
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(S::threads, S::blocks) dq_kernel(SelectedArgs 
     lse[h] = l == -INFINITY ? INFINITY : l * kLog2e;
     delta[h] = r.valid ? a.delta[r.at * a.hq + r.head] : 0.f;
   }
-  consume(buffers, owned.queries, [&](Note note, uint32_t stage) {
+  consume(a, buffers, owned.queries, [&](Note note, uint32_t stage) {
     float s[kKeys / 8][4], dp[kKeys / 8][4];
     scores<D>(s, q, buffers.keys(stage) + k_at);
     scores<D>(dp, gradient, buffers.values(stage) + k_at);

@@ -43,11 +43,11 @@ struct Note {
 template <class S>
 struct Buffers {
   uint32_t base;
-  __device__ Buffers() {
+  __device__ explicit Buffers(const SelectedArgs& a) {
     extern __shared__ char raw[];
     base = (smem_address(raw) + 127) & ~127u;
     if (threadIdx.x == 0) {
-      for (uint32_t i = 0; i < S::stages; ++i) barrier_init(full(i), 33), barrier_init(empty(i), S::warps);
+      for (uint32_t i = 0; i < S::stages; ++i) barrier_init(full(i), 33), barrier_init(empty(i), a.all_arrive ? S::warps * 32 : S::warps);
     }
     __syncthreads();
   }
@@ -97,14 +97,40 @@ struct Place {
   }
 };
 
+// The first warp's copies of kKeys rows of k or v. It is one warp, and waits for each instruction that depends on the one before: where
+// all rows and columns are there, the places of its copies in a tile are kept in registers and nothing is tested.
+template <int D>
+struct Copies {
+  static constexpr int chunks = D / 8, step = 32 / chunks, count = kKeys / step;
+  const bf16* x;
+  int64_t ld;
+  int dim;
+  uint32_t place[count];  // in bytes from the first row
+
+  __device__ Copies(const void* x, int64_t ld, int dim, int64_t kv) : x(static_cast<const bf16*>(x) + kv * dim), ld(ld), dim(dim) {
+#pragma unroll
+    for (int i = 0; i < count; ++i) place[i] = uint32_t(((int(threadIdx.x) / chunks + i * step) * ld + int(threadIdx.x) % chunks * 8) * 2);
+  }
+  __device__ void start(uint32_t tile, int64_t row, int rows) const {
+    const bf16* from = x + row * ld;
+    if (rows < kKeys || dim < D) return load_tile<kKeys, D, 32>(tile, from, ld, rows, dim);
+    const uint32_t to = tile + tile_offset(kKeys, int(threadIdx.x) / chunks, int(threadIdx.x) % chunks * 8);
+#pragma unroll
+    for (int i = 0; i < count; ++i)
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((to ^ uint32_t((i * step & 7) << 4)) + i * step * 128),
+                   "l"(reinterpret_cast<const char*>(from) + place[i])
+                   : "memory");
+  }
+};
+
 // The first warp: copies the union of the blocks of the tile's queries, in ascending order.
 template <class S>
 __device__ inline void produce(const SelectedArgs& a, const Buffers<S>& buffers, Grouping grouping) {
-  const int lane = threadIdx.x, dk = int(a.dim_k), dv = int(a.dim_v);
+  const int lane = threadIdx.x;
   const int64_t row0 = int64_t(blockIdx.x) * grouping.queries, kv = blockIdx.y;
   const bool mine = lane < grouping.queries && row0 + lane < a.rows;
   const int64_t row = mine ? row0 + lane : row0;
-  const auto *k = static_cast<const bf16*>(a.k) + kv * dk, *v = static_cast<const bf16*>(a.v) + kv * dv;
+  const Copies<S::dim> k(a.k, a.ldk, int(a.dim_k), kv), v(a.v, a.ldv, int(a.dim_v), kv);
   Place place(a, mine, row, kv);
   Ring<S::stages> ring;
   auto publish = [&](Note note) {
@@ -125,8 +151,8 @@ __device__ inline void produce(const SelectedArgs& a, const Buffers<S>& buffers,
     for (int at = first; at < end; at += kKeys) {
       const int count = min(kKeys, end - at);
       barrier_wait(buffers.empty(ring.at), ring.round ^ 1);
-      load_tile<kKeys, S::dim, 32>(buffers.keys(ring.at), k + at * a.ldk, a.ldk, count, dk);
-      load_tile<kKeys, S::dim, 32>(buffers.values(ring.at), v + at * a.ldv, a.ldv, count, dv);
+      k.start(buffers.keys(ring.at), at, count);
+      v.start(buffers.values(ring.at), at, count);
       publish({at, count, holders, 0});
     }
   }
