@@ -39,7 +39,8 @@ export type { HeadInputs, HeadKind, HeadOptions, HeadOutputs } from "./heads/kin
 export type { LmOutputs } from "./heads/lm.ts";
 export { headKinds } from "./heads/registry.ts";
 export type { ScalarOutputs } from "./heads/scalar.ts";
-export { fromHfConfig, type HfConfig, toHfConfig } from "./hf/config.ts";
+export { fromHfConfig, toHfConfig } from "./hf/config.ts";
+export type { HfConfig } from "./hf/fields.ts";
 export { exportHuggingFace, importHuggingFace, inspectHuggingFace } from "./hf/transfer.ts";
 export type { MlpKind, MlpLayer, MlpResult } from "./mlp/kind.ts";
 export { mlpKinds } from "./mlp/registry.ts";

@@ -33,6 +33,7 @@ test("a_llama_without_the_optional_keys_has_the_defaults_of_transformers", () =>
 });
 
 test("a_qwen3_has_heads_of_128_and_norms_and_a_qwen2_biases", () => {
+  const read = (more: HfConfig) => fromHfConfig({ ...least, num_key_value_heads: 2, ...more });
   expect(read({ model_type: "qwen3" })).toMatchObject({ headDim: 128, qkNorm: true, qkvBias: false });
   expect(read({ model_type: "qwen3", head_dim: 10 }).headDim).toBe(10);
   expect(read({ model_type: "qwen2" })).toMatchObject({ headDim: 6, qkNorm: false, qkvBias: true });
@@ -87,6 +88,7 @@ test("rope_scaling_is_read_under_old_and_new_names_with_its_defaults", () => {
   // transformers 5: theta and scaling in one object.
   const five = read({
     model_type: "qwen3",
+    num_key_value_heads: 4,
     rope_parameters: { rope_type: "linear", factor: 2, rope_theta: 1e6 },
   });
   expect([five.ropeTheta, five.ropeScaling]).toEqual([1e6, { type: "linear", factor: 2 }]);

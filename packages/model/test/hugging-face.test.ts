@@ -6,11 +6,13 @@ import { SafetensorsReader, writeSafetensors } from "@nsa/core";
 import { afterAll, expect, test } from "vitest";
 import { openBackend } from "../../kernels/test/backend.ts";
 import {
+  Engine,
   exportHuggingFace,
   fromHfConfig,
   importHuggingFace,
   logprobs,
   type ModelConfigInput,
+  plainSampling,
   resolveModelConfig,
   Transformer,
   toHfConfig,
@@ -68,6 +70,105 @@ for (const [type, config] of families) {
     for (const [t, target] of targets.entries()) expect(logp[t]).toBeCloseTo(expected[t]![target]!, 4);
   });
 }
+
+/** Settings of config.json that change the computation of the same weights, by family. */
+const settings: [string, string, Record<string, unknown>][] = [
+  ["llama", "partial_rotary", { partial_rotary_factor: 0.5 }],
+  [
+    "qwen3",
+    "partial_rotary_behind_a_norm",
+    { rope_parameters: { partial_rotary_factor: 0.7, rope_theta: 90 } },
+  ],
+  ["llama", "linear", { rope_scaling: { type: "linear", factor: 3 } }],
+  ["llama", "yarn_without_original", { rope_scaling: { type: "yarn", factor: 4 } }],
+  [
+    "qwen2",
+    "yarn_with_mscale",
+    {
+      rope_scaling: {
+        rope_type: "yarn",
+        factor: 4,
+        original_max_position_embeddings: 8,
+        mscale: 0.5,
+        mscale_all_dim: 0.7,
+      },
+    },
+  ],
+  [
+    "llama",
+    "yarn_untruncated_on_a_part",
+    {
+      partial_rotary_factor: 0.5,
+      rope_scaling: {
+        rope_type: "yarn",
+        factor: 4,
+        original_max_position_embeddings: 8,
+        beta_fast: 2,
+        truncate: false,
+      },
+    },
+  ],
+  [
+    "llama",
+    "llama3",
+    {
+      rope_parameters: {
+        rope_type: "llama3",
+        factor: 8,
+        low_freq_factor: 1,
+        high_freq_factor: 4,
+        original_max_position_embeddings: 16,
+        rope_theta: 300,
+      },
+    },
+  ],
+  ["llama", "windows_of_a_mistral", { model_type: "mistral", sliding_window: 3 }],
+  ["qwen2", "windows_of_upper_layers", { use_sliding_window: true, sliding_window: 3, max_window_layers: 1 }],
+  [
+    "qwen3",
+    "windows_by_type",
+    {
+      use_sliding_window: true,
+      sliding_window: 2,
+      layer_types: ["sliding_attention", "full_attention"],
+    },
+  ],
+];
+
+test.each(settings)("%s_with_%s_computes_it_in_training_and_decoding", async (family, name, change) => {
+  const model = new Transformer(cpu, resolveModelConfig(families.find(([type]) => type === family)![1]));
+  model.parameters.init(7);
+  const folder = join(root, name);
+  await exportHuggingFace(model, folder);
+  const path = join(folder, "config.json");
+  const plain = JSON.parse(readFileSync(path, "utf8"));
+  const hf = { ...plain, ...change };
+  writeFileSync(path, JSON.stringify(hf));
+  using file = SafetensorsReader.open(join(folder, "model.safetensors"));
+  const weight = (tensor: string) => file.floats(tensor);
+  const tokens = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
+  const expected = naiveLlama(hf, weight, tokens);
+  const without = naiveLlama(plain, weight, tokens);
+  const gap = Math.max(...expected[9]!.map((x, i) => Math.abs(x - without[9]![i]!)));
+  expect(gap, "the setting matters").toBeGreaterThan(1e-3);
+
+  const back = importHuggingFace(cpu, folder);
+  const targets = Int32Array.from([...tokens.slice(1), 7]);
+  const batch = { tokens: Int32Array.from(tokens), targets, cuSeqlens: Int32Array.of(0, 10) };
+  const { logp } = logprobs(back, batch);
+  for (const [t, target] of targets.entries()) expect(logp[t]).toBeCloseTo(expected[t]![target]!, 4);
+  // Greedy decoding goes through the cache.
+  const request = { prompt: tokens, n: 1, maxTokens: 6, seed: 1, id: 0, stopIds: [] };
+  const engine = new Engine(back, { maxSequences: 2, cacheTokens: 64, prefillTokens: 64 });
+  const [greedy] = engine.generate([{ ...request, sampling: { ...plainSampling, temperature: 0 } }])[0]!;
+  const text = [...tokens];
+  for (const id of greedy!.ids) {
+    const row = naiveLlama(hf, weight, text).at(-1)!;
+    expect(id).toBe(row.indexOf(Math.max(...row)));
+    text.push(id);
+  }
+  expect(greedy!.ids).toHaveLength(6);
+});
 
 test("sharded_bf16_weights_are_read_through_their_index", async () => {
   const config = toHfConfig(resolveModelConfig(base));

@@ -24,6 +24,8 @@ export type RopeScaling =
       betaSlow: number;
       /** Multiplies cos and sin; default 0.1·ln(factor) + 1 (YaRN eq. 15). */
       attentionFactor?: number;
+      /** Whether the ramp's ends are rounded to whole channels; default true. */
+      truncate?: boolean;
     };
 
 /** Angular frequencies θ^(−2j/K), j < K/2, after scaling, and the factor on cos and sin. */
@@ -51,8 +53,10 @@ export function ropeFrequencies(
     // Channel whose wave turns `turns` times within the original context (YaRN §3.2).
     const channel = (turns: number) =>
       (rotDim * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
-    const low = Math.max(0, Math.floor(channel(betaFast)));
-    const high = Math.min(rotDim - 1, Math.ceil(channel(betaSlow)));
+    const [first, last] = [channel(betaFast), channel(betaSlow)];
+    const rounded = scaling.truncate ?? true;
+    const low = Math.max(0, rounded ? Math.floor(first) : first);
+    const high = Math.min(rotDim - 1, rounded ? Math.ceil(last) : last);
     for (let j = 0; j < half; j++) {
       const ramp = Math.min(1, Math.max(0, (j - low) / Math.max(0.001, high - low)));
       frequencies[j] = frequencies[j]! * (1 - ramp) + (frequencies[j]! / factor) * ramp;

@@ -24,6 +24,13 @@ export function resolveModelConfig(input: ModelConfigInput): ModelConfig {
   }
   const headDim = c.headDim ?? c.dModel / c.numHeads;
   if (headDim % 2) refuse(`head_dim ${headDim}`, "rotary embedding turns pairs of channels", "make it even");
+  if (c.rotaryDim !== undefined && (c.rotaryDim % 2 || c.rotaryDim > headDim)) {
+    refuse(
+      `rotary_dim ${c.rotaryDim}`,
+      `it is no even number up to head_dim, ${headDim}`,
+      "change rotary_dim",
+    );
+  }
   if (c.attentionLayers && c.attentionLayers.length !== c.numLayers) {
     refuse(
       `attention_layers names ${c.attentionLayers.length} layers`,

@@ -31,6 +31,7 @@ const ropeScaling = z.discriminatedUnion("type", [
       .positive()
       .optional()
       .describe("Factor on cos and sin; default 0.1·ln(factor)+1"),
+    truncate: z.boolean().optional().describe("Round the ramp's ends to whole channels; default true"),
   }),
 ]);
 
@@ -73,6 +74,9 @@ export const modelConfigSchema = z.strictObject({
   maxSeqLen: size.default(4096).describe("Longest document, tokens"),
   ropeTheta: z.number().positive().default(10000).describe("Base of the rotary frequencies"),
   ropeScaling: ropeScaling.optional().describe("Stretch of the rotary frequencies for longer contexts"),
+  rotaryDim: size
+    .optional()
+    .describe("Channels of a query or key head that turn, the first ones; default head_dim"),
   qkNorm: z.boolean().default(false).describe("RMSNorm on query and key heads (Qwen3)"),
   qkvBias: z.boolean().default(false).describe("Bias on query, key and value projections (Qwen2)"),
   head: memberName("head")

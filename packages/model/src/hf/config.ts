@@ -1,110 +1,156 @@
-// Hugging Face config.json of Llama, Qwen2 and Qwen3 ↔ our architecture.
-import { ExitCode, NsaError } from "@nsa/core";
+// Hugging Face config.json of Llama, Mistral, Qwen2 and Qwen3 ↔ our architecture. Every other key either changes nothing or is refused.
 import { resolveModelConfig } from "../config/model-config.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
+import { Fields, type HfConfig, invalid, refuse } from "./fields.ts";
+import { refuseUnserved } from "./keys.ts";
+import { readRope, writeScaling } from "./rope.ts";
+import { readWindows, writeWindows } from "./windows.ts";
 
-export type HfConfig = Record<string, unknown>;
-
-function refuse(what: string, why: string, fix: string): never {
-  throw new NsaError({ code: "hf_unsupported", what, why, fix, exitCode: ExitCode.unavailable });
+/** What a family's files leave out. Its head is not tied, and its ε is 1e-6. */
+interface Family {
+  /** Key-value heads; as many as query heads where it is not given. */
+  kvHeads?: number;
+  headDim?: number;
+  context: number;
+  qkNorm?: true;
+  qkvBias?: true;
 }
 
-type Scaling = NonNullable<ModelConfig["ropeScaling"]>;
+const FAMILIES: Record<string, Family> = {
+  llama: { context: 2048 },
+  mistral: { context: 131072, kvHeads: 8 },
+  qwen2: { context: 32768, kvHeads: 32, qkvBias: true },
+  qwen3: { context: 32768, kvHeads: 32, headDim: 128, qkNorm: true },
+};
 
-function scalingFrom(raw: Record<string, unknown> | null | undefined): Scaling | undefined {
-  const type = raw?.rope_type ?? raw?.type ?? "default";
-  if (!raw || type === "default") return undefined;
-  const number = (key: string, otherwise?: number) => (raw[key] as number | undefined) ?? otherwise;
-  const factor = number("factor")!;
-  const original = number("original_max_position_embeddings")!;
-  if (type === "linear") return { type, factor };
-  if (type === "llama3") {
-    return {
-      type,
-      factor,
-      lowFreqFactor: number("low_freq_factor", 1)!,
-      highFreqFactor: number("high_freq_factor", 4)!,
-      originalMaxPositionEmbeddings: original,
-    };
-  }
-  if (type === "yarn") {
-    return {
-      type,
-      factor,
-      originalMaxPositionEmbeddings: original,
-      betaFast: number("beta_fast", 32)!,
-      betaSlow: number("beta_slow", 1)!,
-      attentionFactor: number("attention_factor"),
-    };
-  }
-  return refuse(`rope_scaling of type ${type}`, "it is not known", "use linear, llama3 or yarn");
+/** Why families that people ask for are not computed. */
+const OTHERS: [RegExp, string][] = [
+  [/^deepseek_v[23]|^kimi_k2/, "it has multi-head latent attention and a mixture of experts"],
+  [/moe|mixtral|^jamba|^dbrx|^gpt_oss|^llama4|^grok/, "it is a mixture of experts"],
+  [/^gemma|^recurrent_gemma/, "its embedding is scaled, its norms multiply by 1 + w, and its MLP has GELU"],
+  [/^phi3/, "its projections are fused in files, and its rotary embedding is longrope"],
+  [/^qwen3_next|^mamba|^rwkv|^falcon_h1/, "its layers are no softmax attention alone"],
+  [/_vl|^mllama|^llava|^mistral3|^gemma3n/, "it reads images"],
+];
+
+function familyOf(hf: Fields): { type: string; family: Family } {
+  const type = hf.text("model_type");
+  if (type === undefined) return invalid("model_type", "it is missing");
+  const family = Object.hasOwn(FAMILIES, type) ? FAMILIES[type] : undefined;
+  if (family) return { type, family };
+  const why = OTHERS.find(([name]) => name.test(type))?.[1] ?? "its layers differ from ours";
+  return refuse(`model_type ${type}`, why, `import a model of ${Object.keys(FAMILIES).join(", ")}`);
 }
 
-function scalingTo(s: Scaling): Record<string, unknown> {
-  if (s.type === "linear") return { rope_type: s.type, factor: s.factor };
-  const original = { factor: s.factor, original_max_position_embeddings: s.originalMaxPositionEmbeddings };
-  if (s.type === "llama3") {
-    const bands = { low_freq_factor: s.lowFreqFactor, high_freq_factor: s.highFreqFactor };
-    return { rope_type: s.type, ...original, ...bands };
-  }
-  const factor = s.attentionFactor === undefined ? {} : { attention_factor: s.attentionFactor };
-  return { rope_type: s.type, ...original, beta_fast: s.betaFast, beta_slow: s.betaSlow, ...factor };
+/** The output head that `architectures` names. */
+function headOf(hf: Fields): "lm" | "scalar" {
+  const names = hf.list("architectures") ?? [];
+  const other = names.find((name) => typeof name !== "string" || !/(ForCausalLM|[a-z0-9]Model)$/.test(name));
+  if (other === undefined) return "lm";
+  const labels = hf.has("num_labels")
+    ? hf.raw.num_labels
+    : Object.keys(hf.object("id2label") ?? [0, 1]).length;
+  if (/ForSequenceClassification$/.test(String(other)) && labels === 1) return "scalar";
+  return refuse(
+    `architectures: ${JSON.stringify(names)} in config.json`,
+    "its output head is neither that of a language model nor one number",
+    "import a model for causal language modelling, or a classifier with num_labels: 1",
+  );
 }
 
-/** Reads a config.json. Throws NsaError `hf_unsupported` (exit 4) for architectures that compute otherwise. */
-export function fromHfConfig(hf: HfConfig): ModelConfig {
-  const type = hf.model_type as string;
-  const number = (key: string) => hf[key] as number;
-  if (!["llama", "qwen2", "qwen3"].includes(type)) {
-    refuse(`model_type ${type}`, "its layers differ from ours", "import a llama, qwen2 or qwen3 model");
+/** Parts of a layer that we do not have. */
+function refuseParts(hf: Fields, family: Family): void {
+  const act = hf.text("hidden_act") ?? "silu";
+  if (act !== "silu" && act !== "swish") {
+    refuse(`hidden_act ${act}`, "the MLP is SwiGLU", "import a model with silu");
   }
-  if (hf.hidden_act !== undefined && hf.hidden_act !== "silu") {
-    refuse(`hidden_act ${hf.hidden_act}`, "the MLP is SwiGLU", "import a model with silu");
-  }
-  if (type !== "qwen2" && hf.attention_bias === true) {
+  // Qwen2's code has biases on q, k and v whatever the file says.
+  if (!family.qkvBias && hf.flag("attention_bias", false)) {
     refuse(
       "attention_bias: true",
       "it puts a bias on o_proj, which we have not",
       "import a model without it",
     );
   }
-  if (hf.mlp_bias === true) refuse("mlp_bias: true", "our MLP has no bias", "import a model without it");
-  if (hf.use_sliding_window === true) {
-    refuse(
-      "use_sliding_window: true",
-      "its layers mix windows and full attention",
-      "turn it off in config.json",
+  if (hf.flag("mlp_bias", false)) {
+    refuse("mlp_bias: true", "our MLP has no bias", "import a model without it");
+  }
+}
+
+/** Channels of a head, an even number. */
+function headDimOf(hf: Fields, heads: number, family: Family): number {
+  const width = hf.size("hidden_size");
+  const headDim = hf.has("head_dim") ? hf.size("head_dim") : (family.headDim ?? width / heads);
+  if (!Number.isInteger(headDim)) {
+    invalid(
+      "num_attention_heads",
+      `hidden_size ${width} does not divide by ${heads}, and no head_dim is stated`,
     );
   }
-  // transformers 5 moved theta and scaling into `rope_parameters`.
-  const rope = hf.rope_parameters as Record<string, unknown> | undefined;
-  const heads = number("num_attention_heads");
+  if (headDim % 2 === 1) invalid("head_dim", `${headDim} is odd; rotary embedding turns pairs of channels`);
+  return headDim;
+}
+
+/**
+ * Reads a config.json. Throws NsaError `hf_unsupported` (exit 4) where it would be computed otherwise, by the name of the key, and
+ * `hf_config_invalid` (exit 3) where a value is missing or impossible.
+ */
+export function fromHfConfig(raw: HfConfig): ModelConfig {
+  const hf = new Fields(raw);
+  const { type, family } = familyOf(hf);
+  const head = headOf(hf);
+  const heads = hf.size("num_attention_heads");
+  const layers = hf.size("num_hidden_layers");
+  const headDim = headDimOf(hf, heads, family);
+  refuseParts(hf, family);
+  refuseUnserved(hf, headDim);
+  // Absent is the family's default; null is one for each query head.
+  const kvHeads = hf.size(
+    "num_key_value_heads",
+    raw.num_key_value_heads === null ? heads : (family.kvHeads ?? heads),
+  );
+  if (heads % kvHeads) {
+    invalid("num_key_value_heads", `${heads} query heads do not divide over ${kvHeads} key-value heads`);
+  }
+  const context = hf.size("max_position_embeddings", family.context);
+  const { rotaryDim, ...rope } = readRope(hf, headDim, context);
   return resolveModelConfig({
-    vocabSize: number("vocab_size"),
-    dModel: number("hidden_size"),
-    numLayers: number("num_hidden_layers"),
+    vocabSize: hf.size("vocab_size"),
+    dModel: hf.size("hidden_size"),
+    numLayers: layers,
     numHeads: heads,
-    numKvHeads: number("num_key_value_heads") ?? heads,
-    headDim: number("head_dim") ?? (type === "qwen3" ? 128 : undefined),
-    dFf: number("intermediate_size"),
-    attention: "full",
-    maxSeqLen: number("max_position_embeddings") ?? 2048,
-    ropeTheta: (rope?.rope_theta as number | undefined) ?? number("rope_theta") ?? 10000,
-    ropeScaling: scalingFrom(rope ?? (hf.rope_scaling as Record<string, unknown> | null | undefined)),
-    qkNorm: type === "qwen3",
-    qkvBias: type === "qwen2",
-    tieEmbeddings: (hf.tie_word_embeddings as boolean | undefined) ?? false,
-    normEps: number("rms_norm_eps") ?? 1e-6,
+    numKvHeads: kvHeads,
+    headDim,
+    dFf: hf.size("intermediate_size"),
+    ...readWindows(hf, type, layers, context),
+    maxSeqLen: context,
+    ...rope,
+    ...(rotaryDim === undefined ? {} : { rotaryDim }),
+    qkNorm: family.qkNorm ?? false,
+    qkvBias: family.qkvBias ?? false,
+    head,
+    tieEmbeddings: hf.flag("tie_word_embeddings", false),
+    normEps: hf.positive("rms_norm_eps", 1e-6),
   });
 }
 
-/** Whether no Llama, Qwen2 or Qwen3 layer computes the model, so that it is exported with modeling_nsa.py. */
+/** Whether no Llama, Mistral, Qwen2 or Qwen3 computes the model, so that it is exported with modeling_nsa.py. */
 export function needsOwnCode(c: ModelConfig): boolean {
-  return Array.from({ length: c.numLayers }, (_, i) => attentionOf(c, i)).some((kind) => kind !== "full");
+  const kinds = new Set(Array.from({ length: c.numLayers }, (_, i) => attentionOf(c, i)));
+  if ([...kinds].some((kind) => kind !== "full" && kind !== "window")) return true;
+  // Only Qwen has windows in some of its layers.
+  return kinds.size === 2 && !c.qkNorm && !c.qkvBias;
 }
 
 /** The config.json of modeling_nsa.py. */
 function ownConfig(c: ModelConfig): HfConfig {
+  if (c.rotaryDim !== undefined) {
+    refuse(
+      "rotary_dim in an NSA model",
+      "modeling_nsa.py turns whole heads",
+      "export a model without rotary_dim",
+    );
+  }
   if (c.ropeScaling) {
     refuse("rope_scaling in an NSA model", "modeling_nsa.py has none", "export a model without rope_scaling");
   }
@@ -157,11 +203,15 @@ export function toHfConfig(c: ModelConfig): HfConfig {
   if (c.valueHeadDim !== c.headDim) {
     refuse("value_head_dim other than head_dim", "no supported architecture has it", "train with equal dims");
   }
-  const type = c.qkNorm ? "qwen3" : c.qkvBias ? "qwen2" : "llama";
+  if (c.rotaryDim !== undefined) {
+    refuse("rotary_dim", "no supported architecture turns a part of a head", "train with whole heads turned");
+  }
+  const windows = writeWindows(c);
+  const type = c.qkNorm ? "qwen3" : c.qkvBias ? "qwen2" : windows.sliding_window ? "mistral" : "llama";
   if (type === "qwen2" && c.headDim * c.numHeads !== c.dModel) {
     refuse("head_dim with qkv_bias", "Qwen2 has head_dim = hidden_size / heads", "train with that size");
   }
-  const family = { llama: "Llama", qwen2: "Qwen2", qwen3: "Qwen3" }[type];
+  const family = { llama: "Llama", mistral: "Mistral", qwen2: "Qwen2", qwen3: "Qwen3" }[type];
   // A reward model is a classifier with one class there.
   const reward = c.head === "scalar";
   return {
@@ -177,9 +227,10 @@ export function toHfConfig(c: ModelConfig): HfConfig {
     head_dim: c.headDim,
     max_position_embeddings: c.maxSeqLen,
     rope_theta: c.ropeTheta,
-    rope_scaling: c.ropeScaling ? scalingTo(c.ropeScaling) : null,
+    rope_scaling: c.ropeScaling ? writeScaling(c.ropeScaling) : null,
     rms_norm_eps: c.normEps,
     tie_word_embeddings: c.tieEmbeddings,
+    ...windows,
     hidden_act: "silu",
     torch_dtype: "float32",
   };

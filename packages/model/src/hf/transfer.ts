@@ -7,7 +7,7 @@ import type { Device } from "@nsa/kernels";
 import { loadNamed, writeWeights } from "../checkpoint/weights.ts";
 import type { ModelConfig } from "../config/schema.ts";
 import { Transformer } from "../transformer/transformer.ts";
-import { fromHfConfig, type HfConfig, needsOwnCode, toHfConfig } from "./config.ts";
+import { fromHfConfig, needsOwnCode, toHfConfig } from "./config.ts";
 
 /** Beside this file in the sources and in the bundle. */
 const MODELING = fileURLToPath(new URL("./modeling_nsa.py", import.meta.url));
@@ -17,7 +17,10 @@ const INDEX = "model.safetensors.index.json";
 
 function readJson(path: string): Record<string, unknown> {
   try {
-    return JSON.parse(readFileSync(path, "utf8"));
+    const json: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (typeof json !== "object" || json === null || Array.isArray(json))
+      throw new Error("it is no JSON object");
+    return json as Record<string, unknown>;
   } catch (cause) {
     throw new NsaError({
       code: "hf_unreadable",
@@ -102,12 +105,12 @@ function weightMap(index: string, raw: unknown): Map<string, string> {
 
 /** The architecture of a Hugging Face folder, without reading weights. */
 export function inspectHuggingFace(folder: string): ModelConfig {
-  return fromHfConfig(readJson(join(folder, "config.json")) as HfConfig);
+  return fromHfConfig(readJson(join(folder, "config.json")));
 }
 
 /**
- * A model with the weights of a Llama, Qwen2 or Qwen3 folder.
- * Throws NsaError `hf_unsupported` `tensor_dtype_unsupported` (exit 4), `hf_unreadable`,
+ * A model with the weights of a Llama, Mistral, Qwen2 or Qwen3 folder.
+ * Throws NsaError `hf_unsupported`, `tensor_dtype_unsupported` (exit 4), `hf_config_invalid`, `hf_unreadable`,
  * `hf_shard_missing`, `checkpoint_mismatch` (exit 3), and what reading a file throws.
  */
 export function importHuggingFace(

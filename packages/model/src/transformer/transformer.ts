@@ -76,7 +76,7 @@ export class Transformer {
     this.tableLength = Math.max(length, this.config.maxSeqLen);
     using scope = this.device.scope();
     const tables = ropeTables(this.device, {
-      rotDim: this.config.headDim,
+      rotDim: this.config.rotaryDim ?? this.config.headDim,
       positions: this.tableLength,
       theta: this.config.ropeTheta,
       scaling: this.config.ropeScaling,
