@@ -14,8 +14,10 @@ for (const { name, json } of publicVocabularies()) {
     const ours = new Tokenizer(json);
     const oracle = new Oracle(json as never, {} as never);
     for (const text of [...edges, `${"=".repeat(300)}${"ab".repeat(200)} ${"数学".repeat(90)}`]) {
-      const ids = ours.encode(text);
+      const ids = ours.encode(text, { inner: true });
       expect(ids, JSON.stringify(text)).toEqual([...oracle.encode(text, { add_special_tokens: false }).ids]);
+      const framed = [...ours.encode(text), ...ours.frame.after];
+      expect(framed, JSON.stringify(text)).toEqual([...oracle.encode(text).ids]);
       const normal = name === "qwen3" ? text.normalize("NFC") : text;
       expect(ours.decode(ids, { special: true })).toBe(Buffer.from(normal).toString());
     }

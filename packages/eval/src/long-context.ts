@@ -17,12 +17,15 @@ function haystack(tokenizer: Tokenizer, files: readonly string[], tokens: number
   const ids: number[] = [];
   for (const path of expandInputs([...files])) {
     for (const { record, place } of readRecords(path)) {
-      for (const id of tokenizer.encode(`${fillTemplate("{text}", record, place)}\n`, { plain: true }))
+      for (const id of tokenizer.encode(`${fillTemplate("{text}", record, place)}\n`, {
+        plain: true,
+        inner: true,
+      }))
         ids.push(id);
       if (ids.length >= tokens) return ids.slice(0, tokens);
     }
   }
-  const sentence = ids.length > 0 ? [...ids] : tokenizer.encode(filler);
+  const sentence = ids.length > 0 ? [...ids] : tokenizer.encode(filler, { inner: true });
   while (ids.length < tokens) for (const id of sentence) ids.push(id);
   return ids.slice(0, tokens);
 }
@@ -47,15 +50,18 @@ function needleRow(
   const cell = length * 1009 + Math.round(depth * 1000);
   const city = cities[Math.floor(rng.uniform(cell, trial, 0) * cities.length)]!;
   const gold = String(10_000 + Math.floor(rng.uniform(cell, trial, 1) * 90_000));
-  const needle = tokenizer.encode(` The magic number of ${city} is ${gold}. `);
-  const question = tokenizer.encode(`\nWhat is the magic number of ${city}? The magic number of ${city} is`);
-  const answer = tokenizer.encode(` ${gold}`);
-  const room = length - needle.length - question.length - answer.length;
+  const needle = tokenizer.encode(` The magic number of ${city} is ${gold}. `, { inner: true });
+  const question = tokenizer.encode(`\nWhat is the magic number of ${city}? The magic number of ${city} is`, {
+    inner: true,
+  });
+  const answer = tokenizer.encode(` ${gold}`, { inner: true });
+  const { before } = tokenizer.frame;
+  const room = length - before.length - needle.length - question.length - answer.length;
   if (room < 1) throw tooShort(length);
   const hay = haystack(tokenizer, spec.files, room + needle.length);
   const at = boundary(tokenizer, hay, Math.round(depth * room));
-  const withFact = [...hay.slice(0, at), ...needle, ...hay.slice(at, room), ...question];
-  const without = [...hay, ...question];
+  const withFact = [...before, ...hay.slice(0, at), ...needle, ...hay.slice(at, room), ...question];
+  const without = [...before, ...hay, ...question];
   const mean = (xs: Float64Array) => xs.reduce((a, b) => a + b, 0) / xs.length;
   const scores = [withFact, without].map((prompt) =>
     mean(scoreTokens(session, [{ ids: [...prompt, ...answer], from: prompt.length }])[0]!),
@@ -115,8 +121,7 @@ function sequenceAt(
   const ids: number[] = [];
   for (const path of expandInputs(spec.files)) {
     for (const { record, place } of readRecords(path)) {
-      for (const id of tokenizer.encode(fillTemplate(spec.text, record, place), { plain: true }))
-        ids.push(id);
+      for (const id of tokenizer.encodeDocument(fillTemplate(spec.text, record, place))) ids.push(id);
       ids.push(tokenizer.eosId);
       if (ids.length >= wanted) return Int32Array.from(ids.slice(wanted - spec.length - 1, wanted));
     }

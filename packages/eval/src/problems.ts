@@ -254,7 +254,9 @@ export function choiceSteps(
           fittingPrompt(session, task, { ...problem, ...listed }, spec.shots, 64),
         );
         return problem.options!.map((option, o) => {
-          const tail = tokenizer.encode(spec.score === "letter" ? ` ${letters[o]}` : ` ${option}`);
+          const tail = tokenizer.encode(spec.score === "letter" ? ` ${letters[o]}` : ` ${option}`, {
+            inner: true,
+          });
           return { ids: [...head, ...tail], from: head.length };
         });
       });

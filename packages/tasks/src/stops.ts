@@ -9,7 +9,7 @@ export function splitStops(
   const stopIds = [...tokenizer.eosIds];
   const stopStrings: string[] = [];
   for (const stop of stops) {
-    const ids = tokenizer.encode(stop);
+    const ids = tokenizer.encode(stop, { inner: true });
     if (ids.length === 1 && tokenizer.isSpecial(ids[0]!)) stopIds.push(ids[0]!);
     else stopStrings.push(stop);
   }

@@ -10,5 +10,6 @@ export async function trainTokenizer(
 }
 
 export async function encodeText(path: string, text: string): Promise<void> {
-  console.log(Tokenizer.load(path).encode(text).join(" "));
+  const tokenizer = Tokenizer.load(path);
+  console.log([...tokenizer.encode(text), ...tokenizer.frame.after].join(" "));
 }

@@ -9,11 +9,22 @@ const COPIED = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 
 const toJson = (value: object) => `${JSON.stringify(value, null, 2)}\n`;
 
-/** tokenizer.json, and generation_config.json where the tokens that begin and end a text are stated, not guessed. */
+/**
+ * tokenizer.json, generation_config.json where the tokens that begin and end a text are stated, not guessed, and
+ * tokenizer_config.json where it says whether they are put around a text.
+ */
 export function tokenizerFiles(tokenizer: Tokenizer): Record<string, string> {
-  const keys = specialTokenKeys(tokenizer.stated);
+  const { stated } = tokenizer;
+  const keys = specialTokenKeys(stated);
+  const around = {
+    ...(stated.addBos === undefined ? {} : { add_bos_token: stated.addBos }),
+    ...(stated.addEos === undefined ? {} : { add_eos_token: stated.addEos }),
+  };
+  // The class that obeys a `false`.
+  const config = { tokenizer_class: "LlamaTokenizerFast", ...around };
   return {
     "tokenizer.json": JSON.stringify(tokenizer.json),
+    ...(Object.keys(around).length > 0 ? { "tokenizer_config.json": toJson(config) } : {}),
     ...(Object.keys(keys).length > 0 ? { [GENERATION]: toJson(keys) } : {}),
   };
 }

@@ -3,7 +3,7 @@
 // For each of begin (bos), end (eos) and padding (pad), the first file that states it decides: generation_config.json, config.json,
 // tokenizer_config.json, special_tokens_map.json. Files of ids may list several ends; files of tokens name one.
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { NsaError } from "@nsa/core";
 
 export interface SpecialTokens {
@@ -11,6 +11,9 @@ export interface SpecialTokens {
   /** All of them end an output; the first one ends a document. */
   eosIds?: readonly number[];
   padId?: number;
+  /** Whether the token that begins a text is put in front, and the one that ends it behind, where tokenizer_config.json says so. */
+  addBos?: boolean;
+  addEos?: boolean;
 }
 
 /** How a vocabulary answers: the id of a token, and whether there is a token with an id. */
@@ -19,7 +22,8 @@ interface Vocabulary {
   has(id: number): boolean;
 }
 
-const FILES = ["generation_config.json", "config.json", "tokenizer_config.json", "special_tokens_map.json"];
+const CONFIG = "tokenizer_config.json";
+const FILES = ["generation_config.json", "config.json", CONFIG, "special_tokens_map.json"];
 
 const ROLES = { bos: "begins a text", eos: "ends a text", pad: "fills up batches" } as const;
 type Role = keyof typeof ROLES;
@@ -91,6 +95,18 @@ function namedId(path: string, role: Role, value: unknown, vocabulary: Vocabular
   return [id];
 }
 
+/**
+ * `add_bos_token` and `add_eos_token`. Only the tokenizers after Llama's obey a `false`; others have their frame from the
+ * post-processor alone.
+ */
+function addedBy(json: Record<string, unknown>): Pick<SpecialTokens, "addBos" | "addEos"> {
+  const obeys = /^(Code)?(Llama|Gemma|Cohere)/.test(String(json.tokenizer_class ?? ""));
+  const said = (key: string) =>
+    json[key] === true || (json[key] === false && obeys) ? json[key] : undefined;
+  const [bos, eos] = [said("add_bos_token"), said("add_eos_token")] as (boolean | undefined)[];
+  return { ...(bos === undefined ? {} : { addBos: bos }), ...(eos === undefined ? {} : { addEos: eos }) };
+}
+
 /** What the files of a folder state. Throws NsaError `special_token_invalid`, `tokenizer_config_invalid` (exit 3). */
 export function readSpecialTokens(folder: string, vocabulary: Vocabulary): SpecialTokens {
   const files = FILES.map((name) => join(folder, name))
@@ -110,6 +126,7 @@ export function readSpecialTokens(folder: string, vocabulary: Vocabulary): Speci
     ...(bos ? { bosId: bos[0]! } : {}),
     ...(eos ? { eosIds: eos } : {}),
     ...(pad ? { padId: pad[0]! } : {}),
+    ...addedBy(files.find(({ path }) => basename(path) === CONFIG)?.json ?? {}),
   };
 }
 

@@ -1,5 +1,6 @@
 // Splitters: from a text to the borders of its words, by a scanner where the expression is known, by RegExp otherwise.
 import { NsaError } from "@nsa/core";
+import { toRegExp } from "./expression.ts";
 import { deepSeekScan, digitsScan, gpt2Scan, llama3Scan, o200kScan, qwen2Scan, type Scan } from "./scan.ts";
 
 /** Writes the end of each word of `text` (its UTF-16 units are `codes[0 … n)`) into `ends`, returns how many. */
@@ -100,21 +101,6 @@ function unsupported(what: string, cause?: unknown): NsaError {
     exitCode: 4,
     cause,
   });
-}
-
-/** Oniguruma's flavour, as far as tokenizers use it, in JavaScript's. */
-export function toRegExp(source: string): RegExp {
-  const folded = source.replace(/\(\?i:([^()]*)\)/g, (_, body: string) => {
-    const any = body.replace(/[a-z]/gi, (c) => `[${c.toLowerCase()}${c.toUpperCase()}]`);
-    return `(?:${any})`;
-  });
-  const spaced = folded.replace(/\\\\|\\s/g, (m) => (m === "\\s" ? "\\p{White_Space}" : m));
-  const outside = spaced.replace(/\\\\|\\S/g, (m) => (m === "\\S" ? "\\P{White_Space}" : m));
-  try {
-    return new RegExp(outside, "gu");
-  } catch (cause) {
-    throw unsupported(`the pre-tokenizer expression ${source}`, cause);
-  }
 }
 
 /** The splitter of a `pre_tokenizer` entry. `regex` forces the expressions. Throws `tokenizer_unsupported` (exit 4). */

@@ -1,90 +1,36 @@
-// Byte-level BPE encoder and decoder over a Hugging Face `tokenizer.json`: own scanners, merge loop and cache of words.
+// Text to ids and back over a Hugging Face `tokenizer.json`: byte-level BPE by our codec, everything else by the library's; added
+// tokens, the tokens around a text, and those that end one.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { NsaError } from "@nsa/core";
-import { byteChars, tokenBytes } from "./bytes.ts";
-import { MergeTable } from "./merges.ts";
+import { AddedTokens } from "./added-tokens.ts";
+import { ByteLevelCodec } from "./byte-level.ts";
+import type { Codec } from "./codec.ts";
+import { checkExpressions } from "./expression.ts";
+import { checkTokenizerJson, type TokenizerJson } from "./json.ts";
+import { LibraryCodec } from "./library.ts";
+import { type Frame, frameOf, statedFrame } from "./post-processor.ts";
 import { readSpecialTokens, type SpecialTokens } from "./special-tokens.ts";
-import { type PreTokenizerJson, splitterOf } from "./split.ts";
-import { WordEncoder } from "./word-encoder.ts";
 
-interface AddedToken {
-  id: number;
-  content: string;
-  special?: boolean;
-  lstrip?: boolean;
-  rstrip?: boolean;
-  single_word?: boolean;
-}
-
-interface NormalizerJson {
-  type: string;
-  normalizers?: NormalizerJson[];
-}
-
-interface TokenizerJson {
-  added_tokens?: AddedToken[];
-  pre_tokenizer?: PreTokenizerJson | null;
-  normalizer?: NormalizerJson | null;
-  model: {
-    type: string;
-    vocab: Record<string, number>;
-    merges: (string | [string, string])[];
-    ignore_merges?: boolean;
-    byte_fallback?: boolean;
-  };
-}
-
-function unsupported(what: string): NsaError {
-  return new NsaError({
-    code: "tokenizer_unsupported",
-    what,
-    why: "only byte-level BPE, with NFC or no normalizer, is encoded here",
-    fix: "train one with `nsa tokenizer train`",
-    exitCode: 4,
-  });
-}
-
-/** Whether the normalizer is NFC (true) or does nothing (false). */
-function isNfc(json: NormalizerJson | null | undefined): boolean {
-  if (!json) return false;
-  if (json.type === "NFC") return true;
-  if (json.type === "Sequence") return (json.normalizers ?? []).map(isNfc).includes(true);
-  throw unsupported(`a tokenizer with the normalizer ${json.type}`);
-}
-
-function mergeTable(
-  merges: TokenizerJson["model"]["merges"],
-  vocab: ReadonlyMap<string, number>,
-): MergeTable {
-  const table = new MergeTable(merges.length);
-  merges.forEach((merge, rank) => {
-    const cut = typeof merge === "string" ? merge.indexOf(" ") : 0;
-    const a = typeof merge === "string" ? merge.slice(0, cut) : merge[0];
-    const b = typeof merge === "string" ? merge.slice(cut + 1) : merge[1];
-    const [left, right, whole] = [vocab.get(a), vocab.get(b), vocab.get(a + b)];
-    if (left !== undefined && right !== undefined && whole !== undefined) table.set(left, right, rank, whole);
-  });
-  return table;
-}
-
-/** Tokens that are text of their own: id by text. */
-function wholeWords(vocab: Record<string, number>): Map<string, number> {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  const words = new Map<string, number>();
-  for (const [token, id] of Object.entries(vocab)) {
-    try {
-      words.set(decoder.decode(tokenBytes(token)), id);
-    } catch {
-      // Part of a character: no word is one.
-    }
+/** Our codec where it serves the tokenizer, the library's otherwise. */
+function codecOf(json: TokenizerJson): Codec {
+  const added = json.added_tokens ?? [];
+  if (json.model.dropout) return new LibraryCodec(json, added);
+  try {
+    return new ByteLevelCodec(json, added);
+  } catch (error) {
+    if (!(error instanceof NsaError) || error.code !== "tokenizer_unsupported") throw error;
+    return new LibraryCodec(json, added);
   }
-  return words;
 }
 
-/** Texts up to this many ids share a buffer. */
-const SHARED = 1 << 20;
+export interface EncodeOptions {
+  /** Added tokens in the text are text. */
+  plain?: boolean;
+  /** The text continues another one: no token is put in front, and nothing marks its beginning. */
+  inner?: boolean;
+}
 
 export class Tokenizer {
   readonly vocabSize: number;
@@ -96,57 +42,51 @@ export class Tokenizer {
   readonly bosId: number | undefined;
   /** What the files beside tokenizer.json state. */
   readonly stated: SpecialTokens;
+  /** Ids that belong in front of a text and behind it, by the post-processor. */
+  readonly frame: Frame;
   private readonly tokens: string[] = [];
-  private readonly added = new Map<string, number>();
   private readonly ids: ReadonlyMap<string, number>;
-  private readonly addedPattern: RegExp | undefined;
   /** Added tokens that are marks, not text: `<|endoftext|>`, but not `<think>`. */
   private readonly special = new Set<number>();
-  private readonly words: WordEncoder;
-  private readonly nfc: boolean;
-  private buffer = new Int32Array(0);
-  private readonly pieces: (Uint8Array | undefined)[] = [];
+  private readonly added: AddedTokens;
+  private readonly codec: Codec;
 
-  /** @param special which tokens begin and end a text, given the vocabulary */
+  /**
+   * @param special which tokens begin and end a text, given the vocabulary
+   * @throws NsaError `tokenizer_invalid` (exit 3), `tokenizer_unsupported` (exit 4)
+   */
   constructor(
     readonly json: Record<string, unknown>,
     special: (vocabulary: Pick<Tokenizer, "idOf" | "has">) => SpecialTokens = () => ({}),
   ) {
-    const t = json as unknown as TokenizerJson;
-    if (t.model?.type !== "BPE") throw unsupported(`a tokenizer of type ${t.model?.type}`);
-    if (t.model.byte_fallback) throw unsupported("a tokenizer with byte fallback");
-    this.nfc = isNfc(t.normalizer);
+    const t = checkTokenizerJson(json);
+    checkExpressions(json);
+    const added = t.added_tokens ?? [];
     this.hash = createHash("sha256").update(JSON.stringify(json)).digest("hex");
-    const vocab = new Map(Object.entries(t.model.vocab));
-    for (const [token, id] of vocab) this.tokens[id] = token;
-    for (const a of t.added_tokens ?? []) {
-      if (a.lstrip || a.rstrip || a.single_word)
-        throw unsupported(`the added token ${a.content} that strips`);
+    const { vocab } = t.model;
+    const entries: [string, number][] = Array.isArray(vocab)
+      ? vocab.map(([token], id) => [token as string, id])
+      : Object.entries(vocab);
+    for (const [token, id] of entries) this.tokens[id] = token;
+    for (const a of added) {
       this.tokens[a.id] = a.content;
-      this.added.set(a.content, a.id);
       if (a.special !== false) this.special.add(a.id);
     }
     this.vocabSize = this.tokens.length;
-    this.ids = new Map([...vocab, ...this.added]);
+    this.ids = new Map([...entries, ...added.map((a): [string, number] => [a.content, a.id])]);
     this.stated = special(this);
-    const [first] = t.added_tokens ?? [];
+    const [first] = added;
     this.eosIds = this.stated.eosIds ?? (first ? [first.id] : []);
     this.bosId = this.stated.bosId;
-    if (this.added.size > 0) {
-      const literal = (s: string) => s.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-      const longest = [...this.added.keys()].sort((a, b) => b.length - a.length);
-      this.addedPattern = new RegExp(`(${longest.map(literal).join("|")})`);
-    }
-    this.words = new WordEncoder(splitterOf(t.pre_tokenizer), {
-      bytes: Int32Array.from(byteChars, (c) => vocab.get(c) ?? -1),
-      merges: mergeTable(t.model.merges, vocab),
-      whole: t.model.ignore_merges ? wholeWords(t.model.vocab) : undefined,
-    });
+    this.frame = statedFrame(frameOf(t.post_processor), this.stated);
+    this.codec = codecOf(t);
+    this.added = new AddedTokens(added, this.codec.normalize);
   }
 
   /**
    * Loads `tokenizer.json`, given itself or its folder, and what the files beside it state of begin and end. Throws NsaError
-   * `tokenizer_missing`, `special_token_invalid`, `tokenizer_config_invalid` (exit 3).
+   * `tokenizer_missing`, `tokenizer_invalid`, `special_token_invalid`, `tokenizer_config_invalid` (exit 3),
+   * `tokenizer_unsupported` (exit 4).
    */
   static load(path: string): Tokenizer {
     const file = existsSync(path) && statSync(path).isDirectory() ? join(path, "tokenizer.json") : path;
@@ -166,42 +106,34 @@ export class Tokenizer {
     return new Tokenizer(json, (vocabulary) => readSpecialTokens(dirname(file), vocabulary));
   }
 
-  /** Ids of the text. Added tokens in the text become their ids unless `plain`. */
-  encode(text: string, options: { plain?: boolean } = {}): number[] {
+  /** Ids of the text, behind those that the tokenizer puts in front of it. Added tokens in the text become their ids. */
+  encode(text: string, options: EncodeOptions = {}): number[] {
     return Array.from(this.encodeIds(text, options));
   }
 
   /** The same as a typed array, for much text. */
-  encodeIds(text: string, options: { plain?: boolean } = {}): Int32Array {
-    const source = this.nfc ? text.normalize("NFC") : text;
-    let out = this.room(Math.max(text.length, source.length) * 3);
-    if (!this.addedPattern || options.plain) return out.slice(0, this.words.encode(source, out, 0));
-    // Added tokens are found before the normalizer, which may lengthen what lies between.
-    let at = 0;
-    for (const part of text.split(this.addedPattern)) {
-      const id = this.added.get(part);
-      const words = id === undefined && this.nfc ? part.normalize("NFC") : part;
-      if (at + words.length * 3 + 1 > out.length) out = grown(out, at + words.length * 3 + 1);
-      if (id !== undefined) out[at++] = id;
-      else if (words !== "") at = this.words.encode(words, out, at);
-    }
-    return out.slice(0, at);
+  encodeIds(text: string, { plain = false, inner = false }: EncodeOptions = {}): Int32Array {
+    const ids = this.codec.encode(this.added.split(text, { plain, inner }), inner);
+    const { before } = this.frame;
+    // A template may have written them.
+    if (inner || before.length === 0 || before.every((id, i) => ids[i] === id)) return ids;
+    const framed = new Int32Array(before.length + ids.length);
+    framed.set(before);
+    framed.set(ids, before.length);
+    return framed;
   }
 
-  private room(ids: number): Int32Array<ArrayBuffer> {
-    if (ids > SHARED) return new Int32Array(ids);
-    if (this.buffer.length < ids) this.buffer = new Int32Array(ids * 2);
-    return this.buffer;
+  /** Ids of a document of a corpus without its end: added tokens in it are text. */
+  encodeDocument(text: string): Int32Array {
+    const ids = this.encodeIds(text, { plain: true });
+    const { after } = this.frame;
+    const behind = after.length > 0 && this.isEnd(after.at(-1)!) ? after.slice(0, -1) : after;
+    return behind.length === 0 ? ids : Int32Array.from([...ids, ...behind]);
   }
 
   /** Bytes of one token. */
   bytesOf(id: number): Uint8Array {
-    const known = this.pieces[id];
-    if (known) return known;
-    const token = this.tokens[id] ?? "";
-    const bytes = this.added.get(token) === id ? new TextEncoder().encode(token) : tokenBytes(token);
-    this.pieces[id] = bytes;
-    return bytes;
+    return this.codec.bytesOf(id);
   }
 
   /** The token that ends a document. Throws NsaError `tokenizer_no_end` (exit 3) where there is none. */
@@ -237,27 +169,16 @@ export class Tokenizer {
 
   /** Text of the ids; invalid UTF-8 becomes U+FFFD. Special tokens are left out unless asked for. */
   decode(ids: Iterable<number>, options: { special?: boolean } = {}): string {
-    const parts: Uint8Array[] = [];
-    for (const id of ids) if (options.special || !this.isSpecial(id)) parts.push(this.bytesOf(id));
-    return new TextDecoder().decode(Buffer.concat(parts));
+    return this.codec.decode(Array.from(ids).filter((id) => options.special || !this.isSpecial(id)));
   }
 
   /** A decoder for streams: `push` returns the text that is complete so far, `end` the rest. */
   stream(): { push(id: number): string; end(): string } {
-    const decoder = new TextDecoder();
-    return {
-      push: (id) => (this.isSpecial(id) ? "" : decoder.decode(this.bytesOf(id), { stream: true })),
-      end: () => decoder.decode(),
-    };
+    const stream = this.codec.stream();
+    return { push: (id) => (this.isSpecial(id) ? "" : stream.push(id)), end: () => stream.end() };
   }
 
   idToToken(id: number): string | undefined {
     return this.tokens[id];
   }
-}
-
-function grown(ids: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
-  const wide = new Int32Array(Math.max(length, ids.length * 2));
-  wide.set(ids);
-  return wide;
 }

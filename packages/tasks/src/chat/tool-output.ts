@@ -109,9 +109,14 @@ export function toolOutputs(text: string): Span[] {
 }
 
 /** Number of ids that begin before a place of the text; the id across the place begins before it. */
-function idsBefore(tokenizer: Tokenizer, text: string, ids: Int32Array, place: number): number {
+function idsBefore(
+  tokenizer: Tokenizer,
+  text: string,
+  ids: Int32Array,
+  { place, inner }: { place: number; inner: boolean },
+): number {
   if (place >= text.length) return ids.length;
-  const head = tokenizer.encodeIds(text.slice(0, place));
+  const head = tokenizer.encodeIds(text.slice(0, place), { inner });
   let same = 0;
   while (same < head.length && head[same] === ids[same]) same++;
   return same < head.length ? Math.min(ids.length, same + 1) : same;
@@ -125,13 +130,14 @@ export interface EncodedAnswer {
   open: boolean;
 }
 
-/** Ids of an answer, and which of them are learned. */
-export function encodeAnswer(tokenizer: Tokenizer, text: string): EncodedAnswer {
-  const ids = tokenizer.encodeIds(text);
+/** Ids of an answer, and which of them are learned. It continues a prompt, or with `inner: false` begins a text. */
+export function encodeAnswer(tokenizer: Tokenizer, text: string, inner = true): EncodedAnswer {
+  const ids = tokenizer.encodeIds(text, { inner });
   const learned = new Uint8Array(ids.length).fill(1);
   const outputs = toolOutputs(text);
   for (const { start, end } of outputs) {
-    learned.fill(0, idsBefore(tokenizer, text, ids, start), idsBefore(tokenizer, text, ids, end));
+    const before = (place: number) => idsBefore(tokenizer, text, ids, { place, inner });
+    learned.fill(0, before(start), before(end));
   }
   return { ids, learned, open: outputs.some((span) => span.open) };
 }

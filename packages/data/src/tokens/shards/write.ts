@@ -217,7 +217,7 @@ async function tokenizeFile(
     if (!("document" in event)) continue;
     const { text } = event.document;
     part.bytes += Buffer.byteLength(text);
-    const ids = tokenizer.encodeIds(text, { plain: true });
+    const ids = tokenizer.encodeDocument(text);
     open.add(ids, tokenizer.eosId);
     const bin = Math.floor(Math.log2(ids.length + 1));
     while (part.lengths.length <= bin) part.lengths.push(0);

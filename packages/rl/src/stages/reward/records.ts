@@ -175,7 +175,7 @@ export class RecordReader {
   }
 
   private answer(text: string): number[] {
-    return [...this.tokenizer.encode(text), this.tokenizer.eosId];
+    return [...this.tokenizer.encode(text, { inner: true }), this.tokenizer.eosId];
   }
 
   private promptOf(row: Base, place: string): number[] {

@@ -130,8 +130,7 @@ export async function loadCorpus(
           { vocabSize: data.vocabSize, preTokenizer: data.preTokenizer, specialTokens: ["<|endoftext|>"] },
         ),
       );
-  const encode = (i: number) =>
-    Int32Array.from([...tokenizer.encodeIds(texts[i]!, { plain: true }), tokenizer.eosId]);
+  const encode = (i: number) => Int32Array.from([...tokenizer.encodeDocument(texts[i]!), tokenizer.eosId]);
   const validation: Int32Array[] = [];
   let tokens = 0;
   let bytes = 0;
