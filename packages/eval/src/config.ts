@@ -35,7 +35,8 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
       .string()
       .optional()
       .describe(
-        "Prompt in place of the task's: r1_zero, plain, or a text with {question}; solved examples are left out",
+        "Prompt in place of the task's: r1_zero, plain, chat (the checkpoint's chat template), `chat: ` and a text with {question} as " +
+          "the user's message, or a text with {question}; solved examples are left out",
       ),
     ...generated,
   }),
@@ -53,7 +54,10 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
     kind: z.literal("family").describe("Problems of a family, of its held-out split"),
     family: z.string().describe("addition, arithmetic, modular, countdown or word_problems"),
     difficulty: count("Digits, numbers (countdown) or steps (word_problems)", 2),
-    template: z.string().default("r1_zero").describe("Prompt: r1_zero, plain, or a text with {question}"),
+    template: z
+      .string()
+      .default("r1_zero")
+      .describe("Prompt: r1_zero, plain, chat, or a text with {question}"),
     questions: count("Problems", 64),
     samples: generated.samples,
     greedy: generated.greedy,

@@ -3,6 +3,7 @@ import { ExitCode, NsaError } from "@nsa/core";
 import type { GeneratedSample } from "@nsa/model";
 import type { GradeOptions, TaskDefinition } from "@nsa/tasks";
 import {
+  asksInChat,
   findTask,
   gradeProblem,
   isEchoOf,
@@ -163,6 +164,12 @@ function fittingPrompt(
   return taskPrompt(task, problem, 0);
 }
 
+/** What ends an answer, the ends of the chat template among it where questions are asked in it. */
+function inChat(session: Session, generation: Generation, template: string | undefined): Generation {
+  if (template === undefined || !asksInChat(template)) return generation;
+  return { ...generation, stop: [...new Set([...generation.stop, ...session.chat().stop])] };
+}
+
 export function problemSteps(
   spec: Extract<EvalTask, { kind: "problems" }>,
   index: number,
@@ -192,11 +199,12 @@ export function problemSteps(
         prompt:
           template === undefined
             ? fittingPrompt(session, task, problem, spec.shots, maxTokens)
-            : renderPrompt(template, problem.question),
+            : renderPrompt(template, problem.question, session.chat),
       }));
       const first = c * options.problems;
-      if (format === "cot") return answerRows(session, step, generation, questions, first);
-      return programRows(session, step, { ...generation, format, maxTurns: spec.maxTurns }, questions, first);
+      const asked = inChat(session, generation, template);
+      if (format === "cot") return answerRows(session, step, asked, questions, first);
+      return programRows(session, step, { ...asked, format, maxTurns: spec.maxTurns }, questions, first);
     },
   }));
 }
@@ -221,9 +229,10 @@ export function familySteps(
     run(session, step) {
       const questions = chunk.map((problem) => ({
         problem,
-        prompt: renderPrompt(spec.template, problem.question),
+        prompt: renderPrompt(spec.template, problem.question, session.chat),
       }));
-      return answerRows(session, step, generation, questions, c * options.problems);
+      const asked = inChat(session, generation, spec.template);
+      return answerRows(session, step, asked, questions, c * options.problems);
     },
   }));
 }

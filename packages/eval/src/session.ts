@@ -13,13 +13,15 @@ import {
   RewardModel,
   type Transformer,
 } from "@nsa/model";
-import { checkVocabulary } from "@nsa/tasks";
+import { type ChatTemplate, chatTemplateOf, checkVocabulary } from "@nsa/tasks";
 import type { EvalConfig } from "./config.ts";
 
 export interface Session {
   model: Transformer;
   tokenizer: Tokenizer;
   engine: Engine;
+  /** The checkpoint's chat template. */
+  chat: () => ChatTemplate;
   /** Scores answers where the recipe names one. */
   rewardModel?: RewardModel;
   config: EvalConfig;
@@ -80,7 +82,8 @@ export async function openSession(
     };
     const engine = new Engine(model, engineOptions);
     const rewardModel = await openRewardModel(device, config, tokenizer);
-    return { model, tokenizer, engine, config, ...rewardModel, close: () => device.close() };
+    const chat = () => chatTemplateOf(config.checkpoint);
+    return { model, tokenizer, engine, chat, config, ...rewardModel, close: () => device.close() };
   } catch (error) {
     device.close();
     throw error;

@@ -278,3 +278,16 @@ test("comparisons_pair_problems_and_see_a_real_difference", () => {
   const [same] = compareSamples(first, first);
   expect(same).toMatchObject({ difference: 0, p: 1, mcnemar: 1 });
 });
+
+test("a_task_is_asked_through_the_checkpoint_s_chat_template", async () => {
+  const { rows } = await run("chat", {
+    tasks: [
+      { ...family, template: "chat", questions: 1, samples: 1 },
+      { kind: "problems", task: join(tiny.dir, "problems.yaml"), template: "chat: Q {question}", samples: 1 },
+    ],
+  });
+  const prompts = (rows as SampleRow[]).map((row) => row.prompt);
+  const asked = (text: string) => `<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`;
+  expect(prompts[0]).toBe(asked(/\d\+\d/.exec(prompts[0]!)![0]));
+  expect(prompts.slice(1)).toEqual([1, 2, 3].map((i) => asked(`Q What is ${i}+1?`)));
+});

@@ -3,8 +3,10 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseConfig } from "@nsa/core";
+import { findTemplate } from "@nsa/tasks";
 import { expect, test } from "vitest";
 import { grpoSchema } from "../src/stages/grpo/config.ts";
+import { withChatStops } from "../src/task/chat.ts";
 import { makeProblems } from "../src/task/problems.ts";
 
 const warnings: string[] = [];
@@ -157,4 +159,22 @@ test("problems_that_cannot_be_asked_or_judged_are_left_out_and_said", () => {
   expect(() => ofTask({ file: jsonl("bad.jsonl", [{ question: "1+1" }]) })).toThrow(
     expect.objectContaining({ code: "task_record_invalid", what: expect.stringContaining("bad.jsonl:1") }),
   );
+});
+
+test.each([
+  ["chat", (q: string) => q],
+  ["chat: Solve {question}\nBriefly.", (q: string) => `Solve ${q}\nBriefly.`],
+])("the_template_%s_asks_through_the_checkpoint_s_chat_template", (template, content) => {
+  const task = { family: "addition", difficulty: 1, template };
+  const config = parseConfig(grpoSchema, { seed: 1, init: { checkpoint: "none" }, task } as never, "test");
+  const chat = findTemplate("chatml");
+  const problem = makeProblems(config, { ...asking, chat: () => chat }).train(3);
+  const message = { role: "user", content: content(problem.question) };
+  expect(problem.text).toBe(chat.render([message], true));
+  expect(problem.prompt).toEqual(asking.encode(problem.text));
+  // What ends a turn ends an output; other templates keep the recipe's stops.
+  const stops = withChatStops(config.task, { stop: ["x"] }, () => chat).stop;
+  expect(stops).toEqual(["x", "<|im_end|>"]);
+  const plain = { ...config.task, template: "{question}=" };
+  expect(withChatStops(plain, { stop: ["x"] }, () => chat).stop).toEqual(["x"]);
 });

@@ -29,7 +29,9 @@ function jobOf(service: Service, raw: unknown): Job {
   const body = checkBody(chatSchema, raw);
   checkModel(service, body.model);
   const { template, tokenizer, model, name } = service.session;
-  const messages = body.messages.map(({ role, content }) => ({
+  const messages = body.messages.map(({ role, content, ...more }) => ({
+    // A client sends back what it was given; a template without calls of tools reads the rest of the conversation.
+    ...(template.source.includes("tool_calls") ? more : {}),
     role: role === "developer" ? "system" : role,
     content,
   }));

@@ -51,7 +51,8 @@ export const chatSchema = z.looseObject({
         role: z.enum(["system", "developer", "user", "assistant", "tool"]),
         content: z
           .union([z.string(), z.array(part)])
-          .transform((c) => (typeof c === "string" ? c : c.map((p) => p.text).join(""))),
+          .nullish()
+          .transform((c) => (typeof c === "string" ? c : (c ?? []).map((p) => p.text).join(""))),
       }),
     )
     .min(1),

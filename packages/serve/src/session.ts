@@ -3,7 +3,7 @@ import { basename, dirname } from "node:path";
 import { Tokenizer } from "@nsa/data";
 import { openDevice } from "@nsa/kernels";
 import { INFERENCE_ONLY, loadModel, type Transformer } from "@nsa/model";
-import { type ChatTemplate, checkVocabulary, findTemplate, folderTemplate } from "@nsa/tasks";
+import { type ChatTemplate, chatTemplateOf, checkVocabulary } from "@nsa/tasks";
 
 export interface ServingSession extends Disposable {
   name: string;
@@ -31,9 +31,7 @@ export async function openServingSession(
   options: SessionOptions,
 ): Promise<ServingSession> {
   const tokenizer = Tokenizer.load(checkpoint);
-  const template = options.template
-    ? findTemplate(options.template)
-    : (folderTemplate(checkpoint) ?? findTemplate("chatml"));
+  const template = chatTemplateOf(checkpoint, options.template);
   const device = openDevice(options.device);
   try {
     const model = await loadModel(device, checkpoint, {}, INFERENCE_ONLY);

@@ -1,9 +1,10 @@
 // Public surface of @nsa/tasks.
-export { encodeSegments, type Segment, segmentsOf } from "./chat/segments.ts";
+export { type ChatMessage, conversationSchema } from "./chat/messages.ts";
+export { chainsOf, encodeSegments, type Segment } from "./chat/segments.ts";
 export {
-  type ChatMessage,
   type ChatTemplate,
   chatTemplateNames,
+  chatTemplateOf,
   findTemplate,
   folderTemplate,
   jinjaTemplate,
@@ -35,7 +36,7 @@ export { mcnemar, type PairedDifference, pairedDifference } from "./metrics/pair
 export { majAtK, majAtKs, passAtK } from "./metrics/pass-at-k.ts";
 export { calibrationError, rocAuc } from "./metrics/ranking.ts";
 export { rmAtK } from "./metrics/rm-at-k.ts";
-export { renderPrompt } from "./prompt/template.ts";
+export { asksInChat, renderPrompt } from "./prompt/template.ts";
 export { codeBlocks, lastLine } from "./protocol/code-blocks.ts";
 export {
   type ProtocolOptions,

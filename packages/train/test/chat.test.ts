@@ -12,7 +12,14 @@ import {
   saveCheckpoint,
   Transformer,
 } from "@nsa/model";
-import { encodeSegments, findTemplate, folderTemplate, jinjaTemplate, segmentsOf } from "@nsa/tasks";
+import {
+  chainsOf,
+  encodeSegments,
+  findTemplate,
+  folderTemplate,
+  jinjaTemplate,
+  type Segment,
+} from "@nsa/tasks";
 import { afterAll, expect, test } from "vitest";
 import { packExamples, readExamples, runSft, sftSchema } from "../src/index.ts";
 import { Trainer } from "../src/trainer.ts";
@@ -84,7 +91,8 @@ test("a_template_that_refuses_says_why", () => {
 for (const name of ["chatml", "plain", "r1_zero"]) {
   test(`only_the_assistants_tokens_are_learned_${name}`, () => {
     const template = findTemplate(name);
-    const segments = segmentsOf(template, talk, "here");
+    const [segments, ...others] = chainsOf(template, talk, "here") as [Segment[]];
+    expect(others).toEqual([]);
     expect(segments.map((s) => s.text).join("")).toBe(template.render(talk, false));
     expect(segments.map((s) => s.learned)).toEqual([false, true, false, true]);
     const { ids, learned } = encodeSegments(tokenizer, segments);
@@ -107,16 +115,6 @@ for (const name of ["chatml", "plain", "r1_zero"]) {
   });
 }
 
-test("a_template_that_rewrites_earlier_turns_is_refused", () => {
-  const template = jinjaTemplate(
-    "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}",
-    {
-      place: "t",
-    },
-  );
-  expect(() => segmentsOf(template, talk, "x:1")).toThrowError(/rewrites earlier turns/);
-});
-
 const config = resolveModelConfig({
   vocabSize: tokenizer.vocabSize,
   dModel: 16,
@@ -135,7 +133,7 @@ test("the_packed_loss_of_a_batch_equals_the_unpacked_loss", () => {
   const trainer = new Trainer(model, 10);
   const examples = [2, 4, 5].map((n) => {
     const turns = n === 4 ? talk.slice(1, 3) : talk.slice(0, n === 2 ? 3 : 5);
-    const { ids, learned } = encodeSegments(tokenizer, segmentsOf(findTemplate("chatml"), turns, ""));
+    const { ids, learned } = encodeSegments(tokenizer, chainsOf(findTemplate("chatml"), turns, "")[0]!);
     return { ids, learned, promptLength: 0, format: "chat", prompt: "" };
   });
   const packed = trainer.evaluate([packExamples(examples, [0, 1, 2])]).loss;

@@ -57,7 +57,8 @@ export const rlTaskSchema = z
       .string()
       .default("r1_zero")
       .describe(
-        "r1_zero (verbatim), plain, task (the task's own prompt), or a text that contains {question}",
+        "r1_zero (verbatim), plain, task (the task's own prompt), chat (the checkpoint's chat template), `chat: ` and a text with " +
+          "{question} as the user's message, or a text that contains {question}",
       ),
   })
   .prefault({})

@@ -1,6 +1,7 @@
 // Where questions come from: problem families or records, by number, so that a resumed run asks the same ones.
 import { ExitCode, NsaError, Rng } from "@nsa/core";
 import {
+  type ChatTemplate,
   findTask,
   makeFamily,
   type Problem,
@@ -36,6 +37,8 @@ export interface TaskConfig {
 /** What decides whether a problem can be asked. */
 export interface Asking {
   encode: (text: string) => readonly number[];
+  /** The checkpoint's chat template, for `template: chat`. */
+  chat?: () => ChatTemplate;
   /** Tokens of the model's context. */
   maxSeqLen: number;
   log: (text: string, level: "warn") => void;
@@ -58,7 +61,7 @@ function asker(config: TaskConfig, asking: Asking, task?: TaskDefinition) {
   const { template, answerForm } = config.task;
   return (problem: Problem | TaskProblem, part?: string): AskedProblem => {
     const own = task && template === "task";
-    const text = own ? taskPrompt(task, problem, 0) : renderPrompt(template, problem.question);
+    const text = own ? taskPrompt(task, problem, 0) : renderPrompt(template, problem.question, asking.chat);
     return {
       ...problem,
       ...(answerForm && !problem.countdown ? { answerForm } : {}),

@@ -4,19 +4,18 @@ import { join } from "node:path";
 import { Template } from "@huggingface/jinja";
 import { NsaError } from "@nsa/core";
 import { locateMistake } from "./locate.ts";
-
-export interface ChatMessage {
-  role: string;
-  content: string;
-}
+import { type ChatMessage, lostBy, variantsOf } from "./messages.ts";
 
 export interface ChatTemplate {
   /** Jinja source. */
   source: string;
   /** Ends an answer. */
   stop: readonly string[];
-  /** Text of the messages; with `generate`, up to where the assistant goes on. Throws `chat_refused` (exit 2). */
-  render(messages: readonly ChatMessage[], generate: boolean): string;
+  /**
+   * Text of the messages; with `generate`, up to where the assistant goes on. `tools`: functions that the assistant may call.
+   * Throws `chat_refused` (exit 2) for messages that the template cannot write, calls of tools among them where it knows none.
+   */
+  render(messages: readonly ChatMessage[], generate: boolean, tools?: readonly unknown[]): string;
 }
 
 const CHATML =
@@ -62,6 +61,27 @@ function parse(source: string, place: string): Template {
   }
 }
 
+const OBJECT = /\[object \w+\]/;
+
+/** The day of Llama 3's own templates. */
+const DAY = "26 Jul 2024";
+
+function chatRefused(
+  place: string,
+  messages: readonly ChatMessage[],
+  why: string,
+  cause?: unknown,
+): NsaError {
+  return new NsaError({
+    code: "chat_refused",
+    what: `${place} cannot render ${messages.length} messages`,
+    why,
+    fix: "send messages that the template knows, or use another template",
+    exitCode: 2,
+    cause,
+  });
+}
+
 /** A template from Jinja source. Throws NsaError `chat_template_invalid` (exit 2) with line and column. */
 export function jinjaTemplate(
   source: string,
@@ -71,25 +91,30 @@ export function jinjaTemplate(
   return {
     source,
     stop: options.stop ?? [],
-    render(messages, generate) {
-      try {
-        return template.render({
-          bos_token: "",
-          eos_token: "",
-          ...options.variables,
-          messages,
-          add_generation_prompt: generate,
-        });
-      } catch (cause) {
-        throw new NsaError({
-          code: "chat_refused",
-          what: `${options.place} cannot render ${messages.length} messages`,
-          why: (cause as Error).message,
-          fix: "send messages that the template knows, or use another template",
-          exitCode: 2,
-          cause,
-        });
+    render(messages, generate, tools = []) {
+      const lost = lostBy(source, messages, tools);
+      if (lost) throw chatRefused(options.place, messages, `the template writes no ${lost}`);
+      let failure: unknown;
+      for (const variant of variantsOf(messages)) {
+        try {
+          const text = template.render({
+            bos_token: "",
+            eos_token: "",
+            // Some templates write the day; a text that is trained on twice has to be the same.
+            date_string: DAY,
+            ...options.variables,
+            ...(tools.length > 0 ? { tools } : {}),
+            messages: variant,
+            add_generation_prompt: generate,
+          });
+          // Python raises an error where an object is joined to a text.
+          if (!OBJECT.test(text) || OBJECT.test(JSON.stringify(messages))) return text;
+          failure ??= new Error("it joins an object to a text");
+        } catch (cause) {
+          failure ??= cause;
+        }
       }
+      throw chatRefused(options.place, messages, (failure as Error).message, failure);
     },
   };
 }
@@ -152,4 +177,9 @@ export function findTemplate(name: string): ChatTemplate {
     fix: "name one of these",
     exitCode: 2,
   });
+}
+
+/** The template of a checkpoint's conversations: the named one, its own, or ChatML. Throws as {@link findTemplate}. */
+export function chatTemplateOf(checkpoint: string, name?: string): ChatTemplate {
+  return name ? findTemplate(name) : (folderTemplate(checkpoint) ?? findTemplate("chatml"));
 }

@@ -1,5 +1,6 @@
-// Prompt templates of RL: R1-Zero's verbatim, a plain one, or the user's own.
+// Prompt templates of questions: R1-Zero's verbatim, a plain one, the checkpoint's chat template, or the user's own.
 import { NsaError } from "@nsa/core";
+import type { ChatTemplate } from "../chat/template.ts";
 
 /** The template for DeepSeek-R1-Zero (arXiv 2501.12948, table 1); `prompt` is replaced by the question. */
 const R1_ZERO =
@@ -10,14 +11,27 @@ const R1_ZERO =
 
 const named: Record<string, string> = { r1_zero: R1_ZERO, plain: "Q: {question}\nA:" };
 
-/** Prompt of a question. Throws NsaError `template_invalid` (exit 2) for a text without {question}. */
-export function renderPrompt(template: string, question: string): string {
+const CHAT = /^chat(?::\s*|$)/;
+
+/** Whether questions are asked as messages through the checkpoint's chat template: `chat`, or `chat: a text with {question}`. */
+export const asksInChat = (template: string): boolean => CHAT.test(template);
+
+/**
+ * Prompt of a question; `chat` gives the template for {@link asksInChat}. Throws NsaError `template_invalid` (exit 2) for a text
+ * without {question}, and `chat_refused` (exit 2).
+ */
+export function renderPrompt(template: string, question: string, chat?: () => ChatTemplate): string {
+  if (chat && asksInChat(template)) {
+    const text = template.replace(CHAT, "");
+    const content = text === "" ? question : renderPrompt(text, question);
+    return chat().render([{ role: "user", content }], true);
+  }
   const text = named[template] ?? template;
   if (!text.includes("{question}")) {
     throw new NsaError({
       code: "template_invalid",
       what: `template "${template}"`,
-      why: "it is neither r1_zero nor plain and has no {question}",
+      why: "it is none of r1_zero, plain and chat, and has no {question}",
       fix: "put {question} where the question goes",
       exitCode: 2,
     });

@@ -1,7 +1,14 @@
 // Records of preference files as ids: pairs of texts, of messages or of ids, and sampled outputs.
 import { ExitCode, NsaError } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
-import { type ChatMessage, type ChatTemplate, encodeAnswer, encodeSegments, segmentsOf } from "@nsa/tasks";
+import {
+  type ChatMessage,
+  type ChatTemplate,
+  chainsOf,
+  encodeAnswer,
+  encodeSegments,
+  type Segment,
+} from "@nsa/tasks";
 import { z } from "zod";
 import type { Answer, Pair } from "./pair.ts";
 
@@ -143,6 +150,26 @@ function messagesOf(value: unknown, field: string, place: string): ChatMessage[]
   );
 }
 
+/** The chain that the answer, message `first` and those behind it, is learned in. Throws `chat_template_unstable` (exit 2). */
+function answerChain(
+  template: ChatTemplate,
+  all: readonly ChatMessage[],
+  first: number,
+  place: string,
+): Segment[] {
+  const chains = chainsOf(template, all, place);
+  const last = chains.at(-1) ?? [];
+  const before = chains.slice(0, -1).flat();
+  if (before.every(({ turn = -1 }) => turn < first)) return last;
+  throw new NsaError({
+    code: "chat_template_unstable",
+    what: `${place}: the chat template rewrites earlier turns`,
+    why: "an answer of several turns does not stay one text, and one answer is compared with another",
+    fix: "use another template, or one turn per answer",
+    exitCode: ExitCode.usage,
+  });
+}
+
 /** The prompt ends where generation of the next turn begins; what follows, the end of the turn included, is the output. */
 function fromMessages({ record, place }: PlacedRecord, { tokenizer, chat }: RecordReader): Pair {
   const template = chat();
@@ -156,16 +183,13 @@ function fromMessages({ record, place }: PlacedRecord, { tokenizer, chat }: Reco
         "it does not begin with a turn of the assistant",
         "move the other turns to prompt",
       );
-    const segments = segmentsOf(template, [...before, ...after], place);
-    let length = 0;
-    const cut = segments.findIndex(({ text }) => {
-      const found = length === start.length;
-      length += text.length;
-      return found;
-    });
+    const segments = answerChain(template, [...before, ...after], before.length, place);
+    const cut = segments.findIndex(({ turn }) => turn === before.length);
     const at = cut < 0 ? segments.length : cut;
-    const prompt = encodeSegments(tokenizer, segments.slice(0, at)).ids;
-    const { ids, learned } = encodeSegments(tokenizer, segments.slice(at));
+    // An answer without a text has no segment; what it would answer is still its prompt.
+    const context = cut < 0 ? [{ text: start, learned: false }] : segments.slice(0, at);
+    const prompt = encodeSegments(tokenizer, context).ids;
+    const { ids, learned } = encodeSegments(tokenizer, segments.slice(at), { inner: true });
     const empty = after.every(({ content }) => content === "");
     return { prompt, answer: empty ? { ids: [] } : { ids, learned } };
   };

@@ -7,9 +7,10 @@ import { JsonlFile, type Metrics, type StageContext, type StageResult } from "@n
 import { modelFiles, Tokenizer } from "@nsa/data";
 import { type Device, openDevice, openPlans } from "@nsa/kernels";
 import { loadModel, type Transformer } from "@nsa/model";
-import { type ChatTemplate, checkVocabulary, findTemplate, folderTemplate } from "@nsa/tasks";
+import { type ChatTemplate, chatTemplateOf, checkVocabulary } from "@nsa/tasks";
 import { chatFiles, runTraining, Trainer, type TrainingRun } from "@nsa/train";
 import { makeScorer } from "../../rewards/score.ts";
+import { chatOf, withChatStops } from "../../task/chat.ts";
 import { makeProblems } from "../../task/problems.ts";
 import { evaluatePolicy } from "../grpo/evaluate.ts";
 import { evaluationMetrics } from "../grpo/watch.ts";
@@ -80,9 +81,7 @@ function offlineRun({ config, ctx, policy, reference, tokenizer }: Opened): Pair
   const { microBatchTokens, pairsPerStep } = settings;
   let template: ChatTemplate | undefined;
   const chat = () => {
-    template ??= data.chatTemplate
-      ? findTemplate(data.chatTemplate)
-      : (folderTemplate(init.checkpoint) ?? findTemplate("chatml"));
+    template ??= chatTemplateOf(init.checkpoint, data.chatTemplate);
     return template;
   };
   const warn = (text: string) => ctx.log(text, "warn");
@@ -104,10 +103,17 @@ function offlineRun({ config, ctx, policy, reference, tokenizer }: Opened): Pair
   };
 }
 
-async function onlineRun({ config, ctx, policy, reference, tokenizer, trainer }: Opened): Promise<PairRun> {
+async function onlineRun(opened: Opened): Promise<PairRun> {
+  const { ctx, policy, reference, tokenizer, trainer } = opened;
+  const chat = chatOf(opened.config.init.checkpoint);
+  const config = {
+    ...opened.config,
+    rollout: withChatStops(opened.config.task, opened.config.rollout, chat),
+  };
   const { init, evaluation, rollout } = config;
   const problems = makeProblems(config, {
     encode: (text) => tokenizer.encode(text),
+    chat,
     maxSeqLen: policy.config.maxSeqLen,
     log: (text, level) => ctx.log(text, level),
   });

@@ -10,6 +10,7 @@ import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
 import { makeScorer, type Scorer } from "../../rewards/score.ts";
 import type { RolloutStore } from "../../rollouts/store.ts";
+import { chatOf, withChatStops } from "../../task/chat.ts";
 import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
@@ -61,7 +62,7 @@ class QuestionCursor implements Stateful {
 }
 
 async function train(device: Device, config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
-  const run = await GrpoRun.open(device, config, ctx);
+  const run = await GrpoRun.open(device, askedInChat(config), ctx);
   try {
     run.begin();
     // By its second step a run is warm.
@@ -102,6 +103,12 @@ interface GrpoParts {
   step: number;
 }
 
+/** The recipe with the stops of the chat template, where questions are asked in it. */
+const askedInChat = (config: GrpoConfig): GrpoConfig => ({
+  ...config,
+  rollout: withChatStops(config.task, config.rollout, chatOf(config.init.checkpoint)),
+});
+
 class GrpoRun {
   step: number;
   readonly model: Transformer;
@@ -139,6 +146,7 @@ class GrpoRun {
     const trainer = new Trainer(model, updates, config.train);
     const problems = makeProblems(config, {
       encode: (text) => tokenizer.encode(text),
+      chat: chatOf(init),
       maxSeqLen: model.config.maxSeqLen,
       log: (text, level) => ctx.log(text, level),
     });

@@ -20,6 +20,7 @@ import { type Device, openDevice, openPlans, savePlans } from "@nsa/kernels";
 import { Engine, INFERENCE_ONLY, loadModel } from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
 import { makeScorer } from "../../rewards/score.ts";
+import { chatOf, withChatStops } from "../../task/chat.ts";
 import { makeProblems } from "../../task/problems.ts";
 import { checkSample, type SampleConfig } from "./config.ts";
 import { taskWork } from "./outputs.ts";
@@ -36,7 +37,8 @@ export async function runSample(config: SampleConfig, ctx: StageContext): Promis
   });
   try {
     openPlans(device, ctx);
-    const run = await SampleRun.open(device, config, ctx);
+    const sampling = withChatStops(config.task, config.sampling, chatOf(config.init.checkpoint));
+    const run = await SampleRun.open(device, { ...config, sampling }, ctx);
     try {
       return await run.finish(await run.sampleAll());
     } finally {
@@ -68,6 +70,7 @@ function openWork(sampler: Sampler): Work {
   if (config.prompts.from === "steps") return stepWork(sampler);
   const asking = {
     encode: (text: string) => tokenizer.encode(text),
+    chat: chatOf(config.init.checkpoint),
     maxSeqLen: engine.model.config.maxSeqLen,
     log: sampler.log,
   };

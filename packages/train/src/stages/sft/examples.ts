@@ -2,8 +2,14 @@
 import { NsaError } from "@nsa/core";
 import { expandInputs, type Tokenizer } from "@nsa/data";
 import type { ChatTemplate } from "@nsa/tasks";
-import { encodeAnswer, encodeSegments, fillTemplate, readRecords, segmentsOf } from "@nsa/tasks";
-import { z } from "zod";
+import {
+  chainsOf,
+  conversationSchema,
+  encodeAnswer,
+  encodeSegments,
+  fillTemplate,
+  readRecords,
+} from "@nsa/tasks";
 import type { SftConfig } from "./config.ts";
 import type { Example } from "./source.ts";
 
@@ -11,9 +17,13 @@ type Configured = SftConfig["data"]["sources"][number];
 /** A source of a recipe; outputs of tools are masked where it does not say. */
 type Source = Omit<Configured, "maskOutputs"> & Partial<Pick<Configured, "maskOutputs">>;
 
-const conversationSchema = z
-  .array(z.looseObject({ role: z.string(), content: z.string() }))
-  .refine((all) => all.some((m) => m.role === "assistant"), "no turn of the assistant");
+const answered = conversationSchema.refine(
+  (all) => all.some((m) => m.role === "assistant"),
+  "no turn of the assistant",
+);
+
+/** Errors of one record, which is left out where others can be used. */
+const ONE_RECORD = ["chat_refused", "data_not_a_conversation"];
 
 function sourceError(source: Source): NsaError {
   return new NsaError({
@@ -31,14 +41,14 @@ interface Encoded {
   open: boolean;
 }
 
-/** One record as an example, by templates or as a conversation. */
-function exampleOf(
+/** One record as examples, by templates or as a conversation, which is several where its template rewrites earlier turns. */
+function examplesOf(
   source: Source,
   record: Record<string, unknown>,
   place: string,
   tokenizer: Tokenizer,
   chat: ChatTemplate | undefined,
-): Encoded {
+): Encoded[] {
   const { format } = source;
   const masks = source.maskOutputs !== false;
   if (source.messages === undefined) {
@@ -49,11 +59,11 @@ function exampleOf(
     const ids = Int32Array.from([...head, ...tail.ids, tokenizer.eosId]);
     const open = masks && tail.open;
     const example = { ids, promptLength: head.length, format, prompt };
-    if (!masks || tail.learned.every((l) => l === 1)) return { example, open };
+    if (!masks || tail.learned.every((l) => l === 1)) return [{ example, open }];
     const learned = Uint8Array.from([...head.map(() => 0), ...tail.learned, 1]);
-    return { example: { ...example, learned }, open };
+    return [{ example: { ...example, learned }, open }];
   }
-  const messages = conversationSchema.safeParse(record[source.messages]);
+  const messages = answered.safeParse(record[source.messages]);
   if (!messages.success) {
     const { path, message } = messages.error.issues[0]!;
     throw new NsaError({
@@ -64,15 +74,41 @@ function exampleOf(
       exitCode: 3,
     });
   }
-  const segments = segmentsOf(chat!, messages.data, place);
-  const { ids, learned, open } = encodeSegments(tokenizer, segments, source.maskOutputs);
-  const example = { ids, learned, promptLength: learned.indexOf(1), format, prompt: segments[0]!.text };
-  return { example, open: masks && open };
+  const tools = Array.isArray(record.tools) ? record.tools : [];
+  return chainsOf(chat!, messages.data, place, tools).map((segments) => {
+    const { ids, learned, open } = encodeSegments(tokenizer, segments, { maskOutputs: masks });
+    const example = { ids, learned, promptLength: learned.indexOf(1), format, prompt: segments[0]!.text };
+    return { example, open: masks && open };
+  });
+}
+
+/** Records that cannot be rendered. */
+class Refusals {
+  first: NsaError | undefined;
+  private count = 0;
+
+  catch(body: () => Encoded[]): Encoded[] {
+    try {
+      return body();
+    } catch (error) {
+      if (!(error instanceof NsaError && ONE_RECORD.includes(error.code))) throw error;
+      this.first ??= error;
+      this.count++;
+      return [];
+    }
+  }
+
+  report(log: (text: string) => void): void {
+    if (!this.first) return;
+    const { what, why } = this.first;
+    log(`${this.count} conversations that cannot be rendered were left out; the first: ${what}: ${why}`);
+  }
 }
 
 /**
  * Examples of the sources as ids, those of more than `seqLen` positions or without a token to learn left out with a remark.
- * Throws NsaError `corpus_empty`, `data_*` (exit 3), `sft_source_invalid` (exit 2).
+ * Conversations that cannot be rendered are left out, too, unless none can.
+ * Throws NsaError `corpus_empty`, `data_*` (exit 3), `sft_source_invalid`, `chat_refused` (exit 2).
  */
 export function readExamples(
   from: { sources: readonly Source[]; seqLen: number; chat?: ChatTemplate },
@@ -81,6 +117,7 @@ export function readExamples(
 ): Example[] {
   const examples: Example[] = [];
   let [long, empty, open] = [0, 0, 0];
+  const refusals = new Refusals();
   for (const source of from.sources) {
     const templates = source.prompt !== undefined && source.completion !== undefined;
     const neither = source.prompt === undefined && source.completion === undefined;
@@ -89,14 +126,15 @@ export function readExamples(
     for (const path of expandInputs(source.files)) {
       for (const { record, place } of readRecords(path)) {
         if (examples.length >= limit) break;
-        const encoded = exampleOf(source, record, place, tokenizer, from.chat);
-        const { example } = encoded;
-        if (encoded.open) open++;
-        const { ids, learned, promptLength } = example;
-        const learns = learned ? learned.indexOf(1, 1) > 0 : Math.max(1, promptLength) < ids.length;
-        if (!learns) empty++;
-        else if (ids.length - 1 > from.seqLen) long++;
-        else examples.push(example);
+        for (const encoded of refusals.catch(() => examplesOf(source, record, place, tokenizer, from.chat))) {
+          const { example } = encoded;
+          if (encoded.open) open++;
+          const { ids, learned, promptLength } = example;
+          const learns = learned ? learned.indexOf(1, 1) > 0 : Math.max(1, promptLength) < ids.length;
+          if (!learns) empty++;
+          else if (ids.length - 1 > from.seqLen) long++;
+          else examples.push(example);
+        }
       }
     }
   }
@@ -104,7 +142,10 @@ export function readExamples(
   if (empty > 0) log(`${empty} examples without a token to learn were left out`);
   if (open > 0)
     log(`${open} examples have a tool's output without an end: nothing behind its opening is learned`);
+  refusals.report(log);
   if (examples.length >= 2) return examples;
+  // No record at all could be used: its fault is the recipe's or the file's.
+  if (examples.length === 0 && refusals.first) throw refusals.first;
   throw new NsaError({
     code: "corpus_empty",
     what: `there are ${examples.length} usable examples`,

@@ -4,7 +4,7 @@ import { type BatchSource, Rng, type StageRunner } from "@nsa/core";
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
 import { loadModel, readModelConfig } from "@nsa/model";
-import { checkVocabulary, findTemplate, folderTemplate } from "@nsa/tasks";
+import { chatTemplateOf, checkVocabulary } from "@nsa/tasks";
 import { estimateTraining } from "../../estimate.ts";
 import { runTraining } from "../../loop.ts";
 import { crossEntropy } from "../../loss.ts";
@@ -34,8 +34,7 @@ function sourceOf(examples: Example[], { train, seed }: SftConfig, log: (text: s
 }
 
 /** The template of conversations: the recipe's, the checkpoint's own, or ChatML. */
-const templateOf = ({ data, initFrom }: SftConfig) =>
-  data.chatTemplate ? findTemplate(data.chatTemplate) : (folderTemplate(initFrom) ?? findTemplate("chatml"));
+const templateOf = ({ data, initFrom }: SftConfig) => chatTemplateOf(initFrom, data.chatTemplate);
 
 /** Runs the stage; resumes exactly when the context names a checkpoint. */
 export const runSft: StageRunner<SftConfig> = async (config, context) => {
