@@ -4,7 +4,14 @@ import { z } from "zod";
 
 const count = (what: string, value: number) => z.number().int().min(1).default(value).describe(what);
 
+const entryName = z
+  .string()
+  .min(1)
+  .optional()
+  .describe("Name in rows and tables; by default the task's, with what tells apart entries of one task");
+
 const generated = {
+  name: entryName,
   samples: count("Answers per problem; Pass@K and Maj@K are given for powers of two up to it", 1),
   greedy: z
     .boolean()
@@ -42,6 +49,7 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
   }),
   z.strictObject({
     kind: z.literal("choice").describe("Multiple choice by the log-likelihood of the options"),
+    name: entryName,
     task: z.string().describe("Built-in task with options, or a YAML file with one"),
     shots: z.number().int().min(0).default(0).describe("Solved examples before each problem"),
     score: z
@@ -52,6 +60,7 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
   }),
   z.strictObject({
     kind: z.literal("family").describe("Problems of a family, of its held-out split"),
+    name: entryName,
     family: z.string().describe("addition, arithmetic, modular, countdown or word_problems"),
     difficulty: count("Digits, numbers (countdown) or steps (word_problems)", 2),
     template: z

@@ -170,8 +170,11 @@ function inChat(session: Session, generation: Generation, template: string | und
   return { ...generation, stop: [...new Set([...generation.stop, ...session.chat().stop])] };
 }
 
+/** An entry of the recipe with its name in rows and tables. */
+type Named<K extends EvalTask["kind"]> = Extract<EvalTask, { kind: K }> & { name: string };
+
 export function problemSteps(
-  spec: Extract<EvalTask, { kind: "problems" }>,
+  spec: Named<"problems">,
   index: number,
   options: { dataDir: string; problems: number; sandbox: EvalConfig["sandbox"] },
 ): EvalStep[] {
@@ -181,7 +184,7 @@ export function problemSteps(
   const { format } = spec;
   if (format !== "cot") requireSandbox(options.sandbox);
   const template = spec.template ?? (format === "cot" ? undefined : programTemplates[format]);
-  const name = format === "cot" ? task.name : `${task.name} (${format})`;
+  const { name } = spec;
   const generation: Generation = {
     name,
     index,
@@ -210,7 +213,7 @@ export function problemSteps(
 }
 
 export function familySteps(
-  spec: Extract<EvalTask, { kind: "family" }>,
+  spec: Named<"family">,
   index: number,
   options: { seed: number; problems: number },
 ): EvalStep[] {
@@ -219,7 +222,7 @@ export function familySteps(
     seed: options.seed,
     split: "heldout",
   });
-  const name = `${spec.family}-${spec.difficulty}`;
+  const { name } = spec;
   const problems = Array.from({ length: spec.questions }, (_, i) => family.problem(i));
   const { samples, greedy, maxTokens } = spec;
   const grading: GradeOptions = { fallback: "none" };
@@ -238,7 +241,7 @@ export function familySteps(
 }
 
 export function choiceSteps(
-  spec: Extract<EvalTask, { kind: "choice" }>,
+  spec: Named<"choice">,
   options: { dataDir: string; problems: number },
 ): EvalStep[] {
   const task = findTask(spec.task);
@@ -254,7 +257,7 @@ export function choiceSteps(
   const problems = readProblems(task, options.dataDir, spec.limit);
   const letters = "ABCDEFGHIJ";
   return inChunks(problems, options.problems).map((chunk) => ({
-    task: `${task.name} (${spec.score})`,
+    task: spec.name,
     run(session, step) {
       const { tokenizer } = session;
       const items = chunk.flatMap((problem) => {
@@ -277,7 +280,7 @@ export function choiceSteps(
         const perByte = logps.map((x, o) => x / Math.max(1, Buffer.byteLength(problem.options![o]!)));
         const best = (xs: number[]) => letters[xs.indexOf(Math.max(...xs))]!;
         const { id, answer: gold } = problem;
-        const place = { kind: "choice" as const, step, task: `${task.name} (${spec.score})`, id, gold };
+        const place = { kind: "choice" as const, step, task: spec.name, id, gold };
         return { ...place, answer: best(logps), answerPerByte: best(perByte), logps };
       });
     },

@@ -5,12 +5,14 @@ import { atomicWriteFile, readJsonl, type StageContext, type StageRunner, turn }
 import { findTask, readProblems, requireSandbox, STANDARD_LIBRARY_ONLY } from "@nsa/tasks";
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { needleSteps, positionSteps } from "./long-context.ts";
+import { namesOf } from "./names.ts";
 import { choiceSteps, type EvalStep, familySteps, problemSteps } from "./problems.ts";
 import type { EvalRow } from "./rows.ts";
 import { openSession } from "./session.ts";
 import { summarise, summaryMetrics, type TaskSummary } from "./summary.ts";
 
-function stepsOf(spec: EvalTask, index: number, config: EvalConfig): EvalStep[] {
+function stepsOf(given: EvalTask, index: number, config: EvalConfig, name: string): EvalStep[] {
+  const spec = { ...given, name };
   const { dataDir, seed, sandbox } = config;
   const options = { dataDir, problems: config.engine.problems, seed, sandbox };
   switch (spec.kind) {
@@ -29,7 +31,8 @@ function stepsOf(spec: EvalTask, index: number, config: EvalConfig): EvalStep[] 
 
 /** What a run will do, from the recipe and the tasks' records. */
 export function estimateEval(config: EvalConfig): Record<string, number> {
-  const steps = config.tasks.map((spec, index) => stepsOf(spec, index, config).length);
+  const names = namesOf(config.tasks);
+  const steps = config.tasks.map((spec, index) => stepsOf(spec, index, config, names[index]!).length);
   const answers = config.tasks.map((t) => {
     if (t.kind === "family") return t.questions * t.samples;
     if (t.kind === "needle") return t.lengths.length * t.depths.length * t.trials;
@@ -78,7 +81,8 @@ function warnOfSandbox(config: EvalConfig, context: StageContext): void {
 
 /** Runs the stage; a resumed run goes on behind the last step that was written. */
 export const runEval: StageRunner<EvalConfig> = async (config, context) => {
-  const steps = config.tasks.flatMap((spec, index) => stepsOf(spec, index, config));
+  const names = namesOf(config.tasks);
+  const steps = config.tasks.flatMap((spec, index) => stepsOf(spec, index, config, names[index]!));
   warnOfSandbox(config, context);
   const session = await openSession(config, {
     device: context.device,
@@ -133,12 +137,11 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
 
 async function finish(config: EvalConfig, context: StageContext): Promise<TaskSummary[]> {
   const rows = readJsonl<EvalRow>(join(context.runDir, "samples.jsonl"));
+  const names = namesOf(config.tasks);
   const languages = Object.fromEntries(
-    config.tasks.flatMap((t) => {
-      if (t.kind !== "problems") return [];
-      const task = findTask(t.task);
-      return [[task.name, task.language]];
-    }),
+    config.tasks.flatMap((t, index) =>
+      t.kind === "problems" ? [[names[index]!, findTask(t.task).language]] : [],
+    ),
   );
   const summaries = await summarise(rows, languages);
   atomicWriteFile(join(context.runDir, "summary.json"), `${JSON.stringify(summaries, null, 2)}\n`);

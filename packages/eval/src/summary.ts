@@ -1,6 +1,5 @@
 // From rows to figures: one summary per task, plain data for tables, charts and comparisons.
 import {
-  bootstrapInterval,
   type Calibration,
   groupAnswers,
   languageShare,
@@ -8,6 +7,7 @@ import {
   majorityCalibration,
   passAtK,
   rmAtK,
+  shareInterval,
 } from "@nsa/tasks";
 import type { ChoiceRow, EvalRow, GreedyRow, NeedleRow, PositionRow, SampleRow } from "./rows.ts";
 
@@ -96,7 +96,7 @@ const MIN_VOTES = 4;
 const echoShare = (rows: readonly { echo?: true }[]) => mean(rows.map((r) => (r.echo ? 1 : 0)));
 
 const summariseGreedy = (rows: readonly GreedyRow[]) => ({
-  accuracy: bootstrapInterval(rows.map((r) => (r.verdict === "correct" ? 1 : 0))),
+  accuracy: shareInterval(rows.map((r) => (r.verdict === "correct" ? 1 : 0))),
   echoes: echoShare(rows),
 });
 
@@ -140,7 +140,7 @@ async function summariseSamples(
     task,
     problems: groups.length,
     samples: n,
-    accuracy: bootstrapInterval(stats.map((s) => s.c / n)),
+    accuracy: shareInterval(stats.map((s) => s.c / n)),
     passAtK: curve((s, k) => passAtK(n, s.c, k)),
     majAtK: curve((s, k) => s.majority[ks.indexOf(k)]!),
     likeliestAtK: curve((s, k) => rmAtK(s.scores, s.isRight, k)),
@@ -169,8 +169,7 @@ async function summariseSamples(
 }
 
 function summariseChoices(task: string, rows: readonly ChoiceRow[]): ChoiceSummary {
-  const share = (f: (r: ChoiceRow) => string) =>
-    bootstrapInterval(rows.map((r) => (f(r) === r.gold ? 1 : 0)));
+  const share = (f: (r: ChoiceRow) => string) => shareInterval(rows.map((r) => (f(r) === r.gold ? 1 : 0)));
   return {
     kind: "choice",
     task,

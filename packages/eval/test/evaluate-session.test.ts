@@ -17,7 +17,7 @@ afterAll(() => {
 });
 
 /** Digits are ids; 3 ends a text. */
-const tokenizer = { eosId: 3, encode: (text: string) => [...text].map(Number) };
+const tokenizer = { eosId: 3, encodeDocument: (text: string) => [...text].map(Number) };
 const open = (prefillTokens: number) => {
   const model = bigramModel(cpu);
   const upload = vi.spyOn(model, "upload");

@@ -20,6 +20,7 @@ import {
   summarise,
   type TaskSummary,
 } from "../src/index.ts";
+import { namesOf } from "../src/names.ts";
 
 let tiny: TinyCheckpoint;
 beforeAll(async () => {
@@ -290,4 +291,43 @@ test("a_task_is_asked_through_the_checkpoint_s_chat_template", async () => {
   const asked = (text: string) => `<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`;
   expect(prompts[0]).toBe(asked(/\d\+\d/.exec(prompts[0]!)![0]));
   expect(prompts.slice(1)).toEqual([1, 2, 3].map((i) => asked(`Q What is ${i}+1?`)));
+});
+
+test("two_entries_of_one_task_are_two_rows_and_never_pooled", async () => {
+  const task = join(tiny.dir, "problems.yaml");
+  const entry = { kind: "problems", task, samples: 1 };
+  const { rows, summaries } = await run("twice", {
+    tasks: [
+      entry,
+      { ...entry, shots: 2 },
+      { ...entry, name: "asked plainly", template: "plain" },
+      { kind: "choice", task: join(tiny.dir, "choice.yaml"), name: "letters" },
+    ],
+  });
+  const names = ["problems [0-shot]", "problems [2-shot]", "asked plainly", "letters"];
+  expect(summaries.map((s) => s.task)).toEqual(names);
+  expect(summaries.slice(0, 3).map((s) => (s as ProblemsSummary).problems)).toEqual([3, 3, 3]);
+  for (const name of names.slice(0, 3)) expect(rows.filter((r) => r.task === name)).toHaveLength(3);
+});
+
+test.each<[string, object[], string[]]>([
+  ["one", [{}], ["problems"]],
+  ["formats", [{}, { format: "pot" }], ["problems", "problems (pot)"]],
+  ["shots", [{ shots: 1 }, { shots: 4 }], ["problems [1-shot]", "problems [4-shot]"]],
+  ["templates", [{}, { template: "plain" }], ["problems [own template]", "problems [template plain]"]],
+  ["lengths", [{ max_tokens: 9 }, { max_tokens: 12 }], ["problems [maxTokens 9]", "problems [maxTokens 12]"]],
+  ["equal", [{}, {}, {}], ["problems", "problems #2", "problems #3"]],
+  ["equal_names", [{ name: "a" }, { name: "a", shots: 1 }], ["a [0-shot]", "a [1-shot]"]],
+  [
+    "one_named_as_another",
+    [{ name: "problems (pot)" }, { format: "pot" }],
+    ["problems (pot) [cot]", ""].slice(0, 0),
+  ],
+])("entries_%s_have_names_of_their_own", (_, entries, expected) => {
+  const task = join(tiny.dir, "problems.yaml");
+  const tasks = entries.map((e) => ({ kind: "problems", task, ...e }));
+  const config = parseConfig(evalSchema, { checkpoint: "none", tasks } as never, "test");
+  const names = namesOf(config.tasks);
+  if (expected.length > 0) expect(names).toEqual(expected);
+  expect(new Set(names).size).toBe(entries.length);
 });

@@ -10,6 +10,7 @@ import {
   pairedDifference,
   passAtK,
   rmAtK,
+  shareInterval,
 } from "@nsa/tasks";
 import { expect, test } from "vitest";
 import { compareSamples, type EvalRow } from "../src/index.ts";
@@ -60,6 +61,23 @@ test("a_bootstrap_interval_has_the_quantiles_of_the_resampled_mean", () => {
   expect([low, high]).toEqual([0.1, 0.5].map((x) => expect.closeTo(x, 12)));
   expect(bootstrapInterval([0.25])).toEqual({ mean: 0.25, low: 0.25, high: 0.25 });
   expect(bootstrapInterval([]).mean).toBeNaN();
+});
+
+test("shares_of_right_answers_have_wilsons_interval_which_is_no_point_at_the_ends", () => {
+  const of = (right: number, n: number) =>
+    shareInterval(Array.from({ length: n }, (_, i) => (i < right ? 1 : 0)));
+  const near = (mean: number, low: number, high: number) =>
+    Object.fromEntries(Object.entries({ mean, low, high }).map(([k, x]) => [k, expect.closeTo(x, 8)]));
+  // z² = 3.84145882: of n = 64, z²/(n + z²) = 0.05662406; for 7 of 11, (7 + z²/2)/(11 + z²) ± z·√(7·4/11 + z²/4)/(11 + z²).
+  expect(of(0, 64)).toEqual(near(0, 0, 0.05662406));
+  expect(of(64, 64)).toEqual(near(1, 0.94337594, 1));
+  expect(of(7, 11)).toEqual(near(7 / 11, 0.35380117, 0.84833529));
+  expect(of(0, 64).low).toBe(0);
+  expect(of(64, 64).high).toBe(1);
+  expect(shareInterval([]).mean).toBeNaN();
+  // Shares of several answers are resampled.
+  const shares = [0.25, 0.5, 0.75, 1];
+  expect(shareInterval(shares)).toEqual(bootstrapInterval(shares));
 });
 
 test("calibration_weighs_bins_by_their_problems", () => {

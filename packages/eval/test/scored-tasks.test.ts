@@ -29,6 +29,7 @@ afterAll(() => rmSync(root, { recursive: true }));
 /** Every character is a token. */
 const tokenizer = {
   eosId: 0,
+  frame: { before: [], after: [] },
   encode: (text: string) => [...text].map((c) => c.charCodeAt(0)),
   decode: (ids: number[]) => String.fromCharCode(...ids),
 };

@@ -31,6 +31,7 @@ export {
 export { bootstrapInterval } from "./metrics/bootstrap.ts";
 export { type Calibration, majorityCalibration } from "./metrics/calibration.ts";
 export { type AnswerClasses, groupAnswers } from "./metrics/classes.ts";
+export { shareInterval } from "./metrics/interval.ts";
 export { languageShare } from "./metrics/language.ts";
 export { mcnemar, type PairedDifference, pairedDifference } from "./metrics/paired.ts";
 export { majAtK, majAtKs, passAtK } from "./metrics/pass-at-k.ts";

@@ -2,12 +2,12 @@
 import type { Tokenizer } from "@nsa/data";
 import { Engine, type Transformer } from "@nsa/model";
 import {
-  bootstrapInterval,
   gradeProblem,
   groupAnswers,
   isEchoOf,
   majAtKs,
   passAtK,
+  shareInterval,
   splitStops,
 } from "@nsa/tasks";
 import type { AskedProblem } from "../../task/problems.ts";
@@ -81,7 +81,7 @@ function greedyResult(problems: readonly AskedProblem[], groups: readonly Graded
   const right = groups.map(([g]) => (g!.verdict === "correct" ? 1 : 0));
   const of = (part: string) => average(right.filter((_, i) => problems[i]!.part === part));
   return {
-    passAt1: bootstrapInterval(right),
+    passAt1: shareInterval(right),
     echoes: echoShare(groups),
     parts: Object.fromEntries(partNames(problems).map((part) => [part, of(part)])),
   };
@@ -112,7 +112,7 @@ export function evaluatePolicy(
     };
   });
   const byK = (curve: "passes" | "majorities") =>
-    Object.fromEntries(ks.map((k, at) => [k, bootstrapInterval(rows.map((row) => row[curve][at]!))]));
+    Object.fromEntries(ks.map((k, at) => [k, shareInterval(rows.map((row) => row[curve][at]!))]));
   const parts = partNames(problems).map((part) => {
     const own = rows.filter((_, i) => problems[i]!.part === part);
     const mean = (at: number) => average(own.map((row) => row.passes.at(at)!));
