@@ -290,3 +290,78 @@ test("sigterm_drains_and_loses_nothing", async () => {
   expect(await Promise.all(streamed)).toEqual([4, 4, 4, 4]);
   expect(await own.exited).toBe(0);
 }, 60_000);
+
+const chatted = { messages: [{ role: "user", content: "Hi" }], max_tokens: 3, temperature: 0 };
+
+test.each<[string, unknown, unknown]>([
+  ["repetition_penalty", 1.2, 1],
+  ["length_penalty", 2, 1],
+  ["stop_token_ids", [5], []],
+  ["min_tokens", 8, 0],
+  ["ignore_eos", true, false],
+  ["continue_final_message", true, false],
+  ["add_generation_prompt", false, true],
+  ["skip_special_tokens", false, true],
+  ["chat_template_kwargs", { enable_thinking: false }, {}],
+  ["tool_choice", "required", "auto"],
+  ["reasoning_effort", "high", null],
+  ["field_of_tomorrow", 0, null],
+])("the_field_%s_is_refused_unless_it_says_nothing", async (field, value, neutral) => {
+  const ask = (x: unknown) => post("/v1/chat/completions", JSON.stringify({ ...chatted, [field]: x }));
+  const refused = await ask(value);
+  expect(refused.status).toBe(400);
+  expect((await json<{ error: object }>(refused)).error).toMatchObject({
+    param: field,
+    code: "unsupported_parameter",
+  });
+  expect((await ask(neutral)).status).toBe(200);
+});
+
+test("fields_about_the_client_pass", async () => {
+  const body = { ...chatted, user: "u", metadata: { a: "b" }, store: false, service_tier: "auto" };
+  expect((await post("/v1/chat/completions", JSON.stringify(body))).status).toBe(200);
+});
+
+test("turns_that_the_api_itself_makes_are_taken_back", async () => {
+  const call = { id: "a", type: "function", function: { name: "f", arguments: "{}" } };
+  const contents = [
+    { content: null, tool_calls: [call] },
+    { content: null },
+    { content: [{ type: "text", text: "a" }] },
+    {},
+  ];
+  for (const fields of contents) {
+    const messages = [
+      { role: "user", content: "x" },
+      { role: "assistant", refusal: null, ...fields },
+      { role: "user", content: "y" },
+    ];
+    const answer = await post("/v1/chat/completions", JSON.stringify({ ...chatted, messages }));
+    expect(answer.status, JSON.stringify(fields)).toBe(200);
+  }
+});
+
+test("seeds_of_64_bits_and_below_0_are_seeds_of_their_own", async () => {
+  const text = async (seed: string) => {
+    const body = `{"prompt":"The cat ","max_tokens":12,"temperature":2,"seed":${seed}}`;
+    const answer = await post("/v1/completions", body);
+    expect(answer.status, seed).toBe(200);
+    return (await json<{ choices: { text: string }[] }>(answer)).choices[0]!.text;
+  };
+  const seeds = ["7", "-7", "1234567890123456789", "-1234567890123456789", "18446744073709551615"];
+  const texts: string[] = [];
+  for (const seed of seeds) texts.push(await text(seed));
+  expect(new Set(texts).size).toBe(5);
+  expect(await text("-7")).toBe(texts[1]);
+  for (const seed of ["1.5", "1e40"])
+    expect((await post("/v1/completions", `{"prompt":"a","seed":${seed}}`)).status).toBe(400);
+});
+
+test("paths_that_are_not_served_are_404_and_doubled_slashes_are_one", async () => {
+  for (const path of ["/v1/embeddings", "/v1/responses", "/nothing", "//"])
+    expect((await post(path, "{}")).status, path).toBe(404);
+  expect((await post("/v1//chat/completions", JSON.stringify(chatted))).status).toBe(200);
+  for (const path of ["//", "/x//y"]) expect((await fetch(origin() + path)).status, path).toBe(404);
+  expect((await post("/health", "{}")).status).toBe(405);
+  expect((await fetch(`${origin()}/v1/completions`)).status).toBe(405);
+});

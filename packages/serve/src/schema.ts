@@ -1,4 +1,5 @@
-// Request bodies of /v1/completions and /v1/chat/completions. Unknown fields pass; known ones must be right.
+// Request bodies of /v1/completions and /v1/chat/completions. Known fields must be right; others are refused unless
+// they say nothing.
 import { z } from "zod";
 import { ApiError } from "./http.ts";
 
@@ -15,7 +16,9 @@ const shared = {
   top_p: optional(z.number().gt(0).max(1)),
   top_k: optional(z.number().int().min(-1)),
   min_p: optional(z.number().min(0).max(1)),
-  seed: optional(z.number().int()),
+  seed: optional(
+    z.number().refine((x) => Number.isInteger(x) && Math.abs(x) <= 2 ** 64, "a whole number of 64 bits"),
+  ),
   stop: optional(stops),
   stream: optional(z.boolean()),
   stream_options: optional(z.looseObject({ include_usage: optional(z.boolean()) })),
@@ -30,7 +33,30 @@ const refused = z.looseObject({
   tools: optional(z.array(z.unknown()).max(0)),
   functions: optional(z.array(z.unknown()).max(0)),
   response_format: optional(z.looseObject({ type: z.literal("text") })),
+  tool_choice: optional(z.enum(["none", "auto"])),
+  modalities: optional(z.array(z.literal("text"))),
+  // Of other servers with this API.
+  repetition_penalty: optional(z.literal(1)),
+  length_penalty: optional(z.literal(1)),
+  stop_token_ids: optional(z.array(z.unknown()).max(0)),
+  bad_words: optional(z.array(z.unknown()).max(0)),
+  min_tokens: optional(z.literal(0)),
+  ignore_eos: optional(z.literal(false)),
+  use_beam_search: optional(z.literal(false)),
+  skip_special_tokens: optional(z.literal(true)),
+  include_stop_str_in_output: optional(z.literal(false)),
+  add_generation_prompt: optional(z.literal(true)),
+  continue_final_message: optional(z.literal(false)),
+  chat_template_kwargs: optional(z.strictObject({})),
 });
+
+/** Fields that change nothing of the text. */
+const HARMLESS = new Set([
+  ..."user metadata store service_tier safety_identifier prompt_cache_key prompt_cache_retention".split(" "),
+  ..."parallel_tool_calls prediction function_call priority request_id spaces_between_special_tokens".split(
+    " ",
+  ),
+]);
 
 export const completionSchema = z.looseObject({
   ...shared,
@@ -68,7 +94,7 @@ export type ChatBody = z.output<typeof chatSchema>;
 const nameOf = (path: readonly PropertyKey[]) => path.map(String).join(".");
 
 /** The checked body. Throws ApiError 400 that names the field. */
-export function checkBody<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
+export function checkBody<T extends z.ZodObject>(schema: T, body: unknown): z.output<T> {
   const known = schema.safeParse(body);
   if (!known.success) {
     const { path, message } = known.error.issues[0]!;
@@ -83,5 +109,14 @@ export function checkBody<T extends z.ZodType>(schema: T, body: unknown): z.outp
     const param = nameOf(other.error.issues[0]!.path.slice(0, 1));
     throw new ApiError(400, `${param} is not supported`, { param, code: "unsupported_parameter" });
   }
-  return known.data;
+  const fields = new Set([...Object.keys(schema.shape), ...Object.keys(refused.shape), ...HARMLESS]);
+  const unknown = Object.entries(body as object).find(([key, value]) => value !== null && !fields.has(key));
+  if (unknown) {
+    const [param] = unknown;
+    throw new ApiError(400, `${param} is not known here, and might change the text`, {
+      param,
+      code: "unsupported_parameter",
+    });
+  }
+  return known.data as z.output<T>;
 }

@@ -82,22 +82,26 @@ class ModelServer {
   }
 
   private async route(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const path = decodeURIComponent(new URL(req.url ?? "/", "http://x").pathname);
+    // A base address that ends in a slash gives two.
+    const path = decodeURIComponent((req.url ?? "/").replace(/[?#].*$/s, "").replace(/\/{2,}/g, "/"));
     const handler = POST[path];
     if (handler && req.method === "POST") return this.post(handler, req, res);
-    if (handler || req.method !== "GET") {
-      const allowed = handler ? "POST" : "GET";
-      res.setHeader("allow", allowed);
+    const read = this.reads(path);
+    // Clients that try a path that is not served look for 404.
+    if (!handler && !read) throw new ApiError(404, `there is no ${path}`, { code: "not_found" });
+    if (!read || req.method !== "GET") {
+      res.setHeader("allow", handler ? "POST" : "GET");
       throw new ApiError(405, `${req.method} ${path} is not allowed`, { code: "method_not_allowed" });
     }
-    this.get(path, res);
+    read(res);
   }
 
-  private get(path: string, res: ServerResponse): void {
-    if (path === "/health") this.health(res);
-    else if (path === "/v1/models") sendJson(res, 200, { object: "list", data: [this.model()] });
-    else if (path === `/v1/models/${this.session.name}`) sendJson(res, 200, this.model());
-    else throw new ApiError(404, `there is no ${path}`, { code: "not_found" });
+  /** What answers a GET of the path. */
+  private reads(path: string): ((res: ServerResponse) => void) | undefined {
+    if (path === "/health") return (res) => this.health(res);
+    if (path === "/v1/models") return (res) => sendJson(res, 200, { object: "list", data: [this.model()] });
+    if (path === `/v1/models/${this.session.name}`) return (res) => sendJson(res, 200, this.model());
+    return undefined;
   }
 
   private async post(handler: Handler, req: IncomingMessage, res: ServerResponse): Promise<void> {

@@ -1,5 +1,5 @@
 // What every endpoint shares: the loaded session, the scheduler, and how a body's fields become sampling settings.
-import { randomInt } from "node:crypto";
+import { createHash, randomInt } from "node:crypto";
 import type { GeneratedSample, SamplingParams } from "@nsa/model";
 import { splitStops } from "@nsa/tasks";
 import { ApiError } from "./http.ts";
@@ -34,8 +34,13 @@ export function samplingOf(body: SamplingFields): SamplingParams {
 }
 
 /** The request's key of random numbers; another one each time where it names none. */
-export const seedOf = ({ seed }: SamplingFields) =>
-  seed === undefined ? randomInt(2 ** 31) : Math.abs(seed);
+/** The key of a request's draws. Seeds from 0 to 2^53 are their own; others get a number of 52 bits each. */
+export function seedOf({ seed }: SamplingFields): number {
+  if (seed === undefined) return randomInt(2 ** 31);
+  if (seed >= 0 && Number.isSafeInteger(seed)) return seed;
+  const hash = createHash("sha256").update(BigInt(seed).toString()).digest();
+  return Number(hash.readBigUInt64LE() >> 12n);
+}
 
 export function stopsOf(service: Service, stop: string | string[] | undefined, more: readonly string[] = []) {
   const wanted = typeof stop === "string" ? [stop] : (stop ?? []);
