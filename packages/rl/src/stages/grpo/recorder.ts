@@ -16,7 +16,7 @@ export function weightsFingerprint({ parameters: { flat, low } }: Transformer): 
 
 /** A step being recorded: opened before its outputs are sampled, closed after its updates. */
 export class StepRecorder {
-  readonly notes: UpdateNotes = { oldLogp: new Map(), gradients: [] };
+  readonly notes: Required<UpdateNotes> = { oldLogp: new Map(), gradients: [] };
   private readonly before: string;
 
   constructor(

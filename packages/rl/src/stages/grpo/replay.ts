@@ -21,7 +21,7 @@ import { grpoLoss } from "./loss.ts";
 import { openRollouts, weightsFingerprint } from "./recorder.ts";
 import { changedReward, checkChanges, type RewardChange } from "./reward-change.ts";
 import { rewardsByToken } from "./rollout.ts";
-import { type UpdateNotes, update } from "./update.ts";
+import { update } from "./update.ts";
 
 export interface ReplayOptions {
   runDir: string;
@@ -215,9 +215,9 @@ class Replay {
   /** Applies the recorded updates of a step. */
   private apply(record: RecordedStep, batch: UpdateBatch): string {
     const { trainer, config, model } = this;
-    const notes: UpdateNotes = { oldLogp: new Map(), gradients: [] };
-    update(trainer, batch, config, { step: record.step, notes });
-    this.compare(record.step, "gradients", notes.gradients, record.gradients);
+    const gradients: string[] = [];
+    update(trainer, batch, config, { step: record.step, notes: { oldLogp: new Map(), gradients } });
+    this.compare(record.step, "gradients", gradients, record.gradients);
     const after = weightsFingerprint(model);
     this.compare(record.step, "weights after it", [after], [record.weightsAfter]);
     return after;
