@@ -38,6 +38,7 @@ export class StepRecorder {
         samplerLogp: sample.logp,
         oldLogp: (own && (own.oldLogp ?? notes.oldLogp.get(own.id))) ?? sample.ids.map(() => Number.NaN),
         ...(own?.refLogp ? { refLogp: own.refLogp } : {}),
+        ...(own?.returns ? { oldValue: own.oldValue!, returns: own.returns } : {}),
         advantage: own?.advantage ?? new Float32Array(sample.ids.length),
         weight: own?.weight ?? 0,
       };

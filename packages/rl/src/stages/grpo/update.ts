@@ -13,7 +13,7 @@ import type { ValueModel } from "./value/value-model.ts";
 const MINI_BATCH_STREAM = 43;
 
 /** The loss of the policy's trainer: with a shared trunk also that of the values, alone while they warm up. Undefined: no update. */
-function lossOf({ value }: GrpoConfig, policy: LossFunction, warming: boolean): AnyLoss | undefined {
+export function lossOf({ value }: GrpoConfig, policy: LossFunction, warming: boolean): AnyLoss | undefined {
   if (!value?.shared) return warming ? undefined : policy;
   const values = valueLoss(value.clip);
   const both: LossFunction<LossContext<LmOutputs & ScalarOutputs>> = (batch, context) => {
