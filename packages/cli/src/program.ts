@@ -2,6 +2,7 @@
 import { Command, type CommanderError } from "commander";
 import { registerData } from "./program/data.ts";
 import { registerModels } from "./program/models.ts";
+import { registerRollouts } from "./program/rollouts.ts";
 import { registerServing } from "./program/serving.ts";
 import { registerStages } from "./program/stages.ts";
 import { registerWorkbench } from "./program/workbench.ts";
@@ -26,7 +27,14 @@ export function buildProgram(): Command {
     .exitOverride((error: CommanderError) => {
       process.exit(error.exitCode === 0 ? 0 : 2);
     });
-  for (const register of [registerStages, registerModels, registerData, registerWorkbench, registerServing])
+  for (const register of [
+    registerStages,
+    registerModels,
+    registerData,
+    registerRollouts,
+    registerWorkbench,
+    registerServing,
+  ])
     register(program);
   return program;
 }

@@ -162,7 +162,43 @@ for (const file of of("pretrain").filter(alone))
     expect(last["val/loss"]).toBeGreaterThan(1);
   });
 
-test.each(of("grpo").filter((f) => hasData || !needsData(f)))("%s_takes_a_step", (file) => {
+const iterates = (file: string) => "iterations" in parse(readFileSync(join(root, file), "utf8"));
+
+/** Outputs of one-digit sums, every other one right. */
+function writeOutputs(): string {
+  const path = join(runs, "outputs.jsonl");
+  const row = (i: number) => ({
+    ...{ id: `q${i >> 1}`, question: `1+${i >> 1}`, prompt: `1+${i >> 1}:`, gold: `${1 + (i >> 1)}` },
+    ...{ completion: ` ${1 + (i >> 1) + (i % 2)}`, verdict: i % 2 ? "wrong" : "right" },
+  });
+  writeFileSync(path, Array.from({ length: 40 }, (_, i) => JSON.stringify(row(i))).join("\n"));
+  return path;
+}
+
+test.each(of("reward"))("%s_takes_a_step_and_serves_iterative_grpo", (file) => {
+  const outputs = writeOutputs();
+  const own = [`init.checkpoint=${checkpoint}`, `data.files.0=${outputs}`, "train.steps=1"];
+  const reward = runToItsEnd("reward", file, own);
+  expect(rows(reward).at(-1)!["val/loss"]).toBeGreaterThan(0);
+  for (const recipe of of("grpo").filter(iterates)) {
+    const set = [
+      `init.checkpoint=${checkpoint}`,
+      `rewards.0.checkpoint=${join(reward, "checkpoints/step-000001")}`,
+      `iterations.reward_model.history=[${outputs}]`,
+      "iterations.count=2",
+      "iterations.steps=1",
+      "rollout.questions_per_step=2",
+      "rollout.group_size=2",
+      "rollout.max_tokens=4",
+      "evaluation.questions=2",
+      "evaluation.samples=2",
+    ];
+    const all = rows(runToItsEnd("grpo", recipe, set));
+    expect(all.map((row) => row["reward/model"]).filter((x) => x !== undefined)).toHaveLength(2);
+  }
+});
+
+test.each(of("grpo").filter((f) => (hasData || !needsData(f)) && !iterates(f)))("%s_takes_a_step", (file) => {
   const set = [
     `init.checkpoint=${checkpoint}`,
     "steps=1",

@@ -18,6 +18,7 @@ test("the_table_says_of_each_stage_what_its_definition_says", async () => {
     "tokenize",
     "pretrain",
     "sft",
+    "reward",
     "dpo",
     "grpo",
     "sample",

@@ -36,6 +36,7 @@ export {
   layoutDocuments,
   packDocuments,
 } from "./ops/documents.ts";
+export { fingerprint } from "./ops/fingerprint.ts";
 export { type FlashConfig, flashAttention } from "./ops/flash-attention.ts";
 export { fusedAttention } from "./ops/fused-attention.ts";
 export { embedding, gatherRows, type LinearOptions, linear, scatterRows } from "./ops/linear.ts";

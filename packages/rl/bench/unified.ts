@@ -34,6 +34,7 @@ const CLAIMS: readonly (readonly [string, string])[] = [
   ["sft", "rft"],
   ["sft", "dpo-offline"],
   ["sft", "grpo-outcome"],
+  ["sft", "ppo"],
   ["rft", "online-rft"],
   ["dpo-offline", "dpo-online"],
   ["online-rft", "grpo-outcome"],
@@ -169,7 +170,7 @@ async function run(): Promise<BenchResult> {
   const off = trained.flatMap(({ memoryPeak, memoryEstimate }) =>
     memoryPeak && memoryEstimate ? [Math.abs(memoryEstimate / memoryPeak - 1)] : [],
   );
-  // The optimizer's state and the value model of a method like PPO; printed as it is.
+  // PPO holds a value model and its optimizer's state besides; printed as it is.
   const peak = (method: string) => seeds[0]!.get(method)?.memoryPeak ?? null;
   const [ppo, grpo] = [peak("ppo"), peak("grpo-outcome")];
   return {
@@ -187,6 +188,6 @@ async function run(): Promise<BenchResult> {
 export default {
   name: "unified",
   about:
-    "SFT, RFT, online RFT, DPO offline and online, GRPO by outcome and by process from one checkpoint, over seeds: accuracy, sampled tokens, memory",
+    "SFT, RFT, online RFT, DPO offline and online, PPO, GRPO by outcome and by process from one checkpoint, over seeds: accuracy, sampled tokens, memory",
   run,
 };

@@ -33,14 +33,28 @@ export {
   reflectiveWords,
   repetitionPenalty,
 } from "./rewards/text.ts";
+export {
+  groupsOf,
+  inRange,
+  type RolloutFilter,
+  type RolloutGroup,
+  type ShownOutput,
+  stepsOf,
+} from "./rollouts/groups.ts";
+export { LabelFile, verdictsOf } from "./rollouts/labels.ts";
+export { RolloutStore } from "./rollouts/store.ts";
 export { type DpoConfig, dpoSchema } from "./stages/dpo/config.ts";
 export { runDpo } from "./stages/dpo/run.ts";
 export { dpoStage } from "./stages/dpo/stage.ts";
 export { type GrpoConfig, grpoSchema } from "./stages/grpo/config.ts";
 export { estimateGrpo } from "./stages/grpo/estimate.ts";
 export { type EvaluationResult, evaluatePolicy } from "./stages/grpo/evaluate.ts";
+export { type ReplayOptions, type ReplayResult, replayStep } from "./stages/grpo/replay.ts";
+export type { RewardChange } from "./stages/grpo/reward-change.ts";
 export { runGrpo } from "./stages/grpo/run.ts";
 export { grpoStage } from "./stages/grpo/stage.ts";
+export { type RewardModelConfig, rewardModelSchema } from "./stages/reward/config.ts";
+export { rewardStage } from "./stages/reward/stage.ts";
 export { type SampleConfig, sampleSchema } from "./stages/sample/config.ts";
 export { estimateSample } from "./stages/sample/estimate.ts";
 export { runSample } from "./stages/sample/run.ts";

@@ -21,6 +21,8 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 const output = (completion: string, more: Partial<Scored> = {}): Scored => ({
   prompt: "p",
+  promptIds: [],
+  ids: [],
   question: "q",
   completion,
   answer: "4",
@@ -28,7 +30,13 @@ const output = (completion: string, more: Partial<Scored> = {}): Scored => ({
   maxTokens: 9,
   ...more,
 });
-const open = (...rewards: object[]) => makeScorer(rewards.map((r) => rewardSchema.parse(r)));
+const open = async (...rewards: object[]) =>
+  (
+    await makeScorer(
+      rewards.map((r) => rewardSchema.parse(r)),
+      {} as never,
+    )
+  ).score;
 
 let files = 0;
 function custom(source: string, more: object = {}): object {

@@ -1,6 +1,6 @@
 // SIGKILL at random moments of rollouts and updates: the run that goes on equals the one that was left alone.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -80,6 +80,14 @@ test("a_run_killed_in_rollouts_and_updates_equals_the_unbroken_one_with_every_ro
     expect(readFileSync(join(last(broken), file)).equals(readFileSync(join(last(whole), file))), file).toBe(
       true,
     );
+  const rollouts = (dir: string) => readdirSync(join(dir, "rollouts")).sort();
+  expect(rollouts(broken)).toEqual(rollouts(whole));
+  expect(rollouts(whole)).toHaveLength(2 * 12);
+  for (const file of rollouts(whole))
+    expect(
+      readFileSync(join(broken, "rollouts", file)).equals(readFileSync(join(whole, "rollouts", file))),
+      file,
+    ).toBe(true);
   const samples = (dir: string) => readFileSync(join(dir, "samples.jsonl"), "utf8");
   expect(samples(broken)).toBe(samples(whole));
   const figures = (dir: string) =>

@@ -71,6 +71,8 @@ test("reflective_words_are_counted_as_words", () => {
 
 const scored = (completion: string, more: object = {}) => ({
   prompt: "p",
+  promptIds: [],
+  ids: [],
   question: "q",
   completion,
   answer: "4",
@@ -78,7 +80,13 @@ const scored = (completion: string, more: object = {}) => ({
   maxTokens: 20,
   ...more,
 });
-const scorerOf = (rewards: object[]) => makeScorer(rewards.map((r) => rewardSchema.parse(r)));
+const scorerOf = async (rewards: object[]) =>
+  (
+    await makeScorer(
+      rewards.map((r) => rewardSchema.parse(r)),
+      {} as never,
+    )
+  ).score;
 const rewardOf = async (rewards: object[], completion: string, more: object = {}) =>
   (await (await scorerOf(rewards))([scored(completion, more)], { step: 1, group: [0] }))[0]!;
 
@@ -184,8 +192,8 @@ test("a_reward_file_may_give_steps_and_bad_ones_are_named", async () => {
     outcome: 0,
     parts: { custom: 0.5, accuracy: 0 },
     steps: [
-      { end: 3, reward: 2 },
-      { end: 9, reward: -1 },
+      { end: 3, reward: 2, of: "custom" },
+      { end: 9, reward: -1, of: "custom" },
     ],
   });
   for (const [text, fault] of [
@@ -221,7 +229,9 @@ export default (s: { completion: string }) => odd[s.completion]!();\n`,
     "custom returned 1e+160",
     "custom threw: two",
   ]);
-  await expect(makeScorer([rewardSchema.parse({ kind: "custom" })])).rejects.toMatchObject({ exitCode: 2 });
+  await expect(makeScorer([rewardSchema.parse({ kind: "custom" })], {} as never)).rejects.toMatchObject({
+    exitCode: 2,
+  });
 });
 
 const { usable, why } = bubblewrapState();

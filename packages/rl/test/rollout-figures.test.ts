@@ -16,7 +16,9 @@ afterAll(() => cpu.close());
 const near = (x: number) => expect.closeTo(x, 12);
 
 const output = (tokens: number, finish: "stop" | "length", accuracy: number, format: number): Output => ({
+  asked: { id: "x", question: "q", answer: "a", text: "q", prompt: [1] },
   prompt: [1],
+  text: "1",
   sample: { ids: [], logp: [], keptLogmass: [], finish },
   row: {
     ...{ id: "x", question: "q", answer: "a", completion: "no", finish, tokens, echo: false },

@@ -7,8 +7,9 @@ import { Tokenizer } from "@nsa/data";
 import type { Engine, GenerateRequest } from "@nsa/model";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { estimateSample, makeScorer, runSample } from "../src/index.ts";
+import { stepEnds } from "../src/rewards/step-rules.ts";
 import { stepWork } from "../src/stages/sample/rollouts.ts";
-import { alignSteps, labelSteps, stepEnds } from "../src/stages/sample/steps.ts";
+import { alignSteps, labelSteps } from "../src/stages/sample/steps.ts";
 import { makeBase, runStage, warningsOf } from "./grpo-fixture.ts";
 import { sampleRecipe } from "./sample-fixture.ts";
 
@@ -118,8 +119,8 @@ test("roll_outs_go_on_from_the_tokens_of_each_step_and_label_it", async () => {
         }));
       }),
   } as unknown as Engine;
-  const score = await makeScorer(config.rewards);
-  const work = stepWork({ config, engine, tokenizer, score, log: () => {}, interrupted: () => false });
+  const scorer = await makeScorer(config.rewards, {} as never);
+  const work = stepWork({ config, engine, tokenizer, scorer, log: () => {}, interrupted: () => false });
   expect(work.total).toBe(3);
   const one = (await work.batch(0, 1))!;
   const two = (await work.batch(1, 2))!;

@@ -127,7 +127,7 @@ test("mini_batches_are_divided_by_their_share_and_figures_are_means_over_updates
   } as unknown as Trainer;
   const updateBatch: UpdateBatch = { samples: five, weightSum: 20, metrics: { "kl/mean": 0.5 } };
   const twice = config({ innerEpochs: 2, miniBatches: 2 }, { rollout: { temperature: 0.7 } });
-  const metrics = update(trainer, updateBatch, twice, 3);
+  const metrics = update(trainer, updateBatch, twice, { step: 3 });
   // 3 and 2 of 5 outputs, twice: 20·3/5 and 20·2/5.
   expect(seen.map((s) => [s.ids.length, s.weightSum])).toEqual([
     [3, expect.closeTo(12, 9)],
@@ -140,13 +140,13 @@ test("mini_batches_are_divided_by_their_share_and_figures_are_means_over_updates
   expect(seen.every((s) => s.temperature === 0.7)).toBe(true);
   expect([...seen[0]!.ids, ...seen[1]!.ids]).not.toEqual([...seen[2]!.ids, ...seen[3]!.ids]);
   expect(metrics).toEqual({ "train/loss": 2.5, ratio_max: 9, "kl/mean": 0.5 });
-  expect(update(trainer, { ...updateBatch, samples: [] }, twice, 3)).toEqual({ "kl/mean": 0.5 });
+  expect(update(trainer, { ...updateBatch, samples: [] }, twice, { step: 3 })).toEqual({ "kl/mean": 0.5 });
 });
 
 test("an_update_reports_means_over_all_of_its_tokens", () => {
   const trainer = new Trainer(bigramModel(cpu), 10, { optimizer: { lr: 0 } });
   const twice = config({ ...clip, innerEpochs: 2 }, { microBatchTokens: 3 });
-  const metrics = update(trainer, { samples, weightSum: 2, metrics: {} }, twice, 1);
+  const metrics = update(trainer, { samples, weightSum: 2, metrics: {} }, twice, { step: 1 });
   expect(metrics["policy/ratio_mean"]).toBeCloseTo(4.7 / 4, 5);
   expect(metrics["train/loss"]).toBeCloseTo(-((2.8 - 0.8 - 1.6) / 3 - 4.5) / 2, 5);
   expect([trainer.stepsDone, metrics["train/tokens"]]).toEqual([2, 5]);
@@ -160,7 +160,9 @@ const output = (
   reward: number,
   more: Partial<Output> = {},
 ): Output => ({
+  asked: { id: "x", question: "", answer: "", text: "", prompt },
   prompt,
+  text: "",
   sample: { ids, logp: ids.map(() => -1), keptLogmass: ids.map(() => 0), finish: "stop" },
   row: {
     ...{ id: "x", question: "", answer: "", completion: "" },
@@ -231,7 +233,7 @@ test("old_and_reference_log_probabilities_are_those_of_their_models_at_the_tempe
   );
   const outputs = [output(0, [0], [1, 1], 1), output(0, [2], [3], 0)];
   const twice = config({ innerEpochs: 2, klCoef: 0.1 });
-  const { samples, metrics } = buildUpdateBatch(bigramModel(cpu), rollout(outputs), twice, reference);
+  const { samples, metrics } = buildUpdateBatch(bigramModel(cpu), rollout(outputs), twice, { reference });
   // A KL in the loss leaves the rewards as they are.
   expect([metrics, samples.map((s) => s.advantage[0])]).toEqual([{}, [1, -1]]);
   expect(samples.map((s) => Array.from(s.oldLogp!))).toEqual([[near(quarter), near(half)], [near(most)]]);
@@ -258,7 +260,7 @@ test("a_kl_in_the_reward_lowers_each_output_by_beta_times_its_sum", () => {
     klKind: "k1",
     advantage: "dr_grpo",
   } as const;
-  const updateBatch = buildUpdateBatch(bigramModel(cpu), rollout(outputs), config(inReward), reference);
+  const updateBatch = buildUpdateBatch(bigramModel(cpu), rollout(outputs), config(inReward), { reference });
   // log π/π_ref: 0 and ln 2 of the first output, ln 3 of the second.
   const [a, b] = [1 - 0.1 * log(2), -0.1 * log(3)];
   expect(updateBatch.samples.map((s) => s.advantage[0])).toEqual([near((a - b) / 2), near((b - a) / 2)]);

@@ -67,7 +67,9 @@ function rollout(
     const parts: Record<string, number> = Number.isNaN(accuracy) ? {} : { accuracy };
     const reward = { total: accuracy, parts, outcome: accuracy };
     return {
+      asked: { id: "x", question: "q", answer: "a", text: "q", prompt: [1] },
       prompt: [1],
+      text: "1",
       sample: { ids: [], logp: [], keptLogmass: [], finish },
       row: {
         id: "x",

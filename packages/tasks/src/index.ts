@@ -33,6 +33,7 @@ export { type AnswerClasses, groupAnswers } from "./metrics/classes.ts";
 export { languageShare } from "./metrics/language.ts";
 export { mcnemar, type PairedDifference, pairedDifference } from "./metrics/paired.ts";
 export { majAtK, majAtKs, passAtK } from "./metrics/pass-at-k.ts";
+export { calibrationError, rocAuc } from "./metrics/ranking.ts";
 export { rmAtK } from "./metrics/rm-at-k.ts";
 export { renderPrompt } from "./prompt/template.ts";
 export { codeBlocks, lastLine } from "./protocol/code-blocks.ts";

@@ -17,6 +17,7 @@ export {
   scheduleKinds,
   scheduleSchema,
 } from "./schedule.ts";
+export { type ShuffledOptions, ShuffledSource } from "./shuffled-source.ts";
 export { chatFiles } from "./stages/chat-files.ts";
 export { type PretrainConfig, pretrainSchema } from "./stages/pretrain/config.ts";
 export { type Corpus, loadCorpus } from "./stages/pretrain/corpus.ts";

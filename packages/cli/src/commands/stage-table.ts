@@ -43,6 +43,11 @@ export const STAGE_TABLE: Readonly<Record<string, BuiltIn>> = {
     load: async () => (await import("@nsa/train")).sftStage,
     command: {},
   },
+  reward: {
+    about: "train a reward model on labelled outputs or steps",
+    load: async () => (await import("@nsa/rl")).rewardStage,
+    command: {},
+  },
   dpo: {
     about: "learn from preferences without a reward model (DPO), offline or from the policy's own outputs",
     load: async () => (await import("@nsa/rl")).dpoStage,

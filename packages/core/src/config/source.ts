@@ -54,9 +54,16 @@ function absolutePaths(value: unknown, folder: string): unknown {
   return Array.isArray(value) ? value.map((item) => absolutePaths(item, folder)) : value;
 }
 
-/** Paths of plugins, which are taken from the folder of the file that names them. */
+/** Keys whose paths are taken from the folder of the file that names them. */
+const BESIDE_FILE: readonly (readonly string[])[] = [["plugins"], ["iterations", "reward_model", "recipe"]];
+
 function besideFile(data: Plain, file: string): Plain {
-  return "plugins" in data ? { ...data, plugins: absolutePaths(data.plugins, dirname(file)) } : data;
+  const at = (value: unknown, path: readonly string[]): unknown => {
+    const [key, ...rest] = path;
+    if (key === undefined) return absolutePaths(value, dirname(file));
+    return isPlain(value) && key in value ? { ...value, [key]: at(value[key], rest) } : value;
+  };
+  return BESIDE_FILE.reduce<Plain>((all, path) => at(all, path) as Plain, data);
 }
 
 /** Reads one YAML file. @throws NsaError config_missing, config_syntax (exit 2) */

@@ -1,6 +1,7 @@
-// reduce, segment_reduce, col_sum, sum_squares on the CPU: partial sums over fixed blocks, added in order.
+// reduce, segment_reduce, col_sum, sum_squares, fingerprint on the CPU: partial sums over fixed blocks, added in order.
 #include "cpu/families.h"
 #include "cpu/spans.h"
+#include "nsa/fingerprint.h"
 
 namespace nsa::cpu {
 namespace {
@@ -107,6 +108,19 @@ int sum_squares(void* ctx, const void* params) {
   return NSA_OK;
 }
 
+int fingerprint(void* ctx, const void* params) {
+  const auto& p = *static_cast<const Nsa_fingerprint_params*>(params);
+  if (p.y.numel != 2 || p.y.dtype != NSA_I32) return NSA_BAD_ARGUMENT;
+  std::vector<uint64_t> parts(size_t((p.x.numel + kTaskElems - 1) / kTaskElems));
+  pool(ctx).parallel_for(int64_t(parts.size()), [&](int64_t task) {
+    parts[size_t(task)] = fingerprint_range(p.x, task * kTaskElems, std::min(p.x.numel, (task + 1) * kTaskElems));
+  });
+  uint64_t sum = 0;
+  for (uint64_t part : parts) sum += part;
+  std::memcpy(p.y.ptr, &sum, sizeof sum);
+  return NSA_OK;
+}
+
 }  // namespace
 
 void register_reduce(NsaOpFn* ops) {
@@ -114,6 +128,7 @@ void register_reduce(NsaOpFn* ops) {
   ops[NSA_OP_segment_reduce] = segment_reduce;
   ops[NSA_OP_col_sum] = col_sum;
   ops[NSA_OP_sum_squares] = sum_squares;
+  ops[NSA_OP_fingerprint] = fingerprint;
 }
 
 }  // namespace nsa::cpu

@@ -1,10 +1,11 @@
-// reduce, segment_reduce, segment_broadcast, col_sum, sum_squares: fixed trees, so runs repeat bit for bit.
+// reduce, segment_reduce, segment_broadcast, col_sum, sum_squares, fingerprint: fixed trees, so runs repeat bit for bit.
 #include <type_traits>
 
 #include "cuda/convert.h"
 #include "cuda/families.h"
 #include "cuda/launch.h"
 #include "cuda/reduce.h"
+#include "nsa/fingerprint.h"
 
 namespace nsa::cuda {
 namespace {
@@ -168,12 +169,46 @@ int col_sum(void* ctx, const void* params) {
   return ok ? launched(ctx) : unsupported(ctx, "col_sum takes f32 and bf16");
 }
 
+// Sum of the terms of a grid's share; the order of an integer sum does not matter.
+__global__ void fingerprint_partial_kernel(const void* x, int32_t dtype, int64_t n, unsigned long long* partial) {
+  unsigned long long sum = 0;
+  NSA_GRID_STRIDE(i, n) sum += fingerprint_term(bits_at(x, dtype, i), i);
+  __shared__ unsigned long long shared[kThreads];
+  shared[threadIdx.x] = sum;
+  __syncthreads();
+  for (int half = kThreads / 2; half > 0; half >>= 1) {
+    if (int(threadIdx.x) < half) shared[threadIdx.x] += shared[threadIdx.x + half];
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) partial[blockIdx.x] = shared[0];
+}
+
+__global__ void fingerprint_finish_kernel(const unsigned long long* partial, int n, uint32_t* y) {
+  unsigned long long sum = 0;
+  for (int i = 0; i < n; ++i) sum += partial[i];
+  y[0] = uint32_t(sum);
+  y[1] = uint32_t(sum >> 32);
+}
+
+int fingerprint(void* ctx, const void* params) {
+  const auto& p = *static_cast<const Nsa_fingerprint_params*>(params);
+  if (p.y.numel != 2 || p.y.dtype != NSA_I32) return bad_argument(ctx, "fingerprint: y");
+  Scratch partial(ctx, kPartials * sizeof(unsigned long long));
+  if (!partial) return out_of_memory(ctx);
+  auto stream = context(ctx).stream;
+  int blocks = int(std::min<int64_t>(ceil_div(p.x.numel, kThreads * 4), kPartials));
+  if (blocks > 0) fingerprint_partial_kernel<<<blocks, kThreads, 0, stream>>>(p.x.ptr, p.x.dtype, p.x.numel, partial.as<unsigned long long>());
+  fingerprint_finish_kernel<<<1, 1, 0, stream>>>(partial.as<unsigned long long>(), blocks, static_cast<uint32_t*>(p.y.ptr));
+  return launched(ctx);
+}
+
 void register_reduce(NsaOpFn* ops) {
   ops[NSA_OP_reduce] = reduce;
   ops[NSA_OP_segment_reduce] = segment_reduce;
   ops[NSA_OP_segment_broadcast] = segment_broadcast;
   ops[NSA_OP_col_sum] = col_sum;
   ops[NSA_OP_sum_squares] = sum_squares;
+  ops[NSA_OP_fingerprint] = fingerprint;
 }
 
 }  // namespace nsa::cuda

@@ -1,6 +1,7 @@
-// reduce, segment_reduce, segment_broadcast, col_sum, sum_squares.
+// reduce, segment_reduce, segment_broadcast, col_sum, sum_squares, fingerprint.
 #include <algorithm>
 
+#include "nsa/fingerprint.h"
 #include "reference/common.h"
 #include "reference/families.h"
 
@@ -59,6 +60,14 @@ int sum_squares(void*, const void* params) {
   return NSA_OK;
 }
 
+int fingerprint(void*, const void* params) {
+  const auto& p = *static_cast<const Nsa_fingerprint_params*>(params);
+  if (p.y.numel != 2 || p.y.dtype != NSA_I32) return NSA_BAD_ARGUMENT;
+  uint64_t sum = fingerprint_range(p.x, 0, p.x.numel);
+  std::memcpy(p.y.ptr, &sum, sizeof sum);
+  return NSA_OK;
+}
+
 }  // namespace
 
 void register_reduce(NsaOpFn* ops) {
@@ -67,6 +76,7 @@ void register_reduce(NsaOpFn* ops) {
   ops[NSA_OP_segment_broadcast] = segment_broadcast;
   ops[NSA_OP_col_sum] = col_sum;
   ops[NSA_OP_sum_squares] = sum_squares;
+  ops[NSA_OP_fingerprint] = fingerprint;
 }
 
 }  // namespace nsa::ref

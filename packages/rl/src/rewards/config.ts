@@ -22,6 +22,27 @@ export const rewardSchema = z.strictObject({
     .describe(
       "custom: path of the file; its default export gets {prompt, question, completion, answer, tokens, maxTokens} and returns a number, or {steps: [{end, reward}]} with places in the completion; or it is an object {scoreBatch(outputs, {step, group})} that returns as much for each of a step's outputs. It runs in the trainer, without a time limit",
     ),
+  checkpoint: z
+    .string()
+    .default("")
+    .describe("model, process_model: folder of a reward model, a checkpoint of `nsa reward`"),
+  ensemble: z
+    .array(z.string())
+    .default([])
+    .describe(
+      "model, process_model: further reward models; the reward is their mean, and the mean of their spread is reported",
+    ),
+  command: z
+    .array(z.string())
+    .default([])
+    .describe(
+      "command: a program and its arguments. It gets one JSON object a line and answers each with {id, reward} or {id, steps: [{end, reward}]}; it runs with your rights",
+    ),
+  deadlineMs: count
+    .default(60_000)
+    .describe("command: milliseconds for the answers to a step's outputs, after which the run stops"),
+  fromStep: count.default(1).describe("First step at which this reward counts"),
+  toStep: count.optional().describe("Last step at which this reward counts; by default the run's last"),
   options: z
     .record(z.string(), z.unknown())
     .optional()

@@ -3,6 +3,8 @@
 import { availableParallelism } from "node:os";
 import { inspect } from "node:util";
 import { inParallel } from "@nsa/core";
+import type { Tokenizer } from "@nsa/data";
+import type { Device } from "@nsa/kernels";
 import type { Gold } from "@nsa/tasks";
 import type { RewardConfig } from "./config.ts";
 
@@ -15,6 +17,9 @@ export interface Scored extends Gold {
   prompt: string;
   question: string;
   completion: string;
+  /** The prompt and the output as the policy saw and sampled them. */
+  promptIds: readonly number[];
+  ids: readonly number[];
   /** Tokens of the output, and the most it may have. */
   tokens: number;
   maxTokens: number;
@@ -26,8 +31,23 @@ export interface StepReward {
   reward: number;
 }
 
+/** Further figures about an output by name, reported beside the reward and never added to it. */
+export type Notes = Readonly<Record<string, number>>;
+
 /** One number for the output, rewards of its steps, or why it cannot be scored. */
-export type Verdict = number | { steps: StepReward[] } | { fault: string };
+export type Verdict =
+  | number
+  | { reward: number; notes?: Notes }
+  | { steps: StepReward[]; notes?: Notes }
+  | { fault: string };
+
+/** What a reward may use of the run that it scores for. */
+export interface RewardEnvironment {
+  /** The policy's device. */
+  device: Device;
+  tokenizer: Tokenizer;
+  log: (text: string, level?: "info" | "warn") => void;
+}
 
 /** What a batch reward is given besides the outputs. */
 export interface RewardContext {
@@ -46,13 +66,15 @@ export interface BatchReward {
     outputs: readonly Scored[],
     context: RewardContext,
   ): readonly Verdict[] | Promise<readonly Verdict[]>;
+  /** Ends what was opened for it. */
+  close?(): void | Promise<void>;
 }
 
 /** A member of the registry: makes the reward of one entry of a recipe's `rewards`. */
 export interface RewardKind {
   readonly name: string;
   /** Throws NsaError where the entry, or this machine, does not do. */
-  open(config: RewardConfig): BatchReward | Promise<BatchReward>;
+  open(config: RewardConfig, environment: RewardEnvironment): BatchReward | Promise<BatchReward>;
 }
 
 /** Whatever a reward threw or returned, as one line. */

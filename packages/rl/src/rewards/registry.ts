@@ -2,9 +2,11 @@
 import { Registry } from "@nsa/core";
 import { accuracy } from "./accuracy.ts";
 import { code } from "./code.ts";
+import { command } from "./command.ts";
 import { custom } from "./custom.ts";
 import { format } from "./format.ts";
 import type { RewardKind } from "./kind.ts";
+import { model, processModel } from "./model.ts";
 import { equations } from "./steps.ts";
 import { language, length, overlong, repetition } from "./text.ts";
 
@@ -18,4 +20,7 @@ export const rewardKinds = new Registry<RewardKind>("reward", { needs: { open: "
   code,
   equations,
   custom,
+  model,
+  processModel,
+  command,
 );

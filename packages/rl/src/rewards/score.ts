@@ -1,26 +1,42 @@
 // Scores a batch of outputs by the configured rewards. A reward that throws or gives no number quarantines the outputs concerned.
 import type { RewardConfig } from "./config.ts";
-import { type BatchReward, oneLine, type RewardContext, type Scored, type StepReward } from "./kind.ts";
+import {
+  type BatchReward,
+  type Notes,
+  oneLine,
+  type RewardContext,
+  type RewardEnvironment,
+  type Scored,
+  type StepReward,
+} from "./kind.ts";
 import { rewardKinds } from "./registry.ts";
 
 export interface Reward {
   total: number;
   /** Unweighted value of each reward by its label; of step rewards their sum. */
   parts: Record<string, number>;
-  /** Weighted rewards of single steps, and of the output as a whole where there are any; the total is their sum. */
-  steps?: StepReward[];
+  /** Weighted rewards of single steps by the label of what gave them, and of the output as a whole where there are any; the total is their sum. */
+  steps?: (StepReward & { of: string })[];
   outcome?: number;
   /** Why the sample was quarantined. */
   fault?: string;
 }
 
-/** Scores all outputs of a batch, in their order. */
-export type Scorer = (outputs: readonly Scored[], context: RewardContext) => Promise<Reward[]>;
+/** The rewards of a recipe, opened. */
+export interface Scorer {
+  /** Scores all outputs of a batch, in their order. */
+  score(outputs: readonly Scored[], context: RewardContext): Promise<Reward[]>;
+  /** Ends programs and frees models. */
+  close(): Promise<void>;
+}
 
 /** An entry of the recipe. */
 interface OpenReward {
   label: string;
   weight: number;
+  /** Steps at which it counts. */
+  from: number;
+  to: number;
   reward: BatchReward;
 }
 
@@ -46,12 +62,13 @@ function stepsOf(verdict: unknown, completion: string): StepReward[] | string {
 class OutputScore {
   fault: string | undefined;
   private readonly parts: Record<string, number> = {};
-  private readonly steps: StepReward[] = [];
+  private readonly steps: NonNullable<Reward["steps"]> = [];
   private outcome: number | undefined;
 
   constructor(private readonly completion: string) {}
 
-  add({ label, weight }: OpenReward, verdict: unknown): void {
+  add({ label, weight }: OpenReward, given: unknown): void {
+    const verdict = this.plain(label, given);
     if (typeof verdict === "number") {
       if (!(Math.abs(verdict) <= MAX_REWARD)) {
         this.fault = `${label} returned ${verdict}`;
@@ -67,7 +84,15 @@ class OutputScore {
       return;
     }
     this.parts[label] = own.reduce((sum, { reward }) => sum + reward, 0);
-    this.steps.push(...own.map(({ end, reward }) => ({ end, reward: weight * reward })));
+    this.steps.push(...own.map(({ end, reward }) => ({ end, reward: weight * reward, of: label })));
+  }
+
+  /** A verdict without its notes, which become parts of their own. */
+  private plain(label: string, verdict: unknown): unknown {
+    if (typeof verdict !== "object" || verdict === null) return verdict;
+    const { notes, reward } = verdict as { notes?: Notes; reward?: unknown };
+    for (const [name, value] of Object.entries(notes ?? {})) this.parts[`${label}_${name}`] = value;
+    return reward === undefined ? verdict : reward;
   }
 
   get reward(): Reward {
@@ -99,25 +124,34 @@ async function verdictsOf(
   }
 }
 
-async function openAll(configs: readonly RewardConfig[]): Promise<OpenReward[]> {
+async function openAll(
+  configs: readonly RewardConfig[],
+  environment: RewardEnvironment,
+): Promise<OpenReward[]> {
   const rewards: OpenReward[] = [];
   for (const [i, c] of configs.entries()) {
-    const reward = await rewardKinds.get(c.kind).open(c);
+    const reward = await rewardKinds.get(c.kind).open(c, environment);
     const before = configs.slice(0, i).filter(({ kind }) => kind === c.kind).length;
-    rewards.push({ label: before === 0 ? c.kind : `${c.kind}_${before + 1}`, weight: c.weight, reward });
+    const label = before === 0 ? c.kind : `${c.kind}_${before + 1}`;
+    const steps = { from: c.fromStep, to: c.toStep ?? Number.POSITIVE_INFINITY };
+    rewards.push({ label, weight: c.weight, ...steps, reward });
   }
   return rewards;
 }
 
 /**
- * Prepares the rewards of a recipe. Throws NsaError `reward_file_invalid` (exit 2), `sandbox_missing` (exit 4), and what the kinds of
- * plugins throw.
+ * Prepares the rewards of a recipe. Throws NsaError `reward_file_invalid`, `reward_model_unfit`, `reward_command_missing` (exit 2),
+ * `reward_model_invalid`, `reward_tokenizer_mismatch` (exit 3), `sandbox_missing` (exit 4), and what the kinds of plugins throw.
  */
-export async function makeScorer(configs: readonly RewardConfig[]): Promise<Scorer> {
-  const rewards = await openAll(configs);
-  return async (outputs, { step, group }) => {
+export async function makeScorer(
+  configs: readonly RewardConfig[],
+  environment: RewardEnvironment,
+): Promise<Scorer> {
+  const rewards = await openAll(configs, environment);
+  const score: Scorer["score"] = async (outputs, { step, group }) => {
     const scores = outputs.map(({ completion }) => new OutputScore(completion));
     for (const reward of rewards) {
+      if (step < reward.from || step > reward.to) continue;
       const open = scores.flatMap((score, i) => (score.fault === undefined ? [i] : []));
       if (open.length === 0) break;
       const context = { step, group: open.map((i) => group[i]!) };
@@ -128,6 +162,12 @@ export async function makeScorer(configs: readonly RewardConfig[]): Promise<Scor
       );
       for (const [n, i] of open.entries()) scores[i]!.add(reward, verdicts[n]);
     }
-    return scores.map((score) => score.reward);
+    return scores.map((s) => s.reward);
+  };
+  return {
+    score,
+    close: async () => {
+      for (const { reward } of rewards) await reward.close?.();
+    },
   };
 }

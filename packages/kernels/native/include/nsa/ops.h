@@ -18,7 +18,7 @@
   OP(nsa_block_gather_fwd) OP(nsa_block_gather_bwd) OP(nsa_pool_fwd) OP(nsa_pool_bwd) \
   OP(nsa_select) OP(nsa_selected_fwd) OP(nsa_selected_bwd) OP(nsa_gate_fwd) OP(nsa_gate_bwd) \
   OP(lm_head_fwd) OP(lm_head_bwd) \
-  OP(sum_squares) OP(optim_prepare) OP(adamw) \
+  OP(sum_squares) OP(fingerprint) OP(optim_prepare) OP(adamw) \
   OP(philox_normal) OP(sample) \
   OP(paged_write) OP(page_copy) OP(paged_block_gather) OP(paged_attn) OP(nsa_decode_select) OP(nsa_decode_selected)
 
@@ -149,6 +149,9 @@
 // 5 largest norm that is not an outlier (0: any).
 // y[0] += Σ x²; y f64 (f32 allowed). Fixed order.
 #define NSA_FIELDS_sum_squares(T, O, I, F) T(x) T(y)
+// y i32 [2] = the low and the high word of Σ_i mix(bits of x[i] + (i + 1)·2^64/φ) modulo 2^64, see nsa/fingerprint.h: equal for equal bits
+// whatever the order of the sum; other bits give another sum but for a chance of 2^-64. x of any dtype.
+#define NSA_FIELDS_fingerprint(T, O, I, F) T(x) T(y)
 // grad norm = sqrt(sumsq[0]) · grad_scale; clip = grad_scale·min(1, max_norm/(norm + 1e-6)) (max_norm <= 0: no clip);
 // skip = 1 where the norm or one of losses is not finite, 2 where the norm is above state[5] > 0, else 0. Writes state[2..4].
 #define NSA_FIELDS_optim_prepare(T, O, I, F) T(sumsq) O(losses) T(state) F(max_norm) F(grad_scale)

@@ -155,6 +155,12 @@ export const elementwiseCases: OpCase[] = [
     numbers: {},
   },
   {
+    op: "fingerprint",
+    name: "long",
+    buffers: { x: given(normal(7, 70_001, 1e6).map(Math.trunc), "i32"), y: output([2], "i32") },
+    numbers: {},
+  },
+  {
     op: "gather_rows",
     name: "with holes",
     buffers: { x: input(8, [101, 33]), idx: given(perm, "i32"), y: output([70, 33]) },

@@ -17,13 +17,22 @@ export interface SampleRewards {
   values?: ArrayLike<number>;
 }
 
+/** What estimators are told besides the rewards. */
+export interface AdvantageSettings {
+  /** γ, the discount of later rewards, and λ of generalized advantage estimation. */
+  gamma: number;
+  lambda: number;
+}
+
 /** A member of the registry `advantage`. */
 export interface AdvantageKind {
   readonly name: string;
   /** Whether an output without others to compare it with can have an advantage other than 0. */
   readonly groupOfOne: boolean;
+  /** Whether it reads `values`, so that a recipe must have a value model. */
+  readonly needsValues?: boolean;
   /** Advantage of every token of each output, in their order. All outputs answer one question and have finite rewards. */
-  estimate(group: readonly SampleRewards[]): Float32Array[];
+  estimate(group: readonly SampleRewards[], settings: AdvantageSettings): Float32Array[];
   /**
    * Whether no output of a group (as for `estimate`, at least one) has an advantage other than 0 by its steps' rewards. Rewards per
    * token do not count: a KL alone makes no group worth learning from.

@@ -25,7 +25,7 @@ export interface OnlineParts {
   reference: Transformer;
   tokenizer: Tokenizer;
   problems: ProblemSource;
-  score: Scorer;
+  scorer: Scorer;
   quarantine: JsonlFile;
   /** Steps that the trainer has done. */
   stepsDone: () => number;
@@ -122,11 +122,11 @@ export class OnlinePairs implements BatchSource {
   }
 
   private async sample(step: number): Promise<Rollout> {
-    const { policy: model, tokenizer, problems, score } = this.parts;
+    const { policy: model, tokenizer, problems, scorer } = this.parts;
     const { seed, rollout: sampling } = this.config;
     // Groups count as flat where all rewards are equal, as they are under group-relative advantages.
     const config = { seed, rollout: sampling, algorithm: { advantage: "grpo" } };
-    const sampled = await rollout({ model, tokenizer, problems, score, config, step }, this.asked);
+    const sampled = await rollout({ model, tokenizer, problems, scorer, config, step }, this.asked);
     this.asked = sampled.cursor;
     return sampled;
   }

@@ -33,7 +33,10 @@ interface Opened {
 }
 
 /** What differs between pairs of files and pairs of the policy's own outputs. */
-type PairRun = Pick<TrainingRun, "source" | "evaluate" | "stepMetrics" | "files" | "sequenceLength">;
+type PairRun = Pick<TrainingRun, "source" | "evaluate" | "stepMetrics" | "files" | "sequenceLength"> & {
+  /** Ends what the rewards have opened. */
+  close?: () => Promise<void>;
+};
 
 /** Runs the stage; resumes exactly when the context names a checkpoint. */
 export async function runDpo(config: DpoConfig, ctx: StageContext): Promise<StageResult> {
@@ -61,7 +64,15 @@ async function train(device: Device, config: DpoConfig, ctx: StageContext): Prom
   const opened = { config, ctx, policy, reference, tokenizer, trainer };
   const run = config.pairs === "offline" ? offlineRun(opened) : await onlineRun(opened);
   const loss = dpoLoss(config);
-  return runTraining({ trainer, loss, config: settings, validation: [], evaluateFirst: true, ...run }, ctx);
+  const { close, ...pairs } = run;
+  try {
+    return await runTraining(
+      { trainer, loss, config: settings, validation: [], evaluateFirst: true, ...pairs },
+      ctx,
+    );
+  } finally {
+    await close?.();
+  }
 }
 
 function offlineRun({ config, ctx, policy, reference, tokenizer }: Opened): PairRun {
@@ -100,13 +111,17 @@ async function onlineRun({ config, ctx, policy, reference, tokenizer, trainer }:
     maxSeqLen: policy.config.maxSeqLen,
     log: (text, level) => ctx.log(text, level),
   });
-  const score = await makeScorer(config.rewards);
+  const scorer = await makeScorer(config.rewards, {
+    device: policy.device,
+    tokenizer,
+    log: (text, level) => ctx.log(text, level),
+  });
   const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
   // A run that was killed before its first checkpoint begins again; a resumed one cuts the file when the source is loaded.
   if (!ctx.resumeFrom) quarantine.truncateToStep(0);
   const stepsDone = () => trainer.stepsDone;
   const source = new OnlinePairs(
-    { policy, reference, tokenizer, problems, score, quarantine, stepsDone },
+    { policy, reference, tokenizer, problems, scorer, quarantine, stepsDone },
     config,
     ctx,
   );
@@ -118,5 +133,6 @@ async function onlineRun({ config, ctx, policy, reference, tokenizer, trainer }:
     sequenceLength: problems.train(0).prompt.length + rollout.maxTokens,
     evaluate: (): Metrics => evaluationMetrics(evaluatePolicy(policy, tokenizer, heldOut, config)),
     stepMetrics: () => source.metrics,
+    close: () => scorer.close(),
   };
 }

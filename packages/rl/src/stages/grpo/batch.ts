@@ -12,6 +12,9 @@ export interface PolicySample {
   /** log π_old and, with a reference, log π_ref of each token. */
   oldLogp?: ArrayLike<number>;
   refLogp?: ArrayLike<number>;
+  /** V of the state in which each token was sampled, and the return that it should have been. */
+  oldValue?: ArrayLike<number>;
+  returns?: ArrayLike<number>;
   /** What the sampler said. */
   samplerLogp: readonly number[];
   id: number;
@@ -37,6 +40,10 @@ function policyItem({ prompt, ids, ...s }: PolicySample): PackItem {
       old_logp: (index) => s.oldLogp?.[index - first] ?? 0,
       ref_logp: (index) => s.refLogp?.[index - first] ?? 0,
       sampler_logp: (index) => s.samplerLogp[index - first]!,
+      ...(s.returns && {
+        old_value: (index: number) => s.oldValue![index - first]!,
+        return: (index: number) => s.returns![index - first]!,
+      }),
     },
   };
 }

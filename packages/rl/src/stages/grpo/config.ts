@@ -40,6 +40,44 @@ export const grpoSchema = z.strictObject({
   init: z
     .strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") })
     .describe("Where learning starts"),
+  iterations: z
+    .strictObject({
+      count: count.describe("Iterations; each begins with reference ← policy"),
+      steps: count.describe("Exploration steps of an iteration; they replace the recipe's `steps`"),
+      rewardModel: z
+        .strictObject({
+          recipe: z
+            .string()
+            .describe(
+              "Recipe of `nsa reward` by which the model of the reward `model` or `process_model` is trained on after each iteration but the last, beside this file",
+            ),
+          replayShare: z
+            .number()
+            .min(0)
+            .max(1)
+            .default(0.1)
+            .describe("Share of history among what it is trained on"),
+          reservoir: count
+            .default(50_000)
+            .describe("Outputs of history that are kept, a uniform sample of all"),
+          history: z
+            .array(z.string())
+            .default([])
+            .describe("Files that history begins with; by default `data.files` of the reward model's recipe"),
+          fresh: count
+            .optional()
+            .describe("Outputs of an iteration that are trained on, at most, drawn by seed"),
+          rollouts: count
+            .default(8)
+            .describe(
+              "process_model: roll-outs from the end of each step, by which steps are labelled (Math-Shepherd)",
+            ),
+        })
+        .optional()
+        .describe("Retrains the reward model on the policy's own outputs, labelled by the task's rule"),
+    })
+    .optional()
+    .describe("Iterative GRPO (DeepSeekMath, algorithm 1)"),
   task: rlTaskSchema,
   rollout: z
     .strictObject({
@@ -68,6 +106,12 @@ export const grpoSchema = z.strictObject({
         ),
       maxSequences: count.default(512).describe("Outputs decoded at once"),
       cacheTokens: count.default(262_144).describe("Tokens in the KV cache"),
+      keepRollouts: z
+        .union([z.literal("all"), z.number().int().min(0)])
+        .default(50)
+        .describe(
+          "Steps whose outputs stay on disk, in rollouts/: all, or the newest N, for `nsa rollouts` and `nsa replay`; 0 records none",
+        ),
     })
     .prefault({})
     .describe("Sampling of outputs"),
@@ -76,8 +120,12 @@ export const grpoSchema = z.strictObject({
       advantage: memberName("advantage")
         .default("grpo")
         .describe(
-          "grpo: (r − mean)/std over the group, population std; process: the same over all step rewards, summed over later steps",
+          "grpo: (r − mean)/std over the group, population std; process: the same over all step rewards, summed over later steps; gae: PPO's, with a `value` model",
         ),
+      gaeLambda: share.default(0.95).describe("gae: λ, how far rewards reach back; 1 is the whole return"),
+      gaeGamma: share
+        .default(1)
+        .describe("gae: γ, the discount of a reward by each token that it lies ahead"),
       loss: memberName("loss").default("grpo").describe("Token objective"),
       aggregation: z
         .enum(["sequence_mean", "token_mean", "fixed_length"])
@@ -110,6 +158,40 @@ export const grpoSchema = z.strictObject({
     })
     .prefault({})
     .describe("GRPO and its kin"),
+  value: z
+    .strictObject({
+      init: z
+        .string()
+        .default("policy")
+        .describe(
+          "Where its weights begin: `policy` (init.checkpoint), or a checkpoint folder, e.g. a reward model's",
+        ),
+      shared: z
+        .boolean()
+        .default(false)
+        .describe("Puts the head on the policy's own trunk in place of a model of the policy's size"),
+      lr: z.number().positive().default(1e-5).describe("Learning rate of a model of its own"),
+      coef: z.number().positive().default(0.1).describe("shared: weight of its loss beside the policy's"),
+      clip: z
+        .number()
+        .min(0)
+        .default(0.2)
+        .describe("Range around the old value in which a new one lowers the loss; 0 = without limit"),
+      warmupSteps: z
+        .number()
+        .int()
+        .min(0)
+        .default(0)
+        .describe(
+          "First steps in which values alone are learned and the policy stays as it is, but for a trunk that it shares",
+        ),
+      whiten: z
+        .boolean()
+        .default(true)
+        .describe("Shifts and scales the advantages of a step to mean 0 and standard deviation 1"),
+    })
+    .optional()
+    .describe("PPO's value model, for advantage gae"),
   rewards: z
     .array(rewardSchema)
     .min(1)
@@ -145,9 +227,25 @@ export const grpoSchema = z.strictObject({
 
 export type GrpoConfig = z.output<typeof grpoSchema>;
 
-/** Refuses settings that cannot learn anything. Throws NsaError `group_of_one` (exit 2). */
-export function checkGrpo({ rollout, algorithm }: GrpoConfig): void {
+/** Refuses settings that cannot learn anything. Throws NsaError `group_of_one`, `value_model_mismatch` (exit 2). */
+export function checkGrpo({ rollout, algorithm, value }: GrpoConfig): void {
   const { advantage } = algorithm;
+  const needsValues = advantageKinds.get(advantage).needsValues === true;
+  if (needsValues !== (value !== undefined)) {
+    throw new NsaError({
+      code: "value_model_mismatch",
+      what: needsValues
+        ? `algorithm.advantage ${advantage} without \`value\``
+        : `\`value\` beside algorithm.advantage ${advantage}`,
+      why: needsValues
+        ? "it is made of the values of a value model"
+        : "this advantage reads no values, so the model would learn for nothing",
+      fix: needsValues
+        ? "add `value: {}`, or take another advantage"
+        : "remove `value`, or set advantage: gae",
+      exitCode: ExitCode.usage,
+    });
+  }
   if (rollout.groupSize > 1 || advantageKinds.get(advantage).groupOfOne) return;
   throw new NsaError({
     code: "group_of_one",

@@ -2,16 +2,27 @@
 import { cacheBytesPerToken, INFERENCE_ONLY, readModelConfig, trainFlops, weightBytes } from "@nsa/model";
 import { estimateTraining } from "@nsa/train";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
+import { withIterations } from "./iterations/plan.ts";
 
 /** Prompts are short beside outputs in the problem families; a file's may be longer. */
 const PROMPT_TOKENS = 64;
+
+/** Weights, gradients and moments of a value model of its own; its activations come when the policy's are gone. */
+function valueBytes({ value, init, train, microBatchTokens }: GrpoConfig, policy: number): number {
+  if (!value || value.shared) return 0;
+  if (value.init === "policy" && !train.groups?.length) return policy;
+  const from = value.init === "policy" ? init.checkpoint : value.init;
+  const size = { ...train, steps: 1, microBatches: 1, microBatchTokens, seqLen: 1, groups: [] };
+  return estimateTraining({ ...readModelConfig(from), head: "scalar" }, size).memory_parameters_bytes!;
+}
 
 /**
  * Upper bounds from the recipe and the architecture of `init.checkpoint`.
  * FLOPs: sampling is one forward (a third of a training step), the update recomputes π_old, and a reference, if there
  * is one, runs forward too; each of the μ inner epochs is a forward and a backward.
  */
-export function estimateGrpo(config: GrpoConfig): Record<string, number> {
+export function estimateGrpo(recipe: GrpoConfig): Record<string, number> {
+  const config = withIterations(recipe);
   checkGrpo(config);
   const { rollout, algorithm } = config;
   const model = readModelConfig(config.init.checkpoint);
@@ -33,6 +44,11 @@ export function estimateGrpo(config: GrpoConfig): Record<string, number> {
   const forwards = (algorithm.klCoef > 0 ? 3 : 2) / 3;
   const flops = trainFlops(model, length).actual * samples * length * (forwards + algorithm.innerEpochs);
   const reference = algorithm.klCoef > 0 ? weightBytes(model, INFERENCE_ONLY) : 0;
+  const judges = config.rewards.flatMap(({ checkpoint, ensemble }) =>
+    checkpoint ? [checkpoint, ...ensemble] : [],
+  );
+  const reward = judges.reduce((n, folder) => n + weightBytes(readModelConfig(folder), INFERENCE_ONLY), 0);
+  const value = valueBytes(config, update.memory_parameters_bytes!);
   return {
     parameters: update.parameters!,
     samples_at_most: samples,
@@ -42,10 +58,14 @@ export function estimateGrpo(config: GrpoConfig): Record<string, number> {
     memory_activations_bytes: update.memory_activations_bytes!,
     memory_cache_bytes: perToken * held,
     ...(reference > 0 ? { memory_reference_bytes: reference } : {}),
+    ...(reward > 0 ? { memory_reward_bytes: reward } : {}),
+    ...(value > 0 ? { memory_value_bytes: value } : {}),
     // The cache is freed before the update allocates its activations.
     memory_bytes:
       update.memory_parameters_bytes! +
+      Math.max(update.memory_activations_bytes!, perToken * held) +
       reference +
-      Math.max(update.memory_activations_bytes!, perToken * held),
+      reward +
+      value,
   };
 }

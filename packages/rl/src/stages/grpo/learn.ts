@@ -1,12 +1,13 @@
 // From scored outputs to what the update learns from: log-probabilities of others, KL in the reward, advantages, weights.
 import { logprobs, type Transformer } from "@nsa/model";
 import type { SampleRewards } from "../../algorithm/advantages/kind.ts";
-import { advantages } from "../../algorithm/advantages/registry.ts";
 import { aggregationWeights } from "../../algorithm/aggregation.ts";
 import { klValue } from "../../algorithm/kl.ts";
 import { outputsOf, type PolicySample, policyBatch, splitByTokens } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 import type { Rollout } from "./rollout.ts";
+import { setAdvantages } from "./value/apply.ts";
+import type { ValueModel } from "./value/value-model.ts";
 
 export interface UpdateBatch {
   /** Outputs with a weight; their advantages may still be 0. */
@@ -14,6 +15,11 @@ export interface UpdateBatch {
   /** What weighted token losses are divided by. */
   weightSum: number;
   metrics: Record<string, number>;
+}
+
+export interface RecordableBatch extends UpdateBatch {
+  /** Also the samples without a weight: all outputs that were not discarded, in their order; `id` is the place in it. */
+  all: PolicySample[];
 }
 
 /** Log-probabilities of all output tokens under a model, at the sampling temperature. */
@@ -31,7 +37,7 @@ export function isOnPolicy({ innerEpochs, miniBatches }: GrpoConfig["algorithm"]
 }
 
 /** −β·KL of every token as rewards, and the mean KL by k3, whatever the kind. */
-function klRewards(
+export function klRewards(
   samples: readonly PolicySample[],
   rewards: readonly SampleRewards[],
   { klCoef, klKind }: GrpoConfig["algorithm"],
@@ -53,8 +59,8 @@ export function buildUpdateBatch(
   policy: Transformer,
   rollout: Rollout,
   config: GrpoConfig,
-  reference?: Transformer,
-): UpdateBatch {
+  { reference, value }: { reference?: Transformer | undefined; value?: ValueModel | undefined } = {},
+): RecordableBatch {
   const { algorithm: a, rollout: r } = config;
   const used = rollout.outputs.filter((o) => !o.discarded);
   const keep = used.map((o) => !(a.maskTruncated && o.row.finish === "length"));
@@ -90,6 +96,6 @@ export function buildUpdateBatch(
     rewards = kl.rewards;
     metrics["kl/mean"] = kl.mean;
   }
-  for (const [i, advantage] of advantages(rewards, a.advantage).entries()) samples[i]!.advantage = advantage;
-  return { samples: samples.filter((s) => s.weight > 0), weightSum: sum, metrics };
+  Object.assign(metrics, setAdvantages(samples, rewards, config, value));
+  return { samples: samples.filter((s) => s.weight > 0), all: samples, weightSum: sum, metrics };
 }

@@ -16,11 +16,15 @@ function outputTokens(batch: Batch, values: ArrayLike<number>): Float64Array {
 
 /**
  * `onPolicy`: the batch was sampled from these very weights, so π_old = π_θ and the ratio is 1 by construction.
- * `totalTokens`: those of the update, for means over its micro-batches.
+ * `totalTokens`: those of the update, for means over its micro-batches. `onOldLogp` gets log π_old of each output's tokens.
  */
 export function grpoLoss(
   config: GrpoConfig["algorithm"],
-  options: { onPolicy: boolean; totalTokens: number },
+  options: {
+    onPolicy: boolean;
+    totalTokens: number;
+    onOldLogp?: ((id: number, logp: number[]) => void) | undefined;
+  },
 ): LossFunction {
   return (batch, c) => {
     const { math: m, logp, entropy, device } = c;
@@ -43,7 +47,10 @@ export function grpoLoss(
     };
     const loss = policyLoss(m, inputs, { ...config, kind: config.loss });
     const values = outputTokens(batch, logp.read());
-    const old = outputTokens(batch, oldLogp.read());
+    const oldRows = outputsOf(batch, oldLogp.read());
+    if (options.onOldLogp)
+      for (const [n, row] of oldRows.entries()) options.onOldLogp(batch.sampleIds[n]!, row);
+    const old = Float64Array.from(oldRows.flat());
     const sampler = outputTokens(batch, batch.columns!.sampler_logp!);
     const logRatio = values.map((x, t) => x - old[t]!);
     const d = ratioDiagnostics(

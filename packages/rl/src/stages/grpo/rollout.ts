@@ -23,7 +23,10 @@ export interface RolloutRow {
 }
 
 export interface Output {
+  asked: AskedProblem;
   prompt: readonly number[];
+  /** The prompt as it was put together. */
+  text: string;
   sample: GeneratedSample;
   row: RolloutRow;
   rewards: SampleRewards;
@@ -44,12 +47,18 @@ export interface Rollout {
   scoring: number;
 }
 
+/** How outputs are drawn; what is recorded of them does not matter here. */
+export type SamplingConfig = Omit<GrpoConfig["rollout"], "keepRollouts">;
+
 export interface RolloutInputs {
   model: Transformer;
   tokenizer: Tokenizer;
   problems: ProblemSource;
-  score: Scorer;
-  config: Pick<GrpoConfig, "seed" | "rollout"> & { algorithm: Pick<GrpoConfig["algorithm"], "advantage"> };
+  scorer: Scorer;
+  config: Pick<GrpoConfig, "seed"> & {
+    rollout: SamplingConfig;
+    algorithm: Pick<GrpoConfig["algorithm"], "advantage">;
+  };
   /** Exploration step, from 1. */
   step: number;
 }
@@ -84,7 +93,7 @@ function sample(
 }
 
 /** Rewards by the token that ends each step; those of the whole output stand at its last token. */
-function rewardsByToken(
+export function rewardsByToken(
   tokenizer: Tokenizer,
   group: number,
   ids: readonly number[],
@@ -108,23 +117,27 @@ async function ask(e: RolloutInputs, first: number, count: number) {
   const sampled = performance.now();
   const { maxTokens } = config.rollout;
   const batch = flat.map(({ asked, s }): Scored => {
-    const { prompt: _, text, ...problem } = asked;
+    const { prompt: promptIds, text, ...problem } = asked;
     return {
       ...problem,
       prompt: text,
       completion: tokenizer.decode(s.ids),
+      promptIds,
+      ids: s.ids,
       tokens: s.ids.length,
       maxTokens,
     };
   });
-  const rewards = await e.score(batch, { step: e.step, group: flat.map(({ group }) => group) });
+  const rewards = await e.scorer.score(batch, { step: e.step, group: flat.map(({ group }) => group) });
   const outputs = flat.map(({ asked, s, group }, i): Output => {
     const { completion, tokens } = batch[i]!;
     const reward = rewards[i]!;
-    const { prompt, id, question, answer } = asked;
+    const { prompt, text, id, question, answer } = asked;
     const echo = isEchoOf(extractAnswer(completion).text, asked);
     return {
+      asked,
       prompt,
+      text,
       sample: s,
       row: { id, question, answer, completion, reward, echo, finish: s.finish, tokens },
       rewards: rewardsByToken(tokenizer, group, s.ids, reward),

@@ -8,15 +8,20 @@ import { openDevice, openPlans, savePlans } from "@nsa/kernels";
 import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Transformer } from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
-import { makeScorer } from "../../rewards/score.ts";
+import { makeScorer, type Scorer } from "../../rewards/score.ts";
+import type { RolloutStore } from "../../rollouts/store.ts";
 import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
+import { withIterations } from "./iterations/plan.ts";
+import { RewardRetraining } from "./iterations/retraining.ts";
 import { buildUpdateBatch } from "./learn.ts";
 import { rolloutMetrics } from "./metrics.ts";
+import { openRollouts, StepRecorder } from "./recorder.ts";
 import { ReferenceStore } from "./reference-store.ts";
 import { type Rollout, rollout } from "./rollout.ts";
 import { update } from "./update.ts";
+import { ValueModel } from "./value/value-model.ts";
 import {
   evaluationMetrics,
   preflight,
@@ -26,7 +31,8 @@ import {
   warnTrainHeldOutGap,
 } from "./watch.ts";
 
-export async function runGrpo(config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
+export async function runGrpo(recipe: GrpoConfig, ctx: StageContext): Promise<StageResult> {
+  const config = withIterations(recipe);
   checkGrpo(config);
   const device = openDevice(ctx.device, {
     memoryLimitMb: config.memoryLimitMb,
@@ -56,15 +62,20 @@ class QuestionCursor implements Stateful {
 
 async function train(device: Device, config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
   const run = await GrpoRun.open(device, config, ctx);
-  run.begin();
-  // By its second step a run is warm.
-  const profiler = new StepProfiler(run.model, ctx, Math.min(run.step + 2, config.steps));
-  while (run.step < config.steps) {
-    await turn();
-    if (ctx.interrupted()) break;
-    await run.update(profiler);
+  try {
+    run.begin();
+    // By its second step a run is warm.
+    const profiler = new StepProfiler(run.model, ctx, Math.min(run.step + 2, config.steps));
+    while (run.step < config.steps) {
+      await turn();
+      if (ctx.interrupted()) break;
+      if (!(await run.enterIteration())) break;
+      await run.update(profiler);
+    }
+    return await run.finish();
+  } finally {
+    await run.close();
   }
-  return run.finish();
 }
 
 /** What a run is made of before its first step. */
@@ -73,12 +84,17 @@ interface GrpoParts {
   tokenizer: Tokenizer;
   trainer: Trainer;
   problems: ProblemSource;
-  score: Awaited<ReturnType<typeof makeScorer>>;
+  scorer: Scorer;
+  /** Retrains the reward model after each iteration; none where the recipe does not. */
+  retraining: RewardRetraining | undefined;
+  /** PPO's; none for advantages that compare outputs. */
+  value: ValueModel | undefined;
   /** The model that the KL holds on to; none without a KL. */
   reference: Transformer | undefined;
   references: ReferenceStore;
   cursor: QuestionCursor;
   quarantine: JsonlFile;
+  rollouts: RolloutStore;
   checkpoints: string;
   /** Files kept with each checkpoint. */
   files: Record<string, string>;
@@ -110,7 +126,12 @@ class GrpoRun {
   static async open(device: Device, config: GrpoConfig, ctx: StageContext): Promise<GrpoRun> {
     const { algorithm } = config;
     const init = config.init.checkpoint;
-    const model = await loadModel(device, init, {}, config.train.groups);
+    const model = await loadModel(
+      device,
+      init,
+      config.value?.shared ? { head: "lm_scalar" } : {},
+      config.train.groups,
+    );
     const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
     const files = modelFiles(init);
     checkVocabulary(tokenizer, model, init);
@@ -121,7 +142,6 @@ class GrpoRun {
       maxSeqLen: model.config.maxSeqLen,
       log: (text, level) => ctx.log(text, level),
     });
-    const score = await makeScorer(config.rewards);
     const checkpoints = join(ctx.runDir, "checkpoints");
     const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
     const references = new ReferenceStore(join(ctx.runDir, "reference"));
@@ -132,12 +152,17 @@ class GrpoRun {
       step = (await resumeCheckpoint(ctx.resumeFrom, saved, ctx)).step;
     }
     quarantine.truncateToStep(step);
+    const value = await ValueModel.open({ config, ctx, device, policy: model, updates }, step);
+    const retraining = RewardRetraining.open({ config, ctx, device, tokenizer }, step);
+    const scorer = await openScorer(retraining?.rewards(step) ?? config.rewards, model, tokenizer, ctx);
+    const rollouts = openRollouts(ctx.runDir, config);
+    rollouts.truncate(step);
     // Without a KL there is no reference to hold.
     const reference =
       algorithm.klCoef > 0
         ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
         : undefined;
-    const data = { problems, score, cursor, quarantine };
+    const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
@@ -158,21 +183,38 @@ class GrpoRun {
     );
   }
 
+  /** Where an iteration is over, goes on with the reward model that comes of it. False where that was interrupted. */
+  async enterIteration(): Promise<boolean> {
+    const { step, config, parts, ctx, model } = this;
+    const { retraining, tokenizer } = parts;
+    if (!retraining || step === 0 || step % config.iterations!.steps !== 0) return true;
+    if (!(await retraining.settle(step, model))) return false;
+    await parts.scorer.close();
+    parts.scorer = await openScorer(retraining.rewards(step), model, tokenizer, ctx);
+    return true;
+  }
+
   /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
   async update(profiler: StepProfiler): Promise<void> {
     const { config, ctx, model } = this;
-    const { tokenizer, trainer, problems, score, cursor, quarantine, reference } = this.parts;
+    const { tokenizer, trainer, problems, scorer, cursor, quarantine, rollouts, reference, value } =
+      this.parts;
     const step = ++this.step;
     profiler.begin(step);
-    const sampled = await rollout({ model, tokenizer, problems, score, config, step }, cursor.asked);
+    const recorder = rollouts.keep > 0 ? new StepRecorder(rollouts, model, step) : undefined;
+    const sampled = await rollout({ model, tokenizer, problems, scorer, config, step }, cursor.asked);
     cursor.asked = sampled.cursor;
     recordFaults(ctx, sampled, quarantine, step);
+    this.parts.retraining?.record(sampled, step);
     const started = performance.now();
-    const updateBatch = buildUpdateBatch(model, sampled, config, reference);
-    const learned = update(trainer, updateBatch, config, step);
+    const updateBatch = buildUpdateBatch(model, sampled, config, { reference, value });
+    const learned = update(trainer, updateBatch, config, { step, value, notes: recorder?.notes });
     const updating = performance.now() - started;
     profiler.end();
-    const figures: Metrics = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating) };
+    const recording = performance.now();
+    recorder?.write(sampled, updateBatch);
+    const recorded = performance.now() - recording;
+    const figures: Metrics = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating, recorded) };
     figures["perf/memory_peak_bytes"] = model.device.stats().peakBytes;
     ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
     appendSamples(ctx, sampled, step);
@@ -198,6 +240,11 @@ class GrpoRun {
     return { status, step, metrics, outputs: { checkpoint } };
   }
 
+  /** Ends the rewards' programs. */
+  close(): Promise<void> {
+    return this.parts.scorer.close();
+  }
+
   private evaluate(): EvaluationResult {
     const { tokenizer } = this.parts;
     const started = performance.now();
@@ -211,12 +258,15 @@ class GrpoRun {
 
   private async save(): Promise<void> {
     const { model, step, ctx } = this;
-    const { trainer, cursor, files, references, checkpoints } = this.parts;
+    const { trainer, cursor, files, references, checkpoints, value } = this.parts;
     savePlans(model.device, ctx);
     const stateful = [trainer, cursor];
+    // First, so that the policy's checkpoint is never without one.
+    await value?.save(step);
     const path = await this.store.save({ model, optimizer: trainer.optimizer, stateful, step, files });
     const kept = readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []);
     references.prune(Math.min(...kept.map(Number)));
+    value?.prune(kept.map(Number));
     ctx.emit({ type: "checkpoint", step, path });
   }
 
@@ -231,8 +281,15 @@ class GrpoRun {
   }
 }
 
+const openScorer = (
+  rewards: GrpoConfig["rewards"],
+  { device }: Transformer,
+  tokenizer: Tokenizer,
+  ctx: StageContext,
+) => makeScorer(rewards, { device, tokenizer, log: (text, level) => ctx.log(text, level) });
+
 /** Tokens per second and shares of a step; times in ms. */
-function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number): Metrics {
+function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number, recording: number): Metrics {
   const tokens = outputs.reduce((n, o) => n + o.row.tokens, 0);
   const all = sampling + scoring + updating;
   return {
@@ -242,6 +299,7 @@ function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number):
     "perf/rollout_share": sampling / all,
     "perf/scoring_share": scoring / all,
     "perf/update_share": updating / all,
+    "perf/recording_share": recording / (all + recording),
   };
 }
 

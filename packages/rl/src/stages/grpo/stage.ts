@@ -1,5 +1,6 @@
 // The definition of the `grpo` stage.
 import { defineStage, type StageFigure } from "@nsa/core";
+import { rolloutSections } from "../../rollouts/sections.ts";
 import { grpoSchema } from "./config.ts";
 import { estimateGrpo } from "./estimate.ts";
 import { runGrpo } from "./run.ts";
@@ -54,6 +55,7 @@ export const grpoStage = defineStage({
     { metric: "eval/pass_at_1", title: "held-out pass@1" },
     { metric: "completion/length_mean", title: "length" },
   ],
+  sections: rolloutSections,
   overview: {
     title: "Reinforcement learning",
     charts: ["Held-out accuracy", "Reward", "Parts of the reward", "Output length, tokens", "Entropy, nats"],

@@ -1,24 +1,60 @@
 // The update after a rollout: mini-batches and inner epochs over the samples of its update batch.
 import { Rng } from "@nsa/core";
-import type { Trainer } from "@nsa/train";
+import { fingerprint } from "@nsa/kernels";
+import type { LmOutputs, ScalarOutputs } from "@nsa/model";
+import type { AnyLoss, LossContext, LossFunction, Trainer } from "@nsa/train";
 import { policyStep } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 import { isOnPolicy, type UpdateBatch } from "./learn.ts";
 import { grpoLoss } from "./loss.ts";
+import { valueLoss } from "./value/loss.ts";
+import type { ValueModel } from "./value/value-model.ts";
 
 const MINI_BATCH_STREAM = 43;
+
+/** The loss of the policy's trainer: with a shared trunk also that of the values, alone while they warm up. Undefined: no update. */
+function lossOf({ value }: GrpoConfig, policy: LossFunction, warming: boolean): AnyLoss | undefined {
+  if (!value?.shared) return warming ? undefined : policy;
+  const values = valueLoss(value.clip);
+  const both: LossFunction<LossContext<LmOutputs & ScalarOutputs>> = (batch, context) => {
+    const { math: m } = context;
+    const own = m.mul(values(batch, context).loss, value.coef);
+    const metrics = { "value/loss": m.mul(m.detach(own), 1 / value.coef) };
+    if (warming) return { loss: own, metrics };
+    const { loss, metrics: others } = policy(batch, context);
+    return { loss: m.add(loss, own), metrics: { ...others, ...metrics } };
+  };
+  return both as AnyLoss;
+}
+
+/** What is noted of a step's updates, for the record of its rollouts. */
+export interface UpdateNotes {
+  /** log π_old of each output's tokens, by the sample's `id`. */
+  oldLogp: Map<number, readonly number[]>;
+  /** Fingerprint of the gradient of each update. */
+  gradients: string[];
+}
+
+export interface UpdateOptions {
+  step: number;
+  /** Learns its values from the same samples. */
+  value?: ValueModel | undefined;
+  notes?: UpdateNotes | undefined;
+}
 
 /** Runs the step's updates; metrics are means over them. Nothing to learn from leaves the policy as it is. */
 export function update(
   trainer: Trainer,
   { samples, weightSum, metrics: prepared }: UpdateBatch,
   config: GrpoConfig,
-  step: number,
+  { step, value, notes }: UpdateOptions,
 ): Record<string, number> {
   const { algorithm: a, rollout: r } = config;
   if (samples.length === 0) return prepared;
   const onPolicy = isOnPolicy(a);
+  const warming = step <= (config.value?.warmupSteps ?? 0);
   const rng = new Rng(config.seed, MINI_BATCH_STREAM);
+  const onOldLogp = notes && ((id: number, logp: readonly number[]) => notes.oldLogp.set(id, logp));
   const sums: Record<string, number> = {};
   let updates = 0;
   for (let epoch = 0; epoch < a.innerEpochs; epoch++) {
@@ -28,10 +64,14 @@ export function update(
       const part = order.slice(b, b + size);
       const totalTokens = part.reduce((n, s) => n + s.ids.length, 0);
       // Every mini-batch is divided by its share of the whole, so that the mean over mini-batches is the plain loss.
-      const stepBatch = policyStep(part, config.microBatchTokens, weightSum * (part.length / samples.length));
-      const metrics = trainer.step(stepBatch, grpoLoss(a, { onPolicy, totalTokens }), {
-        temperature: r.temperature,
-      });
+      const share = weightSum * (part.length / samples.length);
+      const stepBatch = policyStep(part, config.microBatchTokens, share);
+      const loss = lossOf(config, grpoLoss(a, { onPolicy, totalTokens, onOldLogp }), warming);
+      const metrics = {
+        ...(loss ? trainer.step(stepBatch, loss, { temperature: r.temperature }) : {}),
+        ...value?.update(part, share),
+      };
+      if (loss) notes?.gradients.push(fingerprint(trainer.model.parameters.gradients!));
       updates++;
       for (const [name, value] of Object.entries(metrics)) {
         sums[name] = name.endsWith("_max")

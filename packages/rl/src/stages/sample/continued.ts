@@ -3,9 +3,10 @@ import { ExitCode, NsaError } from "@nsa/core";
 import { expandInputs, type Tokenizer } from "@nsa/data";
 import { answerForms, readRecords } from "@nsa/tasks";
 import { z } from "zod";
+import { stepEnds } from "../../rewards/step-rules.ts";
 import { tokenEnds } from "../../rewards/steps.ts";
 import type { GoldFields, SampleVerdict } from "./rows.ts";
-import { alignSteps, stepEnds } from "./steps.ts";
+import { alignSteps } from "./steps.ts";
 
 /** An output whose steps are to be judged. */
 export interface EarlierOutput extends GoldFields {

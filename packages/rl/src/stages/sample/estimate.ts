@@ -10,9 +10,9 @@ import {
   weightBytes,
 } from "@nsa/model";
 import { readRecords } from "@nsa/tasks";
+import { stepEnds } from "../../rewards/step-rules.ts";
 import { FAMILY_QUESTIONS, HELD_OUT_SHARE, recordCount } from "../../task/size.ts";
 import { checkSample, type SampleConfig } from "./config.ts";
-import { stepEnds } from "./steps.ts";
 
 /** Prompts are short beside outputs in the problem families; a file's may be longer. */
 const PROMPT_TOKENS = 64;

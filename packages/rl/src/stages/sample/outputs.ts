@@ -62,7 +62,7 @@ function poolRow(asked: AskedProblem, rows: readonly SampleRow[], step: number):
 
 /** The questions of the recipe's task as work in batches. */
 export function taskWork(sampler: Sampler, problems: ProblemSource): Work {
-  const { config, tokenizer, engine, score } = sampler;
+  const { config, tokenizer, engine, scorer } = sampler;
   const { sampling, prompts, keep } = config;
   const { n, maxTokens } = sampling;
   const total = questionCount(problems, config, sampler.log);
@@ -89,9 +89,9 @@ export function taskWork(sampler: Sampler, problems: ProblemSource): Work {
         completion: tokenizer.decode(sample.ids),
       })),
     );
-    const rewards = await score(
-      flat.map(({ asked: { prompt: _, text, ...own }, sample, completion }): Scored => {
-        return { ...own, prompt: text, completion, tokens: sample.ids.length, maxTokens };
+    const rewards = await scorer.score(
+      flat.map(({ asked: { prompt: promptIds, text, ...own }, sample: { ids }, completion }): Scored => {
+        return { ...own, prompt: text, promptIds, ids, completion, tokens: ids.length, maxTokens };
       }),
       { step: first + 1, group: flat.map(({ q }) => first + q) },
     );

@@ -75,15 +75,16 @@ const NO_REWARD: Reward = { total: 0, parts: {} };
 
 /** Verdicts of whole outputs; unit tests are run by the recipe's rewards. */
 async function judge(
-  { score, config }: Sampler,
-  outputs: readonly { row: EarlierOutput; completion: string; tokens: number; question: number }[],
+  { scorer, config }: Sampler,
+  outputs: readonly { row: EarlierOutput; completion: string; ids: readonly number[]; question: number }[],
 ): Promise<SampleVerdict[]> {
   const { maxTokens } = config.sampling;
   const tested = outputs.filter(({ row }) => row.tests);
-  const rewards = await score(
-    tested.map(({ row, completion, tokens }) => {
-      const { id, prompt, question } = row;
-      return { ...goldOf(row), id, question, prompt, completion, tokens, maxTokens };
+  const rewards = await scorer.score(
+    tested.map(({ row, completion, ids }) => {
+      const { id, prompt, prompt_ids: promptIds, question } = row;
+      const output = { completion, promptIds, ids, tokens: ids.length, maxTokens };
+      return { ...goldOf(row), id, question, prompt, ...output };
     }),
     { step: 1, group: tested.map(({ question }) => question) },
   );
@@ -145,7 +146,7 @@ export function stepWork(sampler: Sampler): Work {
       const before = item.row.ids.slice(0, item.row.steps[step]!.token + 1);
       return group.map(({ ids }) => {
         const whole = [...before, ...ids];
-        return { row: item.row, completion: tokenizer.decode(whole), tokens: whole.length, question: g };
+        return { row: item.row, completion: tokenizer.decode(whole), ids: whole, question: g };
       });
     });
     const verdicts = await judge(sampler, flat);

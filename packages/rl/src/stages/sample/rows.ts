@@ -1,7 +1,6 @@
 // Rows of `nsa sample`: a sampled output with what it was judged by, and the verdict on it.
 import type { GeneratedSample } from "@nsa/model";
 import { type Gold, gradeProblem } from "@nsa/tasks";
-import type { StepReward } from "../../rewards/kind.ts";
 import type { Reward } from "../../rewards/score.ts";
 import type { AskedProblem } from "../../task/problems.ts";
 
@@ -39,7 +38,7 @@ export interface SampleRow extends GoldFields {
   /** Unweighted value of each reward. */
   parts: Record<string, number>;
   /** Weighted rewards of single steps, where a reward gives any; `end` counts characters of the completion. */
-  steps?: StepReward[];
+  steps?: Reward["steps"];
   verdict: SampleVerdict;
   fault?: string;
 }

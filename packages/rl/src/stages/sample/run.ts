@@ -37,7 +37,11 @@ export async function runSample(config: SampleConfig, ctx: StageContext): Promis
   try {
     openPlans(device, ctx);
     const run = await SampleRun.open(device, config, ctx);
-    return await run.finish(await run.sampleAll());
+    try {
+      return await run.finish(await run.sampleAll());
+    } finally {
+      await run.close();
+    }
   } finally {
     device.close();
   }
@@ -54,8 +58,9 @@ async function openSampler(device: Device, config: SampleConfig, ctx: StageConte
     decode: (ids) => tokenizer.decode(ids),
     cancelled: interrupted,
   });
-  const score = await makeScorer(config.rewards);
-  return { config, engine, tokenizer, score, log: (text, level) => ctx.log(text, level), interrupted };
+  const log = (text: string, level?: "info" | "warn") => ctx.log(text, level);
+  const scorer = await makeScorer(config.rewards, { device, tokenizer, log });
+  return { config, engine, tokenizer, scorer, log, interrupted };
 }
 
 function openWork(sampler: Sampler): Work {
@@ -99,6 +104,11 @@ class SampleRun {
       ctx.rewind(state.step);
     }
     return new SampleRun(device, sampler, work, ctx, state);
+  }
+
+  /** Ends what the rewards have opened. */
+  close(): Promise<void> {
+    return this.sampler.scorer.close();
   }
 
   /** Works through what is left; true when nothing is. */

@@ -16,29 +16,6 @@ export interface LabeledStep {
   n: number;
 }
 
-/** Where the lines that are not blank begin, but for the first of them. */
-function lineStarts(text: string): number[] {
-  const starts: number[] = [];
-  let at = 0;
-  for (const line of text.split("\n")) {
-    if (line.trim() !== "") starts.push(at);
-    at += line.length + 1;
-  }
-  return starts.slice(1);
-}
-
-/**
- * Characters up to the end of each step. The steps of the row are taken where it has any (rewards of steps have written them), and what
- * follows the last of them is a step, too. Otherwise each line is a step with its line end; blank lines belong to the line before them,
- * leading ones to the first. The last step always ends with the completion. A text without any other character than white space has no step.
- */
-export function stepEnds(completion: string, given: readonly { end: number }[] = []): number[] {
-  if (completion.trim() === "") return [];
-  const inner = given.length > 0 ? given.map(({ end }) => end) : lineStarts(completion);
-  const ends = new Set(inner.filter((end) => end > 0 && completion.slice(end).trim() !== ""));
-  return [...ends].sort((a, b) => a - b).concat(completion.length);
-}
-
 /** Where steps end in tokens: a step that ends inside of a token reaches to that token's end. */
 export function alignSteps(
   completion: string,

@@ -12,7 +12,7 @@ export interface Sampler {
   config: SampleConfig;
   engine: Engine;
   tokenizer: Tokenizer;
-  score: Scorer;
+  scorer: Scorer;
   log: (text: string, level: "warn") => void;
   interrupted: () => boolean;
 }

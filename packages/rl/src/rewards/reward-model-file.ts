@@ -1,0 +1,61 @@
+// reward.json beside the weights of a reward model: what its numbers mean, and which tokenizer it reads.
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ExitCode, NsaError } from "@nsa/core";
+import type { Tokenizer } from "@nsa/data";
+import { z } from "zod";
+import { stepRules } from "./step-rules.ts";
+
+export const REWARD_FILE = "reward.json";
+
+export const rewardKindsOfModel = ["outcome", "process"] as const;
+
+const fileSchema = z.strictObject({
+  format: z.literal(1),
+  /** outcome: one number at the end of the output; process: one at the end of each step. */
+  kind: z.enum(rewardKindsOfModel),
+  /** Of the registry of reward losses. */
+  loss: z.string(),
+  /** Whether σ of a number is the probability that the output (or the step) is right. */
+  probability: z.boolean(),
+  steps: z.enum(stepRules),
+  /** SHA-256 of the tokenizer's vocabulary and added tokens. */
+  tokenizer: z.string(),
+});
+
+export type RewardModelFile = z.output<typeof fileSchema>;
+
+/** What two tokenizers must share so that ids mean the same. */
+export function tokenizerHash(tokenizer: Tokenizer): string {
+  const { model, added_tokens } = tokenizer.json as { model?: unknown; added_tokens?: unknown };
+  return createHash("sha256")
+    .update(JSON.stringify([model, added_tokens]))
+    .digest("hex");
+}
+
+export const writeRewardFile = (file: RewardModelFile) => `${JSON.stringify(file, null, 2)}\n`;
+
+/** Throws NsaError `reward_model_invalid` (exit 3) where the folder is not a reward model's. */
+export function readRewardFile(checkpoint: string): RewardModelFile {
+  const path = join(checkpoint, REWARD_FILE);
+  const refuse = (why: string, cause?: unknown) =>
+    new NsaError({
+      code: "reward_model_invalid",
+      what: `${checkpoint} is not a reward model`,
+      why,
+      fix: "name a checkpoint of `nsa reward`",
+      exitCode: ExitCode.data,
+      cause,
+    });
+  if (!existsSync(path)) throw refuse(`it has no ${REWARD_FILE}`);
+  try {
+    return fileSchema.parse(JSON.parse(readFileSync(path, "utf8")));
+  } catch (cause) {
+    const issue = cause instanceof z.ZodError ? cause.issues[0] : undefined;
+    throw refuse(
+      `${REWARD_FILE}: ${issue ? `${issue.path.join(".")}: ${issue.message}` : (cause as Error).message}`,
+      cause,
+    );
+  }
+}

@@ -1,0 +1,248 @@
+// Rollouts on disk: `rollouts/step-000123.safetensors` (numbers of every token) beside `step-000123.jsonl` (texts and rewards).
+//
+// Tensors: ids i32 [T], logp_sampler, logp_old, advantage f32 [T] (logp_ref where there is a reference), mask u8 [T] (1 where the token
+// is in the loss), weight f64 [N], offsets i64 [N + 1]: tokens of output i are offsets[i] … offsets[i + 1] − 1. T tokens of N outputs.
+// Each file is written under another name and renamed; the tensors come last, so that a step with tensors is whole. A power cut may
+// take the newest files; what a checkpoint has passed is never needed to resume.
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
+import { join } from "node:path";
+import {
+  ExitCode,
+  explainWriteError,
+  NsaError,
+  SafetensorsReader,
+  writeFully,
+  writeSafetensors,
+} from "@nsa/core";
+import type { RecordedOutput, RecordedStep, RecordedTokens } from "./record.ts";
+
+const FORMAT = "1";
+const FILE = /^step-(\d+)\.(safetensors|jsonl)(\.partial)?$/;
+
+export class RolloutStore {
+  /** @param keep steps that stay on disk, the newest ones; 0 records none */
+  constructor(
+    readonly dir: string,
+    readonly keep: number = Number.POSITIVE_INFINITY,
+  ) {}
+
+  /** Steps on disk, ascending. */
+  steps(): number[] {
+    return this.files()
+      .filter(({ kind, partial }) => kind === "safetensors" && !partial)
+      .map(({ step }) => step)
+      .sort((a, b) => a - b);
+  }
+
+  /** Writes a step and removes the one that is too old. Throws NsaError `disk_full` (exit 3). */
+  write(record: RecordedStep): void {
+    mkdirSync(this.dir, { recursive: true });
+    const { step } = record;
+    const [rows, tensors] = [this.path(step, "jsonl"), this.path(step, "safetensors")];
+    this.writeRows(`${rows}.partial`, record.outputs);
+    renameSync(`${rows}.partial`, rows);
+    writeSafetensors(`${tensors}.partial`, tensorsOf(record), metadataOf(record));
+    renameSync(`${tensors}.partial`, tensors);
+    if (Number.isFinite(this.keep)) this.remove((other) => other <= step - this.keep);
+  }
+
+  /** Removes the steps after a checkpoint's, and what was being written. */
+  truncate(step: number): void {
+    this.remove((other, partial) => other > step || partial);
+  }
+
+  /** The rows of a step. Throws NsaError `rollout_missing`, `rollout_corrupt` (exit 3). */
+  rows(step: number): RecordedOutput[] {
+    const path = this.path(step, "jsonl");
+    if (!existsSync(path)) throw this.missing(step);
+    try {
+      return readFileSync(path, "utf8")
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line) => JSON.parse(line) as RecordedOutput);
+    } catch (cause) {
+      throw corrupt(path, (cause as Error).message, cause);
+    }
+  }
+
+  /** A step with all its numbers. Throws NsaError `rollout_missing`, `rollout_corrupt`, `checkpoint_corrupt` (exit 3). */
+  read(step: number): RecordedStep {
+    const path = this.path(step, "safetensors");
+    if (!existsSync(path)) throw this.missing(step);
+    const outputs = this.rows(step);
+    const reader = SafetensorsReader.open(path);
+    try {
+      const { metadata } = reader;
+      if (metadata.nsa_rollout !== FORMAT)
+        throw corrupt(path, `its format is ${metadata.nsa_rollout}, not ${FORMAT}`);
+      const offsets = integers(reader, "offsets");
+      if (offsets.length !== outputs.length + 1)
+        throw corrupt(path, `${offsets.length - 1} outputs, and ${outputs.length} rows beside them`);
+      return {
+        step,
+        outputs,
+        tokens: tokensOf(reader, offsets),
+        weightSum: Number(metadata.weight_sum),
+        weightsBefore: metadata.weights_before!,
+        weightsAfter: metadata.weights_after!,
+        gradients: JSON.parse(metadata.gradients!) as string[],
+      };
+    } finally {
+      reader.close();
+    }
+  }
+
+  private missing(step: number): NsaError {
+    const steps = this.steps();
+    return new NsaError({
+      code: "rollout_missing",
+      what: `no rollout of step ${step} in ${this.dir}`,
+      why:
+        steps.length > 0
+          ? `steps ${steps[0]} to ${steps.at(-1)} are there`
+          : "the run has recorded none (rollout.keep_rollouts)",
+      fix: "name a step that is there, or run with rollout.keep_rollouts all",
+      exitCode: ExitCode.data,
+    });
+  }
+
+  private path(step: number, kind: "jsonl" | "safetensors"): string {
+    return join(this.dir, `step-${String(step).padStart(6, "0")}.${kind}`);
+  }
+
+  private files(): { name: string; step: number; kind: string; partial: boolean }[] {
+    if (!existsSync(this.dir)) return [];
+    return readdirSync(this.dir).flatMap((name) => {
+      const match = FILE.exec(name);
+      return match
+        ? [{ name, step: Number(match[1]), kind: match[2]!, partial: match[3] !== undefined }]
+        : [];
+    });
+  }
+
+  private remove(which: (step: number, partial: boolean) => boolean): void {
+    for (const { name, step, partial } of this.files())
+      if (which(step, partial)) rmSync(join(this.dir, name), { force: true });
+  }
+
+  private writeRows(path: string, rows: readonly RecordedOutput[]): void {
+    try {
+      const fd = openSync(path, "w");
+      try {
+        writeFully(fd, Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join("")));
+      } finally {
+        closeSync(fd);
+      }
+    } catch (error) {
+      throw explainWriteError(path, error);
+    }
+  }
+}
+
+function corrupt(path: string, why: string, cause?: unknown): NsaError {
+  return new NsaError({
+    code: "rollout_corrupt",
+    what: path,
+    why,
+    fix: "the file was damaged: take another step, or run the training again",
+    exitCode: ExitCode.data,
+    cause,
+  });
+}
+
+const metadataOf = (r: RecordedStep): Record<string, string> => ({
+  nsa_rollout: FORMAT,
+  step: String(r.step),
+  weight_sum: String(r.weightSum),
+  weights_before: r.weightsBefore,
+  weights_after: r.weightsAfter,
+  gradients: JSON.stringify(r.gradients),
+});
+
+/** One array of all outputs' tokens. */
+function joined<A extends Int32Array | Float32Array | Uint8Array>(
+  out: A,
+  tokens: readonly RecordedTokens[],
+  of: (t: RecordedTokens) => ArrayLike<number> | number,
+): A {
+  let at = 0;
+  for (const t of tokens) {
+    const values = of(t);
+    const n = t.ids.length;
+    if (typeof values === "number") out.fill(values, at, at + n);
+    else out.set(values, at);
+    at += n;
+  }
+  return out;
+}
+
+type Tensors = Parameters<typeof writeSafetensors>[1];
+
+function tensorsOf({ tokens }: RecordedStep): Tensors {
+  const T = tokens.reduce((n, { ids }) => n + ids.length, 0);
+  const [N, shape] = [tokens.length, [T]];
+  const floats = (name: string, of: (t: RecordedTokens) => ArrayLike<number> | number) =>
+    ({ name, dtype: "F32", shape, data: () => joined(new Float32Array(T), tokens, of) }) as const;
+  const offsets = new BigInt64Array(N + 1);
+  for (const [i, { ids }] of tokens.entries()) offsets[i + 1] = offsets[i]! + BigInt(ids.length);
+  const hasReference = tokens.some(({ refLogp }) => refLogp);
+  return [
+    { name: "ids", dtype: "I32", shape, data: () => joined(new Int32Array(T), tokens, (t) => t.ids) },
+    floats("logp_sampler", (t) => t.samplerLogp),
+    floats("logp_old", (t) => t.oldLogp),
+    ...(hasReference ? [floats("logp_ref", (t) => t.refLogp ?? Number.NaN)] : []),
+    floats("advantage", (t) => t.advantage),
+    {
+      name: "mask",
+      dtype: "U8",
+      shape,
+      data: () => joined(new Uint8Array(T), tokens, (t) => (t.weight > 0 ? 1 : 0)),
+    },
+    {
+      name: "weight",
+      dtype: "F64",
+      shape: [N],
+      data: () => Float64Array.from(tokens, ({ weight }) => weight),
+    },
+    { name: "offsets", dtype: "I64", shape: [N + 1], data: () => offsets },
+  ];
+}
+
+function bytesOf(reader: SafetensorsReader, name: string): ArrayBuffer {
+  return new Uint8Array(reader.bytes(name)).buffer;
+}
+
+const integers = (reader: SafetensorsReader, name: string): number[] =>
+  Array.from(new BigInt64Array(bytesOf(reader, name)), Number);
+
+function tokensOf(reader: SafetensorsReader, offsets: readonly number[]): RecordedTokens[] {
+  const floats = (name: string) => new Float32Array(bytesOf(reader, name));
+  const ids = new Int32Array(bytesOf(reader, "ids"));
+  const [sampler, old, advantage] = ["logp_sampler", "logp_old", "advantage"].map(floats) as [
+    Float32Array,
+    Float32Array,
+    Float32Array,
+  ];
+  const ref = reader.entries.has("logp_ref") ? floats("logp_ref") : undefined;
+  const weight = new Float64Array(bytesOf(reader, "weight"));
+  return Array.from(weight, (w, i): RecordedTokens => {
+    const [from, to] = [offsets[i]!, offsets[i + 1]!];
+    return {
+      ids: ids.subarray(from, to),
+      samplerLogp: sampler.subarray(from, to),
+      oldLogp: old.subarray(from, to),
+      ...(ref ? { refLogp: ref.subarray(from, to) } : {}),
+      advantage: advantage.subarray(from, to),
+      weight: w,
+    };
+  });
+}

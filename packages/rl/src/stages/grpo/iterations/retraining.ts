@@ -1,0 +1,214 @@
+// The reward model of iterative GRPO (DeepSeekMath, algorithm 1): records the policy's outputs with the rule's verdict, and after each
+// iteration trains the model on with a share of history.
+//
+// An iteration is settled when its result.json is there; a run that was killed before makes it again from the recorded outputs, with the
+// same bits. The last iteration leaves the model as it is: no rollout would use another.
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { atomicWriteFile, configYaml, ExitCode, eachLine, loadConfig, NsaError, Rng, turn } from "@nsa/core";
+import { expandInputs } from "@nsa/data";
+import { streamOf, type Transformer } from "@nsa/model";
+import type { RewardConfig } from "../../../rewards/config.ts";
+import { readRewardFile } from "../../../rewards/reward-model-file.ts";
+import { checkRewardRecipe, type RewardModelConfig, rewardModelSchema } from "../../reward/config.ts";
+import { type LabelledRecord, RecordReader } from "../../reward/records.ts";
+import { Reservoir } from "../../reward/replay.ts";
+import { retrainRewardModel } from "../../reward/retrain.ts";
+import { sampleRow } from "../../sample/rows.ts";
+import type { GrpoConfig } from "../config.ts";
+import type { Rollout } from "../rollout.ts";
+import { IterationFiles, type Line } from "./files.ts";
+import type { RetrainingParts } from "./parts.ts";
+import { isRewardModel } from "./plan.ts";
+import { labelSteps } from "./shepherd.ts";
+
+const FRESH_STREAM = 66;
+const HELD_OUT_STREAM = 67;
+/** Held-out outputs of an iteration that are measured, at most. */
+const HELD_OUT_ROWS = 2000;
+
+/** Whether a question's outputs are kept out of training: the same in all iterations. */
+const isHeldOut = (question: string, share: number, seed: number) =>
+  new Rng(seed, HELD_OUT_STREAM).uniform(streamOf(question), 0) < share;
+
+export class RewardRetraining {
+  private readonly files: IterationFiles;
+  private readonly settings: NonNullable<NonNullable<GrpoConfig["iterations"]>["rewardModel"]>;
+  private readonly steps: number;
+
+  private constructor(
+    private readonly parts: RetrainingParts,
+    private readonly recipe: RewardModelConfig,
+    private readonly first: string,
+  ) {
+    const { iterations } = parts.config;
+    this.files = new IterationFiles(join(parts.ctx.runDir, "reward-model"));
+    this.settings = iterations!.rewardModel!;
+    this.steps = iterations!.steps;
+  }
+
+  /**
+   * Undefined where the recipe retrains no reward model. `step`: the last one done. The reward model's recipe is copied into the run
+   * folder, and resumes read the copy. Throws NsaError `reward_recipe_invalid`, `config_*` (exit 2).
+   */
+  static open(parts: RetrainingParts, step: number): RewardRetraining | undefined {
+    const { config, ctx } = parts;
+    const settings = config.iterations?.rewardModel;
+    if (!settings) return undefined;
+    const folder = join(ctx.runDir, "reward-model");
+    const copy = join(folder, "recipe.yaml");
+    const { config: recipe } = loadConfig(rewardModelSchema, existsSync(copy) ? copy : settings.recipe);
+    checkRewardRecipe(recipe);
+    const reward = config.rewards.find(isRewardModel)!;
+    const { kind } = readRewardFile(reward.checkpoint);
+    if (kind !== recipe.kind)
+      throw new NsaError({
+        code: "reward_recipe_invalid",
+        what: `${settings.recipe}: kind ${recipe.kind}`,
+        why: `the reward model ${reward.checkpoint} is of the kind ${kind}`,
+        fix: "name the recipe that it was trained by",
+        exitCode: ExitCode.usage,
+      });
+    mkdirSync(folder, { recursive: true });
+    if (!existsSync(copy)) atomicWriteFile(copy, configYaml(rewardModelSchema, recipe));
+    const retraining = new RewardRetraining(parts, recipe, reward.checkpoint);
+    retraining.files.rewind(step, retraining.steps);
+    return retraining;
+  }
+
+  /** Iterations that are over after a step. */
+  private over(step: number): number {
+    return Math.floor(step / this.steps);
+  }
+
+  /** The recipe's rewards with the model that is in force after a step; at the end of an iteration that is not settled, the one before. */
+  rewards(step: number): RewardConfig[] {
+    const iteration = this.over(step);
+    const settled = iteration === 0 || this.files.model(iteration) !== undefined;
+    if (!settled && step % this.steps !== 0) throw this.missing(iteration);
+    const checkpoint = this.modelAfter(settled ? iteration : iteration - 1);
+    return this.parts.config.rewards.map((r) => (isRewardModel(r) ? { ...r, checkpoint } : r));
+  }
+
+  /** Notes the outputs of a step with the rule's verdict. */
+  record({ outputs }: Rollout, step: number): void {
+    const iteration = this.over(step - 1) + 1;
+    mkdirSync(this.files.folder(iteration), { recursive: true });
+    const file = this.files.outputs(iteration);
+    outputs.forEach(({ asked, sample, row }, i) => {
+      const { reward, completion } = row;
+      file.append({
+        ...sampleRow(step, i, asked, sample, completion, reward),
+        policy_step: (iteration - 1) * this.steps,
+      });
+    });
+    file.close();
+  }
+
+  /**
+   * Retrains the reward model where the step ends an iteration that is not settled. False where it was interrupted.
+   * Throws NsaError `reward_model_missing` (exit 3) where it can no longer be made.
+   */
+  async settle(step: number, policy: Transformer): Promise<boolean> {
+    const iteration = this.over(step);
+    if (iteration === 0 || this.files.model(iteration)) return true;
+    if (step % this.steps !== 0 || !existsSync(this.files.outputs(iteration).path))
+      throw this.missing(iteration);
+    return this.retrain(iteration, step, policy);
+  }
+
+  private modelAfter(iteration: number): string {
+    return iteration === 0 ? this.first : (this.files.model(iteration) ?? this.first);
+  }
+
+  private missing(iteration: number): NsaError {
+    return new NsaError({
+      code: "reward_model_missing",
+      what: `the reward model of iteration ${iteration} is not in ${this.files.dir}`,
+      why: "a step after that iteration is to be resumed, and its outputs are no longer all there",
+      fix: "put the folder back, or resume from a checkpoint of before the iteration's end by its path",
+      exitCode: ExitCode.data,
+    });
+  }
+
+  private async retrain(iteration: number, step: number, policy: Transformer): Promise<boolean> {
+    const { parts, settings, recipe, files } = this;
+    const { ctx, config, device } = parts;
+    const seed = config.seed + iteration;
+    const lines = files.lines(iteration, "outputs");
+    const held = (line: Line) =>
+      isHeldOut((JSON.parse(line) as { id: string }).id, recipe.heldOut, config.seed);
+    const chosen = this.draw(
+      lines.filter((line) => !held(line)),
+      seed,
+    );
+    const heldOut = lines.filter(held).slice(0, HELD_OUT_ROWS);
+    const label = async (some: readonly Line[]) =>
+      recipe.kind === "process"
+        ? labelSteps(some, { ...parts, policy, rollouts: settings.rollouts, seed })
+        : some;
+    const [fresh, measured] = [await label(chosen), await label(heldOut)];
+    if (!fresh || !measured) return false;
+    const history = this.history(iteration - 1);
+    files.writeHeldOut(iteration, measured);
+    const earlier = Array.from({ length: iteration }, (_, i) => files.lines(i + 1, "held-out")).flat();
+    const metrics = await retrainRewardModel({
+      device,
+      from: this.modelAfter(iteration - 1),
+      to: files.modelFolder(iteration),
+      recipe,
+      fresh: this.read(fresh),
+      history: this.read(history.items),
+      heldOut: this.read(earlier),
+      replayShare: settings.replayShare,
+      seed,
+      step,
+      interrupted: async () => {
+        await turn();
+        return ctx.interrupted();
+      },
+    });
+    if (metrics === undefined) return false;
+    for (const line of fresh) history.add(line);
+    files.writeHistory(iteration, history);
+    if (metrics === "nothing") {
+      ctx.log(
+        `iteration ${iteration}: all labels of its outputs are equal, so the reward model stays as it is`,
+        "warn",
+      );
+      files.writeModel(iteration, this.modelAfter(iteration - 1));
+    } else {
+      ctx.emit({ type: "eval", step, metrics });
+      files.writeModel(iteration, files.modelFolder(iteration));
+    }
+    return true;
+  }
+
+  /** At most `fresh` of the lines, drawn by seed, in their order. */
+  private draw(lines: readonly Line[], seed: number): Line[] {
+    const { fresh = lines.length } = this.settings;
+    if (fresh >= lines.length) return [...lines];
+    const order = new Rng(seed, FRESH_STREAM).permutation(lines.length).slice(0, fresh).sort();
+    return Array.from(order, (i) => lines[i]!);
+  }
+
+  /** History after an iteration; before the first one, what the recipe names. */
+  private history(iteration: number): Reservoir<Line> {
+    const { settings, recipe, files, parts } = this;
+    const { seed } = parts.config;
+    const found = iteration > 0 ? files.history(iteration, settings.reservoir, seed) : undefined;
+    if (found) return found;
+    const history = new Reservoir<Line>(settings.reservoir, seed);
+    for (const path of expandInputs(settings.history.length > 0 ? settings.history : recipe.data.files))
+      for (const line of eachLine(path)) if (line.length > 0) history.add(line.toString("utf8"));
+    return history;
+  }
+
+  private read(lines: readonly Line[]): LabelledRecord[] {
+    const reader = new RecordReader(this.recipe, this.parts.tokenizer, this.recipe.train.seqLen);
+    return lines.flatMap((line, i) => {
+      const record = reader.read(JSON.parse(line), `record ${i + 1} of the reward model's outputs`);
+      return typeof record === "string" ? [] : [record];
+    });
+  }
+}

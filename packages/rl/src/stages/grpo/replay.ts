@@ -1,0 +1,304 @@
+// `nsa replay`: makes a recorded step's update again from disk, and computes what another reward would have changed.
+//
+// It begins at the newest kept checkpoint before the step (or at the run's first policy), applies the recorded steps in between without
+// sampling anything, and checks the weights and each gradient against the fingerprints of the run. All of it goes through the same code
+// as the run's own updates, so on the same machine every bit is equal.
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { ExitCode, NsaError } from "@nsa/core";
+import { Tokenizer } from "@nsa/data";
+import { type Device, fingerprint, openDevice, openPlans } from "@nsa/kernels";
+import { loadCheckpoint, loadModel, type Transformer } from "@nsa/model";
+import { Trainer } from "@nsa/train";
+import { advantageKinds, advantages } from "../../algorithm/advantages/registry.ts";
+import { type RecordedStep, rewardOf } from "../../rollouts/record.ts";
+import type { RolloutStore } from "../../rollouts/store.ts";
+import { type PolicySample, policyStep } from "./batch.ts";
+import type { GrpoConfig } from "./config.ts";
+import { withIterations } from "./iterations/plan.ts";
+import { isOnPolicy, klRewards, type UpdateBatch } from "./learn.ts";
+import { grpoLoss } from "./loss.ts";
+import { openRollouts, weightsFingerprint } from "./recorder.ts";
+import { changedReward, checkChanges, type RewardChange } from "./reward-change.ts";
+import { rewardsByToken } from "./rollout.ts";
+import { type UpdateNotes, update } from "./update.ts";
+
+export interface ReplayOptions {
+  runDir: string;
+  step: number;
+  device: string;
+  /** Other rewards to compare with; none: the update alone. */
+  changes: readonly RewardChange[];
+  log: (text: string, level?: "info" | "warn") => void;
+}
+
+/** An output under the run's reward and under the other one. */
+export interface ChangedOutput {
+  output: number;
+  group: number;
+  reward: number | null;
+  newReward: number | null;
+  /** Means over the output's tokens. */
+  advantage: number;
+  newAdvantage: number;
+  completion: string;
+}
+
+export interface ReplayResult {
+  step: number;
+  /** Step of the checkpoint that the replay began at; 0 is the run's first policy. */
+  from: number;
+  /** Fingerprints of the step's gradients: equal to the run's own. */
+  gradients: string[];
+  /** Fingerprint of the weights after the step: equal to the run's own. */
+  weights: string;
+  /** Norm of the gradient of the whole step at the weights before it. */
+  norm: number;
+  changed?: { norm: number; cosine: number; outputs: ChangedOutput[] };
+}
+
+/** Steps with a checkpoint that can be loaded, ascending, the first policy (0) included where it is still there. */
+function checkpointSteps(runDir: string, config: GrpoConfig): number[] {
+  const dir = join(runDir, "checkpoints");
+  const names = existsSync(dir) ? readdirSync(dir) : [];
+  const steps = names
+    .filter((name) => /^step-\d+$/.test(name) && existsSync(join(dir, name, "state.json")))
+    .map((name) => Number(name.slice(5)));
+  if (existsSync(join(config.init.checkpoint, "model.safetensors"))) steps.push(0);
+  return steps.sort((a, b) => a - b);
+}
+
+/** Newest checkpoint from which the step can be replayed. Throws NsaError `replay_too_early` (exit 3). */
+function startOf(store: RolloutStore, checkpoints: readonly number[], step: number): number {
+  const recorded = new Set(store.steps());
+  const start = checkpoints.filter((c) => c < step).at(-1);
+  const whole = (from: number, to: number) => {
+    for (let s = from + 1; s <= to; s++) if (!recorded.has(s)) return false;
+    return true;
+  };
+  if (start !== undefined && whole(start, step)) return start;
+  const earliest = checkpoints.map((c) => c + 1).find((s) => recorded.has(s));
+  const list = checkpoints.join(", ") || "none";
+  const steps = [...recorded];
+  throw new NsaError({
+    code: "replay_too_early",
+    what: `step ${step} cannot be replayed`,
+    why:
+      `a replay begins at a checkpoint before the step and needs the outputs of all steps from there on; checkpoints of steps: ${list}; ` +
+      `recorded outputs: ${steps.length > 0 ? `steps ${steps[0]} to ${steps.at(-1)}` : "none"}`,
+    fix:
+      earliest === undefined
+        ? "no step of this run can be replayed: run it with rollout.keep_rollouts and checkpoint.keep_last large enough"
+        : `the earliest step that can be replayed is ${earliest}`,
+    exitCode: ExitCode.data,
+  });
+}
+
+/** The recorded outputs as what the update learns from; `all` has those without a weight, too. */
+function batchOf(
+  record: RecordedStep,
+  config: GrpoConfig,
+): UpdateBatch & { all: PolicySample[]; outputs: number[] } {
+  const outputs = record.outputs.flatMap(({ discarded }, i) => (discarded ? [] : [i]));
+  const onPolicy = isOnPolicy(config.algorithm);
+  const all = outputs.map((i, id): PolicySample => {
+    const t = record.tokens[i]!;
+    return {
+      prompt: record.outputs[i]!.prompt_ids,
+      ids: Array.from(t.ids),
+      weight: t.weight,
+      advantage: Float32Array.from(t.advantage),
+      ...(onPolicy ? {} : { oldLogp: t.oldLogp }),
+      ...(t.refLogp ? { refLogp: t.refLogp } : {}),
+      samplerLogp: Array.from(t.samplerLogp),
+      id,
+    };
+  });
+  return {
+    ...{ samples: all.filter((s) => s.weight > 0), weightSum: record.weightSum, metrics: {} },
+    ...{ all, outputs },
+  };
+}
+
+interface Gradient {
+  values: Float64Array;
+  fingerprint: string;
+}
+
+/** The gradient of the whole step at the weights of now, which stay as they are. */
+function gradientOf(trainer: Trainer, { samples, weightSum }: UpdateBatch, config: GrpoConfig): Gradient {
+  const { parameters, device } = trainer.model;
+  using _ = device.scope();
+  parameters.zeroGradients();
+  const totalTokens = samples.reduce((n, s) => n + s.ids.length, 0);
+  const loss = grpoLoss(config.algorithm, { onPolicy: isOnPolicy(config.algorithm), totalTokens });
+  const { temperature } = config.rollout;
+  const batch = policyStep(samples, config.microBatchTokens, weightSum);
+  for (const micro of batch.microBatches)
+    trainer.microSteps.run(micro, { weightSum: batch.weightSum, loss, temperature }, () => {});
+  const gradients = parameters.gradients!;
+  return { values: gradients.read() as Float64Array, fingerprint: fingerprint(gradients) };
+}
+
+const dot = (a: Float64Array, b: Float64Array) => {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+};
+
+/** Advantages of the outputs that were not discarded, under the changed rewards. */
+function changedAdvantages(
+  record: RecordedStep,
+  { all, outputs }: ReturnType<typeof batchOf>,
+  tokenizer: Tokenizer,
+  config: GrpoConfig,
+  changes: readonly RewardChange[],
+): { rewards: number[]; advantage: Float32Array[] } {
+  const { algorithm: a } = config;
+  const rewards = outputs.map((i) =>
+    changedReward(record.outputs[i]!, rewardOf(record.outputs[i]!), config, changes),
+  );
+  let byToken = outputs.map((i, n) =>
+    rewardsByToken(tokenizer, record.outputs[i]!.group, all[n]!.ids, rewards[n]!),
+  );
+  if (a.klPlacement === "reward" && a.klCoef > 0) byToken = klRewards(all, byToken, a).rewards;
+  return { rewards: rewards.map(({ total }) => total), advantage: advantages(byToken, a.advantage) };
+}
+
+const mean = (values: ArrayLike<number>) =>
+  Array.from(values).reduce((sum, x) => sum + x, 0) / Math.max(1, values.length);
+const finite = (x: number) => (Number.isFinite(x) ? x : null);
+
+class Replay {
+  private constructor(
+    private readonly config: GrpoConfig,
+    private readonly options: ReplayOptions,
+    private readonly store: RolloutStore,
+    private readonly model: Transformer,
+    private readonly trainer: Trainer,
+    private readonly from: number,
+  ) {}
+
+  static async open(device: Device, config: GrpoConfig, options: ReplayOptions): Promise<Replay> {
+    const { runDir, step, changes } = options;
+    const store = openRollouts(runDir, config);
+    const checkpoints = checkpointSteps(runDir, config);
+    const from = startOf(store, checkpoints, step);
+    checkChanges(store.rows(step), config, changes);
+    const { algorithm, train } = config;
+    const folder =
+      from > 0 ? join(runDir, "checkpoints", `step-${String(from).padStart(6, "0")}`) : undefined;
+    const model = await loadModel(device, folder ?? config.init.checkpoint, {}, train.groups);
+    const trainer = new Trainer(model, config.steps * algorithm.innerEpochs * algorithm.miniBatches, train);
+    if (folder) await loadCheckpoint(folder, { model, optimizer: trainer.optimizer, stateful: [trainer] });
+    return new Replay(config, options, store, model, trainer, from);
+  }
+
+  /** The step's record; the weights are those that it was recorded with. Throws NsaError `replay_differs` (exit 3). */
+  private recordOf(step: number): RecordedStep {
+    const record = this.store.read(step);
+    this.compare(step, "weights before it", [weightsFingerprint(this.model)], [record.weightsBefore]);
+    return record;
+  }
+
+  private compare(step: number, what: string, got: readonly string[], recorded: readonly string[]): void {
+    if (got.length === recorded.length && got.every((x, i) => x === recorded[i])) return;
+    throw new NsaError({
+      code: "replay_differs",
+      what: `step ${step}: the ${what} are not those of the run`,
+      why: `fingerprints ${got.join(", ")}, the run recorded ${recorded.join(", ")}`,
+      fix: "replay on the machine, device and version that the run was made with; see its env.json",
+      exitCode: ExitCode.data,
+    });
+  }
+
+  /** Applies the recorded updates of a step. */
+  private apply(record: RecordedStep, batch: UpdateBatch): string {
+    const { trainer, config, model } = this;
+    const notes: UpdateNotes = { oldLogp: new Map(), gradients: [] };
+    update(trainer, batch, config, { step: record.step, notes });
+    this.compare(record.step, "gradients", notes.gradients, record.gradients);
+    const after = weightsFingerprint(model);
+    this.compare(record.step, "weights after it", [after], [record.weightsAfter]);
+    return after;
+  }
+
+  run(): ReplayResult {
+    const { config, options, from, trainer } = this;
+    const { step, changes } = options;
+    for (let s = from + 1; s < step; s++) {
+      const record = this.recordOf(s);
+      this.apply(record, batchOf(record, config));
+      options.log(`step ${s} applied`);
+    }
+    const record = this.recordOf(step);
+    const batch = batchOf(record, config);
+    const own = gradientOf(trainer, batch, config);
+    const norm = Math.sqrt(dot(own.values, own.values));
+    const changed = changes.length > 0 ? this.changed(record, batch, own, norm) : undefined;
+    const weights = this.apply(record, batch);
+    return { step, from, gradients: record.gradients, weights, norm, ...(changed ? { changed } : {}) };
+  }
+
+  private changed(
+    record: RecordedStep,
+    batch: ReturnType<typeof batchOf>,
+    own: Gradient,
+    norm: number,
+  ): NonNullable<ReplayResult["changed"]> {
+    const { config, options, trainer } = this;
+    const tokenizer = Tokenizer.load(join(config.init.checkpoint, "tokenizer.json"));
+    const { rewards, advantage } = changedAdvantages(record, batch, tokenizer, config, options.changes);
+    const samples = batch.samples.map((s) => ({ ...s, advantage: advantage[s.id]! }));
+    const other = gradientOf(trainer, { ...batch, samples }, config);
+    const otherNorm = Math.sqrt(dot(other.values, other.values));
+    const outputs = batch.outputs.map((i, n): ChangedOutput => {
+      const { output, group, reward, completion } = record.outputs[i]!;
+      return {
+        ...{ output, group, reward, newReward: finite(rewards[n]!), completion },
+        advantage: mean(batch.all[n]!.advantage),
+        newAdvantage: mean(advantage[n]!),
+      };
+    });
+    // A gradient of zeros has no direction.
+    const cosine = norm > 0 && otherNorm > 0 ? dot(own.values, other.values) / (norm * otherNorm) : 0;
+    return { norm: otherNorm, cosine, outputs };
+  }
+}
+
+/** Throws NsaError `replay_unavailable` (exit 4) for what was not recorded. */
+function checkReplayable({ value, algorithm }: GrpoConfig, { changes }: ReplayOptions): void {
+  const refuse = (what: string, why: string, fix: string) =>
+    new NsaError({ code: "replay_unavailable", what, why, fix, exitCode: ExitCode.unavailable });
+  if (value?.shared)
+    throw refuse(
+      "a run with value.shared cannot be replayed",
+      "values and returns, which move the shared trunk, are not recorded",
+      "replay a run whose value model has a trunk of its own",
+    );
+  if (changes.length > 0 && advantageKinds.get(algorithm.advantage).needsValues)
+    throw refuse(
+      `--set-reward with algorithm.advantage ${algorithm.advantage}`,
+      "the values that its advantages are made of are not recorded",
+      "leave --set-reward out",
+    );
+}
+
+/**
+ * Replays one step. Throws NsaError `replay_too_early`, `replay_differs`, those of checkpoints and of the rollout store (exit 3), and
+ * `reward_unknown` (exit 2).
+ */
+export async function replayStep(recipe: GrpoConfig, options: ReplayOptions): Promise<ReplayResult> {
+  const config = withIterations(recipe);
+  checkReplayable(config, options);
+  const device = openDevice(options.device, {
+    memoryLimitMb: config.memoryLimitMb,
+    log: (text) => options.log(text),
+  });
+  try {
+    openPlans(device, { runDir: options.runDir, log: options.log });
+    return (await Replay.open(device, config, options)).run();
+  } finally {
+    device.close();
+  }
+}

@@ -1,0 +1,97 @@
+// PPO's value model: a scalar head on a trunk of its own (as the policy's, or a reward model's), or on the policy's trunk.
+//
+// A model of its own has its own optimizer, and its checkpoints lie in `value/` beside the policy's: they are written first, so that a
+// checkpoint of the policy always has one. A shared trunk is part of the policy and is saved with it.
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Metrics, StageContext } from "@nsa/core";
+import type { Device } from "@nsa/kernels";
+import { loadCheckpoint, loadModel, saveCheckpoint, type Transformer, values } from "@nsa/model";
+import { Trainer } from "@nsa/train";
+import { outputsOf, type PolicySample, policyBatch, policyStep, splitByTokens } from "../batch.ts";
+import type { GrpoConfig } from "../config.ts";
+import { valueLoss } from "./loss.ts";
+
+type Settings = NonNullable<GrpoConfig["value"]>;
+
+export interface ValueParts {
+  config: GrpoConfig;
+  ctx: StageContext;
+  device: Device;
+  /** The policy, whose trunk may be shared. */
+  policy: Transformer;
+  /** Updates of the whole run. */
+  updates: number;
+}
+
+export class ValueModel {
+  private constructor(
+    private readonly model: Transformer,
+    private readonly settings: Settings,
+    private readonly budget: number,
+    private readonly dir: string,
+    /** Undefined where the trunk is the policy's. */
+    private readonly trainer: Trainer | undefined,
+  ) {}
+
+  /** Undefined where the recipe has no value model. `step`: the last one done. Throws what loading a checkpoint throws. */
+  static async open(parts: ValueParts, step: number): Promise<ValueModel | undefined> {
+    const { config, ctx, device, policy, updates } = parts;
+    const { value, init, train, microBatchTokens } = config;
+    if (!value) return undefined;
+    const dir = join(ctx.runDir, "value");
+    if (value.shared) return new ValueModel(policy, value, microBatchTokens, dir, undefined);
+    const from = value.init === "policy" ? init.checkpoint : value.init;
+    const model = await loadModel(device, from, { head: "scalar" });
+    const trainer = new Trainer(model, updates, {
+      ...train,
+      groups: [],
+      optimizer: { ...train.optimizer, lr: value.lr },
+    });
+    const opened = new ValueModel(model, value, microBatchTokens, dir, trainer);
+    if (ctx.resumeFrom) await opened.load(step);
+    return opened;
+  }
+
+  /** V of the state in which each output token was sampled. */
+  valuesOf(samples: readonly PolicySample[]): number[][] {
+    return splitByTokens(samples, this.budget).flatMap((group) => {
+      const batch = policyBatch(group);
+      return outputsOf(batch, values(this.model, batch));
+    });
+  }
+
+  /** One update on the samples of a mini-batch; nothing where the trunk is the policy's. */
+  update(samples: readonly PolicySample[], weightSum: number): Metrics {
+    if (!this.trainer) return {};
+    const metrics = this.trainer.step(
+      policyStep(samples, this.budget, weightSum),
+      valueLoss(this.settings.clip),
+    );
+    return { "value/loss": metrics["train/loss"]!, "value/grad_norm": metrics["train/grad_norm"]! };
+  }
+
+  async save(step: number): Promise<void> {
+    const { model, trainer } = this;
+    if (!trainer) return;
+    await saveCheckpoint(this.path(step), { model, optimizer: trainer.optimizer, stateful: [trainer], step });
+  }
+
+  /** Removes those that no kept checkpoint of the policy belongs to. */
+  prune(kept: readonly number[]): void {
+    if (!existsSync(this.dir)) return;
+    for (const name of readdirSync(this.dir)) {
+      const step = Number(/^step-(\d+)$/.exec(name)?.[1] ?? Number.NaN);
+      if (!kept.includes(step)) rmSync(join(this.dir, name), { recursive: true, force: true });
+    }
+  }
+
+  private async load(step: number): Promise<void> {
+    const { model, trainer } = this;
+    await loadCheckpoint(this.path(step), { model, optimizer: trainer!.optimizer, stateful: [trainer!] });
+  }
+
+  private path(step: number): string {
+    return join(this.dir, `step-${String(step).padStart(6, "0")}`);
+  }
+}

@@ -1,0 +1,110 @@
+// `nsa reward`: a checkpoint with a scalar head learns to tell right outputs, or right steps, from wrong ones.
+import { join } from "node:path";
+import { JsonlFile, type Metrics, type StageContext, type StageRunner } from "@nsa/core";
+import { modelFiles, Tokenizer } from "@nsa/data";
+import { openDevice, openPlans } from "@nsa/kernels";
+import { loadModel, readModelConfig } from "@nsa/model";
+import { checkVocabulary, rocAuc } from "@nsa/tasks";
+import { estimateTraining, runTraining, ShuffledSource, Trainer } from "@nsa/train";
+import { REWARD_FILE, tokenizerHash, writeRewardFile } from "../../rewards/reward-model-file.ts";
+import { lengthAndFormBaseline } from "./baseline.ts";
+import { checkRewardRecipe, type RewardModelConfig } from "./config.ts";
+import {
+  packTexts,
+  positionsOfExample,
+  type RewardData,
+  readRewardData,
+  weightOfExample,
+} from "./examples.ts";
+import { rewardLosses } from "./loss.ts";
+import { measureHeldOut } from "./measure.ts";
+
+/** Numbers of held-out outputs after the last measurement, one a line. */
+export const HELD_OUT_FILE = "held-out.jsonl";
+
+/** What a run will cost at most, with the architecture of `init.checkpoint`. */
+export function estimateReward(config: RewardModelConfig, device?: string): Record<string, number> {
+  checkRewardRecipe(config);
+  const model = { ...readModelConfig(config.init.checkpoint), head: "scalar" };
+  return estimateTraining(model, { ...config.train, device });
+}
+
+/** Steps over the learned examples, in an order drawn anew each epoch. */
+function sourceOf({ learned }: RewardData, { train, seed, loss }: RewardModelConfig): ShuffledSource {
+  const at = (indices: readonly number[]) => indices.map((i) => learned[i]!);
+  return new ShuffledSource(
+    {
+      count: learned.length,
+      positions: (i) => positionsOfExample(learned[i]!),
+      pack: (indices) => packTexts(at(indices), loss),
+      weight: (_, indices) => at(indices).reduce((n, texts) => n + weightOfExample(texts), 0),
+    },
+    { ...train, seed },
+  );
+}
+
+/** Area under the ROC curve of what length and form alone tell, on the held-out outputs. */
+function baselineMetrics({ learned, heldOut }: RewardData): Metrics {
+  const texts = [...new Set(heldOut.flat())];
+  const score = lengthAndFormBaseline([...new Set(learned.flat())]);
+  const auc = rocAuc(
+    texts.map(score),
+    texts.map(({ ends }) => ends.at(-1)!.label),
+  );
+  return Number.isFinite(auc) ? { "held_out/length_and_form_auc": auc } : {};
+}
+
+/** Measures the held-out data and leaves its numbers in the run folder. */
+function validationOf(trainer: Trainer, data: RewardData, config: RewardModelConfig, context: StageContext) {
+  if (data.heldOut.length === 0) return undefined;
+  const baseline = config.kind === "outcome" ? baselineMetrics(data) : {};
+  return (): Metrics => {
+    const { metrics, numbers } = measureHeldOut(trainer.model, data.heldOut, config.loss);
+    const file = new JsonlFile(join(context.runDir, HELD_OUT_FILE));
+    file.truncate(0);
+    for (const { policyStep, ...row } of numbers)
+      file.append({ ...row, ...(policyStep === undefined ? {} : { policy_step: policyStep }) });
+    file.close();
+    return { ...metrics, ...baseline };
+  };
+}
+
+/** Runs the stage; resumes exactly when the context names a checkpoint. */
+export const runReward: StageRunner<RewardModelConfig> = async (config, context) => {
+  checkRewardRecipe(config);
+  const init = config.init.checkpoint;
+  const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
+  const data = readRewardData(config, tokenizer, (text, level) => context.log(text, level));
+  const device = openDevice(context.device, {
+    threads: config.threads,
+    memoryLimitMb: config.memoryLimitMb,
+    log: (text) => context.log(text),
+  });
+  try {
+    openPlans(device, context);
+    const model = await loadModel(device, init, { head: "scalar" }, config.train.groups);
+    checkVocabulary(tokenizer, model, init);
+    const { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
+    const trained = { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore };
+    const trainer = new Trainer(model, config.train.steps, trained);
+    const { kind, loss, steps } = config;
+    const { probability } = rewardLosses.get(loss);
+    const file = { format: 1 as const, kind, loss, probability, steps, tokenizer: tokenizerHash(tokenizer) };
+    return await runTraining(
+      {
+        trainer,
+        source: sourceOf(data, config),
+        loss: rewardLosses.get(loss).loss as never,
+        config: config.train,
+        validation: [],
+        evaluate: validationOf(trainer, data, config, context),
+        files: { ...modelFiles(init), [REWARD_FILE]: writeRewardFile(file) },
+        sequenceLength:
+          data.learned.reduce((n, e) => n + positionsOfExample(e), 0) / data.learned.flat().length,
+      },
+      context,
+    );
+  } finally {
+    device.close();
+  }
+};

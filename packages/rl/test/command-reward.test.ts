@@ -1,0 +1,133 @@
+// A program as a reward: answers in any order, and every way in which it can fail.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { makeScorer, type Scored, type Scorer } from "../src/index.ts";
+import { rewardSchema } from "../src/rewards/config.ts";
+
+const root = mkdtempSync(join(tmpdir(), "nsa-command-"));
+const open: Scorer[] = [];
+afterAll(async () => {
+  for (const scorer of open) await scorer.close();
+  rmSync(root, { recursive: true, force: true });
+});
+
+const output = (completion: string): Scored => ({
+  prompt: "p",
+  question: "q",
+  completion,
+  promptIds: [],
+  ids: [],
+  answer: "4",
+  tokens: completion.length,
+  maxTokens: 9,
+});
+
+let files = 0;
+/** A scorer whose program runs `body` for each batch of rows, with `out(row)` to answer. */
+async function scorerOf(body: string, more: object = {}): Promise<Scorer> {
+  const file = join(root, `verify-${files++}.mjs`);
+  writeFileSync(
+    file,
+    `import { createInterface } from "node:readline";
+const out = (row) => process.stdout.write(JSON.stringify(row) + "\\n");
+let rows = [];
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line !== "") { rows.push(JSON.parse(line)); continue; }
+  ${body}
+  rows = [];
+}`,
+  );
+  const config = rewardSchema.parse({ kind: "command", command: [process.execPath, file], ...more });
+  const scorer = await makeScorer([config], {} as never);
+  open.push(scorer);
+  return scorer;
+}
+const texts = [output("ab"), output("abcde"), output("a")];
+const context = { step: 7, group: [3, 3, 5] };
+const faults = async (scorer: Scorer) => (await scorer.score(texts, context)).map((r) => r.fault);
+
+test("a_program_sees_each_output_and_may_answer_in_any_order_over_several_batches", async () => {
+  const scorer = await scorerOf(
+    "for (const r of rows.reverse()) out({ id: r.id, reward: 100 * r.group + 10 * r.step + r.completion.length + r.max_tokens / 100 });",
+  );
+  const totals = async () => (await scorer.score(texts, context)).map((r) => r.total);
+  expect(await totals()).toEqual([372.09, 375.09, 571.09]);
+  expect(await totals()).toEqual([372.09, 375.09, 571.09]);
+});
+
+test("steps_and_errors_of_single_outputs_are_taken_as_such", async () => {
+  const scorer = await scorerOf(`for (const r of rows) {
+    if (r.tokens === 2) out({ id: r.id, error: "no idea" });
+    else out({ id: r.id, steps: [{ end: 1, reward: 0.25 }, { end: r.tokens, reward: 1 }] });
+  }`);
+  const rewards = await scorer.score(texts, context);
+  expect(rewards.map((r) => r.fault)).toEqual(["command command: no idea", undefined, undefined]);
+  expect(rewards[1]!.steps).toEqual([
+    { end: 1, reward: 0.25, of: "command" },
+    { end: 5, reward: 1, of: "command" },
+  ]);
+});
+
+test.each([
+  ["hangs", "", { deadlineMs: 300 }, /answered 0 of 3 within 300 ms/],
+  [
+    "stops_half_way",
+    "out({ id: rows[0].id, reward: 1 });",
+    { deadlineMs: 300 },
+    /answered 1 of 3 within 300 ms/,
+  ],
+  ["dies", 'console.error("first\\nout of cheese"); process.exit(3);', {}, /exit code 3.*out of cheese/],
+  ["is_killed", "process.kill(process.pid, 'SIGKILL');", {}, /ended with SIGKILL/],
+  [
+    "floods",
+    'for (let i = 0; i < 200; i++) process.stdout.write("x".repeat(1 << 16));',
+    {},
+    /more than 1048576 characters/,
+  ],
+  ["writes_no_json", 'process.stdout.write("hello\\n");', {}, /not JSON: hello/],
+  ["answers_another_id", "out({ id: 77, reward: 1 });", {}, /not asked for/],
+  [
+    "answers_twice",
+    "out({ id: rows[0].id, reward: 1 }); out({ id: rows[0].id, reward: 2 });",
+    {},
+    /id 0 twice/,
+  ],
+])("a_program_that_%s_is_named_with_what_it_did", async (_, body, more, wanted) => {
+  const scorer = await scorerOf(body, more as object);
+  for (const fault of await faults(scorer)) expect(fault).toMatch(wanted);
+});
+
+test("an_answer_without_a_number_and_a_program_that_is_not_there_are_faults", async () => {
+  const wrong = await scorerOf('for (const r of rows) out({ id: r.id, reward: "good" });');
+  for (const fault of await faults(wrong)) expect(fault).toBe('command returned "good"');
+  const absent = await makeScorer(
+    [rewardSchema.parse({ kind: "command", command: [join(root, "absent")] })],
+    {} as never,
+  );
+  for (const fault of await faults(absent)) expect(fault).toMatch(/cannot be run.*ENOENT/);
+  await expect(makeScorer([rewardSchema.parse({ kind: "command" })], {} as never)).rejects.toMatchObject({
+    code: "reward_command_missing",
+    exitCode: 2,
+  });
+});
+
+test("a_reward_counts_from_its_first_step_to_its_last", async () => {
+  const scorer = await makeScorer(
+    [
+      rewardSchema.parse({ kind: "length", weight: 0, fromStep: 1 }),
+      rewardSchema.parse({ kind: "format", weight: 2, fromStep: 3, toStep: 4 }),
+    ],
+    {} as never,
+  );
+  const text = output("<think> a </think> <answer> 4 </answer>");
+  const parts = async (step: number) => {
+    const [reward] = await scorer.score([text], { step, group: [0] });
+    return [reward!.total, Object.keys(reward!.parts)];
+  };
+  expect(await parts(2)).toEqual([0, ["length"]]);
+  expect(await parts(3)).toEqual([2, ["length", "format"]]);
+  expect(await parts(4)).toEqual([2, ["length", "format"]]);
+  expect(await parts(5)).toEqual([0, ["length"]]);
+});

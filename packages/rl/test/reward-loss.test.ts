@@ -1,0 +1,181 @@
+// Losses of reward models on the device against hand-computed values and gradients, and held-out figures by hand.
+import { Device } from "@nsa/kernels";
+import { resolveModelConfig, Transformer } from "@nsa/model";
+import { Trainer } from "@nsa/train";
+import { afterAll, expect, test } from "vitest";
+import { lengthAndFormBaseline } from "../src/stages/reward/baseline.ts";
+import { packTexts, type RewardExample, weightOfExample } from "../src/stages/reward/examples.ts";
+import { rewardLosses } from "../src/stages/reward/loss.ts";
+import { measureHeldOut } from "../src/stages/reward/measure.ts";
+import type { LabelledText } from "../src/stages/reward/records.ts";
+
+const device = Device.open("reference");
+afterAll(() => device.close());
+
+const D = 4;
+/** Numbers that the model gives for texts that end in ids 1 … 5. */
+const NUMBERS = [0, 0.5, -1.25, 2, 0.75, -0.5];
+
+/** A model of no layers' effect whose number at a token depends on the token alone. */
+function table(): Transformer {
+  const model = new Transformer(
+    device,
+    resolveModelConfig({
+      attention: "full",
+      head: "scalar",
+      vocabSize: 6,
+      dModel: D,
+      numLayers: 1,
+      numHeads: 1,
+      numKvHeads: 1,
+      dFf: 2,
+      maxSeqLen: 16,
+      normEps: 1e-12,
+    }),
+    "f64",
+  );
+  const put = (name: string, values: number[]) => {
+    const view = model.parameters.flat.view(model.parameters.range(name).offset, [values.length]);
+    view.write(Float64Array.from(values));
+    view.free();
+  };
+  // A row (x, √(4 − x²), 0, 0) has a root mean square of 1, so the norm leaves it; the score reads twice its first channel.
+  put(
+    "model.embed_tokens.weight",
+    NUMBERS.flatMap((n) => [n / 2, Math.sqrt(4 - (n / 2) ** 2), 0, 0]),
+  );
+  put("model.norm.weight", [1, 1, 1, 1]);
+  put("score.weight", [2, 0, 0, 0]);
+  return model;
+}
+
+const text = (ids: number[], ends: [number, number][], more: Partial<LabelledText> = {}): LabelledText => ({
+  ids: Int32Array.from(ids),
+  promptLength: 1,
+  ends: ends.map(([at, label]) => ({ at, label })),
+  question: "q",
+  ended: true,
+  ...more,
+});
+const ln = Math.log;
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+
+/** Loss of a step and d loss / d number, read off the score weight's gradient: its second channel is the sum of slope · √(4 − x²). */
+function stepOf(examples: RewardExample[], loss: string) {
+  const model = table();
+  const trainer = new Trainer(model, 1, { optimizer: { lr: 0 } });
+  const weightSum = examples.reduce((n, e) => n + weightOfExample(e), 0);
+  const batch = packTexts(examples, loss);
+  const metrics = trainer.step({ microBatches: [batch], weightSum }, rewardLosses.get(loss).loss);
+  const { offset } = model.parameters.range("score.weight");
+  const gradient = [...model.parameters.gradients!.read().slice(offset, offset + D)];
+  trainer.free();
+  model.free();
+  return { loss: metrics["train/loss"]!, gradient };
+}
+
+/** Σ slope · hidden over the numbers of the ids. */
+const gradientOf = (slopes: [id: number, slope: number][]) =>
+  [
+    slopes.reduce((sum, [id, s]) => sum + s * (NUMBERS[id]! / 2), 0),
+    slopes.reduce((sum, [id, s]) => sum + s * Math.sqrt(4 - (NUMBERS[id]! / 2) ** 2), 0),
+    0,
+    0,
+  ].map((x) => expect.closeTo(x, 7));
+
+test("bradley_terry_is_minus_log_sigmoid_of_the_difference_averaged_over_pairs", () => {
+  // Numbers 0.5 over −1.25, and −0.5 over 2.
+  const pairs: RewardExample[] = [
+    [text([3, 1], [[1, 1]]), text([3, 4, 2], [[2, 0]])],
+    [text([2, 2, 5], [[2, 1]]), text([3], [[0, 0]])],
+  ];
+  const { loss, gradient } = stepOf(pairs, "bradley_terry");
+  expect(loss).toBeCloseTo((ln(1 + Math.exp(-1.75)) + ln(1 + Math.exp(2.5))) / 2, 9);
+  const [a, b] = [sigmoid(-1.75) / 2, sigmoid(2.5) / 2];
+  expect(gradient).toEqual(
+    gradientOf([
+      [1, -a],
+      [2, a],
+      [5, -b],
+      [3, b],
+    ]),
+  );
+});
+
+test("pointwise_is_the_cross_entropy_of_each_number_averaged_over_numbers_soft_labels_included", () => {
+  // Numbers 2 and 0.75 with labels 1 and 0.25, −0.5 with label 0.
+  const texts: RewardExample[] = [
+    [
+      text(
+        [1, 3, 4],
+        [
+          [1, 1],
+          [2, 0.25],
+        ],
+      ),
+    ],
+    [text([5], [[0, 0]])],
+  ];
+  const { loss, gradient } = stepOf(texts, "pointwise");
+  const of = (v: number, y: number) => -y * ln(sigmoid(v)) - (1 - y) * ln(sigmoid(-v));
+  // The trainer divides by the step's sum in fp32.
+  expect(loss).toBeCloseTo((of(2, 1) + of(0.75, 0.25) + of(-0.5, 0)) / 3, 7);
+  expect(gradient).toEqual(
+    gradientOf([
+      [3, (sigmoid(2) - 1) / 3],
+      [4, (sigmoid(0.75) - 0.25) / 3],
+      [5, sigmoid(-0.5) / 3],
+    ]),
+  );
+  for (const [v, y] of [
+    [2, 1],
+    [0.75, 0.25],
+    [-40, 0.5],
+  ] as const)
+    expect(rewardLosses.get("pointwise").value([v], [y])).toBeCloseTo(of(v, y), 9);
+});
+
+test("held_out_figures_count_numbers_on_the_side_of_their_labels_by_policy_step_too", () => {
+  const model = table();
+  const texts: RewardExample[] = [
+    [text([1], [[0, 1]], { policyStep: 10 })],
+    [text([2], [[0, 1]], { policyStep: 10 })],
+    [text([3], [[0, 0]], { policyStep: 30 })],
+    [text([0], [[0, 0]], { policyStep: 30 })],
+    [text([4], [[0, 1]], { policyStep: 30 })],
+  ];
+  const { metrics, numbers } = measureHeldOut(model, texts, "pointwise");
+  // Numbers 0.5, −1.25, 2, 0, 0.75 with labels 1, 1, 0, 0, 1: right, wrong, wrong, ½, right.
+  expect(metrics["held_out/accuracy"]).toBeCloseTo(2.5 / 5, 12);
+  // Right 0.5, −1.25, 0.75 against wrong 2, 0: 0.5 > 0 and 0.75 > 0 of six.
+  expect(metrics["held_out/auc"]).toBeCloseTo(2 / 6, 12);
+  expect(metrics["held_out/policy_step_30/accuracy"]).toBeCloseTo(1.5 / 3, 12);
+  expect(metrics["held_out/policy_step_10/accuracy"]).toBe(0.5);
+  expect(metrics).not.toHaveProperty("held_out/policy_step_10/auc");
+  expect(numbers.map((n) => n.number)).toEqual([0.5, -1.25, 2, 0, 0.75].map((x) => expect.closeTo(x, 9)));
+  const pairs = measureHeldOut(
+    model,
+    [
+      [texts[0]![0]!, texts[1]![0]!],
+      [texts[4]![0]!, texts[2]![0]!],
+    ],
+    "bradley_terry",
+  );
+  expect(pairs.metrics["held_out/pair_accuracy"]).toBe(0.5);
+  expect(pairs.metrics["val/loss"]).toBeCloseTo((ln(1 + Math.exp(-1.75)) + ln(1 + Math.exp(1.25))) / 2, 9);
+  expect(pairs.metrics).not.toHaveProperty("held_out/calibration_error");
+  model.free();
+});
+
+test("the_baseline_finds_what_length_tells_and_nothing_where_there_is_nothing", () => {
+  const output = (length: number, label: number, ended = true) =>
+    text(Array(length + 1).fill(1), [[length, label]], { ended });
+  const score = lengthAndFormBaseline(
+    [2, 3, 4, 9, 11, 14, 3, 12].map((n, i) => output(n, n < 5 === i < 7 ? 1 : 0)),
+  );
+  expect(score(output(2, 0))).toBeGreaterThan(score(output(12, 0)));
+  const blind = lengthAndFormBaseline([output(5, 1), output(5, 0), output(5, 1), output(5, 0)]);
+  expect(blind(output(5, 0))).toBeCloseTo(0, 9);
+  const form = lengthAndFormBaseline([output(5, 1), output(5, 0, false), output(5, 1), output(5, 0, false)]);
+  expect(form(output(5, 0))).toBeGreaterThan(form(output(5, 0, false)) + 2);
+});
