@@ -139,19 +139,20 @@ function figuresOf(seed: number, methods: ReadonlyMap<string, Measured>): Figure
   return figures;
 }
 
-/** The paper's claims on the first task's pass@1 as differences over seeds with their verdicts. */
+/** The paper's claims on each task's pass@1 as differences over seeds with their verdicts. */
 function claims(seeds: readonly ReadonlyMap<string, Measured>[]): Figures {
   const figures: Figures = {};
-  for (const [first, second] of CLAIMS) {
-    const of = (method: string) =>
-      seeds.map((methods) => Object.values(methods.get(method)!.accuracy)[0]!.pass_at_1!);
-    const difference = differenceOverSeeds(of(first), of(second));
-    const key = `${second}_minus_${first}`.replaceAll("-", "_");
-    const finite = (x: number) => (Number.isFinite(x) ? x : null);
-    figures[`${key}_pass_at_1`] = difference.mean;
-    figures[`${key}_low`] = finite(difference.low);
-    figures[`${key}_high`] = finite(difference.high);
-    figures[`${key}_verdict`] = verdictOn(difference);
+  const finite = (x: number) => (Number.isFinite(x) ? x : null);
+  for (const task of Object.keys(seeds[0]!.get("sft")!.accuracy)) {
+    for (const [first, second] of CLAIMS) {
+      const of = (method: string) => seeds.map((methods) => methods.get(method)!.accuracy[task]!.pass_at_1!);
+      const difference = differenceOverSeeds(of(first), of(second));
+      const key = `${second}_minus_${first}_${task}`.replaceAll("-", "_");
+      figures[`${key}_pass_at_1`] = difference.mean;
+      figures[`${key}_low`] = finite(difference.low);
+      figures[`${key}_high`] = finite(difference.high);
+      figures[`${key}_verdict`] = verdictOn(difference);
+    }
   }
   return figures;
 }
