@@ -1,6 +1,6 @@
 // DeepSeekMath's unified view over seeds: every method of configs/pipelines/unified.yaml from one SFT checkpoint on one data set.
 //
-// `pnpm bench unified [--seeds 3] [--from 11] --json`: runs the pipeline once a seed, reads what each checkpoint solves (pass@1, greedy,
+// `pnpm bench unified [--seeds 3] [--from 21] --json`: runs the pipeline once a seed, reads what each checkpoint solves (pass@1, greedy,
 // maj@64, pass@64), how many tokens were sampled for it, and the trainer's peak memory beside the estimate of --dry-run. The pipeline
 // decides which methods there are: each stage X that a stage ask-X measures.
 import { mkdtempSync, readdirSync } from "node:fs";
@@ -34,6 +34,7 @@ const CLAIMS: readonly (readonly [string, string])[] = [
   ["sft", "rft"],
   ["sft", "dpo-offline"],
   ["sft", "grpo-outcome"],
+  ["sft", "ppo"],
   ["rft", "online-rft"],
   ["dpo-offline", "dpo-online"],
   ["online-rft", "grpo-outcome"],
@@ -138,25 +139,26 @@ function figuresOf(seed: number, methods: ReadonlyMap<string, Measured>): Figure
   return figures;
 }
 
-/** The paper's claims on the first task's pass@1 as differences over seeds with their verdicts. */
+/** The paper's claims on each task's pass@1 as differences over seeds with their verdicts. */
 function claims(seeds: readonly ReadonlyMap<string, Measured>[]): Figures {
   const figures: Figures = {};
-  for (const [first, second] of CLAIMS) {
-    const of = (method: string) =>
-      seeds.map((methods) => Object.values(methods.get(method)!.accuracy)[0]!.pass_at_1!);
-    const difference = differenceOverSeeds(of(first), of(second));
-    const key = `${second}_minus_${first}`.replaceAll("-", "_");
-    const finite = (x: number) => (Number.isFinite(x) ? x : null);
-    figures[`${key}_pass_at_1`] = difference.mean;
-    figures[`${key}_low`] = finite(difference.low);
-    figures[`${key}_high`] = finite(difference.high);
-    figures[`${key}_verdict`] = verdictOn(difference);
+  const finite = (x: number) => (Number.isFinite(x) ? x : null);
+  for (const task of Object.keys(seeds[0]!.get("sft")!.accuracy)) {
+    for (const [first, second] of CLAIMS) {
+      const of = (method: string) => seeds.map((methods) => methods.get(method)!.accuracy[task]!.pass_at_1!);
+      const difference = differenceOverSeeds(of(first), of(second));
+      const key = `${second}_minus_${first}_${task}`.replaceAll("-", "_");
+      figures[`${key}_pass_at_1`] = difference.mean;
+      figures[`${key}_low`] = finite(difference.low);
+      figures[`${key}_high`] = finite(difference.high);
+      figures[`${key}_verdict`] = verdictOn(difference);
+    }
   }
   return figures;
 }
 
 async function run(): Promise<BenchResult> {
-  const first = argument("from", 11);
+  const first = argument("from", 21);
   const count = argument("seeds", 3);
   const seeds: Map<string, Measured>[] = [];
   let figures: Figures = {};
@@ -169,7 +171,7 @@ async function run(): Promise<BenchResult> {
   const off = trained.flatMap(({ memoryPeak, memoryEstimate }) =>
     memoryPeak && memoryEstimate ? [Math.abs(memoryEstimate / memoryPeak - 1)] : [],
   );
-  // The optimizer's state and the value model of a method like PPO; printed as it is.
+  // PPO holds a value model and its optimizer's state besides; printed as it is.
   const peak = (method: string) => seeds[0]!.get(method)?.memoryPeak ?? null;
   const [ppo, grpo] = [peak("ppo"), peak("grpo-outcome")];
   return {
@@ -187,6 +189,6 @@ async function run(): Promise<BenchResult> {
 export default {
   name: "unified",
   about:
-    "SFT, RFT, online RFT, DPO offline and online, GRPO by outcome and by process from one checkpoint, over seeds: accuracy, sampled tokens, memory",
+    "SFT, RFT, online RFT, DPO offline and online, PPO, GRPO by outcome and by process from one checkpoint, over seeds: accuracy, sampled tokens, memory",
   run,
 };

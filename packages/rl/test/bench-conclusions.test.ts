@@ -26,11 +26,16 @@ test("topk_measures_medium_problems_in_their_share_and_hard_ones_and_needs_enoug
   const hard = [row("h0", 0), row("h1", 0.02), row("h2", 1 / 64)];
   const pool = [row("easy", 0.6), hard[0]!, ...medium, row("solved", 1), ...hard.slice(1)];
   // 0.65 of 8 are 5.2.
-  expect(chooseProblems(pool, 8)!.map(({ id }) => id)).toEqual([
+  expect(chooseProblems(pool, "medium", 8)!.map(({ id }) => id)).toEqual([
     ...["m0", "m1", "m2", "m3", "m4"],
     ...["h0", "h1", "h2"],
   ]);
-  expect(chooseProblems(pool, 12)).toBeUndefined();
+  // 12 want 8 medium and 4 hard ones, 5 want 3 medium ones: here are 2, and a hard one may take the place of the third.
+  expect(chooseProblems(pool, "medium", 12)).toBeUndefined();
+  const few = [medium[0]!, medium[1]!, ...hard];
+  expect(chooseProblems(few, "medium", 5)).toBeUndefined();
+  expect(chooseProblems(few, "any", 5)).toEqual(few);
+  expect(chooseProblems(few, "any", 6)).toBeUndefined();
 });
 
 test("the_verdict_on_topk_can_be_each_of_three", () => {

@@ -49,12 +49,18 @@ export interface Rollout {
   scoring: number;
 }
 
+/** How outputs are drawn; what is recorded of them does not matter here. */
+export type SamplingConfig = Omit<GrpoConfig["rollout"], "keepRollouts">;
+
 export interface RolloutInputs {
   model: Transformer;
   tokenizer: Tokenizer;
   problems: ProblemSource;
   scorer: Scorer;
-  config: Pick<GrpoConfig, "seed" | "rollout"> & { algorithm: Pick<GrpoConfig["algorithm"], "advantage"> };
+  config: Pick<GrpoConfig, "seed"> & {
+    rollout: SamplingConfig;
+    algorithm: Pick<GrpoConfig["algorithm"], "advantage">;
+  };
   /** Exploration step, from 1. */
   step: number;
   /** Sampled once in the step besides the questions. */
