@@ -41,7 +41,7 @@ export {
   type ShownOutput,
   stepsOf,
 } from "./rollouts/groups.ts";
-export { LabelFile, verdictsOf } from "./rollouts/labels.ts";
+export { LabelFile, labelsInForce, verdictsOf } from "./rollouts/labels.ts";
 export { RolloutStore } from "./rollouts/store.ts";
 export { type DpoConfig, dpoSchema } from "./stages/dpo/config.ts";
 export { runDpo } from "./stages/dpo/run.ts";
