@@ -15,15 +15,15 @@ const config = (name: string) => join(root, "configs", `${name}.yaml`);
 
 /** Shares of right and of careless sums in all text that a condition's model sees before RL. */
 const CONDITIONS = {
-  main: { right: 0.35, slip: 0.45, needs: "medium" },
+  main: { right: 0.5, slip: 0.3, needs: "medium" },
   control: { right: 0.01, slip: 0.98, needs: "any" },
 } as const;
 
-/** Held-out problems that are chosen from; the texts never show a sum of five digits. */
+/** Held-out problems that are chosen from; the texts never show a sum of four digits. */
 const POOL = [
   [2, 0.2],
   [3, 0.4],
-  [5, 0.4],
+  [4, 0.4],
 ].map(([difficulty, share]) => `{family: addition, difficulty: ${difficulty}, share: ${share}}`);
 type Condition = keyof typeof CONDITIONS;
 
