@@ -50,7 +50,8 @@ export async function sanitize() {
       cwd: root,
       encoding: "utf8",
       // Kernels of a library are not ours to mend, and its own pipelines are reported as races.
-      env: tool === "racecheck" ? { ...process.env, NSA_CUBLASLT: "none" } : process.env,
+      // Kernels then arrive at barriers lane by lane, which racecheck follows.
+      env: tool === "racecheck" ? { ...process.env, NSA_CUBLASLT: "none", NSA_RACECHECK: "1" } : process.env,
       timeout: END * 1000,
       maxBuffer: 2 ** 28,
     });

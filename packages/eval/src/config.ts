@@ -104,6 +104,12 @@ export const evalSchema = z.strictObject({
     .min(2)
     .optional()
     .describe("Context, tokens, where it differs from the one trained with"),
+  rewardModel: z
+    .string()
+    .optional()
+    .describe(
+      "Checkpoint of `nsa reward` (kind outcome) by which each answer is scored too: reward_at_k is how often the best-scored of k answers is right",
+    ),
   dataDir: z.string().default("data").describe("Folder of the tasks' records"),
   tasks: z.array(evalTaskSchema).min(1).describe("What to measure"),
   sampling: z

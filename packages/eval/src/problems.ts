@@ -1,5 +1,6 @@
 // Steps of the tasks that generate answers, and of multiple choice by log-likelihood.
 import { ExitCode, NsaError } from "@nsa/core";
+import type { GeneratedSample } from "@nsa/model";
 import type { GradeOptions, TaskDefinition } from "@nsa/tasks";
 import {
   findTask,
@@ -29,6 +30,33 @@ function cutAtStop(text: string, stop: readonly string[]): string {
   return text.slice(0, at);
 }
 
+/** The reward model's number of each output; undefined without one, or where an interruption cut outputs short. */
+function rewardsOf(
+  { rewardModel, config }: Session,
+  outputs: readonly (readonly GeneratedSample[])[],
+  prompts: readonly (readonly number[])[],
+): number[][] | undefined {
+  if (!rewardModel) return undefined;
+  const texts = outputs.map((group, q) =>
+    group.map(({ ids }) => {
+      const all = [...prompts[q]!, ...ids];
+      return { ids: all, at: [all.length - 1] };
+    }),
+  );
+  const long = texts.flat().find(({ ids }) => ids.length > rewardModel.maxTokens);
+  if (long)
+    throw new NsaError({
+      code: "reward_model_context",
+      what: `an answer of ${long.ids.length} tokens with its prompt`,
+      why: `the reward model ${config.rewardModel} reads ${rewardModel.maxTokens}`,
+      fix: "lower max_tokens, or take a reward model with a longer context",
+      exitCode: ExitCode.usage,
+    });
+  const numbers = rewardModel.score(texts.flat()).map(([number]) => number!);
+  let next = 0;
+  return texts.map((group) => group.map(() => numbers[next++]!));
+}
+
 function generateRows(
   session: Session,
   step: number,
@@ -52,6 +80,11 @@ function generateRows(
       stopIds: tokenizer.eosIds,
       stopStrings: stop,
     })),
+  );
+  const rewards = rewardsOf(
+    session,
+    outputs,
+    asked.map((i) => prompts[i]!),
   );
   return questions.flatMap((question, i): SampleRow[] => {
     const { problem, prompt } = question;
@@ -88,6 +121,7 @@ function generateRows(
         tokens: output.ids.length,
         finish,
         logp,
+        ...(rewards ? { reward: rewards[asked.indexOf(i)]![sample]! } : {}),
         ...echo,
       };
     });

@@ -23,6 +23,8 @@ export interface SampleRow extends Place {
   finish: "stop" | "length";
   /** Mean log-probability of its tokens, nats. */
   logp: number;
+  /** Number of the recipe's reward model: a probability of being right, or a plain number. */
+  reward?: number;
   /** Its answer is the question's own expression, or arithmetic left undone. */
   echo?: true;
   /** How its programs ended. */

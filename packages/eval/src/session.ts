@@ -3,13 +3,14 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ExitCode, NsaError, packBatch } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
-import { openDevice } from "@nsa/kernels";
+import { type Device, openDevice } from "@nsa/kernels";
 import {
   Engine,
   type EngineOptions,
   INFERENCE_ONLY,
   loadModel,
   logprobs,
+  RewardModel,
   type Transformer,
 } from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
@@ -19,6 +20,8 @@ export interface Session {
   model: Transformer;
   tokenizer: Tokenizer;
   engine: Engine;
+  /** Scores answers where the recipe names one. */
+  rewardModel?: RewardModel;
   config: EvalConfig;
   close(): void;
 }
@@ -37,6 +40,24 @@ function tokenizerOf(config: EvalConfig): Tokenizer {
     });
   }
   return tokenizer;
+}
+
+/** Throws NsaError `reward_model_kind` (exit 4) for a process reward model, and as `RewardModel.open`. */
+async function openRewardModel(
+  device: Device,
+  { rewardModel: checkpoint }: EvalConfig,
+  tokenizer: Tokenizer,
+): Promise<{ rewardModel?: RewardModel }> {
+  if (checkpoint === undefined) return {};
+  const rewardModel = await RewardModel.open(device, checkpoint, tokenizer.hash);
+  if (rewardModel.file.kind === "outcome") return { rewardModel };
+  throw new NsaError({
+    code: "reward_model_kind",
+    what: `the reward model ${checkpoint} scores steps`,
+    why: "answers are ranked by one number each, and how numbers of steps become one is not built",
+    fix: "name a reward model of kind outcome",
+    exitCode: ExitCode.unavailable,
+  });
 }
 
 export async function openSession(
@@ -58,7 +79,8 @@ export async function openSession(
       cancelled: options.cancelled,
     };
     const engine = new Engine(model, engineOptions);
-    return { model, tokenizer, engine, config, close: () => device.close() };
+    const rewardModel = await openRewardModel(device, config, tokenizer);
+    return { model, tokenizer, engine, config, ...rewardModel, close: () => device.close() };
   } catch (error) {
     device.close();
     throw error;

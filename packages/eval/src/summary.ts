@@ -28,6 +28,8 @@ export interface ProblemsSummary {
   majAtK: Record<string, number>;
   /** Accuracy of the likeliest of K answers, by mean log-probability. */
   likeliestAtK: Record<string, number>;
+  /** How often the answer that the reward model scores best among k is right. */
+  rewardAtK?: Record<string, number>;
   /** Share of answers that are marked as the task asks (box, tag, ####, final sentence). */
   formatRate: number;
   /** Share of answers that could not be read or decided. */
@@ -121,6 +123,7 @@ async function summariseSamples(
       right,
       isRight,
       scores: own.map((r) => r.logp),
+      rewards: own.map((r) => r.reward ?? Number.NaN),
     };
   });
   const curve = (f: (s: (typeof stats)[number], k: number) => number) =>
@@ -141,6 +144,9 @@ async function summariseSamples(
     passAtK: curve((s, k) => passAtK(n, s.c, k)),
     majAtK: curve((s, k) => s.majority[ks.indexOf(k)]!),
     likeliestAtK: curve((s, k) => rmAtK(s.scores, s.isRight, k)),
+    ...(rows.every((r) => r.reward !== undefined)
+      ? { rewardAtK: curve((s, k) => rmAtK(s.rewards, s.isRight, k)) }
+      : {}),
     formatRate: mean(rows.map((r) => (marked(r) ? 1 : 0))),
     unparsed: mean(rows.map((r) => (r.verdict === "unknown" ? 1 : 0))),
     echoes: echoShare(rows),
@@ -254,6 +260,8 @@ export function summaryMetrics(summary: TaskSummary): Record<string, number> {
   }
   put("length", summary.length);
   for (const [k, value] of Object.entries(summary.likeliestAtK)) if (k !== "1") put(`rm_at_${k}`, value);
+  for (const [k, value] of Object.entries(summary.rewardAtK ?? {}))
+    if (k !== "1") put(`reward_at_${k}`, value);
   if (summary.calibration) put("calibration_error", summary.calibration.error);
   if (summary.programs) {
     put("programs", summary.programs.run);

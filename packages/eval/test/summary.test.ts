@@ -39,6 +39,25 @@ const sample = (
   ...more,
 });
 
+test("the_best_of_k_by_the_reward_model_is_ranked_by_its_numbers_alone", async () => {
+  // The right answer is the second best of three by reward, the least likely of them.
+  const rows = [
+    sample("a", "7", -0.9, 1, { reward: 0.5 }),
+    sample("a", "8", -0.1, 1, { reward: 0.25 }),
+    sample("a", "9", -0.2, 1, { reward: 0.75 }),
+    sample("a", "9", -0.2, 1, { reward: 0.125 }),
+  ];
+  const [summary] = (await summarise(rows)) as [ProblemsSummary];
+  // Of six pairs it wins the two without the better one; of all four it loses.
+  expect(summary.rewardAtK).toEqual({ 1: near(1 / 4), 2: near(2 / 6), 4: 0 });
+  expect(summaryMetrics(summary)).toMatchObject({
+    "eval/sums/reward_at_2": near(2 / 6),
+    "eval/sums/reward_at_4": 0,
+  });
+  const [mixed] = (await summarise([...rows, sample("b", "7", -1, 1)])) as [ProblemsSummary];
+  expect(mixed).not.toHaveProperty("rewardAtK");
+});
+
 test("figures_of_problems_with_four_answers_each", async () => {
   const rows: EvalRow[] = [
     // One right of four, the likeliest; 8 is given twice.

@@ -76,6 +76,56 @@ needs(isCpu, "a promise of the CPU backend only")(
   },
 );
 
+/** o, lse and dq of one document of `rows` queries behind another of `before`: q, k, v and the selected blocks do not depend on `before`. */
+function selectedAttention(before: number, rows: number) {
+  const [hq, hkv, d, block, n] = [8, 2, 64, 16, 4];
+  const T = before + rows;
+  const at = (seed: number, width: number) => {
+    const values = [...normal(seed + 50, before * width), ...normal(seed, rows * width)];
+    return two.from(values, [T, width], "bf16");
+  };
+  const idx = new Int32Array(T * hkv * n).fill(-1);
+  for (let t = 0; t < rows; t++) {
+    const own = Math.floor(t / block);
+    const chosen = new Set([own, 0, Math.abs(own - 1), (t * 5) % (own + 1)]);
+    for (let kv = 0; kv < hkv; kv++)
+      idx.set(
+        [...chosen].sort((a, b) => a - b),
+        ((before + t) * hkv + kv) * n,
+      );
+  }
+  const shared = {
+    q: at(1, hq * d),
+    k: at(2, hkv * d),
+    v: at(3, hkv * d),
+    idx: two.from(idx, [idx.length], "i32"),
+    cu_seqlens: two.from([0, before, T], [3], "i32"),
+    o: two.empty([T, hq * d], "bf16"),
+    lse: two.empty([T, hq], "f32"),
+  };
+  const sizes = {
+    tokens: T,
+    hq,
+    hkv,
+    dim_k: d,
+    dim_v: d,
+    ldq: hq * d,
+    ldk: hkv * d,
+    ldv: hkv * d,
+    ldo: hq * d,
+  };
+  const numbers = { ...sizes, n_docs: 2, selection_block_size: block, num_selected: n, scale: 0.125 };
+  const [dq, dk, dv] = [shared.q, shared.k, shared.v].map((t) => two.empty(t.shape, "bf16"));
+  two.run("nsa_selected_fwd", { ...shared, ...numbers });
+  two.run("nsa_selected_bwd", { ...shared, do_: at(4, hq * d), dq, dk, dv, ...numbers, accumulate: 0 });
+  return [shared.o, shared.lse, dq!].map((t) => t.read().slice((before * t.numel) / T));
+}
+
+test("selected_attention_of_a_query_does_not_depend_on_its_neighbours", () => {
+  const alone = selectedAttention(0, 77);
+  for (const before of [1, 5, 12]) expect(selectedAttention(before, 77)).toEqual(alone);
+});
+
 test.each([0.95, 1])("a_draw_does_not_depend_on_the_batch_top_p_%d", (topP) => {
   const v = 5000;
   const logits = normal(3, 3 * v, 2);

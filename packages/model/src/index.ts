@@ -48,6 +48,16 @@ export { INFERENCE_ONLY, type ParameterGroup } from "./parameters/groups.ts";
 export { type GroupLayout, type Layout, layoutOf } from "./parameters/layout.ts";
 export { Parameters, streamOf } from "./parameters/parameters.ts";
 export { matrix, type PartSpec, vector, type WeightSpec } from "./parameters/weight-spec.ts";
+export {
+  REWARD_FILE,
+  type RewardModelFile,
+  readRewardFile,
+  rewardKindsOfModel,
+  type StepRule,
+  stepRules,
+  writeRewardFile,
+} from "./reward/file.ts";
+export { numbersAt, type PlacedText, RewardModel } from "./reward/reward-model.ts";
 export { type Branch, muteBranch } from "./transformer/ablate.ts";
 export {
   cacheBytesPerToken,

@@ -42,6 +42,7 @@ function atK(s: ProblemsSummary): string {
       ["Pass@K", s.passAtK],
       ["Maj@K", s.majAtK],
       ["likeliest of K", s.likeliestAtK],
+      ...(s.rewardAtK ? [["best of K by the reward model", s.rewardAtK] as const] : []),
     ] as const
   ).map(([name, values]): Series => {
     const points = Object.entries(values).map(([k, y]) => ({ x: Math.log2(Number(k)), y }));
@@ -79,6 +80,7 @@ export function detailTable(s: ProblemsSummary): string[][] {
           ...byK("Pass@K", s.passAtK),
           ...byK("Maj@K", s.majAtK),
           ...byK("RM@K by log-probability", s.likeliestAtK),
+          ...(s.rewardAtK ? byK("RM@K by the reward model", s.rewardAtK) : []),
         ]
       : []),
     ...(s.greedy

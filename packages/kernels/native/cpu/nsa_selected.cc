@@ -18,7 +18,7 @@ struct Chunk {
 
 int64_t chunk_queries(int64_t group) { return std::max<int64_t>(32, 2048 / group); }
 
-// The queries of a chunk by the block they chose: queries[first[J] .. first[J+1]) ascending.
+// The queries of a chunk by the block they chose: queries[first[J] .. first[J+1]) ascending. Indices of no block are left out.
 struct ByBlock {
   std::vector<int32_t> first, queries;
 
@@ -26,13 +26,13 @@ struct ByBlock {
     first.assign(n_blocks + 1, 0);
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t s = 0; s < n; ++s)
-        if (int32_t block = idx[r * hkv * n + s]; block >= 0) ++first[block + 1];
+        if (int32_t block = idx[r * hkv * n + s]; block >= 0 && block < n_blocks) ++first[block + 1];
     for (int64_t b = 0; b < n_blocks; ++b) first[b + 1] += first[b];
     queries.resize(first[n_blocks]);
     std::vector<int32_t> next(first.begin(), first.end() - 1);
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t s = 0; s < n; ++s)
-        if (int32_t block = idx[r * hkv * n + s]; block >= 0) queries[next[block]++] = int32_t(r);
+        if (int32_t block = idx[r * hkv * n + s]; block >= 0 && block < n_blocks) queries[next[block]++] = int32_t(r);
   }
 };
 

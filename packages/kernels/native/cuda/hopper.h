@@ -187,10 +187,10 @@ __device__ inline void barrier_wait(uint32_t barrier, uint32_t parity) {
   while (!barrier_test(barrier, parity)) {
   }
 }
-// One arrival a warp, after all its lanes have read.
-__device__ inline void release(uint32_t barrier) {
+// One arrival a warp, after all its lanes have read; `all`: one a lane.
+__device__ inline void release(uint32_t barrier, bool all = false) {
   __syncwarp();
-  if ((threadIdx.x & 31) == 0) barrier_arrive(barrier);
+  if (all || (threadIdx.x & 31) == 0) barrier_arrive(barrier);
 }
 // Makes this thread's finished writes to shared memory visible to wgmma.
 __device__ inline void fence_async_proxy() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }

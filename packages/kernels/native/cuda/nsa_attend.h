@@ -15,6 +15,7 @@ struct SelectedArgs {
   int64_t n_docs, rows, hq, hkv, dim_k, dim_v, ldq, ldk, ldv, ldo, block, num_selected, page, max_pages;
   float scale;
   bool add_dq, add_dkv;
+  bool all_arrive;  // lanes arrive at barriers one by one: racecheck does not follow a lane that arrives for its warp
 };
 
 constexpr int kSelectedWarps = 4, kSelectedDim = 256, kSelectedPer = kSelectedDim / 32;

@@ -3,6 +3,7 @@
 // dk and dv: the (block, query) pairs are sorted by block; a thread block takes a stretch of the list and holds the gradients of
 // one key block in registers; runs that cross stretches leave partial sums that a second kernel joins in order. Nothing is
 // added atomically, so runs repeat bit for bit, and a block that every query selects is shared out like any other.
+#include <cstdlib>
 #include <type_traits>
 
 #include "cuda/convert.h"
@@ -66,7 +67,7 @@ __global__ void __launch_bounds__(kWarps * 32) dq_kernel(SelectedArgs a) {
     if (c * 32 + lane < dk) from_float(dq[c] * a.scale + (a.add_dq ? to_float(out[c * 32 + lane]) : 0.f), out[c * 32 + lane]);
 }
 
-// (first token of the block · hkv + KV head, query row) for every selected block; absent ones sort last.
+// The pairs of SelectedList, of every selected block.
 __global__ void pairs_kernel(SelectedArgs a, int2* pairs) {
   const int64_t per_row = a.hkv * a.num_selected;
   NSA_GRID_STRIDE(i, a.rows * per_row) {
@@ -74,7 +75,7 @@ __global__ void pairs_kernel(SelectedArgs a, int2* pairs) {
     int64_t key = a.rows * a.hkv;
     if (a.idx[i] >= 0) {
       const int64_t start = a.cu_seqlens[document_of(a.cu_seqlens, a.n_docs, row)] + a.idx[i] * a.block;
-      if (start <= row) key = start * a.hkv + kv;
+      if (start <= row) key = kv * a.rows + start;
     }
     pairs[i] = make_int2(int32_t(key), int32_t(row));
   }
@@ -93,13 +94,13 @@ __global__ void __launch_bounds__(256) dkv_kernel(SelectedArgs a, SelectedList l
   __shared__ float lse[kBatch], delta[kBatch];
   __shared__ int32_t rows[kBatch];
   const int tid = int(threadIdx.x), e = tid % L, dk = int(a.dim_k), dv = int(a.dim_v), heads = int(a.hq / a.hkv);
-  const int64_t from = blockIdx.x * list.stretch, to = min(list.n, from + list.stretch), limit = a.rows * a.hkv;
+  const int64_t from = blockIdx.x * list.stretch, to = min(list.n, from + list.stretch);
   for (int64_t at = from; at < to;) {
     const int32_t key = list.pairs[at].x;
-    if (key >= limit) break;
+    if (is_absent(a, key)) break;
     const int64_t end = run_end(list, at, to);
     const bool before = at == from && at > 0 && list.pairs[at - 1].x == key, goes_on = end == to && to < list.n && list.pairs[to].x == key;
-    const int64_t start = key / a.hkv, kv = key % a.hkv;
+    const auto [start, kv] = block_of(a, key);
     const int count = int(selected_keys(a, start));
     const int items = int(end - at) * heads;
     for (int k0 = 0; k0 < count; k0 += KEYS) {
@@ -186,10 +187,11 @@ __global__ void join_kernel(SelectedArgs a, SelectedList list) {
   const int64_t stretch = blockIdx.x, past = (stretch + 1) * list.stretch;
   if (past >= list.n) return;
   const int32_t key = list.pairs[past - 1].x;
-  if (key >= a.rows * a.hkv || list.pairs[past].x != key) return;
+  if (is_absent(a, key) || list.pairs[past].x != key) return;
   // A run that fills the stretch and began earlier belongs to the stretch where it began.
   if (stretch > 0 && list.pairs[stretch * list.stretch].x == key && list.pairs[stretch * list.stretch - 1].x == key) return;
-  const int64_t start = key / a.hkv, kv = key % a.hkv, width = a.dim_k + a.dim_v, size = a.block * width;
+  const auto [start, kv] = block_of(a, key);
+  const int64_t width = a.dim_k + a.dim_v, size = a.block * width;
   int64_t last = stretch + 1;  // the last stretch that the run reaches
   while ((last + 1) * list.stretch < list.n && list.pairs[(last + 1) * list.stretch].x == key) ++last;
   for (int64_t i = threadIdx.x; i < selected_keys(a, start) * width; i += blockDim.x) {
@@ -220,6 +222,7 @@ SelectedArgs common(const P& p) {
   a.cu_seqlens = static_cast<const int32_t*>(p.cu_seqlens.ptr), a.n_docs = p.n_docs, a.rows = p.tokens, a.hq = p.hq, a.hkv = p.hkv;
   a.dim_k = p.dim_k, a.dim_v = p.dim_v, a.ldq = p.ldq, a.ldk = p.ldk, a.ldv = p.ldv, a.ldo = p.ldo;
   a.block = p.selection_block_size, a.num_selected = p.num_selected, a.scale = float(p.scale);
+  a.all_arrive = std::getenv("NSA_RACECHECK") != nullptr;
   return a;
 }
 
@@ -236,7 +239,7 @@ int fwd(void* ctx, const void* params) {
   if (p.tokens == 0 || p.n_docs == 0) return NSA_OK;
   SelectedArgs a = common(p);
   a.out = p.o.ptr;
-  if (p.q.dtype == NSA_BF16 && selected_mma_takes(a)) return selected_fwd_mma(ctx, a);
+  if (p.q.dtype == NSA_BF16 && selected_mma_takes(a)) return selected_tiles_take(ctx, a) ? selected_fwd_tiles(ctx, a) : selected_fwd_mma(ctx, a);
   auto blocks = unsigned(ceil_div(p.tokens * p.hq, kWarps));
   bool ok = with_float_type(p.q.dtype, [&](auto* t) {
     using T = std::remove_pointer_t<decltype(t)>;
@@ -248,42 +251,46 @@ int fwd(void* ctx, const void* params) {
 }
 
 template <class T>
-int bwd_of(void* ctx, SelectedArgs a) {
+int dkv_of(void* ctx, const SelectedArgs& a) {
   auto stream = context(ctx).stream;
-  const int64_t n = a.rows * a.hkv * a.num_selected;
-  if (n > INT32_MAX) return unsupported(ctx, "nsa_selected_bwd: more than 2^31 selected blocks");
-  // Enough stretches to fill the card, few enough that their partial sums stay below half a gigabyte.
-  const int64_t tile = 2 * a.block * (a.dim_k + a.dim_v) * 4;
-  int64_t stretch = std::clamp<int64_t>(n / (int64_t(context(ctx).sm_count) * 4), 64, 1024);
-  stretch = std::max(stretch, ceil_div(n * tile, int64_t(512) << 20));
-  const int64_t stretches = ceil_div(n, stretch);
-  Scratch delta(ctx, size_t(a.rows * a.hq) * 4);
-  if (!delta) return out_of_memory(ctx);
-  a.delta = delta.as<float>();
-  const auto blocks = unsigned(ceil_div(a.rows * a.hq, kWarps));
-  delta_kernel<T><<<blocks, kWarps * 32, 0, stream>>>(a, delta.as<float>());
-  const bool tensor_cores = sizeof(T) == 2 && selected_mma_takes(a);
-  if (tensor_cores) {
-    if (int status = selected_dq_mma(ctx, a)) return status;
-  } else if (wide<T>(a)) dq_kernel<T, true><<<blocks, kWarps * 32, 0, stream>>>(a);
-  else dq_kernel<T, false><<<blocks, kWarps * 32, 0, stream>>>(a);
+  const int64_t n = a.rows * a.hkv * a.num_selected, dim = std::max(a.dim_k, a.dim_v);
   if (!a.add_dkv) {
     zero_kernel<T><<<grid_for(ctx, a.rows * a.hkv * a.dim_k), kThreads, 0, stream>>>(static_cast<T*>(a.dk), a.rows, a.hkv * a.dim_k, a.ldk);
     zero_kernel<T><<<grid_for(ctx, a.rows * a.hkv * a.dim_v), kThreads, 0, stream>>>(static_cast<T*>(a.dv), a.rows, a.hkv * a.dim_v, a.ldv);
   }
   if (n == 0) return launched(ctx);
+  // Enough stretches to fill the card, few enough that their partial sums stay below half a gigabyte.
+  const int64_t tile = 2 * a.block * (a.dim_k + a.dim_v) * 4;
+  int64_t stretch = std::clamp<int64_t>(n / (int64_t(context(ctx).sm_count) * 4), 64, 1024);
+  stretch = std::max(stretch, ceil_div(n * tile, int64_t(512) << 20));
+  const int64_t stretches = ceil_div(n, stretch);
   Scratch x(ctx, size_t(n) * 8), y(ctx, size_t(n) * 8), counts(ctx, sort_bytes(n)), partial(ctx, size_t(stretches * tile));
   if (!x || !y || !counts || !partial) return out_of_memory(ctx);
   pairs_kernel<<<grid_for(ctx, n), kThreads, 0, stream>>>(a, x.as<int2>());
-  SelectedList list{sort_entries(ctx, x.as<int2>(), y.as<int2>(), counts.as<int32_t>(), n, a.rows * a.hkv), n, stretch, partial.as<float>()};
-  const int64_t dim = std::max(a.dim_k, a.dim_v);
-  if (tensor_cores) {
+  const SelectedList list{sort_entries(ctx, x.as<int2>(), y.as<int2>(), counts.as<int32_t>(), n, a.rows * a.hkv), n, stretch, partial.as<float>()};
+  if (sizeof(T) == 2 && selected_mma_takes(a)) {
     if (int status = selected_hopper_takes(ctx, a) ? selected_dkv_hopper(ctx, a, list) : selected_dkv_mma(ctx, a, list)) return status;
   } else if (dim <= 64) dkv_kernel<T, 4, 4><<<unsigned(stretches), 256, 0, stream>>>(a, list);
   else if (dim <= 128) dkv_kernel<T, 4, 8><<<unsigned(stretches), 256, 0, stream>>>(a, list);
   else dkv_kernel<T, 8, 8><<<unsigned(stretches), 256, 0, stream>>>(a, list);
   join_kernel<T><<<unsigned(stretches), 256, 0, stream>>>(a, list);
   return launched(ctx);
+}
+
+template <class T>
+int bwd_of(void* ctx, SelectedArgs a) {
+  auto stream = context(ctx).stream;
+  if (a.rows * a.hkv * a.num_selected > INT32_MAX) return unsupported(ctx, "nsa_selected_bwd: more than 2^31 selected blocks");
+  Scratch delta(ctx, size_t(a.rows * a.hq) * 4);
+  if (!delta) return out_of_memory(ctx);
+  a.delta = delta.as<float>();
+  const auto blocks = unsigned(ceil_div(a.rows * a.hq, kWarps));
+  delta_kernel<T><<<blocks, kWarps * 32, 0, stream>>>(a, delta.as<float>());
+  if (sizeof(T) == 2 && selected_mma_takes(a)) {
+    if (int status = selected_tiles_take(ctx, a) ? selected_dq_tiles(ctx, a) : selected_dq_mma(ctx, a)) return status;
+  } else if (wide<T>(a)) dq_kernel<T, true><<<blocks, kWarps * 32, 0, stream>>>(a);
+  else dq_kernel<T, false><<<blocks, kWarps * 32, 0, stream>>>(a);
+  return dkv_of<T>(ctx, a);
 }
 
 int bwd(void* ctx, const void* params) {

@@ -1,9 +1,11 @@
 // dk and dv of selected attention on wgmma (sm_90a), bf16, head dims 64/64 and 128/128, selection blocks of at most 64 keys.
 //
 // A block of threads takes a stretch of the list of (block, query) pairs sorted by block, as in nsa_selected_mma.cu. One warpgroup
-// gathers the (query, head) rows of the list, BN at a time, into a ring; two others take tiles in turn, both with all keys of the
+// gathers the (query, head) rows of the list, up to BN at a time, into a ring; two others take tiles in turn, both with all keys of the
 // block and sums of their own, which are joined where the run of the block ends. Sᵀ and dPᵀ have keys as rows, so that Pᵀ and
 // dSᵀ are the left operands of dV += Pᵀ·dO and dK += dSᵀ·Q from registers.
+#include <algorithm>
+
 #include "cuda/convert.h"
 #include "cuda/documents.h"
 #include "cuda/flash_hopper.h"
@@ -14,15 +16,16 @@ namespace nsa::cuda {
 namespace {
 
 constexpr float kLog2e = 1.4426950408889634f;
-constexpr int kStages = 3, kKeys = 64, kThreads = 384;
+constexpr int kStages = 4, kKeys = 64, kThreads = 384;
 
 template <int D>
 struct Shape {
   static constexpr int BN = D == 64 ? 128 : 64;
-  static constexpr uint32_t own = kKeys * D * 2, walked = BN * D * 2, stage = 2 * walked, joined = kKeys * D * 4;
+  static constexpr uint32_t own = kKeys * D * 2, walked = BN * D * 2, stage = 2 * walked;
+  static_assert(2 * own == kKeys * D * 4);  // keys and values make room for sums of one of their gradients
   // Of each stage: lse, delta and row of the query.
   static constexpr uint32_t statistics = kStages * 3 * BN * 4;
-  static constexpr uint32_t smem = 4 * own + kStages * stage + joined + statistics + 128 + 1024;
+  static constexpr uint32_t smem = 4 * own + kStages * stage + statistics + 128 + 1024;
 };
 
 #ifdef NSA_HOPPER
@@ -39,27 +42,37 @@ struct Barriers {
   __device__ uint32_t full(uint32_t stage) const { return base + stage * 8; }
   __device__ uint32_t empty(uint32_t stage) const { return base + (kStages + stage) * 8; }
   __device__ uint32_t own(uint32_t buffer) const { return base + (2 * kStages + buffer) * 8; }
-  __device__ void init() const {
+  // `of_warp`: arrivals of a warp that lets a buffer go.
+  __device__ void init(uint32_t of_warp) const {
     if (threadIdx.x == 0) {
-      for (uint32_t i = 0; i < kStages; ++i) barrier_init(full(i), 128), barrier_init(empty(i), 4);
-      for (uint32_t i = 0; i < 2; ++i) barrier_init(own(i), 8);
+      for (uint32_t i = 0; i < kStages; ++i) barrier_init(full(i), 128), barrier_init(empty(i), 4 * of_warp);
+      for (uint32_t i = 0; i < 2; ++i) barrier_init(own(i), 8 * of_warp);
     }
     __syncthreads();
   }
 };
 
+// How the (query, head) rows of a run are cut into tiles of BN: whole queries where one fits, else one query's heads BN at a time.
+template <int BN>
+struct Cut {
+  int heads, queries, parts;  // of a tile; tiles of a query
+  __device__ explicit Cut(int heads) : heads(heads), queries(max(1, BN / heads)), parts((heads + BN - 1) / BN) {}
+  __device__ int tiles(int pairs) const { return parts > 1 ? pairs * parts : (pairs + queries - 1) / queries; }
+};
+
 // The run of pairs of one block inside the stretch.
 struct Run {
   int64_t end, start, kv;
-  int key, count, items;  // keys of the block; (query, head) rows
+  int key, count, pairs;  // keys of the block; queries
 };
 __device__ inline Run run_at(const SelectedArgs& a, const SelectedList& list, int64_t at, int64_t to) {
   Run r;
   r.key = list.pairs[at].x;
   r.end = run_end(list, at, to);
-  r.start = r.key / a.hkv, r.kv = r.key % a.hkv;
+  const SelectedBlock block = block_of(a, r.key);
+  r.start = block.start, r.kv = block.kv;
   r.count = int(selected_keys(a, r.start));
-  r.items = int(r.end - at) * int(a.hq / a.hkv);
+  r.pairs = int(r.end - at);
   return r;
 }
 
@@ -87,62 +100,62 @@ __global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, Select
   using S = Shape<D>;
   constexpr int BN = S::BN;
   extern __shared__ char raw[];
-  const uint32_t own = (smem_address(raw) + 1023) & ~1023u, walked = own + 4 * S::own, joined = walked + kStages * S::stage,
-                 statistics = joined + S::joined;
+  const uint32_t own = (smem_address(raw) + 1023) & ~1023u, walked = own + 4 * S::own, statistics = walked + kStages * S::stage;
   const char* statistics_at = raw + (statistics - smem_address(raw));
   const Barriers barriers{statistics + S::statistics};
-  barriers.init();
-  const int heads = int(a.hq / a.hkv);
-  const int64_t from = blockIdx.x * list.stretch, to = min(list.n, from + list.stretch), limit = a.rows * a.hkv;
+  barriers.init(a.all_arrive ? 32 : 1);
+  const Cut<BN> cut(int(a.hq / a.hkv));
+  const int64_t from = blockIdx.x * list.stretch, to = min(list.n, from + list.stretch);
   Ring<kStages> ring;
   Ring<2> mine;
   if (threadIdx.x < 128) {
     registers_down<40>();
-    constexpr int chunks = D / 8, step = 128 / chunks, per = BN / step;
-    const int ldq = int(a.ldq), ldo = int(a.ldo), hq = int(a.hq);
-    const unsigned magic = 0xffffffffu / unsigned(heads) + 1;  // item / heads is the upper half of item · magic, below 2^32 / heads
-    const int tid = int(threadIdx.x), row0 = tid / chunks, col = tid % chunks * 8;
+    // A warp copies a quarter of a tile. Each lane finds one of its rows, two tiles ahead, and the others ask it where that is: this
+    // warpgroup has one warp a scheduler, and every instruction of it is felt.
+    constexpr int chunks = D / 8, quarter = BN / 4, together = 32 / chunks;  // rows of a warp, and those it copies at once
+    const int lane = int(threadIdx.x) & 31, mine_of_tile = int(threadIdx.x) / 32 * quarter + lane % quarter, col = lane % chunks * 8;
+    const int query_of_tile = mine_of_tile / cut.heads, head_of_tile = mine_of_tile % cut.heads, hq = int(a.hq);
+    const unsigned ldq = unsigned(a.ldq / 8), ldo = unsigned(a.ldo / 8);  // in units of 16 bytes, like all offsets below
+    constexpr unsigned kNone = ~0u;
+    const uint32_t offset = tile_offset(BN, int(threadIdx.x) / 32 * quarter + lane / chunks, col);
     Producer producer;
-    for (int64_t at = from; at < to && list.pairs[at].x < limit;) {
+    for (int64_t at = from; at < to && !is_absent(a, list.pairs[at].x);) {
       const Run run = run_at(a, list, at, to);
       producer.acquire(barriers.own(mine.at), mine.round ^ 1);
       const uint32_t k_tile = own + mine.at * 2 * S::own;
       load_tile<kKeys, D, 128>(k_tile, static_cast<const bf16*>(a.k) + run.start * a.ldk + run.kv * D, a.ldk, run.count, D);
       load_tile<kKeys, D, 128>(k_tile + S::own, static_cast<const bf16*>(a.v) + run.start * a.ldv + run.kv * D, a.ldv, run.count, D);
-      // Rows of the list are fetched a tile ahead: this warpgroup has one warp a scheduler, and every wait of it is felt.
-      const int2* pairs = list.pairs + at;
-      auto pair_of = [&](int item) { return heads == 1 ? item : int(__umulhi(unsigned(item), magic)); };
-      auto row_of = [&](int item) { return item < run.items ? pairs[pair_of(item)].y : 0; };
-      int rows[per], statistics_row;
-      auto fetch = [&](int first) {
-#pragma unroll
-        for (int i = 0; i < per; ++i) rows[i] = row_of(first + row0 + i * step);
-        statistics_row = row_of(first + tid);
-      };
-      const int head0 = int(run.kv) * heads;
+      const int head0 = int(run.kv) * cut.heads, tiles = cut.tiles(run.pairs);
       const auto *q = static_cast<const bf16*>(a.q) + head0 * D + col, *gradient = static_cast<const bf16*>(a.do_) + head0 * D + col;
-      fetch(0);
-      for (int first = 0; first < run.items; first += BN) {
+      const int2* pairs = list.pairs + at;
+      auto head_in = [&](int tile) { return cut.parts == 1 ? head_of_tile : head_of_tile + tile % cut.parts * BN; };
+      auto fetch = [&](int tile) {
+        const int pair = cut.parts == 1 ? query_of_tile + tile * cut.queries : tile / cut.parts;
+        return query_of_tile < cut.queries && pair < run.pairs && head_in(tile) < cut.heads ? pairs[pair].y : -1;
+      };
+      int row = fetch(0), next = fetch(1);
+      for (int tile = 0; tile < tiles; ++tile) {
         producer.acquire(barriers.empty(ring.at), ring.round ^ 1);
-        const uint32_t stage = walked + ring.at * S::stage + tile_offset(BN, row0, col);
+        const int after_next = fetch(tile + 2), head = head_in(tile);
+        const unsigned q_mine = row < 0 ? kNone : unsigned(row) * ldq + head * (D / 8), do_mine = unsigned(row) * ldo + head * (D / 8);
+        const uint32_t stage = walked + ring.at * S::stage + offset;
 #pragma unroll
-        for (int i = 0; i < per; ++i) {
-          const int item = first + row0 + i * step, head = item - pair_of(item) * heads;
-          const bool in = item < run.items;
-          const uint32_t to = (stage ^ uint32_t((i * step & 7) << 4)) + i * step * 128;
-          copy_async(to, in ? q + int64_t(rows[i]) * ldq + head * D : q, in);
-          copy_async(to + S::walked, in ? gradient + int64_t(rows[i]) * ldo + head * D : gradient, in);
+        for (int i = 0; i < quarter / together; ++i) {
+          const unsigned q_at = __shfl_sync(~0u, q_mine, i * together + lane / chunks), do_at = __shfl_sync(~0u, do_mine, i * together + lane / chunks);
+          const bool in = q_at != kNone;
+          const uint32_t to = (stage ^ uint32_t((i * together & 7) << 4)) + i * together * 128;
+          copy_async(to, q + (in ? uint64_t(q_at) * 8 : 0), in);
+          copy_async(to + S::walked, gradient + (in ? uint64_t(do_at) * 8 : 0), in);
         }
-        if (tid < BN) {
-          const int item = first + tid, pair = pair_of(item);
-          const bool in = item < run.items;
-          const int64_t of = in ? int64_t(statistics_row) * hq + head0 + item - pair * heads : 0;
-          const uint32_t to = statistics + (ring.at * 3 * BN + tid) * 4;
+        if (lane < quarter) {
+          const bool in = row >= 0;
+          const int64_t of = in ? int64_t(row) * hq + head0 + head : 0;
+          const uint32_t to = statistics + (ring.at * 3 * BN + mine_of_tile) * 4;
           copy_async_4(to, a.lse + of, in);
           copy_async_4(to + BN * 4, a.delta + of, in);
-          copy_async_4(to + 2 * BN * 4, &pairs[in ? pair : 0].y, in);
+          asm volatile("st.shared.s32 [%0], %1;" ::"r"(to + 2 * BN * 4), "r"(row) : "memory");
         }
-        fetch(first + BN);
+        row = next, next = after_next;
         producer.announce(barriers.full(ring.at));
         ring.next();
       }
@@ -156,8 +169,7 @@ __global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, Select
     const int group = int(threadIdx.x) / 128 - 1, lane = threadIdx.x & 31, g = lane >> 2, quad = lane & 3;
     const int row0 = (int(threadIdx.x) / 32 & 3) * 16 + g;
     const float scale = a.scale * kLog2e;
-    auto* joined_at = reinterpret_cast<float*>(raw + (joined - smem_address(raw)));
-    for (int64_t at = from; at < to && list.pairs[at].x < limit;) {
+    for (int64_t at = from; at < to && !is_absent(a, list.pairs[at].x);) {
       const Run run = run_at(a, list, at, to);
       const uint32_t k_tile = own + mine.at * 2 * S::own;
       const uint64_t k_operand = operand(k_tile, 0), v_operand = operand(k_tile + S::own, 0);
@@ -165,7 +177,7 @@ __global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, Select
 #pragma unroll
       for (int i = 0; i < D / 2; ++i) dk[i] = dv[i] = 0.f;
       int turn = 0;
-      for (int first = 0; first < run.items; first += BN, turn ^= 1) {
+      for (int tile = cut.tiles(run.pairs); tile > 0; --tile, turn ^= 1) {
         if (turn == group) {
           const uint32_t stage = walked + ring.at * S::stage;
           const uint64_t q_operand = operand(stage, BN * 128), do_operand = operand(stage + S::walked, BN * 128);
@@ -186,13 +198,13 @@ __global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, Select
 #pragma unroll
             for (int e = 0; e < 4; ++e) p[n * 4 + e] = exp2_fast(fmaf(p[n * 4 + e], scale, -kLog2e * (e & 1 ? l.y : l.x)));
           }
-          // Queries of a run ascend: when the first of the tile sees the whole block, all do.
-          const int valid = min(BN, run.items - first), start = int(run.start);
-          if (valid < BN || rows[0] < start + kKeys - 1) {
+          // Queries of a run ascend: when the first of the tile sees the whole block, all do. Rows that are none, −1, are the last.
+          const int start = int(run.start);
+          if (rows[BN - 1] < 0 || rows[0] < start + kKeys - 1) {
 #pragma unroll
             for (int i = 0; i < BN / 2; ++i) {
               const int c = (i >> 2) * 8 + quad * 2 + (i & 1), key = start + row0 + (i >> 1 & 1) * 8;
-              if (c >= valid || key > rows[c]) p[i] = 0.f;
+              if (key > rows[c]) p[i] = 0.f;
             }
           }
           wgmma_wait<0>();
@@ -214,14 +226,17 @@ __global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, Select
           wgmma_wait<0>();
           hold(dv);
           hold(dk);
-          release(barriers.empty(ring.at));
+          release(barriers.empty(ring.at), a.all_arrive);
         }
         ring.next();
       }
-      release(barriers.own(mine.at));
+      // Through the keys and values, which neither needs any more.
+      auto* joined = reinterpret_cast<float*>(raw + (k_tile - smem_address(raw)));
+      computing_barrier();
+      join(dk, joined, group == 0);
+      join(dv, joined, group == 0);
+      release(barriers.own(mine.at), a.all_arrive);
       mine.next();
-      join(dk, joined_at, group == 0);
-      join(dv, joined_at, group == 0);
       const bool before = at == from && at > 0 && list.pairs[at - 1].x == run.key, goes_on = run.end == to && to < list.n && list.pairs[to].x == run.key;
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
@@ -261,7 +276,8 @@ int launch(void* ctx, const SelectedArgs& a, const SelectedList& list) {
 }  // namespace
 
 bool selected_hopper_takes(void* ctx, const SelectedArgs& a) {
-  return hopper_wanted(ctx) && selected_mma_takes(a) && a.dim_k == a.dim_v && (a.dim_k == 64 || a.dim_k == 128) && a.block <= kKeys;
+  return hopper_wanted(ctx) && selected_mma_takes(a) && a.dim_k == a.dim_v && (a.dim_k == 64 || a.dim_k == 128) && a.block <= kKeys &&
+         a.rows * std::max(a.ldq, a.ldo) / 8 < int64_t(UINT32_MAX);
 }
 
 int selected_dkv_hopper(void* ctx, const SelectedArgs& a, const SelectedList& list) {

@@ -255,16 +255,16 @@ __global__ void __launch_bounds__(128) dkv_kernel(SelectedArgs a, SelectedList l
                  do_tile = q_tile + kItems * D * 2;
   const int tid = int(threadIdx.x), lane = tid & 31, warp = tid >> 5, g = lane >> 2, quad = lane & 3;
   const int dk = int(a.dim_k), dv = int(a.dim_v), heads = int(a.hq / a.hkv);
-  const int64_t from = blockIdx.x * list.stretch, to = min(list.n, from + list.stretch), limit = a.rows * a.hkv;
+  const int64_t from = blockIdx.x * list.stretch, to = min(list.n, from + list.stretch);
   const uint32_t k_at = a_base(k_tile, warp * 16), v_at = a_base(v_tile, warp * 16), q_at = b_base(q_tile), do_at = b_base(do_tile),
                  q_trans = b_trans_base(q_tile), do_trans = b_trans_base(do_tile);
   const float scale = a.scale * kLog2e;
   for (int64_t at = from; at < to;) {
     const int32_t key = list.pairs[at].x;
-    if (key >= limit) break;
+    if (is_absent(a, key)) break;
     const int64_t end = run_end(list, at, to);
     const bool before = at == from && at > 0 && list.pairs[at - 1].x == key, goes_on = end == to && to < list.n && list.pairs[to].x == key;
-    const int64_t start = key / a.hkv, kv = key % a.hkv;
+    const auto [start, kv] = block_of(a, key);
     const int count = int(selected_keys(a, start)), items = int(end - at) * heads;
     for (int k0 = 0; k0 < count; k0 += kBlockKeys) {
       __syncthreads();

@@ -46,24 +46,48 @@ __global__ void scan_kernel(int32_t* count, int64_t blocks, int32_t* total) {
   if (threadIdx.x == 0) total[blockIdx.x] = carried;
 }
 
-// Thread d places the block's entries with digit d, in order: stable. It begins behind the totals of lower digits.
+// Places the block's entries, in order: stable. A warp takes a stretch of them, 32 at a time; thread d finds where those of digit d begin
+// for each warp, behind the totals of lower digits and the warps before.
 __global__ void place_kernel(const int2* x, int2* y, int64_t n, int shift, const int32_t* offset, const int32_t* total) {
-  __shared__ int2 items[kItems];
-  __shared__ int32_t first[kDigits];
-  int64_t from = int64_t(blockIdx.x) * kItems;
-  int here = int(min(int64_t(kItems), n - from));
-  for (int i = threadIdx.x; i < here; i += kDigits) items[i] = x[from + i];
-  first[threadIdx.x] = total[threadIdx.x];
+  constexpr int warps = kDigits / 32, stretch = kItems / warps;
+  __shared__ int32_t first[kDigits], next[warps][kDigits];
+  const int me = int(threadIdx.x), warp = me / 32, lane = me % 32;
+  const int64_t from = int64_t(blockIdx.x) * kItems + warp * stretch;
+  for (int w = 0; w < warps; ++w) next[w][me] = 0;
+  first[me] = total[me];
   __syncthreads();
   for (int step = 1; step < kDigits; step <<= 1) {
-    const int32_t left = int(threadIdx.x) >= step ? first[threadIdx.x - step] : 0;
+    const int32_t left = me >= step ? first[me - step] : 0;
     __syncthreads();
-    first[threadIdx.x] += left;
+    first[me] += left;
     __syncthreads();
   }
-  int32_t at = first[threadIdx.x] - total[threadIdx.x] + offset[int64_t(threadIdx.x) * gridDim.x + blockIdx.x];
-  for (int i = 0; i < here; ++i)
-    if ((items[i].x >> shift & 255) == int(threadIdx.x)) y[at++] = items[i];
+  auto digit_of = [&](int64_t at) { return at < n ? x[at].x >> shift & 255 : -1; };
+  for (int i = lane; i < stretch; i += 32) {
+    const int digit = digit_of(from + i);
+    const uint32_t equals = __match_any_sync(~0u, digit);
+    if (digit >= 0 && lane == __ffs(int(equals)) - 1) next[warp][digit] += __popc(equals);
+    __syncwarp();
+  }
+  __syncthreads();
+  int32_t at = first[me] - total[me] + offset[int64_t(me) * gridDim.x + blockIdx.x];
+  for (int w = 0; w < warps; ++w) {
+    const int32_t here = next[w][me];
+    next[w][me] = at;
+    at += here;
+  }
+  __syncthreads();
+  for (int i = lane; i < stretch; i += 32) {
+    const int digit = digit_of(from + i);
+    const uint32_t equals = __match_any_sync(~0u, digit);
+    const int32_t begin = digit >= 0 ? next[warp][digit] : 0;
+    __syncwarp();
+    if (digit >= 0) {
+      y[begin + __popc(equals & ((1u << lane) - 1))] = x[from + i];
+      if (lane == __ffs(int(equals)) - 1) next[warp][digit] = begin + __popc(equals);
+    }
+    __syncwarp();
+  }
 }
 
 }  // namespace

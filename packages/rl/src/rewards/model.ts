@@ -1,10 +1,9 @@
 // Rewards by reward models: `model` gives one number an output, `process_model` one at the end of each step.
 import { ExitCode, NsaError } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
+import { type PlacedText, RewardModel, type RewardModelFile } from "@nsa/model";
 import type { RewardConfig } from "./config.ts";
 import type { BatchReward, RewardEnvironment, RewardKind, Scored, Verdict } from "./kind.ts";
-import { type PlacedText, RewardModel } from "./reward-model.ts";
-import type { RewardModelFile } from "./reward-model-file.ts";
 import { stepEndsBy, stepTokens } from "./step-rules.ts";
 import { tokenEnds } from "./steps.ts";
 
@@ -22,7 +21,7 @@ async function openModels(
     throw refuse(`a reward of kind ${kind}`, "`checkpoint` is not set", "name a reward model");
   const models: RewardModel[] = [];
   for (const folder of [checkpoint, ...ensemble]) {
-    const model = await RewardModel.open(device, folder, tokenizer);
+    const model = await RewardModel.open(device, folder, tokenizer.hash);
     if (model.file.kind !== wanted)
       throw refuse(
         `a reward of kind ${kind} by ${folder}`,

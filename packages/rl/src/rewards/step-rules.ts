@@ -1,8 +1,6 @@
 // Where the steps of an output end: the places at which a process reward model gives its numbers and Math-Shepherd begins its roll-outs.
+import type { StepRule } from "@nsa/model";
 import { equationSteps } from "./steps.ts";
-
-export const stepRules = ["lines", "equations"] as const;
-export type StepRule = (typeof stepRules)[number];
 
 /** Where the lines that are not blank begin, but for the first of them. */
 function lineStarts(text: string): number[] {

@@ -1,7 +1,7 @@
-// Cases of flash attention and of the ops of NSA on packed documents, with the softmax's statistics computed here.
+// Cases of flash attention and of NSA's gate on packed documents, with the softmax's statistics computed here.
 import { added, given, input, normal, type OpCase, output } from "../case.ts";
 
-interface Sizes {
+export interface Sizes {
   /** Borders of the documents, from 0. */
   borders: number[];
   hq: number;
@@ -13,7 +13,7 @@ interface Sizes {
 }
 
 /** Calls `body` with each row, its document's first row, and its place in the document. */
-function eachRow(borders: number[], body: (row: number, start: number, t: number) => void): void {
+export function eachRow(borders: number[], body: (row: number, start: number, t: number) => void): void {
   for (let i = 0; i + 1 < borders.length; i++)
     for (let row = borders[i]!; row < borders[i + 1]!; row++) body(row, borders[i]!, row - borders[i]!);
 }
@@ -71,7 +71,7 @@ const strides = (s: Sizes) => ({
 });
 
 /** Forward and backward of one op; `fields` and `numbers` are what it takes besides q, k, v and their like. */
-function both(
+export function both(
   op: string,
   name: string,
   s: Sizes,
@@ -210,49 +210,6 @@ function compressed(name: string, s: Sizes, block: number, stride: number, unuse
   return unturned(both("flash", name, { ...s, keyRows }, false, keysOf, rows * keyRows, fields, numbers));
 }
 
-/** Blocks of each query: the first, then spread ones, then its own; −1 behind. */
-function selection(s: Sizes, block: number, n: number): Int32Array {
-  const idx = new Int32Array(s.borders.at(-1)! * s.hkv * n).fill(-1);
-  eachRow(s.borders, (row, _start, t) => {
-    const own = Math.floor(t / block);
-    for (let kv = 0; kv < s.hkv; kv++) {
-      const chosen = new Set([0, own]);
-      for (let i = 1; chosen.size < Math.min(n, own + 1); i++)
-        chosen.add((i * 7919 + (row >> 3) * 31 + kv) % (own + 1));
-      idx.set(
-        [...chosen].sort((a, b) => a - b),
-        (row * s.hkv + kv) * n,
-      );
-    }
-  });
-  return idx;
-}
-
-function selected(name: string, s: Sizes, block: number, n: number, perfOnly = false): OpCase[] {
-  const idx = selection(s, block, n);
-  const starts: number[] = [];
-  eachRow(s.borders, (row, start) => {
-    starts[row] = start;
-  });
-  const keysOf = (row: number, kv: number) =>
-    [...idx.subarray((row * s.hkv + kv) * n, (row * s.hkv + kv + 1) * n)]
-      .filter((b) => b >= 0)
-      .flatMap((b) => Array.from({ length: block }, (_, i) => starts[row]! + b * block + i))
-      .filter((key) => key <= row);
-  let keys = 0;
-  eachRow(s.borders, (_row, _start, t) => {
-    keys += Math.min(n * block, t + 1);
-  });
-  const fields = { idx: given(idx, "i32"), cu_seqlens: given(s.borders, "i32") };
-  const numbers = {
-    n_docs: s.borders.length - 1,
-    tokens: s.borders.at(-1)!,
-    selection_block_size: block,
-    num_selected: n,
-  };
-  return both("nsa_selected", name, s, perfOnly, keysOf, keys, fields, numbers);
-}
-
 function gate(tokens: number, hq: number, dimV: number, perfOnly = false): OpCase[] {
   const [wide, ldg] = [[tokens, hq * dimV], 3 * hq + 2];
   const shared = {
@@ -342,10 +299,6 @@ export const attentionCases: OpCase[] = [
     ),
   ),
   ...flash("dense 2k, 16 q / 4 kv", { borders: long, hq: 16, hkv: 4, dimK: 64, dimV: 64 }, 0, true),
-  ...selected("three documents", small, 8, 3),
-  ...selected("odd dims", { borders: docs, hq: 3, hkv: 1, dimK: 13, dimV: 7 }, 4, 5),
-  ...selected("18 heads a group", { borders: [0, 150], hq: 18, hkv: 1, dimK: 72, dimV: 128 }, 16, 4),
-  ...selected("2k, 16 q / 1 kv", { borders: long, hq: 16, hkv: 1, dimK: 64, dimV: 64 }, 64, 16, true),
   ...gate(37, 6, 16),
   ...gate(5, 3, 7),
   ...gate(2048, 16, 64, true),

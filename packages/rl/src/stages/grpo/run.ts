@@ -19,8 +19,9 @@ import { buildUpdateBatch } from "./learn.ts";
 import { rolloutMetrics } from "./metrics.ts";
 import { openRollouts, StepRecorder } from "./recorder.ts";
 import { ReferenceStore } from "./reference-store.ts";
+import { RefreshProbe } from "./refresh-probe.ts";
 import { type Rollout, rollout } from "./rollout.ts";
-import { update } from "./update.ts";
+import { type UpdateNotes, update } from "./update.ts";
 import { ValueModel } from "./value/value-model.ts";
 import {
   evaluationMetrics,
@@ -107,6 +108,7 @@ class GrpoRun {
   readonly model: Transformer;
   private readonly store: CheckpointStore;
   private readonly heldOut: AskedProblem[];
+  private readonly probe: RefreshProbe;
   private latest: EvaluationResult | undefined;
 
   private constructor(
@@ -119,6 +121,7 @@ class GrpoRun {
     this.model = parts.model;
     this.store = new CheckpointStore(checkpoints, config.checkpoint.keepLast);
     const count = Math.min(config.evaluation.questions, problems.heldOutCount);
+    this.probe = new RefreshProbe(parts.model, problems.train(0).prompt, config);
     this.heldOut = Array.from({ length: count }, (_, i) => problems.heldOut(i));
   }
 
@@ -202,13 +205,18 @@ class GrpoRun {
     const step = ++this.step;
     profiler.begin(step);
     const recorder = rollouts.keep > 0 ? new StepRecorder(rollouts, model, step) : undefined;
-    const sampled = await rollout({ model, tokenizer, problems, scorer, config, step }, cursor.asked);
+    const { probe } = this;
+    const inputs = { model, tokenizer, problems, scorer, config, step, probe: probe.request };
+    const sampled = await rollout(inputs, cursor.asked);
+    if (sampled.probed) probe.checkMoved(step, sampled.probed);
     cursor.asked = sampled.cursor;
     recordFaults(ctx, sampled, quarantine, step);
     this.parts.retraining?.record(sampled, step);
     const started = performance.now();
     const updateBatch = buildUpdateBatch(model, sampled, config, { reference, value });
-    const learned = update(trainer, updateBatch, config, { step, value, notes: recorder?.notes });
+    const notes: UpdateNotes = recorder?.notes ?? { oldLogp: new Map() };
+    const learned = update(trainer, updateBatch, config, { step, value, notes });
+    probe.checkUpdated(step, updateBatch, notes);
     const updating = performance.now() - started;
     profiler.end();
     const recording = performance.now();

@@ -1,10 +1,9 @@
 // The recipe of `nsa reward`: one strict schema, every field described.
 import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
 import { memoryLimitMb } from "@nsa/kernels";
+import { rewardKindsOfModel, stepRules } from "@nsa/model";
 import { loopSchema, optimizerSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
-import { rewardKindsOfModel } from "../../rewards/reward-model-file.ts";
-import { stepRules } from "../../rewards/step-rules.ts";
 import "./loss.ts";
 
 const count = z.number().int().min(1);

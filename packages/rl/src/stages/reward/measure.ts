@@ -1,8 +1,7 @@
 // Held-out figures of a reward model: loss, accuracy, area under the ROC curve, calibration, by policy step and by place in the output.
 import type { Metrics } from "@nsa/core";
-import type { Transformer } from "@nsa/model";
+import { numbersAt, type Transformer } from "@nsa/model";
 import { calibrationError, rocAuc } from "@nsa/tasks";
-import { numbersAt } from "../../rewards/reward-model.ts";
 import type { RewardExample } from "./examples.ts";
 import { rewardLosses } from "./loss.ts";
 import type { LabelledText } from "./records.ts";

@@ -2,9 +2,8 @@
 import type { Metrics } from "@nsa/core";
 import { modelFiles } from "@nsa/data";
 import type { Device } from "@nsa/kernels";
-import { loadModel, saveCheckpoint } from "@nsa/model";
+import { loadModel, REWARD_FILE, readRewardFile, saveCheckpoint, writeRewardFile } from "@nsa/model";
 import { Trainer } from "@nsa/train";
-import { REWARD_FILE, readRewardFile, writeRewardFile } from "../../rewards/reward-model-file.ts";
 import type { RewardModelConfig } from "./config.ts";
 import { examplesOfAll, type RewardExample } from "./examples.ts";
 import { rewardLosses } from "./loss.ts";

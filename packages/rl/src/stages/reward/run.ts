@@ -3,10 +3,9 @@ import { join } from "node:path";
 import { JsonlFile, type Metrics, type StageContext, type StageRunner } from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
-import { loadModel, readModelConfig } from "@nsa/model";
+import { loadModel, REWARD_FILE, readModelConfig, writeRewardFile } from "@nsa/model";
 import { checkVocabulary, rocAuc } from "@nsa/tasks";
 import { estimateTraining, runTraining, ShuffledSource, Trainer } from "@nsa/train";
-import { REWARD_FILE, tokenizerHash, writeRewardFile } from "../../rewards/reward-model-file.ts";
 import { lengthAndFormBaseline } from "./baseline.ts";
 import { checkRewardRecipe, type RewardModelConfig } from "./config.ts";
 import {
@@ -89,7 +88,7 @@ export const runReward: StageRunner<RewardModelConfig> = async (config, context)
     const trainer = new Trainer(model, config.train.steps, trained);
     const { kind, loss, steps } = config;
     const { probability } = rewardLosses.get(loss);
-    const file = { format: 1 as const, kind, loss, probability, steps, tokenizer: tokenizerHash(tokenizer) };
+    const file = { format: 1 as const, kind, loss, probability, steps, tokenizer: tokenizer.hash };
     return await runTraining(
       {
         trainer,

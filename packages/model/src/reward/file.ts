@@ -1,13 +1,14 @@
 // reward.json beside the weights of a reward model: what its numbers mean, and which tokenizer it reads.
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ExitCode, NsaError } from "@nsa/core";
-import type { Tokenizer } from "@nsa/data";
 import { z } from "zod";
-import { stepRules } from "./step-rules.ts";
 
 export const REWARD_FILE = "reward.json";
+
+/** What a step is: see the process rewards. */
+export const stepRules = ["lines", "equations"] as const;
+export type StepRule = (typeof stepRules)[number];
 
 export const rewardKindsOfModel = ["outcome", "process"] as const;
 
@@ -20,19 +21,11 @@ const fileSchema = z.strictObject({
   /** Whether σ of a number is the probability that the output (or the step) is right. */
   probability: z.boolean(),
   steps: z.enum(stepRules),
-  /** SHA-256 of the tokenizer's vocabulary and added tokens. */
+  /** `hash` of the tokenizer. */
   tokenizer: z.string(),
 });
 
 export type RewardModelFile = z.output<typeof fileSchema>;
-
-/** What two tokenizers must share so that ids mean the same. */
-export function tokenizerHash(tokenizer: Tokenizer): string {
-  const { model, added_tokens } = tokenizer.json as { model?: unknown; added_tokens?: unknown };
-  return createHash("sha256")
-    .update(JSON.stringify([model, added_tokens]))
-    .digest("hex");
-}
 
 export const writeRewardFile = (file: RewardModelFile) => `${JSON.stringify(file, null, 2)}\n`;
 

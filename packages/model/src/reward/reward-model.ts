@@ -1,9 +1,11 @@
 // A reward model at work: numbers of its scalar head at given places of texts, batched on its device.
 import { ExitCode, NsaError, packBatch } from "@nsa/core";
-import type { Tokenizer } from "@nsa/data";
 import type { Device } from "@nsa/kernels";
-import { INFERENCE_ONLY, loadModel, type Transformer, values } from "@nsa/model";
-import { type RewardModelFile, readRewardFile, tokenizerHash } from "./reward-model-file.ts";
+import { loadModel } from "../checkpoint/checkpoint.ts";
+import { values } from "../heads/apply.ts";
+import { INFERENCE_ONLY } from "../parameters/groups.ts";
+import type { Transformer } from "../transformer/transformer.ts";
+import { type RewardModelFile, readRewardFile } from "./file.ts";
 
 /** Positions in `ids` at which numbers are wanted, ascending. */
 export interface PlacedText {
@@ -55,11 +57,11 @@ export class RewardModel {
 
   /**
    * Throws NsaError `reward_model_invalid`, `reward_tokenizer_mismatch` (exit 3), and what loading a checkpoint throws.
-   * `tokenizer`: the policy's, whose ids the model will see.
+   * `tokenizer`: hash of the policy's, whose ids the model will see.
    */
-  static async open(device: Device, checkpoint: string, tokenizer: Tokenizer): Promise<RewardModel> {
+  static async open(device: Device, checkpoint: string, tokenizer: string): Promise<RewardModel> {
     const file = readRewardFile(checkpoint);
-    if (file.tokenizer !== tokenizerHash(tokenizer)) {
+    if (file.tokenizer !== tokenizer) {
       throw new NsaError({
         code: "reward_tokenizer_mismatch",
         what: `the reward model ${checkpoint} has another tokenizer than the policy`,
