@@ -1,6 +1,6 @@
 // DeepSeekMath §5.2.2 put to a test that can fail: RL lifts Maj@K but not Pass@K, on problems of which most are of medium difficulty.
 //
-// `pnpm bench topk [--seeds 5] [--from 21] [--samples 256] [--steps 100] --json`. Each seed, in two conditions: a base model and SFT, a
+// `pnpm bench topk [--seeds 5] [--from 21] [--samples 256] --json`. Each seed, in two conditions: a base model and SFT, a
 // pool of held-out problems by measured pass rate, 256 problems of it, K = 1 … 256 before and after GRPO. In the control hardly any text
 // shows a carry, so that RL has to bring a skill to the surface, and the verdict must be "disagrees".
 import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
@@ -13,10 +13,10 @@ import { chooseProblems, isMedium, type PoolRow, PROBLEMS, topKVerdict } from ".
 
 const config = (name: string) => join(root, "configs", `${name}.yaml`);
 
-/** Shares of right and of careless sums in all text that a condition's model sees before RL. */
+/** Shares of right and of careless sums in all text that a condition's model sees before RL, and the steps of RL. */
 const CONDITIONS = {
-  main: { right: 0.5, slip: 0.3, needs: "medium" },
-  control: { right: 0.01, slip: 0.98, needs: "any" },
+  main: { right: 0.5, slip: 0.3, needs: "medium", steps: 100 },
+  control: { right: 0.05, slip: 0.94, needs: "any", steps: 200 },
 } as const;
 
 /** Held-out problems that are chosen from; the texts never show a sum of four digits. */
@@ -154,7 +154,7 @@ async function runOne(seed: number, condition: Condition, samples: number): Prom
   const start = await prepare(cwd, seed, condition);
   const task = await makeTask(cwd, seed, start, condition);
   const before = await evaluate(cwd, start, task, samples);
-  const set = [`seed=${seed}`, `init.checkpoint=${start}`, `steps=${argument("steps", 100)}`];
+  const set = [`seed=${seed}`, `init.checkpoint=${start}`, `steps=${CONDITIONS[condition].steps}`];
   const policy = newestCheckpoint(await stage(cwd, ["grpo", config("grpo/topk")], set));
   const after = await evaluate(cwd, policy, task, samples);
   const seconds = (performance.now() - from) / 1e3;

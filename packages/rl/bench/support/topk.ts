@@ -11,7 +11,7 @@ export interface PoolRow {
 
 /** Problems of the measurement, and the share of them that must be neither nearly hopeless nor nearly solved. */
 export const PROBLEMS = 256;
-export const MEDIUM_SHARE = 0.65;
+export const MEDIUM_SHARE = 0.7;
 
 export const isMedium = (rate: number) => rate > 0.02 && rate < 0.6;
 
@@ -26,9 +26,14 @@ export function chooseProblems(
   count = PROBLEMS,
 ): PoolRow[] | undefined {
   const wanted = Math.round(MEDIUM_SHARE * count);
-  const medium = pool.filter(({ pass_rate }) => isMedium(pass_rate)).slice(0, wanted);
+  const seen = new Set<string>();
+  // Each part of a mix numbers its problems by itself, and a small family draws some twice: names here must be unique.
+  const unique = pool
+    .filter(({ question }) => !seen.has(question) && seen.add(question))
+    .map((row) => ({ ...row, id: row.question }));
+  const medium = unique.filter(({ pass_rate }) => isMedium(pass_rate)).slice(0, wanted);
   if (needs === "medium" && medium.length < wanted) return undefined;
-  const hard = pool.filter(({ pass_rate }) => pass_rate <= 0.02).slice(0, count - medium.length);
+  const hard = unique.filter(({ pass_rate }) => pass_rate <= 0.02).slice(0, count - medium.length);
   return medium.length + hard.length === count ? [...medium, ...hard] : undefined;
 }
 
