@@ -65,7 +65,7 @@ function sample(
 ): { asked: AskedProblem; outputs: GeneratedSample[] }[] {
   const { config, model, tokenizer } = e;
   const { rollout: r } = config;
-  const asked = Array.from({ length: count }, (_, q) => e.problems.train(first + q));
+  const asked = Array.from({ length: count }, (_, q) => e.problems.train(first + q, e.step));
   const engine = new Engine(model, {
     ...r,
     prefillTokens: 16_384,
