@@ -23,11 +23,11 @@ export {
   type StepReward,
   type Verdict,
 } from "./rewards/kind.ts";
+export { languageConsistency } from "./rewards/language.ts";
 export { rewardKinds } from "./rewards/registry.ts";
 export { makeScorer, type Reward, type Scorer } from "./rewards/score.ts";
 export { equationSteps } from "./rewards/steps.ts";
 export {
-  languageConsistency,
   lengthPenalty,
   overlongPenalty,
   reflectiveWords,

@@ -71,7 +71,7 @@ export interface RolloutInputs {
 function sample(e: RolloutInputs, first: number, count: number, probe?: GenerateRequest) {
   const { config, model, tokenizer } = e;
   const { rollout: r } = config;
-  const asked = Array.from({ length: count }, (_, q) => e.problems.train(first + q));
+  const asked = Array.from({ length: count }, (_, q) => e.problems.train(first + q, e.step));
   const engine = new Engine(model, {
     ...r,
     prefillTokens: 16_384,

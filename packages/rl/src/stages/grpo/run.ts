@@ -12,7 +12,9 @@ import { makeScorer, type Scorer } from "../../rewards/score.ts";
 import type { RolloutStore } from "../../rollouts/store.ts";
 import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
+import { curriculumAt, curriculumMetrics, recipeAt } from "./curriculum.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
+import { HackingMonitor } from "./hacking/monitor.ts";
 import { withIterations } from "./iterations/plan.ts";
 import { RewardRetraining } from "./iterations/retraining.ts";
 import { buildUpdateBatch } from "./learn.ts";
@@ -96,6 +98,7 @@ interface GrpoParts {
   cursor: QuestionCursor;
   quarantine: JsonlFile;
   rollouts: RolloutStore;
+  hacking: HackingMonitor;
   checkpoints: string;
   /** Files kept with each checkpoint. */
   files: Record<string, string>;
@@ -140,11 +143,13 @@ class GrpoRun {
     checkVocabulary(tokenizer, model, init);
     const updates = config.steps * algorithm.innerEpochs * algorithm.miniBatches;
     const trainer = new Trainer(model, updates, config.train);
-    const problems = makeProblems(config, {
-      encode: (text) => tokenizer.encode(text),
+    const asking = {
+      encode: (text: string) => tokenizer.encode(text),
       maxSeqLen: model.config.maxSeqLen,
-      log: (text, level) => ctx.log(text, level),
-    });
+      log: (text: string, level: "warn") => ctx.log(text, level),
+    };
+    const schedule = { steps: config.steps, at: (asked: number) => curriculumAt(config, asked) };
+    const problems = makeProblems(config, asking, schedule);
     const checkpoints = join(ctx.runDir, "checkpoints");
     const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
     const references = new ReferenceStore(join(ctx.runDir, "reference"));
@@ -158,6 +163,7 @@ class GrpoRun {
     const value = await ValueModel.open({ config, ctx, device, policy: model, updates }, step);
     const retraining = RewardRetraining.open({ config, ctx, device, tokenizer }, step);
     const scorer = await openScorer(retraining?.rewards(step) ?? config.rewards, model, tokenizer, ctx);
+    const hacking = HackingMonitor.open(config, ctx, step);
     const rollouts = openRollouts(ctx.runDir, config);
     rollouts.truncate(step);
     // Without a KL there is no reference to hold.
@@ -165,7 +171,7 @@ class GrpoRun {
       algorithm.klCoef > 0
         ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
         : undefined;
-    const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts };
+    const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts, hacking };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
@@ -199,10 +205,11 @@ class GrpoRun {
 
   /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
   async update(profiler: StepProfiler): Promise<void> {
-    const { config, ctx, model } = this;
+    const { ctx, model } = this;
     const { tokenizer, trainer, problems, scorer, cursor, quarantine, rollouts, reference, value } =
       this.parts;
     const step = ++this.step;
+    const config = recipeAt(this.config, step);
     profiler.begin(step);
     const recorder = rollouts.keep > 0 ? new StepRecorder(rollouts, model, step) : undefined;
     const { probe } = this;
@@ -224,6 +231,11 @@ class GrpoRun {
     const recorded = performance.now() - recording;
     const figures: Metrics = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating, recorded) };
     figures["perf/memory_peak_bytes"] = model.device.stats().peakBytes;
+    Object.assign(
+      figures,
+      this.parts.hacking.observe(sampled, figures, step),
+      curriculumMetrics(config, step),
+    );
     ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
     appendSamples(ctx, sampled, step);
     showSample(ctx, sampled, step);
@@ -245,6 +257,7 @@ class GrpoRun {
     const status = step < this.config.steps ? "interrupted" : "completed";
     if (status === "completed") ctx.emit({ type: "done", step, metrics });
     this.parts.quarantine.close();
+    this.parts.hacking.close();
     return { status, step, metrics, outputs: { checkpoint } };
   }
 
