@@ -110,12 +110,6 @@ test("every_file_says_in_its_first_line_what_it_is_for", () => {
   );
 });
 
-/** Native files above the limit with their number of lines: it may only fall, and a file that falls below leaves. */
-const LONG_NATIVE: Record<string, number> = {
-  "packages/kernels/native/addon/addon.cc": 423,
-  "packages/kernels/native/cpu/vec_impl.h": 420,
-};
-
 const linesOf = (text: string) => text.trimEnd().split("\n").length;
 
 test("no_source_file_is_longer_than_400_lines_and_the_median_is_under_200", () => {
@@ -127,7 +121,7 @@ test("no_source_file_is_longer_than_400_lines_and_the_median_is_under_200", () =
   expect(src.sort((a, b) => a - b)[src.length >> 1]).toBeLessThan(200);
 });
 
-test("no_native_file_is_longer_than_400_lines_but_those_listed_which_do_not_grow", () => {
+test("no_native_file_is_longer_than_400_lines", () => {
   const native = join(root, "packages/kernels/native");
   const files = (readdirSync(native, { recursive: true }) as string[])
     .map((file) => file.split(sep).join("/"))
@@ -137,11 +131,7 @@ test("no_native_file_is_longer_than_400_lines_but_those_listed_which_do_not_grow
         [`packages/kernels/native/${file}`, linesOf(readFileSync(join(native, file), "utf8"))] as const,
     );
   expect(files.length).toBeGreaterThan(80);
-  const long = files.filter(([, lines]) => lines > 400);
-  expect(long.filter(([path, lines]) => lines > (LONG_NATIVE[path] ?? 400))).toEqual([]);
-  expect(long.map(([path]) => path).sort(), "shorter now: take it off the list").toEqual(
-    Object.keys(LONG_NATIVE).sort(),
-  );
+  expect(files.filter(([, lines]) => lines > 400)).toEqual([]);
 });
 
 test("nothing_is_left_to_do_later_or_commented_out", () => {

@@ -44,7 +44,7 @@ function blocksOf(page: string): Block[] {
 /** The block as a script that ends the page's script when a command fails unexpectedly. */
 function scriptOf(block: Block): string {
   const small = block.lines.map((line) =>
-    /^pnpm nsa (pretrain|sft|dpo|grpo|sample|eval|pipeline run) /.test(line) && block.smoke
+    /^pnpm nsa (pretrain|sft|dpo|reward|grpo|sample|eval|pipeline run) /.test(line) && block.smoke
       ? `${line} ${block.smoke}`
       : line,
   );

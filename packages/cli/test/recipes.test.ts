@@ -162,7 +162,15 @@ for (const file of of("pretrain").filter(alone))
     expect(last["val/loss"]).toBeGreaterThan(1);
   });
 
-const iterates = (file: string) => "iterations" in parse(readFileSync(join(root, file), "utf8"));
+/** A recipe's keys, its own and those of the one it extends. */
+function keysOf(file: string): Set<string> {
+  const recipe = parse(readFileSync(join(root, file), "utf8"));
+  const base = recipe.extends ? keysOf(join(file, "..", recipe.extends)) : [];
+  return new Set([...Object.keys(recipe), ...base]);
+}
+const iterates = (file: string) => keysOf(file).has("iterations");
+/** Whether its iterations retrain the reward model. */
+const retrains = (file: string) => readFileSync(join(root, file), "utf8").includes("reward_model:");
 
 /** Outputs of one-digit sums, every other one right. */
 function writeOutputs(): string {
@@ -184,7 +192,7 @@ test.each(of("reward"))("%s_takes_a_step_and_serves_iterative_grpo", (file) => {
     const set = [
       `init.checkpoint=${checkpoint}`,
       `rewards.0.checkpoint=${join(reward, "checkpoints/step-000001")}`,
-      `iterations.reward_model.history=[${outputs}]`,
+      ...(retrains(recipe) ? [`iterations.reward_model.history=[${outputs}]`] : []),
       "iterations.count=2",
       "iterations.steps=1",
       "rollout.questions_per_step=2",
@@ -238,7 +246,7 @@ test.each(of("dpo"))("%s_takes_a_step", (file) => {
 
 test("configs_sample_sums_samples_outputs_and_step_labels_judges_their_steps", () => {
   expect(of("sample")).toEqual(
-    ["step-labels", "sums", "unified"].map((name) => `configs/sample/${name}.yaml`),
+    ["learned-rewards", "step-labels", "sums", "unified"].map((name) => `configs/sample/${name}.yaml`),
   );
   const small = [`init.checkpoint=${checkpoint}`, "sampling.max_tokens=8", "engine.questions=2"];
   const questions = ["prompts.questions=3", "sampling.n=2"];

@@ -191,6 +191,16 @@ test("rows_for_scripts_are_filtered_and_errors_name_what_is_there", () => {
   fails(3, /widen the filter/, "--question", "absent");
   fails(2, /--label without a terminal/, "--label");
   fails(2, /--step/, "--step", "0");
+  fails(3, /nsa rollouts RUN --label/, "--labels", "preference");
+  const labels = new LabelFile(join(work, "runs/grpo-x-20260101-000000/labels.jsonl"), () => new Date(0));
+  const [q1] = recorded[1]!;
+  labels.verdict(q1!, q1!.outputs[0]!, "wrong");
+  labels.prefer(q1!, q1!.outputs[1]!, q1!.outputs[0]!);
+  labels.verdict(q1!, q1!.outputs[0]!, "right");
+  expect(JSON.parse(show("--labels", "verdict").stdout)).toMatchObject({ id: "q1", verdict: "right" });
+  expect(JSON.parse(show("--labels", "preference").stdout)).toMatchObject({
+    ...{ prompt: "p", chosen: "says 1\nof 1", rejected: "says 0\nof 1" },
+  });
 });
 
 const hasScript = spawnSync("sh", ["-c", "command -v script"]).status === 0;

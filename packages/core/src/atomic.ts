@@ -143,3 +143,26 @@ export function restoreReplaced(dir: string, ours: (name: string) => boolean): v
     else rmSync(path, { recursive: true, force: true });
   }
 }
+
+/** Whether a process of this machine has the id. */
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/**
+ * Removes the files that killed processes left half-written in a folder and below. Those of processes that run are spared where
+ * others may be writing there, too (`shared`).
+ */
+export function clearTemporaries(dir: string, { shared = false } = {}): void {
+  if (!existsSync(dir)) return;
+  for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
+    const writer = entry.isFile() && /\.tmp-(\d+)/.exec(entry.name)?.[1];
+    if (!writer || (shared && isRunning(Number(writer)))) continue;
+    rmSync(join(entry.parentPath, entry.name), { force: true });
+  }
+}

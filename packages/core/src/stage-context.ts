@@ -1,6 +1,7 @@
 // Makes the context of a stage: recorded metrics and samples, log file, forwarded events.
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
+import { clearTemporaries } from "./atomic.ts";
 import { JsonlFile } from "./jsonl.ts";
 import { JsonlSink, type MetricSink, MultiSink } from "./metrics/sink.ts";
 import {
@@ -40,6 +41,7 @@ export function openStageContext(options: StageContextOptions): OpenStageContext
     new JsonlSink(join(options.runDir, "metrics.jsonl")),
     ...(options.sinks ?? []),
   ]);
+  clearTemporaries(options.runDir, { shared: true });
   const samples = new JsonlFile(join(options.runDir, "samples.jsonl"));
 
   function emit(event: StageEvent): void {

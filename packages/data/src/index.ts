@@ -18,7 +18,12 @@ export { type BandFile, bandRun, type NearOptions, nearDuplicates } from "./corp
 export { normaliseUrl } from "./corpus/dedup/url.ts";
 export { decodePage } from "./corpus/extract/charset.ts";
 export { type Extracted, extractHtml } from "./corpus/extract/html.ts";
-export { identifyLanguage, type Language } from "./corpus/extract/language.ts";
+export {
+  identifyLanguage,
+  identifyLanguages,
+  type Language,
+  loadLanguageModel,
+} from "./corpus/extract/language.ts";
 export { mathmlToLatex } from "./corpus/extract/mathml.ts";
 export { argsOf, type FastTextArgs, FastTextConfig } from "./corpus/fasttext/args.ts";
 export {

@@ -1,6 +1,6 @@
 // DeepSeekMath §5.2.2 put to a test that can fail: RL lifts Maj@K but not Pass@K, on problems of which most are of medium difficulty.
 //
-// `pnpm bench topk [--seeds 5] [--from 11] [--samples 256] [--steps 100] --json`. Each seed, in two conditions: a base model and SFT, a
+// `pnpm bench topk [--seeds 5] [--from 21] [--samples 256] --json`. Each seed, in two conditions: a base model and SFT, a
 // pool of held-out problems by measured pass rate, 256 problems of it, K = 1 … 256 before and after GRPO. In the control hardly any text
 // shows a carry, so that RL has to bring a skill to the surface, and the verdict must be "disagrees".
 import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
@@ -13,11 +13,18 @@ import { chooseProblems, isMedium, type PoolRow, PROBLEMS, topKVerdict } from ".
 
 const config = (name: string) => join(root, "configs", `${name}.yaml`);
 
-/** Shares of right and of careless sums in all text that a condition's model sees before RL. */
+/** Shares of right and of careless sums in all text that a condition's model sees before RL, and the steps of RL. */
 const CONDITIONS = {
-  main: { right: 0.5, slip: 0.3 },
-  control: { right: 0.01, slip: 0.98 },
+  main: { right: 0.5, slip: 0.3, needs: "medium", steps: 100 },
+  control: { right: 0.05, slip: 0.94, needs: "any", steps: 200 },
 } as const;
+
+/** Held-out problems that are chosen from; the texts never show a sum of four digits. */
+const POOL = [
+  [2, 0.2],
+  [3, 0.4],
+  [4, 0.4],
+].map(([difficulty, share]) => `{family: addition, difficulty: ${difficulty}, share: ${share}}`);
 type Condition = keyof typeof CONDITIONS;
 
 interface Curves {
@@ -37,7 +44,7 @@ interface Outcome {
 /** Runs a stage and returns its newest run folder. */
 async function stage(cwd: string, words: string[], set: readonly string[]): Promise<string> {
   const runs = join(cwd, "runs");
-  const before = new Set(words[0] === "data" ? [] : readdirSync(runs));
+  const before = new Set(readdirSync(runs));
   await nsa(cwd, [...words, ...set.flatMap((text) => ["--set", text])]);
   const made = readdirSync(runs).filter((name) => !before.has(name));
   return join(runs, made.sort().at(-1)!);
@@ -83,18 +90,23 @@ ${crawl("sums-2", 2, 1200)}${crawl("sums-3", 3, 600)}  - name: base
 }
 
 /** Held-out problems by pass rate, written as a task; its path. */
-async function makeTask(cwd: string, seed: number, checkpoint: string): Promise<string> {
+async function makeTask(
+  cwd: string,
+  seed: number,
+  checkpoint: string,
+  condition: Condition,
+): Promise<string> {
   const set = [
     `seed=${seed}`,
     `init.checkpoint=${checkpoint}`,
-    "task.mix=[{family: addition, difficulty: 2, share: 0.5}, {family: addition, difficulty: 3, share: 0.5}]",
+    `task.mix=[${POOL.join(", ")}]`,
     "prompts.split=heldout",
     "prompts.questions=1024",
     "sampling.n=64",
   ];
   const run = await stage(cwd, ["sample", config("sample/unified")], set);
   const pool = readJsonl<PoolRow>(join(run, "pool.jsonl"));
-  const chosen = chooseProblems(pool);
+  const chosen = chooseProblems(pool, CONDITIONS[condition].needs);
   if (!chosen) {
     const medium = pool.filter((row) => isMedium(row.pass_rate)).length;
     throw new Error(`seed ${seed}: of ${pool.length} problems ${medium} are of medium difficulty, too few`);
@@ -140,9 +152,9 @@ async function runOne(seed: number, condition: Condition, samples: number): Prom
   const cwd = mkdtempSync(join(tmpdir(), `nsa-topk-${condition}-`));
   const from = performance.now();
   const start = await prepare(cwd, seed, condition);
-  const task = await makeTask(cwd, seed, start);
+  const task = await makeTask(cwd, seed, start, condition);
   const before = await evaluate(cwd, start, task, samples);
-  const set = [`seed=${seed}`, `init.checkpoint=${start}`, `steps=${argument("steps", 100)}`];
+  const set = [`seed=${seed}`, `init.checkpoint=${start}`, `steps=${CONDITIONS[condition].steps}`];
   const policy = newestCheckpoint(await stage(cwd, ["grpo", config("grpo/topk")], set));
   const after = await evaluate(cwd, policy, task, samples);
   const seconds = (performance.now() - from) / 1e3;
@@ -181,7 +193,7 @@ function conclude(condition: Condition, outcomes: readonly Outcome[]) {
 }
 
 async function run(): Promise<BenchResult> {
-  const [count, first, samples] = [argument("seeds", 5), argument("from", 11), argument("samples", 256)];
+  const [count, first, samples] = [argument("seeds", 5), argument("from", 21), argument("samples", 256)];
   const outcomes: Record<Condition, Outcome[]> = { main: [], control: [] };
   for (let seed = first; seed < first + count; seed++)
     for (const condition of Object.keys(CONDITIONS) as Condition[])

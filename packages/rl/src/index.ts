@@ -23,11 +23,11 @@ export {
   type StepReward,
   type Verdict,
 } from "./rewards/kind.ts";
+export { languageConsistency } from "./rewards/language.ts";
 export { rewardKinds } from "./rewards/registry.ts";
 export { makeScorer, type Reward, type Scorer } from "./rewards/score.ts";
 export { equationSteps } from "./rewards/steps.ts";
 export {
-  languageConsistency,
   lengthPenalty,
   overlongPenalty,
   reflectiveWords,
@@ -41,7 +41,7 @@ export {
   type ShownOutput,
   stepsOf,
 } from "./rollouts/groups.ts";
-export { LabelFile, verdictsOf } from "./rollouts/labels.ts";
+export { LabelFile, labelsInForce, verdictsOf } from "./rollouts/labels.ts";
 export { RolloutStore } from "./rollouts/store.ts";
 export { type DpoConfig, dpoSchema } from "./stages/dpo/config.ts";
 export { runDpo } from "./stages/dpo/run.ts";

@@ -21,16 +21,22 @@ test("a_verdict_needs_an_interval_without_0_and_one_seed_decides_nothing", () =>
 });
 
 test("topk_measures_medium_problems_in_their_share_and_hard_ones_and_needs_enough_of_both", () => {
-  const row = (id: string, pass_rate: number) => ({ id, question: id, answer: "1", pass_rate });
+  // Problems of two parts of a mix may have one name, and a question may come twice.
+  const row = (question: string, pass_rate: number) => ({ id: "first", question, answer: "1", pass_rate });
   const medium = Array.from({ length: 9 }, (_, i) => row(`m${i}`, 0.03 + 0.05 * i));
   const hard = [row("h0", 0), row("h1", 0.02), row("h2", 1 / 64)];
-  const pool = [row("easy", 0.6), hard[0]!, ...medium, row("solved", 1), ...hard.slice(1)];
-  // 0.65 of 8 are 5.2.
-  expect(chooseProblems(pool, 8)!.map(({ id }) => id)).toEqual([
-    ...["m0", "m1", "m2", "m3", "m4"],
-    ...["h0", "h1", "h2"],
+  const pool = [row("easy", 0.6), hard[0]!, medium[0]!, ...medium, row("solved", 1), ...hard.slice(1)];
+  // 0.7 of 8 are 5.6.
+  expect(chooseProblems(pool, "medium", 8)!.map(({ id }) => id)).toEqual([
+    ...["m0", "m1", "m2", "m3", "m4", "m5"],
+    ...["h0", "h1"],
   ]);
-  expect(chooseProblems(pool, 12)).toBeUndefined();
+  // 12 want 8 medium and 4 hard ones, 5 want 4 medium ones: here are 2, and hard ones may take the places of the others.
+  expect(chooseProblems(pool, "medium", 12)).toBeUndefined();
+  const few = [medium[0]!, medium[1]!, ...hard];
+  expect(chooseProblems(few, "medium", 5)).toBeUndefined();
+  expect(chooseProblems(few, "any", 5)!.map(({ id }) => id)).toEqual(["m0", "m1", "h0", "h1", "h2"]);
+  expect(chooseProblems(few, "any", 6)).toBeUndefined();
 });
 
 test("the_verdict_on_topk_can_be_each_of_three", () => {

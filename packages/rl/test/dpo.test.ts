@@ -160,6 +160,9 @@ test("an_estimate_counts_pairs_tokens_the_reference_and_the_cache", () => {
   expect(off.memory_reference_bytes).toBeGreaterThan(0);
   const on = estimateDpo(onlineRecipe(base));
   expect(on.samples_at_most).toBe(8 * 6 * 8);
+  // 8 held-out questions of 8 samples are more outputs than 6 of 8; each has at most 64 positions.
+  const fewer = estimateDpo(onlineRecipe(base, { evaluation: { questions: 6, samples: 8 } }));
+  expect(on.memory_cache_bytes! / fewer.memory_cache_bytes!).toBeCloseTo(64 / 48, 10);
   const held = on.memory_parameters_bytes! + on.memory_reference_bytes!;
   expect(on.memory_bytes).toBe(held + Math.max(on.memory_activations_bytes!, on.memory_cache_bytes!));
   expect(() => estimateDpo(offlineRecipe(base, file, { data: {} }))).toThrow("data.files is empty");

@@ -17,7 +17,7 @@ export async function runStage<T>(
   name: string,
   run: (config: T, ctx: ReturnType<typeof openStageContext>) => Promise<StageResult>,
   config: T,
-  options: { resumeFrom?: string; stopAt?: number } = {},
+  options: { resumeFrom?: string; stopAt?: number; onStep?: (step: number) => void } = {},
 ): Promise<StageRun> {
   const dir = join(root, name);
   mkdirSync(join(dir, "checkpoints"), { recursive: true });
@@ -30,6 +30,7 @@ export async function runStage<T>(
     signal: abort.signal,
     onEvent: (e) => {
       events.push(e);
+      if (e.type === "step") options.onStep?.(e.step);
       if (e.type === "step" && e.step === options.stopAt) abort.abort();
     },
   });
@@ -39,7 +40,7 @@ export async function runStage<T>(
 }
 
 /** A base model that solves about a third of one-digit sums; its checkpoint folder. */
-export async function makeBase(root: string): Promise<string> {
+export async function makeBase(root: string, model: Record<string, unknown> = {}): Promise<string> {
   const config = parseConfig(
     pretrainSchema,
     {
@@ -57,6 +58,7 @@ export async function makeBase(root: string): Promise<string> {
         num_kv_heads: 2,
         d_ff: 96,
         max_seq_len: 64,
+        ...model,
       },
       train: {
         steps: 150,
@@ -97,7 +99,7 @@ export const grpoRuns = (root: string, base: () => string) => ({
   run: (
     name: string,
     set: Record<string, unknown> = {},
-    options: { resumeFrom?: string; stopAt?: number } = {},
+    options: { resumeFrom?: string; stopAt?: number; onStep?: (step: number) => void } = {},
   ) => runStage(root, name, runGrpo, grpoRecipe(base(), set), options),
 });
 

@@ -1,5 +1,5 @@
 // What iterations leave in a run folder: read back whole, and cut back to a step.
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -40,4 +40,20 @@ test("a_run_cut_back_to_a_step_keeps_what_earlier_iterations_left_and_drops_late
   expect(files.model(1)).toBe(files.modelFolder(1));
   expect(files.lines(1, "outputs")).toHaveLength(4);
   expect(files.lines(2, "outputs")).toEqual([]);
+});
+
+test("a_run_folder_that_was_moved_still_finds_its_reward_models", () => {
+  const files = new IterationFiles(join(root, "here"));
+  for (const iteration of [1, 2, 3]) mkdirSync(files.folder(iteration), { recursive: true });
+  files.writeModel(1, files.modelFolder(1));
+  // All labels of the second iteration were equal: the model of the first one stays in force.
+  files.writeModel(2, files.modelFolder(1));
+  files.writeModel(3, "runs/reward");
+  renameSync(join(root, "here"), join(root, "there"));
+  const moved = new IterationFiles(join(root, "there"));
+  const first = join(root, "there/iteration-001/model");
+  expect([1, 2, 3].map((i) => moved.model(i))).toEqual([first, first, "runs/reward"]);
+  // As earlier versions wrote it.
+  writeFileSync(join(moved.folder(3), "result.json"), '{"model": "runs/x"}');
+  expect(moved.model(3)).toBe("runs/x");
 });

@@ -4,7 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readJsonl } from "@nsa/core";
 import { afterAll, expect, test } from "vitest";
-import { groupsOf, grpoStage, LabelFile, RolloutStore, stepsOf, verdictsOf } from "../src/index.ts";
+import {
+  groupsOf,
+  grpoStage,
+  LabelFile,
+  labelsInForce,
+  RolloutStore,
+  stepsOf,
+  verdictsOf,
+} from "../src/index.ts";
 import type { RecordedOutput, RecordedTokens } from "../src/rollouts/record.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-labels-"));
@@ -106,6 +114,11 @@ test("labels_are_appended_one_row_each_and_the_last_verdict_counts", () => {
     { ...verdict, verdict: "right" },
   ]);
   expect([...verdictsOf(labels.read())]).toEqual([["3/0", "right"]]);
+  // A preference turned round corrects the one before it.
+  labels.prefer(group!, a!, b!);
+  const inForce = (kind: "verdict" | "preference") => labelsInForce(labels.read(), kind);
+  expect(inForce("verdict")).toEqual([{ ...verdict, verdict: "right" }]);
+  expect(inForce("preference")).toMatchObject([{ chosen: "text 0", rejected: "text 1" }]);
 });
 
 test("a_row_that_a_power_cut_left_unfinished_is_cut_off_and_the_others_stay", () => {

@@ -36,8 +36,22 @@ const inReward = {
   rewards: [{ kind: "accuracy" }, { kind: "equations", weight: 0.5 }],
 };
 
+const ppo = (value: object) => ({
+  ...plain,
+  algorithm: {
+    advantage: "gae",
+    kl_coef: 0.01,
+    kl_placement: "reward",
+    inner_epochs: 2,
+    mask_truncated: true,
+  },
+  value: { lr: 1e-3, ...value },
+});
+
 test.each([
   ["one_update_on_the_policy", plain, 1],
+  ["ppo_with_a_value_model_of_its_own", ppo({}), 2],
+  ["ppo_with_values_on_the_policys_trunk", ppo({ shared: true }), 2],
   ["several_updates_with_a_reference_and_dynamic_sampling", several, 4],
   ["process_rewards_with_the_kl_in_the_reward", inReward, 1],
 ])(
@@ -99,6 +113,29 @@ test("the_gradient_of_two_updates_rewards_turned_round_points_the_other_way", as
   // Advantages are centered and scaled: their sign alone changes, and with no KL the gradient's.
   expect(changed!.cosine).toBeCloseTo(-1, 5);
   expect(changed!.norm / norm).toBeCloseTo(1, 5);
+}, 60_000);
+
+test.each([false, true])(
+  "advantages_of_ppo_are_made_again_of_the_recorded_values_shared_%s",
+  async (shared) => {
+    const name = shared ? "ppo_with_values_on_the_policys_trunk" : "ppo_with_a_value_model_of_its_own";
+    const replayed = async (value: number) =>
+      (await replay(ppo({ shared }), join(root, name), 5, [{ id: "length", value }])).changed!;
+    const same = await replayed(0.25);
+    expect(same.cosine).toBeCloseTo(1, 6);
+    for (const o of same.outputs) expect(o.newAdvantage).toBeCloseTo(o.advantage, 4);
+    const other = await replayed(-2);
+    expect(other.outputs.some((o) => Math.abs(o.newAdvantage - o.advantage) > 0.05)).toBe(true);
+    expect(other.cosine).toBeLessThan(0.99);
+  },
+  60_000,
+);
+
+test("a_step_in_which_the_values_warm_up_alone_changes_no_weight_of_the_policy", async () => {
+  const set = ppo({ warmup_steps: 2 });
+  const { dir } = await run("warm-up", { ...set, steps: 3 });
+  expect(await replay(set, dir, 2)).toMatchObject({ gradients: [], norm: 0 });
+  expect((await replay(set, dir, 3)).gradients).toHaveLength(2);
 }, 60_000);
 
 test("rewards_under_changes_by_hand", () => {

@@ -90,6 +90,29 @@ test("an_interrupted_run_goes_on_to_the_rows_of_the_unbroken_one", async () => {
   for (const file of files) expect(text(second.dir, file)).toBe(text(whole.dir, file));
 }, 60_000);
 
+test("a_run_whose_questions_have_changed_is_not_resumed", async () => {
+  const file = join(root, "growing.jsonl");
+  const write = (n: number) =>
+    writeFileSync(
+      file,
+      Array.from({ length: n }, (_, i) => `{"question":"1+${i}","answer":${1 + i}}\n`).join(""),
+    );
+  const set = { task: { file, template: "{question}=" }, prompts: {} };
+  write(20);
+  const { dir } = await run("growing", set, { stopAt: 5 });
+  const resumeFrom = join(dir, "checkpoints", "step-000005");
+  const before = text(dir, "samples.jsonl");
+  write(30);
+  await expect(run("growing", set, { resumeFrom })).rejects.toMatchObject({
+    code: "sample_inputs_changed",
+    exitCode: 3,
+    what: expect.stringContaining("5 of 18 questions or outputs were done, and now there are 27"),
+  });
+  expect(text(dir, "samples.jsonl")).toBe(before);
+  write(20);
+  expect((await run("growing", set, { resumeFrom })).result.step).toBe(18);
+}, 60_000);
+
 test("rejection_sampling_writes_right_outputs_alone_and_measures_all", async () => {
   const all = await run("kept-all");
   const { dir, result } = await run("kept-right", { keep: "correct" });

@@ -41,6 +41,18 @@ test("complaints_name_file_and_record", () => {
   expect(() => problemsOf(wrong, options)).toThrow(/none of its 2 options/);
 });
 
+test("problems_of_one_name_stay_apart", () => {
+  const row = (id: string, answer: number) =>
+    `{"id": "${id}", "question": "${answer}?", "answer": ${answer}}\n`;
+  const problems = problemsOf(row("a", 1) + row("b", 2) + row("a", 3) + row("a", 4));
+  expect(problems.map(({ id, answer }) => [id, answer])).toEqual([
+    ["a", "1"],
+    ["b", "2"],
+    ["a (2)", "3"],
+    ["a (3)", "4"],
+  ]);
+});
+
 test("task_files_with_missing_or_unknown_fields_are_refused_with_their_place", () => {
   const file = join(dir, "task.yaml");
   writeFileSync(file, "name: x\nfils: [a.jsonl]\n");

@@ -23,7 +23,7 @@ export interface TrainingSize {
 /** Parameters, tokens, FLOPs and bytes, under the names that `--dry-run` prints. */
 export function estimateTraining(model: ModelConfig, size: TrainingSize): Record<string, number> {
   const tokens = size.steps * size.microBatches * size.microBatchTokens;
-  const flops = trainFlops(model, size.seqLen);
+  const flops = trainFlops(model, size.seqLen, size.groups);
   const memory = trainMemory(model, size.microBatchTokens, {
     recompute: size.recompute,
     optimizerBytesPerParameter: size.optimizer && stateBytesPerParameter(size.optimizer, size.groups),

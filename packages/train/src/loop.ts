@@ -87,7 +87,7 @@ class TrainingLoop {
     const { model } = run.trainer;
     this.store = new CheckpointStore(`${context.runDir}/checkpoints`, run.config.keepLast);
     this.stateful = [run.trainer, run.source];
-    this.work = new TrainWork(model.config);
+    this.work = new TrainWork(model.config, model.groups);
     this.peak = peakTflops(model.device.info, model.config.dtype);
     this.lastPath = context.resumeFrom;
   }
@@ -99,7 +99,7 @@ class TrainingLoop {
     if (context.resumeFrom) {
       await resumeCheckpoint(context.resumeFrom, { model, optimizer, stateful }, context);
     }
-    const flops = trainFlops(model.config, run.sequenceLength);
+    const flops = trainFlops(model.config, run.sequenceLength, model.groups);
     context.emit({
       type: "start",
       totalSteps: run.config.steps,

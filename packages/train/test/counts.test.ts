@@ -56,6 +56,27 @@ test("parameters_of_every_part_add_up", () => {
   expect(parameterCount(of({ compress: "mean" }))).toBe(270 + layers - 1080);
 });
 
+test("frozen_weights_cost_no_gradient_of_their_own_and_layers_below_trained_ones_run_forward_alone", () => {
+  // Full attention everywhere; documents of 5 tokens: 3 keys a query, 2 · 4 · (6 + 4) FLOPs a key and pass.
+  const config = all("full");
+  const [layer, head, key] = [44 * 10 + 160 + 140 + 70, 130, 80];
+  const flops = (...groups: { name: string; weights: string[]; trainable: boolean }[]) =>
+    trainFlops(config, 5, groups).actual;
+  const frozen = (...weights: string[]) => flops({ name: "frozen", weights, trainable: false });
+  expect(flops()).toBe(6 * (3 * layer + head) + 3 * 3 * 3 * key);
+  // Nothing is trained.
+  expect(frozen("*")).toBe(2 * (3 * layer + head) + 3 * 3 * key);
+  // The head alone: layers run forward, the head has its gradient and that of its input.
+  const rest = ["model.embed_tokens.weight", "model.layers.*", "model.norm.weight"];
+  expect(frozen(...rest)).toBe(2 * 3 * layer + 6 * head + 3 * 3 * key);
+  // From layer 1 on: layer 0 runs forward.
+  expect(frozen("model.embed_tokens.weight", "model.layers.0.*")).toBe(
+    2 * layer + 6 * (2 * layer + head) + 3 * key + 2 * 3 * 3 * key,
+  );
+  // The MLPs of all layers are frozen: gradients pass through them.
+  expect(frozen("*.mlp.*")).toBe(6 * (3 * (44 * 10 + 160) + head) + 4 * 3 * 210 + 3 * 3 * 3 * key);
+});
+
 test("weights_that_multiply_are_the_matrices_without_phi_and_with_one_head", () => {
   // Head 130; qkv, gate, o, gate_up, down.
   const multiplied = 130 + (840 + 120 + 160 + 140 + 70) + 2 * (440 + 160 + 140 + 70);

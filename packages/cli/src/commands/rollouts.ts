@@ -5,6 +5,7 @@ import {
   groupsOf,
   inRange,
   LabelFile,
+  labelsInForce,
   type RolloutFilter,
   type RolloutGroup,
   RolloutStore,
@@ -15,6 +16,8 @@ import { figure } from "../view/format.ts";
 export interface RolloutOptions extends RolloutFilter {
   runs: string;
   label?: boolean;
+  /** Prints a person's labels of this kind instead of outputs. */
+  labels?: "verdict" | "preference";
   json?: boolean;
 }
 
@@ -64,6 +67,7 @@ function printRows({ step, outputs }: RolloutGroup, filter: RolloutFilter): void
 /** Throws NsaError `rollouts_none` (exit 3), `not_a_terminal` (exit 2), and as the store. */
 export async function showRollouts(which: string, options: RolloutOptions): Promise<void> {
   const run = findRun(options.runs, which);
+  if (options.labels) return printLabels(run.path, options.labels);
   const store = new RolloutStore(join(run.path, "rollouts"));
   const steps = openSteps(run.path, store, options);
   const load = (step: number) => groupsOf(store, step, options);
@@ -93,8 +97,23 @@ export async function showRollouts(which: string, options: RolloutOptions): Prom
   ]);
   const first = openBrowser(steps, load, options.label === true);
   if (!first) throw noneMatches(run.path);
-  await browse({ first, load, labels: new LabelFile(join(run.path, "labels.jsonl"), () => new Date()) });
+  await browse({ first, load, labels: new LabelFile(labelsOf(run.path), () => new Date()) });
 }
+
+/** Rows in force for `nsa reward` and `nsa dpo`, one JSON object each. Throws NsaError `rollouts_none` (exit 3). */
+function printLabels(run: string, kind: "verdict" | "preference"): void {
+  const rows = labelsInForce(new LabelFile(labelsOf(run), () => new Date()).read(), kind);
+  if (rows.length === 0)
+    throw nothing(
+      `no ${kind} in ${labelsOf(run)}`,
+      "nobody has given one",
+      "give labels with `nsa rollouts RUN --label`",
+      ExitCode.data,
+    );
+  for (const row of rows) console.log(JSON.stringify(row));
+}
+
+const labelsOf = (run: string) => join(run, "labels.jsonl");
 
 const noneMatches = (run: string) =>
   nothing(

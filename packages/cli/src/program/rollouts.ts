@@ -1,5 +1,5 @@
 // `nsa rollouts` and `nsa replay`: what a GRPO run has recorded.
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { collect, numberFrom, wholeFrom, withDevice, withRuns } from "./options.ts";
 
 export function registerRollouts(program: Command): void {
@@ -12,6 +12,12 @@ export function registerRollouts(program: Command): void {
     .option("--min-reward <x>", "questions with an output of at least this reward", numberFrom(-1e15))
     .option("--max-reward <x>", "questions with an output of at most this reward", numberFrom(-1e15))
     .option("--label", "keys write verdicts and preferences to labels.jsonl in the run's folder")
+    .addOption(
+      new Option(
+        "--labels <kind>",
+        "print the labels in force instead, one JSON object each: data of `nsa reward` and `nsa dpo`",
+      ).choices(["verdict", "preference"]),
+    )
     .option("--json", "one JSON object per output on stdout")
     .action(async (run: string, options: object) => {
       const { showRollouts } = await import("../commands/rollouts.ts");

@@ -9,39 +9,10 @@
 #include <string>
 
 #include "addon/device.h"
+#include "addon/op_table.h"
 
 namespace nsa::addon {
 namespace {
-
-struct Field {
-  const char* name;
-  char kind;  // T, O, I, F
-  size_t offset;
-};
-struct OpInfo {
-  const char* name;
-  const Field* fields;
-  int count;
-  size_t size;
-};
-
-#define NSA_ROW_T(f) {#f, 'T', offsetof(Params, f)},
-#define NSA_ROW_O(f) {#f, 'O', offsetof(Params, f)},
-#define NSA_ROW_I(f) {#f, 'I', offsetof(Params, f)},
-#define NSA_ROW_F(f) {#f, 'F', offsetof(Params, f)},
-#define NSA_DESCRIBE(op) \
-  OpInfo describe_##op() { \
-    using Params = Nsa_##op##_params; \
-    static const Field fields[] = {NSA_FIELDS_##op(NSA_ROW_T, NSA_ROW_O, NSA_ROW_I, NSA_ROW_F)}; \
-    return {#op, fields, int(sizeof fields / sizeof fields[0]), sizeof(Params)}; \
-  }
-NSA_OP_LIST(NSA_DESCRIBE)
-
-const OpInfo* op_table() {
-#define NSA_INFO(op) describe_##op(),
-  static const OpInfo table[] = {NSA_OP_LIST(NSA_INFO)};
-  return table;
-}
 
 constexpr int kMaxArgs = 64;
 constexpr size_t kMaxParams = 1024;

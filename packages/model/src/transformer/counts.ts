@@ -5,21 +5,25 @@ import { headKinds } from "../heads/registry.ts";
 import { mlpKinds } from "../mlp/registry.ts";
 import type { ParameterGroup } from "../parameters/groups.ts";
 import { type Layout, layoutOf } from "../parameters/layout.ts";
+import type { WeightSpec } from "../parameters/weight-spec.ts";
 
 /** Numbers of the model, frozen ones included. */
 export function parameterCount(config: ModelConfig): number {
   return layoutOf(config).parameterCount;
 }
 
-/** Weights that multiply every token: all matrices but the looked-up embedding (a tied one counts as head) and those with `ownWork`. */
+/** Whether a weight multiplies every token: all matrices but the looked-up embedding (a tied one counts as head) and those with `ownWork`. */
+function multiplies(config: ModelConfig, w: WeightSpec): boolean {
+  if (!w.matrix || w.ownWork) return false;
+  return w.key !== "embed" || headKinds.get(config.head).logitsWeight?.(config) === "embed";
+}
+
+const numbersOf = ({ shape }: WeightSpec) => shape.reduce((a, b) => a * b, 1);
+
+/** Numbers of the weights that multiply every token. */
 export function matmulParameters(config: ModelConfig): number {
-  const tied = headKinds.get(config.head).logitsWeight?.(config) === "embed";
-  let n = 0;
-  for (const w of layoutOf(config).weights) {
-    if (!w.matrix || w.ownWork || (w.key === "embed" && !tied)) continue;
-    n += w.shape[0]! * w.shape[1]!;
-  }
-  return n;
+  const { weights } = layoutOf(config);
+  return weights.filter((w) => multiplies(config, w)).reduce((n, w) => n + numbersOf(w), 0);
 }
 
 export interface TrainFlops {
@@ -33,26 +37,59 @@ export interface TrainFlops {
   readShare: number;
 }
 
-/** Training FLOPs per token (forward and backward, a multiply-add as 2) for documents of T tokens. */
-export function trainFlops(config: ModelConfig, T: number): TrainFlops {
+/** For each segment (embedding, layers, head): whether a gradient passes through it, as something in it or below it is trained. */
+function gradientsIn({ segments, groups }: Layout): boolean[] {
+  const trained = trainedWeights(groups);
+  let reached = false;
+  return segments.map((weights) => {
+    reached ||= weights.some((w) => trained.has(w));
+    return reached;
+  });
+}
+
+const trainedWeights = (groups: Layout["groups"]) =>
+  new Set(groups.flatMap((g) => (g.trainable ? g.weights : [])));
+
+/**
+ * FLOPs per token and step of the matrices: 2 a number forward, 2 for the gradient of its input where one passes, 2 for its own where it
+ * is trained.
+ */
+function denseFlops(config: ModelConfig, layout: Layout): number {
+  const trained = trainedWeights(layout.groups);
+  const passes = gradientsIn(layout);
+  // A tied embedding works as the head, behind all layers.
+  const last = passes.at(-1)!;
+  return layout.segments.reduce((sum, weights, segment) => {
+    const own = weights.filter((w) => multiplies(config, w));
+    return own.reduce((n, w) => {
+      const back = w.key === "embed" ? last : passes[segment]!;
+      return n + numbersOf(w) * (2 + (back ? 2 : 0) + (trained.has(w) ? 2 : 0));
+    }, sum);
+  }, 0);
+}
+
+/**
+ * Training FLOPs per token (forward and backward, a multiply-add as 2) for documents of T tokens. Frozen weights have no gradient of their
+ * own, and layers below all trained ones run forward alone.
+ */
+export function trainFlops(config: ModelConfig, T: number, groups?: readonly ParameterGroup[]): TrainFlops {
   const c = config;
-  const perKey = 6 * c.numHeads * (c.headDim + c.valueHeadDim);
-  const dense = 6 * matmulParameters(c);
+  const layout = layoutOf(c, groups);
+  const passes = gradientsIn(layout);
+  const dense = denseFlops(c, layout);
   const visible = (T + 1) / 2;
-  let actual = dense;
+  const sums = { palm: dense, causal: dense, actual: dense };
   let read = 0;
   for (let i = 0; i < c.numLayers; i++) {
+    const share = passes[i + 1] ? 1 : 1 / 3;
+    const perKey = 6 * share * c.numHeads * (c.headDim + c.valueHeadDim);
     const { keys, flops } = attentionKinds.get(attentionOf(c, i)).work(c, T);
-    actual += perKey * keys + flops + (mlpKinds.get(c.mlp).work?.(c) ?? 0);
+    sums.palm += perKey * T;
+    sums.causal += perKey * visible;
+    sums.actual += perKey * keys + share * (flops + (mlpKinds.get(c.mlp).work?.(c) ?? 0));
     read += keys;
   }
-  const layers = c.numLayers * perKey;
-  return {
-    palm: dense + layers * T,
-    causal: dense + layers * visible,
-    actual,
-    readShare: read / c.numLayers / visible,
-  };
+  return { ...sums, readShare: read / c.numLayers / visible };
 }
 
 /** Bytes of the head besides kept logits: those of the rows at work and their gradient. */
@@ -78,7 +115,7 @@ export function weightBytes(config: ModelConfig, groups?: readonly ParameterGrou
 
 /** The first layer that the backward comes to: those below all trained weights hold nothing for it. */
 function firstRecorded({ segments, groups }: Layout): number {
-  const trained = new Set(groups.flatMap((g) => (g.trainable ? g.weights : [])));
+  const trained = trainedWeights(groups);
   const segment = segments.findIndex((weights) => weights.some((w) => trained.has(w)));
   return segment < 0 ? segments.length - 2 : Math.max(0, segment - 1);
 }

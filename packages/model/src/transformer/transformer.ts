@@ -52,7 +52,7 @@ export class Transformer {
     readonly device: Device,
     readonly config: ModelConfig,
     private readonly dtype: FloatDtype = config.dtype === "bf16" ? "bf16" : "f32",
-    groups?: readonly ParameterGroup[],
+    readonly groups?: readonly ParameterGroup[],
   ) {
     this.parameters = new Parameters(device, config, dtype, groups);
     this.layers = Array.from({ length: config.numLayers }, (_, i) => new Layer(this.parameters, config, i));

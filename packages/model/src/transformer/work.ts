@@ -1,6 +1,7 @@
 // What training on packed documents costs, by their lengths: a document of 70 tokens attends to 70, whatever the context.
 import type { Batch } from "@nsa/core";
 import type { ModelConfig } from "../config/schema.ts";
+import type { ParameterGroup } from "../parameters/groups.ts";
 import { type TrainFlops, trainFlops } from "./counts.ts";
 
 /** Sums over the documents of batches. */
@@ -11,7 +12,10 @@ export class TrainWork {
   private visible = 0;
   private readonly known = new Map<number, TrainFlops>();
 
-  constructor(private readonly config: ModelConfig) {}
+  constructor(
+    private readonly config: ModelConfig,
+    private readonly groups?: readonly ParameterGroup[],
+  ) {}
 
   /** Share of the visible keys that an attention layer reads. */
   get readShare(): number {
@@ -24,7 +28,7 @@ export class TrainWork {
     for (let i = 0; i + 1 < cuSeqlens.length; i++) {
       const length = cuSeqlens[i + 1]! - cuSeqlens[i]!;
       if (length === 0) continue;
-      const cost = this.known.get(length) ?? trainFlops(this.config, length);
+      const cost = this.known.get(length) ?? trainFlops(this.config, length, this.groups);
       this.known.set(length, cost);
       const visible = (length * (length + 1)) / 2;
       flops += length * cost.actual;

@@ -11,21 +11,30 @@ export interface PoolRow {
 
 /** Problems of the measurement, and the share of them that must be neither nearly hopeless nor nearly solved. */
 export const PROBLEMS = 256;
-export const MEDIUM_SHARE = 0.65;
+export const MEDIUM_SHARE = 0.7;
 
 export const isMedium = (rate: number) => rate > 0.02 && rate < 0.6;
 
 /**
  * The first medium problems of a pool up to their share, and the first hard ones (at most 0.02) for the rest. Both groups are
- * chosen by samples that are not measured again. Undefined where the pool has too few.
+ * chosen by samples that are not measured again. `any`: where medium problems are too few, hard ones take their places. Undefined
+ * where the pool has too few.
  */
-export function chooseProblems(pool: readonly PoolRow[], count = PROBLEMS): PoolRow[] | undefined {
-  const medium = Math.round(MEDIUM_SHARE * count);
-  const chosen = [
-    ...pool.filter(({ pass_rate }) => isMedium(pass_rate)).slice(0, medium),
-    ...pool.filter(({ pass_rate }) => pass_rate <= 0.02).slice(0, count - medium),
-  ];
-  return chosen.length === count ? chosen : undefined;
+export function chooseProblems(
+  pool: readonly PoolRow[],
+  needs: "medium" | "any",
+  count = PROBLEMS,
+): PoolRow[] | undefined {
+  const wanted = Math.round(MEDIUM_SHARE * count);
+  const seen = new Set<string>();
+  // Each part of a mix numbers its problems by itself, and a small family draws some twice: names here must be unique.
+  const unique = pool
+    .filter(({ question }) => !seen.has(question) && seen.add(question))
+    .map((row) => ({ ...row, id: row.question }));
+  const medium = unique.filter(({ pass_rate }) => isMedium(pass_rate)).slice(0, wanted);
+  if (needs === "medium" && medium.length < wanted) return undefined;
+  const hard = unique.filter(({ pass_rate }) => pass_rate <= 0.02).slice(0, count - medium.length);
+  return medium.length + hard.length === count ? [...medium, ...hard] : undefined;
 }
 
 /** A change of Pass@K below this is none: "not lifted" can only be shown up to a margin. */

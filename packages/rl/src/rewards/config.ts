@@ -1,6 +1,7 @@
 // The `rewards` of a recipe: what an output earns, each by its own name.
 import { memberName } from "@nsa/core";
 import { z } from "zod";
+import { isLanguage, languageError } from "./scripts.ts";
 
 const count = z.number().int().min(1);
 
@@ -9,7 +10,11 @@ export const rewardSchema = z.strictObject({
     "accuracy and format are R1-Zero's; code runs the problem's unit tests; equations rewards each step of the working (for advantage process); custom is a TypeScript file of yours",
   ),
   weight: z.number().default(1).describe("Factor in the summed reward"),
-  language: z.enum(["en", "zh"]).default("en").describe("language: the target language"),
+  language: z
+    .string()
+    .refine(isLanguage, { error: (issue) => languageError(String(issue.input)) })
+    .default("en")
+    .describe("language: ISO 639 code of the target language, e.g. en, zh, ru, hi"),
   buffer: count.default(16).describe("overlong: tokens below max_tokens where the penalty begins"),
   timeoutMs: count.default(5000).describe("code: wall-clock limit of one program, milliseconds"),
   unsafeExec: z

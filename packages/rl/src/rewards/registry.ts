@@ -6,9 +6,10 @@ import { command } from "./command.ts";
 import { custom } from "./custom.ts";
 import { format } from "./format.ts";
 import type { RewardKind } from "./kind.ts";
+import { language } from "./language.ts";
 import { model, processModel } from "./model.ts";
 import { equations } from "./steps.ts";
-import { language, length, overlong, repetition } from "./text.ts";
+import { length, overlong, repetition } from "./text.ts";
 
 export const rewardKinds = new Registry<RewardKind>("reward", { needs: { open: "function" } }).register(
   accuracy,

@@ -1,25 +1,5 @@
-// Rewards on the text alone: language consistency, length, repetition; and the count of reflective words.
+// Rewards on the text alone: length, repetition; and the count of reflective words.
 import { perOutput, type RewardKind } from "./kind.ts";
-
-const han = /\p{Script=Han}/gu;
-const latinWord = /\p{Script=Latin}+/gu;
-
-/** The chain of thought, where it is marked; else the whole text. */
-function thoughtOf(text: string): string {
-  return /<think>([\s\S]*?)(?:<\/think>|$)/.exec(text)?.[1] ?? text;
-}
-
-/**
- * Share of target-language words in the chain of thought (DeepSeek-R1 §2.3.2). Words of Latin letters against single
- * Han characters; a thought with neither scores 1.
- */
-export function languageConsistency(completion: string, target: "en" | "zh"): number {
-  const text = thoughtOf(completion);
-  const latin = text.match(latinWord)?.length ?? 0;
-  const chinese = text.match(han)?.length ?? 0;
-  if (latin + chinese === 0) return 1;
-  return (target === "en" ? latin : chinese) / (latin + chinese);
-}
 
 /** −share of n-grams of words that occurred before: 0 without repetition, towards −1 in a loop. */
 export function repetitionPenalty(text: string, n = 4): number {
@@ -42,11 +22,6 @@ export function overlongPenalty(tokens: number, maxTokens: number, buffer: numbe
   if (tokens <= start) return 0;
   return -Math.min(1, (tokens - start) / Math.max(1, buffer));
 }
-
-export const language: RewardKind = {
-  name: "language",
-  open: ({ language: target }) => perOutput((s) => languageConsistency(s.completion, target)),
-};
 
 export const repetition: RewardKind = {
   name: "repetition",

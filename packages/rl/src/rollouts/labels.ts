@@ -109,6 +109,19 @@ export class LabelFile {
   }
 }
 
+/** What a label is about: a later one on the same is a correction. */
+function subjectOf(label: Label): string {
+  if (label.kind === "verdict") return `verdict ${label.step}/${label.output}`;
+  const [a, b] = [label.chosen_output, label.rejected_output].sort((x, y) => x - y);
+  return `preference ${label.step}/${a}/${b}`;
+}
+
+/** The labels of a kind that no later one corrects, in the order in which they were given. */
+export function labelsInForce(labels: readonly Label[], kind: Label["kind"]): Label[] {
+  const last = new Map(labels.map((label) => [subjectOf(label), label]));
+  return labels.filter((label) => label.kind === kind && last.get(subjectOf(label)) === label);
+}
+
 /** The verdicts in force, by step and output. */
 export function verdictsOf(labels: readonly Label[]): Map<string, "right" | "wrong"> {
   return new Map(

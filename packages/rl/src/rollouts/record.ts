@@ -40,6 +40,9 @@ export interface RecordedTokens {
   /** The reference's, where there is one. */
   refLogp?: ArrayLike<number>;
   advantage: ArrayLike<number>;
+  /** PPO's: V before the step's updates, and what it should have been; NaN where the output was not learned from. */
+  oldValue?: ArrayLike<number>;
+  returns?: ArrayLike<number>;
   /** Weight of each token in the loss; 0 where the output was left out. */
   weight: number;
 }

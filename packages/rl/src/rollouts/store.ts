@@ -1,7 +1,7 @@
 // Rollouts on disk: `rollouts/step-000123.safetensors` (numbers of every token) beside `step-000123.jsonl` (texts and rewards).
 //
-// Tensors: ids i32 [T], logp_sampler, logp_old, advantage f32 [T] (logp_ref where there is a reference), mask u8 [T] (1 where the token
-// is in the loss), weight f64 [N], offsets i64 [N + 1]: tokens of output i are offsets[i] … offsets[i + 1] − 1. T tokens of N outputs.
+// Tensors: ids i32 [T], logp_sampler, logp_old, advantage f32 [T] (logp_ref where there is a reference, value_old and return where there
+// is a value model), mask u8 [T] (1 where the token is in the loss), weight f64 [N], offsets i64 [N + 1]: tokens of output i are offsets[i] … offsets[i + 1] − 1. T tokens of N outputs.
 // Each file is written under another name and renamed; the tensors come last, so that a step with tensors is whole. A power cut may
 // take the newest files; what a checkpoint has passed is never needed to resume.
 import {
@@ -185,6 +185,14 @@ function joined<A extends Int32Array | Float32Array | Uint8Array>(
   return out;
 }
 
+type OptionalColumn = "refLogp" | "oldValue" | "returns";
+/** Tensors that not every run has. */
+const OPTIONAL: readonly (readonly [string, OptionalColumn])[] = [
+  ["logp_ref", "refLogp"],
+  ["value_old", "oldValue"],
+  ["return", "returns"],
+];
+
 type Tensors = Parameters<typeof writeSafetensors>[1];
 
 function tensorsOf({ tokens }: RecordedStep): Tensors {
@@ -194,13 +202,14 @@ function tensorsOf({ tokens }: RecordedStep): Tensors {
     ({ name, dtype: "F32", shape, data: () => joined(new Float32Array(T), tokens, of) }) as const;
   const offsets = new BigInt64Array(N + 1);
   for (const [i, { ids }] of tokens.entries()) offsets[i + 1] = offsets[i]! + BigInt(ids.length);
-  const hasReference = tokens.some(({ refLogp }) => refLogp);
+  const optional = (name: string, key: OptionalColumn) =>
+    tokens.some((t) => t[key]) ? [floats(name, (t) => t[key] ?? Number.NaN)] : [];
   return [
     { name: "ids", dtype: "I32", shape, data: () => joined(new Int32Array(T), tokens, (t) => t.ids) },
     floats("logp_sampler", (t) => t.samplerLogp),
     floats("logp_old", (t) => t.oldLogp),
-    ...(hasReference ? [floats("logp_ref", (t) => t.refLogp ?? Number.NaN)] : []),
     floats("advantage", (t) => t.advantage),
+    ...OPTIONAL.flatMap(([name, key]) => optional(name, key)),
     {
       name: "mask",
       dtype: "U8",
@@ -232,7 +241,8 @@ function tokensOf(reader: SafetensorsReader, offsets: readonly number[]): Record
     Float32Array,
     Float32Array,
   ];
-  const ref = reader.entries.has("logp_ref") ? floats("logp_ref") : undefined;
+  const there = OPTIONAL.filter(([name]) => reader.entries.has(name));
+  const optional = there.map(([name, key]) => [key, floats(name)] as const);
   const weight = new Float64Array(bytesOf(reader, "weight"));
   return Array.from(weight, (w, i): RecordedTokens => {
     const [from, to] = [offsets[i]!, offsets[i + 1]!];
@@ -240,7 +250,7 @@ function tokensOf(reader: SafetensorsReader, offsets: readonly number[]): Record
       ids: ids.subarray(from, to),
       samplerLogp: sampler.subarray(from, to),
       oldLogp: old.subarray(from, to),
-      ...(ref ? { refLogp: ref.subarray(from, to) } : {}),
+      ...Object.fromEntries(optional.map(([key, values]) => [key, values.subarray(from, to)])),
       advantage: advantage.subarray(from, to),
       weight: w,
     };

@@ -5,6 +5,21 @@ import { z } from "zod";
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(1);
 
+/** A part of a mixed task. */
+export const mixPart = z.strictObject({
+  family: z.string().describe("Problem family"),
+  difficulty: count.describe("Of the family"),
+  share: z.number().positive().describe("Weight of this part among the questions"),
+});
+
+/** What decides the questions of a step beside the task. */
+export interface QuestionPlan {
+  /** Shares of the parts of task.mix, in its order; they sum to 1. */
+  mix?: readonly number[];
+  /** Range of measured pass rates. */
+  passRate?: { min: number; max: number };
+}
+
 export const rlTaskSchema = z
   .strictObject({
     family: z
@@ -14,16 +29,7 @@ export const rlTaskSchema = z
     difficulty: count
       .default(2)
       .describe("Of the family: digits, numbers (countdown) or steps (word_problems)"),
-    mix: z
-      .array(
-        z.strictObject({
-          family: z.string().describe("Problem family"),
-          difficulty: count.describe("Of the family"),
-          share: z.number().positive().describe("Weight of this part among the questions"),
-        }),
-      )
-      .default([])
-      .describe("Several families in one task, instead of a single one"),
+    mix: z.array(mixPart).default([]).describe("Several families in one task, instead of a single one"),
     file: z
       .string()
       .default("")

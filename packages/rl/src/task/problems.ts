@@ -13,14 +13,15 @@ import {
   taskSchema,
   unreadableGold,
 } from "@nsa/tasks";
-import type { RlTask } from "./config.ts";
+import type { QuestionPlan, RlTask } from "./config.ts";
 import { HELD_OUT_SHARE } from "./size.ts";
 
 /** A problem with its prompt and the part of a mixed task that it comes from. */
 export type AskedProblem = Problem & { part?: string; text: string; prompt: readonly number[] };
 
 export interface ProblemSource {
-  train(i: number): AskedProblem;
+  /** Training problem number i; a source with a plan by steps picks it by the step that asks. */
+  train(i: number, step?: number): AskedProblem;
   heldOut(i: number): AskedProblem;
   /** Training problems there are; numbers beyond it ask them again. */
   trainCount: number;
@@ -32,6 +33,12 @@ export interface ProblemSource {
 export interface TaskConfig {
   task: RlTask;
   seed: number;
+}
+
+/** Which questions each step asks, where that changes over a run of so many steps. */
+export interface QuestionSchedule {
+  steps: number;
+  at: (step: number) => QuestionPlan;
 }
 
 /** What decides whether a problem can be asked. */
@@ -96,31 +103,75 @@ function usable(problems: readonly AskedProblem[], asking: Asking, from: string)
   return kept;
 }
 
-/** Whether a record of a pool lies in the wanted range. Throws NsaError `task_record_invalid` (exit 3) where it has no pass rate. */
-function inPassRate(range: RlTask["passRate"], file: string) {
+/**
+ * Whether a record of a pool lies in the wanted range; the rates of those that do are put into `rates`, in their order.
+ * Throws NsaError `task_record_invalid` (exit 3) where it has no pass rate.
+ */
+function inPassRate(range: RlTask["passRate"], file: string, rates: number[]) {
   if (!range) return undefined;
   return ({ pass_rate: rate }: Record<string, unknown>, place: string): boolean => {
-    if (typeof rate === "number" && rate >= 0 && rate <= 1) return rate >= range.min && rate <= range.max;
+    if (typeof rate === "number" && rate >= 0 && rate <= 1) {
+      const within = rate >= range.min && rate <= range.max;
+      if (within) rates.push(rate);
+      return within;
+    }
     throw new NsaError({
       code: "task_record_invalid",
       what: place,
-      why: `task.pass_rate is set, but the record's \`pass_rate\` is ${JSON.stringify(rate)}`,
+      why: `problems are chosen by pass rate, but the record's \`pass_rate\` is ${JSON.stringify(rate)}`,
       fix: `measure pass rates with \`nsa sample\` and name its pool.jsonl in place of ${file}`,
       exitCode: ExitCode.data,
     });
   };
 }
 
-function fromRecords(config: TaskConfig, asking: Asking): ProblemSource {
+/** Picks among problems by the pass rates that a step asks for. Throws `no_usable_problem` (exit 3) where a step would have none. */
+function byPassRate(
+  problems: readonly AskedProblem[],
+  rateOf: (p: AskedProblem) => number,
+  schedule: QuestionSchedule,
+) {
+  const chosen = new Map<string, AskedProblem[]>();
+  const of = (step: number): AskedProblem[] => {
+    const { min, max } = schedule.at(step).passRate!;
+    const key = `${min} ${max}`;
+    let found = chosen.get(key);
+    if (!found) {
+      found = problems.filter((p) => rateOf(p) >= min && rateOf(p) <= max);
+      if (found.length === 0)
+        throw noneLeft(
+          `no problem has a pass rate from ${min} to ${max}`,
+          `step ${step} of the curriculum asks for it`,
+        );
+      // A range that moves with each step is not asked for again.
+      if (chosen.size > 8) chosen.clear();
+      chosen.set(key, found);
+    }
+    return found;
+  };
+  // Before the first step, so that a run does not end in its middle.
+  for (let step = 1; step <= schedule.steps; step++) of(step);
+  return (i: number, step: number) => {
+    const found = of(step);
+    return found[i % found.length]!;
+  };
+}
+
+function fromRecords(config: TaskConfig, asking: Asking, schedule?: QuestionSchedule): ProblemSource {
   const { file, task: name, files, dataDir, limit, passRate } = config.task;
   const task =
     file !== ""
       ? taskSchema.parse({ name: "file", files: [file], fields: { tests: "tests" } })
       : findTask(name);
   const ask = asker(config, asking, task);
-  const accept = file === "" ? undefined : inPassRate(passRate, file);
+  const scheduled = schedule?.at(1).passRate !== undefined;
+  const rates: number[] = [];
+  const range = scheduled ? (passRate ?? { min: 0, max: 1 }) : passRate;
+  const accept = file === "" ? undefined : inPassRate(range, file, rates);
+  const rateOf = new Map<AskedProblem, number>();
   const read = (of: TaskDefinition) => {
     const problems = readProblems(of, file !== "" ? "." : dataDir, limit, accept).map((p) => ask(p));
+    for (const [i, problem] of problems.entries()) rateOf.set(problem, rates[i]!);
     return usable(problems, asking, of.files.join(", "));
   };
   const own = read(task);
@@ -134,11 +185,13 @@ function fromRecords(config: TaskConfig, asking: Asking): ProblemSource {
     );
   const held = train ? 0 : Math.max(1, Math.floor(own.length * HELD_OUT_SHARE));
   const rest = order.length - held;
+  const all = Array.from({ length: rest }, (_, i) => (train ?? own)[order[held + i]!]!);
+  const pick = scheduled ? byPassRate(all, (p) => rateOf.get(p)!, schedule!) : undefined;
   return {
     trainCount: rest,
     heldOutCount: train ? own.length : held,
     heldOut: (i) => (train ? own[i % own.length]! : own[order[i % held]!]!),
-    train: (i) => (train ?? own)[order[held + (i % rest)]!]!,
+    train: (i, step = 1) => pick?.(i, step) ?? all[i % rest]!,
   };
 }
 
@@ -162,16 +215,32 @@ function* turns(shares: readonly number[]): Generator<{ part: number; index: num
   }
 }
 
-function fromFamilies(config: TaskConfig, asking: Asking): ProblemSource {
+/**
+ * Part of problem number i by the shares of the step that asks it, without a memory of earlier ones: the golden ratio's multiples fill
+ * [0, 1) so evenly that any stretch of numbers has each share to within about one question.
+ */
+function partByShares(i: number, shares: readonly number[]): number {
+  let left = ((i + 0.5) * (Math.sqrt(5) - 1)) / 2;
+  left -= Math.floor(left);
+  const last = shares.findLastIndex((share) => share > 0);
+  for (let part = 0; part < last; part++) {
+    if (left < shares[part]!) return part;
+    left -= shares[part]!;
+  }
+  return last;
+}
+
+function fromFamilies(config: TaskConfig, asking: Asking, schedule?: QuestionSchedule): ProblemSource {
   const mix = parts(config.task);
   const ask = asker(config, asking);
   const known: { part: number; index: number }[] = [];
   const order = turns(mix.map((p) => p.share));
   const of = (split: "train" | "heldout", splitSeed: number) => {
     const families = mix.map((p) => makeFamily(p.family, { ...p, seed: splitSeed, split }));
-    return (i: number): AskedProblem => {
-      while (known.length <= i) known.push(order.next().value);
-      const { part, index } = known[i]!;
+    return (i: number, step?: number): AskedProblem => {
+      const shares = step === undefined ? undefined : schedule?.at(step).mix;
+      if (!shares) while (known.length <= i) known.push(order.next().value);
+      const { part, index } = shares ? { part: partByShares(i, shares), index: i } : known[i]!;
       const problem = ask(families[part]!.problem(index), nameOf(mix[part]!));
       const why = fault(problem, asking);
       if (why !== undefined) throw noneLeft(`problem ${problem.id}`, why);
@@ -188,9 +257,10 @@ function fromFamilies(config: TaskConfig, asking: Asking): ProblemSource {
 }
 
 /** The recipe's questions. Throws NsaError of tasks and families, and `no_usable_problem` (exit 3). */
-export function makeProblems(config: TaskConfig, asking: Asking): ProblemSource {
+export function makeProblems(config: TaskConfig, asking: Asking, schedule?: QuestionSchedule): ProblemSource {
   const { file, task } = config.task;
-  return file !== "" || task !== "" ? fromRecords(config, asking) : fromFamilies(config, asking);
+  const make = file !== "" || task !== "" ? fromRecords : fromFamilies;
+  return make(config, asking, schedule);
 }
 
 const nameOf = (part: { family: string; difficulty: number }) => `${part.family}_${part.difficulty}`;

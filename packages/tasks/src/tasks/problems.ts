@@ -159,13 +159,18 @@ export function readProblems(
     });
   }
   const problems: TaskProblem[] = [];
+  const names = new Map<string, number>();
   let records = 0;
   for (const path of expandInputs(paths)) {
     for (const { record, place } of readRecords(path)) {
       if (problems.length >= limit) return problems;
       records++;
       if (!accept(record, place)) continue;
-      problems.push(toProblem(task, record, place, problems.length));
+      const problem = toProblem(task, record, place, problems.length);
+      // Answers are counted by their problem's name: two problems of one name would be measured as one.
+      const times = (names.get(problem.id) ?? 0) + 1;
+      names.set(problem.id, times);
+      problems.push(times === 1 ? problem : { ...problem, id: `${problem.id} (${times})` });
     }
   }
   if (problems.length > 0) return problems;

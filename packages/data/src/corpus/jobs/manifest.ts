@@ -1,7 +1,7 @@
 // Manifests: what a task made, addressed by a hash of its settings and inputs. They hold no clock and no host, so
 // that a rerun's manifests are byte-identical too.
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { atomicWriteFile, NsaError, readSealed, sealJson, sealSchema, sha256OfFile } from "@nsa/core";
 import { z } from "zod";
@@ -65,14 +65,6 @@ export function fingerprintOf(kind: string, spec: unknown, inputHashes: string[]
 export function writeAtomic(path: string, data: string | Uint8Array): void {
   mkdirSync(dirname(path), { recursive: true });
   atomicWriteFile(path, data);
-}
-
-/** Removes what killed tasks left half-written. Only the process that drives a run may call this. */
-export function clearTemporaries(dir: string): void {
-  if (!existsSync(dir)) return;
-  for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true }))
-    if (entry.isFile() && /\.tmp-\d+/.test(entry.name))
-      rmSync(join(entry.parentPath, entry.name), { force: true });
 }
 
 export function manifestPath(outDir: string, kind: string, name: string): string {

@@ -1,6 +1,7 @@
 // `nsa data build`: rounds of train → score → rank → domains → annotate, until little new is collected.
 import { join } from "node:path";
-import { clearTemporaries, writeAtomic } from "../jobs/manifest.ts";
+import { clearTemporaries } from "@nsa/core";
+import { writeAtomic } from "../jobs/manifest.ts";
 import type { JobContext } from "../jobs/stage.ts";
 import { emitRanked } from "../steps/emit.ts";
 import type { History } from "../steps/train.ts";

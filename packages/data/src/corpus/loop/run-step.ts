@@ -1,7 +1,8 @@
 // `nsa data read|dedup|decontaminate|filter|rank|domains`: the loop up to one step, in the same folder, so that a later
 // step or `build` takes up what is there.
 import { join } from "node:path";
-import { clearTemporaries, writeAtomic } from "../jobs/manifest.ts";
+import { clearTemporaries } from "@nsa/core";
+import { writeAtomic } from "../jobs/manifest.ts";
 import type { JobContext } from "../jobs/stage.ts";
 import { emitRanked } from "../steps/emit.ts";
 import { histogramOf } from "../steps/rank.ts";

@@ -73,7 +73,12 @@ export const dpoSchema = z.strictObject({
     .prefault({})
     .describe("Preferences from files"),
   task: task.describe("online: questions"),
-  rollout: rollout.describe("online: sampling of outputs"),
+  rollout: rollout
+    .unwrap()
+    // Its outputs are in samples.jsonl; what replays a GRPO step is not recorded.
+    .omit({ keepRollouts: true })
+    .prefault({})
+    .describe("online: sampling of outputs"),
   rewards: rewards.describe("online: what ranks the outputs of a question; summed with their weights"),
   evaluation: evaluation
     .unwrap()

@@ -32,10 +32,9 @@ export function estimateDpo(config: DpoConfig, device?: string): Record<string, 
   const flops = trainFlops(model, length).actual;
   const tokens = steps * pairs * 2 * length;
   const samples = online ? steps * pairs * rollout.groupSize * (1 + rollout.dynamicSamplingRounds) : 0;
-  const held = Math.min(
-    rollout.cacheTokens,
-    Math.min(rollout.maxSequences, pairs * rollout.groupSize) * length,
-  );
+  const { questions, samples: answers } = config.evaluation;
+  const together = Math.max(pairs * rollout.groupSize, questions * answers);
+  const held = Math.min(rollout.cacheTokens, Math.min(rollout.maxSequences, together) * length);
   const cache = online ? cacheBytesPerToken(model) * held : 0;
   const reference = weightBytes(readModelConfig(referenceFolder(config)), INFERENCE_ONLY);
   return {

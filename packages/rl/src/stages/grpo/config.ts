@@ -7,6 +7,7 @@ import { advantageKinds } from "../../algorithm/advantages/registry.ts";
 import { rewardSchema } from "../../rewards/config.ts";
 import "../../rewards/registry.ts";
 import { rlTaskSchema } from "../../task/config.ts";
+import { checkCurriculum, curriculumSchema } from "./curriculum.ts";
 
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(1);
@@ -79,6 +80,7 @@ export const grpoSchema = z.strictObject({
     .optional()
     .describe("Iterative GRPO (DeepSeekMath, algorithm 1)"),
   task: rlTaskSchema,
+  curriculum: curriculumSchema,
   rollout: z
     .strictObject({
       questionsPerStep: count.default(16).describe("Questions of a step"),
@@ -227,8 +229,10 @@ export const grpoSchema = z.strictObject({
 
 export type GrpoConfig = z.output<typeof grpoSchema>;
 
-/** Refuses settings that cannot learn anything. Throws NsaError `group_of_one`, `value_model_mismatch` (exit 2). */
-export function checkGrpo({ rollout, algorithm, value }: GrpoConfig): void {
+/** Refuses settings that cannot learn anything. Throws NsaError `group_of_one`, `value_model_mismatch`, `curriculum_invalid` (exit 2). */
+export function checkGrpo(config: GrpoConfig): void {
+  const { rollout, algorithm, value } = config;
+  checkCurriculum(config);
   const { advantage } = algorithm;
   const needsValues = advantageKinds.get(advantage).needsValues === true;
   if (needsValues !== (value !== undefined)) {

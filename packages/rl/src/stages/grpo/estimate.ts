@@ -63,9 +63,9 @@ export function estimateGrpo(recipe: GrpoConfig): Record<string, number> {
     // The cache is freed before the update allocates its activations.
     memory_bytes:
       update.memory_parameters_bytes! +
+      Math.max(update.memory_activations_bytes!, perToken * held) +
       reference +
       reward +
-      value +
-      Math.max(update.memory_activations_bytes!, perToken * held),
+      value,
   };
 }

@@ -12,9 +12,11 @@ import {
 } from "@nsa/tasks";
 import type { AskedProblem } from "../../task/problems.ts";
 import type { GrpoConfig } from "./config.ts";
+import type { SamplingConfig } from "./rollout.ts";
 
 /** The settings of a recipe that an evaluation needs. */
-type EvaluationConfig = Pick<GrpoConfig, "seed" | "rollout"> & {
+type EvaluationConfig = Pick<GrpoConfig, "seed"> & {
+  rollout: SamplingConfig;
   evaluation: Pick<GrpoConfig["evaluation"], "samples" | "greedy">;
 };
 

@@ -16,7 +16,7 @@ export function weightsFingerprint({ parameters: { flat, low } }: Transformer): 
 
 /** A step being recorded: opened before its outputs are sampled, closed after its updates. */
 export class StepRecorder {
-  readonly notes: UpdateNotes = { oldLogp: new Map(), gradients: [] };
+  readonly notes: Required<UpdateNotes> = { oldLogp: new Map(), gradients: [] };
   private readonly before: string;
 
   constructor(
@@ -38,6 +38,7 @@ export class StepRecorder {
         samplerLogp: sample.logp,
         oldLogp: (own && (own.oldLogp ?? notes.oldLogp.get(own.id))) ?? sample.ids.map(() => Number.NaN),
         ...(own?.refLogp ? { refLogp: own.refLogp } : {}),
+        ...(own?.returns ? { oldValue: own.oldValue!, returns: own.returns } : {}),
         advantage: own?.advantage ?? new Float32Array(sample.ids.length),
         weight: own?.weight ?? 0,
       };

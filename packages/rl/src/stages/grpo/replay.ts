@@ -10,7 +10,6 @@ import { Tokenizer } from "@nsa/data";
 import { type Device, fingerprint, openDevice, openPlans } from "@nsa/kernels";
 import { loadCheckpoint, loadModel, type Transformer } from "@nsa/model";
 import { Trainer } from "@nsa/train";
-import { advantageKinds, advantages } from "../../algorithm/advantages/registry.ts";
 import { type RecordedStep, rewardOf } from "../../rollouts/record.ts";
 import type { RolloutStore } from "../../rollouts/store.ts";
 import { type PolicySample, policyStep } from "./batch.ts";
@@ -21,7 +20,9 @@ import { grpoLoss } from "./loss.ts";
 import { openRollouts, weightsFingerprint } from "./recorder.ts";
 import { changedReward, checkChanges, type RewardChange } from "./reward-change.ts";
 import { rewardsByToken } from "./rollout.ts";
-import { type UpdateNotes, update } from "./update.ts";
+import { lossOf, update } from "./update.ts";
+import { setAdvantages } from "./value/apply.ts";
+import type { ValueModel } from "./value/value-model.ts";
 
 export interface ReplayOptions {
   runDir: string;
@@ -94,11 +95,15 @@ function startOf(store: RolloutStore, checkpoints: readonly number[], step: numb
   });
 }
 
-/** The recorded outputs as what the update learns from; `all` has those without a weight, too. */
-function batchOf(
-  record: RecordedStep,
-  config: GrpoConfig,
-): UpdateBatch & { all: PolicySample[]; outputs: number[] } {
+/** The recorded outputs as what the update learns from. */
+interface ReplayedBatch extends UpdateBatch {
+  /** Also those without a weight: all that were not discarded. */
+  all: PolicySample[];
+  /** Their numbers in the step. */
+  outputs: number[];
+}
+
+function batchOf(record: RecordedStep, config: GrpoConfig): ReplayedBatch {
   const outputs = record.outputs.flatMap(({ discarded }, i) => (discarded ? [] : [i]));
   const onPolicy = isOnPolicy(config.algorithm);
   const all = outputs.map((i, id): PolicySample => {
@@ -110,14 +115,13 @@ function batchOf(
       advantage: Float32Array.from(t.advantage),
       ...(onPolicy ? {} : { oldLogp: t.oldLogp }),
       ...(t.refLogp ? { refLogp: t.refLogp } : {}),
+      ...(t.returns ? { oldValue: t.oldValue!, returns: t.returns } : {}),
       samplerLogp: Array.from(t.samplerLogp),
       id,
     };
   });
-  return {
-    ...{ samples: all.filter((s) => s.weight > 0), weightSum: record.weightSum, metrics: {} },
-    ...{ all, outputs },
-  };
+  const samples = all.filter((s) => s.weight > 0);
+  return { samples, weightSum: record.weightSum, metrics: {}, all, outputs };
 }
 
 interface Gradient {
@@ -125,17 +129,24 @@ interface Gradient {
   fingerprint: string;
 }
 
-/** The gradient of the whole step at the weights of now, which stay as they are. */
-function gradientOf(trainer: Trainer, { samples, weightSum }: UpdateBatch, config: GrpoConfig): Gradient {
+/** The gradient of the whole step at the weights of now, which stay as they are. Zeros where a value model warms up alone. */
+function gradientOf(
+  trainer: Trainer,
+  { samples, weightSum }: UpdateBatch,
+  config: GrpoConfig,
+  step: number,
+): Gradient {
   const { parameters, device } = trainer.model;
   using _ = device.scope();
   parameters.zeroGradients();
   const totalTokens = samples.reduce((n, s) => n + s.ids.length, 0);
-  const loss = grpoLoss(config.algorithm, { onPolicy: isOnPolicy(config.algorithm), totalTokens });
+  const policy = grpoLoss(config.algorithm, { onPolicy: isOnPolicy(config.algorithm), totalTokens });
+  const loss = lossOf(config, policy, step <= (config.value?.warmupSteps ?? 0));
   const { temperature } = config.rollout;
   const batch = policyStep(samples, config.microBatchTokens, weightSum);
-  for (const micro of batch.microBatches)
-    trainer.microSteps.run(micro, { weightSum: batch.weightSum, loss, temperature }, () => {});
+  if (loss)
+    for (const micro of batch.microBatches)
+      trainer.microSteps.run(micro, { weightSum: batch.weightSum, loss, temperature }, () => {});
   const gradients = parameters.gradients!;
   return { values: gradients.read() as Float64Array, fingerprint: fingerprint(gradients) };
 }
@@ -146,14 +157,14 @@ const dot = (a: Float64Array, b: Float64Array) => {
   return sum;
 };
 
-/** Advantages of the outputs that were not discarded, under the changed rewards. */
-function changedAdvantages(
+/** The outputs that were not discarded under the changed rewards: their sums, and what the update would learn from. */
+function changedBatch(
   record: RecordedStep,
-  { all, outputs }: ReturnType<typeof batchOf>,
+  { all, outputs }: ReplayedBatch,
   tokenizer: Tokenizer,
   config: GrpoConfig,
   changes: readonly RewardChange[],
-): { rewards: number[]; advantage: Float32Array[] } {
+): { totals: number[]; all: PolicySample[] } {
   const { algorithm: a } = config;
   const rewards = outputs.map((i) =>
     changedReward(record.outputs[i]!, rewardOf(record.outputs[i]!), config, changes),
@@ -162,7 +173,13 @@ function changedAdvantages(
     rewardsByToken(tokenizer, record.outputs[i]!.group, all[n]!.ids, rewards[n]!),
   );
   if (a.klPlacement === "reward" && a.klCoef > 0) byToken = klRewards(all, byToken, a).rewards;
-  return { rewards: rewards.map(({ total }) => total), advantage: advantages(byToken, a.advantage) };
+  const changed = all.map((s) => ({ ...s }));
+  // The values of the step are on disk.
+  const recorded = {
+    valuesOf: (samples: readonly PolicySample[]) => samples.map((s) => Array.from(s.oldValue!)),
+  };
+  setAdvantages(changed, byToken, config, config.value ? (recorded as unknown as ValueModel) : undefined);
+  return { totals: rewards.map(({ total }) => total), all: changed };
 }
 
 const mean = (values: ArrayLike<number>) =>
@@ -188,7 +205,8 @@ class Replay {
     const { algorithm, train } = config;
     const folder =
       from > 0 ? join(runDir, "checkpoints", `step-${String(from).padStart(6, "0")}`) : undefined;
-    const model = await loadModel(device, folder ?? config.init.checkpoint, {}, train.groups);
+    const head = config.value?.shared ? ({ head: "lm_scalar" } as const) : {};
+    const model = await loadModel(device, folder ?? config.init.checkpoint, head, train.groups);
     const trainer = new Trainer(model, config.steps * algorithm.innerEpochs * algorithm.miniBatches, train);
     if (folder) await loadCheckpoint(folder, { model, optimizer: trainer.optimizer, stateful: [trainer] });
     return new Replay(config, options, store, model, trainer, from);
@@ -215,9 +233,9 @@ class Replay {
   /** Applies the recorded updates of a step. */
   private apply(record: RecordedStep, batch: UpdateBatch): string {
     const { trainer, config, model } = this;
-    const notes: UpdateNotes = { oldLogp: new Map(), gradients: [] };
-    update(trainer, batch, config, { step: record.step, notes });
-    this.compare(record.step, "gradients", notes.gradients, record.gradients);
+    const gradients: string[] = [];
+    update(trainer, batch, config, { step: record.step, notes: { oldLogp: new Map(), gradients } });
+    this.compare(record.step, "gradients", gradients, record.gradients);
     const after = weightsFingerprint(model);
     this.compare(record.step, "weights after it", [after], [record.weightsAfter]);
     return after;
@@ -233,7 +251,7 @@ class Replay {
     }
     const record = this.recordOf(step);
     const batch = batchOf(record, config);
-    const own = gradientOf(trainer, batch, config);
+    const own = gradientOf(trainer, batch, config, step);
     const norm = Math.sqrt(dot(own.values, own.values));
     const changed = changes.length > 0 ? this.changed(record, batch, own, norm) : undefined;
     const weights = this.apply(record, batch);
@@ -242,22 +260,22 @@ class Replay {
 
   private changed(
     record: RecordedStep,
-    batch: ReturnType<typeof batchOf>,
+    batch: ReplayedBatch,
     own: Gradient,
     norm: number,
   ): NonNullable<ReplayResult["changed"]> {
     const { config, options, trainer } = this;
     const tokenizer = Tokenizer.load(join(config.init.checkpoint, "tokenizer.json"));
-    const { rewards, advantage } = changedAdvantages(record, batch, tokenizer, config, options.changes);
-    const samples = batch.samples.map((s) => ({ ...s, advantage: advantage[s.id]! }));
-    const other = gradientOf(trainer, { ...batch, samples }, config);
+    const { totals, all } = changedBatch(record, batch, tokenizer, config, options.changes);
+    const samples = all.filter((s) => s.weight > 0);
+    const other = gradientOf(trainer, { ...batch, samples }, config, record.step);
     const otherNorm = Math.sqrt(dot(other.values, other.values));
     const outputs = batch.outputs.map((i, n): ChangedOutput => {
       const { output, group, reward, completion } = record.outputs[i]!;
       return {
-        ...{ output, group, reward, newReward: finite(rewards[n]!), completion },
+        ...{ output, group, reward, newReward: finite(totals[n]!), completion },
         advantage: mean(batch.all[n]!.advantage),
-        newAdvantage: mean(advantage[n]!),
+        newAdvantage: mean(all[n]!.advantage),
       };
     });
     // A gradient of zeros has no direction.
@@ -266,31 +284,12 @@ class Replay {
   }
 }
 
-/** Throws NsaError `replay_unavailable` (exit 4) for what was not recorded. */
-function checkReplayable({ value, algorithm }: GrpoConfig, { changes }: ReplayOptions): void {
-  const refuse = (what: string, why: string, fix: string) =>
-    new NsaError({ code: "replay_unavailable", what, why, fix, exitCode: ExitCode.unavailable });
-  if (value?.shared)
-    throw refuse(
-      "a run with value.shared cannot be replayed",
-      "values and returns, which move the shared trunk, are not recorded",
-      "replay a run whose value model has a trunk of its own",
-    );
-  if (changes.length > 0 && advantageKinds.get(algorithm.advantage).needsValues)
-    throw refuse(
-      `--set-reward with algorithm.advantage ${algorithm.advantage}`,
-      "the values that its advantages are made of are not recorded",
-      "leave --set-reward out",
-    );
-}
-
 /**
  * Replays one step. Throws NsaError `replay_too_early`, `replay_differs`, those of checkpoints and of the rollout store (exit 3), and
  * `reward_unknown` (exit 2).
  */
 export async function replayStep(recipe: GrpoConfig, options: ReplayOptions): Promise<ReplayResult> {
   const config = withIterations(recipe);
-  checkReplayable(config, options);
   const device = openDevice(options.device, {
     memoryLimitMb: config.memoryLimitMb,
     log: (text) => options.log(text),

@@ -1,6 +1,6 @@
 // The rollout of a step: its questions, G outputs of each, and their rewards.
 import type { Tokenizer } from "@nsa/data";
-import { Engine, type GeneratedSample, type Transformer } from "@nsa/model";
+import { Engine, type GeneratedSample, type GenerateRequest, type Transformer } from "@nsa/model";
 import { extractAnswer, isEchoOf, splitStops } from "@nsa/tasks";
 import type { SampleRewards } from "../../algorithm/advantages/kind.ts";
 import { flatGroups } from "../../algorithm/advantages/registry.ts";
@@ -42,37 +42,43 @@ export interface Rollout {
   /** Groups that teach nothing, among all. */
   flatGroups: number;
   groups: number;
+  /** What came of the explorer's probe. */
+  probed?: GeneratedSample;
   /** Milliseconds of sampling and of scoring. */
   sampling: number;
   scoring: number;
 }
+
+/** How outputs are drawn; what is recorded of them does not matter here. */
+export type SamplingConfig = Omit<GrpoConfig["rollout"], "keepRollouts">;
 
 export interface RolloutInputs {
   model: Transformer;
   tokenizer: Tokenizer;
   problems: ProblemSource;
   scorer: Scorer;
-  config: Pick<GrpoConfig, "seed" | "rollout"> & { algorithm: Pick<GrpoConfig["algorithm"], "advantage"> };
+  config: Pick<GrpoConfig, "seed"> & {
+    rollout: SamplingConfig;
+    algorithm: Pick<GrpoConfig["algorithm"], "advantage">;
+  };
   /** Exploration step, from 1. */
   step: number;
+  /** Sampled once in the step besides the questions. */
+  probe?: GenerateRequest;
 }
 
-/** Samples questions `first` … `first + count − 1`, G outputs each. */
-function sample(
-  e: RolloutInputs,
-  first: number,
-  count: number,
-): { asked: AskedProblem; outputs: GeneratedSample[] }[] {
+/** Samples questions `first` … `first + count − 1`, G outputs each, and the probe where it is wanted. */
+function sample(e: RolloutInputs, first: number, count: number, probe?: GenerateRequest) {
   const { config, model, tokenizer } = e;
   const { rollout: r } = config;
-  const asked = Array.from({ length: count }, (_, q) => e.problems.train(first + q));
+  const asked = Array.from({ length: count }, (_, q) => e.problems.train(first + q, e.step));
   const engine = new Engine(model, {
     ...r,
     prefillTokens: 16_384,
     decode: (ids) => tokenizer.decode(ids),
   });
-  const outputs = engine.generate(
-    asked.map(({ prompt }, q) => ({
+  const requests = asked.map(
+    ({ prompt }, q): GenerateRequest => ({
       prompt,
       n: r.groupSize,
       maxTokens: r.maxTokens,
@@ -81,9 +87,13 @@ function sample(
       // Request numbers stay below those of evaluations and repeat only after 2^24 outputs.
       id: ((first + q) * r.groupSize) % 2 ** 24,
       ...splitStops(tokenizer, r.stop),
-    })),
+    }),
   );
-  return asked.map((problem, q) => ({ asked: problem, outputs: outputs[q]! }));
+  const outputs = engine.generate(probe ? [...requests, probe] : requests);
+  return {
+    questions: asked.map((problem, q) => ({ asked: problem, outputs: outputs[q]! })),
+    probed: probe && outputs.at(-1)![0],
+  };
 }
 
 /** Rewards by the token that ends each step; those of the whole output stand at its last token. */
@@ -102,10 +112,11 @@ export function rewardsByToken(
 }
 
 /** One round: samples and scores `count` questions. */
-async function ask(e: RolloutInputs, first: number, count: number) {
+async function ask(e: RolloutInputs, first: number, count: number, probe?: GenerateRequest) {
   const { tokenizer, config } = e;
   const started = performance.now();
-  const flat = sample(e, first, count).flatMap(({ asked, outputs }, q) =>
+  const { questions, probed } = sample(e, first, count, probe);
+  const flat = questions.flatMap(({ asked, outputs }, q) =>
     outputs.map((s) => ({ asked, s, group: first + q })),
   );
   const sampled = performance.now();
@@ -138,7 +149,7 @@ async function ask(e: RolloutInputs, first: number, count: number) {
       discarded: false,
     };
   });
-  return { outputs, sampling: sampled - started, scoring: performance.now() - sampled };
+  return { outputs, probed, sampling: sampled - started, scoring: performance.now() - sampled };
 }
 
 /**
@@ -150,7 +161,13 @@ export async function rollout(e: RolloutInputs, cursor: number): Promise<Rollout
   const all: Rollout = { outputs: [], cursor, flatGroups: 0, groups: 0, sampling: 0, scoring: 0 };
   let wanted = r.questionsPerStep;
   for (let round = 0; wanted > 0 && round <= r.dynamicSamplingRounds; round++) {
-    const { outputs, sampling, scoring } = await ask(e, all.cursor, wanted);
+    const { outputs, probed, sampling, scoring } = await ask(
+      e,
+      all.cursor,
+      wanted,
+      round === 0 ? e.probe : undefined,
+    );
+    if (probed) all.probed = probed;
     const flat = flatGroups(
       outputs.map((o) => o.rewards),
       algorithm.advantage,

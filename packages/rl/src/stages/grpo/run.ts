@@ -13,15 +13,18 @@ import type { RolloutStore } from "../../rollouts/store.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
 import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
+import { curriculumAt, curriculumMetrics, recipeAt } from "./curriculum.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
+import { HackingMonitor } from "./hacking/monitor.ts";
 import { withIterations } from "./iterations/plan.ts";
 import { RewardRetraining } from "./iterations/retraining.ts";
 import { buildUpdateBatch } from "./learn.ts";
 import { rolloutMetrics } from "./metrics.ts";
 import { openRollouts, StepRecorder } from "./recorder.ts";
 import { ReferenceStore } from "./reference-store.ts";
+import { RefreshProbe } from "./refresh-probe.ts";
 import { type Rollout, rollout } from "./rollout.ts";
-import { update } from "./update.ts";
+import { type UpdateNotes, update } from "./update.ts";
 import { ValueModel } from "./value/value-model.ts";
 import {
   evaluationMetrics,
@@ -96,6 +99,7 @@ interface GrpoParts {
   cursor: QuestionCursor;
   quarantine: JsonlFile;
   rollouts: RolloutStore;
+  hacking: HackingMonitor;
   checkpoints: string;
   /** Files kept with each checkpoint. */
   files: Record<string, string>;
@@ -114,6 +118,7 @@ class GrpoRun {
   readonly model: Transformer;
   private readonly store: CheckpointStore;
   private readonly heldOut: AskedProblem[];
+  private readonly probe: RefreshProbe;
   private latest: EvaluationResult | undefined;
 
   private constructor(
@@ -126,6 +131,7 @@ class GrpoRun {
     this.model = parts.model;
     this.store = new CheckpointStore(checkpoints, config.checkpoint.keepLast);
     const count = Math.min(config.evaluation.questions, problems.heldOutCount);
+    this.probe = new RefreshProbe(parts.model, problems.train(0).prompt, config);
     this.heldOut = Array.from({ length: count }, (_, i) => problems.heldOut(i));
   }
 
@@ -144,12 +150,14 @@ class GrpoRun {
     checkVocabulary(tokenizer, model, init);
     const updates = config.steps * algorithm.innerEpochs * algorithm.miniBatches;
     const trainer = new Trainer(model, updates, config.train);
-    const problems = makeProblems(config, {
-      encode: (text) => tokenizer.encode(text),
+    const asking = {
+      encode: (text: string) => tokenizer.encode(text),
       chat: chatOf(init),
       maxSeqLen: model.config.maxSeqLen,
-      log: (text, level) => ctx.log(text, level),
-    });
+      log: (text: string, level: "warn") => ctx.log(text, level),
+    };
+    const schedule = { steps: config.steps, at: (asked: number) => curriculumAt(config, asked) };
+    const problems = makeProblems(config, asking, schedule);
     const checkpoints = join(ctx.runDir, "checkpoints");
     const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
     const references = new ReferenceStore(join(ctx.runDir, "reference"));
@@ -163,6 +171,7 @@ class GrpoRun {
     const value = await ValueModel.open({ config, ctx, device, policy: model, updates }, step);
     const retraining = RewardRetraining.open({ config, ctx, device, tokenizer }, step);
     const scorer = await openScorer(retraining?.rewards(step) ?? config.rewards, model, tokenizer, ctx);
+    const hacking = HackingMonitor.open(config, ctx, step);
     const rollouts = openRollouts(ctx.runDir, config);
     rollouts.truncate(step);
     // Without a KL there is no reference to hold.
@@ -170,7 +179,7 @@ class GrpoRun {
       algorithm.klCoef > 0
         ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
         : undefined;
-    const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts };
+    const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts, hacking };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
@@ -204,19 +213,25 @@ class GrpoRun {
 
   /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
   async update(profiler: StepProfiler): Promise<void> {
-    const { config, ctx, model } = this;
+    const { ctx, model } = this;
     const { tokenizer, trainer, problems, scorer, cursor, quarantine, rollouts, reference, value } =
       this.parts;
     const step = ++this.step;
+    const config = recipeAt(this.config, step);
     profiler.begin(step);
     const recorder = rollouts.keep > 0 ? new StepRecorder(rollouts, model, step) : undefined;
-    const sampled = await rollout({ model, tokenizer, problems, scorer, config, step }, cursor.asked);
+    const { probe } = this;
+    const inputs = { model, tokenizer, problems, scorer, config, step, probe: probe.request };
+    const sampled = await rollout(inputs, cursor.asked);
+    if (sampled.probed) probe.checkMoved(step, sampled.probed);
     cursor.asked = sampled.cursor;
     recordFaults(ctx, sampled, quarantine, step);
     this.parts.retraining?.record(sampled, step);
     const started = performance.now();
     const updateBatch = buildUpdateBatch(model, sampled, config, { reference, value });
-    const learned = update(trainer, updateBatch, config, { step, value, notes: recorder?.notes });
+    const notes: UpdateNotes = recorder?.notes ?? { oldLogp: new Map() };
+    const learned = update(trainer, updateBatch, config, { step, value, notes });
+    probe.checkUpdated(step, updateBatch, notes);
     const updating = performance.now() - started;
     profiler.end();
     const recording = performance.now();
@@ -224,6 +239,11 @@ class GrpoRun {
     const recorded = performance.now() - recording;
     const figures: Metrics = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating, recorded) };
     figures["perf/memory_peak_bytes"] = model.device.stats().peakBytes;
+    Object.assign(
+      figures,
+      this.parts.hacking.observe(sampled, figures, step),
+      curriculumMetrics(config, step),
+    );
     ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
     appendSamples(ctx, sampled, step);
     showSample(ctx, sampled, step);
@@ -245,6 +265,7 @@ class GrpoRun {
     const status = step < this.config.steps ? "interrupted" : "completed";
     if (status === "completed") ctx.emit({ type: "done", step, metrics });
     this.parts.quarantine.close();
+    this.parts.hacking.close();
     return { status, step, metrics, outputs: { checkpoint } };
   }
 

@@ -15,6 +15,7 @@ const figures: StageFigure[] = [
     except: ["reward/std", "reward/quarantined"],
   },
   { metric: "rollout/pass_rate", label: "pass rate", format: "percent" },
+  { metric: "verdict/auc", label: "right over wrong", format: "percent" },
   { metric: "eval/pass_at_1", label: "held-out pass@1", format: "percent" },
   { metric: "eval/greedy_pass_at_1", label: "held-out, greedy", format: "percent" },
   { metric: "reward/echo_share", label: "echoes", format: "percent" },

@@ -13,7 +13,7 @@ import type { ValueModel } from "./value/value-model.ts";
 const MINI_BATCH_STREAM = 43;
 
 /** The loss of the policy's trainer: with a shared trunk also that of the values, alone while they warm up. Undefined: no update. */
-function lossOf({ value }: GrpoConfig, policy: LossFunction, warming: boolean): AnyLoss | undefined {
+export function lossOf({ value }: GrpoConfig, policy: LossFunction, warming: boolean): AnyLoss | undefined {
   if (!value?.shared) return warming ? undefined : policy;
   const values = valueLoss(value.clip);
   const both: LossFunction<LossContext<LmOutputs & ScalarOutputs>> = (batch, context) => {
@@ -31,8 +31,8 @@ function lossOf({ value }: GrpoConfig, policy: LossFunction, warming: boolean): 
 export interface UpdateNotes {
   /** log π_old of each output's tokens, by the sample's `id`. */
   oldLogp: Map<number, readonly number[]>;
-  /** Fingerprint of the gradient of each update. */
-  gradients: string[];
+  /** Fingerprint of the gradient of each update, where they are recorded. */
+  gradients?: string[];
 }
 
 export interface UpdateOptions {
@@ -71,7 +71,7 @@ export function update(
         ...(loss ? trainer.step(stepBatch, loss, { temperature: r.temperature }) : {}),
         ...value?.update(part, share),
       };
-      if (loss) notes?.gradients.push(fingerprint(trainer.model.parameters.gradients!));
+      if (loss) notes?.gradients?.push(fingerprint(trainer.model.parameters.gradients!));
       updates++;
       for (const [name, value] of Object.entries(metrics)) {
         sums[name] = name.endsWith("_max")

@@ -79,8 +79,9 @@ function openWork(sampler: Sampler): Work {
 
 /** What a checkpoint of the run holds. */
 interface SampleState {
-  /** Questions done. */
+  /** Questions done, of how many. */
   step: number;
+  total: number;
   tally: Tally;
 }
 
@@ -101,9 +102,10 @@ class SampleRun {
   static async open(device: Device, config: SampleConfig, ctx: StageContext): Promise<SampleRun> {
     const sampler = await openSampler(device, config, ctx);
     const work = openWork(sampler);
-    let state: SampleState = { step: 0, tally: {} };
+    let state: SampleState = { step: 0, total: work.total, tally: {} };
     if (ctx.resumeFrom) {
       state = JSON.parse(readFileSync(join(ctx.resumeFrom, "state.json"), "utf8")) as SampleState;
+      refuseOtherInputs(ctx.resumeFrom, state, work);
       ctx.rewind(state.step);
     }
     return new SampleRun(device, sampler, work, ctx, state);
@@ -193,6 +195,18 @@ class SampleRun {
     const outputs: Record<string, string> = from === "task" ? { samples, pool: this.pool.path } : { samples };
     return { status: "completed", step: state.step, metrics, outputs };
   }
+}
+
+/** Throws NsaError `sample_inputs_changed` (exit 3): rows of other questions would be mixed. */
+function refuseOtherInputs(checkpoint: string, { step, total }: SampleState, work: Work): void {
+  if (total === work.total) return;
+  throw new NsaError({
+    code: "sample_inputs_changed",
+    what: `${checkpoint}: ${step} of ${total} questions or outputs were done, and now there are ${work.total}`,
+    why: "the files or the settings that they come from are not those that the run began with",
+    fix: "put them back and resume, or start a new run",
+    exitCode: ExitCode.data,
+  });
 }
 
 /** Names outputs that could not be scored. Throws `reward_failed` (exit 3) when it is all of a batch. */

@@ -53,12 +53,23 @@ export class IterationFiles {
   /** The reward model in force after an iteration; undefined before it was settled. */
   model(iteration: number): string | undefined {
     const path = join(this.folder(iteration), "result.json");
-    return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as { model: string }).model : undefined;
+    if (!existsSync(path)) return undefined;
+    const found = JSON.parse(readFileSync(path, "utf8")) as { model: string } | { iteration: number };
+    return "iteration" in found ? this.modelFolder(found.iteration) : found.model;
   }
 
-  /** Settles an iteration: written last, so that what is there without it is made again. */
+  /**
+   * Settles an iteration: written last, so that what is there without it is made again. A model of the run is named by its iteration,
+   * so that the run folder can be moved.
+   */
   writeModel(iteration: number, model: string): void {
-    atomicWriteFile(join(this.folder(iteration), "result.json"), `${JSON.stringify({ model })}\n`);
+    const own = Array.from({ length: iteration }, (_, i) => i + 1).find((i) => this.modelFolder(i) === model);
+    const result = own === undefined ? { model } : { iteration: own };
+    atomicWriteFile(
+      join(this.folder(iteration), "result.json"),
+      `${JSON.stringify(result)}
+`,
+    );
   }
 
   /** Removes what was written after a step: later iterations, and the results of the one that the step lies within. */
