@@ -306,7 +306,7 @@ try {
     const made = { node: process.versions.node, jobs: runAll(work) };
     if (mode === "record") {
       mkdirSync(dirname(RECORD), { recursive: true });
-      writeFileSync(RECORD, `${JSON.stringify(made, null, 1)}\n`);
+      writeFileSync(RECORD, `${JSON.stringify(made, null, 2)}\n`);
       console.log(`recorded in ${relative(root, RECORD)}`);
     } else process.exitCode = compare(JSON.parse(readFileSync(RECORD, "utf8")), made);
   }
