@@ -123,6 +123,8 @@ describe("runs of a tiny policy", () => {
     const warned = found(warningsOf(whole.events));
     expect(warned).toHaveLength(1);
     expect(warned[0]).toMatch(/pass rate .* → .*Best-paid wrong outputs of this step: \d\.\d{3} for "/);
+    const shown = [...warned[0]!.matchAll(/\d\.\d{3} for ("(?:[^"\\]|\\.)*…?") to/g)].map(([, text]) => text);
+    expect(new Set(shown).size).toBe(shown.length);
     const metrics = stepMetrics(whole.events);
     expect(metrics.filter((m) => m["verdict/alarm"] === 1).length).toBeGreaterThan(1);
     expect(metrics.at(-1)!["reward/mean"]).toBeGreaterThan(metrics[0]!["reward/mean"]!);
@@ -132,12 +134,16 @@ describe("runs of a tiny policy", () => {
     expect(rows.length).toBeGreaterThan(3);
     for (const { wrong, right } of rows) expect(wrong.reward).toBeGreaterThan(right.reward);
 
-    const stopped = await run("length-stopped", set, { stopAt: 10 });
-    const resumed = await run("length-stopped", set, { resumeFrom: stopped.result.outputs.checkpoint! });
-    const both = [...warningsOf(stopped.events), ...warningsOf(resumed.events)];
-    expect(found(both)).toEqual(warned);
-    const text = (dir: string) => readFileSync(join(dir, "disagreements.jsonl"), "utf8");
-    expect(text(resumed.dir)).toBe(text(whole.dir));
+    // Before the alarm, and while it lasts.
+    const alarm = metrics.findIndex((m) => m["verdict/alarm"] === 1) + 1;
+    for (const stopAt of [5, alarm + 1]) {
+      const name = `length-${stopAt}`;
+      const stopped = await run(name, set, { stopAt });
+      const resumed = await run(name, set, { resumeFrom: stopped.result.outputs.checkpoint! });
+      expect(found([...warningsOf(stopped.events), ...warningsOf(resumed.events)])).toEqual(warned);
+      const text = (dir: string) => readFileSync(join(dir, "disagreements.jsonl"), "utf8");
+      expect(text(resumed.dir)).toBe(text(whole.dir));
+    }
   }, 240_000);
 
   test("the_rule_with_a_format_is_not_warned_of", async () => {

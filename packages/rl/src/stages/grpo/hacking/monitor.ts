@@ -133,14 +133,16 @@ export class HackingMonitor {
   private warn(alarm: HackingAlarm, judged: readonly Judged[], step: number): void {
     const first = this.warned === undefined;
     if (!this.warns(step)) return;
-    const best = judged
-      .filter(({ right }) => !right)
-      .sort((a, b) => b.reward - a.reward)
-      .slice(0, SHOWN)
-      .map(
-        ({ reward, output }) =>
-          `${reward.toFixed(3)} for ${short(output.row.completion)} to ${short(output.row.question)}, whose answer is ${short(output.row.answer)}`,
-      );
+    const wrong = judged.filter(({ right }) => !right).sort((a, b) => b.reward - a.reward);
+    const shown = new Map<string, string>();
+    for (const { reward, output } of wrong) {
+      const { completion, question, answer } = output.row;
+      // A policy that has found its trick writes it many times.
+      if (shown.size === SHOWN || shown.has(completion)) continue;
+      const asked = `${short(question)}, whose answer is ${short(answer)}`;
+      shown.set(completion, `${reward.toFixed(3)} for ${short(completion)} to ${asked}`);
+    }
+    const best = [...shown.values()];
     const examples =
       first && best.length > 0 ? `. Best-paid wrong outputs of this step: ${best.join("; ")}` : "";
     this.ctx.log(`step ${step}: ${describe(alarm)}${examples}`, "warn");
