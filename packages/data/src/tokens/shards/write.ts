@@ -124,7 +124,11 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
     const { size, mtimeMs } = statSync(path);
     // Shards of before ends were stated stay valid where none is stated.
     const ends = tokenizer.stated.eosIds ? [tokenizer.eosId] : [];
-    const facts = [FORMAT, tokenizer.hash, shardTokens, basename(path), size, mtimeMs, ...ends].join("\n");
+    // Shards from before documents had tokens around them are made again, where the tokenizer has any.
+    const { before, after } = tokenizer.frame;
+    const around = before.length + after.length > 0 ? [`${before}|${after}`] : [];
+    const known = [FORMAT, tokenizer.hash, shardTokens, basename(path), size, mtimeMs, ...ends, ...around];
+    const facts = known.join("\n");
     const key = createHash("sha256").update(facts).digest("hex");
     const name = String(n).padStart(5, "0");
     const partFile = join(out, `${name}.part.json`);
