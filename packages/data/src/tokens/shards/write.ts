@@ -97,6 +97,13 @@ class Open {
   }
 }
 
+/** Tokens that a shard has besides those of its texts. Shards of before they were stated stay valid where none is stated. */
+function marksOf(tokenizer: Tokenizer): (string | number)[] {
+  const { before, after } = tokenizer.frame;
+  const ends = tokenizer.stated.eosIds ? [tokenizer.eosId] : [];
+  return before.length + after.length > 0 ? [...ends, `${before}|${after}`] : ends;
+}
+
 /**
  * Tokenizes files into shards under `out`, each document ending with the end-of-text id, and writes `index.json` and
  * the tokenizer beside them. Throws NsaError `corpus_empty` (exit 3) when no file holds a document.
@@ -122,13 +129,15 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
   const quarantine: string[] = [];
   for (const [n, path] of files.entries()) {
     const { size, mtimeMs } = statSync(path);
-    // Shards of before ends were stated stay valid where none is stated.
-    const ends = tokenizer.stated.eosIds ? [tokenizer.eosId] : [];
-    // Shards from before documents had tokens around them are made again, where the tokenizer has any.
-    const { before, after } = tokenizer.frame;
-    const around = before.length + after.length > 0 ? [`${before}|${after}`] : [];
-    const known = [FORMAT, tokenizer.hash, shardTokens, basename(path), size, mtimeMs, ...ends, ...around];
-    const facts = known.join("\n");
+    const facts = [
+      FORMAT,
+      tokenizer.hash,
+      shardTokens,
+      basename(path),
+      size,
+      mtimeMs,
+      ...marksOf(tokenizer),
+    ].join("\n");
     const key = createHash("sha256").update(facts).digest("hex");
     const name = String(n).padStart(5, "0");
     const partFile = join(out, `${name}.part.json`);
