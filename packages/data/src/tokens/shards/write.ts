@@ -97,11 +97,17 @@ class Open {
   }
 }
 
-/** Tokens that a shard has besides those of its texts. Shards of before they were stated stay valid where none is stated. */
-function marksOf(tokenizer: Tokenizer): (string | number)[] {
+/**
+ * What a part of shards is made of, hashed. Tokens that shards have besides those of their texts count where there are any, so that
+ * parts of before they were stated stay valid for other tokenizers.
+ */
+function keyOf(path: string, tokenizer: Tokenizer, shardTokens: number): string {
+  const { size, mtimeMs } = statSync(path);
   const { before, after } = tokenizer.frame;
   const ends = tokenizer.stated.eosIds ? [tokenizer.eosId] : [];
-  return before.length + after.length > 0 ? [...ends, `${before}|${after}`] : ends;
+  const around = before.length + after.length > 0 ? [`${before}|${after}`] : [];
+  const made = [FORMAT, tokenizer.hash, shardTokens, basename(path), size, mtimeMs, ...ends, ...around];
+  return createHash("sha256").update(made.join("\n")).digest("hex");
 }
 
 /**
@@ -128,17 +134,7 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
   };
   const quarantine: string[] = [];
   for (const [n, path] of files.entries()) {
-    const { size, mtimeMs } = statSync(path);
-    const facts = [
-      FORMAT,
-      tokenizer.hash,
-      shardTokens,
-      basename(path),
-      size,
-      mtimeMs,
-      ...marksOf(tokenizer),
-    ].join("\n");
-    const key = createHash("sha256").update(facts).digest("hex");
+    const key = keyOf(path, tokenizer, shardTokens);
     const name = String(n).padStart(5, "0");
     const partFile = join(out, `${name}.part.json`);
     let part = existsSync(partFile) ? (JSON.parse(readFileSync(partFile, "utf8")) as Part) : undefined;
