@@ -207,3 +207,33 @@ test("a_copy_of_a_model_states_what_the_folder_states_and_leaves_the_rest_of_gen
   });
   expect(modelFiles(join(root, "none"))).toEqual({});
 });
+
+test("documents_begin_with_what_the_tokenizer_puts_in_front_and_older_shards_are_made_again", async () => {
+  const input = join(root, "framed.jsonl");
+  writeFileSync(input, `${JSON.stringify({ text: "12" })}\n${JSON.stringify({ text: "34" })}\n`);
+  const out = join(root, "framed");
+  const made: boolean[] = [];
+  const shardsOf = async (config: object) => {
+    const ends = { generation_config: { bos_token_id: BEGIN, eos_token_id: [END, TURN] } };
+    const tokenizer = Tokenizer.load(folderOf({ ...ends, tokenizer_config: config }));
+    await tokenizeFiles([input], { tokenizer, out, onFile: (file) => made.push(file.made) });
+    const shards = TokenShards.open(out);
+    const ids = [0, 1].map((i) => [...shards.get(i)]);
+    shards.close();
+    return ids;
+  };
+  const inside = (text: string) => new Tokenizer(json).encode(text);
+  expect(await shardsOf({})).toEqual([
+    [...inside("12"), END],
+    [...inside("34"), END],
+  ]);
+  const framed = [
+    [BEGIN, ...inside("12"), END],
+    [BEGIN, ...inside("34"), END],
+  ];
+  expect(await shardsOf({ add_bos_token: true })).toEqual(framed);
+  // A mark behind a text is the document's end, which is not written twice.
+  expect(await shardsOf({ add_bos_token: true, add_eos_token: true })).toEqual(framed);
+  expect(await shardsOf({ add_bos_token: true, add_eos_token: true })).toEqual(framed);
+  expect(made).toEqual([true, true, true, false]);
+});

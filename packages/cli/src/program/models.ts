@@ -19,7 +19,7 @@ export function registerModels(program: Command): void {
 
   const model = program.command("model").description("import and export Hugging Face weights");
   for (const [verb, usage, about] of [
-    ["import", "import <from> <to>", "a Llama, Qwen2 or Qwen3 folder becomes a checkpoint"],
+    ["import", "import <from> <to>", "a Llama, Mistral, Qwen2 or Qwen3 folder becomes a checkpoint"],
     ["export", "export <from> <to>", "a checkpoint becomes a Hugging Face folder"],
     ["inspect", "inspect <from>", "architecture and size of either"],
   ] as const) {

@@ -98,6 +98,19 @@ class Open {
 }
 
 /**
+ * What a part of shards is made of, hashed. Tokens that shards have besides those of their texts count where there are any, so that
+ * parts of before they were stated stay valid for other tokenizers.
+ */
+function keyOf(path: string, tokenizer: Tokenizer, shardTokens: number): string {
+  const { size, mtimeMs } = statSync(path);
+  const { before, after } = tokenizer.frame;
+  const ends = tokenizer.stated.eosIds ? [tokenizer.eosId] : [];
+  const around = before.length + after.length > 0 ? [`${before}|${after}`] : [];
+  const made = [FORMAT, tokenizer.hash, shardTokens, basename(path), size, mtimeMs, ...ends, ...around];
+  return createHash("sha256").update(made.join("\n")).digest("hex");
+}
+
+/**
  * Tokenizes files into shards under `out`, each document ending with the end-of-text id, and writes `index.json` and
  * the tokenizer beside them. Throws NsaError `corpus_empty` (exit 3) when no file holds a document.
  */
@@ -121,11 +134,7 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
   };
   const quarantine: string[] = [];
   for (const [n, path] of files.entries()) {
-    const { size, mtimeMs } = statSync(path);
-    // Shards of before ends were stated stay valid where none is stated.
-    const ends = tokenizer.stated.eosIds ? [tokenizer.eosId] : [];
-    const facts = [FORMAT, tokenizer.hash, shardTokens, basename(path), size, mtimeMs, ...ends].join("\n");
-    const key = createHash("sha256").update(facts).digest("hex");
+    const key = keyOf(path, tokenizer, shardTokens);
     const name = String(n).padStart(5, "0");
     const partFile = join(out, `${name}.part.json`);
     let part = existsSync(partFile) ? (JSON.parse(readFileSync(partFile, "utf8")) as Part) : undefined;
