@@ -38,6 +38,7 @@ export type {
 export * from "./safetensors/read.ts";
 export * from "./safetensors/write.ts";
 export * from "./sealed-json.ts";
+export { type OrderState, ShuffledOrder } from "./shuffled-order.ts";
 export * from "./stage.ts";
 export * from "./stage-context.ts";
 export * from "./stage-definition.ts";

@@ -1,6 +1,5 @@
 // Losses of reward models on the device against hand-computed values and gradients, and held-out figures by hand.
 import { Device } from "@nsa/kernels";
-import { resolveModelConfig, Transformer } from "@nsa/model";
 import { Trainer } from "@nsa/train";
 import { afterAll, expect, test } from "vitest";
 import { lengthAndFormBaseline } from "../src/stages/reward/baseline.ts";
@@ -8,46 +7,14 @@ import { packTexts, type RewardExample, weightOfExample } from "../src/stages/re
 import { rewardLosses } from "../src/stages/reward/loss.ts";
 import { measureHeldOut } from "../src/stages/reward/measure.ts";
 import type { LabelledText } from "../src/stages/reward/records.ts";
+import { scoreTable } from "./score-table.ts";
 
 const device = Device.open("reference");
 afterAll(() => device.close());
 
-const D = 4;
 /** Numbers that the model gives for texts that end in ids 1 … 5. */
 const NUMBERS = [0, 0.5, -1.25, 2, 0.75, -0.5];
-
-/** A model of no layers' effect whose number at a token depends on the token alone. */
-function table(): Transformer {
-  const model = new Transformer(
-    device,
-    resolveModelConfig({
-      attention: "full",
-      head: "scalar",
-      vocabSize: 6,
-      dModel: D,
-      numLayers: 1,
-      numHeads: 1,
-      numKvHeads: 1,
-      dFf: 2,
-      maxSeqLen: 16,
-      normEps: 1e-12,
-    }),
-    "f64",
-  );
-  const put = (name: string, values: number[]) => {
-    const view = model.parameters.flat.view(model.parameters.range(name).offset, [values.length]);
-    view.write(Float64Array.from(values));
-    view.free();
-  };
-  // A row (x, √(4 − x²), 0, 0) has a root mean square of 1, so the norm leaves it; the score reads twice its first channel.
-  put(
-    "model.embed_tokens.weight",
-    NUMBERS.flatMap((n) => [n / 2, Math.sqrt(4 - (n / 2) ** 2), 0, 0]),
-  );
-  put("model.norm.weight", [1, 1, 1, 1]);
-  put("score.weight", [2, 0, 0, 0]);
-  return model;
-}
+const table = () => scoreTable(device, NUMBERS);
 
 const text = (ids: number[], ends: [number, number][], more: Partial<LabelledText> = {}): LabelledText => ({
   ids: Int32Array.from(ids),
@@ -68,7 +35,7 @@ function stepOf(examples: RewardExample[], loss: string) {
   const batch = packTexts(examples, loss);
   const metrics = trainer.step({ microBatches: [batch], weightSum }, rewardLosses.get(loss).loss);
   const { offset } = model.parameters.range("score.weight");
-  const gradient = [...model.parameters.gradients!.read().slice(offset, offset + D)];
+  const gradient = [...model.parameters.gradients!.read().slice(offset, offset + 4)];
   trainer.free();
   model.free();
   return { loss: metrics["train/loss"]!, gradient };

@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packBatch } from "@nsa/core";
 import { Device } from "@nsa/kernels";
-import { resolveModelConfig, Transformer } from "@nsa/model";
 import { Trainer } from "@nsa/train";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { SampleRewards } from "../src/algorithm/advantages/kind.ts";
@@ -14,6 +13,7 @@ import { whiten } from "../src/stages/grpo/value/apply.ts";
 import { valueMetrics } from "../src/stages/grpo/value/figures.ts";
 import { valueLoss } from "../src/stages/grpo/value/loss.ts";
 import { grpoRuns, makeBase, stepMetrics } from "./grpo-fixture.ts";
+import { scoreTable } from "./score-table.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-value-"));
 const reference = Device.open("reference");
@@ -86,31 +86,7 @@ test("value_figures_are_of_all_tokens_and_of_the_quarters_of_outputs", () => {
 /** Loss and d loss / d V of four tokens whose values are 0.5, −1.25, 2 and 0.75, the last one of weight 2. */
 function lossOf(clip: number, old: number[], returns: number[]) {
   const NUMBERS = [0, 0.5, -1.25, 2, 0.75];
-  const config = {
-    attention: "full",
-    head: "scalar",
-    vocabSize: 5,
-    dModel: 4,
-    numLayers: 1,
-    numHeads: 1,
-    numKvHeads: 1,
-  };
-  const model = new Transformer(
-    reference,
-    resolveModelConfig({ ...config, dFf: 2, maxSeqLen: 16, normEps: 1e-12 } as never),
-    "f64",
-  );
-  const put = (name: string, values: number[]) => {
-    const view = model.parameters.flat.view(model.parameters.range(name).offset, [values.length]);
-    view.write(Float64Array.from(values));
-    view.free();
-  };
-  put(
-    "model.embed_tokens.weight",
-    NUMBERS.flatMap((n) => [n / 2, Math.sqrt(4 - (n / 2) ** 2), 0, 0]),
-  );
-  put("model.norm.weight", [1, 1, 1, 1]);
-  put("score.weight", [2, 0, 0, 0]);
+  const model = scoreTable(reference, NUMBERS);
   const trainer = new Trainer(model, 1, { optimizer: { lr: 0 } });
   const item = (id: number, i: number, weight: number) => ({
     ids: [id, 0],

@@ -1,5 +1,5 @@
 // Examples in an order drawn anew each epoch, packed one after another up to a budget of tokens: an endless, resumable source.
-import { type Batch, type BatchSource, Rng, type StepBatch } from "@nsa/core";
+import { type Batch, type BatchSource, type OrderState, ShuffledOrder, type StepBatch } from "@nsa/core";
 
 export interface ShuffledOptions {
   microBatchTokens: number;
@@ -23,25 +23,21 @@ const SHUFFLE_STREAM = 13;
 export class ShuffledSource implements BatchSource {
   readonly name = "data";
   readonly prefetch = 2;
-  private cursor = { epoch: 0, index: 0 };
-  private order: Uint32Array;
-  private readonly rng: Rng;
+  private readonly order: ShuffledOrder;
 
   constructor(
     private readonly packing: Packing,
     private readonly options: ShuffledOptions,
   ) {
-    this.rng = new Rng(options.seed, SHUFFLE_STREAM);
-    this.order = this.rng.permutation(packing.count, 0);
+    this.order = new ShuffledOrder(packing.count, options.seed, SHUFFLE_STREAM);
   }
 
-  save() {
-    return { ...this.cursor };
+  save(): OrderState {
+    return this.order.save();
   }
 
   load(state: unknown): void {
-    this.cursor = { ...(state as typeof this.cursor) };
-    this.order = this.rng.permutation(this.packing.count, this.cursor.epoch);
+    this.order.load(state as OrderState);
   }
 
   next(): StepBatch {
@@ -60,15 +56,10 @@ export class ShuffledSource implements BatchSource {
     const chosen: number[] = [];
     let room = this.options.microBatchTokens;
     for (;;) {
-      const i = this.order[this.cursor.index]!;
-      const length = this.packing.positions(i);
+      const length = this.packing.positions(this.order.next);
       if (chosen.length > 0 && length > room) break;
-      chosen.push(i);
+      chosen.push(this.order.take());
       room -= length;
-      this.cursor.index++;
-      if (this.cursor.index < this.order.length) continue;
-      this.cursor = { epoch: this.cursor.epoch + 1, index: 0 };
-      this.order = this.rng.permutation(this.packing.count, this.cursor.epoch);
     }
     return { batch: this.packing.pack(chosen), chosen };
   }

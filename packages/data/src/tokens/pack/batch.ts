@@ -1,5 +1,12 @@
 // Packs as batches: tokens, targets, loss mask, positions and document borders; and an endless source of them.
-import { type Batch, type BatchSource, packBatch, Rng, type StepBatch } from "@nsa/core";
+import {
+  type Batch,
+  type BatchSource,
+  type OrderState,
+  packBatch,
+  ShuffledOrder,
+  type StepBatch,
+} from "@nsa/core";
 import type { PackPlan } from "./plan.ts";
 
 export interface PackExample {
@@ -41,41 +48,28 @@ const SHUFFLE_STREAM = 16;
 export class PackSource implements BatchSource {
   readonly name = "data";
   readonly prefetch = 2;
-  private cursor = { epoch: 0, index: 0 };
-  private order: Uint32Array;
-  private readonly rng: Rng;
+  private readonly order: ShuffledOrder;
 
   constructor(
     private readonly plan: PackPlan,
     private readonly examples: ArrayLike<PackExample>,
     private readonly options: { microBatches: number; seed: number },
   ) {
-    this.rng = new Rng(options.seed, SHUFFLE_STREAM);
-    this.order = this.rng.permutation(this.packs, 0);
+    this.order = new ShuffledOrder(plan.starts.length - 1, options.seed, SHUFFLE_STREAM);
   }
 
-  private get packs(): number {
-    return this.plan.starts.length - 1;
-  }
-
-  save() {
-    return { ...this.cursor };
+  save(): OrderState {
+    return this.order.save();
   }
 
   load(state: unknown): void {
-    this.cursor = { ...(state as typeof this.cursor) };
-    this.order = this.rng.permutation(this.packs, this.cursor.epoch);
+    this.order.load(state as OrderState);
   }
 
   next(): StepBatch {
-    const microBatches = Array.from({ length: this.options.microBatches }, () => {
-      const batch = batchOfPack(this.plan, this.order[this.cursor.index++]!, this.examples);
-      if (this.cursor.index === this.packs) {
-        this.cursor = { epoch: this.cursor.epoch + 1, index: 0 };
-        this.order = this.rng.permutation(this.packs, this.cursor.epoch);
-      }
-      return batch;
-    });
+    const microBatches = Array.from({ length: this.options.microBatches }, () =>
+      batchOfPack(this.plan, this.order.take(), this.examples),
+    );
     const weightSum = microBatches.reduce((n, b) => n + b.lossWeight.reduce((a, w) => a + w, 0), 0);
     return { microBatches, weightSum };
   }
