@@ -1,7 +1,18 @@
 // Append-only JSONL files that can be cut back to a step, so that resumed runs have no doubled rows.
 import { closeSync, existsSync, fsyncSync, openSync, statSync, truncateSync } from "node:fs";
 import { explainWriteError, writeFully } from "./atomic.ts";
+import { ExitCode, NsaError } from "./errors.ts";
 import { eachLine } from "./lines.ts";
+
+function damagedRow(path: string): NsaError {
+  return new NsaError({
+    code: "rows_damaged",
+    what: `${path} has a line that is not JSON, and further lines behind it`,
+    why: "a killed process leaves at most its last line unfinished, so the file was changed by something else",
+    fix: "put the file back, or begin the run again",
+    exitCode: ExitCode.data,
+  });
+}
 
 /** One JSONL file. Rows are written through at once: a killed process loses at most the row it was writing. */
 export class JsonlFile {
@@ -46,6 +57,8 @@ export class JsonlFile {
       try {
         row = JSON.parse(line.toString("utf8"));
       } catch {
+        // Whole rows behind it were written later: the file was damaged, and cutting it would lose them.
+        if (end < size) throw damagedRow(this.path);
         break;
       }
       if (typeof row.step === "number" && row.step > step) break;

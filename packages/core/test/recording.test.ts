@@ -137,6 +137,16 @@ test("jsonl_cut_back_to_a_step_drops_later_and_half_written_rows", () => {
   expect(readJsonl(path)).toEqual([{ step: 1 }, { step: 2 }, { step: 3 }, { step: 4, again: true }]);
 });
 
+test("a_damaged_line_with_rows_behind_it_is_named_and_nothing_is_cut", () => {
+  const path = join(mkdtempSync(join(tmpdir(), "nsa-damaged-")), "rows.jsonl");
+  const text = '{"step":1}\n{"step"\0:2}\n{"step":3}\n';
+  writeFileSync(path, text);
+  expect(() => new JsonlFile(path).truncateToStep(9)).toThrowError(
+    expect.objectContaining({ code: "rows_damaged", exitCode: 3 }),
+  );
+  expect(readFileSync(path, "utf8")).toBe(text);
+});
+
 test("crc32c_gives_the_rfc3720_answer", () => {
   expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
   expect(crc32c(Buffer.from("123456789"))).toBe(0xe3069283);

@@ -1,8 +1,8 @@
 // A program as a reward: answers in any order, and every way in which it can fail.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
 import { makeScorer, type Scored, type Scorer } from "../src/index.ts";
 import { rewardSchema } from "../src/rewards/config.ts";
 
@@ -63,7 +63,7 @@ test("steps_and_errors_of_single_outputs_are_taken_as_such", async () => {
     else out({ id: r.id, steps: [{ end: 1, reward: 0.25 }, { end: r.tokens, reward: 1 }] });
   }`);
   const rewards = await scorer.score(texts, context);
-  expect(rewards.map((r) => r.fault)).toEqual(["command command: no idea", undefined, undefined]);
+  expect(rewards.map((r) => r.fault)).toEqual(["command answered: no idea", undefined, undefined]);
   expect(rewards[1]!.steps).toEqual([
     { end: 1, reward: 0.25, of: "command" },
     { end: 5, reward: 1, of: "command" },
@@ -111,6 +111,50 @@ test("an_answer_without_a_number_and_a_program_that_is_not_there_are_faults", as
     code: "reward_command_missing",
     exitCode: 2,
   });
+});
+
+const alive = (pid: number) => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+test.each([
+  [
+    "in_its_own_session",
+    "setsid sleep 300 & echo $! > PID; sleep 300",
+    /answered 0 of 3 within 400 ms/,
+    false,
+  ],
+  ["in_the_background", "sleep 300 & echo $! > PID; exit 0", /ended with exit code 0/, true],
+])("a_helper_%s_holds_up_neither_the_deadline_nor_the_end", async (name, script, wanted, ends) => {
+  const pidFile = join(root, `${name}.pid`);
+  const command = ["bash", "-c", script.replace("PID", pidFile)];
+  const scorer = await makeScorer(
+    [rewardSchema.parse({ kind: "command", command, deadlineMs: 400 })],
+    {} as never,
+  );
+  for (const fault of await faults(scorer)) expect(fault).toMatch(wanted);
+  await scorer.close();
+  const pid = Number(readFileSync(pidFile, "utf8"));
+  // The kernel takes a killed process away in its own time.
+  if (ends) await vi.waitFor(() => expect(alive(pid)).toBe(false), { timeout: 20_000 });
+  else process.kill(pid, "SIGKILL");
+});
+
+test("a_reward_that_its_weight_makes_too_large_and_an_answer_without_a_plain_number_are_faults", async () => {
+  const scorer = await scorerOf(
+    "for (const r of rows) out({ id: r.id, reward: r.tokens === 2 ? { reward: 1 } : 1e15, error: null });",
+    { weight: 1e200 },
+  );
+  expect(await faults(scorer)).toEqual([
+    expect.stringMatching(/command answered no number/),
+    "command with its weight came to 1e+215",
+    "command with its weight came to 1e+215",
+  ]);
 });
 
 test("a_reward_counts_from_its_first_step_to_its_last", async () => {

@@ -123,6 +123,11 @@ test.each([
     { prompt_ids: [1], ids: [999], verdict: "wrong" },
     /id 999 is not one of the tokenizer's 257/,
   ],
+  [
+    { kind: "outcome", labels: "rule" },
+    { prompt_ids: [1], ids: [2 ** 32 + 5], verdict: "wrong" },
+    /id 4294967301 is not one of/,
+  ],
   [{ kind: "outcome", labels: "rule" }, { prompt_ids: [1], ids: [2], verdict: "maybe" }, /verdict/],
   [{ kind: "outcome", labels: "preference" }, { prompt: "a", chosen: "b" }, /rejected/],
   [

@@ -156,6 +156,12 @@ test("a_step_that_is_missing_or_damaged_is_named", () => {
   fails(7, "rollout_corrupt");
   truncateSync(rows, 20);
   fails(7, "rollout_corrupt");
+  // Rows of another shape, as many as there are.
+  writeFileSync(
+    rows,
+    `{}\n${text}`.split("\n").slice(0, text.toString().trimEnd().split("\n").length).join("\n"),
+  );
+  fails(7, "rollout_corrupt");
   writeFileSync(rows, text);
   truncateSync(join(dir, "step-000007.safetensors"), 700);
   fails(7, "safetensors_corrupt");

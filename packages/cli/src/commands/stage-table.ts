@@ -54,7 +54,7 @@ export const STAGE_TABLE: Readonly<Record<string, BuiltIn>> = {
     command: {},
   },
   grpo: {
-    about: "reinforcement learning with group-relative advantages and rule rewards",
+    about: "reinforcement learning: GRPO and its kin, PPO; rewards by rules, reward models and programs",
     load: async () => (await import("@nsa/rl")).grpoStage,
     command: {},
   },

@@ -6,11 +6,37 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { ExitCode, NsaError } from "@nsa/core";
 import type { RewardConfig } from "./config.ts";
-import type { BatchReward, RewardContext, RewardKind, Scored, Verdict } from "./kind.ts";
+import {
+  type BatchReward,
+  type RewardContext,
+  type RewardKind,
+  type Scored,
+  type Verdict,
+  VerifierError,
+} from "./kind.ts";
 
 /** Characters that a program may write for one output, and keeps for errors of its standard error. */
 const MAX_ANSWER = 1 << 20;
 const ERROR_TAIL = 2000;
+
+/** Milliseconds for what a program wrote before its end, and for its end once it is killed. */
+const GRACE_MS = 200;
+const END_MS = 2000;
+
+/** Process groups of programs that are running: however this process ends, but by SIGKILL, they end with it. */
+const groups = new Set<number>();
+process.on("exit", () => {
+  for (const group of groups) killGroup(group);
+});
+
+/** Kills what is left of a group; a helper with a session of its own is not in it. */
+function killGroup(group: number): void {
+  try {
+    process.kill(-group, "SIGKILL");
+  } catch {
+    // Nothing is left of it.
+  }
+}
 
 interface Pending {
   verdicts: Map<number, Verdict>;
@@ -21,9 +47,14 @@ interface Pending {
   reject: (why: Error) => void;
 }
 
-/** A failure of the program, as every output's fault. */
-class CommandError extends Error {
-  override readonly name = "command";
+/** The line of a program's standard error that says most: the last that names an error, else the last one. */
+function errorLine(text: string): string {
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  return (
+    lines.findLast((line) => /error|exception/i.test(line) && !/^\s+at /.test(line)) ??
+    lines.at(-1) ??
+    ""
+  ).trim();
 }
 
 class CommandProcess {
@@ -61,7 +92,7 @@ class CommandProcess {
       this.pending = { verdicts: new Map(), wanted, received: 0, resolve, reject };
       const late = () =>
         reject(
-          new CommandError(
+          new VerifierError(
             `answered ${this.pending?.verdicts.size ?? 0} of ${outputs.length} within ${this.deadlineMs} ms`,
           ),
         );
@@ -81,19 +112,22 @@ class CommandProcess {
     }
   }
 
-  /** Ends the program and whatever it started. */
+  /** Ends the program and its process group. Pipes that a helper holds open are left to it. */
   async close(): Promise<void> {
     const { child } = this;
     this.child = undefined;
     this.rest = "";
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once("close", resolve));
-    try {
-      process.kill(-child.pid!, "SIGKILL");
-    } catch {
-      child.kill("SIGKILL");
-    }
+    if (!child?.pid) return;
+    const ended = new Promise<void>((resolve) => {
+      if (child.exitCode !== null || child.signalCode !== null) resolve();
+      else child.once("exit", () => resolve());
+      setTimeout(resolve, END_MS).unref();
+    });
+    killGroup(child.pid);
+    groups.delete(child.pid);
     await ended;
+    for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+    child.unref();
   }
 
   private open(): ChildProcessWithoutNullStreams {
@@ -102,6 +136,7 @@ class CommandProcess {
     const child = spawn(program!, args, { detached: true, stdio: "pipe" });
     this.child = child;
     this.errors = "";
+    if (child.pid) groups.add(child.pid);
     child.stdout.setEncoding("utf8").on("data", (text: string) => this.read(text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.errors = (this.errors + text).slice(-ERROR_TAIL);
@@ -109,18 +144,25 @@ class CommandProcess {
     // Writing to a program that has ended is no news: its end is.
     child.stdin.on("error", () => {});
     child.on("error", (error) => this.fail(`cannot be run: ${error.message}`));
-    child.on("close", (code, signal) => {
-      if (this.child === child) this.child = undefined;
-      this.fail(`ended with ${signal ?? `exit code ${code}`} before it had answered`);
+    child.on("exit", (code, signal) => {
+      const why = `ended with ${signal ?? `exit code ${code}`} before it had answered`;
+      // Its last lines may still be in the pipe, which a helper can hold open after the program's end.
+      const timer = setTimeout(() => this.ended(child, why), GRACE_MS);
+      child.once("close", () => {
+        clearTimeout(timer);
+        this.ended(child, why);
+      });
     });
     return child;
   }
 
+  private ended(child: ChildProcessWithoutNullStreams, why: string): void {
+    if (this.child === child) this.fail(why);
+  }
+
   private fail(why: string): void {
-    const said = this.errors.trim().split("\n").at(-1) ?? "";
-    this.pending?.reject(
-      new CommandError(said === "" ? why : `${why}; its last error line: ${said.slice(0, 200)}`),
-    );
+    const said = errorLine(this.errors);
+    this.pending?.reject(new VerifierError(said === "" ? why : `${why}; it wrote: ${said.slice(0, 200)}`));
   }
 
   private read(text: string): void {
@@ -150,10 +192,10 @@ class CommandProcess {
     if (typeof id !== "number" || !wanted.has(id))
       this.fail(`answered an id that was not asked for: ${shown}`);
     else if (verdicts.has(id)) this.fail(`answered id ${id} twice`);
-    else if (row.error !== undefined)
-      verdicts.set(id, { fault: `command: ${String(row.error).slice(0, 200)}` });
+    else if (row.error != null) verdicts.set(id, { fault: `answered: ${String(row.error).slice(0, 200)}` });
     else if (row.steps !== undefined) verdicts.set(id, { steps: row.steps } as Verdict);
     // What is no number is found where all verdicts are checked.
+    else if (typeof row.reward === "object") verdicts.set(id, { fault: `answered no number: ${shown}` });
     else verdicts.set(id, row.reward as Verdict);
   }
 }

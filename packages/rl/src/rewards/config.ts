@@ -7,7 +7,7 @@ const count = z.number().int().min(1);
 
 export const rewardSchema = z.strictObject({
   kind: memberName("reward").describe(
-    "accuracy and format are R1-Zero's; code runs the problem's unit tests; equations rewards each step of the working (for advantage process); custom is a TypeScript file of yours",
+    "accuracy and format are R1-Zero's; code runs the problem's unit tests; equations rewards each step of the working (for advantage process); model and process_model are reward models of `nsa reward`; command is any program that answers JSON lines; custom is a TypeScript file of yours",
   ),
   weight: z.number().default(1).describe("Factor in the summed reward"),
   language: z

@@ -70,6 +70,11 @@ export interface BatchReward {
   close?(): void | Promise<void>;
 }
 
+/** A failure of a program that scores, worded to follow the name of its reward: "answered 1 of 3 within 300 ms". */
+export class VerifierError extends Error {
+  override readonly name = "VerifierError";
+}
+
 /** A member of the registry: makes the reward of one entry of a recipe's `rewards`. */
 export interface RewardKind {
   readonly name: string;

@@ -8,6 +8,7 @@ import {
   type RewardEnvironment,
   type Scored,
   type StepReward,
+  VerifierError,
 } from "./kind.ts";
 import { rewardKinds } from "./registry.ts";
 
@@ -52,7 +53,7 @@ function stepsOf(verdict: unknown, completion: string): StepReward[] | string {
   for (const step of steps as Partial<StepReward>[]) {
     if (typeof step?.reward !== "number" || !(Math.abs(step.reward) <= MAX_REWARD))
       return `returned a step of ${oneLine(step?.reward)}`;
-    if (!(step.end! > 0 && step.end! <= completion.length))
+    if (!(Number.isInteger(step.end) && step.end! > 0 && step.end! <= completion.length))
       return `returned a step that ends at ${step.end} of ${completion.length} characters`;
   }
   return steps as StepReward[];
@@ -76,6 +77,7 @@ class OutputScore {
       }
       this.parts[label] = verdict;
       this.outcome = (this.outcome ?? 0) + weight * verdict;
+      this.checkSize(label, this.outcome);
       return;
     }
     const own = stepsOf(verdict, this.completion);
@@ -84,7 +86,13 @@ class OutputScore {
       return;
     }
     this.parts[label] = own.reduce((sum, { reward }) => sum + reward, 0);
+    for (const { reward } of own) this.checkSize(label, weight * reward);
     this.steps.push(...own.map(({ end, reward }) => ({ end, reward: weight * reward, of: label })));
+  }
+
+  /** A weighted reward must leave room for its square, too. */
+  private checkSize(label: string, weighted: number): void {
+    if (!(Math.abs(weighted) <= MAX_REWARD)) this.fault = `${label} with its weight came to ${weighted}`;
   }
 
   /** A verdict without its notes, which become parts of their own. */
@@ -120,7 +128,9 @@ async function verdictsOf(
     const found = Array.isArray(verdicts) ? `${verdicts.length} verdicts` : oneLine(verdicts);
     return all(`returned ${found} for ${outputs.length} outputs`);
   } catch (error) {
-    return all(`threw: ${oneLine(error)}`);
+    // What a verifier did is said as it is; it threw nothing.
+    const said = error instanceof VerifierError ? error.message : `threw: ${oneLine(error)}`;
+    return all(said);
   }
 }
 

@@ -23,6 +23,7 @@ import {
   writeFully,
   writeSafetensors,
 } from "@nsa/core";
+import { z } from "zod";
 import type { RecordedOutput, RecordedStep, RecordedTokens } from "./record.ts";
 
 const FORMAT = "1";
@@ -68,9 +69,9 @@ export class RolloutStore {
       return readFileSync(path, "utf8")
         .split("\n")
         .filter((line) => line !== "")
-        .map((line) => JSON.parse(line) as RecordedOutput);
+        .map((line) => rowSchema.parse(JSON.parse(line)) as unknown as RecordedOutput);
     } catch (cause) {
-      throw corrupt(path, (cause as Error).message, cause);
+      throw corrupt(path, reasonOf(cause), cause);
     }
   }
 
@@ -147,6 +148,27 @@ export class RolloutStore {
     }
   }
 }
+
+/** What readers of a row rely on; a file that was changed by hand may lack it. */
+const rowSchema = z.looseObject({
+  output: z.number(),
+  group: z.number(),
+  id: z.string(),
+  question: z.string(),
+  answer: z.string(),
+  prompt: z.string(),
+  prompt_ids: z.array(z.number()),
+  completion: z.string(),
+  finish: z.enum(["stop", "length"]),
+  reward: z.number().nullable(),
+  parts: z.record(z.string(), z.number()),
+});
+
+/** The first issue of a row that does not fit, by its key; other errors as they are. */
+const reasonOf = (cause: unknown) =>
+  cause instanceof z.ZodError
+    ? `a row's ${cause.issues[0]!.path.join(".") || "value"}: ${cause.issues[0]!.message}`
+    : (cause as Error).message;
 
 function corrupt(path: string, why: string, cause?: unknown): NsaError {
   return new NsaError({

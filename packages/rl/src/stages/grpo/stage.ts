@@ -43,7 +43,7 @@ const figures: StageFigure[] = [
 
 export const grpoStage = defineStage({
   name: "grpo",
-  about: "reinforcement learning with group-relative advantages and rule rewards",
+  about: "reinforcement learning: GRPO and its kin, PPO; rewards by rules, reward models and programs",
   schema: grpoSchema,
   run: runGrpo,
   estimate: estimateGrpo,

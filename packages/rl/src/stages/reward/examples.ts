@@ -122,7 +122,7 @@ function checkLabels(learned: readonly RewardExample[], config: RewardModelConfi
     throw nothingToLearn(
       `all labels (${labels}) are ${first}`,
       "a reward model learns from what tells right from wrong",
-      "sample questions that the policy solves sometimes",
+      "give right and wrong outputs both, such as those of questions that the policy solves sometimes",
     );
 }
 

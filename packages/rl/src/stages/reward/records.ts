@@ -143,7 +143,13 @@ export class RecordReader {
       throw invalid(place, `steps.${empty}.text is empty`, "leave the step out, or give its text");
     const missing = row.steps.findIndex((step) => step[wanted] === undefined);
     if (missing >= 0)
-      throw invalid(place, `steps.${missing} has no \`${wanted}\``, "label every step, or change `labels`");
+      throw invalid(
+        place,
+        `steps.${missing} has no \`${wanted}\``,
+        row.steps[missing]!.soft === undefined
+          ? "label every step, or change `labels`"
+          : "set labels: shepherd_hard or shepherd_soft, which these steps have",
+      );
     const prompt = this.promptOf(row, place);
     const output = row.ids ?? this.answer(row.steps.map((step) => step.text).join(""));
     const text = this.text(row, prompt, output, place, true);
@@ -193,14 +199,15 @@ export class RecordReader {
   ): LabelledText | LeftOut {
     if (output.length === 0) return "empty";
     if (prompt.length + output.length > this.seqLen) return "long";
-    const all = Int32Array.from([...prompt, ...output]);
-    const wrong = all.find((id) => id >= this.tokenizer.vocabSize);
+    const plain = [...prompt, ...output];
+    const wrong = plain.find((id) => !this.tokenizer.has(id));
     if (wrong !== undefined)
       throw invalid(
         place,
         `id ${wrong} is not one of the tokenizer's ${this.tokenizer.vocabSize}`,
         "train from a checkpoint that has the tokenizer with which the outputs were sampled",
       );
+    const all = Int32Array.from(plain);
     const { policy_step: policyStep } = row;
     return {
       ids: all,
