@@ -57,6 +57,17 @@ test("a_program_sees_each_output_and_may_answer_in_any_order_over_several_batche
   expect(await totals()).toEqual([372.09, 375.09, 571.09]);
 });
 
+test("a_program_that_ends_after_each_batch_is_started_again", async () => {
+  const scorer = await scorerOf(
+    "for (const r of rows) out({ id: r.id, reward: r.tokens }); process.exit(0);",
+    {
+      deadlineMs: 60_000,
+    },
+  );
+  for (let batch = 0; batch < 3; batch++)
+    expect((await scorer.score(texts, context)).map((r) => r.total)).toEqual([2, 5, 1]);
+});
+
 test("steps_and_errors_of_single_outputs_are_taken_as_such", async () => {
   const scorer = await scorerOf(`for (const r of rows) {
     if (r.tokens === 2) out({ id: r.id, error: "no idea" });

@@ -1,6 +1,6 @@
 // A reward by any program: it gets a step's outputs as JSON lines on its standard input and answers each with a line.
 //
-// One process serves the whole run. A batch is a line for each output, {id, step, group, prompt, question, answer, completion, tokens,
+// One process serves the whole run; one that ends between batches is started again. A batch is a line for each output, {id, step, group, prompt, question, answer, completion, tokens,
 // max_tokens}, then an empty line. The program answers each id once, in any order: {id, reward}, {id, steps: [{end, reward}]} with ends
 // that count characters of the completion, or {id, error}. What it writes to its standard error is shown when it fails.
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
@@ -57,19 +57,34 @@ function errorLine(text: string): string {
   ).trim();
 }
 
+/** The program ended after it had answered a batch and before it answered anything of the next. */
+class EndedBetweenBatches extends VerifierError {}
+
 class CommandProcess {
   private child: ChildProcessWithoutNullStreams | undefined;
   private pending: Pending | undefined;
   private rest = "";
   private errors = "";
   private next = 0;
+  /** Batches that the running program has answered. */
+  private served = 0;
 
   constructor(
     private readonly command: readonly string[],
     private readonly deadlineMs: number,
   ) {}
 
-  async score(outputs: readonly Scored[], { step, group }: RewardContext): Promise<Verdict[]> {
+  /** Scores a batch; a program that had ended behind an earlier batch, which shows only now, is started again once. */
+  async score(outputs: readonly Scored[], context: RewardContext): Promise<Verdict[]> {
+    try {
+      return await this.ask(outputs, context);
+    } catch (error) {
+      if (!(error instanceof EndedBetweenBatches)) throw error;
+      return await this.ask(outputs, context);
+    }
+  }
+
+  private async ask(outputs: readonly Scored[], { step, group }: RewardContext): Promise<Verdict[]> {
     const child = this.open();
     const first = this.next;
     this.next += outputs.length;
@@ -102,6 +117,7 @@ class CommandProcess {
     try {
       const { pending } = this;
       await answered;
+      this.served++;
       return outputs.map((_, i) => pending!.verdicts.get(first + i)!);
     } catch (error) {
       await this.close();
@@ -131,10 +147,13 @@ class CommandProcess {
   }
 
   private open(): ChildProcessWithoutNullStreams {
-    if (this.child) return this.child;
+    const running = this.child && this.child.exitCode === null && this.child.signalCode === null;
+    if (running) return this.child!;
+    this.rest = "";
     const [program, ...args] = this.command;
     const child = spawn(program!, args, { detached: true, stdio: "pipe" });
     this.child = child;
+    this.served = 0;
     this.errors = "";
     if (child.pid) groups.add(child.pid);
     child.stdout.setEncoding("utf8").on("data", (text: string) => this.read(text));
@@ -157,12 +176,22 @@ class CommandProcess {
   }
 
   private ended(child: ChildProcessWithoutNullStreams, why: string): void {
-    if (this.child === child) this.fail(why);
+    if (child.pid) {
+      killGroup(child.pid);
+      groups.delete(child.pid);
+    }
+    if (this.child !== child) return;
+    this.child = undefined;
+    if (this.served > 0 && this.pending?.verdicts.size === 0)
+      this.pending.reject(new EndedBetweenBatches(why));
+    else this.fail(why);
   }
 
   private fail(why: string): void {
     const said = errorLine(this.errors);
-    this.pending?.reject(new VerifierError(said === "" ? why : `${why}; it wrote: ${said.slice(0, 200)}`));
+    this.pending?.reject(
+      new VerifierError(said === "" ? why : `${why}; its error output says: ${said.slice(0, 200)}`),
+    );
   }
 
   private read(text: string): void {

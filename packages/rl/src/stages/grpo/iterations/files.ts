@@ -65,11 +65,7 @@ export class IterationFiles {
   writeModel(iteration: number, model: string): void {
     const own = Array.from({ length: iteration }, (_, i) => i + 1).find((i) => this.modelFolder(i) === model);
     const result = own === undefined ? { model } : { iteration: own };
-    atomicWriteFile(
-      join(this.folder(iteration), "result.json"),
-      `${JSON.stringify(result)}
-`,
-    );
+    atomicWriteFile(join(this.folder(iteration), "result.json"), `${JSON.stringify(result)}\n`);
   }
 
   /** Removes what was written after a step: later iterations, and the results of the one that the step lies within. */

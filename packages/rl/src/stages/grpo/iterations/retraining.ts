@@ -117,7 +117,10 @@ export class RewardRetraining {
   }
 
   private modelAfter(iteration: number): string {
-    return iteration === 0 ? this.first : (this.files.model(iteration) ?? this.first);
+    if (iteration === 0) return this.first;
+    const model = this.files.model(iteration);
+    if (model === undefined) throw this.missing(iteration);
+    return model;
   }
 
   private missing(iteration: number): NsaError {
@@ -197,6 +200,7 @@ export class RewardRetraining {
     const { seed } = parts.config;
     const found = iteration > 0 ? files.history(iteration, settings.reservoir, seed) : undefined;
     if (found) return found;
+    if (iteration > 0) throw this.missing(iteration);
     const history = new Reservoir<Line>(settings.reservoir, seed);
     for (const path of expandInputs(settings.history.length > 0 ? settings.history : recipe.data.files))
       for (const line of eachLine(path)) if (line.length > 0) history.add(line.toString("utf8"));
