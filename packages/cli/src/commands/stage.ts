@@ -82,7 +82,7 @@ export async function runStage(name: string, file: string, options: StageOptions
   }
   const runDir = resumed
     ? resumed.path
-    : createRunDir({ root: options.runs, stage: name, name: config.name, configYaml: yaml });
+    : createRunDir({ root: options.runs, stage: name, name: config.name ?? name, configYaml: yaml });
   const settings = join(runDir, "config.yaml");
   const [before, reached] = [readIfThere(settings), latestCheckpoint(runDir)];
   // What was set now holds for later resumes, too.
