@@ -1,6 +1,6 @@
 // Learned rewards over seeds: a first reward model that knows its task in part, iterating with and without replay, and a control.
 //
-// `pnpm bench learned-rewards [--seeds 3] [--from 31] [--keep folder] --json`: runs configs/pipelines/learned-rewards.yaml once a seed; accuracy of each arm,
+// `pnpm bench learned-rewards [--seeds 3] [--from 31] [--keep folder] [--device cuda] --json`: runs configs/pipelines/learned-rewards.yaml once a seed; accuracy of each arm,
 // the reward models' held-out AUC beside what length and form tell, their AUC on outputs by the step of the policy, and claims over seeds.
 import { join } from "node:path";
 import { atLeast, type BenchResult, describeMachine, readJsonl } from "@nsa/core";

@@ -1,6 +1,6 @@
 // DeepSeekMath §5.2.2 put to a test that can fail: RL lifts Maj@K but not Pass@K, on problems of which most are of medium difficulty.
 //
-// `pnpm bench topk [--seeds 5] [--from 21] [--samples 256] [--keep folder] --json`. Each seed, in two conditions: a base model and SFT, a
+// `pnpm bench topk [--seeds 5] [--from 21] [--samples 256] [--keep folder] [--device cuda] --json`. Each seed, in two conditions: a base model and SFT, a
 // pool of held-out problems by measured pass rate, 256 problems of it, K = 1 … 256 before and after GRPO. In the control hardly any text
 // shows a carry, so that RL has to bring a skill to the surface, and the verdict must be "disagrees".
 import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";

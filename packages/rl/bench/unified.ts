@@ -1,6 +1,6 @@
 // DeepSeekMath's unified view over seeds: every method of configs/pipelines/unified.yaml from one SFT checkpoint on one data set.
 //
-// `pnpm bench unified [--seeds 3] [--from 21] [--keep folder] --json`: runs the pipeline once a seed, reads what each checkpoint solves (pass@1, greedy,
+// `pnpm bench unified [--seeds 3] [--from 21] [--keep folder] [--device cuda] --json`: runs the pipeline once a seed, reads what each checkpoint solves (pass@1, greedy,
 // maj@64, pass@64), how many tokens were sampled for it, and the trainer's peak memory beside the estimate of --dry-run. The pipeline
 // decides which methods there are: each stage X that a stage ask-X measures.
 import { join } from "node:path";

@@ -33,10 +33,16 @@ export async function measureOnce<T>(name: string, measure: () => Promise<T>): P
   return measured;
 }
 
-/** Runs the command line in `cwd` on the CPU and returns its JSON lines. Throws with the end of its errors where it fails. */
+/** Runs the command line in `cwd`, on the CPU unless `--device` says else, and returns its JSON lines. Throws with the end of its errors where it fails. */
 export function nsa(cwd: string, args: string[]): Promise<Record<string, unknown>[]> {
   return new Promise((done, failed) => {
-    const words = [join(root, "scripts/nsa.mjs"), ...args, "--device", "cpu", "--json"];
+    const words = [
+      join(root, "scripts/nsa.mjs"),
+      ...args,
+      "--device",
+      textArgument("device") ?? "cpu",
+      "--json",
+    ];
     const child = spawn(process.execPath, words, { cwd });
     let out = "";
     let err = "";
