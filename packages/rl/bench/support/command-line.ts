@@ -33,7 +33,10 @@ export async function measureOnce<T>(name: string, measure: () => Promise<T>): P
   return measured;
 }
 
-/** Runs the command line in `cwd`, on the CPU unless `--device` says else, and returns its JSON lines. Throws with the end of its errors where it fails. */
+/** The device that the bench runs on. */
+export const deviceArgument = (): string => textArgument("device") ?? "cpu";
+
+/** Runs the command line in `cwd` and returns its JSON lines. Throws with the end of its errors where it fails. */
 export function nsa(cwd: string, args: string[]): Promise<Record<string, unknown>[]> {
   return new Promise((done, failed) => {
     const words = [
