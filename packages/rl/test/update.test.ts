@@ -152,6 +152,18 @@ test("an_update_reports_means_over_all_of_its_tokens", () => {
   expect([trainer.stepsDone, metrics["train/tokens"]]).toEqual([2, 5]);
 });
 
+test("the_learning_rate_follows_the_steps_of_the_run_however_many_updates_each_makes", () => {
+  // Warm-up over 2 of 6 steps, then linear decay to 0: 1/2, 1, and (6 − step)/4 of the peak.
+  const schedule = { kind: "wsd", warmupSteps: 2, minRatio: 0, decayShare: 1 } as const;
+  const trainer = new Trainer(bigramModel(cpu), 6, { optimizer: { lr: 1e-3 }, schedule });
+  const batch = { samples, weightSum: 2, metrics: {} };
+  const lr = (step: number, innerEpochs: number) =>
+    update(trainer, batch, config({ innerEpochs, miniBatches: 3 }), { step })["train/lr"];
+  // Steps of 2, 6 and 4 updates; steps 2 and 5 have none.
+  expect([lr(1, 1), lr(3, 3), lr(4, 2), lr(6, 1)]).toEqual([5e-4, 7.5e-4, 5e-4, 0].map(near));
+  expect(trainer.stepsDone).toBe(14);
+});
+
 /** An output of a group with its reward; ids are those the policy's table prices. */
 const output = (
   group: number,

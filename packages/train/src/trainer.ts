@@ -39,6 +39,8 @@ export type TrainerConfigInput = z.input<typeof trainerSchema>;
 export interface StepOptions {
   /** Of the policy whose log-probabilities the loss sees. Default 1. */
   temperature?: number;
+  /** Step of the learning-rate schedule, from 1, where a step of the stage makes several updates or none. Default: the update's number. */
+  scheduleStep?: number;
   /**
    * Called for each bucket of gradients, in the order in which the backward of the last micro-batch completes them. In a run of
    * several ranks the bucket is by then their sum.
@@ -110,7 +112,8 @@ export class Trainer implements Stateful {
       );
     }
     const step = this.stepsDone + 1;
-    const lr = this.config.optimizer.lr * lrShare(this.config.schedule, step, this.totalSteps);
+    const lr =
+      this.config.optimizer.lr * lrShare(this.config.schedule, options.scheduleStep ?? step, this.totalSteps);
     const { sums, outcome } = this.update(step, lr);
     [sums.loss, tokens] = this.collectives.allReduceNumbers([sums.loss!, tokens]) as [number, number];
     const { norm } = outcome;

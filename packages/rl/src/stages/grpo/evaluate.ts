@@ -17,7 +17,8 @@ import type { SamplingConfig } from "./rollout.ts";
 /** The settings of a recipe that an evaluation needs. */
 type EvaluationConfig = Pick<GrpoConfig, "seed"> & {
   rollout: SamplingConfig;
-  evaluation: Pick<GrpoConfig["evaluation"], "samples" | "greedy">;
+  evaluation: Pick<GrpoConfig["evaluation"], "samples" | "greedy"> &
+    Partial<Pick<GrpoConfig["evaluation"], "sampling">>;
 };
 
 type Interval = { mean: number; low: number; high: number };
@@ -36,6 +37,12 @@ export interface EvaluationResult {
   greedy?: { passAt1: Interval; echoes: number; parts: Record<string, number> };
 }
 
+/** How outputs of the evaluation are drawn: as those of training but for what the recipe sets otherwise. */
+function evaluationSampling({ rollout, evaluation }: EvaluationConfig): SamplingConfig {
+  const own = Object.entries(evaluation.sampling ?? {}).filter(([, value]) => value !== undefined);
+  return { ...rollout, ...Object.fromEntries(own) };
+}
+
 /** Graded outputs of every problem, n of each. Request numbers start at 2^24, apart from those of training. */
 function gradedOutputs(
   model: Transformer,
@@ -44,7 +51,7 @@ function gradedOutputs(
   config: EvaluationConfig,
   { samples, greedy }: { samples: number; greedy: boolean },
 ) {
-  const { rollout } = config;
+  const rollout = evaluationSampling(config);
   const engine = new Engine(model, {
     ...rollout,
     prefillTokens: 16_384,
@@ -89,7 +96,7 @@ function greedyResult(problems: readonly AskedProblem[], groups: readonly Graded
   };
 }
 
-/** Samples every problem n times, as training samples, and once greedily where the recipe asks for it. */
+/** Samples every problem n times, by the evaluation's sampling, and once greedily where the recipe asks for it. */
 export function evaluatePolicy(
   model: Transformer,
   tokenizer: Tokenizer,

@@ -202,12 +202,12 @@ class Replay {
     const checkpoints = checkpointSteps(runDir, config);
     const from = startOf(store, checkpoints, step);
     checkChanges(store.rows(step), config, changes);
-    const { algorithm, train } = config;
+    const { train } = config;
     const folder =
       from > 0 ? join(runDir, "checkpoints", `step-${String(from).padStart(6, "0")}`) : undefined;
     const head = config.value?.shared ? ({ head: "lm_scalar" } as const) : {};
     const model = await loadModel(device, folder ?? config.init.checkpoint, head, train.groups);
-    const trainer = new Trainer(model, config.steps * algorithm.innerEpochs * algorithm.miniBatches, train);
+    const trainer = new Trainer(model, config.steps, train);
     if (folder) await loadCheckpoint(folder, { model, optimizer: trainer.optimizer, stateful: [trainer] });
     return new Replay(config, options, store, model, trainer, from);
   }

@@ -119,7 +119,7 @@ class GrpoRun {
   private readonly store: CheckpointStore;
   private readonly heldOut: AskedProblem[];
   private readonly probe: RefreshProbe;
-  private latest: EvaluationResult | undefined;
+  private latest: { result: EvaluationResult; step: number } | undefined;
 
   private constructor(
     private readonly config: GrpoConfig,
@@ -148,8 +148,7 @@ class GrpoRun {
     const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
     const files = modelFiles(init);
     checkVocabulary(tokenizer, model, init);
-    const updates = config.steps * algorithm.innerEpochs * algorithm.miniBatches;
-    const trainer = new Trainer(model, updates, config.train);
+    const trainer = new Trainer(model, config.steps, config.train);
     const asking = {
       encode: (text: string) => tokenizer.encode(text),
       chat: chatOf(init),
@@ -168,7 +167,7 @@ class GrpoRun {
       step = (await resumeCheckpoint(ctx.resumeFrom, saved, ctx)).step;
     }
     quarantine.truncateToStep(step);
-    const value = await ValueModel.open({ config, ctx, device, policy: model, updates }, step);
+    const value = await ValueModel.open({ config, ctx, device, policy: model }, step);
     const retraining = RewardRetraining.open({ config, ctx, device, tokenizer }, step);
     const scorer = await openScorer(retraining?.rewards(step) ?? config.rewards, model, tokenizer, ctx);
     const hacking = HackingMonitor.open(config, ctx, step);
@@ -261,7 +260,7 @@ class GrpoRun {
     const { step, ctx, latest } = this;
     const checkpoint = this.store.path(step);
     if (!existsSync(join(checkpoint, "state.json"))) await this.save();
-    const metrics = latest ? evaluationMetrics(latest) : {};
+    const metrics = latest ? evaluationMetrics(latest.result) : {};
     const status = step < this.config.steps ? "interrupted" : "completed";
     if (status === "completed") ctx.emit({ type: "done", step, metrics });
     this.parts.quarantine.close();
@@ -281,7 +280,7 @@ class GrpoRun {
     const seconds = (performance.now() - started) / 1000;
     const metrics = { ...evaluationMetrics(result), "perf/evaluation_seconds": seconds };
     this.ctx.emit({ type: "eval", step: this.step, metrics });
-    this.latest = result;
+    this.latest = { result, step: this.step };
     return result;
   }
 
@@ -292,7 +291,17 @@ class GrpoRun {
     const stateful = [trainer, cursor];
     // First, so that the policy's checkpoint is never without one.
     await value?.save(step);
-    const path = await this.store.save({ model, optimizer: trainer.optimizer, stateful, step, files });
+    // The store keeps the checkpoint whose figure is least: here the share of held-out outputs that are wrong.
+    const { latest } = this;
+    const valLoss = latest?.step === step ? 1 - latest.result.passAtK[1]!.mean : undefined;
+    const path = await this.store.save({
+      model,
+      optimizer: trainer.optimizer,
+      stateful,
+      step,
+      files,
+      valLoss,
+    });
     const kept = readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []);
     references.prune(Math.min(...kept.map(Number)));
     value?.prune(kept.map(Number));

@@ -68,8 +68,8 @@ export function update(
       const stepBatch = policyStep(part, config.microBatchTokens, share);
       const loss = lossOf(config, grpoLoss(a, { onPolicy, totalTokens, onOldLogp }), warming);
       const metrics = {
-        ...(loss ? trainer.step(stepBatch, loss, { temperature: r.temperature }) : {}),
-        ...value?.update(part, share),
+        ...(loss ? trainer.step(stepBatch, loss, { temperature: r.temperature, scheduleStep: step }) : {}),
+        ...value?.update(part, share, step),
       };
       if (loss) notes?.gradients?.push(fingerprint(trainer.model.parameters.gradients!));
       updates++;

@@ -54,6 +54,15 @@ function validationBatches(documents: readonly Int32Array[], config: PretrainCon
   return batches.map(packBatch);
 }
 
+/** UTF-8 bytes per target over the validation documents: the first token of each is read and never predicted. 0 where there are none. */
+export function bytesPerTarget({
+  validation,
+  validationBytes,
+}: Pick<Corpus, "validation" | "validationBytes">) {
+  const targets = validation.reduce((n, ids) => n + ids.length - 1, 0);
+  return targets > 0 ? validationBytes / targets : 0;
+}
+
 function fittingVocabulary(config: PretrainConfig, corpus: Corpus): number {
   const wanted = config.model.vocabSize;
   const has = corpus.tokenizer.vocabSize;
@@ -147,7 +156,7 @@ async function trainOn(
   config: PretrainConfig,
   context: StageContext,
 ): Promise<StageResult> {
-  const { tokenizer, bytesPerToken } = corpus;
+  const { tokenizer } = corpus;
   const files = tokenizerFiles(tokenizer);
   for (const [name, content] of Object.entries(files)) writeFileSync(join(context.runDir, name), content);
   const sampling = { ...config.sample, seed: config.seed };
@@ -158,7 +167,7 @@ async function trainOn(
       loss: crossEntropy,
       config: config.train,
       validation: validationBatches(corpus.validation, config),
-      bytesPerToken,
+      bytesPerToken: bytesPerTarget(corpus),
       files,
       onEval: (step) => writeSamples(trainer.model, tokenizer, sampling, context, step),
       sequenceLength: config.train.seqLen,
