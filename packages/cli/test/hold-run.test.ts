@@ -1,13 +1,25 @@
 // A run folder has one trainer at a time: the next waits for it, refuses after a while, and takes over from a dead one.
-import { spawn } from "node:child_process";
+import { fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { holdRun } from "../src/child/hold-run.ts";
 
 const folder = () => mkdtempSync(join(tmpdir(), "nsa-hold-"));
+const OLD = "trainer.pid";
+const space = () =>
+  `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${readlinkSync("/proc/self/ns/pid")}`;
 const pidFile = (dir: string) => join(dir, "trainer.pid");
 
 /** Another trainer that holds the folder. */
@@ -20,21 +32,86 @@ async function other(dir: string) {
   return child;
 }
 
-test("a_free_folder_is_held_until_the_run_ends", async () => {
+const locks = (dir: string) => readdirSync(dir).filter((name) => name.startsWith(".lock"));
+
+test("a_free_folder_is_held_by_a_named_owner_until_the_run_ends", async () => {
   const dir = folder();
-  {
-    using _held = await holdRun(dir);
-    expect(readFileSync(pidFile(dir), "utf8")).toBe(String(process.pid));
+  for (const lock of [".lock-000001", ".lock-000002"]) {
+    {
+      using _held = await holdRun(dir);
+      expect(locks(dir)).toEqual([lock]);
+      expect(JSON.parse(readFileSync(join(dir, lock), "utf8"))).toMatchObject({
+        pid: process.pid,
+        host: hostname(),
+      });
+      await expect(holdRun(dir, 100)).rejects.toMatchObject({ code: "run_in_use" });
+    }
+    expect(readFileSync(join(dir, lock), "utf8")).toBe("free\n");
   }
-  expect(existsSync(pidFile(dir))).toBe(false);
 });
 
 test.each(["4194303999", "", "no number"])("what_a_dead_trainer_left_is_taken_over_%j", async (left) => {
   const dir = folder();
   writeFileSync(pidFile(dir), left);
   using _held = await holdRun(dir, 5000);
-  expect(readFileSync(pidFile(dir), "utf8")).toBe(String(process.pid));
+  expect([existsSync(pidFile(dir)), locks(dir)]).toEqual([false, [".lock-000001"]]);
 });
+
+const owner = { pid: process.pid, started: "1", host: hostname(), space: "" };
+test.each([
+  ["whose number another process has now", { ...owner, space: space() }, 0, true],
+  ["that has no such process", { ...owner, pid: 4194303999, space: space() }, 0, true],
+  ["of another machine that marks it", { ...owner, host: "elsewhere" }, 100, false],
+  ["of another machine that no longer marks it", { ...owner, host: "elsewhere" }, 500, true],
+  ["of a container that marks it", { ...owner, space: "b pid:[1]" }, 100, false],
+])("a_lock_of_an_owner_%s_%#", async (_, left, seconds, free) => {
+  const dir = folder();
+  const path = join(dir, ".lock-000007");
+  writeFileSync(path, JSON.stringify(left));
+  const then = Date.now() / 1000 - seconds;
+  utimesSync(path, then, then);
+  if (free) {
+    using _held = await holdRun(dir, 100);
+    expect(locks(dir)).toEqual([".lock-000008"]);
+  } else await expect(holdRun(dir, 100)).rejects.toMatchObject({ code: "run_in_use" });
+});
+
+test("a_lock_that_was_left_without_an_owner_is_taken_over_after_a_moment", async () => {
+  const dir = folder();
+  writeFileSync(join(dir, ".lock-000001"), "");
+  await expect(holdRun(dir, 100)).rejects.toMatchObject({ code: "run_in_use" });
+  const then = Date.now() / 1000 - 60;
+  utimesSync(join(dir, ".lock-000001"), then, then);
+  using _held = await holdRun(dir, 100);
+  expect(locks(dir)).toEqual([".lock-000002"]);
+});
+
+test("of_processes_that_race_for_a_folder_with_a_dead_owner_one_holds_it_at_a_time", async () => {
+  const dir = folder();
+  const flags = ["--conditions=nsa-source", "--import", import.meta.resolve("tsx")];
+  const racers = Array.from({ length: 5 }, () =>
+    fork(join(import.meta.dirname, "hold-racer.ts"), [], { execArgv: flags }),
+  );
+  await Promise.all(racers.map((racer) => once(racer, "message")));
+  for (let round = 0; round < 25; round++) {
+    for (const name of readdirSync(dir)) rmSync(join(dir, name));
+    const [file, text] = [
+      [OLD, "999999"],
+      [OLD, ""],
+      [".lock-000003", JSON.stringify({ ...owner, pid: 4194303999, space: space() })],
+      [".lock-000003", "free\n"],
+    ][round % 4] as [string, string];
+    writeFileSync(join(dir, file), text);
+    const answers = racers.map((racer) => once(racer, "message"));
+    for (const racer of racers) racer.send(dir);
+    const times = (await Promise.all(answers)).map(([[from, to]]) => [BigInt(from), BigInt(to)] as const);
+    times.sort(([a], [b]) => (a < b ? -1 : 1));
+    // Each takes the folder after the one before has let it go.
+    for (let i = 1; i < times.length; i++)
+      expect(times[i]![0] >= times[i - 1]![1], `round ${round}`).toBe(true);
+  }
+  for (const racer of racers) racer.kill();
+}, 120_000);
 
 test("the_next_trainer_starts_when_the_one_before_has_ended", async () => {
   const dir = folder();

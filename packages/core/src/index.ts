@@ -42,3 +42,4 @@ export { type OrderState, ShuffledOrder } from "./shuffled-order.ts";
 export * from "./stage.ts";
 export * from "./stage-context.ts";
 export * from "./stage-definition.ts";
+export * from "./tied-process.ts";

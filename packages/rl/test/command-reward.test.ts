@@ -1,5 +1,6 @@
 // A program as a reward: answers in any order, and every way in which it can fail.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
@@ -117,12 +118,36 @@ test("an_answer_without_a_number_and_a_program_that_is_not_there_are_faults", as
     [rewardSchema.parse({ kind: "command", command: [join(root, "absent")] })],
     {} as never,
   );
-  for (const fault of await faults(absent)) expect(fault).toMatch(/cannot be run.*ENOENT/);
+  for (const fault of await faults(absent)) expect(fault).toMatch(/cannot be run.*not found/);
   await expect(makeScorer([rewardSchema.parse({ kind: "command" })], {} as never)).rejects.toMatchObject({
     code: "reward_command_missing",
     exitCode: 2,
   });
 });
+
+test("a_program_and_its_helper_end_with_the_process_that_asked_them_when_it_is_killed", async () => {
+  const pids = join(root, "tied-pids");
+  const helper = "setInterval(() => {}, 1000)";
+  const program = `
+import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+const helper = spawn(process.execPath, ["-e", ${JSON.stringify(helper)}], { stdio: "ignore" });
+writeFileSync(${JSON.stringify(pids)} + ".new", process.pid + " " + helper.pid);
+(await import("node:fs")).renameSync(${JSON.stringify(pids)} + ".new", ${JSON.stringify(pids)});
+for (;;) await new Promise((done) => setTimeout(done, 1000));`;
+  const file = join(root, "endless.mjs");
+  writeFileSync(file, program);
+  const caller = spawn(
+    process.execPath,
+    ["--conditions=nsa-source", "--import", "tsx", join(import.meta.dirname, "command-main.ts"), file],
+    { stdio: "inherit" },
+  );
+  await vi.waitUntil(() => existsSync(pids), { timeout: 60_000 });
+  const running = readFileSync(pids, "utf8").split(" ").map(Number);
+  expect(running.map(alive)).toEqual([true, true]);
+  caller.kill("SIGKILL");
+  await vi.waitUntil(() => !running.some(alive), { timeout: 20_000 });
+}, 90_000);
 
 const alive = (pid: number) => {
   try {

@@ -48,6 +48,7 @@ export {
 } from "./protocol/run.ts";
 export { fillTemplate, readRecords } from "./records.ts";
 export { bubblewrapState } from "./sandbox/bubblewrap.ts";
+export { unbounded } from "./sandbox/launch.ts";
 export {
   defaultLimits,
   type ProgramLimits,
@@ -56,7 +57,7 @@ export {
   type ProgramStatus,
   type SandboxBackend,
 } from "./sandbox/limits.ts";
-export { STANDARD_LIBRARY_ONLY } from "./sandbox/pyodide.ts";
+export { pyodideState, STANDARD_LIBRARY_ONLY } from "./sandbox/pyodide.ts";
 export { requireSandbox, runProgram } from "./sandbox/run-program.ts";
 export { runUnitTests, type UnitTest, type UnitTestResult } from "./sandbox/unit-tests.ts";
 export { splitStops } from "./stops.ts";

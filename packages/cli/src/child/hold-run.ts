@@ -1,59 +1,209 @@
 // One trainer process a run folder: a killed command may leave its trainer saving while the next one starts.
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+//
+// A lock is a file `.lock-<n>` that names its owner, linked into place whole. Whoever finds the newest lock free, or its owner gone,
+// takes the next number, which one process alone can do; the newest lock is never removed, so that no number is taken twice.
+import {
+  linkSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { ExitCode, NsaError } from "@nsa/core";
+import { ExitCode, explainWriteError, NsaError } from "@nsa/core";
+import { z } from "zod";
 
 const POLL_MS = 50;
 /** A trainer whose command is gone saves after its step and ends. */
 const PATIENCE_MS = 120_000;
+/** An owner marks its lock so often; one of another machine that has not for ten times as long is gone. */
+const BEAT_MS = 20_000;
+/** A lock without an owner is one that was made a moment ago, or left by a file system without links. */
+const UNWRITTEN_MS = 2000;
 
-/** Whether the process is alive and, where the system tells, a Node process: ids are used again. */
-function isTrainer(pid: number): boolean {
-  if (pid === process.pid) return false;
+const LOCK = /^\.lock-(\d{6})$/;
+/** The lock of before locks had numbers. */
+const OLD_LOCK = "trainer.pid";
+
+const ownerSchema = z.strictObject({
+  pid: z.number().int(),
+  /** When the process began, in ticks since the machine did; "" where the system does not tell. */
+  started: z.string(),
+  host: z.string(),
+  /** The machine's start and the process's namespace: ids mean nothing in another. */
+  space: z.string(),
+});
+type Owner = z.output<typeof ownerSchema>;
+
+const tryRead = (read: () => string): string => {
+  try {
+    return read();
+  } catch {
+    return "";
+  }
+};
+
+/** Field 22 of /proc/<pid>/stat. */
+const startOf = (pid: number): string =>
+  tryRead(() => {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]!;
+  });
+
+function self(): Owner {
+  const boot = tryRead(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim());
+  const space = `${boot} ${tryRead(() => readlinkSync("/proc/self/ns/pid"))}`;
+  return { pid: process.pid, started: startOf(process.pid), host: hostname(), space };
+}
+
+function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
+    return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
+}
+
+/** Whether the owner of a lock is gone, by its process here or by the age of its last mark, milliseconds. */
+function isGone(owner: Owner, age: number): boolean {
+  const here = self();
+  if (owner.host !== here.host || owner.space !== here.space) return age > 10 * BEAT_MS;
+  return !isRunning(owner.pid) || startOf(owner.pid) !== owner.started;
+}
+
+/** Who holds the newest lock; null where nobody does, "unwritten" where it cannot be read yet. */
+function holder(path: string): Owner | "unwritten" | null {
+  const text = readFileSync(path, "utf8");
+  const age = Date.now() - statSync(path).mtimeMs;
+  if (text === "free\n") return null;
+  const parsed = ownerSchema.safeParse(tryParse(text));
+  if (!parsed.success) return age > UNWRITTEN_MS ? null : "unwritten";
+  return isGone(parsed.data, age) ? null : parsed.data;
+}
+
+function tryParse(text: string): unknown {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("trainer-main");
+    return JSON.parse(text);
   } catch {
-    return true;
+    return null;
   }
 }
 
-function inUse(runDir: string, pid: number): NsaError {
+/** The process of an older version that holds the folder, or null; what a dead one left is removed. */
+function oldHolder(runDir: string): Owner | null {
+  const path = join(runDir, OLD_LOCK);
+  const text = tryRead(() => readFileSync(path, "utf8"));
+  const pid = Number(text);
+  const command = tryRead(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")) || "trainer-main";
+  if (pid > 0 && isRunning(pid) && command.includes("trainer-main")) return { ...self(), pid, started: "" };
+  rmSync(path, { force: true });
+  return null;
+}
+
+/** Makes the lock, whole, unless it is there; false then. */
+function make(runDir: string, path: string): boolean {
+  const temporary = join(runDir, `.lock.tmp-${process.pid}`);
+  const text = `${JSON.stringify(self())}\n`;
+  try {
+    writeFileSync(temporary, text);
+    try {
+      linkSync(temporary, path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+      // A file system without links.
+      writeFileSync(path, text, { flag: "wx" });
+    }
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw explainWriteError(runDir, error);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}
+
+function release(path: string): void {
+  const temporary = `${path}.tmp-${process.pid}`;
+  try {
+    writeFileSync(temporary, "free\n");
+    renameSync(temporary, path);
+  } catch {
+    // The folder is gone, or the disk is full: whoever comes next finds that this process has ended.
+    rmSync(temporary, { force: true });
+  }
+}
+
+function inUse(runDir: string, path: string, owner: Owner | "unwritten"): NsaError {
+  const who =
+    owner === "unwritten"
+      ? "another process"
+      : `process ${owner.pid}${owner.host === hostname() ? "" : ` of ${owner.host}`}`;
   return new NsaError({
     code: "run_in_use",
-    what: `the run ${runDir} is being written by process ${pid}`,
+    what: `the run ${runDir} is being written by ${who}`,
     why: "two trainers in one folder would mix their records",
-    fix: "wait for the other to end, or end it",
+    fix: `wait for the other to end, or end it; if there is none, remove ${path}`,
     exitCode: ExitCode.usage,
   });
 }
 
+const numbersIn = (runDir: string): number[] =>
+  readdirSync(runDir)
+    .flatMap((name) => LOCK.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+
+const lockPath = (runDir: string, n: number) => join(runDir, `.lock-${String(n).padStart(6, "0")}`);
+
+/** Who holds the folder now, by which file. */
+function heldBy(runDir: string, newest: number): { path: string; owner: Owner | "unwritten" } | null {
+  const old = oldHolder(runDir);
+  if (old) return { path: join(runDir, OLD_LOCK), owner: old };
+  const path = lockPath(runDir, newest);
+  const owner = newest > 0 ? holder(path) : null;
+  return owner ? { path, owner } : null;
+}
+
 /** Takes the folder, waiting for a trainer that is still in it. Throws NsaError `run_in_use` (exit 2). */
 export async function holdRun(runDir: string, patienceMs = PATIENCE_MS): Promise<Disposable> {
-  const path = join(runDir, "trainer.pid");
-  for (let waited = 0; ; waited += POLL_MS) {
+  for (let waited = 0; ; ) {
+    const newest = numbersIn(runDir).at(-1) ?? 0;
+    let held: ReturnType<typeof heldBy>;
     try {
-      writeFileSync(path, String(process.pid), { flag: "wx" });
-      return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
+      held = heldBy(runDir, newest);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    }
-    let pid = 0;
-    try {
-      pid = Number(readFileSync(path, "utf8"));
-    } catch {
+      // The next holder has removed it in the meantime.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
       continue;
     }
-    if (pid === 0 && waited < patienceMs) {
-      // Made a moment ago and not written yet, or left empty by a kill.
-      if (waited > 2 * POLL_MS) rmSync(path, { force: true });
-    } else if (!isTrainer(pid)) rmSync(path, { force: true });
-    else if (waited >= patienceMs) throw inUse(runDir, pid);
-    await setTimeout(POLL_MS);
+    if (held) {
+      if (waited >= patienceMs) throw inUse(runDir, held.path, held.owner);
+      await setTimeout(POLL_MS);
+      waited += POLL_MS;
+      continue;
+    }
+    const path = lockPath(runDir, newest + 1);
+    if (!make(runDir, path)) continue;
+    // Others took this number, and the next, and removed both while this process stood still.
+    if (numbersIn(runDir).at(-1) !== newest + 1) {
+      rmSync(path, { force: true });
+      continue;
+    }
+    for (const n of numbersIn(runDir)) if (n <= newest) rmSync(lockPath(runDir, n), { force: true });
+    const beat = setInterval(() => tryRead(() => (utimesSync(path, new Date(), new Date()), "")), BEAT_MS);
+    beat.unref();
+    return {
+      [Symbol.dispose]: () => {
+        clearInterval(beat);
+        release(path);
+      },
+    };
   }
 }

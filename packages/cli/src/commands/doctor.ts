@@ -4,6 +4,7 @@ import { statfsSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
 import { describeEnvironment, describeMachine, ExitCode, NsaError } from "@nsa/core";
 import { Device, nativeDir } from "@nsa/kernels";
+import { bubblewrapState, pyodideState, unbounded } from "@nsa/tasks";
 import { type Check, selfCheck } from "./self-check.ts";
 
 export interface Finding {
@@ -60,6 +61,31 @@ function backend(name: "cpu" | "cuda"): { finding: Finding; checks: Check[] } {
   }
 }
 
+/** Back ends for programs that a model writes, and what they cannot bound on this machine. */
+function sandbox(): Finding[] {
+  const backends = [["bubblewrap", bubblewrapState()] as const, ["pyodide", pyodideState()] as const];
+  const found = backends.map(
+    ([what, { usable, why }]): Finding => ({
+      what,
+      state: usable ? "ok" : "no",
+      text: usable ? "can lock in programs that a model writes" : why,
+    }),
+  );
+  const open = unbounded();
+  if (!backends.some(([, { usable }]) => usable)) return found;
+  return [
+    ...found,
+    {
+      what: "program limits",
+      state: open.length === 0 ? "ok" : "no",
+      text:
+        open.length === 0
+          ? "memory, processes and life of a program are bounded as a whole"
+          : `not bounded: ${open.join("; ")}`,
+    },
+  ];
+}
+
 /** Everything found, in the order it is printed. */
 export function examine(): Finding[] {
   const findings = machine();
@@ -69,6 +95,7 @@ export function examine(): Finding[] {
     for (const check of checks)
       findings.push({ what: `${name} ${check.name}`, state: check.ok ? "ok" : "failed", text: check.text });
   }
+  findings.push(...sandbox());
   findings.push({ what: "addon", state: "ok", text: nativeDir() });
   findings.push(tool("cmake", "needed to build the addon"));
   findings.push(tool("c++", "needed to build the addon"));

@@ -4,7 +4,7 @@
 // max_tokens}, then an empty line. The program answers each id once, in any order: {id, reward}, {id, steps: [{end, reward}]} with ends
 // that count characters of the completion, or {id, error}. What it writes to its standard error is shown when it fails.
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { ExitCode, NsaError } from "@nsa/core";
+import { ExitCode, NsaError, tiedCommand, wasNotRun } from "@nsa/core";
 import type { RewardConfig } from "./config.ts";
 import {
   type BatchReward,
@@ -23,7 +23,7 @@ const ERROR_TAIL = 2000;
 const GRACE_MS = 200;
 const END_MS = 2000;
 
-/** Process groups of programs that are running: however this process ends, but by SIGKILL, they end with it. */
+/** Process groups of programs that are running: they end with this process, by their watcher where it is killed. */
 const groups = new Set<number>();
 process.on("exit", () => {
   for (const group of groups) killGroup(group);
@@ -142,7 +142,7 @@ class CommandProcess {
     killGroup(child.pid);
     groups.delete(child.pid);
     await ended;
-    for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+    for (const stream of child.stdio) stream?.destroy();
     child.unref();
   }
 
@@ -150,8 +150,12 @@ class CommandProcess {
     const running = this.child && this.child.exitCode === null && this.child.signalCode === null;
     if (running) return this.child!;
     this.rest = "";
-    const [program, ...args] = this.command;
-    const child = spawn(program!, args, { detached: true, stdio: "pipe" });
+    const { command, args } = tiedCommand(this.command);
+    const child = spawn(command, args, {
+      detached: true,
+      // The watcher ends the group when the last pipe is closed: by this process, or by its end.
+      stdio: ["pipe", "pipe", "pipe", "pipe"],
+    }) as ChildProcessWithoutNullStreams;
     this.child = child;
     this.served = 0;
     this.errors = "";
@@ -164,7 +168,9 @@ class CommandProcess {
     child.stdin.on("error", () => {});
     child.on("error", (error) => this.fail(`cannot be run: ${error.message}`));
     child.on("exit", (code, signal) => {
-      const why = `ended with ${signal ?? `exit code ${code}`} before it had answered`;
+      const why = wasNotRun(code)
+        ? "cannot be run"
+        : `ended with ${signal ?? `exit code ${code}`} before it had answered`;
       // Its last lines may still be in the pipe, which a helper can hold open after the program's end.
       const timer = setTimeout(() => this.ended(child, why), GRACE_MS);
       child.once("close", () => {

@@ -36,11 +36,18 @@ function covered(): string[] {
   return own.flatMap((path) => ["--tmpfs", path]);
 }
 
-/** Arguments of bwrap; files come in by file descriptor, from 3 on. `start` are Python's before the program's path. */
+/** Bytes of /dev/shm, where Python has the semaphores of its processes. */
+const SHARED_BYTES = 16 * 2 ** 20;
+
+/**
+ * Arguments of bwrap; files come in by file descriptor, from 3 on, then the filter of system calls where there is one. `start` are
+ * Python's before the program's path.
+ */
 export function bubblewrapArguments(
   limits: ProgramLimits,
   files: readonly string[],
   start: readonly string[] = [],
+  filtered = false,
 ): string[] {
   const system = [...SYSTEM.flatMap((p) => ["--ro-bind-try", p, p]), ...covered()];
   const links = ["bin", "lib", "lib64", "sbin"].flatMap((name) => ["--symlink", `usr/${name}`, `/${name}`]);
@@ -50,7 +57,19 @@ export function bubblewrapArguments(
     ["--uid", String(NOBODY), "--gid", String(NOBODY), "--hostname", "sandbox", "--cap-drop", "ALL"],
     system,
     links,
-    ["--proc", "/proc", "--dev", "/dev"],
+    [
+      "--proc",
+      "/proc",
+      "--dev",
+      "/dev",
+      "--perms",
+      "1777",
+      "--size",
+      String(SHARED_BYTES),
+      "--tmpfs",
+      "/dev/shm",
+    ],
+    ["--remount-ro", "/dev", ...(filtered ? ["--seccomp", String(3 + files.length)] : [])],
     ["--size", String(limits.memoryMb * 2 ** 20), "--tmpfs", "/tmp"],
     ["--dir", "/program", ...data, "--remount-ro", "/", "--chdir", "/tmp"],
     ["--setenv", "PATH", "/usr/bin", "--setenv", "HOME", "/tmp", "--setenv", "LANG", "C.UTF-8"],
@@ -60,7 +79,7 @@ export function bubblewrapArguments(
 }
 
 /** As root, bwrap itself runs as nobody: limits on processes do not bind root. */
-export function unprivileged(): { uid?: number; gid?: number } {
+function unprivileged(): { uid?: number; gid?: number } {
   return process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
 }
 

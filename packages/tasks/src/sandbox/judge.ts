@@ -114,6 +114,7 @@ export async function judgeProgram(
   const judge = startProcess(way, limits, {
     files: code64("judge.py"),
     main: main("judge.py", ""),
+    graceMs: GRACE_MS,
   });
   // Through the channel, so that they lie in no file.
   judge.channel?.write(`${asciiJson(tests)}\n`);

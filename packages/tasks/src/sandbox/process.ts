@@ -4,14 +4,21 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex, Readable, Writable } from "node:stream";
-import { bubblewrapArguments, bubblewrapPath, unprivileged } from "./bubblewrap.ts";
+import { bubblewrapArguments, bubblewrapPath } from "./bubblewrap.ts";
+import { launch } from "./launch.ts";
 import type { ProgramLimits, ProgramResult } from "./limits.ts";
-import { pyodideArguments, STANDARD_LIBRARY_ONLY } from "./pyodide.ts";
+import { PYODIDE_MB, pyodideCommand, STANDARD_LIBRARY_ONLY } from "./pyodide.ts";
+import { systemCallFilter } from "./system-calls.ts";
+
+/** By Python, by its allocator, by the engine that runs Pyodide. */
+const OUT_OF_MEMORY = /MemoryError|Cannot allocate memory|allocation failed|heap out of memory/i;
 
 const SIGXCPU = 24;
 const SIGKILL = 9;
 /** Pyodide takes about a second and a half to load; a busy machine many times that. */
 const PYODIDE_START_MS = 60_000;
+/** This process ends a program in time; where it is busy, the launcher does, this much later. */
+const BUSY_MS = 900;
 
 export type Way = "bubblewrap" | "pyodide" | "none";
 type Files = Readonly<Record<string, string>>;
@@ -25,21 +32,25 @@ export interface Work {
   stdin?: string;
   /** It talks over one more descriptor, whose place `main.py` is given as CHANNEL. */
   main?: (place: string, folder: string) => string;
+  /** Milliseconds that it may take beyond the limit. */
+  graceMs?: number;
 }
 
 interface Started {
-  command: string;
-  args: string[];
+  command: string[];
   stdin?: string;
   /** Contents for the descriptors from 3 on. */
-  inputs: string[];
+  inputs: (string | Buffer)[];
   /** The program starts when something comes from descriptor 3; until then it has this much time. */
   startMs?: number;
-  user: { uid?: number; gid?: number };
+  /** As root, it runs as nobody. */
+  drop?: boolean;
+  /** MiB that its runtime takes besides the program's. */
+  runtimeMb?: number;
   /** All of its environment: that of this process holds keys, and bwrap's own can be read from inside. */
   env: Record<string, string>;
   cwd?: string;
-  cleanUp(): void;
+  cleanUp?(): void;
 }
 
 /** The files, `main.py` made for the place of its channel where it has one. */
@@ -48,16 +59,19 @@ function filesOf({ files, main }: Work, place: string, folder: string): Files {
 }
 
 function lockedIn(limits: ProgramLimits, work: Work): Started {
+  const filter = systemCallFilter();
   const count = Object.keys(work.files).length + (work.main ? 1 : 0);
-  const files = filesOf(work, String(3 + count), "/program/");
+  const files = filesOf(work, String(3 + count + (filter ? 1 : 0)), "/program/");
+  const start = work.main ? [] : ["-c", script("start.py")];
   return {
-    command: bubblewrapPath()!,
-    args: bubblewrapArguments(limits, Object.keys(files), work.main ? [] : ["-c", script("start.py")]),
+    command: [
+      bubblewrapPath()!,
+      ...bubblewrapArguments(limits, Object.keys(files), start, filter !== undefined),
+    ],
     stdin: work.stdin,
-    inputs: Object.values(files),
-    user: unprivileged(),
+    inputs: [...Object.values(files), ...(filter ? [filter] : [])],
+    drop: true,
     env: {},
-    cleanUp: () => {},
   };
 }
 
@@ -65,14 +79,12 @@ function inPyodide(limits: ProgramLimits, work: Work): Started {
   const files = filesOf(work, JSON.stringify("/dev/channel"), "/program/");
   const channel = work.main !== undefined;
   return {
-    command: process.execPath,
-    args: pyodideArguments(limits),
+    command: pyodideCommand(limits),
     stdin: JSON.stringify({ files, memoryMb: limits.memoryMb, stdin: work.stdin ?? null, channel }),
     inputs: [],
     startMs: PYODIDE_START_MS,
-    user: {},
+    runtimeMb: PYODIDE_MB,
     env: {},
-    cleanUp: () => {},
   };
 }
 
@@ -81,13 +93,15 @@ function unlocked(limits: ProgramLimits, work: Work): Started {
   const files = filesOf(work, "3", "");
   for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text);
   const shell = `ulimit -t ${limits.cpuSeconds} -v ${limits.memoryMb * 1024}; exec python3 -u -B "$@" main.py`;
-  const cleanUp = () => rmSync(cwd, { recursive: true, force: true });
   const start = work.main ? [] : ["-c", script("start.py")];
   const { PATH = "/usr/bin:/bin", HOME = cwd } = process.env;
-  const env = { PATH, HOME, LANG: "C.UTF-8" };
   return {
-    ...{ command: "/bin/sh", args: ["-c", shell, "sh", ...start], inputs: [], user: {}, env, cwd, cleanUp },
+    command: ["/bin/sh", "-c", shell, "sh", ...start],
     stdin: work.stdin,
+    inputs: [],
+    env: { PATH, HOME, LANG: "C.UTF-8" },
+    cwd,
+    cleanUp: () => rmSync(cwd, { recursive: true, force: true }),
   };
 }
 
@@ -120,21 +134,30 @@ export interface Running {
   result: Promise<ProgramResult>;
 }
 
-/** Starts the work; whatever it does, `result` comes. */
-export function startProcess(way: Way, limits: ProgramLimits, work: Work): Running {
-  const { command, args, stdin, inputs, startMs, user, env, cwd, cleanUp } = ways[way](limits, work);
-  const started = performance.now();
+/** Starts the process of the work, within its limits of memory, processes and life. */
+function spawnWork(way: Way, limits: ProgramLimits, work: Work) {
+  const started = ways[way](limits, work);
+  const { inputs, startMs, drop = false, runtimeMb = 0 } = started;
+  const deadlineMs = (startMs ?? 0) + limits.timeoutMs + (work.graceMs ?? 0) + BUSY_MS;
+  const { command, args, user, group } = launch(started.command, { limits, deadlineMs, runtimeMb, drop });
   const extra = [
     ...(startMs === undefined ? inputs : [""]).map(() => "pipe" as const),
     ...(work.main ? (["pipe"] as const) : []),
   ];
   const child = spawn(command, args, {
-    stdio: [stdin === undefined ? "ignore" : "pipe", "pipe", "pipe", ...extra],
+    stdio: [started.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe", ...extra],
     detached: true,
-    cwd: cwd ?? "/",
-    env,
+    cwd: started.cwd ?? "/",
+    env: started.env,
     ...user,
   });
+  return { ...started, deadlineMs, group, child };
+}
+
+/** Starts the work; whatever it does, `result` comes. */
+export function startProcess(way: Way, limits: ProgramLimits, work: Work): Running {
+  const from = performance.now();
+  const { child, group, stdin, inputs, startMs, deadlineMs, cleanUp } = spawnWork(way, limits, work);
   let stopped: Stop | undefined;
   const stop = (reason: Stop) => {
     stopped ??= reason;
@@ -167,12 +190,17 @@ export function startProcess(way: Way, limits: ProgramLimits, work: Work): Runni
   const result = new Promise<ProgramResult>((resolve) => {
     const end = (exit: number | null, signal: string | null, failure?: string) => {
       clearTimeout(timer);
-      cleanUp();
+      cleanUp?.();
+      const milliseconds = performance.now() - from;
+      if (signal === "SIGKILL" && milliseconds >= deadlineMs) stopped ??= "timeout";
+      const outOfMemory = group?.outOfMemory() ?? false;
+      group?.close();
       const texts = { stdout: stdout(), stderr: stderr() };
-      const ended = describeEnd({ exit, signal, stopped, failure, stderr: texts.stderr }, limits);
+      const how = { exit, signal, stopped, failure, outOfMemory, stderr: texts.stderr };
+      const ended = describeEnd(how, limits);
       if (way === "pyodide" && ended.why.startsWith("ModuleNotFoundError"))
         ended.why += `: ${STANDARD_LIBRARY_ONLY}`;
-      resolve({ ...texts, ...ended, milliseconds: performance.now() - started });
+      resolve({ ...texts, ...ended, milliseconds });
     };
     child.on("error", (error) => end(null, null, error.message));
     child.on("close", (exit, signal) => end(exit, signal));
@@ -185,11 +213,12 @@ interface End {
   signal: string | null;
   stopped?: Stop;
   failure?: string;
+  outOfMemory: boolean;
   stderr: string;
 }
 
 function describeEnd(
-  { exit, signal, stopped, failure, stderr }: End,
+  { exit, signal, stopped, failure, outOfMemory, stderr }: End,
   limits: ProgramLimits,
 ): Pick<ProgramResult, "status" | "why"> {
   if (failure) return { status: "error", why: failure };
@@ -200,9 +229,18 @@ function describeEnd(
   if (stopped === "answers")
     return { status: "output", why: `its answers have more than ${limits.answerBytes} bytes` };
   if (exit === 0 || (stopped === "done" && exit === null)) return { status: "ok", why: "it ended" };
+  if (outOfMemory && stopped === undefined)
+    return {
+      status: "memory",
+      why: `its processes and files took more than ${limits.memoryMb} MiB together`,
+    };
   const cpu = exit === 128 + SIGXCPU || exit === 128 + SIGKILL || signal === "SIGXCPU";
   if (cpu) return { status: "timeout", why: `it used more than ${limits.cpuSeconds} s of the processor` };
   const last = stderr.trim().split("\n").at(-1) ?? "";
-  if (/MemoryError|Cannot allocate memory/.test(stderr)) return { status: "memory", why: last };
+  if (OUT_OF_MEMORY.test(stderr))
+    return {
+      status: "memory",
+      why: OUT_OF_MEMORY.test(last) ? last : `it took more than ${limits.memoryMb} MiB`,
+    };
   return { status: "error", why: last || `exit code ${exit}` };
 }

@@ -25,10 +25,27 @@ export function pyodideState(): { usable: boolean; why: string } {
 const permission = () =>
   process.allowedNodeEnvironmentFlags.has("--permission") ? "--permission" : "--experimental-permission";
 
-/** Arguments of node for one program: no files but Pyodide's, no processes, workers or addons, no code from strings. */
-export function pyodideArguments(limits: ProgramLimits): string[] {
+/** MiB of a process that has loaded Pyodide and run nothing. */
+export const PYODIDE_MB = 192;
+/** What it has mapped as writable memory beyond that, MiB. */
+const MAPPED_MB = 64;
+/** Seconds of the processor for loading Pyodide, at most; only a process that nobody ends any more meets this limit. */
+const START_SECONDS = 60;
+const PRLIMIT = "/usr/bin/prlimit";
+
+/**
+ * The command for one program: no files but Pyodide's, no processes, workers or addons, no code from strings. The writable memory of the
+ * process is bounded as a whole, buffers of JavaScript outside its heap included.
+ */
+export function pyodideCommand(limits: ProgramLimits): string[] {
   const path = entry()!;
+  const bytes = (limits.memoryMb + PYODIDE_MB + MAPPED_MB) * 2 ** 20;
+  const bounded = existsSync(PRLIMIT)
+    ? [PRLIMIT, `--data=${bytes}`, `--cpu=${START_SECONDS + limits.cpuSeconds}`, "--core=0"]
+    : [];
   return [
+    ...bounded,
+    process.execPath,
     "--no-warnings",
     permission(),
     `--allow-fs-read=${dirname(path)}/`,
