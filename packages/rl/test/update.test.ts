@@ -175,6 +175,7 @@ const output = (
   asked: { id: "x", question: "", answer: "", text: "", prompt },
   prompt,
   text: "",
+  answer: "",
   sample: { ids, logp: ids.map(() => -1), keptLogmass: ids.map(() => 0), finish: "stop" },
   row: {
     ...{ id: "x", question: "", answer: "", completion: "" },

@@ -11,6 +11,7 @@ import {
   loadConfig,
   loadedPlugins,
   NsaError,
+  type StageDefinition,
   type StageResult,
   watchInterruption,
 } from "@nsa/core";
@@ -99,6 +100,16 @@ export async function runStage(name: string, file: string, options: StageOptions
   }
 }
 
+/** The report of a run that an error ended, where there is something to show. */
+async function reportFailure(runDir: string, stage: StageDefinition, error: unknown): Promise<void> {
+  if (!existsSync(join(runDir, "metrics.jsonl")) || (error as NsaError).code === "run_in_use") return;
+  try {
+    await writeReport(runDir, stage.sections?.(runDir), error);
+  } catch {
+    // The error that ended the run is the one to show.
+  }
+}
+
 /**
  * Runs a checked config in a run folder, in a process of its own. `interrupted`: the user asked to stop, also where the stage was done
  * before it could.
@@ -140,6 +151,9 @@ export async function execute(
       onEvent: view.onEvent,
       onStart: (child) => void trainers.push(child),
     });
+  } catch (error) {
+    await reportFailure(runDir, stage, error);
+    throw error;
   } finally {
     view.close();
   }

@@ -14,7 +14,12 @@ import { chatOf, withChatStops } from "../../task/chat.ts";
 import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { curriculumAt, curriculumMetrics, recipeAt } from "./curriculum.ts";
+import { factsOf } from "./diagnosis/facts.ts";
+import { diagnosisFigures, specialTokensOf } from "./diagnosis/figures.ts";
+import { DiagnosisMonitor } from "./diagnosis/monitor.ts";
+import type { Evidence } from "./diagnosis/rule.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
+import { judgedOutputs } from "./hacking/figures.ts";
 import { HackingMonitor } from "./hacking/monitor.ts";
 import { withIterations } from "./iterations/plan.ts";
 import { RewardRetraining } from "./iterations/retraining.ts";
@@ -26,14 +31,7 @@ import { RefreshProbe } from "./refresh-probe.ts";
 import { type Rollout, rollout } from "./rollout.ts";
 import { type UpdateNotes, update } from "./update.ts";
 import { ValueModel } from "./value/value-model.ts";
-import {
-  evaluationMetrics,
-  preflight,
-  recordFaults,
-  showSample,
-  warnOfStep,
-  warnTrainHeldOutGap,
-} from "./watch.ts";
+import { evaluationMetrics, preflight, recordFaults, showSample } from "./watch.ts";
 
 export async function runGrpo(recipe: GrpoConfig, ctx: StageContext): Promise<StageResult> {
   const config = withIterations(recipe);
@@ -100,6 +98,7 @@ interface GrpoParts {
   quarantine: JsonlFile;
   rollouts: RolloutStore;
   hacking: HackingMonitor;
+  diagnosis: DiagnosisMonitor;
   checkpoints: string;
   /** Files kept with each checkpoint. */
   files: Record<string, string>;
@@ -171,6 +170,7 @@ class GrpoRun {
     const retraining = RewardRetraining.open({ config, ctx, device, tokenizer }, step);
     const scorer = await openScorer(retraining?.rewards(step) ?? config.rewards, model, tokenizer, ctx);
     const hacking = HackingMonitor.open(config, ctx, step);
+    const diagnosis = DiagnosisMonitor.open(config, factsOf(tokenizer, config, model.config), ctx, step);
     const rollouts = openRollouts(ctx.runDir, config);
     rollouts.truncate(step);
     // Without a KL there is no reference to hold.
@@ -178,7 +178,7 @@ class GrpoRun {
       algorithm.klCoef > 0
         ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
         : undefined;
-    const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts, hacking };
+    const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts, hacking, diagnosis };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
@@ -193,7 +193,7 @@ class GrpoRun {
       info: { parameters: model.parameters.layout.parameterCount, device: model.device.name },
     });
     // A checkpoint of step 0 was saved after this: its figures are recorded.
-    if (!ctx.resumeFrom) preflight(ctx, this.evaluate());
+    if (!ctx.resumeFrom) preflight(ctx, this.evaluate(), this.config.rollout.groupSize);
     ctx.log(
       "an on-policy loss tells nothing (0 by construction where all outputs weigh alike): watch reward/mean and eval/pass_at_1",
     );
@@ -238,20 +238,16 @@ class GrpoRun {
     const recorded = performance.now() - recording;
     const figures: Metrics = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating, recorded) };
     figures["perf/memory_peak_bytes"] = model.device.stats().peakBytes;
-    Object.assign(
-      figures,
-      this.parts.hacking.observe(sampled, figures, step),
-      curriculumMetrics(config, step),
-    );
+    Object.assign(figures, curriculumMetrics(config, step), probe.changeMetrics(updateBatch, notes));
+    const evidence = this.observe(sampled, figures, step);
     ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
     appendSamples(ctx, sampled, step);
     showSample(ctx, sampled, step);
-    warnOfStep(ctx, sampled, updateBatch, step);
+    this.parts.diagnosis.observe({ ...learned, ...figures }, step, evidence);
     await this.renewReference();
     const last = step === config.steps;
     const { every } = config.evaluation;
-    if (last || (every > 0 && step % every === 0))
-      warnTrainHeldOutGap(ctx, figures["rollout/pass_rate"], this.evaluate());
+    if (last || (every > 0 && step % every === 0)) this.evaluate();
     if (last || step % config.checkpoint.every === 0) await this.save();
   }
 
@@ -273,6 +269,18 @@ class GrpoRun {
     return this.parts.scorer.close();
   }
 
+  /** Adds the figures of reward hacking and of diagnoses to a step's. */
+  private observe(sampled: Rollout, figures: Metrics, step: number): Evidence {
+    const judged = judgedOutputs(sampled.outputs);
+    const { metrics, evidence } = diagnosisFigures(
+      sampled.outputs,
+      judged,
+      specialTokensOf(this.parts.tokenizer),
+    );
+    Object.assign(figures, this.parts.hacking.observe(sampled, figures, step, judged), metrics);
+    return evidence;
+  }
+
   private evaluate(): EvaluationResult {
     const { tokenizer } = this.parts;
     const started = performance.now();
@@ -280,6 +288,7 @@ class GrpoRun {
     const seconds = (performance.now() - started) / 1000;
     const metrics = { ...evaluationMetrics(result), "perf/evaluation_seconds": seconds };
     this.ctx.emit({ type: "eval", step: this.step, metrics });
+    this.parts.diagnosis.evaluated(metrics, this.step);
     this.latest = { result, step: this.step };
     return result;
   }
