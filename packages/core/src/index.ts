@@ -22,12 +22,14 @@ export {
   PIECE_BYTES,
   readWhole,
   sha256OfFile,
+  sha256OfFileSync,
   type WriteOptions,
   writePieces,
   writeWhole,
 } from "./pieces.ts";
 export { loadModule, shareModules } from "./plugins/load-module.ts";
 export * from "./plugins/plugins.ts";
+export * from "./progress.ts";
 export * from "./registry.ts";
 export * from "./rng.ts";
 export * from "./run-dir.ts";
@@ -37,6 +39,7 @@ export type {
 } from "./safetensors/format.ts";
 export * from "./safetensors/read.ts";
 export * from "./safetensors/write.ts";
+export * from "./saved-state.ts";
 export * from "./sealed-json.ts";
 export { type OrderState, ShuffledOrder } from "./shuffled-order.ts";
 export * from "./stage.ts";

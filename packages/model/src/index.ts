@@ -19,7 +19,7 @@ export {
   saveCheckpoint,
   writeArchitecture,
 } from "./checkpoint/checkpoint.ts";
-export { resumeCheckpoint } from "./checkpoint/resume.ts";
+export { refuseOtherStep, resumeCheckpoint } from "./checkpoint/resume.ts";
 export type { CheckpointState } from "./checkpoint/state.ts";
 export { resolveModelConfig } from "./config/model-config.ts";
 export { attentionOf, type ModelConfig, type ModelConfigInput, modelConfigSchema } from "./config/schema.ts";

@@ -1,5 +1,5 @@
 // One optimizer step: micro-batches forward and backward, clip, skip, update. Knows nothing of files or data sources.
-import { type Batch, ExitCode, NsaError, type Stateful, type StepBatch } from "@nsa/core";
+import { type Batch, ExitCode, NsaError, parseState, type Stateful, type StepBatch } from "@nsa/core";
 import { type Collectives, singleRank, type Tensor } from "@nsa/kernels";
 import type { BucketReady, GradientBucket, Transformer } from "@nsa/model";
 import { logprobs } from "@nsa/model";
@@ -51,11 +51,13 @@ export interface StepOptions {
 const HISTORY = 128;
 const EMA = 0.98;
 
-interface TrainerState {
-  step: number;
-  lossEma: number | null;
-  norms: number[];
-}
+const stateSchema = z.strictObject({
+  step: z.number().int().min(0),
+  lossEma: z.number().nullable(),
+  norms: z.array(z.number().min(0)).max(HISTORY),
+});
+
+type TrainerState = z.output<typeof stateSchema>;
 
 export class Trainer implements Stateful {
   readonly name = "trainer";
@@ -163,10 +165,12 @@ export class Trainer implements Stateful {
     return { step: this.stepsDone, lossEma: this.lossEma ?? null, norms: [...this.norms] };
   }
 
-  load(state: TrainerState): void {
-    this.stepsDone = state.step;
-    this.lossEma = state.lossEma ?? undefined;
-    this.norms = [...state.norms];
+  /** Throws NsaError `state_invalid` (exit 3). */
+  load(state: unknown): void {
+    const { step, lossEma, norms } = parseState("trainer", stateSchema, state);
+    this.stepsDone = step;
+    this.lossEma = lossEma ?? undefined;
+    this.norms = norms;
   }
 
   free(): void {

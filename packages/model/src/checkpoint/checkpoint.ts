@@ -11,6 +11,7 @@ import {
   hashPieces,
   loadCheckpointPlugins,
   loadedPlugins,
+  NsaError,
   PIECE_BYTES,
   PieceHasher,
   restoreReplaced,
@@ -216,7 +217,13 @@ export async function loadCheckpoint(
   if (parts.optimizer) loadMoments(dir, state, parts.model, parts.optimizer);
   for (const s of parts.stateful ?? []) {
     if (!(s.name in state.stateful)) throw badCheckpoint(dir, `it has no state of ${s.name}`);
-    await s.load(state.stateful[s.name]);
+    try {
+      await s.load(state.stateful[s.name]);
+    } catch (cause) {
+      if (cause instanceof NsaError && cause.code !== "state_invalid") throw cause;
+      const why = cause instanceof NsaError ? cause.why : (cause as Error).message;
+      throw badCheckpoint(dir, `its state of ${s.name} is not valid: ${why}`);
+    }
   }
   return state;
 }

@@ -1,5 +1,6 @@
 // Step `minhash`: signatures of a shard's documents, and its sorted run of every band.
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
+import { writeFully } from "@nsa/core";
 import { z } from "zod";
 import { bandHash, type MinhashOptions, minhashSignatures } from "../dedup/minhash.ts";
 import { bandRun } from "../dedup/near.ts";
@@ -48,7 +49,7 @@ async function hashShard(io: StepIo<z.infer<typeof spec>>): Promise<Stats> {
   let documents = 0;
   const flush = () => {
     const signatures = minhashSignatures(batch.bytes(), options);
-    writeSync(out, new Uint8Array(signatures.buffer, signatures.byteOffset, signatures.byteLength));
+    writeFully(out, new Uint8Array(signatures.buffer, signatures.byteOffset, signatures.byteLength));
     for (let d = 0; d < batch.count; d++)
       for (let b = 0; b < bands; b++) {
         const { bytes, at } = hashes[b]!.extend(4);
@@ -69,7 +70,7 @@ async function hashShard(io: StepIo<z.infer<typeof spec>>): Promise<Stats> {
     const run = bandRun(
       new Uint32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)),
     );
-    writeSync(bandsOut, new Uint8Array(run.buffer));
+    writeFully(bandsOut, new Uint8Array(run.buffer));
   }
   closeSync(bandsOut);
   return { documents };

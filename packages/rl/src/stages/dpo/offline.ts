@@ -26,7 +26,7 @@ export class OfflinePairs implements BatchSource {
   }
 
   load(state: unknown): void {
-    this.order.load(state as OrderState);
+    this.order.load(state);
   }
 
   next(): StepBatch {

@@ -1,13 +1,22 @@
 // `nsa grpo`: sample outputs, score them, update the policy, evaluate held-out problems; resumable bit for bit.
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { JsonlFile, type Metrics, type StageContext, type StageResult, type Stateful, turn } from "@nsa/core";
+import {
+  JsonlFile,
+  type Metrics,
+  parseState,
+  type StageContext,
+  type StageResult,
+  type Stateful,
+  turn,
+} from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
 import type { Device } from "@nsa/kernels";
 import { openDevice, openPlans, savePlans } from "@nsa/kernels";
 import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Transformer } from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
+import { z } from "zod";
 import { makeScorer, type Scorer } from "../../rewards/score.ts";
 import type { RolloutStore } from "../../rollouts/store.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
@@ -57,8 +66,8 @@ class QuestionCursor implements Stateful {
     return { asked: this.asked };
   }
 
-  load({ asked }: { asked: number }): void {
-    this.asked = asked;
+  load(state: unknown): void {
+    this.asked = parseState("questions", z.strictObject({ asked: z.number().int().min(0) }), state).asked;
   }
 }
 
@@ -297,6 +306,8 @@ class GrpoRun {
     const { model, step, ctx } = this;
     const { trainer, cursor, files, references, checkpoints, value } = this.parts;
     savePlans(model.device, ctx);
+    ctx.sync();
+    this.parts.quarantine.sync();
     const stateful = [trainer, cursor];
     // First, so that the policy's checkpoint is never without one.
     await value?.save(step);

@@ -1,8 +1,9 @@
 // `nsa pretrain`: texts → tokenizer → packed steps → a trained transformer with its checkpoints.
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import {
+  atomicWriteFile,
   type Batch,
   NsaError,
   type PackItem,
@@ -158,7 +159,7 @@ async function trainOn(
 ): Promise<StageResult> {
   const { tokenizer } = corpus;
   const files = tokenizerFiles(tokenizer);
-  for (const [name, content] of Object.entries(files)) writeFileSync(join(context.runDir, name), content);
+  for (const [name, content] of Object.entries(files)) atomicWriteFile(join(context.runDir, name), content);
   const sampling = { ...config.sample, seed: config.seed };
   const result = await runTraining(
     {
