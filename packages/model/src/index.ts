@@ -1,4 +1,6 @@
 // Public surface of @nsa/model.
+export { type LoraConfig, loraSchema } from "./adapter/config.ts";
+export { adapterReference, type ReferencePolicy, wholeReference } from "./adapter/reference.ts";
 export type {
   AttentionKind,
   AttentionLayer,
@@ -9,16 +11,17 @@ export type {
 } from "./attention/kind.ts";
 export { nsaConfigOf } from "./attention/nsa.ts";
 export { attentionKinds, gridOf } from "./attention/registry.ts";
+export { noAdapter, rebaseCheckpoint } from "./checkpoint/base.ts";
 export {
   type CheckpointParts,
   CheckpointStore,
   loadCheckpoint,
-  loadModel,
-  readCheckpointState,
   readModelConfig,
   saveCheckpoint,
   writeArchitecture,
 } from "./checkpoint/checkpoint.ts";
+export { loadModel } from "./checkpoint/load-model.ts";
+export { readCheckpointState } from "./checkpoint/read-state.ts";
 export { resumeCheckpoint } from "./checkpoint/resume.ts";
 export type { CheckpointState } from "./checkpoint/state.ts";
 export { resolveModelConfig } from "./config/model-config.ts";

@@ -206,7 +206,9 @@ class Replay {
     const folder =
       from > 0 ? join(runDir, "checkpoints", `step-${String(from).padStart(6, "0")}`) : undefined;
     const head = config.value?.shared ? ({ head: "lm_scalar" } as const) : {};
-    const model = await loadModel(device, folder ?? config.init.checkpoint, head, train.groups);
+    // A checkpoint of the run has its adapters; the first policy gets new ones.
+    const own = folder ? head : { ...head, lora: config.lora };
+    const model = await loadModel(device, folder ?? config.init.checkpoint, own, train.groups, config.seed);
     const trainer = new Trainer(model, config.steps * algorithm.innerEpochs * algorithm.miniBatches, train);
     if (folder) await loadCheckpoint(folder, { model, optimizer: trainer.optimizer, stateful: [trainer] });
     return new Replay(config, options, store, model, trainer, from);

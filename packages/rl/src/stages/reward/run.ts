@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { JsonlFile, type Metrics, type StageContext, type StageRunner } from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
-import { loadModel, REWARD_FILE, readModelConfig, writeRewardFile } from "@nsa/model";
+import { loadModel, REWARD_FILE, readModelConfig, resolveModelConfig, writeRewardFile } from "@nsa/model";
 import { checkVocabulary, rocAuc } from "@nsa/tasks";
 import { estimateTraining, runTraining, ShuffledSource, Trainer } from "@nsa/train";
 import { lengthAndFormBaseline } from "./baseline.ts";
@@ -24,7 +24,8 @@ export const HELD_OUT_FILE = "held-out.jsonl";
 /** What a run will cost at most, with the architecture of `init.checkpoint`. */
 export function estimateReward(config: RewardModelConfig, device?: string): Record<string, number> {
   checkRewardRecipe(config);
-  const model = { ...readModelConfig(config.init.checkpoint), head: "scalar" };
+  const { init, lora } = config;
+  const model = resolveModelConfig({ ...readModelConfig(init.checkpoint), head: "scalar", lora });
   return estimateTraining(model, { ...config.train, device });
 }
 
@@ -81,7 +82,8 @@ export const runReward: StageRunner<RewardModelConfig> = async (config, context)
   });
   try {
     openPlans(device, context);
-    const model = await loadModel(device, init, { head: "scalar" }, config.train.groups);
+    const { lora, seed } = config;
+    const model = await loadModel(device, init, { head: "scalar", lora }, config.train.groups, seed);
     checkVocabulary(tokenizer, model, init);
     const { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore };
