@@ -1,5 +1,7 @@
 // Public surface of @nsa/model.
 export { type LoraConfig, loraSchema } from "./adapter/config.ts";
+export { mergeAdapters, unmergeAdapters } from "./adapter/merge.ts";
+export { exportPeft, importPeft } from "./adapter/peft.ts";
 export { adapterReference, type ReferencePolicy, wholeReference } from "./adapter/reference.ts";
 export type {
   AttentionKind,
@@ -11,7 +13,7 @@ export type {
 } from "./attention/kind.ts";
 export { nsaConfigOf } from "./attention/nsa.ts";
 export { attentionKinds, gridOf } from "./attention/registry.ts";
-export { noAdapter, rebaseCheckpoint } from "./checkpoint/base.ts";
+export { rebaseCheckpoint } from "./checkpoint/base.ts";
 export {
   type CheckpointParts,
   CheckpointStore,

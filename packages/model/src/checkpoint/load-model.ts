@@ -29,7 +29,7 @@ export function openWeights(dir: string, state: CheckpointState): SafetensorsRea
 }
 
 /** A tensor of a file as fp32 on the device, in the innermost scope. */
-function uploaded(device: Device, file: SafetensorsReader, name: string): Tensor {
+export function uploaded(device: Device, file: SafetensorsReader, name: string): Tensor {
   const x = device.empty(file.entries.get(name)!.shape, "f32");
   file.forEachPiece(name, (values, at) => x.write(values, at));
   return x;
