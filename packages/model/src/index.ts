@@ -74,6 +74,7 @@ export {
   trainMemory,
   weightBytes,
 } from "./transformer/counts.ts";
+export { familyMember } from "./transformer/family.ts";
 export { type Attend, type AttentionInputs, Layer } from "./transformer/layer.ts";
 export { type DeviceBatch, type ForwardOptions, Transformer } from "./transformer/transformer.ts";
 export { TrainWork } from "./transformer/work.ts";

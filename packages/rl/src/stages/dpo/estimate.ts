@@ -1,4 +1,5 @@
 // What a DPO run may cost at most: every output as long as it may be.
+import { asItIs, type Resize } from "@nsa/core";
 import {
   cacheBytesPerToken,
   INFERENCE_ONLY,
@@ -24,12 +25,16 @@ function lengthOf({ pairs, data, rollout }: DpoConfig, maxSeqLen: number): numbe
  * Upper bounds from the recipe and the architecture of `init.checkpoint`. FLOPs: a training step and the
  * reference's forward; online, each output is sampled by one forward.
  */
-export function estimateDpo(config: DpoConfig, device?: string): Record<string, number> {
+export function estimateDpo(
+  config: DpoConfig,
+  device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
   checkDpo(config);
   const { train, rollout } = config;
   const online = config.pairs === "online";
   const { init, lora } = config;
-  const model = resolveModelConfig({ ...readModelConfig(init.checkpoint), lora });
+  const model = resize(resolveModelConfig({ ...readModelConfig(init.checkpoint), lora }));
   const length = lengthOf(config, model.maxSeqLen);
   const pairs = online ? rollout.questionsPerStep : train.pairsPerStep;
   const { steps, recompute, logitsBudgetMb, optimizer, groups } = train;
@@ -47,7 +52,8 @@ export function estimateDpo(config: DpoConfig, device?: string): Record<string, 
   const cache = online ? cacheBytesPerToken(model) * held : 0;
   const folder = referenceFolder(config);
   const shared = lora !== undefined && folder === init.checkpoint;
-  const reference = shared ? 0 : weightBytes(readModelConfig(folder), INFERENCE_ONLY);
+  const other = () => (folder === init.checkpoint ? { ...model, lora: undefined } : readModelConfig(folder));
+  const reference = shared ? 0 : weightBytes(other(), INFERENCE_ONLY);
   return {
     parameters: update.parameters!,
     pairs_at_most: steps * pairs,

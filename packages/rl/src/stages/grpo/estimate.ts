@@ -1,4 +1,5 @@
 // What a GRPO run may cost at most: every output as long as it may be.
+import { asItIs, type Resize } from "@nsa/core";
 import {
   cacheBytesPerToken,
   INFERENCE_ONLY,
@@ -29,12 +30,16 @@ function valueBytes({ value, init, lora, train, microBatchTokens }: GrpoConfig, 
  * FLOPs: sampling is one forward, the update recomputes π_old, and a reference, if there
  * is one, runs forward too; each of the μ inner epochs is a forward and a backward.
  */
-export function estimateGrpo(recipe: GrpoConfig): Record<string, number> {
+export function estimateGrpo(
+  recipe: GrpoConfig,
+  _device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
   const config = withIterations(recipe);
   checkGrpo(config);
   const { rollout, algorithm } = config;
   const { lora } = config;
-  const model = resolveModelConfig({ ...readModelConfig(config.init.checkpoint), lora });
+  const model = resize(resolveModelConfig({ ...readModelConfig(config.init.checkpoint), lora }));
   const length = PROMPT_TOKENS + rollout.maxTokens;
   const rounds = 1 + rollout.dynamicSamplingRounds;
   const samples = config.steps * rollout.questionsPerStep * rollout.groupSize * rounds;

@@ -1,6 +1,6 @@
 // `nsa reward`: a checkpoint with a scalar head learns to tell right outputs, or right steps, from wrong ones.
 import { join } from "node:path";
-import { JsonlFile, type Metrics, type StageContext, type StageRunner } from "@nsa/core";
+import { asItIs, JsonlFile, type Metrics, type Resize, type StageContext, type StageRunner } from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
 import { loadModel, REWARD_FILE, readModelConfig, resolveModelConfig, writeRewardFile } from "@nsa/model";
@@ -22,11 +22,15 @@ import { measureHeldOut } from "./measure.ts";
 export const HELD_OUT_FILE = "held-out.jsonl";
 
 /** What a run will cost at most, with the architecture of `init.checkpoint`. */
-export function estimateReward(config: RewardModelConfig, device?: string): Record<string, number> {
+export function estimateReward(
+  config: RewardModelConfig,
+  device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
   checkRewardRecipe(config);
   const { init, lora } = config;
   const model = resolveModelConfig({ ...readModelConfig(init.checkpoint), head: "scalar", lora });
-  return estimateTraining(model, { ...config.train, device });
+  return estimateTraining(resize(model), { ...config.train, device });
 }
 
 /** Steps over the learned examples, in an order drawn anew each epoch. */

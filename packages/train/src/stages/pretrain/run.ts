@@ -3,10 +3,12 @@ import { existsSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import {
+  asItIs,
   type Batch,
   NsaError,
   type PackItem,
   packBatch,
+  type Resize,
   type StageContext,
   type StageResult,
   type StageRunner,
@@ -31,8 +33,12 @@ export function pretrainModelConfig({ model, data, train }: PretrainConfig): Mod
 }
 
 /** What a run will cost, from the recipe alone. */
-export function estimatePretrain(config: PretrainConfig, device?: string): Record<string, number> {
-  return estimateTraining(pretrainModelConfig(config), { ...config.train, device });
+export function estimatePretrain(
+  config: PretrainConfig,
+  device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
+  return estimateTraining(resize(pretrainModelConfig(config)), { ...config.train, device });
 }
 
 /** Whole documents cut to `seqLen`, one micro-batch after another. */

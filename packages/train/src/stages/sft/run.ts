@@ -1,6 +1,6 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
 import { join } from "node:path";
-import { type BatchSource, Rng, type StageRunner } from "@nsa/core";
+import { asItIs, type BatchSource, type Resize, Rng, type StageRunner } from "@nsa/core";
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
 import { loadModel, readModelConfig, resolveModelConfig } from "@nsa/model";
@@ -18,9 +18,13 @@ import { type Example, ExampleSource, packExamples } from "./source.ts";
 const SPLIT_STREAM = 14;
 
 /** What a run will cost at most (micro-batches filled to the brim), with the architecture of `init_from`. */
-export function estimateSft(config: SftConfig, device?: string): Record<string, number> {
+export function estimateSft(
+  config: SftConfig,
+  device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
   const model = resolveModelConfig({ ...readModelConfig(config.initFrom), lora: config.lora });
-  return estimateTraining(model, { ...config.train, device });
+  return estimateTraining(resize(model), { ...config.train, device });
 }
 
 /** Steps over the examples, packed as the recipe says. */
