@@ -78,7 +78,7 @@ export async function runStage(name: string, file: string, options: StageOptions
     const { printEstimate } = await import("./dry-run.ts");
     const { missingFiles, warnOfMissing } = await import("./missing-files.ts");
     warnOfMissing(await missingFiles(stage, config));
-    printEstimate(estimate, options);
+    printEstimate({ stage, config, estimate }, options);
     return ExitCode.ok;
   }
   const runDir = resumed

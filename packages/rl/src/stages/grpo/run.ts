@@ -13,7 +13,16 @@ import {
 import { modelFiles, Tokenizer } from "@nsa/data";
 import type { Device } from "@nsa/kernels";
 import { openDevice, openPlans, savePlans } from "@nsa/kernels";
-import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Transformer } from "@nsa/model";
+import {
+  adapterReference,
+  CheckpointStore,
+  INFERENCE_ONLY,
+  loadModel,
+  type ReferencePolicy,
+  resumeCheckpoint,
+  type Transformer,
+  wholeReference,
+} from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
 import { z } from "zod";
@@ -101,7 +110,7 @@ interface GrpoParts {
   /** PPO's; none for advantages that compare outputs. */
   value: ValueModel | undefined;
   /** The model that the KL holds on to; none without a KL. */
-  reference: Transformer | undefined;
+  reference: ReferencePolicy | undefined;
   references: ReferenceStore;
   cursor: QuestionCursor;
   quarantine: JsonlFile;
@@ -147,12 +156,9 @@ class GrpoRun {
   static async open(device: Device, config: GrpoConfig, ctx: StageContext): Promise<GrpoRun> {
     const { algorithm } = config;
     const init = config.init.checkpoint;
-    const model = await loadModel(
-      device,
-      init,
-      config.value?.shared ? { head: "lm_scalar" } : {},
-      config.train.groups,
-    );
+    const { lora, seed } = config;
+    const head = config.value?.shared ? { head: "lm_scalar" } : {};
+    const model = await loadModel(device, init, { ...head, lora }, config.train.groups, seed);
     const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
     const files = modelFiles(init);
     checkVocabulary(tokenizer, model, init);
@@ -169,6 +175,8 @@ class GrpoRun {
     const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
     const references = new ReferenceStore(join(ctx.runDir, "reference"));
     const cursor = new QuestionCursor();
+    // Before the checkpoint is loaded: the reference of the start is the policy as the stage found it.
+    const reference = await openReference(device, config, model);
     let step = 0;
     if (ctx.resumeFrom) {
       const saved = { model, optimizer: trainer.optimizer, stateful: [trainer, cursor] };
@@ -182,11 +190,8 @@ class GrpoRun {
     const diagnosis = DiagnosisMonitor.open(config, factsOf(tokenizer, config, model.config), ctx, step);
     const rollouts = openRollouts(ctx.runDir, config);
     rollouts.truncate(step);
-    // Without a KL there is no reference to hold.
-    const reference =
-      algorithm.klCoef > 0
-        ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
-        : undefined;
+    const renewed = reference && references.at(step, algorithm.referenceEvery);
+    if (renewed) await reference.load(renewed);
     const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts, hacking, diagnosis };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
@@ -335,8 +340,19 @@ class GrpoRun {
     const { referenceEvery } = this.config.algorithm;
     if (!reference || referenceEvery === 0 || step % referenceEvery !== 0) return;
     await references.save(model, step);
-    reference.parameters.copyFrom(model.parameters);
+    reference.renew(model);
   }
+}
+
+/** The reference of a run's start; none without a KL. */
+async function openReference(
+  device: Device,
+  { algorithm, init, lora }: GrpoConfig,
+  policy: Transformer,
+): Promise<ReferencePolicy | undefined> {
+  if (algorithm.klCoef === 0) return undefined;
+  if (lora) return adapterReference(policy);
+  return wholeReference(await loadModel(device, init.checkpoint, {}, INFERENCE_ONLY));
 }
 
 const openScorer = (

@@ -3,11 +3,13 @@ import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import {
+  asItIs,
   atomicWriteFile,
   type Batch,
   NsaError,
   type PackItem,
   packBatch,
+  type Resize,
   type StageContext,
   type StageResult,
   type StageRunner,
@@ -32,8 +34,12 @@ export function pretrainModelConfig({ model, data, train }: PretrainConfig): Mod
 }
 
 /** What a run will cost, from the recipe alone. */
-export function estimatePretrain(config: PretrainConfig, device?: string): Record<string, number> {
-  return estimateTraining(pretrainModelConfig(config), { ...config.train, device });
+export function estimatePretrain(
+  config: PretrainConfig,
+  device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
+  return estimateTraining(resize(pretrainModelConfig(config)), { ...config.train, device });
 }
 
 /** Whole documents cut to `seqLen`, one micro-batch after another. */
