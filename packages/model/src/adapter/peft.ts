@@ -1,9 +1,16 @@
 // Adapters from and to the folders of PEFT: adapter_config.json and adapter_model.safetensors.
 //
 // PEFT puts `base_model.model.` before a tensor's name; the rest is the name of a checkpoint's tensor.
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { atomicWriteDir, ExitCode, NsaError, SafetensorsReader, streamSafetensors } from "@nsa/core";
+import {
+  atomicWriteDir,
+  atomicWriteFile,
+  ExitCode,
+  NsaError,
+  SafetensorsReader,
+  streamSafetensors,
+} from "@nsa/core";
 import type { Device } from "@nsa/kernels";
 import { noAdapter } from "../checkpoint/base.ts";
 import { loadModel } from "../checkpoint/load-model.ts";
@@ -49,7 +56,7 @@ export async function exportPeft(checkpoint: string, folder: string, base?: stri
       };
     });
     await streamSafetensors(join(temporary, TENSORS), tensors, { metadata: { format: "pt" } });
-    writeFileSync(join(temporary, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
+    atomicWriteFile(join(temporary, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
   });
 }
 
