@@ -212,11 +212,15 @@ function newestModel(runDir: string): string | null {
   const savedAt = (path: string) => statSync(join(path, "state.json")).mtimeMs;
   return folders
     .map(latestCheckpoint)
-    .filter((path): path is string => path !== null && existsSync(join(path, "model.safetensors")))
+    .filter((path): path is string => path !== null && holdsWeights(path))
     .reduce<string | null>((a, b) => (a === null || savedAt(b) >= savedAt(a) ? b : a), null);
 }
 
 const MODEL_FILES = ["state.json", "model.safetensors", "config.json"];
+
+/** Whether a checkpoint folder has whole weights, or adapters on those of another; evaluations have neither. */
+export const holdsWeights = (dir: string): boolean =>
+  ["model.safetensors", "adapter.safetensors"].some((name) => existsSync(join(dir, name)));
 
 /**
  * A folder with a model, or the newest checkpoint of the run that is named: `latest` (of those that have one), a run's folder or

@@ -24,7 +24,7 @@ export {
   type Language,
   loadLanguageModel,
 } from "./corpus/extract/language.ts";
-export { mathmlToLatex } from "./corpus/extract/mathml.ts";
+export { mathmlToLatex } from "./corpus/extract/math/mathml.ts";
 export { argsOf, type FastTextArgs, FastTextConfig } from "./corpus/fasttext/args.ts";
 export {
   type CollapsedModel,

@@ -18,6 +18,7 @@ export { memoryLimitMb, openDevice } from "./device/open-device.ts";
 export { openPlans, savePlans } from "./device/plans.ts";
 export { type Owned, Scope } from "./device/scope.ts";
 export { type CapturedStep, type DeviceName, type OpArgs, type OpProfile, Tensor } from "./device/tensor.ts";
+export type { Adapter, AdapterBlock } from "./ops/adapter.ts";
 export {
   type BlockGrid,
   cacheSlot,

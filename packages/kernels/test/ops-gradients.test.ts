@@ -112,6 +112,67 @@ test("rms_norm_over_heads_and_a_swiglu_mlp", () => {
   expect(mlp).toBeLessThan(1e-6);
 });
 
+/** W [7, 3] of projections of 2, 1 and 4 rows; the first and the last have adapters, of ranks 2 and 1. */
+const adapted = { w: [7, 3], a: [3, 3], b1: [2, 2], b2: [4, 1], scales: [0.5, 3] as const };
+
+const adapterOf = (a: Tensor, b1: Tensor, b2: Tensor) => ({
+  a,
+  blocks: [
+    { b: b1, column: 0, row: 0, scale: adapted.scales[0] },
+    { b: b2, column: 3, row: 2, scale: adapted.scales[1] },
+  ],
+});
+
+test("adapters_of_a_fused_weight_have_the_gradients_of_their_projections", () => {
+  const { w, a, b1, b2 } = adapted;
+  const error = gradientError(
+    [[5, 3], w, [7], [5, 7], a, b1, b2],
+    (tape, [x, W, bias, residual, A, B1, B2]) => [
+      linear(tape, x!, W!, { bias: bias!, residual: residual!, adapter: adapterOf(A!, B1!, B2!) }),
+    ],
+  );
+  expect(error).toBeLessThan(1e-6);
+  // The hidden layer of three channels goes down to five, by an adapter of rank two.
+  for (const keep of [false, true]) {
+    const down = gradientError(
+      [
+        [4, 6],
+        [5, 3],
+        [4, 5],
+        [2, 3],
+        [5, 2],
+      ],
+      (tape, [gu, W, x, A, B]) => [
+        swigluDown(tape, gu!, W!, x!, keep, { a: A!, blocks: [{ b: B!, column: 0, row: 0, scale: 0.75 }] }),
+      ],
+    );
+    expect(down).toBeLessThan(1e-6);
+  }
+});
+
+test("an_adapter_adds_its_scaled_products_to_the_rows_of_its_projections_alone", () => {
+  using _ = device.scope();
+  const next = noise(11);
+  const draw = (shape: number[]) =>
+    device.from(
+      Array.from({ length: shape.reduce((p, q) => p * q, 1) }, () => next()),
+      shape,
+      "f64",
+    );
+  const { w, a, b1, b2, scales } = adapted;
+  const [x, W, A, B1, B2] = [[5, 3], w, a, b1, b2].map(draw) as [Tensor, Tensor, Tensor, Tensor, Tensor];
+  const [av, w0, v1, v2] = [A, W, B1, B2].map((t) => t.read()) as Float64Array[];
+  // W + s·B·A by hand: rows 0 and 1 by the first two rows of A, rows 3 to 6 by its third; row 2 stays.
+  const merged = w0!.map((value, i) => {
+    const [row, k] = [Math.floor(i / 3), i % 3];
+    if (row < 2) return value + scales[0] * (v1![2 * row]! * av![k]! + v1![2 * row + 1]! * av![3 + k]!);
+    return row === 2 ? value : value + scales[1] * v2![row - 3]! * av![6 + k]!;
+  });
+  const y = linear(new Tape(false), x, W, { adapter: adapterOf(A, B1, B2) }).read();
+  const expected = linear(new Tape(false), x, device.from(merged, w, "f64")).read();
+  for (const [i, value] of expected.entries()) expect(y[i]).toBeCloseTo(value, 12);
+});
+
 test("split_heads_turns_only_the_marked_columns", () => {
   const parts = [
     { offset: 0, heads: 2, headDim: 4, rotate: true },

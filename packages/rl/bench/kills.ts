@@ -1,7 +1,8 @@
 // SIGKILL at random moments of every stage of reinforcement learning: the run that is resumed must equal the one that was left alone.
 //
-// `pnpm bench kills [--kills 9] [--seed 1] --json`: kills of each of eight runs (sampling outputs, sampling from steps, two kinds of
-// reward model, iterative GRPO by each of them, DPO offline and online). A run passes when every file of its folder is equal.
+// `pnpm bench kills [--kills 9] [--seed 1] [--device cuda] --json`: kills of each of eight runs (sampling outputs, sampling from
+// steps, two kinds of reward model, iterative GRPO by each of them, DPO offline and online). A run passes when every file of its
+// folder is equal.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,10 +1,10 @@
 // Learned rewards over seeds: a first reward model that knows its task in part, iterating with and without replay, and a control.
 //
-// `pnpm bench learned-rewards [--seeds 3] [--from 31] --json`: runs configs/pipelines/learned-rewards.yaml once a seed; accuracy of each arm,
+// `pnpm bench learned-rewards [--seeds 3] [--from 31] [--keep folder] [--device cuda] --json`: runs configs/pipelines/learned-rewards.yaml once a seed; accuracy of each arm,
 // the reward models' held-out AUC beside what length and form tell, their AUC on outputs by the step of the policy, and claims over seeds.
 import { join } from "node:path";
 import { atLeast, type BenchResult, describeMachine, readJsonl } from "@nsa/core";
-import { argument, root } from "./support/command-line.ts";
+import { argument, measureOnce, root } from "./support/command-line.ts";
 import { claims, figuresOf, type Measured, runSeed } from "./support/pipeline-bench.ts";
 
 const recipe = join(root, "configs/pipelines/learned-rewards.yaml");
@@ -59,12 +59,15 @@ async function run(): Promise<BenchResult> {
   const first = argument("from", 31);
   const count = argument("seeds", 3);
   const numbers = Array.from({ length: count }, (_, i) => first + i);
-  const seeds: ReadonlyMap<string, Measured>[] = [];
+  const seeds: Readonly<Record<string, Measured>>[] = [];
   let figures: BenchResult["figures"] = {};
   for (const seed of numbers) {
-    const { methods, folder } = await runSeed(recipe, seed);
+    const { methods, rewards } = await measureOnce(`learned-rewards-${seed}`, async () => {
+      const { methods, folder } = await runSeed(recipe, seed);
+      return { methods, rewards: rewardFigures(folder, seed) };
+    });
     seeds.push(methods);
-    figures = { ...figures, ...figuresOf(seed, methods), ...rewardFigures(folder, seed) };
+    figures = { ...figures, ...figuresOf(seed, methods), ...rewards };
   }
   return {
     name: "learned-rewards",

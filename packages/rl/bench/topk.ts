@@ -1,13 +1,13 @@
 // DeepSeekMath §5.2.2 put to a test that can fail: RL lifts Maj@K but not Pass@K, on problems of which most are of medium difficulty.
 //
-// `pnpm bench topk [--seeds 5] [--from 21] [--samples 256] --json`. Each seed, in two conditions: a base model and SFT, a
+// `pnpm bench topk [--seeds 5] [--from 21] [--samples 256] [--keep folder] [--device cuda] --json`. Each seed, in two conditions: a base model and SFT, a
 // pool of held-out problems by measured pass rate, 256 problems of it, K = 1 … 256 before and after GRPO. In the control hardly any text
 // shows a carry, so that RL has to bring a skill to the surface, and the verdict must be "disagrees".
 import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { atLeast, atMost, type BenchResult, describeMachine, readJsonl, readRunJson } from "@nsa/core";
-import { argument, nsa, root } from "./support/command-line.ts";
+import { argument, measureOnce, nsa, root } from "./support/command-line.ts";
 import { type Difference, differenceOverSeeds } from "./support/differences.ts";
 import { chooseProblems, isMedium, type PoolRow, PROBLEMS, topKVerdict } from "./support/topk.ts";
 
@@ -197,7 +197,9 @@ async function run(): Promise<BenchResult> {
   const outcomes: Record<Condition, Outcome[]> = { main: [], control: [] };
   for (let seed = first; seed < first + count; seed++)
     for (const condition of Object.keys(CONDITIONS) as Condition[])
-      outcomes[condition].push(await runOne(seed, condition, samples));
+      outcomes[condition].push(
+        await measureOnce(`topk-${condition}-${seed}`, () => runOne(seed, condition, samples)),
+      );
   const [main, control] = [conclude("main", outcomes.main), conclude("control", outcomes.control)];
   return {
     name: "topk",

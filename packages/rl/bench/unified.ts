@@ -1,11 +1,11 @@
 // DeepSeekMath's unified view over seeds: every method of configs/pipelines/unified.yaml from one SFT checkpoint on one data set.
 //
-// `pnpm bench unified [--seeds 3] [--from 21] --json`: runs the pipeline once a seed, reads what each checkpoint solves (pass@1, greedy,
+// `pnpm bench unified [--seeds 3] [--from 21] [--keep folder] [--device cuda] --json`: runs the pipeline once a seed, reads what each checkpoint solves (pass@1, greedy,
 // maj@64, pass@64), how many tokens were sampled for it, and the trainer's peak memory beside the estimate of --dry-run. The pipeline
 // decides which methods there are: each stage X that a stage ask-X measures.
 import { join } from "node:path";
 import { atLeast, atMost, type BenchResult, describeMachine } from "@nsa/core";
-import { argument, root } from "./support/command-line.ts";
+import { argument, measureOnce, root } from "./support/command-line.ts";
 import { claims, figuresOf, type Measured, runSeed } from "./support/pipeline-bench.ts";
 
 const recipe = join(root, "configs/pipelines/unified.yaml");
@@ -25,19 +25,19 @@ const CLAIMS: readonly (readonly [string, string])[] = [
 async function run(): Promise<BenchResult> {
   const first = argument("from", 21);
   const count = argument("seeds", 3);
-  const seeds: ReadonlyMap<string, Measured>[] = [];
+  const seeds: Readonly<Record<string, Measured>>[] = [];
   let figures: BenchResult["figures"] = {};
   for (let seed = first; seed < first + count; seed++) {
-    const { methods } = await runSeed(recipe, seed);
+    const { methods } = await measureOnce(`unified-${seed}`, () => runSeed(recipe, seed));
     seeds.push(methods);
     figures = { ...figures, ...figuresOf(seed, methods) };
   }
-  const trained = seeds.flatMap((methods) => [...methods.values()]);
+  const trained = seeds.flatMap((methods) => Object.values(methods));
   const off = trained.flatMap(({ memoryPeak, memoryEstimate }) =>
     memoryPeak && memoryEstimate ? [Math.abs(memoryEstimate / memoryPeak - 1)] : [],
   );
   // PPO holds a value model and its optimizer's state besides; printed as it is.
-  const peak = (method: string) => seeds[0]!.get(method)?.memoryPeak ?? null;
+  const peak = (method: string) => seeds[0]![method]?.memoryPeak ?? null;
   const [ppo, grpo] = [peak("ppo"), peak("grpo-outcome")];
   return {
     name: "unified",

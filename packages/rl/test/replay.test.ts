@@ -188,7 +188,8 @@ test("a_step_without_a_checkpoint_before_it_is_refused_with_the_earliest_that_ca
   const set = { ...plain, steps: 8, rollout: { ...plain.rollout, keep_rollouts: 4 } };
   const { dir } = await run("few", set);
   // Checkpoints 6 and 8, outputs of steps 5 to 8.
-  expect(readdirSync(join(dir, "checkpoints")).sort()).toEqual(["step-000006", "step-000008"]);
+  const saved = readdirSync(join(dir, "checkpoints")).filter((name) => name.startsWith("step-"));
+  expect(saved.sort()).toEqual(["step-000006", "step-000008"]);
   for (const step of [3, 5, 6, 9])
     await expect(replay(set, dir, step)).rejects.toMatchObject({
       code: "replay_too_early",

@@ -19,6 +19,7 @@ const output = (tokens: number, finish: "stop" | "length", accuracy: number, for
   asked: { id: "x", question: "q", answer: "a", text: "q", prompt: [1] },
   prompt: [1],
   text: "1",
+  answer: "",
   sample: { ids: [], logp: [], keptLogmass: [], finish },
   row: {
     ...{ id: "x", question: "q", answer: "a", completion: "no", finish, tokens, echo: false },
@@ -99,4 +100,15 @@ test("pass_and_majority_of_two_held_out_problems_with_four_outputs_each", () => 
   expect(generate.mock.calls[0]![0].map((r) => [r.id, r.n, r.seed])).toEqual(
     [0, 4, 8].map((first) => [2 ** 24 + first, 4, 6]),
   );
+  // As training samples, but for what the evaluation sets; the greedy outputs have the same longest output.
+  generate.mockClear();
+  const rollout = { temperature: 0.7, topK: 5, maxTokens: 9 };
+  const sampling = { temperature: 1.25, maxTokens: 11 };
+  const own = grpoSchema.parse({ init: { checkpoint: "" }, rollout, evaluation: { samples: 4, sampling } });
+  evaluatePolicy(bigramModel(cpu), tokenizer as never, problems, own);
+  const drawn = generate.mock.calls.map(([[r]]) => [r!.sampling.temperature, r!.sampling.topK, r!.maxTokens]);
+  expect(drawn).toEqual([
+    [1.25, 5, 11],
+    [0, 5, 11],
+  ]);
 });

@@ -48,7 +48,7 @@ export interface TrainingRun {
   evaluateFirst?: boolean;
   /** Further figures of the step that was just done. */
   stepMetrics?: () => Metrics;
-  /** Turns validation nats per token into bits per byte. */
+  /** UTF-8 bytes of the validation texts per target, which turn its nats per target into bits per byte. */
   bytesPerToken?: number;
   /** Files to keep with each checkpoint. */
   files?: Record<string, string>;

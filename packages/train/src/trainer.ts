@@ -1,6 +1,6 @@
 // One optimizer step: micro-batches forward and backward, clip, skip, update. Knows nothing of files or data sources.
 import { type Batch, ExitCode, NsaError, parseState, type Stateful, type StepBatch } from "@nsa/core";
-import { type Collectives, singleRank } from "@nsa/kernels";
+import { type Collectives, singleRank, type Tensor } from "@nsa/kernels";
 import type { BucketReady, GradientBucket, Transformer } from "@nsa/model";
 import { logprobs } from "@nsa/model";
 import { z } from "zod";
@@ -9,7 +9,7 @@ import { MicroSteps } from "./micro-step.ts";
 import { groupsSchema, optimizerSchema } from "./optim/config.ts";
 import { Optimizer, type UpdateOutcome } from "./optim/optimizer.ts";
 import { lrShare, scheduleSchema } from "./schedule.ts";
-import { StepResults } from "./step-results.ts";
+import { addPart, StepResults } from "./step-results.ts";
 
 export const trainerSchema = z.strictObject({
   optimizer: optimizerSchema.prefault({}).describe("The update"),
@@ -39,6 +39,8 @@ export type TrainerConfigInput = z.input<typeof trainerSchema>;
 export interface StepOptions {
   /** Of the policy whose log-probabilities the loss sees. Default 1. */
   temperature?: number;
+  /** Step of the learning-rate schedule, from 1, where a step of the stage makes several updates or none. Default: the update's number. */
+  scheduleStep?: number;
   /**
    * Called for each bucket of gradients, in the order in which the backward of the last micro-batch completes them. In a run of
    * several ranks the bucket is by then their sum.
@@ -102,17 +104,24 @@ export class Trainer implements Stateful {
     };
     parameters.zeroGradients();
     results.begin(microBatches.length);
+    const rows: Record<string, Tensor>[] = [];
     let tokens = 0;
     for (const [i, batch] of microBatches.entries()) {
       tokens += batch.tokens.length;
       const last = i + 1 === microBatches.length;
       const onReady = last && reduce ? ready : undefined;
-      this.microSteps.run(batch, { weightSum, loss: loss as AnyLoss, temperature, onReady }, (part) =>
-        results.put(i, part),
+      this.microSteps.run(
+        batch,
+        { weightSum, loss: loss as AnyLoss, temperature, onReady },
+        (part, found) => {
+          results.put(i, part);
+          rows[i] = found;
+        },
       );
     }
     const step = this.stepsDone + 1;
-    const lr = this.config.optimizer.lr * lrShare(this.config.schedule, step, this.totalSteps);
+    const lr =
+      this.config.optimizer.lr * lrShare(this.config.schedule, options.scheduleStep ?? step, this.totalSteps);
     const { sums, outcome } = this.update(step, lr);
     [sums.loss, tokens] = this.collectives.allReduceNumbers([sums.loss!, tokens]) as [number, number];
     const { norm } = outcome;
@@ -134,6 +143,7 @@ export class Trainer implements Stateful {
       "train/tokens": tokens,
       "train/skipped": skip ? 1 : 0,
       ...others,
+      ...figuresOf(loss, microBatches, rows),
     };
   }
 
@@ -214,4 +224,19 @@ export class Trainer implements Stateful {
       exitCode: ExitCode.diverged,
     });
   }
+}
+
+/** What the loss makes of its rows on the host, over the step's micro-batches. */
+function figuresOf<C>(
+  { figures }: LossFunction<C>,
+  batches: readonly Batch[],
+  rows: readonly Record<string, Tensor>[],
+): Record<string, number> {
+  const sums: Record<string, number> = {};
+  if (!figures) return sums;
+  for (const [i, batch] of batches.entries()) {
+    const values = Object.entries(rows[i]!).map(([name, row]) => [name, row.read()] as const);
+    addPart(sums, figures(batch, Object.fromEntries(values)));
+  }
+  return sums;
 }

@@ -1,4 +1,4 @@
-// Held-out documents of pretraining: how many, cut into which batches, with how many bytes a token, and stages of a mix.
+// Held-out documents of pretraining: how many, cut into which batches, with how many bytes a target, and stages of a mix.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { loadCorpus, pretrainSchema, runPretrain } from "../src/index.ts";
 import { heldOut } from "../src/stages/pretrain/corpus.ts";
 import { mixStages, openMix } from "../src/stages/pretrain/mix.ts";
+import { bytesPerTarget } from "../src/stages/pretrain/run.ts";
 import { openShards } from "../src/stages/pretrain/shards.ts";
 import { Trainer } from "../src/trainer.ts";
 import { tinyRecipe } from "./tiny-recipe.ts";
@@ -46,7 +47,7 @@ test("a_share_is_rounded_and_at_least_one_document_is_held_out", () => {
   );
 });
 
-test("held_out_documents_are_those_the_seed_draws_and_a_token_s_bytes_count_no_special_one", async () => {
+test("held_out_documents_are_those_the_seed_draws_and_a_target_s_bytes_count_no_special_one", async () => {
   expect([...new Rng(0, 12).permutation(5)]).toEqual([1, 0, 4, 3, 2]);
   const corpus = await loadCorpus(recipe(fromFiles), { log });
   const ids = (i: number) => [...bytes.encodeIds(texts[i]!), bytes.eosId];
@@ -57,23 +58,22 @@ test("held_out_documents_are_those_the_seed_draws_and_a_token_s_bytes_count_no_s
     ids(2),
   ]);
   expect(corpus.trainTokens).toBe(4 + 3 + 2);
-  // 4 + 12 bytes in 5 + 13 tokens.
-  expect(corpus.bytesPerToken).toBeCloseTo(16 / 18, 12);
+  // 4 + 12 bytes in 5 + 13 tokens, of which the first of each document is no target.
+  expect(bytesPerTarget(corpus)).toBeCloseTo(16 / 16, 12);
   const shards = openShards(
     join(root, "shards"),
     recipe({ shards: join(root, "shards"), validation_share: 0.4 }),
   );
   expect(shards.validation.map((v) => [...v])).toEqual([ids(1), ids(0)]);
-  expect(shards.bytesPerToken).toBeCloseTo(16 / 18, 12);
+  expect(bytesPerTarget(shards)).toBeCloseTo(16 / 16, 12);
   shards.close();
-  // With none held out it is that of all: 22 bytes in 27 tokens.
   const all = openShards(join(root, "shards"), recipe({ shards: join(root, "shards"), validation_share: 0 }));
-  expect(all.bytesPerToken).toBeCloseTo(22 / 27, 12);
+  expect(bytesPerTarget(all)).toBe(0);
   all.close();
   // Documents are taken until there are enough tokens.
   const few = await loadCorpus(recipe({ ...fromFiles, validation_tokens: 5 }), { log });
   expect(few.validation.map((v) => [...v])).toEqual([ids(1)]);
-  expect(few.bytesPerToken).toBeCloseTo(4 / 5, 12);
+  expect(bytesPerTarget(few)).toBeCloseTo(4 / 4, 12);
 });
 
 test("validation_batches_are_documents_cut_at_the_length_and_packed_to_the_budget", async () => {
@@ -107,7 +107,7 @@ test("validation_batches_are_documents_cut_at_the_length_and_packed_to_the_budge
   ]);
   expect(batches.every((b) => b.lossWeight.every((w) => w === 1))).toBe(true);
   const { metrics } = events.find((e) => e.type === "eval")! as { metrics: Record<string, number> };
-  expect(metrics["val/bits_per_byte"]! / metrics["val/loss"]!).toBeCloseTo(18 / 16 / Math.LN2, 9);
+  expect(metrics["val/bits_per_byte"]! / metrics["val/loss"]!).toBeCloseTo(16 / 16 / Math.LN2, 9);
 });
 
 test("stages_of_a_mix_end_at_their_share_of_the_steps", () => {
@@ -147,12 +147,12 @@ test("a_mix_holds_out_tokens_of_each_part_by_its_mean_weight", async () => {
     const corpus = openMix(config.data.mix!, config);
     const lengths = corpus.validation.map((v) => v.length);
     corpus.close();
-    return { lengths, bytesPerToken: corpus.bytesPerToken };
+    return { lengths, bytesPerTarget: bytesPerTarget(corpus) };
   };
   // Of 8 tokens, 2 from a (żxy has 5) and 6 from b: documents 1 and 0 in the order of the seed, 3 and 9 tokens.
   expect(of()).toEqual({
     lengths: [5, 3, 9],
-    bytesPerToken: expect.closeTo(0.25 * (4 / 5) + 0.75 * (10 / 12), 12),
+    bytesPerTarget: expect.closeTo((4 + 10) / (4 + 2 + 8), 12),
   });
   // Stages: a for 4 of 10 steps, then both 1 : 1, so a 0.7 (5.6 tokens, 6) and b 0.3 (2.4, 2).
   const stages = [
@@ -161,7 +161,7 @@ test("a_mix_holds_out_tokens_of_each_part_by_its_mean_weight", async () => {
   ];
   expect(of(stages)).toEqual({
     lengths: [5, 13, 3],
-    bytesPerToken: expect.closeTo(0.7 * (16 / 18) + 0.3 * (2 / 3), 12),
+    bytesPerTarget: expect.closeTo((16 + 2) / (4 + 12 + 2), 12),
   });
   // A part without weight gives none.
   expect(of([{ share: 1, weights: { b: 1 } }]).lengths).toEqual([3, 9]);

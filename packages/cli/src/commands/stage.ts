@@ -11,6 +11,7 @@ import {
   loadConfig,
   loadedPlugins,
   NsaError,
+  type StageDefinition,
   type StageResult,
   watchInterruption,
 } from "@nsa/core";
@@ -77,7 +78,7 @@ export async function runStage(name: string, file: string, options: StageOptions
     const { printEstimate } = await import("./dry-run.ts");
     const { missingFiles, warnOfMissing } = await import("./missing-files.ts");
     warnOfMissing(await missingFiles(stage, config));
-    printEstimate(estimate, options);
+    printEstimate({ stage, config, estimate }, options);
     return ExitCode.ok;
   }
   const runDir = resumed
@@ -96,6 +97,16 @@ export async function runStage(name: string, file: string, options: StageOptions
     const inUse = error instanceof NsaError && error.code === "run_in_use";
     if (resumed && (inUse || latestCheckpoint(runDir) === reached)) atomicWriteFile(settings, before);
     throw error;
+  }
+}
+
+/** The report of a run that an error ended, where there is something to show. */
+async function reportFailure(runDir: string, stage: StageDefinition, error: unknown): Promise<void> {
+  if (!existsSync(join(runDir, "metrics.jsonl")) || (error as NsaError).code === "run_in_use") return;
+  try {
+    await writeReport(runDir, stage.sections?.(runDir), error);
+  } catch {
+    // The error that ended the run is the one to show.
   }
 }
 
@@ -140,6 +151,9 @@ export async function execute(
       onEvent: view.onEvent,
       onStart: (child) => void trainers.push(child),
     });
+  } catch (error) {
+    await reportFailure(runDir, stage, error);
+    throw error;
   } finally {
     view.close();
   }

@@ -8,6 +8,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { createInterface } from "node:readline";
 import { Rng, readJsonl } from "@nsa/core";
+import { deviceArgument } from "./command-line.ts";
 
 const child = join(import.meta.dirname, "kill-main.ts");
 /** Lives of one run, at most: a run that makes no progress between kills would never end. */
@@ -44,7 +45,7 @@ export interface KillTally {
 /** One life of a run; killed `delay` ms after the stage begins, where a delay is given. Rejects where the stage fails. */
 function live({ stage }: KillCase, dir: string, recipe: string, delay?: number): Promise<Life> {
   return new Promise((resolve, reject) => {
-    const words = ["--conditions=nsa-source", "--import", "tsx", child, stage, dir, recipe];
+    const words = ["--conditions=nsa-source", "--import", "tsx", child, stage, dir, recipe, deviceArgument()];
     const process_ = spawn(process.execPath, words, { stdio: ["ignore", "pipe", "pipe"] });
     let [done, started, last, errors] = [false, 0, "", ""];
     process_.stderr.on("data", (text) => {

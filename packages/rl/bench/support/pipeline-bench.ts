@@ -87,7 +87,7 @@ async function measure(run: string, method: Stage, stages: readonly Stage[]): Pr
 /** A run of a pipeline with one seed: its folder, and what became of each method. */
 export interface SeedRun {
   folder: string;
-  methods: Map<string, Measured>;
+  methods: Record<string, Measured>;
 }
 
 /** Runs the pipeline of this recipe with the seed in all its stages but crawls. */
@@ -98,17 +98,17 @@ export async function runSeed(recipe: string, seed: number): Promise<SeedRun> {
   await nsa(cwd, ["pipeline", "run", recipe, ...set.flatMap((text) => ["--set", text])]);
   const run = join(cwd, "runs", readdirSync(join(cwd, "runs"))[0]!);
   const methods = stages.filter(({ name }) => stages.some((s) => s.name === `ask-${name}`));
-  const measured = new Map<string, Measured>();
-  for (const method of methods) measured.set(method.name, await measure(run, method, stages));
+  const measured: Record<string, Measured> = {};
+  for (const method of methods) measured[method.name] = await measure(run, method, stages);
   return { folder: run, methods: measured };
 }
 
 type Figures = BenchResult["figures"];
 
 /** All figures of a seed, by method. */
-export function figuresOf(seed: number, methods: ReadonlyMap<string, Measured>): Figures {
+export function figuresOf(seed: number, methods: Readonly<Record<string, Measured>>): Figures {
   const figures: Figures = {};
-  for (const [method, m] of methods) {
+  for (const [method, m] of Object.entries(methods)) {
     const key = `seed_${seed}_${method.replaceAll("-", "_")}`;
     for (const [task, values] of Object.entries(m.accuracy))
       for (const [name, value] of Object.entries(values))
@@ -123,14 +123,14 @@ export function figuresOf(seed: number, methods: ReadonlyMap<string, Measured>):
 
 /** Claims on each task's pass@1, that the second of two methods is better than the first, as differences over seeds with their verdicts. */
 export function claims(
-  seeds: readonly ReadonlyMap<string, Measured>[],
+  seeds: readonly Readonly<Record<string, Measured>>[],
   pairs: readonly (readonly [string, string])[],
 ): Figures {
   const figures: Figures = {};
   const finite = (x: number) => (Number.isFinite(x) ? x : null);
-  for (const task of Object.keys([...seeds[0]!.values()][0]!.accuracy)) {
+  for (const task of Object.keys(Object.values(seeds[0]!)[0]!.accuracy)) {
     for (const [first, second] of pairs) {
-      const of = (method: string) => seeds.map((methods) => methods.get(method)!.accuracy[task]!.pass_at_1!);
+      const of = (method: string) => seeds.map((methods) => methods[method]!.accuracy[task]!.pass_at_1!);
       const difference = differenceOverSeeds(of(first), of(second));
       const key = `${second}_minus_${first}_${task}`.replaceAll("-", "_");
       figures[`${key}_pass_at_1`] = difference.mean;

@@ -3,7 +3,6 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { downloadFile } from "@huggingface/hub";
 import { atomicWriteFile, ExitCode, NsaError, writeWhole } from "@nsa/core";
 import { readParquetRows } from "@nsa/data";
 import { fillTemplate, readRecords } from "../records.ts";
@@ -24,6 +23,8 @@ function fail(task: TaskDefinition, why: string, cause?: unknown): NsaError {
 async function download(task: TaskDefinition, hub: string): Promise<Uint8Array> {
   const { repo, path, revision } = task.hub!;
   try {
+    // Loaded here: hardly any command needs it.
+    const { downloadFile } = await import("@huggingface/hub");
     const blob = await downloadFile({
       repo: { type: "dataset", name: repo },
       path,

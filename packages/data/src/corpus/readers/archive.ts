@@ -1,7 +1,7 @@
 // Documents of WARC, WET and ARC files: HTML responses extracted, plain text taken as it is.
-import { decodePage } from "../extract/charset.ts";
+import { decodePage, looksBinary } from "../extract/charset.ts";
 import { extractPage } from "../extract/html.ts";
-import { readBytes } from "./bytes.ts";
+import { readParts } from "./bytes.ts";
 import { type Document, domainOf, type ReadEvent, refuse } from "./document.ts";
 import { parseHttp } from "./http.ts";
 import { type ArchiveRecord, readArchive } from "./warc.ts";
@@ -17,6 +17,7 @@ function page(
     /html/i.test(contentType) || (contentType === "" && /^\s*</.test(decodePage(body.subarray(0, 64), "")));
   if (!html && !/^text\/plain/i.test(contentType)) return { skipped: "not_text" };
   const text = decodePage(body, contentType);
+  if (looksBinary(text)) throw new Error("binary, no text");
   const extracted = html ? extractPage(text) : { title: "", text };
   if ("reason" in extracted) throw new Error(extracted.reason);
   if (extracted.text.trim() === "") return { skipped: "no_text" };
@@ -30,10 +31,17 @@ function page(
   };
 }
 
-function documentOfRecord(record: ArchiveRecord, file: string): Document | { skipped: string } {
-  if (record.type === "conversion" || !/^application\/http/i.test(record.contentType))
+function documentOfRecord(
+  record: ArchiveRecord,
+  file: string,
+  maxBytes: number,
+): Document | { skipped: string } {
+  // Converted text is UTF-8 by definition, whatever it was before.
+  if (record.type === "conversion" && !/html/i.test(record.contentType))
+    return page(record, file, record.block, "text/plain; charset=utf-8");
+  if (!/^application\/http/i.test(record.contentType))
     return page(record, file, record.block, record.contentType);
-  const http = parseHttp(record.block);
+  const http = parseHttp(record.block, { cut: record.cut, most: maxBytes });
   if (!http) throw new Error("not an HTTP response");
   if (http.status !== 200) return { skipped: `http_${http.status}` };
   return page(record, file, http.body, http.headers.get("content-type") ?? "");
@@ -44,7 +52,7 @@ export async function* readArchiveDocuments(
   file: string,
   maxBytes: number,
 ): AsyncGenerator<ReadEvent> {
-  for await (const event of readArchive(readBytes(path), maxBytes)) {
+  for await (const event of readArchive(readParts(path), maxBytes)) {
     if ("broken" in event) {
       const { offset, reason, excerpt } = event.broken;
       yield refuse(file, offset, reason, excerpt);
@@ -52,10 +60,11 @@ export async function* readArchiveDocuments(
     }
     const { record } = event;
     try {
-      const result = documentOfRecord(record, file);
+      const result = documentOfRecord(record, file, maxBytes);
       yield "skipped" in result ? result : { document: result };
     } catch (error) {
-      yield refuse(file, record.offset, "bad_body", `${record.url} ${(error as Error).message}`);
+      const reason = error instanceof RangeError ? "record_too_long" : "bad_body";
+      yield refuse(file, record.offset, reason, `${record.url} ${(error as Error).message}`);
     }
   }
 }

@@ -1,63 +1,87 @@
 // Byte streams of files, decompressed by extension: plain, .gz (many members) and .zst, in bounded memory.
 import { createReadStream } from "node:fs";
-import { createGunzip } from "node:zlib";
 import { Decompress } from "fzstd";
+import { Gap, gunzipMembers } from "./members.ts";
 
-async function* zstd(path: string): AsyncGenerator<Uint8Array> {
+async function* zstd(path: string): AsyncGenerator<Uint8Array | Gap> {
   let ready: Uint8Array[] = [];
   const stream = new Decompress((chunk) => {
     ready.push(chunk.slice());
   });
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 18 })) {
-    stream.push(chunk as Uint8Array);
+  let at = 0;
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 18 })) {
+      stream.push(chunk as Uint8Array);
+      at += (chunk as Uint8Array).length;
+      yield* ready;
+      ready = [];
+    }
+    stream.push(new Uint8Array(0), true);
+  } catch (error) {
+    // What was decoded of the chunk before it broke.
     yield* ready;
-    ready = [];
+    if ((error as NodeJS.ErrnoException).syscall) throw error;
+    yield new Gap(`the zstd stream is damaged or cut: ${(error as Error).message}`, at);
+    return;
   }
-  stream.push(new Uint8Array(0), true);
   yield* ready;
 }
 
-/** Chunks of the decompressed file. A truncated stream throws after its last whole chunk. */
-export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
+/** Chunks of the decompressed file, and gaps where the compressed stream is damaged or cut. */
+export async function* readParts(path: string): AsyncGenerator<Uint8Array | Gap> {
   if (path.endsWith(".zst")) {
     yield* zstd(path);
     return;
   }
-  const raw = createReadStream(path, { highWaterMark: 1 << 20 });
-  if (!path.endsWith(".gz")) {
-    yield* raw as AsyncIterable<Uint8Array>;
-    return;
+  const from = (start: number) =>
+    createReadStream(path, { highWaterMark: 1 << 20, start }) as AsyncIterable<Uint8Array>;
+  if (path.endsWith(".gz")) yield* gunzipMembers(from(0), from);
+  else yield* from(0);
+}
+
+/** The same for files that must be whole: throws at the first gap, after what came before it. */
+export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
+  for await (const part of readParts(path)) {
+    if (part instanceof Gap) throw new Error(`${part.reason} (byte ${part.at})`);
+    yield part;
   }
-  const gunzip = createGunzip({ chunkSize: 1 << 18 });
-  raw.on("error", (error) => gunzip.destroy(error));
-  yield* raw.pipe(gunzip) as AsyncIterable<Uint8Array>;
 }
 
 export interface Line {
-  /** The line without its newline; empty when `tooLong`. */
+  /** The line without its newline; empty when `tooLong` or `gap`. */
   bytes: Uint8Array;
   /** Byte offset in the decompressed stream. */
   offset: number;
   /** Set when the line was longer than the limit and its bytes were dropped. */
   tooLong?: number;
+  /** Set where bytes of the stream are lost; what stands around it are lines of their own. */
+  gap?: Gap;
 }
 
 /** Lines of a byte stream. A line over `maxBytes` is skipped without being held, and reported by its length. */
-export async function* splitLines(chunks: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Line> {
+export async function* splitLines(
+  chunks: AsyncIterable<Uint8Array | Gap>,
+  maxBytes: number,
+): AsyncGenerator<Line> {
   let parts: Uint8Array[] = [];
   let length = 0;
   let offset = 0;
-  const finish = (): Line => {
+  const finish = (newline: number): Line => {
     const line: Line =
       length > maxBytes
         ? { bytes: new Uint8Array(0), offset, tooLong: length }
         : { bytes: parts.length === 1 ? parts[0]! : Buffer.concat(parts), offset };
-    offset += length + 1;
+    offset += length + newline;
     parts = [];
     length = 0;
     return line;
   };
   for await (const chunk of chunks) {
+    if (chunk instanceof Gap) {
+      if (length > 0) yield finish(0);
+      yield { bytes: new Uint8Array(0), offset, gap: chunk };
+      continue;
+    }
     let from = 0;
     for (;;) {
       const newline = chunk.indexOf(10, from);
@@ -69,9 +93,9 @@ export async function* splitLines(chunks: AsyncIterable<Uint8Array>, maxBytes: n
         parts.push(chunk.subarray(from, end));
       }
       if (newline < 0) break;
-      yield finish();
+      yield finish(1);
       from = newline + 1;
     }
   }
-  if (length > 0) yield finish();
+  if (length > 0) yield finish(0);
 }

@@ -1,5 +1,5 @@
-// The HTTP message inside a response record: status, headers, and the body with transfer and content encoding undone.
-import { brotliDecompressSync, gunzipSync, inflateRawSync, inflateSync } from "node:zlib";
+// The HTTP message inside a response record: status, headers, and the body with transfer and content codings undone.
+import { decodeBody } from "./codings.ts";
 import { parseHeaders } from "./warc.ts";
 
 export interface HttpMessage {
@@ -8,39 +8,24 @@ export interface HttpMessage {
   body: Buffer;
 }
 
-function unchunk(body: Buffer): Buffer {
-  const parts: Buffer[] = [];
-  let at = 0;
-  for (;;) {
-    const end = body.indexOf("\r\n", at);
-    if (end < 0) break;
-    const size = Number.parseInt(body.toString("latin1", at, end), 16);
-    // Some crawlers store the body already joined under the old header: then it is used as it stands.
-    if (Number.isNaN(size)) return parts.length === 0 ? body : Buffer.concat(parts);
-    if (size === 0) break;
-    parts.push(body.subarray(end + 2, end + 2 + size));
-    at = end + 2 + size + 2;
-    if (at > body.length) break;
-  }
-  return Buffer.concat(parts);
+export interface HttpOptions {
+  /** The crawler says that it cut the message. */
+  cut?: boolean;
+  /** Most bytes that the body may decode to; 256 MiB by default. */
+  most?: number;
 }
 
-function decode(body: Buffer, encoding: string): Buffer {
-  switch (encoding) {
-    case "gzip":
-    case "x-gzip":
-      return body[0] === 0x1f && body[1] === 0x8b ? gunzipSync(body) : body;
-    case "deflate":
-      return (body[0]! & 0x0f) === 8 ? inflateSync(body) : inflateRawSync(body);
-    case "br":
-      return brotliDecompressSync(body);
-    default:
-      return body;
-  }
+/** A header that is a list, which may be spread over several lines. */
+function listOf(head: string, headers: Map<string, string>, name: string): string {
+  const lines = head.split(/\r?\n/).filter((line) => line.toLowerCase().startsWith(`${name}:`));
+  return lines.length > 1
+    ? lines.map((line) => line.slice(name.length + 1)).join(",")
+    : (headers.get(name) ?? "");
 }
 
-/** Throws what zlib throws when the content encoding is broken; undefined when the block is no HTTP response. */
-export function parseHttp(block: Buffer): HttpMessage | undefined {
+/** Throws when the body's codings are unknown or cannot be undone; undefined when the block is no HTTP response. */
+export function parseHttp(block: Buffer, options: HttpOptions = {}): HttpMessage | undefined {
+  const { cut = false, most = 1 << 28 } = options;
   const crlf = block.indexOf("\r\n\r\n");
   const lf = block.indexOf("\n\n");
   const end = crlf >= 0 && (lf < 0 || crlf < lf) ? crlf + 4 : lf >= 0 ? lf + 2 : -1;
@@ -48,8 +33,11 @@ export function parseHttp(block: Buffer): HttpMessage | undefined {
   const status = /^HTTP\/\d(?:\.\d)? (\d{3})/.exec(head)?.[1];
   if (!status) return undefined;
   const headers = parseHeaders(head);
-  let body = end < 0 ? Buffer.alloc(0) : block.subarray(end);
-  if (/chunked/i.test(headers.get("transfer-encoding") ?? "")) body = unchunk(body);
-  body = decode(body, (headers.get("content-encoding") ?? "").trim().toLowerCase());
+  const body = decodeBody(end < 0 ? Buffer.alloc(0) : block.subarray(end), {
+    transfer: listOf(head, headers, "transfer-encoding"),
+    content: listOf(head, headers, "content-encoding"),
+    cut,
+    most,
+  });
   return { status: Number(status), headers, body };
 }

@@ -1,14 +1,18 @@
 // JSONL (plain, .gz, .zst): one object a line with `text` (or `html`) and, if known, `id`, `url`, `domain`, `title`.
+import { decodePage } from "../extract/charset.ts";
 import { extractPage } from "../extract/html.ts";
 import { decodeUtf8 } from "../text/decode.ts";
-import { readBytes, splitLines } from "./bytes.ts";
+import { readParts, splitLines } from "./bytes.ts";
 import { type Document, domainOf, type ReadEvent, refuse } from "./document.ts";
+import { parseRow } from "./numbers.ts";
 
-function field(row: Record<string, unknown>, ...names: string[]): string {
+/** The first of the fields that is not empty; bytes are decoded as text, or as a page. */
+function field(row: Record<string, unknown>, names: string[], contentType = "text/plain"): string {
   for (const name of names) {
     const value = row[name];
-    if (typeof value === "string") return value;
-    if (typeof value === "number") return String(value);
+    if (typeof value === "string" && value !== "") return value;
+    if (typeof value === "number" || typeof value === "bigint") return String(value);
+    if (value instanceof Uint8Array && value.length > 0) return decodePage(value, contentType);
   }
   return "";
 }
@@ -22,10 +26,10 @@ export function documentOf(
 ): Document | { reason: string } {
   if (row === null || typeof row !== "object" || Array.isArray(row)) return { reason: "not_an_object" };
   const fields = row as Record<string, unknown>;
-  let text = field(fields, "text", "content", "raw_content");
-  let title = field(fields, "title");
+  let text = field(fields, ["text", "content", "raw_content"]);
+  let title = field(fields, ["title"]);
   if (text === "") {
-    const html = field(fields, "html");
+    const html = field(fields, ["html"], "text/html");
     if (html === "") return { reason: "no_text" };
     const extracted = extractPage(html);
     if ("reason" in extracted) return extracted;
@@ -33,11 +37,11 @@ export function documentOf(
     title ||= extracted.title;
     if (text.trim() === "") return { reason: "no_text" };
   }
-  const url = field(fields, "url", "uri");
+  const url = field(fields, ["url", "uri"]);
   return {
-    id: field(fields, "id") || `${file}:${ordinal}`,
+    id: field(fields, ["id"]) || `${file}:${ordinal}`,
     url,
-    domain: field(fields, "domain") || domainOf(url),
+    domain: field(fields, ["domain"]) || domainOf(url),
     title,
     text,
     source: { file, offset },
@@ -46,7 +50,11 @@ export function documentOf(
 
 export async function* readJsonl(path: string, file: string, maxBytes: number): AsyncGenerator<ReadEvent> {
   let ordinal = 0;
-  for await (const { bytes, offset, tooLong } of splitLines(readBytes(path), maxBytes)) {
+  for await (const { bytes, offset, tooLong, gap } of splitLines(readParts(path), maxBytes)) {
+    if (gap) {
+      yield refuse(file, offset, "stream_broken", `${gap.reason} (byte ${gap.at})`);
+      continue;
+    }
     if (tooLong !== undefined) {
       yield refuse(file, offset, "line_too_long", `${tooLong} bytes`);
       continue;
@@ -61,7 +69,7 @@ export async function* readJsonl(path: string, file: string, maxBytes: number): 
     }
     let row: unknown;
     try {
-      row = JSON.parse(line);
+      row = parseRow(line);
     } catch {
       yield refuse(file, offset, "not_json", line);
       continue;

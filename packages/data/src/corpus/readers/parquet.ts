@@ -34,6 +34,8 @@ export async function* readParquet(path: string, file: string): AsyncGenerator<R
       rowStart: start,
       rowEnd: end,
       compressors,
+      // Bytes that are not said to be UTF-8 stay bytes: an HTML page declares its own encoding.
+      utf8: false,
     });
     for (let i = 0; i < rows.length; i++) {
       const document = documentOf(rows[i], file, start + i, start + i);

@@ -1,12 +1,13 @@
 // Picks the reader of a file by its name, and turns a broken stream into a refusal that keeps what came before.
 import { basename } from "node:path";
 import { NsaError } from "@nsa/core";
-import { decodePage } from "../extract/charset.ts";
+import { decodePage, looksBinary } from "../extract/charset.ts";
 import { extractPage } from "../extract/html.ts";
 import { readArchiveDocuments } from "./archive.ts";
-import { readBytes } from "./bytes.ts";
+import { readParts } from "./bytes.ts";
 import { type ReadEvent, refuse } from "./document.ts";
 import { readJsonl } from "./jsonl.ts";
+import { Gap } from "./members.ts";
 import { readParquet } from "./parquet.ts";
 
 export type InputFormat = "jsonl" | "archive" | "parquet" | "html" | "text";
@@ -53,6 +54,11 @@ function plainText(bytes: Buffer): { text: string } | { reason: "binary" | "not_
   }
 }
 
+function pageText(bytes: Buffer): { text: string } | { reason: "binary" } {
+  const text = decodePage(bytes, "");
+  return looksBinary(text) ? { reason: "binary" } : { text };
+}
+
 /** A text or HTML file is one document. */
 async function* readWhole(
   path: string,
@@ -62,7 +68,11 @@ async function* readWhole(
 ): AsyncGenerator<ReadEvent> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
-  for await (const part of readBytes(path)) {
+  for await (const part of readParts(path)) {
+    if (part instanceof Gap) {
+      yield refuse(file, bytes, "stream_broken", `${part.reason} (byte ${part.at})`);
+      continue;
+    }
     bytes += part.length;
     if (bytes > maxBytes) {
       yield refuse(file, 0, "record_too_long", file);
@@ -71,7 +81,7 @@ async function* readWhole(
     parts.push(part);
   }
   const content = Buffer.concat(parts);
-  const plain = html ? { text: decodePage(content, "") } : plainText(content);
+  const plain = html ? pageText(content) : plainText(content);
   if ("reason" in plain) {
     yield refuse(file, 0, plain.reason, content.subarray(0, 120).toString("latin1"));
     return;
@@ -103,7 +113,7 @@ function reader(path: string, file: string, maxBytes: number): AsyncGenerator<Re
 
 /**
  * Streams documents, refusals and skipped records of one file. A stream that breaks (truncated gzip, damaged Parquet)
- * ends with the refusal `stream_broken`; everything before it is kept.
+ * gives the refusal `stream_broken`; what is sound before and after it is kept.
  */
 export async function* readDocuments(path: string, options: ReadOptions): AsyncGenerator<ReadEvent> {
   const file = basename(path);

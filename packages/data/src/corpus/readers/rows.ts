@@ -1,13 +1,14 @@
 // Plain rows of a JSONL file (labels, benchmarks) that must be whole: a bad row is an error, not a quarantine case.
 import { NsaError } from "@nsa/core";
 import { readBytes, splitLines } from "./bytes.ts";
+import { parseRow } from "./numbers.ts";
 
 export async function* readDocumentsRows(path: string): AsyncGenerator<Record<string, unknown>> {
   let number = 0;
   try {
     for await (const { bytes } of splitLines(readBytes(path), 1 << 28)) {
       number++;
-      if (bytes.length > 0) yield JSON.parse(Buffer.from(bytes).toString("utf8")) as Record<string, unknown>;
+      if (bytes.length > 0) yield parseRow(Buffer.from(bytes).toString("utf8")) as Record<string, unknown>;
     }
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";

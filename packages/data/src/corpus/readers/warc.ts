@@ -1,5 +1,6 @@
 // WARC, WET and ARC files as a stream of raw records. Tolerant where archives differ in practice: gzip members that
-// do not fall on records, `<…>` around target URIs, spaces inside URLs.
+// do not fall on records, `<…>` around target URIs, blanks inside URLs and types, damage between and within records.
+import { Gap } from "./members.ts";
 
 export interface ArchiveRecord {
   /** `response`, `resource`, `conversion`, `request`, `warcinfo` …; ARC records are `response`. */
@@ -12,6 +13,8 @@ export interface ArchiveRecord {
   block: Buffer;
   /** Byte offset of the record in the decompressed stream. */
   offset: number;
+  /** The crawler says that it cut the block (WARC-Truncated). */
+  cut: boolean;
 }
 
 export type ArchiveEvent =
@@ -28,7 +31,9 @@ class Window {
   /** Stream offset of buffer[0]. */
   base = 0;
   ended = false;
-  constructor(private source: AsyncIterator<Uint8Array>) {}
+  /** Lost bytes behind those that are held: nothing beyond is read until `cross`. */
+  gap: Gap | undefined;
+  constructor(private source: AsyncIterator<Uint8Array | Gap>) {}
 
   get offset(): number {
     return this.base + this.at;
@@ -41,9 +46,10 @@ class Window {
     if (this.left >= n) return true;
     const parts: Uint8Array[] = [this.buffer.subarray(this.at)];
     let have = this.left;
-    while (have < n && !this.ended) {
+    while (have < n && !this.ended && !this.gap) {
       const next = await this.source.next();
       if (next.done) this.ended = true;
+      else if (next.value instanceof Gap) this.gap = next.value;
       else {
         parts.push(next.value);
         have += next.value.length;
@@ -53,6 +59,11 @@ class Window {
     this.at = 0;
     this.buffer = parts.length === 1 ? Buffer.from(parts[0]!) : Buffer.concat(parts, have);
     return have >= n;
+  }
+  /** Drops what is held before the gap, and reads on behind it. */
+  cross(): void {
+    this.at = this.buffer.length;
+    this.gap = undefined;
   }
   /** Skips n bytes without holding them; false when the stream ends first. */
   async skip(n: number): Promise<boolean> {
@@ -92,7 +103,11 @@ export function parseHeaders(text: string): Map<string, string> {
   return headers;
 }
 
-const ARC_LINE = /^(\S.*) (\S+) (\d{8,14}) (\S+) (\d+)\r?$/;
+/** URL, address, date, type (which may have blanks, or be empty) with what version 2 adds, length. */
+const ARC_LINE = /^(\S.*) (\S+) (\d{8,14}) (.*?) ?(\d+)\r?$/;
+/** The same, strictly enough to be found among other lines. */
+const ARC_START = /^[a-z][a-z0-9+.-]{1,20}:\S.* [\da-f.:]+ \d{14} (?:.* )?\d+\r?$/i;
+const MAX_LINE = 8192;
 
 interface Head {
   length: number;
@@ -100,9 +115,10 @@ interface Head {
   id: string;
   url: string;
   contentType: string;
+  cut: boolean;
 }
 
-async function readHead(w: Window): Promise<Head | { reason: string } | undefined> {
+async function readHead(w: Window): Promise<Head | { reason: string }> {
   await w.need(5);
   if (w.buffer.toString("latin1", w.at, w.at + 5) === "WARC/") {
     let end = headerEnd(w.buffer, w.at);
@@ -122,14 +138,15 @@ async function readHead(w: Window): Promise<Head | { reason: string } | undefine
       id: (headers.get("warc-record-id") ?? "").replace(/^<|>$/g, ""),
       url: (headers.get("warc-target-uri") ?? "").replace(/^<|>$/g, ""),
       contentType: headers.get("content-type") ?? "",
+      cut: headers.has("warc-truncated"),
     };
   }
   let newline = w.buffer.indexOf(LF, w.at);
   if (newline < 0) {
-    await w.need(8192);
+    await w.need(MAX_LINE);
     newline = w.buffer.indexOf(LF, w.at);
   }
-  if (newline < 0) return { reason: w.left < 8192 ? "truncated_header" : "not_an_archive" };
+  if (newline < 0) return { reason: w.left < MAX_LINE ? "truncated_header" : "not_an_archive" };
   const match = ARC_LINE.exec(w.buffer.toString("utf8", w.at, newline));
   if (!match) return { reason: "not_an_archive" };
   w.at = newline + 1;
@@ -140,20 +157,29 @@ async function readHead(w: Window): Promise<Head | { reason: string } | undefine
     id: "",
     url: isInfo ? "" : match[1]!,
     contentType: isInfo ? match[4]! : "application/http; msgtype=response",
+    cut: false,
   };
 }
 
-/** Moves to the next line that starts a WARC record. */
+/** Moves to the next line that starts a WARC or an ARC record; false where the stream or a gap ends the search. */
 async function resync(w: Window): Promise<boolean> {
   for (;;) {
-    if (!(await w.need(6))) return false;
-    const found = w.buffer.indexOf("\nWARC/", w.at);
-    if (found >= 0) {
-      w.at = found + 1;
-      return true;
+    const newline = w.buffer.indexOf(LF, w.at);
+    if (newline < 0) {
+      w.at = w.buffer.length;
+      if (!(await w.need(1))) return false;
+      continue;
     }
-    w.at = Math.max(w.at, w.buffer.length - 5);
-    if (!(await w.need(w.left + 1))) return false;
+    w.at = newline + 1;
+    await w.need(5);
+    if (w.buffer.toString("latin1", w.at, w.at + 5) === "WARC/") return true;
+    let end = w.buffer.indexOf(LF, w.at);
+    if (end < 0) {
+      await w.need(MAX_LINE);
+      end = w.buffer.indexOf(LF, w.at);
+    }
+    if (end < 0 || end - w.at > MAX_LINE) continue;
+    if (ARC_START.test(w.buffer.toString("latin1", w.at, end))) return true;
   }
 }
 
@@ -164,37 +190,47 @@ const WANTED = new Set(["response", "resource", "conversion"]);
  * the stream picked up at the next one.
  */
 export async function* readArchive(
-  chunks: AsyncIterable<Uint8Array>,
+  chunks: AsyncIterable<Uint8Array | Gap>,
   maxBytes: number,
 ): AsyncGenerator<ArchiveEvent> {
   const w = new Window(chunks[Symbol.asyncIterator]());
   for (;;) {
-    while ((await w.need(1)) && (w.buffer[w.at] === LF || w.buffer[w.at] === 13)) w.at++;
-    if (w.left === 0) return;
+    while ((await w.need(1)) && (w.buffer[w.at] === LF || w.buffer[w.at] === 13 || w.buffer[w.at] === 0))
+      w.at++;
     const offset = w.offset;
+    if (w.left === 0) {
+      if (!w.gap) return;
+      yield { broken: { offset, reason: "stream_broken", excerpt: `${w.gap.reason} (byte ${w.gap.at})` } };
+      w.cross();
+      continue;
+    }
     const excerpt = w.buffer.toString("latin1", w.at, w.at + 80);
-    const head = await readHead(w);
-    if (!head) return;
-    if ("reason" in head) {
-      yield { broken: { offset, reason: head.reason, excerpt } };
-      if (!(await resync(w))) return;
+    const event = await readRecord(w, maxBytes, offset);
+    if (event === "passed") continue;
+    if ("record" in event) {
+      yield event;
       continue;
     }
-    const wanted = WANTED.has(head.type);
-    if (!wanted || head.length > maxBytes) {
-      if (wanted) yield { broken: { offset, reason: "record_too_long", excerpt } };
-      if (!(await w.skip(head.length))) {
-        if (!wanted) yield { broken: { offset, reason: "truncated_record", excerpt } };
-        return;
-      }
-      continue;
-    }
-    if (!(await w.need(head.length))) {
-      yield { broken: { offset, reason: "truncated_record", excerpt } };
-      return;
-    }
-    const { length, ...rest } = head;
-    yield { record: { ...rest, block: w.buffer.subarray(w.at, w.at + length), offset } };
-    w.at += length;
+    yield { broken: { offset, reason: event.reason, excerpt } };
+    // Behind a record that is cut by a gap or the end nothing is left to search.
+    if (event.reason === "truncated_record") w.at = w.buffer.length;
+    else if (event.reason !== "record_too_long") await resync(w);
   }
+}
+
+type Outcome = { record: ArchiveRecord } | { reason: string } | "passed";
+
+async function readRecord(w: Window, maxBytes: number, offset: number): Promise<Outcome> {
+  const head = await readHead(w);
+  if ("reason" in head) return head;
+  const wanted = WANTED.has(head.type);
+  if (!wanted || head.length > maxBytes) {
+    if (!(await w.skip(head.length))) return { reason: "truncated_record" };
+    return wanted ? { reason: "record_too_long" } : "passed";
+  }
+  if (!(await w.need(head.length))) return { reason: "truncated_record" };
+  const { length, ...rest } = head;
+  const block = w.buffer.subarray(w.at, w.at + length);
+  w.at += length;
+  return { record: { ...rest, block, offset } };
 }

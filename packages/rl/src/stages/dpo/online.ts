@@ -11,7 +11,7 @@ import {
   type StepBatch,
 } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
-import type { Transformer } from "@nsa/model";
+import type { ReferencePolicy, Transformer } from "@nsa/model";
 import { z } from "zod";
 import type { Scorer } from "../../rewards/score.ts";
 import type { ProblemSource } from "../../task/problems.ts";
@@ -24,7 +24,7 @@ import type { Pair } from "./pair.ts";
 
 export interface OnlineParts {
   policy: Transformer;
-  reference: Transformer;
+  reference: ReferencePolicy;
   tokenizer: Tokenizer;
   problems: ProblemSource;
   scorer: Scorer;

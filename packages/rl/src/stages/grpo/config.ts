@@ -1,6 +1,7 @@
 // The recipe of `nsa grpo`: one strict schema, every field described.
 import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
 import { memoryLimitMb } from "@nsa/kernels";
+import { loraSchema } from "@nsa/model";
 import { optimizerSchema, scheduleSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
 import { advantageKinds } from "../../algorithm/advantages/registry.ts";
@@ -41,6 +42,11 @@ export const grpoSchema = z.strictObject({
   init: z
     .strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") })
     .describe("Where learning starts"),
+  lora: loraSchema
+    .optional()
+    .describe(
+      "Trains low-rank adapters (LoRA) in place of the weights, which are frozen; without it all weights are trained",
+    ),
   iterations: z
     .strictObject({
       count: count.describe("Iterations; each begins with reference ← policy"),
@@ -211,6 +217,16 @@ export const grpoSchema = z.strictObject({
         .describe("Steps between held-out evaluations; 0 = start and end only"),
       questions: count.default(64).describe("Held-out questions"),
       samples: count.default(16).describe("Outputs per question"),
+      sampling: z
+        .strictObject({
+          temperature: z.number().positive().optional().describe("Temperature of the sampled outputs"),
+          topP: share.optional().describe("Nucleus mass"),
+          topK: z.number().int().min(0).optional().describe("Most likely tokens kept; 0 = all"),
+          minP: share.optional().describe("Least probability relative to the most likely token"),
+          maxTokens: count.optional().describe("Longest output, tokens; also of the greedy one"),
+        })
+        .prefault({})
+        .describe("Sampling of the evaluation; what is left out is as in `rollout`"),
       greedy: z
         .boolean()
         .default(true)
@@ -221,7 +237,11 @@ export const grpoSchema = z.strictObject({
   checkpoint: z
     .strictObject({
       every: count.default(20).describe("Steps between checkpoints"),
-      keepLast: count.default(2).describe("Checkpoints kept"),
+      keepLast: count
+        .default(2)
+        .describe(
+          "Newest checkpoints kept; the best by held-out pass@1 is kept beside them, of those saved in a step with an evaluation",
+        ),
     })
     .prefault({})
     .describe("Checkpoints"),

@@ -17,7 +17,8 @@ import type { SamplingConfig } from "./rollout.ts";
 /** The settings of a recipe that an evaluation needs. */
 type EvaluationConfig = Pick<GrpoConfig, "seed"> & {
   rollout: SamplingConfig;
-  evaluation: Pick<GrpoConfig["evaluation"], "samples" | "greedy">;
+  evaluation: Pick<GrpoConfig["evaluation"], "samples" | "greedy"> &
+    Partial<Pick<GrpoConfig["evaluation"], "sampling">>;
 };
 
 type Interval = { mean: number; low: number; high: number };
@@ -26,6 +27,8 @@ export interface EvaluationResult {
   /** By K, powers of two up to the number of samples, with 95 % intervals over questions. */
   passAtK: Record<number, Interval>;
   majAtK: Record<number, Interval>;
+  /** Share of right samples of each question. */
+  rates: readonly number[];
   /** Pass@1 and Pass@K at the largest K of each part of a mixed task. */
   parts: Record<string, { passAt1: number; passAtMost: number }>;
   /** Share of samples without a final answer. */
@@ -36,6 +39,12 @@ export interface EvaluationResult {
   greedy?: { passAt1: Interval; echoes: number; parts: Record<string, number> };
 }
 
+/** How outputs of the evaluation are drawn: as those of training but for what the recipe sets otherwise. */
+function evaluationSampling({ rollout, evaluation }: EvaluationConfig): SamplingConfig {
+  const own = Object.entries(evaluation.sampling ?? {}).filter(([, value]) => value !== undefined);
+  return { ...rollout, ...Object.fromEntries(own) };
+}
+
 /** Graded outputs of every problem, n of each. Request numbers start at 2^24, apart from those of training. */
 function gradedOutputs(
   model: Transformer,
@@ -44,7 +53,7 @@ function gradedOutputs(
   config: EvaluationConfig,
   { samples, greedy }: { samples: number; greedy: boolean },
 ) {
-  const { rollout } = config;
+  const rollout = evaluationSampling(config);
   const engine = new Engine(model, {
     ...rollout,
     prefillTokens: 16_384,
@@ -89,7 +98,7 @@ function greedyResult(problems: readonly AskedProblem[], groups: readonly Graded
   };
 }
 
-/** Samples every problem n times, as training samples, and once greedily where the recipe asks for it. */
+/** Samples every problem n times, by the evaluation's sampling, and once greedily where the recipe asks for it. */
 export function evaluatePolicy(
   model: Transformer,
   tokenizer: Tokenizer,
@@ -124,6 +133,7 @@ export function evaluatePolicy(
   return {
     passAtK: byK("passes"),
     majAtK: byK("majorities"),
+    rates: rows.map((row) => row.passes[0]!),
     parts: Object.fromEntries(parts),
     unparsed: rows.reduce((sum, row) => sum + row.empty, 0) / (rows.length * samples),
     echoes: echoShare(graded),

@@ -27,6 +27,8 @@ export interface Output {
   prompt: readonly number[];
   /** The prompt as it was put together. */
   text: string;
+  /** The answer as it was read from the output; empty where there is none. */
+  answer: string;
   sample: GeneratedSample;
   row: RolloutRow;
   rewards: SampleRewards;
@@ -138,11 +140,13 @@ async function ask(e: RolloutInputs, first: number, count: number, probe?: Gener
     const { completion, tokens } = batch[i]!;
     const reward = rewards[i]!;
     const { prompt, text, id, question, answer } = asked;
-    const echo = isEchoOf(extractAnswer(completion).text, asked);
+    const extracted = extractAnswer(completion).text;
+    const echo = isEchoOf(extracted, asked);
     return {
       asked,
       prompt,
       text,
+      answer: extracted,
       sample: s,
       row: { id, question, answer, completion, reward, echo, finish: s.finish, tokens },
       rewards: rewardsByToken(tokenizer, group, s.ids, reward),

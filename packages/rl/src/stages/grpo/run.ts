@@ -13,7 +13,16 @@ import {
 import { modelFiles, Tokenizer } from "@nsa/data";
 import type { Device } from "@nsa/kernels";
 import { openDevice, openPlans, savePlans } from "@nsa/kernels";
-import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Transformer } from "@nsa/model";
+import {
+  adapterReference,
+  CheckpointStore,
+  INFERENCE_ONLY,
+  loadModel,
+  type ReferencePolicy,
+  resumeCheckpoint,
+  type Transformer,
+  wholeReference,
+} from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
 import { z } from "zod";
@@ -23,7 +32,12 @@ import { chatOf, withChatStops } from "../../task/chat.ts";
 import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { curriculumAt, curriculumMetrics, recipeAt } from "./curriculum.ts";
+import { factsOf } from "./diagnosis/facts.ts";
+import { diagnosisFigures, specialTokensOf } from "./diagnosis/figures.ts";
+import { DiagnosisMonitor } from "./diagnosis/monitor.ts";
+import type { Evidence } from "./diagnosis/rule.ts";
 import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
+import { judgedOutputs } from "./hacking/figures.ts";
 import { HackingMonitor } from "./hacking/monitor.ts";
 import { withIterations } from "./iterations/plan.ts";
 import { RewardRetraining } from "./iterations/retraining.ts";
@@ -35,14 +49,7 @@ import { RefreshProbe } from "./refresh-probe.ts";
 import { type Rollout, rollout } from "./rollout.ts";
 import { type UpdateNotes, update } from "./update.ts";
 import { ValueModel } from "./value/value-model.ts";
-import {
-  evaluationMetrics,
-  preflight,
-  recordFaults,
-  showSample,
-  warnOfStep,
-  warnTrainHeldOutGap,
-} from "./watch.ts";
+import { evaluationMetrics, preflight, recordFaults, showSample } from "./watch.ts";
 
 export async function runGrpo(recipe: GrpoConfig, ctx: StageContext): Promise<StageResult> {
   const config = withIterations(recipe);
@@ -103,12 +110,13 @@ interface GrpoParts {
   /** PPO's; none for advantages that compare outputs. */
   value: ValueModel | undefined;
   /** The model that the KL holds on to; none without a KL. */
-  reference: Transformer | undefined;
+  reference: ReferencePolicy | undefined;
   references: ReferenceStore;
   cursor: QuestionCursor;
   quarantine: JsonlFile;
   rollouts: RolloutStore;
   hacking: HackingMonitor;
+  diagnosis: DiagnosisMonitor;
   checkpoints: string;
   /** Files kept with each checkpoint. */
   files: Record<string, string>;
@@ -128,7 +136,7 @@ class GrpoRun {
   private readonly store: CheckpointStore;
   private readonly heldOut: AskedProblem[];
   private readonly probe: RefreshProbe;
-  private latest: EvaluationResult | undefined;
+  private latest: { result: EvaluationResult; step: number } | undefined;
 
   private constructor(
     private readonly config: GrpoConfig,
@@ -148,17 +156,13 @@ class GrpoRun {
   static async open(device: Device, config: GrpoConfig, ctx: StageContext): Promise<GrpoRun> {
     const { algorithm } = config;
     const init = config.init.checkpoint;
-    const model = await loadModel(
-      device,
-      init,
-      config.value?.shared ? { head: "lm_scalar" } : {},
-      config.train.groups,
-    );
+    const { lora, seed } = config;
+    const head = config.value?.shared ? { head: "lm_scalar" } : {};
+    const model = await loadModel(device, init, { ...head, lora }, config.train.groups, seed);
     const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
     const files = modelFiles(init);
     checkVocabulary(tokenizer, model, init);
-    const updates = config.steps * algorithm.innerEpochs * algorithm.miniBatches;
-    const trainer = new Trainer(model, updates, config.train);
+    const trainer = new Trainer(model, config.steps, config.train);
     const asking = {
       encode: (text: string) => tokenizer.encode(text),
       chat: chatOf(init),
@@ -171,24 +175,24 @@ class GrpoRun {
     const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
     const references = new ReferenceStore(join(ctx.runDir, "reference"));
     const cursor = new QuestionCursor();
+    // Before the checkpoint is loaded: the reference of the start is the policy as the stage found it.
+    const reference = await openReference(device, config, model);
     let step = 0;
     if (ctx.resumeFrom) {
       const saved = { model, optimizer: trainer.optimizer, stateful: [trainer, cursor] };
       step = (await resumeCheckpoint(ctx.resumeFrom, saved, ctx)).step;
     }
     quarantine.truncateToStep(step);
-    const value = await ValueModel.open({ config, ctx, device, policy: model, updates }, step);
+    const value = await ValueModel.open({ config, ctx, device, policy: model }, step);
     const retraining = RewardRetraining.open({ config, ctx, device, tokenizer }, step);
     const scorer = await openScorer(retraining?.rewards(step) ?? config.rewards, model, tokenizer, ctx);
     const hacking = HackingMonitor.open(config, ctx, step);
+    const diagnosis = DiagnosisMonitor.open(config, factsOf(tokenizer, config, model.config), ctx, step);
     const rollouts = openRollouts(ctx.runDir, config);
     rollouts.truncate(step);
-    // Without a KL there is no reference to hold.
-    const reference =
-      algorithm.klCoef > 0
-        ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
-        : undefined;
-    const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts, hacking };
+    const renewed = reference && references.at(step, algorithm.referenceEvery);
+    if (renewed) await reference.load(renewed);
+    const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts, hacking, diagnosis };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
@@ -203,7 +207,7 @@ class GrpoRun {
       info: { parameters: model.parameters.layout.parameterCount, device: model.device.name },
     });
     // A checkpoint of step 0 was saved after this: its figures are recorded.
-    if (!ctx.resumeFrom) preflight(ctx, this.evaluate());
+    if (!ctx.resumeFrom) preflight(ctx, this.evaluate(), this.config.rollout.groupSize);
     ctx.log(
       "an on-policy loss tells nothing (0 by construction where all outputs weigh alike): watch reward/mean and eval/pass_at_1",
     );
@@ -248,20 +252,16 @@ class GrpoRun {
     const recorded = performance.now() - recording;
     const figures: Metrics = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating, recorded) };
     figures["perf/memory_peak_bytes"] = model.device.stats().peakBytes;
-    Object.assign(
-      figures,
-      this.parts.hacking.observe(sampled, figures, step),
-      curriculumMetrics(config, step),
-    );
+    Object.assign(figures, curriculumMetrics(config, step), probe.changeMetrics(updateBatch, notes));
+    const evidence = this.observe(sampled, figures, step);
     ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
     appendSamples(ctx, sampled, step);
     showSample(ctx, sampled, step);
-    warnOfStep(ctx, sampled, updateBatch, step);
+    this.parts.diagnosis.observe({ ...learned, ...figures }, step, evidence);
     await this.renewReference();
     const last = step === config.steps;
     const { every } = config.evaluation;
-    if (last || (every > 0 && step % every === 0))
-      warnTrainHeldOutGap(ctx, figures["rollout/pass_rate"], this.evaluate());
+    if (last || (every > 0 && step % every === 0)) this.evaluate();
     if (last || step % config.checkpoint.every === 0) await this.save();
   }
 
@@ -270,7 +270,7 @@ class GrpoRun {
     const { step, ctx, latest } = this;
     const checkpoint = this.store.path(step);
     if (!existsSync(join(checkpoint, "state.json"))) await this.save();
-    const metrics = latest ? evaluationMetrics(latest) : {};
+    const metrics = latest ? evaluationMetrics(latest.result) : {};
     const status = step < this.config.steps ? "interrupted" : "completed";
     if (status === "completed") ctx.emit({ type: "done", step, metrics });
     this.parts.quarantine.close();
@@ -283,6 +283,18 @@ class GrpoRun {
     return this.parts.scorer.close();
   }
 
+  /** Adds the figures of reward hacking and of diagnoses to a step's. */
+  private observe(sampled: Rollout, figures: Metrics, step: number): Evidence {
+    const judged = judgedOutputs(sampled.outputs);
+    const { metrics, evidence } = diagnosisFigures(
+      sampled.outputs,
+      judged,
+      specialTokensOf(this.parts.tokenizer),
+    );
+    Object.assign(figures, this.parts.hacking.observe(sampled, figures, step, judged), metrics);
+    return evidence;
+  }
+
   private evaluate(): EvaluationResult {
     const { tokenizer } = this.parts;
     const started = performance.now();
@@ -290,7 +302,8 @@ class GrpoRun {
     const seconds = (performance.now() - started) / 1000;
     const metrics = { ...evaluationMetrics(result), "perf/evaluation_seconds": seconds };
     this.ctx.emit({ type: "eval", step: this.step, metrics });
-    this.latest = result;
+    this.parts.diagnosis.evaluated(metrics, this.step);
+    this.latest = { result, step: this.step };
     return result;
   }
 
@@ -303,7 +316,17 @@ class GrpoRun {
     const stateful = [trainer, cursor];
     // First, so that the policy's checkpoint is never without one.
     await value?.save(step);
-    const path = await this.store.save({ model, optimizer: trainer.optimizer, stateful, step, files });
+    // The store keeps the checkpoint whose figure is least: here the share of held-out outputs that are wrong.
+    const { latest } = this;
+    const valLoss = latest?.step === step ? 1 - latest.result.passAtK[1]!.mean : undefined;
+    const path = await this.store.save({
+      model,
+      optimizer: trainer.optimizer,
+      stateful,
+      step,
+      files,
+      valLoss,
+    });
     const kept = readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []);
     references.prune(Math.min(...kept.map(Number)));
     value?.prune(kept.map(Number));
@@ -317,8 +340,19 @@ class GrpoRun {
     const { referenceEvery } = this.config.algorithm;
     if (!reference || referenceEvery === 0 || step % referenceEvery !== 0) return;
     await references.save(model, step);
-    reference.parameters.copyFrom(model.parameters);
+    reference.renew(model);
   }
+}
+
+/** The reference of a run's start; none without a KL. */
+async function openReference(
+  device: Device,
+  { algorithm, init, lora }: GrpoConfig,
+  policy: Transformer,
+): Promise<ReferencePolicy | undefined> {
+  if (algorithm.klCoef === 0) return undefined;
+  if (lora) return adapterReference(policy);
+  return wholeReference(await loadModel(device, init.checkpoint, {}, INFERENCE_ONLY));
 }
 
 const openScorer = (

@@ -90,8 +90,8 @@ export interface Corpus {
   /** Tokens of the training documents; an estimate where they lie on disk. */
   trainTokens: number;
   validation: Int32Array[];
-  /** UTF-8 bytes per token over the validation documents (the training ones where there are none). */
-  bytesPerToken: number;
+  /** UTF-8 bytes of the validation documents. */
+  validationBytes: number;
   /** Releases the files behind the documents. */
   close(): void;
 }
@@ -147,7 +147,7 @@ export async function loadCorpus(
     train: inMemory(train),
     trainTokens: train.reduce((n, ids) => n + ids.length, 0),
     validation,
-    bytesPerToken: tokens > 0 ? bytes / tokens : 0,
+    validationBytes: bytes,
     close: () => {},
   };
 }

@@ -79,7 +79,7 @@ export function openMix(mix: Mix, config: PretrainConfig, tokenizerFrom?: string
       mix: { parts, stages },
       trainTokens: opened.reduce((n, c) => n + c.trainTokens, 0),
       validation: opened.flatMap((c, p) => (of(p) ? c.validation : [])),
-      bytesPerToken: opened.reduce((n, c, p) => n + c.bytesPerToken * mean[p]!, 0),
+      validationBytes: opened.reduce((n, c, p) => n + (of(p) ? c.validationBytes : 0), 0),
       close,
     };
   } catch (error) {

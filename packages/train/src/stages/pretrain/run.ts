@@ -3,11 +3,13 @@ import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import {
+  asItIs,
   atomicWriteFile,
   type Batch,
   NsaError,
   type PackItem,
   packBatch,
+  type Resize,
   type StageContext,
   type StageResult,
   type StageRunner,
@@ -32,8 +34,12 @@ export function pretrainModelConfig({ model, data, train }: PretrainConfig): Mod
 }
 
 /** What a run will cost, from the recipe alone. */
-export function estimatePretrain(config: PretrainConfig, device?: string): Record<string, number> {
-  return estimateTraining(pretrainModelConfig(config), { ...config.train, device });
+export function estimatePretrain(
+  config: PretrainConfig,
+  device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
+  return estimateTraining(resize(pretrainModelConfig(config)), { ...config.train, device });
 }
 
 /** Whole documents cut to `seqLen`, one micro-batch after another. */
@@ -53,6 +59,15 @@ function validationBatches(documents: readonly Int32Array[], config: PretrainCon
     }
   }
   return batches.map(packBatch);
+}
+
+/** UTF-8 bytes per target over the validation documents: the first token of each is read and never predicted. 0 where there are none. */
+export function bytesPerTarget({
+  validation,
+  validationBytes,
+}: Pick<Corpus, "validation" | "validationBytes">) {
+  const targets = validation.reduce((n, ids) => n + ids.length - 1, 0);
+  return targets > 0 ? validationBytes / targets : 0;
 }
 
 function fittingVocabulary(config: PretrainConfig, corpus: Corpus): number {
@@ -148,7 +163,7 @@ async function trainOn(
   config: PretrainConfig,
   context: StageContext,
 ): Promise<StageResult> {
-  const { tokenizer, bytesPerToken } = corpus;
+  const { tokenizer } = corpus;
   const files = tokenizerFiles(tokenizer);
   for (const [name, content] of Object.entries(files)) atomicWriteFile(join(context.runDir, name), content);
   const sampling = { ...config.sample, seed: config.seed };
@@ -159,7 +174,7 @@ async function trainOn(
       loss: crossEntropy,
       config: config.train,
       validation: validationBatches(corpus.validation, config),
-      bytesPerToken,
+      bytesPerToken: bytesPerTarget(corpus),
       files,
       onEval: (step) => writeSamples(trainer.model, tokenizer, sampling, context, step),
       sequenceLength: config.train.seqLen,

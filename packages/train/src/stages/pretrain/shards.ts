@@ -54,7 +54,7 @@ export function openShards(folder: string, { data, seed }: PretrainConfig, token
       train: subset(shards, rest),
       trainTokens: Math.round((index.tokens * rest.length) / shards.length),
       validation,
-      bytesPerToken: tokens > 0 ? bytes / tokens : index.bytes / index.tokens,
+      validationBytes: bytes,
       close: () => shards.close(),
     };
   } catch (error) {

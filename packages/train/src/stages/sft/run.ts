@@ -1,9 +1,9 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
 import { join } from "node:path";
-import { type BatchSource, Rng, type StageRunner } from "@nsa/core";
+import { asItIs, type BatchSource, type Resize, Rng, type StageRunner } from "@nsa/core";
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
-import { loadModel, readModelConfig } from "@nsa/model";
+import { loadModel, readModelConfig, resolveModelConfig } from "@nsa/model";
 import { chatTemplateOf, checkVocabulary } from "@nsa/tasks";
 import { estimateTraining } from "../../estimate.ts";
 import { runTraining } from "../../loop.ts";
@@ -18,8 +18,13 @@ import { type Example, ExampleSource, packExamples } from "./source.ts";
 const SPLIT_STREAM = 14;
 
 /** What a run will cost at most (micro-batches filled to the brim), with the architecture of `init_from`. */
-export function estimateSft(config: SftConfig, device?: string): Record<string, number> {
-  return estimateTraining(readModelConfig(config.initFrom), { ...config.train, device });
+export function estimateSft(
+  config: SftConfig,
+  device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
+  const model = resolveModelConfig({ ...readModelConfig(config.initFrom), lora: config.lora });
+  return estimateTraining(resize(model), { ...config.train, device });
 }
 
 /** Steps over the examples, packed as the recipe says. */
@@ -57,7 +62,8 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
   });
   try {
     openPlans(device, context);
-    const model = await loadModel(device, config.initFrom, {}, config.train.groups);
+    const { initFrom, lora, train, seed } = config;
+    const model = await loadModel(device, initFrom, { lora }, train.groups, seed);
     checkVocabulary(tokenizer, model, config.initFrom);
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };

@@ -20,8 +20,6 @@ export interface ValueParts {
   device: Device;
   /** The policy, whose trunk may be shared. */
   policy: Transformer;
-  /** Updates of the whole run. */
-  updates: number;
 }
 
 export class ValueModel {
@@ -36,14 +34,14 @@ export class ValueModel {
 
   /** Undefined where the recipe has no value model. `step`: the last one done. Throws what loading a checkpoint throws. */
   static async open(parts: ValueParts, step: number): Promise<ValueModel | undefined> {
-    const { config, ctx, device, policy, updates } = parts;
-    const { value, init, train, microBatchTokens } = config;
+    const { config, ctx, device, policy } = parts;
+    const { value, init, lora, train, microBatchTokens } = config;
     if (!value) return undefined;
     const dir = join(ctx.runDir, "value");
     if (value.shared) return new ValueModel(policy, value, microBatchTokens, dir, undefined);
     const from = value.init === "policy" ? init.checkpoint : value.init;
-    const model = await loadModel(device, from, { head: "scalar" });
-    const trainer = new Trainer(model, updates, {
+    const model = await loadModel(device, from, { head: "scalar", lora }, undefined, config.seed);
+    const trainer = new Trainer(model, config.steps, {
       ...train,
       groups: [],
       optimizer: { ...train.optimizer, lr: value.lr },
@@ -61,12 +59,13 @@ export class ValueModel {
     });
   }
 
-  /** One update on the samples of a mini-batch; nothing where the trunk is the policy's. */
-  update(samples: readonly PolicySample[], weightSum: number): Metrics {
+  /** One update of a step on the samples of a mini-batch; nothing where the trunk is the policy's. */
+  update(samples: readonly PolicySample[], weightSum: number, step: number): Metrics {
     if (!this.trainer) return {};
     const metrics = this.trainer.step(
       policyStep(samples, this.budget, weightSum),
       valueLoss(this.settings.clip),
+      { scheduleStep: step },
     );
     return { "value/loss": metrics["train/loss"]!, "value/grad_norm": metrics["train/grad_norm"]! };
   }
