@@ -27,6 +27,7 @@ export {
   planDecode,
   updatePlan,
 } from "./ops/decode-plan.ts";
+export { type Divergence, distillHead, type RowMath } from "./ops/distill-head.ts";
 export {
   type CompressedGrid,
   type DocumentBucket,

@@ -5,6 +5,7 @@ import { loraSchema } from "@nsa/model";
 import { z } from "zod";
 import { loopSchema } from "../../loop.ts";
 import { trainerSchema } from "../../trainer.ts";
+import { distillSchema } from "./distill-config.ts";
 
 export const sftSchema = z.strictObject({
   name: z.string().default("sft").describe("Part of the run folder's name"),
@@ -18,6 +19,7 @@ export const sftSchema = z.strictObject({
       "Trains low-rank adapters (LoRA) in place of the weights, which are frozen; without it all weights are trained",
     ),
   initFrom: z.string().describe("Checkpoint folder to start from; it must hold a tokenizer.json"),
+  distill: distillSchema.describe("Learns from a teacher's distributions"),
   data: z
     .strictObject({
       sources: z

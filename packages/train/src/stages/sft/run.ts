@@ -3,15 +3,23 @@ import { join } from "node:path";
 import { asItIs, type BatchSource, type Resize, Rng, type StageRunner } from "@nsa/core";
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
-import { loadModel, readModelConfig, resolveModelConfig } from "@nsa/model";
+import {
+  INFERENCE_ONLY,
+  loadModel,
+  readModelConfig,
+  resolveModelConfig,
+  trainFlops,
+  weightBytes,
+} from "@nsa/model";
 import { chatTemplateOf, checkVocabulary } from "@nsa/tasks";
 import { estimateTraining } from "../../estimate.ts";
 import { runTraining } from "../../loop.ts";
-import { crossEntropy } from "../../loss.ts";
 import { Trainer } from "../../trainer.ts";
 import { chatFiles } from "../chat-files.ts";
 import { writeSamples } from "../samples.ts";
 import type { SftConfig } from "./config.ts";
+import { objectiveOf } from "./distill.ts";
+import { checkDistill } from "./distill-config.ts";
 import { readExamples } from "./examples.ts";
 import { type Example, ExampleSource, packExamples } from "./source.ts";
 
@@ -23,8 +31,19 @@ export function estimateSft(
   device?: string,
   resize: Resize = asItIs,
 ): Record<string, number> {
+  checkDistill(config.distill);
   const model = resolveModelConfig({ ...readModelConfig(config.initFrom), lora: config.lora });
-  return estimateTraining(resize(model), { ...config.train, device });
+  const own = estimateTraining(resize(model), { ...config.train, device });
+  if (!config.distill) return own;
+  const teacher = readModelConfig(config.distill.teacher);
+  const bytes = weightBytes(teacher, INFERENCE_ONLY);
+  const forward = trainFlops(teacher, config.train.seqLen, INFERENCE_ONLY).actual;
+  return {
+    ...own,
+    flops: own.flops! + forward * own.tokens!,
+    memory_teacher_bytes: bytes,
+    memory_bytes: own.memory_bytes! + bytes,
+  };
 }
 
 /** Steps over the examples, packed as the recipe says. */
@@ -68,12 +87,13 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
     const trainer = new Trainer(model, config.train.steps, trained);
+    const objective = await objectiveOf(config, { student: model, tokenizer, examples });
     const formats = [...new Set(validation.map((e) => e.format))];
     return await runTraining(
       {
         trainer,
-        source: sourceOf(examples, config, log),
-        loss: crossEntropy,
+        source: objective.source ?? sourceOf(examples, config, log),
+        loss: objective.loss,
         config: config.train,
         validation: validation.map((_, i) => packExamples(validation, [i])),
         files: chatFiles(config.initFrom, tokenizer, chat),
