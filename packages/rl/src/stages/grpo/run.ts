@@ -208,6 +208,11 @@ class GrpoRun {
     });
     // A checkpoint of step 0 was saved after this: its figures are recorded.
     if (!ctx.resumeFrom) preflight(ctx, this.evaluate(), this.config.rollout.groupSize);
+    const warming = this.config.value?.warmupSteps ?? 0;
+    if (this.step < warming)
+      ctx.log(
+        `${warming === 1 ? "step 1 trains" : `steps 1 to ${warming} train`} the value model alone (value.warmup_steps): the policy is not updated`,
+      );
     ctx.log(
       "an on-policy loss tells nothing (0 by construction where all outputs weigh alike): watch reward/mean and eval/pass_at_1",
     );
