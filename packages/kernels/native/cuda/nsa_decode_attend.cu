@@ -12,6 +12,7 @@
 
 #include "cuda/families.h"
 #include "cuda/flash_hopper.h"
+#include "cuda/hopper.h"
 #include "cuda/nsa_decode_attend.h"
 #include "reference/nsa_decode_parts.h"
 
@@ -89,6 +90,7 @@ __device__ inline void choose(const int* bits, int candidates, int n, int32_t* i
 
 // grid (cluster, hkv, b). Shared memory: lse [group], p of this block's entries, then, in the first block, all scores as bits.
 __global__ void __launch_bounds__(kSelectThreads) choose_kernel(Args a, Branch cmp, Choice c) {
+#ifdef NSA_HOPPER
   extern __shared__ float room[];
   __shared__ int digits[256];
   __shared__ int2 sums[kSelectWarps];
@@ -137,6 +139,7 @@ __global__ void __launch_bounds__(kSelectThreads) choose_kernel(Args a, Branch c
   }
   cluster.sync();
   if (blockIdx.x == 0) choose(bits, candidates, n, idx, digits, sums);
+#endif
 }
 
 struct Outputs {
