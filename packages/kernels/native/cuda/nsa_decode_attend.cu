@@ -24,16 +24,21 @@ namespace {
 using namespace decode;
 namespace cg = cooperative_groups;
 
-constexpr int kCluster = 8, kSelectThreads = 512, kSelectWarps = kSelectThreads / 32;
+constexpr int kCluster = 8, kSelectThreads = 512;
 
-// grid (splits of both, hkv · chunks of heads, b).
+// grid (splits, hkv · chunks of heads, b). `together`: a block takes its split of both branches; else the second's splits follow the first's.
 template <int D>
-__global__ void __launch_bounds__(kWarps * 32, 2) walk_kernel(Args a, Branch one, Branch two) {
+__global__ void __launch_bounds__(kWarps * 32, 2) walk_kernel(Args a, Branch one, Branch two, bool together) {
   const int group = int(a.hq / a.hkv), chunks = (group + kHeads - 1) / kHeads, kv = blockIdx.y / chunks, head0 = blockIdx.y % chunks * kHeads;
-  const bool second = int(blockIdx.x) >= one.splits;
-  const int x = second ? int(blockIdx.x) - one.splits : int(blockIdx.x);
-  if (second) one = two;
-  attend<D>(a, one, x, blockIdx.z, kv, head0, a.scores && !second);
+  follow();
+  const bool keep = a.scores;
+  int x = blockIdx.x;
+#pragma unroll 1
+  for (int branch = 0; branch < 2; ++branch) {
+    if (x >= 0 && x < one.splits) attend<D>(a, one, x, blockIdx.z, kv, head0, keep && branch == 0);
+    if (!together) x -= one.splits;
+    one = two;
+  }
 }
 
 struct Choice {
@@ -43,58 +48,71 @@ struct Choice {
   int width;        // dim + 2, of a row of part
 };
 
-// Inclusive sum over a block of threads; a barrier precedes the next.
-__device__ inline int2 block_scan(int2 x, int2* shared) {
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+#ifdef NSA_HOPPER
+
+// Inclusive sum over a warp.
+__device__ inline int warp_scan(int x) {
 #pragma unroll
   for (int m = 1; m < 32; m <<= 1) {
-    const int left = __shfl_up_sync(~0u, x.x, m), right = __shfl_up_sync(~0u, x.y, m);
-    if (lane >= m) x.x += left, x.y += right;
+    const int left = __shfl_up_sync(~0u, x, m);
+    if ((threadIdx.x & 31) >= m) x += left;
   }
-  __syncthreads();
-  if (lane == 31) shared[warp] = x;
-  __syncthreads();
-  for (int w = 0; w < warp; ++w) x.x += shared[w].x, x.y += shared[w].y;
   return x;
 }
 
-// The n best of `bits` [candidates], more than n, ascending into idx. `digits` [256].
-__device__ inline void choose(const int* bits, int candidates, int n, int32_t* idx, int* digits, int2* shared) {
+// The n best of `bits` [candidates], more than n, ascending into idx. `digits` [256], `sums` two of each warp.
+__device__ inline void choose(const int* bits, int candidates, int n, int32_t* idx, int* digits, int2* sums) {
   __shared__ int found, above;
+  const int tid = int(threadIdx.x), lane = tid & 31, warp = tid >> 5;
   int prefix = 0, wanted = n;  // of those whose higher bits are `prefix`
   for (int shift = 24; shift >= 0; shift -= 8) {
-    if (threadIdx.x < 256) digits[threadIdx.x] = 0;
+    if (tid < 256) digits[tid] = 0;
     __syncthreads();
-    for (int j = int(threadIdx.x); j < candidates; j += kSelectThreads)
+    for (int j = tid; j < candidates; j += kSelectThreads)
       if (shift == 24 || bits[j] >> (shift + 8) == prefix >> (shift + 8)) atomicAdd(&digits[bits[j] >> shift & 255], 1);
     __syncthreads();
-    // Threads in order of falling digits: the first whose sum reaches what is wanted.
-    const int digit = 255 - int(threadIdx.x), mine = threadIdx.x < 256 ? digits[digit] : 0;
-    const int upto = block_scan({mine, 0}, shared).x;
-    if (threadIdx.x < 256 && upto >= wanted && upto - mine < wanted) found = digit, above = upto - mine;
+    if (warp == 0) {
+      // Eight digits a lane, falling: the one at which the sum reaches what is wanted.
+      int mine = 0;
+#pragma unroll
+      for (int i = 0; i < 8; ++i) mine += digits[255 - lane * 8 - i];
+      int upto = warp_scan(mine) - mine;
+      if (upto < wanted && upto + mine >= wanted) {
+        int digit = 255 - lane * 8;
+        while (upto + digits[digit] < wanted) upto += digits[digit--];
+        found = digit, above = upto;
+      }
+    }
     __syncthreads();
     prefix |= found << shift, wanted -= above;
   }
   // All above the last of the n, and `wanted` of its equals, the first ones.
-  const int each = (candidates + kSelectThreads - 1) / kSelectThreads, from = int(threadIdx.x) * each, to = min(candidates, from + each);
-  int2 mine{0, 0};
-  for (int j = from; j < to; ++j) mine.x += bits[j] > prefix, mine.y += bits[j] == prefix;
-  int2 before = block_scan(mine, shared);
-  before.x -= mine.x, before.y -= mine.y;
+  const int each = (candidates + kSelectThreads - 1) / kSelectThreads, from = tid * each, to = min(candidates, from + each);
+  int more = 0, equal = 0;
+  for (int j = from; j < to; ++j) more += bits[j] > prefix, equal += bits[j] == prefix;
+  int more_upto = warp_scan(more), equal_upto = warp_scan(equal);
+  if (lane == 31) sums[warp] = {more_upto, equal_upto};
+  __syncthreads();
+  int2 before{more_upto - more, equal_upto - equal};
+  for (int w = 0; w < warp; ++w) before.x += sums[w].x, before.y += sums[w].y;
   for (int j = from; j < to; ++j) {
-    const bool more = bits[j] > prefix, equal = bits[j] == prefix;
-    if (more || (equal && before.y < wanted)) idx[before.x + min(before.y, wanted)] = j;
-    before.x += more, before.y += equal;
+    const bool is_more = bits[j] > prefix, is_equal = bits[j] == prefix;
+    if (is_more || (is_equal && before.y < wanted)) idx[before.x + min(before.y, wanted)] = j;
+    before.x += is_more, before.y += is_equal;
   }
 }
+
+#endif
 
 // grid (cluster, hkv, b). Shared memory: lse [group], p of this block's entries, then, in the first block, all scores as bits.
 __global__ void __launch_bounds__(kSelectThreads) choose_kernel(Args a, Branch cmp, Choice c) {
 #ifdef NSA_HOPPER
   extern __shared__ float room[];
   __shared__ int digits[256];
+  constexpr int kSelectWarps = kSelectThreads / 32;
   __shared__ int2 sums[kSelectWarps];
   const int64_t s = blockIdx.z, kv = blockIdx.y;
+  follow();
   const int tokens = a.lens[s], entries = entries_of(cmp, tokens), candidates = tokens < 1 ? 0 : (tokens - 1) / int(c.selection_block) + 1;
   const int group = int(a.hq / a.hkv), n = int(c.num_selected), lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
   int32_t* idx = c.idx + (s * a.hkv + kv) * n;
@@ -150,45 +168,42 @@ struct Outputs {
   bool low;  // the gate is bf16
 };
 
-// A block of D threads a (query head, sequence): joins each branch's stretches in order, and weighs the branches. They lie as compressed,
-// window, selected; gates as compressed, selected, window.
+// A block a (query head, sequence), kShares threads a channel: joins each branch's stretches in order, and weighs the branches. They lie as
+// compressed, window, selected; gates as compressed, selected, window.
+constexpr int kShares = 4;
 template <int D>
-__global__ void __launch_bounds__(D) finish_kernel(Args a, Outputs out) {
-  extern __shared__ float weights[];  // [splits]
-  __shared__ float totals[3];
+__global__ void __launch_bounds__(D * kShares) finish_kernel(Args a, Outputs out) {
+  extern __shared__ float weights[];  // [splits], of the join and of the gate together
+  __shared__ float shared[kShares][D];
   const int64_t item = int64_t(blockIdx.y) * a.hq + blockIdx.x, at = blockIdx.y * out.ldg + int64_t(blockIdx.x) * 3;
   const float* part = a.part + item * a.splits * (D + 2);
-  const int lane = threadIdx.x & 31;
-  for (int branch = int(threadIdx.x) / 32; branch < 3; branch += D / 32) {
-    int begin = 0;
-    for (int i = 0; i < branch; ++i) begin += out.splits[i];
-    const int count = out.splits[branch];
+  const int lane = threadIdx.x & 31, branch = int(threadIdx.x) / 32, channel = int(threadIdx.x) % D, share = int(threadIdx.x) / D;
+  follow();
+  if (branch < 3) {
+    const int begin = branch > 0 ? out.splits[0] + (branch > 1 ? out.splits[1] : 0) : 0, count = branch == 0 ? out.splits[0] : branch == 1 ? out.splits[1] : out.splits[2];
+    const int64_t of = at + (branch == 0 ? 0 : 3 - branch);
+    const float x = out.low ? to_float(static_cast<const bf16*>(out.gate)[of]) : static_cast<const float*>(out.gate)[of];
     float top = -INFINITY, sum = 0;
-    for (int x = lane; x < count; x += 32) top = fmaxf(top, part[(begin + x) * (D + 2) + D]);
+    for (int i = lane; i < count; i += 32) top = fmaxf(top, part[(begin + i) * (D + 2) + D]);
     top = warp_max(top);
-    for (int x = lane; x < count; x += 32) {
-      const float* of = part + (begin + x) * (D + 2) + D;
-      const float by = exp2_fast(of[0] - (top == -INFINITY ? 0.f : top));
-      weights[begin + x] = by;
-      sum = fmaf(of[1], by, sum);
+    for (int i = lane; i < count; i += 32) {
+      const float* row = part + (begin + i) * (D + 2) + D;
+      sum = fmaf(row[1], exp2_fast(row[0] - (top == -INFINITY ? 0.f : top)), sum);
     }
     sum = warp_sum(sum);
-    if (lane == 0) {
-      const int64_t of = at + (branch == 0 ? 0 : 3 - branch);
-      const float x = out.low ? to_float(static_cast<const bf16*>(out.gate)[of]) : static_cast<const float*>(out.gate)[of];
-      totals[branch] = sum > 0 ? 1.f / ((1.f + expf(-x)) * sum) : 0.f;
-    }
+    const float by = sum > 0 ? 1.f / ((1.f + expf(-x)) * sum) : 0.f;
+    for (int i = lane; i < count; i += 32) weights[begin + i] = by * exp2_fast(part[(begin + i) * (D + 2) + D] - (top == -INFINITY ? 0.f : top));
   }
   __syncthreads();
   float total = 0;
-  for (int branch = 0, x = 0; branch < 3; ++branch) {
-    float o = 0;
-    const int end = x + out.splits[branch];
 #pragma unroll 8
-    for (; x < end; ++x) o = fmaf(part[x * (D + 2) + threadIdx.x], weights[x], o);
-    total = fmaf(o, totals[branch], total);
-  }
-  from_float(total, out.o[item * D + threadIdx.x]);
+  for (int i = share; i < a.splits; i += kShares) total = fmaf(part[i * (D + 2) + channel], weights[i], total);
+  shared[share][channel] = total;
+  __syncthreads();
+  if (share > 0) return;
+#pragma unroll
+  for (int i = 1; i < kShares; ++i) total += shared[i][channel];
+  from_float(total, out.o[item * D + channel]);
 }
 
 const int32_t* i32(const NsaBuf& b) { return static_cast<const int32_t*>(b.ptr); }
@@ -197,17 +212,28 @@ template <int D>
 int launch(void* ctx, const Nsa_nsa_decode_attend_params& p) {
   const int64_t group = p.hq / p.hkv, chunks = ceil_div(group, kHeads), items = p.b * p.hkv * chunks, slots = 2 * int64_t(context(ctx).sm_count);
   const int64_t entries = p.max_pages * (p.page_size / p.stride), tokens = p.max_pages * p.page_size, window = std::min(p.window, tokens);
-  // Stretches as long as fill the card once, whole tiles of every warp. Shapes, not lengths, set the grid.
-  constexpr int64_t step = kWarps * kKeys;
+  // Stretches as long as fill the card once, at least two tiles of every warp. Shapes, not lengths, set the grid.
+  constexpr int64_t step = 2 * kWarps * kKeys;
   auto splits_of = [&](int64_t keys, int64_t all) {
     const int64_t each = std::max(step, ceil_div(items * all, slots));
     return int(std::clamp<int64_t>((keys + each / 2) / each, 1, 128));
   };
   auto in = [](const NsaBuf& b) { return static_cast<const bf16*>(b.ptr); };
   const int64_t chosen = p.num_selected * p.selection_block_size;
-  Branch cmp{in(p.k_cmp), in(p.v_cmp), nullptr, p.page_size / p.stride, 0, p.block_size, p.stride, 0, 0, splits_of(entries, entries + window), 0};
-  Branch win{in(p.k_win), in(p.v_win), nullptr, p.page_size, p.window, 1, 1, 0, 0, splits_of(window, entries + window), cmp.splits};
-  Branch slc{in(p.k_slc), in(p.v_slc), nullptr, p.page_size, 0, 1, 1, p.num_selected, p.selection_block_size, splits_of(chosen, chosen), cmp.splits + win.splits};
+  auto shift_of = [](int64_t x) {
+    for (int i = 0; i < 31; ++i)
+      if (x == int64_t(1) << i) return i;
+    return -1;
+  };
+  const int64_t page = p.page_size / p.stride, all = entries + window;
+  Branch cmp{in(p.k_cmp), in(p.v_cmp), nullptr, page, 0, p.block_size, p.stride, 0, 0, splits_of(entries, all), 0, shift_of(page), -1};
+  Branch win{in(p.k_win), in(p.v_win), nullptr, p.page_size, p.window, 1, 1, 0, 0, splits_of(window, all), 0, shift_of(p.page_size), -1};
+  // Where the card is full with that many blocks, each takes an equal share of both branches.
+  const bool together = items * (cmp.splits + win.splits) > slots;
+  if (together) cmp.splits = win.splits = int(std::clamp<int64_t>(slots / items, 1, ceil_div(window, step)));
+  win.first_split = cmp.splits;
+  Branch slc{in(p.k_slc), in(p.v_slc), nullptr, p.page_size, 0, 1, 1, p.num_selected, p.selection_block_size, splits_of(chosen, chosen), cmp.splits + win.splits,
+             shift_of(p.page_size), shift_of(p.selection_block_size)};
   Args a{};
   a.q = in(p.q), a.table = i32(p.block_table), a.lens = i32(p.seq_lens), a.b = p.b, a.hq = p.hq, a.hkv = p.hkv, a.ldq = p.ldq, a.max_pages = p.max_pages;
   a.splits = cmp.splits + win.splits + slc.splits, a.scale = float(p.scale), a.score_ld = ceil_div(entries, kKeys) * kKeys;
@@ -215,7 +241,9 @@ int launch(void* ctx, const Nsa_nsa_decode_attend_params& p) {
   if (!part || !scores || !idx) return out_of_memory(ctx);
   a.part = part.as<float>(), a.scores = scores.as<float>(), slc.idx = idx.as<int32_t>();
   const int64_t per = p.selection_block_size / p.stride, candidates = ceil_div(tokens, p.selection_block_size);
-  Choice choice{idx.as<int32_t>(), p.block_size, p.stride, p.selection_block_size, p.num_selected, p.num_init, p.num_local, int(ceil_div(candidates, kCluster)), D + 2};
+  int cluster = kCluster;  // smaller where many share the card
+  while (cluster > 1 && p.b * p.hkv * cluster > 3 * int64_t(context(ctx).sm_count)) cluster /= 2;
+  Choice choice{idx.as<int32_t>(), p.block_size, p.stride, p.selection_block_size, p.num_selected, p.num_init, p.num_local, int(ceil_div(candidates, cluster)), D + 2};
   const size_t room = size_t(group + choice.part_blocks * per + p.block_size / p.stride + candidates) * 4;
   if (room + 4096 > context(ctx).max_smem) return unsupported(ctx, "nsa_decode_attend: the scores of one sequence do not fit in shared memory");
   auto stream = context(ctx).stream;
@@ -223,17 +251,22 @@ int launch(void* ctx, const Nsa_nsa_decode_attend_params& p) {
   if (int status = check(ctx, cudaFuncSetAttribute(walk_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(smem)))) return status;
   if (int status = check(ctx, cudaFuncSetAttribute(choose_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(room)))) return status;
   const auto rows = unsigned(p.hkv * chunks), b = unsigned(p.b);
-  walk_kernel<D><<<dim3(unsigned(cmp.splits + win.splits), rows, b), kWarps * 32, smem, stream>>>(a, cmp, win);
-  cudaLaunchConfig_t config{dim3(kCluster, unsigned(p.hkv), b), dim3(kSelectThreads), room, stream, nullptr, 1};
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim.x = kCluster, cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
-  config.attrs = &cluster;
-  if (int status = check(ctx, cudaLaunchKernelEx(&config, choose_kernel, a, cmp, choice))) return status;
+  // Launches begin while those before end, and wait where they need what those have written.
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim.x = unsigned(cluster), attributes[1].val.clusterDim.y = attributes[1].val.clusterDim.z = 1;
+  auto config = [&](dim3 grid, int threads, size_t bytes, int count) { return cudaLaunchConfig_t{grid, dim3(unsigned(threads)), bytes, stream, attributes, unsigned(count)}; };
+  walk_kernel<D><<<dim3(unsigned(together ? cmp.splits : cmp.splits + win.splits), rows, b), kWarps * 32, smem, stream>>>(a, cmp, win, together);
+  const auto choosing = config(dim3(unsigned(cluster), unsigned(p.hkv), b), kSelectThreads, room, 2);
+  if (int status = check(ctx, cudaLaunchKernelEx(&choosing, choose_kernel, a, cmp, choice))) return status;
   a.scores = nullptr;
-  walk_kernel<D><<<dim3(unsigned(slc.splits), rows, b), kWarps * 32, smem, stream>>>(a, slc, slc);
+  const auto walking = config(dim3(unsigned(slc.splits), rows, b), kWarps * 32, smem, 1);
+  if (int status = check(ctx, cudaLaunchKernelEx(&walking, walk_kernel<D>, a, slc, slc, false))) return status;
   const Outputs out{p.gate.ptr, static_cast<bf16*>(p.o.ptr), p.ldg, {cmp.splits, win.splits, slc.splits}, p.gate.dtype == NSA_BF16};
-  finish_kernel<D><<<dim3(unsigned(p.hq), b), D, size_t(a.splits) * 4, stream>>>(a, out);
+  const auto finishing = config(dim3(unsigned(p.hq), b), D * kShares, size_t(a.splits) * 4, 1);
+  if (int status = check(ctx, cudaLaunchKernelEx(&finishing, finish_kernel<D>, a, out))) return status;
   return launched(ctx);
 }
 

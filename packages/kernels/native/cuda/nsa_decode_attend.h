@@ -18,7 +18,24 @@ struct Branch {
   const int32_t* idx;  // [b, hkv, selected] blocks of `per` keys; null: entries
   int64_t page, window, block, stride, selected, per;
   int splits, first_split;  // its stretches and their place among all of a head
+  int page_shift, per_shift;  // log2 of page and per, or −1
 };
+
+// x / by and what is left, by a shift where by = 2^shift.
+struct Parts {
+  int whole, rest;
+  __device__ Parts(int x, int64_t by, int shift) {
+    whole = shift >= 0 ? x >> shift : x / int(by);
+    rest = x - whole * int(by);
+  }
+};
+
+// Waits until all that the launches before have written is there, and lets the next launch begin: its own wait orders the two.
+__device__ inline void follow() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;\ngriddepcontrol.wait;" ::: "memory");
+#endif
+}
 
 struct Args {
   const bf16* q;
@@ -41,9 +58,9 @@ __device__ inline int entries_of(const Branch& w, int64_t tokens) {
   return int(tokens < w.block ? 0 : (tokens - w.block) / w.stride + 1);
 }
 
-// Block x of the branch's splits, for KV head `kv` and heads head0.. of its group, of sequence s.
+// Split x of the branch, for KV head `kv` and heads head0.. of its group, of sequence s, by a block of threads.
 template <int D>
-__device__ void attend(const Args& a, const Branch& w, int x, int64_t s, int kv, int head0, bool keep_scores) {
+__device__ __forceinline__ void attend(const Args& a, const Branch& w, int x, int64_t s, int kv, int head0, bool keep_scores) {
   using S = Shape<D>;
   constexpr int chunks = D / 8, rows = 32 / chunks;  // rows of one access of a warp
   extern __shared__ char raw[];
@@ -59,12 +76,19 @@ __device__ void attend(const Args& a, const Branch& w, int x, int64_t s, int kv,
   auto row_of = [&](int e) -> int64_t {
     if (e >= end) return -1;
     if (idx) {
-      const int chosen = idx[e / int(w.per)];
-      e = chosen * int(w.per) + e % int(w.per);
+      const Parts at(e, w.per, w.per_shift);
+      const int chosen = idx[at.whole];
+      e = chosen * int(w.per) + at.rest;
       if (chosen < 0 || e >= tokens) return -1;
     }
-    return int64_t(table[e / int(w.page)]) * w.page + e % int(w.page);
+    const Parts at(e, w.page, w.page_shift);
+    return int64_t(table[at.whole]) * w.page + at.rest;
   };
+  auto row_in = [&](int tile) { return tile < to ? row_of(first + tile * kKeys + (lane & 15)) : -1; };
+  int64_t rows_ahead[kStages - 1];
+#pragma unroll
+  for (int i = 0; i < kStages - 1; ++i) rows_ahead[i] = row_in(from + i * kWarps);
+  int64_t rows_next = row_in(from + (kStages - 1) * kWarps);
   uint32_t q[D / 16][4];
   const bf16* query = a.q + s * a.ldq + head * D + quad * 2;
 #pragma unroll
@@ -78,8 +102,7 @@ __device__ void attend(const Args& a, const Branch& w, int x, int64_t s, int kv,
   const bf16 *keys = w.k + int64_t(kv) * D, *values = w.v + int64_t(kv) * D;
   const int64_t ld = a.hkv * D;
   unsigned seen[kStages] = {};  // which of a stage's keys
-  auto load = [&](int tile, int slot, unsigned& mask) {
-    const int64_t row = tile < to ? row_of(first + tile * kKeys + (lane & 15)) : -1;
+  auto load = [&](int64_t row, int slot, unsigned& mask) {
     mask = __ballot_sync(~0u, row >= 0);
     const uint32_t at = ring + slot * S::stage;
 #pragma unroll
@@ -94,7 +117,7 @@ __device__ void attend(const Args& a, const Branch& w, int x, int64_t s, int kv,
   float o[D / 8][4] = {}, top[2] = {-INFINITY, -INFINITY}, sum[2] = {};
 #pragma unroll
   for (int i = 0; i < kStages - 1; ++i) {
-    if (from + i * kWarps < to) load(from + i * kWarps, i, seen[i]);
+    if (from + i * kWarps < to) load(rows_ahead[i], i, seen[i]);
     copy_commit();
   }
   const float scale = a.scale * kLog2e;
@@ -105,9 +128,11 @@ __device__ void attend(const Args& a, const Branch& w, int x, int64_t s, int kv,
       if (tile >= to) break;
       copy_wait<kStages - 2>();
       __syncwarp();
+      // The rows of the tile after the one that is copied are looked up while this one is computed.
       constexpr int ahead = kStages - 1;
-      if (tile + ahead * kWarps < to) load(tile + ahead * kWarps, (slot + ahead) % kStages, seen[(slot + ahead) % kStages]);
+      if (tile + ahead * kWarps < to) load(rows_next, (slot + ahead) % kStages, seen[(slot + ahead) % kStages]);
       copy_commit();
+      rows_next = row_in(tile + (ahead + 1) * kWarps);
       const uint32_t at = ring + slot * S::stage, k_base = b_base(at), v_base = b_trans_base(at + S::tile);
       float p[2][4] = {};
 #pragma unroll
@@ -201,6 +226,7 @@ __device__ void attend(const Args& a, const Branch& w, int x, int64_t s, int kv,
     part[c] = out;
     if (c == 0) part[D] = high, part[D + 1] = total;
   }
+  __syncthreads();
 }
 
 }  // namespace nsa::cuda::decode
