@@ -26,7 +26,8 @@ namespace cg = cooperative_groups;
 
 constexpr int kCluster = 8, kSelectThreads = 512;
 
-// grid (splits, hkv · chunks of heads, b). `together`: a block takes its split of both branches; else the second's splits follow the first's.
+// grid (splits, hkv · chunks of heads, b). `together`: a block takes its split of both branches, the second's as far as there are; else those
+// follow the first's.
 template <int D>
 __global__ void __launch_bounds__(kWarps * 32, 2) walk_kernel(Args a, Branch one, Branch two, bool together) {
   const int group = int(a.hq / a.hkv), chunks = (group + kHeads - 1) / kHeads, kv = blockIdx.y / chunks, head0 = blockIdx.y % chunks * kHeads;
@@ -228,9 +229,12 @@ int launch(void* ctx, const Nsa_nsa_decode_attend_params& p) {
   const int64_t page = p.page_size / p.stride, all = entries + window;
   Branch cmp{in(p.k_cmp), in(p.v_cmp), nullptr, page, 0, p.block_size, p.stride, 0, 0, splits_of(entries, all), 0, shift_of(page), -1};
   Branch win{in(p.k_win), in(p.v_win), nullptr, p.page_size, p.window, 1, 1, 0, 0, splits_of(window, all), 0, shift_of(p.page_size), -1};
-  // Where the card is full with that many blocks, each takes an equal share of both branches.
+  // Where the card is full with that many blocks, those of the compressed branch take the window, too, as far as it goes.
   const bool together = items * (cmp.splits + win.splits) > slots;
-  if (together) cmp.splits = win.splits = int(std::clamp<int64_t>(slots / items, 1, ceil_div(window, step)));
+  if (together) {
+    cmp.splits = int(std::clamp<int64_t>(slots / items, 1, 128));
+    win.splits = int(std::min<int64_t>(cmp.splits, ceil_div(window, step)));
+  }
   win.first_split = cmp.splits;
   Branch slc{in(p.k_slc), in(p.v_slc), nullptr, p.page_size, 0, 1, 1, p.num_selected, p.selection_block_size, splits_of(chosen, chosen), cmp.splits + win.splits,
              shift_of(p.page_size), shift_of(p.selection_block_size)};
