@@ -54,7 +54,12 @@ export {
 } from "./ops/nsa-attention.ts";
 export { compressBlocks, type Phi, type RopeTables } from "./ops/nsa-compress.ts";
 export { type NsaConfig, resolveNsaConfig } from "./ops/nsa-config.ts";
-export { type NsaLayerCache, nsaDecode, nsaLayerCache } from "./ops/nsa-decode.ts";
+export {
+  type NsaLayerCache,
+  nsaDecode,
+  nsaDecodeAttention,
+  nsaLayerCache,
+} from "./ops/nsa-decode.ts";
 export { decodeAttention, decodeFused, writeCache } from "./ops/paged-attention.ts";
 export {
   type HeadColumns,
