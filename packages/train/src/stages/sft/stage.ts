@@ -12,7 +12,7 @@ export const sftStage = defineStage({
   estimate: estimateSft,
   plannedOutputs: ({ initFrom }) => ({ checkpoint: initFrom }),
   inputFiles: ({ data }) => data.sources.flatMap(({ files }) => files),
-  figures: trainingFigures,
+  figures: [...trainingFigures, { metric: "distill/divergence", label: "divergence", format: "figure" }],
   plots: trainingPlots,
   overview: trainingOverview("Fine-tuning on examples"),
 });
