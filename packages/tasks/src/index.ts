@@ -10,6 +10,16 @@ export {
   jinjaTemplate,
 } from "./chat/template.ts";
 export { encodeAnswer } from "./chat/tool-output.ts";
+export { type EnvironmentConfig, environmentSchema, openEnvironment } from "./environments/config.ts";
+export type {
+  Environment,
+  EnvironmentDefinition,
+  Json,
+  Tool,
+  ToolCall,
+  ToolResult,
+} from "./environments/definition.ts";
+export { environmentKinds } from "./environments/registry.ts";
 export { familyDocuments } from "./families/corpus.ts";
 export { crawlStage } from "./families/crawl.ts";
 export type { Draw, FamilyDefinition, Problem, Split, Working } from "./families/definition.ts";
@@ -46,6 +56,14 @@ export {
   type TurnOutput,
   type TurnRequest,
 } from "./protocol/run.ts";
+export {
+  chatCalls,
+  chatProtocol,
+  fenceProtocol,
+  type ReplyPart,
+  type ToolProtocol,
+  writesTools,
+} from "./protocol/tools.ts";
 export { fillTemplate, readRecords } from "./records.ts";
 export { bubblewrapState } from "./sandbox/bubblewrap.ts";
 export { unbounded } from "./sandbox/launch.ts";
