@@ -1,6 +1,7 @@
 // The recipe of `nsa grpo`: one strict schema, every field described.
 import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
 import { memoryLimitMb } from "@nsa/kernels";
+import { environmentSchema } from "@nsa/tasks";
 import { optimizerSchema, scheduleSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
 import { advantageKinds } from "../../algorithm/advantages/registry.ts";
@@ -80,6 +81,7 @@ export const grpoSchema = z.strictObject({
     .optional()
     .describe("Iterative GRPO (DeepSeekMath, algorithm 1)"),
   task: rlTaskSchema,
+  environment: environmentSchema.optional(),
   curriculum: curriculumSchema,
   rollout: z
     .strictObject({

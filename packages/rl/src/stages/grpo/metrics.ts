@@ -35,6 +35,13 @@ export function rolloutMetrics(rollout: Rollout): Record<string, number> {
     metrics[`reward/${label}`] = part.mean;
     metrics[`reward/${label}_std`] = part.std;
   }
+  if (rows.some((row) => row.calls !== undefined)) {
+    const calls = rows.reduce((sum, row) => sum + (row.calls ?? 0), 0);
+    const failed = rows.reduce((sum, row) => sum + (row.failedCalls ?? 0), 0);
+    metrics["tools/calls_mean"] = calls / rows.length;
+    metrics["tools/failed_share"] = failed / Math.max(1, calls);
+    metrics["tools/used_share"] = mean(rows.map((row) => (row.calls ? 1 : 0)));
+  }
   const passed = metrics["reward/accuracy"] ?? metrics["reward/code"];
   if (passed !== undefined) metrics["rollout/pass_rate"] = passed;
   const counts = rows.map((row) => reflectiveWords(row.completion));

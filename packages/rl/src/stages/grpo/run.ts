@@ -3,10 +3,11 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { JsonlFile, type Metrics, type StageContext, type StageResult, type Stateful, turn } from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
+import { type OpenTools, openTools } from "@nsa/eval";
 import type { Device } from "@nsa/kernels";
 import { openDevice, openPlans, savePlans } from "@nsa/kernels";
 import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Transformer } from "@nsa/model";
-import { checkVocabulary } from "@nsa/tasks";
+import { asksInChat, checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
 import { makeScorer, type Scorer } from "../../rewards/score.ts";
 import type { RolloutStore } from "../../rollouts/store.ts";
@@ -14,7 +15,7 @@ import { chatOf, withChatStops } from "../../task/chat.ts";
 import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { curriculumAt, curriculumMetrics, recipeAt } from "./curriculum.ts";
-import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
+import { type EvaluationResult, evaluatePolicy, evaluateWithTools } from "./evaluate.ts";
 import { HackingMonitor } from "./hacking/monitor.ts";
 import { withIterations } from "./iterations/plan.ts";
 import { RewardRetraining } from "./iterations/retraining.ts";
@@ -67,7 +68,7 @@ class QuestionCursor implements Stateful {
 async function train(device: Device, config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
   const run = await GrpoRun.open(device, askedInChat(config), ctx);
   try {
-    run.begin();
+    await run.begin();
     // By its second step a run is warm.
     const profiler = new StepProfiler(run.model, ctx, Math.min(run.step + 2, config.steps));
     while (run.step < config.steps) {
@@ -89,6 +90,8 @@ interface GrpoParts {
   trainer: Trainer;
   problems: ProblemSource;
   scorer: Scorer;
+  /** What outputs may call; none where the recipe has no environment. */
+  tools: OpenTools | undefined;
   /** Retrains the reward model after each iteration; none where the recipe does not. */
   retraining: RewardRetraining | undefined;
   /** PPO's; none for advantages that compare outputs. */
@@ -149,9 +152,10 @@ class GrpoRun {
     const files = modelFiles(init);
     checkVocabulary(tokenizer, model, init);
     const trainer = new Trainer(model, config.steps, config.train);
+    const tools = await openToolsOf(config, tokenizer);
     const asking = {
       encode: (text: string) => tokenizer.encode(text),
-      chat: chatOf(init),
+      chat: tools?.chat ?? chatOf(init),
       maxSeqLen: model.config.maxSeqLen,
       log: (text: string, level: "warn") => ctx.log(text, level),
     };
@@ -178,13 +182,13 @@ class GrpoRun {
       algorithm.klCoef > 0
         ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
         : undefined;
-    const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts, hacking };
+    const data = { problems, scorer, tools, retraining, value, cursor, quarantine, rollouts, hacking };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
 
   /** Reports the start and, unless the run is resumed, the first policy's held-out figures. */
-  begin(): void {
+  async begin(): Promise<void> {
     const { ctx, model } = this;
     ctx.emit({
       type: "start",
@@ -193,7 +197,7 @@ class GrpoRun {
       info: { parameters: model.parameters.layout.parameterCount, device: model.device.name },
     });
     // A checkpoint of step 0 was saved after this: its figures are recorded.
-    if (!ctx.resumeFrom) preflight(ctx, this.evaluate());
+    if (!ctx.resumeFrom) preflight(ctx, await this.evaluate());
     ctx.log(
       "an on-policy loss tells nothing (0 by construction where all outputs weigh alike): watch reward/mean and eval/pass_at_1",
     );
@@ -213,14 +217,14 @@ class GrpoRun {
   /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
   async update(profiler: StepProfiler): Promise<void> {
     const { ctx, model } = this;
-    const { tokenizer, trainer, problems, scorer, cursor, quarantine, rollouts, reference, value } =
+    const { tokenizer, trainer, problems, scorer, tools, cursor, quarantine, rollouts, reference, value } =
       this.parts;
     const step = ++this.step;
     const config = recipeAt(this.config, step);
     profiler.begin(step);
     const recorder = rollouts.keep > 0 ? new StepRecorder(rollouts, model, step) : undefined;
     const { probe } = this;
-    const inputs = { model, tokenizer, problems, scorer, config, step, probe: probe.request };
+    const inputs = { model, tokenizer, problems, scorer, tools, config, step, probe: probe.request };
     const sampled = await rollout(inputs, cursor.asked);
     if (sampled.probed) probe.checkMoved(step, sampled.probed);
     cursor.asked = sampled.cursor;
@@ -251,7 +255,7 @@ class GrpoRun {
     const last = step === config.steps;
     const { every } = config.evaluation;
     if (last || (every > 0 && step % every === 0))
-      warnTrainHeldOutGap(ctx, figures["rollout/pass_rate"], this.evaluate());
+      warnTrainHeldOutGap(ctx, figures["rollout/pass_rate"], await this.evaluate());
     if (last || step % config.checkpoint.every === 0) await this.save();
   }
 
@@ -268,15 +272,19 @@ class GrpoRun {
     return { status, step, metrics, outputs: { checkpoint } };
   }
 
-  /** Ends the rewards' programs. */
+  /** Ends the programs of rewards and tools. */
   close(): Promise<void> {
+    this.parts.tools?.close();
     return this.parts.scorer.close();
   }
 
-  private evaluate(): EvaluationResult {
-    const { tokenizer } = this.parts;
+  private async evaluate(): Promise<EvaluationResult> {
+    const { tokenizer, tools } = this.parts;
     const started = performance.now();
-    const result = evaluatePolicy(this.model, tokenizer, this.heldOut, this.config);
+    const { model, heldOut, config } = this;
+    const result = tools
+      ? await evaluateWithTools(model, heldOut, config, tools)
+      : evaluatePolicy(model, tokenizer, heldOut, config);
     const seconds = (performance.now() - started) / 1000;
     const metrics = { ...evaluationMetrics(result), "perf/evaluation_seconds": seconds };
     this.ctx.emit({ type: "eval", step: this.step, metrics });
@@ -317,6 +325,16 @@ class GrpoRun {
     await references.save(model, step);
     reference.parameters.copyFrom(model.parameters);
   }
+}
+
+/** The environment of the recipe, called as the checkpoint's questions are asked. */
+async function openToolsOf(
+  { environment, task, init }: GrpoConfig,
+  tokenizer: Tokenizer,
+): Promise<OpenTools | undefined> {
+  if (!environment) return undefined;
+  const chat = asksInChat(task.template) ? chatOf(init.checkpoint) : undefined;
+  return await openTools(environment, { tokenizer, chat });
 }
 
 const openScorer = (

@@ -16,9 +16,10 @@ import {
   turn,
 } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
+import { type OpenTools, openTools } from "@nsa/eval";
 import { type Device, openDevice, openPlans, savePlans } from "@nsa/kernels";
 import { Engine, INFERENCE_ONLY, loadModel } from "@nsa/model";
-import { checkVocabulary } from "@nsa/tasks";
+import { asksInChat, checkVocabulary } from "@nsa/tasks";
 import { makeScorer } from "../../rewards/score.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
 import { makeProblems } from "../../task/problems.ts";
@@ -62,7 +63,17 @@ async function openSampler(device: Device, config: SampleConfig, ctx: StageConte
   });
   const log = (text: string, level?: "info" | "warn") => ctx.log(text, level);
   const scorer = await makeScorer(config.rewards, { device, tokenizer, log });
-  return { config, engine, tokenizer, scorer, log, interrupted };
+  const tools = await openToolsOf(config, tokenizer);
+  return { config, engine, tokenizer, scorer, tools, log, interrupted };
+}
+
+async function openToolsOf(
+  { environment, task, init }: SampleConfig,
+  tokenizer: Tokenizer,
+): Promise<OpenTools | undefined> {
+  if (!environment) return undefined;
+  const chat = asksInChat(task.template) ? chatOf(init.checkpoint) : undefined;
+  return await openTools(environment, { tokenizer, chat });
 }
 
 function openWork(sampler: Sampler): Work {
@@ -70,7 +81,7 @@ function openWork(sampler: Sampler): Work {
   if (config.prompts.from === "steps") return stepWork(sampler);
   const asking = {
     encode: (text: string) => tokenizer.encode(text),
-    chat: chatOf(config.init.checkpoint),
+    chat: sampler.tools?.chat ?? chatOf(config.init.checkpoint),
     maxSeqLen: engine.model.config.maxSeqLen,
     log: sampler.log,
   };
@@ -111,8 +122,9 @@ class SampleRun {
     return new SampleRun(device, sampler, work, ctx, state);
   }
 
-  /** Ends what the rewards have opened. */
+  /** Ends what the rewards and the environment have opened. */
   close(): Promise<void> {
+    this.sampler.tools?.close();
     return this.sampler.scorer.close();
   }
 
