@@ -1,6 +1,7 @@
 // The definition of the `eval` stage.
 import { defineStage, outputsNamed } from "@nsa/core";
 import { evalSchema } from "./config.ts";
+import { pairedSections } from "./paired.ts";
 import { estimateEval, runEval } from "./run.ts";
 
 export const evalStage = defineStage({
@@ -10,5 +11,6 @@ export const evalStage = defineStage({
   run: runEval,
   estimate: estimateEval,
   plannedOutputs: outputsNamed("summary", "samples"),
+  sections: pairedSections,
   overview: { result: "accuracy {*/accuracy:percent}" },
 });

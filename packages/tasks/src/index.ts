@@ -47,15 +47,9 @@ export { mcnemar, type PairedDifference, pairedDifference } from "./metrics/pair
 export { majAtK, majAtKs, passAtK } from "./metrics/pass-at-k.ts";
 export { calibrationError, rocAuc } from "./metrics/ranking.ts";
 export { rmAtK } from "./metrics/rm-at-k.ts";
+export { PROGRAM_STOP, type ProgramFormat, programPrompt } from "./prompt/programs.ts";
 export { asksInChat, renderPrompt } from "./prompt/template.ts";
 export { codeBlocks, lastLine } from "./protocol/code-blocks.ts";
-export {
-  type ProtocolOptions,
-  runProtocol,
-  type Transcript,
-  type TurnOutput,
-  type TurnRequest,
-} from "./protocol/run.ts";
 export {
   chatCalls,
   chatProtocol,

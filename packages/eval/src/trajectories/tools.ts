@@ -6,6 +6,7 @@ import {
   type EnvironmentConfig,
   fenceProtocol,
   openEnvironment,
+  type ProgramOptions,
   type Tool,
   writesTools,
 } from "@nsa/tasks";
@@ -36,16 +37,23 @@ function withTools(template: ChatTemplate, tools: readonly Tool[]): ChatTemplate
   };
 }
 
+export interface ToolOptions {
+  tokenizer: Tokenizer;
+  chat?: (() => ChatTemplate) | undefined;
+  /** How programs are locked in. */
+  sandbox?: Pick<ProgramOptions, "backend" | "unsafeExec">;
+}
+
 /**
  * Opens the environment; its caller closes it. `chat`: the template in which questions are asked; a template that does not know tools, and
  * a recipe without one, get them by fences. Throws as `openEnvironment`.
  */
 export async function openTools(
   config: EnvironmentConfig,
-  { tokenizer, chat }: { tokenizer: Tokenizer; chat?: (() => ChatTemplate) | undefined },
+  { tokenizer, chat, sandbox }: ToolOptions,
 ): Promise<OpenTools> {
   const { maxTurns, maxOutputTokens } = config;
-  const environment = await openEnvironment(config);
+  const environment = await openEnvironment(config, sandbox);
   const template = chat?.();
   const inChat = template !== undefined && writesTools(template);
   const described = inChat ? withTools(template, environment.tools) : undefined;
