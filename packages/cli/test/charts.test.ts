@@ -58,5 +58,6 @@ test("a_run_says_what_it_gained_on_held_out_problems", () => {
   expect(gain(rows)).toBe(
     "<p>On held-out problems, step 0 to 80: pass@1 0.331 → 0.843, maj@64 0.510 → 0.900.</p>",
   );
-  expect(gain(rows.slice(0, 2))).toBe("");
+  expect(gain(rows.slice(0, 2))).toBe("<p>On held-out problems, step 0: pass@1 0.331, maj@64 0.510.</p>");
+  expect(gain(rows.slice(1, 2))).toBe("");
 });

@@ -5,6 +5,7 @@ export * from "./bench.ts";
 export * from "./config/describe.ts";
 export { didYouMean } from "./config/did-you-mean.ts";
 export * from "./config/load.ts";
+export { firstComplaint } from "./config/plain-words.ts";
 export * from "./environment.ts";
 export * from "./errors.ts";
 export * from "./interrupt.ts";
@@ -22,12 +23,15 @@ export {
   PIECE_BYTES,
   readWhole,
   sha256OfFile,
+  sha256OfFileSync,
   type WriteOptions,
   writePieces,
   writeWhole,
 } from "./pieces.ts";
+export { pipelineProgress } from "./pipeline-folder.ts";
 export { loadModule, shareModules } from "./plugins/load-module.ts";
 export * from "./plugins/plugins.ts";
+export * from "./progress.ts";
 export * from "./registry.ts";
 export * from "./rng.ts";
 export * from "./run-dir.ts";
@@ -37,6 +41,7 @@ export type {
 } from "./safetensors/format.ts";
 export * from "./safetensors/read.ts";
 export * from "./safetensors/write.ts";
+export * from "./saved-state.ts";
 export * from "./sealed-json.ts";
 export { type OrderState, ShuffledOrder } from "./shuffled-order.ts";
 export * from "./stage.ts";

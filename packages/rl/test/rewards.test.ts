@@ -146,6 +146,16 @@ test("an_equation_that_computes_nothing_or_stands_there_already_is_no_step", () 
   ]);
 });
 
+test("equations_of_an_output_are_paid_up_to_a_number", async () => {
+  const thought = Array.from({ length: 40 }, (_, i) => `1+${i}=${i + 1}`).join(" ");
+  expect(equationSteps(`<think> ${thought} </think>`)).toHaveLength(40);
+  const { total, steps } = await rewardOf(
+    [{ kind: "equations", weight: 0.5 }],
+    `<think> ${thought} </think>`,
+  );
+  expect([total, steps!.length]).toEqual([8, 16]);
+});
+
 test("step_rewards_are_found_at_the_token_that_ends_the_step", () => {
   const tokenizer = new Tokenizer(
     trainBpe(["4+8=12 and so on, 4+8=12"], {

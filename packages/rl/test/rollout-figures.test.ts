@@ -19,6 +19,7 @@ const output = (tokens: number, finish: "stop" | "length", accuracy: number, for
   asked: { id: "x", question: "q", answer: "a", text: "q", prompt: [1] },
   prompt: [1],
   text: "1",
+  answer: "",
   sample: { ids: [], logp: [], keptLogmass: [], finish },
   row: {
     ...{ id: "x", question: "q", answer: "a", completion: "no", finish, tokens, echo: false },

@@ -3,7 +3,7 @@ import type { StageContext } from "@nsa/core";
 import { expect, test } from "vitest";
 import { rolloutMetrics } from "../src/stages/grpo/metrics.ts";
 import type { Output, Rollout } from "../src/stages/grpo/rollout.ts";
-import { evaluationMetrics, preflight, warnTrainHeldOutGap } from "../src/stages/grpo/watch.ts";
+import { evaluationMetrics, preflight, tellingGroups } from "../src/stages/grpo/watch.ts";
 
 function said(act: (ctx: StageContext) => void): string[] {
   const texts: string[] = [];
@@ -13,22 +13,37 @@ function said(act: (ctx: StageContext) => void): string[] {
 const solving = (mean: number) => ({
   passAtK: { 1: { mean, low: mean, high: mean } },
   majAtK: {},
+  rates: Array<number>(8).fill(mean),
   parts: {},
   unparsed: 0,
   echoes: 0,
 });
 
-test("a_start_outside_10_to_70_percent_is_warned_of", () => {
-  expect(said((ctx) => preflight(ctx, solving(0.05)))[0]).toMatch(/solves 5.0 % .* too few right answers/);
-  expect(said((ctx) => preflight(ctx, solving(0.8)))[0]).toMatch(/solves 80.0 % .* too few wrong ones/);
-  expect(said((ctx) => preflight(ctx, solving(0.4)))).toEqual([]);
+test("a_start_that_would_give_few_groups_with_right_and_wrong_outputs_is_warned_of", () => {
+  // Of 4 outputs: 1 − ¾⁴ − ¼⁴ = 174/256, 1 − 1/16 − 1/16, and none; a mean, not the groups of the mean rate.
+  const telling = tellingGroups([0.25, 0.5, 1], 4);
+  const [a, b] = [174 / 256, 7 / 8];
+  const mean = (a + b) / 3;
+  expect(telling.mean).toBeCloseTo(mean, 12);
+  const variance = ((a - mean) ** 2 + (b - mean) ** 2 + mean ** 2) / 3;
+  expect(telling.high).toBeCloseTo(mean + 2 * Math.sqrt(variance / 3), 12);
+  expect(said((ctx) => preflight(ctx, solving(0.01), 8))[0]).toMatch(
+    /solves 1.0 % .* about 7.7 % of groups of 8 .* too few right answers/,
+  );
+  expect(said((ctx) => preflight(ctx, solving(0.99), 8))[0]).toMatch(/solves 99.0 % .* too few wrong ones/);
+  // The same pass rates teach in larger groups.
+  expect(said((ctx) => preflight(ctx, solving(0.05), 16))).toEqual([]);
+  expect(said((ctx) => preflight(ctx, solving(0.9), 16))).toEqual([]);
+  // One question of eight gives 12.5 % of groups, with two errors 35.9 %.
+  const one = [1, 0, 0, 0, 0, 0, 0, 0].map((p) => p / 2);
+  expect(said((ctx) => preflight(ctx, { ...solving(0.06), rates: one }, 99))).toEqual([]);
 });
 
-test("a_start_that_echoes_its_questions_is_warned_of", () => {
-  expect(said((ctx) => preflight(ctx, { ...solving(0.4), echoes: 0.27 }))[0]).toMatch(
+test("a_start_that_echoes_its_questions_is_remarked_on", () => {
+  expect(said((ctx) => preflight(ctx, { ...solving(0.4), echoes: 0.27 }, 8))[0]).toMatch(
     /27.0 % .* repeat the question's expression .* they count as wrong/,
   );
-  expect(said((ctx) => preflight(ctx, { ...solving(0.4), echoes: 0.04 }))).toEqual([]);
+  expect(said((ctx) => preflight(ctx, { ...solving(0.4), echoes: 0.04 }, 8))).toEqual([]);
 });
 
 test("greedy_figures_and_echoes_stand_beside_the_sampled_ones", () => {
@@ -52,14 +67,6 @@ test("greedy_figures_and_echoes_stand_beside_the_sampled_ones", () => {
   });
 });
 
-test("accuracies_of_training_and_held_out_problems_that_part_raise_an_alarm", () => {
-  expect(said((ctx) => warnTrainHeldOutGap(ctx, 0.9, solving(0.5)))).toEqual([
-    "training accuracy 90.0 % and held-out accuracy 50.0 % differ by more than 20 points",
-  ]);
-  expect(said((ctx) => warnTrainHeldOutGap(ctx, 0.6, solving(0.5)))).toEqual([]);
-  expect(said((ctx) => warnTrainHeldOutGap(ctx, undefined, solving(0.5)))).toEqual([]);
-});
-
 function rollout(
   rows: [text: string, tokens: number, finish: "stop" | "length", accuracy: number][],
 ): Rollout {
@@ -70,6 +77,7 @@ function rollout(
       asked: { id: "x", question: "q", answer: "a", text: "q", prompt: [1] },
       prompt: [1],
       text: "1",
+      answer: "",
       sample: { ids: [], logp: [], keptLogmass: [], finish },
       row: {
         id: "x",

@@ -1,5 +1,6 @@
 // Request bodies of /v1/completions and /v1/chat/completions. Known fields must be right; others are refused unless
 // they say nothing.
+import { firstComplaint } from "@nsa/core";
 import { z } from "zod";
 import { ApiError } from "./http.ts";
 
@@ -97,9 +98,8 @@ const nameOf = (path: readonly PropertyKey[]) => path.map(String).join(".");
 export function checkBody<T extends z.ZodObject>(schema: T, body: unknown): z.output<T> {
   const known = schema.safeParse(body);
   if (!known.success) {
-    const { path, message } = known.error.issues[0]!;
-    const param = nameOf(path);
-    throw new ApiError(400, param === "" ? message : `${param}: ${message}`, {
+    const { path: param, why } = firstComplaint(known.error, body);
+    throw new ApiError(400, param === "" ? why : `${param}: ${why}`, {
       param,
       code: "invalid_value",
     });

@@ -5,10 +5,12 @@ import { join } from "node:path";
 import { atomicWriteFile, eachLine, type ReportSection, readJsonl } from "@nsa/core";
 import { curve, escapeHtml, page, powersOfTwo, type Series } from "@nsa/report";
 import type { StepProfile } from "@nsa/train";
+import { figure } from "../view/format.ts";
 import { CHARTS, drawChart, type Row } from "./charts.ts";
 import { evaluationSections } from "./evaluation.ts";
 import { readIfThere } from "./run-files.ts";
 import { drawSections } from "./sections.ts";
+import { errorSection, warningsSection } from "./warnings.ts";
 
 /** First and last evaluation on held-out problems. */
 function ends(rows: readonly Row[]): [Row | undefined, Row | undefined] {
@@ -34,21 +36,24 @@ export function atK(rows: readonly Row[]): string {
   return curve("Held-out Pass@K and Maj@K by K", series, options);
 }
 
-/** What the run gained on held-out problems, in one sentence; nothing where it was not evaluated twice. */
+/** What the run gained on held-out problems, in one sentence; its figures where it was evaluated once. */
 export function gain(rows: readonly Row[]): string {
   const [first, last] = ends(rows);
-  if (!first || !last || first === last) return "";
+  if (!first || !last) return "";
   const most = Object.keys(first)
     .map((key) => Number(/^eval\/maj_at_(\d+)$/.exec(key)?.[1] ?? 0))
     .reduce((a, b) => Math.max(a, b), 0);
   const change = (what: string, key: string) =>
-    `${what} ${Number(first[key]).toFixed(3)} → ${Number(last[key]).toFixed(3)}`;
+    first === last
+      ? `${what} ${Number(last[key]).toFixed(3)}`
+      : `${what} ${Number(first[key]).toFixed(3)} → ${Number(last[key]).toFixed(3)}`;
   const parts = [change("pass@1", "eval/pass_at_1")];
   if ("eval/greedy_pass_at_1" in first) parts.push(change("greedy pass@1", "eval/greedy_pass_at_1"));
   if (most > 1) parts.push(change(`maj@${most}`, `eval/maj_at_${most}`));
   // Answers that repeat the question or leave the arithmetic undone: a gain made of them would be none.
   if ("eval/echo_share" in first) parts.push(change("share of echoes", "eval/echo_share"));
-  return `<p>On held-out problems, step ${first.step} to ${last.step}: ${parts.join(", ")}.</p>`;
+  const steps = first === last ? `${last.step}` : `${first.step} to ${last.step}`;
+  return `<p>On held-out problems, step ${steps}: ${parts.join(", ")}.</p>`;
 }
 
 /** The first 10 and the last 30 rows of samples.jsonl, which may be larger than memory. */
@@ -66,13 +71,18 @@ function pickSamples(path: string): Record<string, unknown>[] {
 }
 
 function samplesTable(picked: readonly Record<string, unknown>[]): string {
+  const shown = (value: unknown) => (value === undefined ? "" : escapeHtml(String(value)));
+  const parts = (r: Record<string, unknown>) =>
+    Object.entries((r.parts ?? {}) as Record<string, number>)
+      .map(([label, value]) => `${label} ${figure(value)}`)
+      .join(", ");
   const cells = picked.map((r) => {
     const text = escapeHtml(String(r.text ?? r.completion ?? ""));
     const prompt = escapeHtml(String(r.prompt ?? r.question ?? ""));
-    return `<tr><td>${r.step}</td><td><pre>${prompt}</pre></td><td><pre>${text}</pre></td><td>${r.reward ?? ""}</td></tr>`;
+    return `<tr><td>${r.step}</td><td><pre>${prompt}</pre></td><td><pre>${text}</pre></td><td>${shown(r.answer)}</td><td>${shown(r.reward)}</td><td>${shown(parts(r))}</td></tr>`;
   });
   if (cells.length === 0) return "";
-  return `<h2>Samples</h2><table><tr><th>step</th><th>prompt</th><th>text</th><th>reward</th></tr>${cells.join("")}</table>`;
+  return `<h2>Samples</h2><table><tr><th>step</th><th>prompt</th><th>text</th><th>gold</th><th>reward</th><th>its parts</th></tr>${cells.join("")}</table>`;
 }
 
 /** Where the time of a profiled step went (`--profile`). */
@@ -101,20 +111,27 @@ ${p.ceiling_tflops.toPrecision(3)} TFLOP/s, a copy ${p.ceiling_gb_per_s.toPrecis
 }
 
 /** The body of a run's report; `own`: what its stage adds. */
-function runSections(runDir: string, own: readonly ReportSection[]): string {
+function runSections(runDir: string, own: readonly ReportSection[], error?: unknown): string {
   const rows = readJsonl<Row>(join(runDir, "metrics.jsonl"));
   const charts = CHARTS.map((chart) => drawChart(chart, rows));
   const samples = samplesTable(
     pickSamples(join(runDir, "samples.jsonl")).filter((r) => r.kind === undefined),
   );
-  return `${evaluationSections(runDir)}${gain(rows)}<div class="charts">${atK(rows)}${charts.join("")}</div>${drawSections(own)}${profileTable(runDir)}${samples}
+  return `${errorSection(error)}${warningsSection(runDir)}${evaluationSections(runDir)}${gain(rows)}<div class="charts">${atK(rows)}${charts.join("")}</div>${drawSections(own)}${profileTable(runDir)}${samples}
 <h2>Recipe</h2><pre>${escapeHtml(readIfThere(join(runDir, "config.yaml")))}</pre>
 <h2>Machine</h2><pre>${escapeHtml(readIfThere(join(runDir, "env.json")))}</pre>`;
 }
 
-/** Writes report.html into the run folder and returns its path. */
-export async function writeReport(runDir: string, sections: readonly ReportSection[] = []): Promise<string> {
+/** Writes report.html into the run folder and returns its path. `error`: what ended the run before its time. */
+export async function writeReport(
+  runDir: string,
+  sections: readonly ReportSection[] = [],
+  error?: unknown,
+): Promise<string> {
   const path = join(runDir, "report.html");
-  atomicWriteFile(path, page(runDir.slice(runDir.lastIndexOf("/") + 1), runSections(runDir, sections)));
+  atomicWriteFile(
+    path,
+    page(runDir.slice(runDir.lastIndexOf("/") + 1), runSections(runDir, sections, error)),
+  );
   return path;
 }

@@ -27,9 +27,12 @@ export function equationSteps(completion: string): StepReward[] {
     }));
 }
 
+/** Equations of an output that are paid: trivial ones could be written without end. */
+const MAX_PAID = 16;
+
 export const equations: RewardKind = {
   name: "equations",
-  open: () => perOutput((s) => ({ steps: equationSteps(s.completion) })),
+  open: () => perOutput((s) => ({ steps: equationSteps(s.completion).slice(0, MAX_PAID) })),
 };
 
 /** Characters of the text up to the end of each token, by decoding the ids one after another. */

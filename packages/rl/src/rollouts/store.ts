@@ -5,25 +5,9 @@
 // has no log-probability, NaN, and no advantage), weight f64 [N], offsets i64 [N + 1]: tokens of output i are offsets[i] … offsets[i + 1] − 1. T tokens of N outputs.
 // Each file is written under another name and renamed; the tensors come last, so that a step with tensors is whole. A power cut may
 // take the newest files; what a checkpoint has passed is never needed to resume.
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import {
-  ExitCode,
-  explainWriteError,
-  NsaError,
-  SafetensorsReader,
-  writeFully,
-  writeSafetensors,
-} from "@nsa/core";
+import { ExitCode, NsaError, SafetensorsReader, writeSafetensors, writeWhole } from "@nsa/core";
 import { insertedCount, sampledMask, splitIds, wholeIds } from "@nsa/eval";
 import { z } from "zod";
 import type { RecordedOutput, RecordedStep, RecordedTokens } from "./record.ts";
@@ -138,16 +122,7 @@ export class RolloutStore {
   }
 
   private writeRows(path: string, rows: readonly RecordedOutput[]): void {
-    try {
-      const fd = openSync(path, "w");
-      try {
-        writeFully(fd, Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join("")));
-      } finally {
-        closeSync(fd);
-      }
-    } catch (error) {
-      throw explainWriteError(path, error);
-    }
+    writeWhole(path, Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join("")));
   }
 }
 

@@ -1,5 +1,5 @@
 // Records of preference files as ids: pairs of texts, of messages or of ids, and sampled outputs.
-import { ExitCode, NsaError } from "@nsa/core";
+import { ExitCode, firstComplaint, NsaError } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
 import {
   type ChatMessage,
@@ -153,10 +153,10 @@ function messagesOf(value: unknown, field: string, place: string): ChatMessage[]
   const list = typeof value === "string" ? [{ role: "assistant", content: value }] : value;
   const parsed = messages.safeParse(list);
   if (parsed.success) return parsed.data as ChatMessage[];
-  const [issue] = parsed.error.issues;
+  const { path, why } = firstComplaint(parsed.error, list);
   throw invalid(
-    [place, field, ...issue!.path].join(" "),
-    issue!.message,
+    [place, field, path.replaceAll(".", " ")].join(" ").trimEnd(),
+    why,
     "give a list of {role, content}, or for chosen and rejected the text of the answer",
   );
 }

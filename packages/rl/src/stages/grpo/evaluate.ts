@@ -28,6 +28,8 @@ export interface EvaluationResult {
   /** By K, powers of two up to the number of samples, with 95 % intervals over questions. */
   passAtK: Record<number, Interval>;
   majAtK: Record<number, Interval>;
+  /** Share of right samples of each question. */
+  rates: readonly number[];
   /** Pass@1 and Pass@K at the largest K of each part of a mixed task. */
   parts: Record<string, { passAt1: number; passAtMost: number }>;
   /** Share of samples without a final answer. */
@@ -164,6 +166,7 @@ function resultOf(
   return {
     passAtK: byK("passes"),
     majAtK: byK("majorities"),
+    rates: rows.map((row) => row.passes[0]!),
     parts: Object.fromEntries(parts),
     unparsed: rows.reduce((sum, row) => sum + row.empty, 0) / (rows.length * samples),
     echoes: echoShare(outputs),

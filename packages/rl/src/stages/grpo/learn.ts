@@ -1,5 +1,5 @@
 // From scored outputs to what the update learns from: log-probabilities of others, KL in the reward, advantages, weights.
-import { logprobs, type Transformer } from "@nsa/model";
+import { logprobs, type ReferencePolicy, type Transformer } from "@nsa/model";
 import type { SampleRewards } from "../../algorithm/advantages/kind.ts";
 import { aggregationWeights } from "../../algorithm/aggregation.ts";
 import { klValue } from "../../algorithm/kl.ts";
@@ -23,11 +23,15 @@ export interface RecordableBatch extends UpdateBatch {
 }
 
 /** Log-probabilities of all output tokens under a model, at the sampling temperature. */
-function scoreAll(model: Transformer, samples: readonly PolicySample[], config: GrpoConfig): number[][] {
+function scoreAll(
+  score: ReferencePolicy["logprobs"],
+  samples: readonly PolicySample[],
+  config: GrpoConfig,
+): number[][] {
   const { temperature } = config.rollout;
   return splitByTokens(samples, config.microBatchTokens).flatMap((group) => {
     const batch = policyBatch(group);
-    return outputsOf(batch, logprobs(model, batch, { temperature }).logp);
+    return outputsOf(batch, score(batch, { temperature }).logp);
   });
 }
 
@@ -59,7 +63,7 @@ export function buildUpdateBatch(
   policy: Transformer,
   rollout: Rollout,
   config: GrpoConfig,
-  { reference, value }: { reference?: Transformer | undefined; value?: ValueModel | undefined } = {},
+  { reference, value }: { reference?: ReferencePolicy | undefined; value?: ValueModel | undefined } = {},
 ): RecordableBatch {
   const { algorithm: a, rollout: r } = config;
   const used = rollout.outputs.filter((o) => !o.discarded);
@@ -85,10 +89,15 @@ export function buildUpdateBatch(
   // Masked outputs still belong to their group's statistics; a KL in the reward needs theirs, too.
   const scored = inReward ? samples : samples.filter((s) => s.weight > 0);
   if (!isOnPolicy(a)) {
-    for (const [i, logp] of scoreAll(policy, scored, config).entries()) scored[i]!.oldLogp = logp;
+    for (const [i, logp] of scoreAll(
+      (batch, options) => logprobs(policy, batch, options),
+      scored,
+      config,
+    ).entries())
+      scored[i]!.oldLogp = logp;
   }
   if (reference) {
-    for (const [i, logp] of scoreAll(reference, scored, config).entries()) scored[i]!.refLogp = logp;
+    for (const [i, logp] of scoreAll(reference.logprobs, scored, config).entries()) scored[i]!.refLogp = logp;
   }
   let rewards = used.map((o) => o.rewards);
   const metrics: Record<string, number> = {};

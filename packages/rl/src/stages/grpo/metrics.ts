@@ -52,3 +52,22 @@ export function rolloutMetrics(rollout: Rollout): Record<string, number> {
     metrics[`completion/words/${word}`] = mean(counts.map((c) => c[word]!));
   return metrics;
 }
+
+/** Tokens per second and shares of a step; times in ms. */
+export function timeMetrics(
+  { outputs, sampling, scoring }: Rollout,
+  updating: number,
+  recording: number,
+): Record<string, number> {
+  const tokens = outputs.reduce((n, o) => n + o.row.tokens, 0);
+  const all = sampling + scoring + updating;
+  return {
+    "perf/rollout_tokens_per_sec": tokens / (sampling / 1000),
+    "perf/update_tokens_per_sec": tokens / (updating / 1000),
+    "perf/step_seconds": all / 1000,
+    "perf/rollout_share": sampling / all,
+    "perf/scoring_share": scoring / all,
+    "perf/update_share": updating / all,
+    "perf/recording_share": recording / (all + recording),
+  };
+}

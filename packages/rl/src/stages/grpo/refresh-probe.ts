@@ -5,9 +5,10 @@
 // have not moved by a single bit while the trainer's for the same tokens have, the sampler's weights are old, however small the
 // learning rate. (2) On the first sampled tokens of a step, sampler and trainer differ by rounding alone. (3) In bf16 the copies that
 // the model computes with are the rounded masters.
-import { ExitCode, NsaError, packBatch } from "@nsa/core";
+import { ExitCode, type Metrics, NsaError, packBatch } from "@nsa/core";
 import { fingerprint } from "@nsa/kernels";
 import { type GeneratedSample, type GenerateRequest, logprobs, type Transformer } from "@nsa/model";
+import { outputsOf, type PolicySample, policyBatch, splitByTokens } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 import type { RecordableBatch } from "./learn.ts";
 import type { UpdateNotes } from "./update.ts";
@@ -88,6 +89,33 @@ export class RefreshProbe {
     const batch = packBatch([{ ids: all, weight: 0, isTarget: (index) => index >= prompt.length }]);
     const { logp } = logprobs(this.model, batch, { temperature: this.config.rollout.temperature });
     return Array.from(logp.subarray(prompt.length - 1));
+  }
+
+  /**
+   * Mean change of the log-probabilities of the step's first tokens by its updates, nats: 0 where nothing was learned, far below 1 where a
+   * step is small. Nothing where no output was learned from.
+   */
+  changeMetrics({ samples }: RecordableBatch, { oldLogp }: UpdateNotes): Metrics {
+    const chosen: PolicySample[] = [];
+    let tokens = 0;
+    for (const sample of samples) {
+      if (tokens >= FIRST_TOKENS) break;
+      if (!(sample.oldLogp ?? oldLogp.get(sample.id))) continue;
+      chosen.push(sample);
+      tokens += sample.ids.length;
+    }
+    if (chosen.length === 0) return {};
+    const { temperature } = this.config.rollout;
+    const now = splitByTokens(chosen, this.config.microBatchTokens).flatMap((group) => {
+      const batch = policyBatch(group);
+      return outputsOf(batch, logprobs(this.model, batch, { temperature }).logp);
+    });
+    let sum = 0;
+    for (const [i, sample] of chosen.entries()) {
+      const before = sample.oldLogp ?? oldLogp.get(sample.id)!;
+      for (const [t, x] of now[i]!.entries()) sum += Math.abs(x - before[t]!);
+    }
+    return { "policy/update_change_mean": sum / tokens };
   }
 
   private checkTokens(step: number, { samples }: RecordableBatch, { oldLogp }: UpdateNotes): void {

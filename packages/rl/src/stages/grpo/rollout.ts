@@ -39,6 +39,8 @@ export interface Output {
   prompt: readonly number[];
   /** The prompt as it was put together. */
   text: string;
+  /** The answer as it was read from the output; empty where there is none. */
+  answer: string;
   sample: Trajectory;
   row: RolloutRow;
   rewards: SampleRewards;
@@ -169,7 +171,8 @@ async function ask(e: RolloutInputs, first: number, count: number, probe?: Gener
     const { completion, tokens } = batch[i]!;
     const reward = rewards[i]!;
     const { prompt, text, id, question, answer } = asked;
-    const echo = isEchoOf(extractAnswer(completion).text, asked);
+    const extracted = extractAnswer(completion).text;
+    const echo = isEchoOf(extracted, asked);
     const used = e.tools && {
       calls: s.calls?.length ?? 0,
       failedCalls: s.calls?.filter((c) => c.failed).length ?? 0,
@@ -178,6 +181,7 @@ async function ask(e: RolloutInputs, first: number, count: number, probe?: Gener
       asked,
       prompt,
       text,
+      answer: extracted,
       sample: s,
       row: { id, question, answer, completion, reward, echo, finish: s.finish, tokens, ...used },
       rewards: rewardsByToken(tokenizer, group, s, reward),

@@ -1,40 +1,57 @@
 // `nsa grpo`: sample outputs, score them, update the policy, evaluate held-out problems; resumable bit for bit.
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { JsonlFile, type Metrics, type StageContext, type StageResult, type Stateful, turn } from "@nsa/core";
+import {
+  JsonlFile,
+  type Metrics,
+  parseState,
+  type StageContext,
+  type StageResult,
+  type Stateful,
+  turn,
+} from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
-import { type OpenTools, openTools } from "@nsa/eval";
+import type { OpenTools } from "@nsa/eval";
 import type { Device } from "@nsa/kernels";
 import { openDevice, openPlans, savePlans } from "@nsa/kernels";
-import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Transformer } from "@nsa/model";
-import { asksInChat, checkVocabulary } from "@nsa/tasks";
+import {
+  adapterReference,
+  CheckpointStore,
+  INFERENCE_ONLY,
+  loadModel,
+  type ReferencePolicy,
+  resumeCheckpoint,
+  type Transformer,
+  wholeReference,
+} from "@nsa/model";
+import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
+import { z } from "zod";
 import { makeScorer, type Scorer } from "../../rewards/score.ts";
 import type { RolloutStore } from "../../rollouts/store.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
 import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
+import { openToolsOf } from "../../task/tools.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { curriculumAt, curriculumMetrics, recipeAt } from "./curriculum.ts";
+import { factsOf } from "./diagnosis/facts.ts";
+import { diagnosisFigures, specialTokensOf } from "./diagnosis/figures.ts";
+import { DiagnosisMonitor } from "./diagnosis/monitor.ts";
+import type { Evidence } from "./diagnosis/rule.ts";
 import { type EvaluationResult, evaluatePolicy, evaluateWithTools } from "./evaluate.ts";
+import { judgedOutputs } from "./hacking/figures.ts";
 import { HackingMonitor } from "./hacking/monitor.ts";
 import { withIterations } from "./iterations/plan.ts";
 import { RewardRetraining } from "./iterations/retraining.ts";
 import { buildUpdateBatch } from "./learn.ts";
-import { rolloutMetrics } from "./metrics.ts";
+import { rolloutMetrics, timeMetrics } from "./metrics.ts";
 import { openRollouts, StepRecorder } from "./recorder.ts";
 import { ReferenceStore } from "./reference-store.ts";
 import { RefreshProbe } from "./refresh-probe.ts";
 import { type Rollout, rollout } from "./rollout.ts";
 import { type UpdateNotes, update } from "./update.ts";
 import { ValueModel } from "./value/value-model.ts";
-import {
-  evaluationMetrics,
-  preflight,
-  recordFaults,
-  showSample,
-  warnOfStep,
-  warnTrainHeldOutGap,
-} from "./watch.ts";
+import { evaluationMetrics, preflight, recordFaults, showSample } from "./watch.ts";
 
 export async function runGrpo(recipe: GrpoConfig, ctx: StageContext): Promise<StageResult> {
   const config = withIterations(recipe);
@@ -60,8 +77,8 @@ class QuestionCursor implements Stateful {
     return { asked: this.asked };
   }
 
-  load({ asked }: { asked: number }): void {
-    this.asked = asked;
+  load(state: unknown): void {
+    this.asked = parseState("questions", z.strictObject({ asked: z.number().int().min(0) }), state).asked;
   }
 }
 
@@ -97,12 +114,13 @@ interface GrpoParts {
   /** PPO's; none for advantages that compare outputs. */
   value: ValueModel | undefined;
   /** The model that the KL holds on to; none without a KL. */
-  reference: Transformer | undefined;
+  reference: ReferencePolicy | undefined;
   references: ReferenceStore;
   cursor: QuestionCursor;
   quarantine: JsonlFile;
   rollouts: RolloutStore;
   hacking: HackingMonitor;
+  diagnosis: DiagnosisMonitor;
   checkpoints: string;
   /** Files kept with each checkpoint. */
   files: Record<string, string>;
@@ -142,12 +160,9 @@ class GrpoRun {
   static async open(device: Device, config: GrpoConfig, ctx: StageContext): Promise<GrpoRun> {
     const { algorithm } = config;
     const init = config.init.checkpoint;
-    const model = await loadModel(
-      device,
-      init,
-      config.value?.shared ? { head: "lm_scalar" } : {},
-      config.train.groups,
-    );
+    const { lora, seed } = config;
+    const head = config.value?.shared ? { head: "lm_scalar" } : {};
+    const model = await loadModel(device, init, { ...head, lora }, config.train.groups, seed);
     const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
     const files = modelFiles(init);
     checkVocabulary(tokenizer, model, init);
@@ -165,6 +180,8 @@ class GrpoRun {
     const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
     const references = new ReferenceStore(join(ctx.runDir, "reference"));
     const cursor = new QuestionCursor();
+    // Before the checkpoint is loaded: the reference of the start is the policy as the stage found it.
+    const reference = await openReference(device, config, model);
     let step = 0;
     if (ctx.resumeFrom) {
       const saved = { model, optimizer: trainer.optimizer, stateful: [trainer, cursor] };
@@ -175,14 +192,23 @@ class GrpoRun {
     const retraining = RewardRetraining.open({ config, ctx, device, tokenizer }, step);
     const scorer = await openScorer(retraining?.rewards(step) ?? config.rewards, model, tokenizer, ctx);
     const hacking = HackingMonitor.open(config, ctx, step);
+    const diagnosis = DiagnosisMonitor.open(config, factsOf(tokenizer, config, model.config), ctx, step);
     const rollouts = openRollouts(ctx.runDir, config);
     rollouts.truncate(step);
-    // Without a KL there is no reference to hold.
-    const reference =
-      algorithm.klCoef > 0
-        ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
-        : undefined;
-    const data = { problems, scorer, tools, retraining, value, cursor, quarantine, rollouts, hacking };
+    const renewed = reference && references.at(step, algorithm.referenceEvery);
+    if (renewed) await reference.load(renewed);
+    const data = {
+      problems,
+      scorer,
+      tools,
+      retraining,
+      value,
+      cursor,
+      quarantine,
+      rollouts,
+      hacking,
+      diagnosis,
+    };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
@@ -197,7 +223,12 @@ class GrpoRun {
       info: { parameters: model.parameters.layout.parameterCount, device: model.device.name },
     });
     // A checkpoint of step 0 was saved after this: its figures are recorded.
-    if (!ctx.resumeFrom) preflight(ctx, await this.evaluate());
+    if (!ctx.resumeFrom) preflight(ctx, await this.evaluate(), this.config.rollout.groupSize);
+    const warming = this.config.value?.warmupSteps ?? 0;
+    if (this.step < warming)
+      ctx.log(
+        `${warming === 1 ? "step 1 trains" : `steps 1 to ${warming} train`} the value model alone (value.warmup_steps): the policy is not updated`,
+      );
     ctx.log(
       "an on-policy loss tells nothing (0 by construction where all outputs weigh alike): watch reward/mean and eval/pass_at_1",
     );
@@ -242,20 +273,16 @@ class GrpoRun {
     const recorded = performance.now() - recording;
     const figures: Metrics = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating, recorded) };
     figures["perf/memory_peak_bytes"] = model.device.stats().peakBytes;
-    Object.assign(
-      figures,
-      this.parts.hacking.observe(sampled, figures, step),
-      curriculumMetrics(config, step),
-    );
+    Object.assign(figures, curriculumMetrics(config, step), probe.changeMetrics(updateBatch, notes));
+    const evidence = this.observe(sampled, figures, step);
     ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
     appendSamples(ctx, sampled, step);
     showSample(ctx, sampled, step);
-    warnOfStep(ctx, sampled, updateBatch, step);
+    this.parts.diagnosis.observe({ ...learned, ...figures }, step, evidence);
     await this.renewReference();
     const last = step === config.steps;
     const { every } = config.evaluation;
-    if (last || (every > 0 && step % every === 0))
-      warnTrainHeldOutGap(ctx, figures["rollout/pass_rate"], await this.evaluate());
+    if (last || (every > 0 && step % every === 0)) await this.evaluate();
     if (last || step % config.checkpoint.every === 0) await this.save();
   }
 
@@ -278,6 +305,18 @@ class GrpoRun {
     return this.parts.scorer.close();
   }
 
+  /** Adds the figures of reward hacking and of diagnoses to a step's. */
+  private observe(sampled: Rollout, figures: Metrics, step: number): Evidence {
+    const judged = judgedOutputs(sampled.outputs);
+    const { metrics, evidence } = diagnosisFigures(
+      sampled.outputs,
+      judged,
+      specialTokensOf(this.parts.tokenizer),
+    );
+    Object.assign(figures, this.parts.hacking.observe(sampled, figures, step, judged), metrics);
+    return evidence;
+  }
+
   private async evaluate(): Promise<EvaluationResult> {
     const { tokenizer, tools } = this.parts;
     const started = performance.now();
@@ -288,6 +327,7 @@ class GrpoRun {
     const seconds = (performance.now() - started) / 1000;
     const metrics = { ...evaluationMetrics(result), "perf/evaluation_seconds": seconds };
     this.ctx.emit({ type: "eval", step: this.step, metrics });
+    this.parts.diagnosis.evaluated(metrics, this.step);
     this.latest = { result, step: this.step };
     return result;
   }
@@ -296,6 +336,8 @@ class GrpoRun {
     const { model, step, ctx } = this;
     const { trainer, cursor, files, references, checkpoints, value } = this.parts;
     savePlans(model.device, ctx);
+    ctx.sync();
+    this.parts.quarantine.sync();
     const stateful = [trainer, cursor];
     // First, so that the policy's checkpoint is never without one.
     await value?.save(step);
@@ -323,18 +365,19 @@ class GrpoRun {
     const { referenceEvery } = this.config.algorithm;
     if (!reference || referenceEvery === 0 || step % referenceEvery !== 0) return;
     await references.save(model, step);
-    reference.parameters.copyFrom(model.parameters);
+    reference.renew(model);
   }
 }
 
-/** The environment of the recipe, called as the checkpoint's questions are asked. */
-async function openToolsOf(
-  { environment, task, init }: GrpoConfig,
-  tokenizer: Tokenizer,
-): Promise<OpenTools | undefined> {
-  if (!environment) return undefined;
-  const chat = asksInChat(task.template) ? chatOf(init.checkpoint) : undefined;
-  return await openTools(environment, { tokenizer, chat });
+/** The reference of a run's start; none without a KL. */
+async function openReference(
+  device: Device,
+  { algorithm, init, lora }: GrpoConfig,
+  policy: Transformer,
+): Promise<ReferencePolicy | undefined> {
+  if (algorithm.klCoef === 0) return undefined;
+  if (lora) return adapterReference(policy);
+  return wholeReference(await loadModel(device, init.checkpoint, {}, INFERENCE_ONLY));
 }
 
 const openScorer = (
@@ -343,21 +386,6 @@ const openScorer = (
   tokenizer: Tokenizer,
   ctx: StageContext,
 ) => makeScorer(rewards, { device, tokenizer, log: (text, level) => ctx.log(text, level) });
-
-/** Tokens per second and shares of a step; times in ms. */
-function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number, recording: number): Metrics {
-  const tokens = outputs.reduce((n, o) => n + o.row.tokens, 0);
-  const all = sampling + scoring + updating;
-  return {
-    "perf/rollout_tokens_per_sec": tokens / (sampling / 1000),
-    "perf/update_tokens_per_sec": tokens / (updating / 1000),
-    "perf/step_seconds": all / 1000,
-    "perf/rollout_share": sampling / all,
-    "perf/scoring_share": scoring / all,
-    "perf/update_share": updating / all,
-    "perf/recording_share": recording / (all + recording),
-  };
-}
 
 /** One row per output in samples.jsonl. */
 function appendSamples(ctx: StageContext, { outputs }: Rollout, step: number): void {

@@ -1,6 +1,7 @@
 // The definition of the `grpo` stage.
 import { defineStage, type StageFigure } from "@nsa/core";
 import { rolloutSections } from "../../rollouts/sections.ts";
+import { policyInputs, rewardInputs, taskInputs } from "../../task/inputs.ts";
 import { grpoSchema } from "./config.ts";
 import { estimateGrpo } from "./estimate.ts";
 import { runGrpo } from "./run.ts";
@@ -50,8 +51,12 @@ export const grpoStage = defineStage({
   run: runGrpo,
   estimate: estimateGrpo,
   plannedOutputs: ({ init }) => ({ checkpoint: init.checkpoint }),
-  inputFiles: ({ task, rewards }) =>
-    [task.file, ...task.files, ...rewards.map(({ file }) => file)].filter((file) => file !== ""),
+  inputFiles: ({ init, task, rewards, value }) => [
+    ...policyInputs(init.checkpoint),
+    ...taskInputs(task),
+    ...rewardInputs(rewards),
+    ...(value && value.init !== "policy" ? policyInputs(value.init) : []),
+  ],
   figures,
   plots: [
     { metric: "reward/mean", title: "reward" },

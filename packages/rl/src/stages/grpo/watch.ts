@@ -1,7 +1,7 @@
 // What a run says while it goes: held-out figures, warnings of a start or a step that teaches nothing, an alarm.
 import { ExitCode, type JsonlFile, type Metrics, NsaError, type StageContext } from "@nsa/core";
+import { meanStd } from "../../algorithm/advantages/kind.ts";
 import type { EvaluationResult } from "./evaluate.ts";
-import type { UpdateBatch } from "./learn.ts";
 import type { Rollout } from "./rollout.ts";
 
 /** Held-out figures as metrics: `eval/pass_at_8`, its interval, and the parts of a mixed task. */
@@ -40,18 +40,34 @@ const percent = (x: number) => `${(100 * x).toFixed(1)} %`;
 
 /** Share of echoes from which on a person should see them. */
 const ECHOES = 0.05;
+/** Share of groups with right and wrong outputs below which there is little to learn from. */
+const TELLING = 0.2;
+const QUESTIONS = 8;
 
-/** Warns when many answers are no values, and when the first policy solves so little, or so much, that there is little to learn from. */
-export function preflight(ctx: StageContext, result: EvaluationResult): void {
+/**
+ * Share of groups of `groupSize` outputs that would have right and wrong ones, by the shares of right samples of the questions: its mean,
+ * and the mean with two standard errors of it.
+ */
+export function tellingGroups(rates: readonly number[], groupSize: number): { mean: number; high: number } {
+  const { mean, std } = meanStd(rates.map((p) => 1 - p ** groupSize - (1 - p) ** groupSize));
+  return { mean, high: mean + (2 * std) / Math.sqrt(rates.length) };
+}
+
+/** Warns when the first policy solves so little, or so much, that few groups would teach anything; remarks on many echoes. */
+export function preflight(ctx: StageContext, result: EvaluationResult, groupSize: number): void {
   if (result.echoes >= ECHOES)
     ctx.log(
       `${percent(result.echoes)} of the first policy's answers repeat the question's expression or leave the arithmetic undone; unless task.answer_form is any they count as wrong`,
-      "warn",
     );
+  const telling = tellingGroups(result.rates, groupSize);
+  // A few questions that were sampled a few times say little.
+  if (telling.high >= TELLING || result.rates.length < QUESTIONS) return;
   const rate = result.passAtK[1]!.mean;
-  if (rate >= 0.1 && rate <= 0.7) return;
-  const why = rate < 0.1 ? "too few right answers to learn from" : "too few wrong ones to learn from";
-  ctx.log(`the first policy solves ${percent(rate)} of samples, outside 10–70 %: ${why}`, "warn");
+  const why = rate < 0.5 ? "too few right answers to learn from" : "too few wrong ones to learn from";
+  ctx.log(
+    `the first policy solves ${percent(rate)} of held-out samples, so about ${percent(telling.mean)} of groups of ${groupSize} outputs have right and wrong ones: ${why}`,
+    "warn",
+  );
 }
 
 /** One of the step's outputs for the screen, another question's each step. */
@@ -67,36 +83,6 @@ export function showSample(ctx: StageContext, rollout: Rollout, step: number): v
     parts,
     recorded: true,
   });
-}
-
-/** Says when a step taught nothing, and why. */
-export function warnOfStep(
-  ctx: StageContext,
-  rollout: Rollout,
-  updateBatch: UpdateBatch,
-  step: number,
-): void {
-  if (updateBatch.samples.length === 0) {
-    const discarded = rollout.outputs.every((o) => o.discarded);
-    const why = discarded ? "all groups were discarded" : "all outputs were quarantined or masked";
-    ctx.log(`step ${step}: ${why}, so nothing was learned`, "warn");
-  } else if (rollout.flatGroups === rollout.groups) {
-    ctx.log(`step ${step}: all rewards are equal inside every group, so nothing was learned`, "warn");
-  }
-}
-
-/** Training accuracy far above held-out accuracy: the policy may be gaming the reward or repeating its questions. */
-export function warnTrainHeldOutGap(
-  ctx: StageContext,
-  passRate: number | undefined,
-  result: EvaluationResult,
-): void {
-  const heldOut = result.passAtK[1]!.mean;
-  if (passRate === undefined || passRate - heldOut <= 0.2) return;
-  ctx.log(
-    `training accuracy ${percent(passRate)} and held-out accuracy ${percent(heldOut)} differ by more than 20 points`,
-    "warn",
-  );
 }
 
 /** Keeps outputs that could not be scored, and names the first. Throws `reward_failed` (exit 3) when it is all of them. */

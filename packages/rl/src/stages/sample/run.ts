@@ -3,26 +3,27 @@
 // The work is done in batches: each is sampled by one call of the engine, scored, and written to samples.jsonl (and pool.jsonl, one
 // row a question). Then the number of questions done is written as a checkpoint. A resumed run cuts both files back to it, so that
 // no row is lost or doubled. An output's random numbers are keyed by seed, question and output: batches of any size give the same rows.
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
-  atomicWriteFile,
   ExitCode,
   JsonlFile,
-  type Metrics,
+  markProgress,
   NsaError,
+  progressFields,
+  readProgress,
   type StageContext,
   type StageResult,
   turn,
 } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
-import { type OpenTools, openTools } from "@nsa/eval";
 import { type Device, openDevice, openPlans, savePlans } from "@nsa/kernels";
 import { Engine, INFERENCE_ONLY, loadModel } from "@nsa/model";
-import { asksInChat, checkVocabulary } from "@nsa/tasks";
+import { checkVocabulary } from "@nsa/tasks";
+import { z } from "zod";
 import { makeScorer } from "../../rewards/score.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
 import { makeProblems } from "../../task/problems.ts";
+import { openToolsOf } from "../../task/tools.ts";
 import { checkSample, type SampleConfig } from "./config.ts";
 import { taskWork } from "./outputs.ts";
 import { stepWork } from "./rollouts.ts";
@@ -67,15 +68,6 @@ async function openSampler(device: Device, config: SampleConfig, ctx: StageConte
   return { config, engine, tokenizer, scorer, tools, log, interrupted };
 }
 
-async function openToolsOf(
-  { environment, task, init }: SampleConfig,
-  tokenizer: Tokenizer,
-): Promise<OpenTools | undefined> {
-  if (!environment) return undefined;
-  const chat = asksInChat(task.template) ? chatOf(init.checkpoint) : undefined;
-  return await openTools(environment, { tokenizer, chat });
-}
-
 function openWork(sampler: Sampler): Work {
   const { config, tokenizer, engine } = sampler;
   if (config.prompts.from === "steps") return stepWork(sampler);
@@ -96,6 +88,12 @@ interface SampleState {
   tally: Tally;
 }
 
+const stateSchema = z.strictObject({
+  ...progressFields,
+  total: z.number().int().min(0),
+  tally: z.record(z.string(), z.number()),
+});
+
 class SampleRun {
   private readonly pool: JsonlFile;
 
@@ -115,7 +113,8 @@ class SampleRun {
     const work = openWork(sampler);
     let state: SampleState = { step: 0, total: work.total, tally: {} };
     if (ctx.resumeFrom) {
-      state = JSON.parse(readFileSync(join(ctx.resumeFrom, "state.json"), "utf8")) as SampleState;
+      const { seal: _, ...saved } = readProgress(ctx.resumeFrom, stateSchema);
+      state = saved;
       refuseOtherInputs(ctx.resumeFrom, state, work);
       ctx.rewind(state.step);
     }
@@ -186,12 +185,8 @@ class SampleRun {
   private save(): void {
     const { ctx, state, device } = this;
     savePlans(device, ctx);
-    const dir = join(ctx.runDir, "checkpoints");
-    const name = `step-${String(state.step).padStart(6, "0")}`;
-    mkdirSync(join(dir, name), { recursive: true });
-    atomicWriteFile(join(dir, name, "state.json"), `${JSON.stringify(state)}\n`);
-    for (const old of readdirSync(dir))
-      if (old !== name) rmSync(join(dir, old), { recursive: true, force: true });
+    this.pool.sync();
+    markProgress(ctx, { ...state });
   }
 
   async finish(completed: boolean): Promise<StageResult> {

@@ -1,5 +1,5 @@
 // Examples of fine-tuning from JSONL files: templates filled, tokenized, the prompt's length kept.
-import { NsaError } from "@nsa/core";
+import { firstComplaint, NsaError } from "@nsa/core";
 import { expandInputs, type Tokenizer } from "@nsa/data";
 import type { ChatTemplate } from "@nsa/tasks";
 import {
@@ -65,11 +65,11 @@ function examplesOf(
   }
   const messages = answered.safeParse(record[source.messages]);
   if (!messages.success) {
-    const { path, message } = messages.error.issues[0]!;
+    const { path, why } = firstComplaint(messages.error, record[source.messages]);
     throw new NsaError({
       code: "data_not_a_conversation",
-      what: [place, source.messages, ...path].join(" "),
-      why: message,
+      what: [place, source.messages, path.replaceAll(".", " ")].join(" ").trimEnd(),
+      why,
       fix: "give a list of {role, content} with at least one turn of the assistant",
       exitCode: 3,
     });

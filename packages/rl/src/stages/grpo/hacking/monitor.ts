@@ -93,8 +93,7 @@ export class HackingMonitor {
   }
 
   /** Figures of the step's outputs, with `verdict/alarm` 1 or 0, and the pass rate of recipes that do not reward it; warns where there is an alarm. */
-  observe({ outputs }: Rollout, figures: Metrics, step: number): Metrics {
-    const judged = judgedOutputs(outputs);
+  observe({ outputs }: Rollout, figures: Metrics, step: number, judged = judgedOutputs(outputs)): Metrics {
     const metrics = verdictMetrics(judged);
     const verdicts = verdictsOf({ ...figures, ...metrics }, this.config, step);
     if (!verdicts) return {};

@@ -1,0 +1,100 @@
+// Diagnoses of how outputs are drawn and how they end.
+import { hasLearned, hasVariety } from "./reward-rules.ts";
+import { type Diagnosis, meanOf, newest, passRate, percent } from "./rule.ts";
+
+const STEPS = 3;
+/** What follows where outputs do not end as they should. */
+const LOST = ["constant reward", "no signal inside groups", "wrong golds", "grader rejects right outputs"];
+/** Share of outputs cut at the longest length from which on training is about them. */
+const CUT = 0.6;
+/** Mean differences of log-probabilities, nats, above those of rounding. */
+const ROUNDING = { fp32: 1e-3, bf16: 0.1 } as const;
+
+/** The outputs of a question are copies of one another. */
+const noVariance: Diagnosis = {
+  name: "no variance",
+  explains: LOST,
+  find(view) {
+    const rows = newest(view, STEPS);
+    const { rollout: r } = view.config;
+    if (!rows || hasVariety(rows, r.groupSize)) return undefined;
+    const narrow = [
+      ...(r.temperature < 0.5 ? [`rollout.temperature ${r.temperature}`] : []),
+      ...(r.topK > 0 && r.topK < 4 ? [`rollout.top_k ${r.topK}`] : []),
+      ...(r.topP < 0.5 ? [`rollout.top_p ${r.topP}`] : []),
+      ...(r.minP > 0.5 ? [`rollout.min_p ${r.minP}`] : []),
+    ];
+    // A policy that has become certain because it solves its task has no fault.
+    const solved = rows.every((row) => (passRate(row) ?? 0) >= 0.95);
+    if (narrow.length === 0 && solved && hasLearned(view, STEPS)) return undefined;
+    const cause =
+      narrow.length > 0
+        ? `${narrow.join(", ")} leaves no choice`
+        : `the policy is certain of every token (entropy ${meanOf(rows, "policy/entropy").toPrecision(2)} nats): raise the temperature, or begin with a policy that is less sharp`;
+    return `the ${r.groupSize} outputs of a question are nearly all equal (${percent(meanOf(rows, "rollout/distinct_share"))} of them are distinct texts), so none has an advantage; ${cause}`;
+  },
+};
+
+/** Most outputs are cut at the longest length. */
+const truncation: Diagnosis = {
+  name: "outputs are cut",
+  explains: LOST,
+  find(view) {
+    const rows = newest(view, STEPS);
+    if (!rows) return undefined;
+    const cut = meanOf(rows, "completion/truncated_share");
+    if (cut < CUT) return undefined;
+    const { config, facts, evidence } = view;
+    const { maxTokens } = config.rollout;
+    const what = `${percent(cut)} of outputs are cut at rollout.max_tokens ${maxTokens}`;
+    const ends = facts.ends.join(", ");
+    const missed = meanOf(rows, "completion/missed_end_share");
+    if (missed >= 0.3)
+      return `${what}; in ${percent(missed)} of those the policy writes ${evidence.missedEnd ?? "a special token"}, which does not end an output (ends: ${ends}): the end token is wrong; state it in generation_config.json beside the checkpoint, or in rollout.stop`;
+    const looping = meanOf(rows, "completion/looping_share");
+    if (looping >= 0.5)
+      return `${what}; ${percent(looping)} of those end in a loop: the policy has no end to write (ends: ${ends}), or it has collapsed`;
+    const none = cut === 1 ? `; not one output has ended (ends: ${ends})` : "";
+    const masked = config.algorithm.maskTruncated ? " and left out of the loss" : "";
+    return `${what}${masked} before they end${none}: raise rollout.max_tokens, or check that the template asks for an answer that ends`;
+  },
+};
+
+/** An ordinary token ends outputs. */
+const ordinaryEnd: Diagnosis = {
+  name: "wrong end token",
+  explains: ["empty outputs", "outputs are cut", ...LOST],
+  find({ facts, rows }) {
+    if (facts.ordinaryEnds.length === 0) return undefined;
+    const length = meanOf(rows.slice(-STEPS), "completion/terminated_length_mean");
+    const after = Number.isNaN(length) ? "" : `; outputs that end have ${length.toFixed(1)} tokens`;
+    return `the tokenizer's end token ${facts.ordinaryEnds.join(", ")} is ordinary text, so outputs end wherever it is written${after}: state the right one in generation_config.json beside the checkpoint`;
+  },
+};
+
+/** Outputs end at once. */
+const emptyOutputs: Diagnosis = {
+  name: "empty outputs",
+  explains: LOST,
+  find(view) {
+    const rows = newest(view, STEPS);
+    if (!rows) return undefined;
+    const length = meanOf(rows, "completion/length_mean");
+    const right = passRate(rows.at(-1)!) ?? 0;
+    if (!(length < 1.5) || right > 0.05 || view.config.rollout.maxTokens < 2) return undefined;
+    return `outputs have ${length.toFixed(1)} tokens on average, their end included (ends: ${view.facts.ends.join(", ")}): the end token is one that the policy writes at once, or the prompt already is a finished text`;
+  },
+};
+
+/** The sampler is not the trainer's policy, by more than rounding. */
+const samplerDiffers: Diagnosis = {
+  name: "sampler and trainer differ",
+  find(view) {
+    const rows = newest(view, STEPS);
+    const limit = ROUNDING[view.facts.dtype];
+    if (!rows || !rows.every((row) => row["policy/sampler_difference_mean"]! > limit)) return undefined;
+    return `log-probabilities of sampler and trainer differ by ${meanOf(rows, "policy/sampler_difference_mean").toPrecision(2)} nats on average, rounding gives less than ${limit}: the outputs come from other weights than those that learn, or from another temperature`;
+  },
+};
+
+export const samplingRules = [noVariance, truncation, ordinaryEnd, emptyOutputs, samplerDiffers];
