@@ -3,6 +3,7 @@ import { isAbsolute, join } from "node:path";
 import { defineStage, outputsNamed } from "@nsa/core";
 import { findTask } from "@nsa/tasks";
 import { type EvalConfig, evalSchema } from "./config.ts";
+import { pairedSections } from "./paired.ts";
 import { estimateEval, runEval } from "./run.ts";
 
 /** The tokenizer, the tasks' records and texts, and the reward model. */
@@ -27,5 +28,6 @@ export const evalStage = defineStage({
   estimate: estimateEval,
   inputFiles,
   plannedOutputs: outputsNamed("summary", "samples"),
+  sections: pairedSections,
   overview: { result: "accuracy {*/accuracy:percent}" },
 });

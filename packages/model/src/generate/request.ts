@@ -24,6 +24,8 @@ export interface GenerateRequest {
   seed: number;
   /** Sample i of the request draws with request number `id + i`: an output depends on (seed, id + i) alone. */
   id: number;
+  /** Position of the first token that is drawn, in its output: a request that continues one draws what that would have drawn. */
+  firstPosition?: number;
   /** Ids that end an output; they are its last token. */
   stopIds: readonly number[];
   /** Ends an output when its text so far contains one of these. */

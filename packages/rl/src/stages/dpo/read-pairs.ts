@@ -43,9 +43,11 @@ export function choosePairs(
     const chosen = right[i % r]!;
     const rejected = wrong[(i + Math.floor(i / multiple)) % w]!;
     const { question: name, prompt, place } = chosen;
-    return { place, question: name, prompt, chosen: { ids: chosen.ids }, rejected: { ids: rejected.ids } };
+    return { place, question: name, prompt, chosen: answerOf(chosen), rejected: answerOf(rejected) };
   });
 }
+
+const answerOf = ({ ids, learned }: SampledOutput): Answer => ({ ids, ...(learned ? { learned } : {}) });
 
 const sameAnswer = (a: Answer, b: Answer) =>
   a.ids.length === b.ids.length && Array.from(a.ids).every((id, i) => id === b.ids[i]);

@@ -2,6 +2,7 @@
 import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
 import { memoryLimitMb } from "@nsa/kernels";
 import { loraSchema } from "@nsa/model";
+import { environmentSchema } from "@nsa/tasks";
 import { optimizerSchema, scheduleSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
 import { advantageKinds } from "../../algorithm/advantages/registry.ts";
@@ -86,6 +87,7 @@ export const grpoSchema = z.strictObject({
     .optional()
     .describe("Iterative GRPO (DeepSeekMath, algorithm 1)"),
   task: rlTaskSchema,
+  environment: environmentSchema.optional(),
   curriculum: curriculumSchema,
   rollout: z
     .strictObject({

@@ -78,6 +78,7 @@ export function buildUpdateBatch(
     ({ prompt, sample }, i): PolicySample => ({
       prompt,
       ids: sample.ids,
+      ...(sample.inserts ? { inserts: sample.inserts } : {}),
       weight: weights[i]!,
       advantage: new Float32Array(sample.ids.length),
       samplerLogp: sample.logp,

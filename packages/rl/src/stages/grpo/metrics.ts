@@ -35,6 +35,13 @@ export function rolloutMetrics(rollout: Rollout): Record<string, number> {
     metrics[`reward/${label}`] = part.mean;
     metrics[`reward/${label}_std`] = part.std;
   }
+  if (rows.some((row) => row.calls !== undefined)) {
+    const calls = rows.reduce((sum, row) => sum + (row.calls ?? 0), 0);
+    const failed = rows.reduce((sum, row) => sum + (row.failedCalls ?? 0), 0);
+    metrics["tools/calls_mean"] = calls / rows.length;
+    metrics["tools/failed_share"] = failed / Math.max(1, calls);
+    metrics["tools/used_share"] = mean(rows.map((row) => (row.calls ? 1 : 0)));
+  }
   const passed = metrics["reward/accuracy"] ?? metrics["reward/code"];
   if (passed !== undefined) metrics["rollout/pass_rate"] = passed;
   const counts = rows.map((row) => reflectiveWords(row.completion));
@@ -44,4 +51,23 @@ export function rolloutMetrics(rollout: Rollout): Record<string, number> {
   for (const word of Object.keys(counts[0] ?? {}))
     metrics[`completion/words/${word}`] = mean(counts.map((c) => c[word]!));
   return metrics;
+}
+
+/** Tokens per second and shares of a step; times in ms. */
+export function timeMetrics(
+  { outputs, sampling, scoring }: Rollout,
+  updating: number,
+  recording: number,
+): Record<string, number> {
+  const tokens = outputs.reduce((n, o) => n + o.row.tokens, 0);
+  const all = sampling + scoring + updating;
+  return {
+    "perf/rollout_tokens_per_sec": tokens / (sampling / 1000),
+    "perf/update_tokens_per_sec": tokens / (updating / 1000),
+    "perf/step_seconds": all / 1000,
+    "perf/rollout_share": sampling / all,
+    "perf/scoring_share": scoring / all,
+    "perf/update_share": updating / all,
+    "perf/recording_share": recording / (all + recording),
+  };
 }

@@ -35,6 +35,7 @@ export class StepRecorder {
       const own = discarded ? undefined : all[used++]!;
       return {
         ids: sample.ids,
+        ...(sample.inserts ? { inserts: sample.inserts } : {}),
         samplerLogp: sample.logp,
         oldLogp: (own && (own.oldLogp ?? notes.oldLogp.get(own.id))) ?? sample.ids.map(() => Number.NaN),
         ...(own?.refLogp ? { refLogp: own.refLogp } : {}),

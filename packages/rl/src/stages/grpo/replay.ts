@@ -111,6 +111,7 @@ function batchOf(record: RecordedStep, config: GrpoConfig): ReplayedBatch {
     return {
       prompt: record.outputs[i]!.prompt_ids,
       ids: Array.from(t.ids),
+      ...(t.inserts ? { inserts: t.inserts } : {}),
       weight: t.weight,
       advantage: Float32Array.from(t.advantage),
       ...(onPolicy ? {} : { oldLogp: t.oldLogp }),
@@ -170,7 +171,7 @@ function changedBatch(
     changedReward(record.outputs[i]!, rewardOf(record.outputs[i]!), config, changes),
   );
   let byToken = outputs.map((i, n) =>
-    rewardsByToken(tokenizer, record.outputs[i]!.group, all[n]!.ids, rewards[n]!),
+    rewardsByToken(tokenizer, record.outputs[i]!.group, all[n]!, rewards[n]!),
   );
   if (a.klPlacement === "reward" && a.klCoef > 0) byToken = klRewards(all, byToken, a).rewards;
   const changed = all.map((s) => ({ ...s }));

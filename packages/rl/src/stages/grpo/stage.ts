@@ -31,6 +31,8 @@ const figures: StageFigure[] = [
   { metric: "policy/ratio_mean", label: "ratio", format: "figure" },
   { metric: "policy/ratio_max", label: "ratio max", format: "figure" },
   { metric: "policy/sampler_difference_max", label: "sampler − trainer", format: "figure" },
+  { metric: "tools/calls_mean", label: "calls", format: "figure" },
+  { metric: "tools/failed_share", label: "failed calls", format: "percent" },
   { metric: "rollout/zero_variance_share", label: "no-signal groups", format: "percent" },
   { metric: "completion/reflective_words", label: "reflective words", format: "figure" },
   { metric: "train/grad_norm", label: "grad norm", format: "figure" },
