@@ -2,6 +2,7 @@
 //
 // Tensors: ids i32 [T], logp_sampler, logp_old, advantage f32 [T] (logp_ref where there is a reference, value_old and return where there
 // is a value model), mask u8 [T] (1 where the token is in the loss), weight f64 [N], offsets i64 [N + 1]: tokens of output i are offsets[i] … offsets[i + 1] − 1. T tokens of N outputs.
+// Where log-probabilities are over the ids that truncated sampling kept: kept_ids i32 [K], kept_offsets i64 [T + 1], those of a token together.
 // Each file is written under another name and renamed; the tensors come last, so that a step with tensors is whole. A power cut may
 // take the newest files; what a checkpoint has passed is never needed to resume.
 import {
@@ -232,6 +233,7 @@ function tensorsOf({ tokens }: RecordedStep): Tensors {
     floats("logp_old", (t) => t.oldLogp),
     floats("advantage", (t) => t.advantage),
     ...OPTIONAL.flatMap(([name, key]) => optional(name, key)),
+    ...keptTensors(tokens),
     {
       name: "mask",
       dtype: "U8",
@@ -246,6 +248,26 @@ function tensorsOf({ tokens }: RecordedStep): Tensors {
     },
     { name: "offsets", dtype: "I64", shape: [N + 1], data: () => offsets },
   ];
+}
+
+function keptTensors(tokens: readonly RecordedTokens[]): Tensors {
+  if (!tokens.some(({ kept }) => kept)) return [];
+  const sets = tokens.flatMap(({ kept, ids }) => kept ?? Array.from(ids, () => [] as number[]));
+  const offsets = new BigInt64Array(sets.length + 1);
+  for (const [i, set] of sets.entries()) offsets[i + 1] = offsets[i]! + BigInt(set.length);
+  const all = Int32Array.from(sets.flatMap((set) => [...set]));
+  return [
+    { name: "kept_ids", dtype: "I32", shape: [all.length], data: () => all },
+    { name: "kept_offsets", dtype: "I64", shape: [offsets.length], data: () => offsets },
+  ];
+}
+
+/** Kept ids of all tokens; undefined where none were recorded. */
+function keptOf(reader: SafetensorsReader): number[][] | undefined {
+  if (!reader.entries.has("kept_ids")) return undefined;
+  const ids = Array.from(new Int32Array(bytesOf(reader, "kept_ids")));
+  const offsets = integers(reader, "kept_offsets");
+  return offsets.slice(1).map((to, i) => ids.slice(offsets[i], to));
 }
 
 function bytesOf(reader: SafetensorsReader, name: string): ArrayBuffer {
@@ -265,6 +287,7 @@ function tokensOf(reader: SafetensorsReader, offsets: readonly number[]): Record
   ];
   const there = OPTIONAL.filter(([name]) => reader.entries.has(name));
   const optional = there.map(([name, key]) => [key, floats(name)] as const);
+  const kept = keptOf(reader);
   const weight = new Float64Array(bytesOf(reader, "weight"));
   return Array.from(weight, (w, i): RecordedTokens => {
     const [from, to] = [offsets[i]!, offsets[i + 1]!];
@@ -273,6 +296,7 @@ function tokensOf(reader: SafetensorsReader, offsets: readonly number[]): Record
       samplerLogp: sampler.subarray(from, to),
       oldLogp: old.subarray(from, to),
       ...Object.fromEntries(optional.map(([key, values]) => [key, values.subarray(from, to)])),
+      ...(kept ? { kept: kept.slice(from, to) } : {}),
       advantage: advantage.subarray(from, to),
       weight: w,
     };

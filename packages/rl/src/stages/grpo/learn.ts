@@ -6,6 +6,7 @@ import { klValue } from "../../algorithm/kl.ts";
 import { outputsOf, type PolicySample, policyBatch, splitByTokens } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 import type { Rollout } from "./rollout.ts";
+import { hostSupportLogp, samplerSupportLogp } from "./support.ts";
 import { setAdvantages } from "./value/apply.ts";
 import type { ValueModel } from "./value/value-model.ts";
 
@@ -22,12 +23,19 @@ export interface RecordableBatch extends UpdateBatch {
   all: PolicySample[];
 }
 
-/** Log-probabilities of all output tokens under a model, at the sampling temperature. */
-function scoreAll(model: Transformer, samples: readonly PolicySample[], config: GrpoConfig): number[][] {
-  const { temperature } = config.rollout;
-  return splitByTokens(samples, config.microBatchTokens).flatMap((group) => {
+/** Log-probabilities of all output tokens under a model, at the sampling temperature; over the kept ids where the recipe wants that. */
+export function scoreAll(
+  model: Transformer,
+  samples: readonly PolicySample[],
+  { rollout, microBatchTokens }: Pick<GrpoConfig, "rollout" | "microBatchTokens">,
+): number[][] {
+  const { temperature, replaySupport } = rollout;
+  return splitByTokens(samples, microBatchTokens).flatMap((group) => {
     const batch = policyBatch(group);
-    return outputsOf(batch, logprobs(model, batch, { temperature }).logp);
+    const logp = replaySupport
+      ? hostSupportLogp(model, batch, group, temperature)
+      : logprobs(model, batch, { temperature }).logp;
+    return outputsOf(batch, logp);
   });
 }
 
@@ -76,7 +84,8 @@ export function buildUpdateBatch(
       ids: sample.ids,
       weight: weights[i]!,
       advantage: new Float32Array(sample.ids.length),
-      samplerLogp: sample.logp,
+      samplerLogp: r.replaySupport ? samplerSupportLogp(sample) : sample.logp,
+      ...(r.replaySupport ? { kept: sample.kept! } : {}),
       id: i,
     }),
   );

@@ -1,7 +1,8 @@
 // The GRPO loss as the trainer calls it: policy objective, KL to the reference, and what the step tells about them.
 import type { Batch } from "@nsa/core";
-import type { LossFunction } from "@nsa/train";
-import { ratioDiagnostics, segmentMeans } from "../../algorithm/diagnostics.ts";
+import type { Tensor } from "@nsa/kernels";
+import type { LossContext, LossFunction } from "@nsa/train";
+import { isOutside, ratioDiagnostics, segmentMeans } from "../../algorithm/diagnostics.ts";
 import { klValue } from "../../algorithm/kl.ts";
 import { policyLoss, policyLosses } from "../../algorithm/losses.ts";
 import { outputsOf } from "./batch.ts";
@@ -24,10 +25,13 @@ export function grpoLoss(
     onPolicy: boolean;
     totalTokens: number;
     onOldLogp?: ((id: number, logp: number[]) => void) | undefined;
+    /** Log-probabilities over the kept ids in place of full-vocabulary ones. */
+    support?: ((batch: Batch, context: LossContext) => Tensor) | undefined;
   },
 ): LossFunction {
   return (batch, c) => {
-    const { math: m, logp, entropy, device } = c;
+    const { math: m, entropy, device } = c;
+    const logp = options.support?.(batch, c) ?? c.logp;
     const oldLogp = options.onPolicy ? m.detach(logp) : c.column("old_logp");
     const advantage = c.column("advantage");
     const klInLoss = config.klCoef > 0 && config.klPlacement === "loss";
@@ -69,6 +73,10 @@ export function grpoLoss(
     Object.assign(metrics, {
       "policy/entropy": mean(outputTokens(batch, entropy.read())),
       "policy/ratio_mean": d.ratioMean,
+      "policy/ratio_outside_share": d.outsideShare,
+      "policy/sampler_ratio_outside_share": mean(
+        old.map((x, t) => (isOutside(Math.exp(x - sampler[t]!)) ? 1 : 0)),
+      ),
       "policy/clip_fraction_low": d.clipFractionLow,
       "policy/clip_fraction_high": d.clipFractionHigh,
       "policy/sampler_difference_mean": mean(difference),

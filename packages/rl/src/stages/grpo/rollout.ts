@@ -52,7 +52,8 @@ export interface Rollout {
 }
 
 /** How outputs are drawn; what is recorded of them does not matter here. */
-export type SamplingConfig = Omit<GrpoConfig["rollout"], "keepRollouts">;
+export type SamplingConfig = Omit<GrpoConfig["rollout"], "keepRollouts" | "replaySupport" | "exact"> &
+  Partial<Pick<GrpoConfig["rollout"], "replaySupport" | "exact">>;
 
 export interface RolloutInputs {
   model: Transformer;
@@ -87,6 +88,7 @@ function sample(e: RolloutInputs, first: number, count: number, probe?: Generate
       sampling: r,
       seed: config.seed,
       // Request numbers stay below those of evaluations and repeat only after 2^24 outputs.
+      keptIds: r.replaySupport === true,
       id: ((first + q) * r.groupSize) % 2 ** 24,
       ...splitStops(tokenizer, r.stop),
     }),

@@ -31,6 +31,8 @@ const figures: StageFigure[] = [
   { metric: "policy/ratio_mean", label: "ratio", format: "figure" },
   { metric: "policy/ratio_max", label: "ratio max", format: "figure" },
   { metric: "policy/sampler_difference_max", label: "sampler − trainer", format: "figure" },
+  { metric: "policy/sampler_ratio_outside_share", label: "ratios outside 0.9–1.1", format: "percent" },
+  { metric: "policy/kept_mass_mean", label: "mass kept", format: "percent" },
   { metric: "rollout/zero_variance_share", label: "no-signal groups", format: "percent" },
   { metric: "completion/reflective_words", label: "reflective words", format: "figure" },
   { metric: "train/grad_norm", label: "grad norm", format: "figure" },

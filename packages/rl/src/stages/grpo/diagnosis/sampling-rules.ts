@@ -13,7 +13,7 @@ const ROUNDING = { fp32: 1e-3, bf16: 0.1 } as const;
 /** The outputs of a question are copies of one another. */
 const noVariance: Diagnosis = {
   name: "no variance",
-  explains: LOST,
+  explains: [...LOST, "sampling is cut far"],
   find(view) {
     const rows = newest(view, STEPS);
     const { rollout: r } = view.config;
@@ -97,4 +97,23 @@ const samplerDiffers: Diagnosis = {
   },
 };
 
-export const samplingRules = [noVariance, truncation, ordinaryEnd, emptyOutputs, samplerDiffers];
+/** Truncated sampling leaves out much of what the objective is about. */
+const narrowSampling: Diagnosis = {
+  name: "sampling is cut far",
+  find(view) {
+    const rows = newest(view, STEPS);
+    const mass = rows ? meanOf(rows, "policy/kept_mass_mean") : Number.NaN;
+    if (!(mass < 0.9) || view.config.rollout.replaySupport) return undefined;
+    const { topK, topP, minP } = view.config.rollout;
+    return `outputs are drawn from ${percent(mass)} of the policy's mass (top_k ${topK}, top_p ${topP}, min_p ${minP}), and the objective is about all of it: widen the sampling, or set rollout.replay_support`;
+  },
+};
+
+export const samplingRules = [
+  noVariance,
+  truncation,
+  ordinaryEnd,
+  emptyOutputs,
+  samplerDiffers,
+  narrowSampling,
+];
