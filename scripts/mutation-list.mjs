@@ -197,8 +197,8 @@ export const mutations = [
   {
     bug: "a resumed run holds on to the first reference instead of the one in force",
     file: `${rl}/src/stages/grpo/run.ts`,
-    from: "references.at(step, algorithm.referenceEvery) ?? init",
-    to: "init",
+    from: "if (renewed) await reference.load(renewed);",
+    to: "",
     tests: runs,
     test: "a_reference_taken_long_before_the_kill_is_found_again",
   },

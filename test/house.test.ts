@@ -146,3 +146,38 @@ test("a_test_that_is_skipped_says_why", () => {
     .map((s) => s.path);
   expect(wrong, "use needs() of packages/core/test/needs.ts").toEqual([]);
 });
+
+/** Writes that need no explanation of a full disk: in memory, of tests' own, or inside a corpus task, which explains and clears. */
+const OWN_WRITES = [
+  ...["packages/cli/src/reference/write.ts", "packages/cli/src/child/hold-run.ts"],
+  ...["packages/data/src/corpus/jobs/task.ts", "packages/data/src/corpus/loop/shuffle.ts"],
+  ...["packages/kernels/src/comm/pipes.ts", "packages/rl/src/rollouts/labels.ts"],
+  ...["packages/tasks/src/sandbox/process.ts", "packages/tasks/src/sandbox/cgroup.ts"],
+  "packages/data/src/corpus/steps/",
+];
+const RAW_WRITE =
+  /(?<!explained\([^;]{0,60})\b(writeFileSync|appendFileSync|createWriteStream)\(|(?<!explained\(path, \(\) => )openSync\([^)]*"(w|a|w\+|r\+|wx)"/;
+
+test("every_write_goes_through_what_explains_a_full_disk", () => {
+  const raw = all.filter((s) => s.part === "src" && s.package !== "core" && RAW_WRITE.test(s.text));
+  const wrong = raw.map((s) => s.path).filter((path) => !OWN_WRITES.some((own) => path.startsWith(own)));
+  expect(wrong).toEqual([]);
+  for (const own of OWN_WRITES)
+    expect(
+      raw.map((s) => s.path).some((path) => path.startsWith(own)),
+      own,
+    ).toBe(true);
+});
+
+test("rows_are_synced_before_the_state_that_counts_them_is_written", () => {
+  const saves = all.filter(
+    (s) =>
+      s.part === "src" &&
+      /this\.store\.save\(|atomicWriteFile\(join\(dir, name, "state\.json"\)/.test(s.text),
+  );
+  expect(saves.length).toBe(3);
+  for (const { path, text } of saves) {
+    const state = text.search(/this\.store\.save\(|atomicWriteFile\(join\(dir, name, "state\.json"\)/);
+    expect(text.slice(Math.max(0, state - 700), state), path).toMatch(/\b(context|ctx)\.sync\(\)/);
+  }
+});

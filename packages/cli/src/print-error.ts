@@ -1,5 +1,5 @@
 // Three lines for a user: what, why, fix; the stack only with --debug.
-import { ExitCode, NsaError } from "@nsa/core";
+import { ExitCode, explainWriteError, NsaError } from "@nsa/core";
 
 const FILE_ERRORS: Record<string, string> = {
   EACCES: "you may not",
@@ -10,8 +10,6 @@ const FILE_ERRORS: Record<string, string> = {
   EISDIR: "it is a folder",
   EEXIST: "it is there already",
   ENAMETOOLONG: "the name is too long",
-  ENOSPC: "the disk is full",
-  EDQUOT: "the quota of the disk is used up",
   EMFILE: "too many files are open",
 };
 
@@ -19,13 +17,13 @@ const FILE_ERRORS: Record<string, string> = {
 function asFileError(error: unknown): unknown {
   const { code, syscall, path } = (error ?? {}) as NodeJS.ErrnoException;
   if (!(error instanceof Error) || !code || !FILE_ERRORS[code]) return error;
-  if (!path && code !== "ENOSPC" && code !== "EDQUOT") return error;
+  if (!path) return error;
   // What Node says of making folders below a read-only one.
   const why =
     syscall === "mkdir" && code === "ENOENT" ? "a folder above it cannot be written" : FILE_ERRORS[code];
   return new NsaError({
     code: "path_unusable",
-    what: path ? `cannot use ${path}` : "cannot write",
+    what: `cannot use ${path}`,
     why: `${why} (${code}, ${syscall})`,
     fix: "name another path, or see to its rights and its disk",
     exitCode: ExitCode.data,
@@ -35,7 +33,8 @@ function asFileError(error: unknown): unknown {
 
 /** Prints to stderr and returns the exit code. */
 export function printError(thrown: unknown, debug: boolean): number {
-  const error = asFileError(thrown);
+  const full = explainWriteError((thrown as NodeJS.ErrnoException | null)?.path ?? "its output", thrown);
+  const error = asFileError(full);
   if (error instanceof NsaError) {
     console.error(`error: ${error.what}\n  why: ${error.why}\n  fix: ${error.fix}`);
     if (debug) console.error(error.stack);

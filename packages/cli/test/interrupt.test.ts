@@ -4,9 +4,9 @@ import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { tinyPipeline } from "../bench/support/tiny-pipeline.ts";
 import { buildOnce, bundle, nsa, root } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";
-import { tinyPipeline } from "./tiny-pipeline.ts";
 
 /** Starts a run and interrupts it once what was printed matches `when`: a step, by default. */
 function interrupted(

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Rng } from "@nsa/core";
 import { beforeAll, expect, test } from "vitest";
+import { tinyPipeline } from "../bench/support/tiny-pipeline.ts";
 import { buildOnce, bundle, nsa, root } from "./built.ts";
-import { tinyPipeline } from "./tiny-pipeline.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-pipeline-kills-"));
 const file = join(dir, "pipeline.yaml");

@@ -3,9 +3,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFile
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
+import { tinyPipeline } from "../bench/support/tiny-pipeline.ts";
 import { nsa } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";
-import { tinyPipeline } from "./tiny-pipeline.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-pipeline-"));
 const runs = join(dir, "runs");

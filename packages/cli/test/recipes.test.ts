@@ -321,6 +321,29 @@ real("configs_eval_h100_60m_measures_a_checkpoint", () => {
   runToItsEnd("eval", "configs/eval/h100-60m.yaml", [`checkpoint=${checkpoint}`, ...small]);
 });
 
+/** Whether a recipe trains low-rank adapters. */
+const adapts = (file: string) => keysOf(file).has("lora");
+
+for (const file of of("sft").filter(adapts))
+  (needsData(file) ? real : test)(`${file}_takes_a_step_and_leaves_adapters`, () => {
+    const examples = join(runs, "examples.jsonl");
+    const words = Array.from({ length: 9 }, (_, i) => ({
+      ...{ question: `1+${i}`, working: `1+${i}`, answer: `${1 + i}`, solution: `${1 + i}` },
+      messages: [
+        { role: "user", content: `1+${i}` },
+        { role: "assistant", content: `${1 + i}` },
+      ],
+    }));
+    writeFileSync(examples, words.map((row) => JSON.stringify(row)).join("\n"));
+    const set = [
+      ...[`init_from=${checkpoint}`, `data.sources.0.files=[${examples}]`, "sample.max_tokens=4"],
+      ...["train.steps=1", "train.micro_batches=1", "train.micro_batch_tokens=600", "train.seq_len=500"],
+    ];
+    const dir = runToItsEnd("sft", file, set);
+    expect(rows(dir).find((row) => "train/loss" in row)!["train/loss"]).toBeGreaterThan(1);
+    expect(readdirSync(join(dir, "checkpoints/step-000001"))).toContain("adapter.safetensors");
+  });
+
 for (const name of ["gsm8k", "h100-60m"])
   real(`configs_sft_${name}_takes_a_step`, () => {
     const set = [

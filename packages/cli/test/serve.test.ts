@@ -243,7 +243,7 @@ test("wrong_paths_methods_and_half_sent_bodies_do_no_harm", async () => {
   expect((await fetch(`${origin()}/%zz`)).status).toBe(400);
   const { hostname, port } = new URL(server.url);
   await new Promise<void>((resolve) => {
-    const headers = { "content-length": 1000 };
+    const headers = { "content-length": 1000, "content-type": "application/json" };
     const half = httpRequest({ hostname, port, path: "/v1/completions", method: "POST", headers });
     half.on("error", () => resolve());
     half.write('{"model":');

@@ -16,9 +16,9 @@ import { pathToFileURL } from "node:url";
 import { latestCheckpoint, listRuns } from "@nsa/core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
+import { tinyPipeline } from "../bench/support/tiny-pipeline.ts";
 import { buildOnce, bundle, nsa, root } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";
-import { tinyPipeline } from "./tiny-pipeline.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-start-kills-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -96,7 +96,7 @@ function facts(run: string): Record<string, unknown> {
 
 /** One life with the blow at the n-th change; whether it fell. */
 function die(stage: keyof typeof words, runs: string, who: Who, at: number): boolean {
-  const preload = pathToFileURL(join(import.meta.dirname, "die-at.mjs")).href;
+  const preload = pathToFileURL(join(import.meta.dirname, "../bench/support/die-at.mjs")).href;
   const env = { NODE_OPTIONS: `--import=${preload}`, NSA_DIE: JSON.stringify({ root: runs, at, who }) };
   const args = [bundle, ...words[stage], "--runs", runs, ...flags];
   const life = spawnSync(process.execPath, args, {

@@ -3,6 +3,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -28,6 +29,23 @@ export function explainWriteError(path: string, error: unknown): unknown {
     exitCode: ExitCode.data,
     cause: error,
   });
+}
+
+/**
+ * Runs what writes to `path`; a full disk becomes NsaError `disk_full` (exit 3). Whoever writes without {@link atomicWriteFile} and its
+ * like goes through this.
+ */
+export function explained<T>(path: string, write: () => T): T {
+  try {
+    return write();
+  } catch (error) {
+    throw explainWriteError(path, error);
+  }
+}
+
+/** Removes what a failed write has left; devices and pipes stay. */
+export function removePartial(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isFile()) rmSync(path, { force: true });
 }
 
 /** Makes a file, or the names in a folder, outlive a power cut. */

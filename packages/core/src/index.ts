@@ -23,6 +23,7 @@ export {
   PIECE_BYTES,
   readWhole,
   sha256OfFile,
+  sha256OfFileSync,
   type WriteOptions,
   writePieces,
   writeWhole,
@@ -30,6 +31,7 @@ export {
 export { pipelineProgress } from "./pipeline-folder.ts";
 export { loadModule, shareModules } from "./plugins/load-module.ts";
 export * from "./plugins/plugins.ts";
+export * from "./progress.ts";
 export * from "./registry.ts";
 export * from "./rng.ts";
 export * from "./run-dir.ts";
@@ -39,6 +41,7 @@ export type {
 } from "./safetensors/format.ts";
 export * from "./safetensors/read.ts";
 export * from "./safetensors/write.ts";
+export * from "./saved-state.ts";
 export * from "./sealed-json.ts";
 export { type OrderState, ShuffledOrder } from "./shuffled-order.ts";
 export * from "./stage.ts";

@@ -1,6 +1,6 @@
 // Append-only JSONL files that can be cut back to a step, so that resumed runs have no doubled rows.
 import { closeSync, existsSync, fsyncSync, openSync, statSync, truncateSync } from "node:fs";
-import { explainWriteError, writeFully } from "./atomic.ts";
+import { explained, writeFully } from "./atomic.ts";
 import { ExitCode, NsaError } from "./errors.ts";
 import { eachLine } from "./lines.ts";
 
@@ -24,12 +24,10 @@ export class JsonlFile {
   }
 
   append(row: object): void {
-    this.#fd ??= openSync(this.path, "a");
-    try {
+    explained(this.path, () => {
+      this.#fd ??= openSync(this.path, "a");
       writeFully(this.#fd, Buffer.from(`${JSON.stringify(row)}\n`));
-    } catch (error) {
-      throw explainWriteError(this.path, error);
-    }
+    });
   }
 
   /** Length in bytes. */
@@ -67,9 +65,15 @@ export class JsonlFile {
     if (keep !== size) truncateSync(this.path, keep);
   }
 
+  /** Makes the rows so far outlive a power cut: before a state that counts them is written. */
+  sync(): void {
+    const fd = this.#fd;
+    if (fd !== null) explained(this.path, () => fsyncSync(fd));
+  }
+
   close(): void {
     if (this.#fd === null) return;
-    fsyncSync(this.#fd);
+    this.sync();
     closeSync(this.#fd);
     this.#fd = null;
   }

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { explainWriteError, writeFully } from "./atomic.ts";
+import { explainWriteError, removePartial, writeFully } from "./atomic.ts";
 import type { PieceHasher } from "./piece-hasher.ts";
 
 /** Bytes of a piece, 32 MiB. */
@@ -98,6 +98,7 @@ export async function writePieces(
       await file.close();
     }
   } catch (error) {
+    removePartial(path);
     throw explainWriteError(path, error);
   }
   return hashes;
@@ -160,7 +161,24 @@ export function writeWhole(path: string, bytes: Uint8Array): void {
       closeSync(fd);
     }
   } catch (error) {
+    removePartial(path);
     throw explainWriteError(path, error);
+  }
+}
+
+/** {@link sha256OfFile} for callers that cannot wait. */
+export function sha256OfFileSync(path: string): string {
+  const hash = createHash("sha256");
+  const memory = new Uint8Array(1 << 20);
+  const fd = openSync(path, "r");
+  try {
+    for (;;) {
+      const n = readSync(fd, memory, 0, memory.length, null);
+      if (n === 0) return hash.digest("hex");
+      hash.update(memory.subarray(0, n));
+    }
+  } finally {
+    closeSync(fd);
   }
 }
 

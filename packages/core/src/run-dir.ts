@@ -243,17 +243,21 @@ export function latestCheckpoint(runDir: string): string | null {
   return last === undefined ? null : join(dir, last);
 }
 
-/** The newest checkpoint with a model of a run or, of a pipeline, of its last stage that has one; else null. Evaluations keep their progress only. */
+/**
+ * The newest checkpoint with a model of a run or, of a pipeline, of its last stage that has one; else null. Evaluations keep their
+ * progress only.
+ */
 function newestModel(runDir: string): string | null {
   return [runDir, ...stageFolders(runDir).map(({ path }) => path)]
     .map(latestCheckpoint)
-    .reduce<string | null>(
-      (last, path) => (path !== null && existsSync(join(path, "model.safetensors")) ? path : last),
-      null,
-    );
+    .reduce<string | null>((last, path) => (path !== null && holdsWeights(path) ? path : last), null);
 }
 
 const MODEL_FILES = ["state.json", "model.safetensors", "config.json"];
+
+/** Whether a checkpoint folder has whole weights, or adapters on those of another; evaluations have neither. */
+export const holdsWeights = (dir: string): boolean =>
+  ["model.safetensors", "adapter.safetensors"].some((name) => existsSync(join(dir, name)));
 
 /**
  * A folder with a model, or the newest checkpoint of the run that is named: `latest` (of those that have one), a run's folder or

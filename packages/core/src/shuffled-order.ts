@@ -1,11 +1,18 @@
 // Numbers 0 … n − 1 in an order drawn anew each epoch, without end: what shuffled sources of examples share.
+import { z } from "zod";
 import { Rng } from "./rng.ts";
+import { parseState, refuseOtherCount } from "./saved-state.ts";
 
 /** Where an order is: a plain value that a checkpoint keeps. */
 export interface OrderState {
   epoch: number;
   index: number;
+  /** How many numbers there are; absent in states of before it was saved. */
+  of?: number;
 }
+
+const natural = z.number().int().min(0);
+const stateSchema = z.strictObject({ epoch: natural, index: natural, of: natural.optional() });
 
 /** The order depends on seed, stream and epoch alone. */
 export class ShuffledOrder {
@@ -23,12 +30,16 @@ export class ShuffledOrder {
   }
 
   save(): OrderState {
-    return { ...this.cursor };
+    return { ...this.cursor, of: this.count };
   }
 
-  load(state: OrderState): void {
-    this.cursor = { ...state };
-    this.order = this.rng.permutation(this.count, state.epoch);
+  /** Throws NsaError `state_invalid`, `data_changed` (exit 3). */
+  load(state: unknown): void {
+    const { of: saved, ...cursor } = parseState("data", stateSchema, state);
+    refuseOtherCount("examples", saved, this.count);
+    parseState("data", z.object({ index: natural.max(this.count - 1) }), cursor);
+    this.cursor = cursor;
+    this.order = this.rng.permutation(this.count, cursor.epoch);
   }
 
   /** The next number, which stays the next one. */

@@ -1,7 +1,7 @@
 // Makes the context of a stage: recorded metrics and samples, log file, forwarded events.
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
-import { clearTemporaries } from "./atomic.ts";
+import { clearTemporaries, explained } from "./atomic.ts";
 import { JsonlFile } from "./jsonl.ts";
 import { JsonlSink, type MetricSink, MultiSink } from "./metrics/sink.ts";
 import {
@@ -52,7 +52,8 @@ export function openStageContext(options: StageContextOptions): OpenStageContext
     }
     if (event.type === "log") {
       const stamp = new Date(now() * 1000).toISOString();
-      appendFileSync(join(options.runDir, "log.txt"), `${stamp} ${event.level} ${event.text}\n`);
+      const path = join(options.runDir, "log.txt");
+      explained(path, () => appendFileSync(path, `${stamp} ${event.level} ${event.text}\n`));
     }
     options.onEvent?.(event);
   }
@@ -73,6 +74,10 @@ export function openStageContext(options: StageContextOptions): OpenStageContext
     rewind(step) {
       sink.rewind(step);
       samples.truncateToStep(step);
+    },
+    sync() {
+      samples.sync();
+      sink.sync?.();
     },
     async close() {
       samples.close();

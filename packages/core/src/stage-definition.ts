@@ -44,6 +44,11 @@ export interface StageOverview {
   result?: string;
 }
 
+/** Replaces the architecture that a recipe trains or runs by another one, for the costs of other sizes. */
+export type Resize = <M extends object>(model: M) => M;
+
+export const asItIs: Resize = (model) => model;
+
 // biome-ignore lint/suspicious/noExplicitAny: each stage has its own config type, checked by its schema.
 export interface StageDefinition<C = any> {
   readonly name: string;
@@ -51,8 +56,11 @@ export interface StageDefinition<C = any> {
   about: string;
   schema: z.ZodType<C>;
   run: StageRunner<C>;
-  /** What a run will cost: plain numbers by name, of which `flops` gives a time. Checks the whole config. */
-  estimate(config: C, device?: string): Record<string, number>;
+  /**
+   * What a run will cost: plain numbers by name, of which `flops` gives a time. Checks the whole config. `resize`: of another model in
+   * place of the recipe's own; stages without a model leave it.
+   */
+  estimate(config: C, device?: string, resize?: Resize): Record<string, number>;
   /** Names of the outputs, with stand-ins good enough for the estimates of later stages; `folder` may be filled. */
   plannedOutputs(config: C, folder: string): Record<string, string>;
   /** Files and patterns of files that a run reads; those that are not there are named before it begins. */

@@ -76,6 +76,8 @@ export interface StageContext {
   /** Aborts when the user asks to stop. */
   signal: AbortSignal;
   interrupted(): boolean;
+  /** Makes the rows so far outlive a power cut; to be called before a state that counts them is written. */
+  sync(): void;
   log(text: string, level?: "info" | "warn"): void;
 }
 

@@ -24,7 +24,7 @@ export {
   type Language,
   loadLanguageModel,
 } from "./corpus/extract/language.ts";
-export { mathmlToLatex } from "./corpus/extract/mathml.ts";
+export { mathmlToLatex } from "./corpus/extract/math/mathml.ts";
 export { argsOf, type FastTextArgs, FastTextConfig } from "./corpus/fasttext/args.ts";
 export {
   type CollapsedModel,
@@ -82,7 +82,7 @@ export { rankShards } from "./corpus/steps/rank.ts";
 export { type ReadShard, readShards } from "./corpus/steps/read.ts";
 export { scoreShards } from "./corpus/steps/score.ts";
 export { TASKS } from "./corpus/steps/table.ts";
-export { classifierLine, wordLines, wordsOf } from "./corpus/text/lines.ts";
+export { classifierLine, comparedForm, wordLines, wordsOf } from "./corpus/text/lines.ts";
 export { hasNative } from "./native.ts";
 export {
   type CrawlFiles,

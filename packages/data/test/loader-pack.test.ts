@@ -43,7 +43,7 @@ test("two_steps_over_four_documents_by_hand_across_an_epoch", () => {
   ]);
   expect(first.weightSum).toBe(12);
   expect(first.microBatches.every((b) => b.lossWeight.every((w) => w === 1))).toBe(true);
-  expect(source.save()).toEqual({ epoch: 0, index: 3, offset: 1 });
+  expect(source.save()).toEqual({ epoch: 0, index: 3, offset: 1, of: documents.length });
   // The end of document 1, then the second epoch's order.
   expect(source.next().microBatches.map(arrays)).toEqual([
     {
@@ -61,7 +61,7 @@ test("two_steps_over_four_documents_by_hand_across_an_epoch", () => {
       sampleIds: [2, 0],
     },
   ]);
-  expect(source.save()).toEqual({ epoch: 1, index: 3, offset: 2 });
+  expect(source.save()).toEqual({ epoch: 1, index: 3, offset: 2, of: documents.length });
   expect(source.epoch).toBe(1);
 });
 

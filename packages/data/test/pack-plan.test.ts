@@ -1,8 +1,9 @@
 // Plans, batches and files of packs, written out for six examples of different lengths.
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Rng, SafetensorsReader } from "@nsa/core";
+import { isIntact, Rng, SafetensorsReader } from "@nsa/core";
 import { expect, test } from "vitest";
 import {
   batchOfPack,
@@ -159,11 +160,18 @@ test("the_index_counts_packs_tokens_and_histograms_and_shards_hold_whole_packs",
     fill_histogram: [0, 0, 0, 0, 0, 0, 0, 1, 0, 2],
     length_histogram: [0, 2, 4, 1],
     shards: [
-      { file: "packs-00000.safetensors", packs: 2, tokens: 20 },
-      { file: "packs-00001.safetensors", packs: 1, tokens: 7 },
+      { file: "packs-00000.safetensors", packs: 2, tokens: 20, sha256: expect.any(String) },
+      { file: "packs-00001.safetensors", packs: 1, tokens: 7, sha256: expect.any(String) },
     ],
   });
-  expect(JSON.parse(readFileSync(join(out, "index.json"), "utf8"))).toEqual(index);
+  const written = readFileSync(join(out, "index.json"));
+  expect(JSON.parse(written.toString())).toMatchObject(index);
+  expect(isIntact(written, JSON.parse(written.toString()))).toBe(true);
+  const sha256 = (file: string) =>
+    createHash("sha256")
+      .update(readFileSync(join(out, file)))
+      .digest("hex");
+  for (const shard of index.shards) expect(shard.sha256).toBe(sha256(shard.file));
   using file = SafetensorsReader.open(join(out, "packs-00000.safetensors"));
   const ints = (name: string) => [...new Int32Array(file.bytes(name).buffer)];
   expect(ints("tokens")).toEqual([

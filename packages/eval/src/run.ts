@@ -1,8 +1,18 @@
 // `nsa eval`: a checkpoint answers the tasks of a recipe; rows go to samples.jsonl, figures to summary.json.
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
-import { basename, join } from "node:path";
-import { atomicWriteFile, readJsonl, type StageContext, type StageRunner, turn } from "@nsa/core";
+import { join } from "node:path";
+import {
+  atomicWriteFile,
+  markProgress,
+  progressFields,
+  readJsonl,
+  readProgress,
+  refuseOtherCount,
+  type StageContext,
+  type StageRunner,
+  turn,
+} from "@nsa/core";
 import { findTask, readProblems, requireSandbox, STANDARD_LIBRARY_ONLY } from "@nsa/tasks";
+import { z } from "zod";
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { needleSteps, positionSteps } from "./long-context.ts";
 import { namesOf } from "./names.ts";
@@ -52,14 +62,14 @@ export function estimateEval(config: EvalConfig): Record<string, number> {
   };
 }
 
-/** Marks a step as done, so that `--resume` goes on behind it. */
-function markDone(context: StageContext, step: number): void {
-  const dir = join(context.runDir, "checkpoints");
-  const name = `step-${String(step).padStart(6, "0")}`;
-  mkdirSync(join(dir, name), { recursive: true });
-  atomicWriteFile(join(dir, name, "state.json"), `${JSON.stringify({ step })}\n`);
-  for (const old of readdirSync(dir))
-    if (old !== name) rmSync(join(dir, old), { recursive: true, force: true });
+/** `of`: how many steps there are; absent in files of before it was saved. */
+const progressSchema = z.strictObject({ ...progressFields, of: z.number().int().min(0).optional() });
+
+/** Steps that a checkpoint counts. Throws NsaError `checkpoint_corrupt`, `data_changed` (exit 3). */
+function stepsDone(checkpoint: string, of: number): number {
+  const state = readProgress(checkpoint, progressSchema);
+  refuseOtherCount("steps of evaluation", state.of, of);
+  return state.step;
 }
 
 function accuracySoFar(rows: readonly EvalRow[]): number | undefined {
@@ -90,7 +100,7 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
     cancelled: () => context.interrupted(),
   });
   try {
-    let done = context.resumeFrom ? Number(basename(context.resumeFrom).slice(5)) : 0;
+    let done = context.resumeFrom ? stepsDone(context.resumeFrom, steps.length) : 0;
     if (context.resumeFrom) context.rewind(done);
     context.emit({
       type: "start",
@@ -116,7 +126,7 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
       if (accuracy !== undefined) metrics["eval/step_accuracy"] = accuracy;
       context.emit({ type: "step", step: done, totalSteps: steps.length, metrics });
       // After all of the step's records: a resume forgets those of steps that are not marked.
-      markDone(context, done);
+      markProgress(context, { step: done, of: steps.length });
       // Lets the message of the user's interruption in.
       await turn();
     }

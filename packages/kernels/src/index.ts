@@ -18,6 +18,7 @@ export { memoryLimitMb, openDevice } from "./device/open-device.ts";
 export { openPlans, savePlans } from "./device/plans.ts";
 export { type Owned, Scope } from "./device/scope.ts";
 export { type CapturedStep, type DeviceName, type OpArgs, type OpProfile, Tensor } from "./device/tensor.ts";
+export type { Adapter, AdapterBlock } from "./ops/adapter.ts";
 export {
   type BlockGrid,
   cacheSlot,
@@ -26,6 +27,7 @@ export {
   planDecode,
   updatePlan,
 } from "./ops/decode-plan.ts";
+export { type Divergence, distillHead, type RowMath } from "./ops/distill-head.ts";
 export {
   type CompressedGrid,
   type DocumentBucket,

@@ -1,4 +1,8 @@
 // Public surface of @nsa/model.
+export { type LoraConfig, loraSchema } from "./adapter/config.ts";
+export { mergeAdapters, unmergeAdapters } from "./adapter/merge.ts";
+export { exportPeft, importPeft } from "./adapter/peft.ts";
+export { adapterReference, type ReferencePolicy, wholeReference } from "./adapter/reference.ts";
 export type {
   AttentionKind,
   AttentionLayer,
@@ -9,17 +13,18 @@ export type {
 } from "./attention/kind.ts";
 export { nsaConfigOf } from "./attention/nsa.ts";
 export { attentionKinds, gridOf } from "./attention/registry.ts";
+export { rebaseCheckpoint } from "./checkpoint/base.ts";
 export {
   type CheckpointParts,
   CheckpointStore,
   loadCheckpoint,
-  loadModel,
-  readCheckpointState,
   readModelConfig,
   saveCheckpoint,
   writeArchitecture,
 } from "./checkpoint/checkpoint.ts";
-export { resumeCheckpoint } from "./checkpoint/resume.ts";
+export { loadModel } from "./checkpoint/load-model.ts";
+export { readCheckpointState } from "./checkpoint/read-state.ts";
+export { refuseOtherStep, resumeCheckpoint } from "./checkpoint/resume.ts";
 export type { CheckpointState } from "./checkpoint/state.ts";
 export { resolveModelConfig } from "./config/model-config.ts";
 export { attentionOf, type ModelConfig, type ModelConfigInput, modelConfigSchema } from "./config/schema.ts";
@@ -70,6 +75,7 @@ export {
   trainMemory,
   weightBytes,
 } from "./transformer/counts.ts";
+export { familyMember } from "./transformer/family.ts";
 export { type Attend, type AttentionInputs, Layer } from "./transformer/layer.ts";
 export { type DeviceBatch, type ForwardOptions, Transformer } from "./transformer/transformer.ts";
 export { TrainWork } from "./transformer/work.ts";

@@ -130,3 +130,20 @@ test("generation_leaves_no_memory_behind", () => {
   expect(device.stats().liveBytes).toBe(before.liveBytes);
   model.free();
 });
+
+test("outputs_of_a_profiled_device_equal_those_of_captured_steps", () => {
+  const own = openBackend({ threads: 1, recordOps: true });
+  const model = new Transformer(own, build("full").config);
+  model.parameters.init(7);
+  const asked = [request(2, { n: 3 })];
+  const captured = new Engine(model, options).generate(asked);
+  const engine = new Engine(model, options);
+  const stop = own.profile();
+  const profiled = engine.generate(asked);
+  const ops = stop();
+  expect(profiled).toEqual(captured);
+  // Ops inside a captured step are not seen: all steps and the prefill's draw are, so none was captured.
+  expect(ops.find(({ op }) => op === "sample")!.calls).toBe(engine.stats.steps + 1);
+  model.free();
+  own.close();
+});

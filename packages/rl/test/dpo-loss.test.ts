@@ -1,6 +1,6 @@
 // DPO's loss, gradient and figures by hand, and through a model in doubles by differences.
 import { Device, Tape, TensorMath } from "@nsa/kernels";
-import { logprobs, resolveModelConfig, Transformer } from "@nsa/model";
+import { logprobs, resolveModelConfig, Transformer, wholeReference } from "@nsa/model";
 import { type LossContext, Trainer } from "@nsa/train";
 import { afterAll, expect, test } from "vitest";
 import { bigramModel } from "../../model/test/bigram-model.ts";
@@ -129,7 +129,7 @@ const real = [
 function gradientOf(budget: number, loss = "sigmoid", beta = 0.4) {
   const ref = model(2);
   const trainer = new Trainer(model(1), 1, { optimizer: { lr: 0, clip: 0 } });
-  const step = pairStep(real, ref, budget);
+  const step = pairStep(real, wholeReference(ref), budget);
   const metrics = trainer.step(step, dpoLoss({ loss, beta }));
   const gradient = trainer.model.parameters.gradients!.read();
   trainer.free();
@@ -141,7 +141,7 @@ function gradientOf(budget: number, loss = "sigmoid", beta = 0.4) {
 test.each(["sigmoid", "ipo"])("the_gradient_of_%s_through_a_model_is_that_of_differences", (loss) => {
   const { gradient, metrics } = gradientOf(1000, loss);
   const [policy, ref] = [model(1), model(2)];
-  const batch = fillReference(ref, pairBatch(real));
+  const batch = fillReference(wholeReference(ref), pairBatch(real));
   const refSums = pairSums(batch, batch.columns!.ref_logp!);
   const objective = () => {
     const own = pairSums(batch, logprobs(policy, batch).logp);
@@ -190,7 +190,7 @@ test("micro_batches_keep_pairs_whole_and_change_neither_gradient_nor_figures", (
 });
 
 test("a_steps_weights_sum_to_its_pairs_and_masked_tokens_have_none", () => {
-  const { microBatches, weightSum } = pairStep(real, model(1), 1000);
+  const { microBatches, weightSum } = pairStep(real, wholeReference(model(1)), 1000);
   const weights = microBatches[0]!.lossWeight;
   expect(weightSum).toBe(3);
   expect(weights.reduce((a, b) => a + b, 0)).toBeCloseTo(3, 5);
@@ -205,7 +205,7 @@ test("figures_under_tables_of_probabilities_are_those_computed_by_hand", () => {
   const [policy, uniform] = [bigramModel(cpu), bigramModel(cpu, flat)];
   // In bits: 0→1 2, 1→1 1 | 0→3 3; then 2→3 log₂(4/3) | 2→0 4, 0→0 1. The reference has 2 for each token.
   const two = [pair([0], [1, 1], [3]), pair([1, 2], [3], [0, 0])];
-  const batches = splitPairs(two, 6).map((group) => fillReference(uniform, pairBatch(group)));
+  const batches = splitPairs(two, 6).map((group) => fillReference(wholeReference(uniform), pairBatch(group)));
   expect(batches).toHaveLength(2);
   const beta = 0.5 / LN2;
   const got = heldOutMetrics(policy, batches, { loss: "sigmoid", beta });
@@ -227,7 +227,7 @@ test("figures_under_tables_of_probabilities_are_those_computed_by_hand", () => {
 test("a_reference_that_gives_no_number_ends_the_run", () => {
   const broken = model(3);
   broken.parameters.flat.write(broken.parameters.flat.read().fill(Number.NaN));
-  expect(() => fillReference(broken, pairBatch(real))).toThrow(
+  expect(() => fillReference(wholeReference(broken), pairBatch(real))).toThrow(
     expect.objectContaining({ code: "diverged", exitCode: 5 }),
   );
   broken.free();

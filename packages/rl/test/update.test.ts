@@ -1,5 +1,6 @@
 // An update's loss, its reported figures, mini-batches and advantages, under a policy whose probabilities are a table.
 import { Device } from "@nsa/kernels";
+import { wholeReference } from "@nsa/model";
 import { Trainer } from "@nsa/train";
 import { afterAll, expect, test } from "vitest";
 import { bigramModel } from "../../model/test/bigram-model.ts";
@@ -240,13 +241,15 @@ test("masked_outputs_leave_the_loss_and_stay_in_their_group_s_mean", () => {
 
 test("old_and_reference_log_probabilities_are_those_of_their_models_at_the_temperature", () => {
   // The reference gives 0→1 and 1→1 a quarter each, the policy a quarter and a half.
-  const reference = bigramModel(
+  const model = bigramModel(
     cpu,
     [0, 1, 2, 3].map(() => [1 / 4, 1 / 4, 1 / 4, 1 / 4]),
   );
   const outputs = [output(0, [0], [1, 1], 1), output(0, [2], [3], 0)];
   const twice = config({ innerEpochs: 2, klCoef: 0.1 });
-  const { samples, metrics } = buildUpdateBatch(bigramModel(cpu), rollout(outputs), twice, { reference });
+  const { samples, metrics } = buildUpdateBatch(bigramModel(cpu), rollout(outputs), twice, {
+    reference: wholeReference(model),
+  });
   // A KL in the loss leaves the rewards as they are.
   expect([metrics, samples.map((s) => s.advantage[0])]).toEqual([{}, [1, -1]]);
   expect(samples.map((s) => Array.from(s.oldLogp!))).toEqual([[near(quarter), near(half)], [near(most)]]);
@@ -261,7 +264,7 @@ test("old_and_reference_log_probabilities_are_those_of_their_models_at_the_tempe
 });
 
 test("a_kl_in_the_reward_lowers_each_output_by_beta_times_its_sum", () => {
-  const reference = bigramModel(
+  const model = bigramModel(
     cpu,
     [0, 1, 2, 3].map(() => [1 / 4, 1 / 4, 1 / 4, 1 / 4]),
   );
@@ -273,7 +276,9 @@ test("a_kl_in_the_reward_lowers_each_output_by_beta_times_its_sum", () => {
     klKind: "k1",
     advantage: "dr_grpo",
   } as const;
-  const updateBatch = buildUpdateBatch(bigramModel(cpu), rollout(outputs), config(inReward), { reference });
+  const updateBatch = buildUpdateBatch(bigramModel(cpu), rollout(outputs), config(inReward), {
+    reference: wholeReference(model),
+  });
   // log π/π_ref: 0 and ln 2 of the first output, ln 3 of the second.
   const [a, b] = [1 - 0.1 * log(2), -0.1 * log(3)];
   expect(updateBatch.samples.map((s) => s.advantage[0])).toEqual([near((a - b) / 2), near((b - a) / 2)]);

@@ -2,19 +2,20 @@
 import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import type { GenerateRequest } from "@nsa/model";
-import { sendJson } from "./http.ts";
+import { ApiError, sendJson } from "./http.ts";
 import { chatLogprobs } from "./logprobs.ts";
 import { OutputText } from "./output-text.ts";
 import { type ChatBody, chatSchema, checkBody } from "./schema.ts";
 import {
   checkModel,
   checkPrompt,
+  checkText,
+  countUsage,
   type Service,
   samplingOf,
   seedOf,
   stopsOf,
   toldTokens,
-  usageOf,
 } from "./service.ts";
 import { type StreamForm, streamOutputs } from "./stream.ts";
 
@@ -35,7 +36,8 @@ function jobOf(service: Service, raw: unknown): Job {
     role: role === "developer" ? "system" : role,
     content,
   }));
-  const prompt = tokenizer.encode(template.render(messages, true));
+  for (const { content } of messages) checkText(service, content, "messages");
+  const prompt = tokenizer.encode(rendered(service, messages));
   checkPrompt(service, prompt, 1);
   const { stopIds, stopStrings } = stopsOf(service, body.stop, template.stop);
   const room = model.config.maxSeqLen - prompt.length;
@@ -52,6 +54,24 @@ function jobOf(service: Service, raw: unknown): Job {
   };
   const head = { id: `chatcmpl-${randomUUID()}`, created: Math.floor(Date.now() / 1000), model: name };
   return { body, request, stopStrings, head };
+}
+
+/** The conversation by the template, which may refuse it (roles in the wrong order): ApiError 400. */
+function rendered(
+  service: Service,
+  messages: Parameters<Service["session"]["template"]["render"]>[0],
+): string {
+  let text: string;
+  try {
+    text = service.session.template.render(messages, true);
+  } catch (cause) {
+    throw new ApiError(400, `the chat template refuses these messages: ${(cause as Error).message}`, {
+      param: "messages",
+      code: "template_refused",
+    });
+  }
+  checkText(service, text, "messages");
+  return text;
 }
 
 export async function chatCompletions(
@@ -79,7 +99,7 @@ export async function chatCompletions(
     };
   });
   const written = outputs.reduce((a, o) => a + o.ids.length, 0);
-  const usage = usageOf(request.prompt.length, written);
+  const usage = countUsage(service, request.prompt.length, written);
   sendJson(res, 200, { ...head, object: "chat.completion", choices, usage });
 }
 

@@ -10,12 +10,13 @@ import { type CompletionBody, checkBody, completionSchema } from "./schema.ts";
 import {
   checkModel,
   checkPrompt,
+  checkText,
+  countUsage,
   type Service,
   samplingOf,
   seedOf,
   stopsOf,
   toldTokens,
-  usageOf,
 } from "./service.ts";
 import { type StreamForm, streamOutputs } from "./stream.ts";
 
@@ -27,13 +28,36 @@ interface Prompt {
   text: string;
 }
 
-function promptsOf(service: Service, { prompt }: CompletionBody): Prompt[] {
+/** Characters or ids that are encoded before others have their turn. */
+const ENCODED_AT_ONCE = 1 << 17;
+
+async function promptsOf(
+  service: Service,
+  { prompt }: CompletionBody,
+  room: number,
+  signal: AbortSignal,
+): Promise<Prompt[]> {
   const { tokenizer } = service.session;
-  const fromText = (text: string): Prompt => ({ ids: tokenizer.encode(text), text });
-  const fromIds = (ids: number[]): Prompt => ({ ids, text: tokenizer.decode(ids, { special: true }) });
-  if (typeof prompt === "string") return [fromText(prompt)];
-  if (typeof prompt[0] === "number") return [fromIds(prompt as number[])];
-  return (prompt as (string | number[])[]).map((p) => (typeof p === "string" ? fromText(p) : fromIds(p)));
+  const given = typeof prompt === "string" || typeof prompt[0] === "number" ? [prompt] : prompt;
+  const prompts = given as (string | number[])[];
+  for (const p of prompts)
+    if (typeof p === "string") checkText(service, p, "prompt");
+    else checkPrompt(service, p, room);
+  const out: Prompt[] = [];
+  let encoded = 0;
+  for (const p of prompts) {
+    encoded += p.length;
+    if (encoded > ENCODED_AT_ONCE) {
+      await turn();
+      signal.throwIfAborted();
+      encoded = p.length;
+    }
+    if (typeof p === "string") {
+      out.push({ ids: tokenizer.encode(p), text: p });
+      checkPrompt(service, out.at(-1)!.ids, room);
+    } else out.push({ ids: p, text: tokenizer.decode(p, { special: true }) });
+  }
+  return out;
 }
 
 /** Scores prompts a few at a time, so that running outputs go on in between. */
@@ -67,7 +91,7 @@ interface Job {
 }
 
 /** Reads and checks a body before anything runs. */
-function jobOf(service: Service, raw: unknown): Job {
+async function jobOf(service: Service, raw: unknown, signal: AbortSignal): Promise<Job> {
   const body = checkBody(completionSchema, raw);
   checkModel(service, body.model);
   const { n = 1, echo = false, logprobs } = body;
@@ -77,10 +101,11 @@ function jobOf(service: Service, raw: unknown): Job {
   if (maxTokens === 0 && !echo)
     throw new ApiError(400, "max_tokens 0 asks for nothing unless echo is set", { param: "max_tokens" });
   if (body.stream && echo) throw new ApiError(400, "echo cannot be streamed", { param: "echo" });
-  const prompts = promptsOf(service, body);
-  if (prompts.length * n > MOST_OUTPUTS)
+  const { prompt } = body;
+  const count = typeof prompt === "string" || typeof prompt[0] === "number" ? 1 : prompt.length;
+  if (count * n > MOST_OUTPUTS)
     throw new ApiError(400, `more than ${MOST_OUTPUTS} outputs in one request`, { param: "n" });
-  for (const p of prompts) checkPrompt(service, p.ids, maxTokens > 0 ? 1 : 0);
+  const prompts = await promptsOf(service, body, maxTokens > 0 ? 1 : 0, signal);
   const { stopIds, stopStrings } = stopsOf(service, body.stop);
   const [sampling, seed] = [samplingOf(body), seedOf(body)];
   const context = service.session.model.config.maxSeqLen;
@@ -121,7 +146,7 @@ export async function completions(
   res: ServerResponse,
   signal: AbortSignal,
 ): Promise<void> {
-  const job = jobOf(service, raw);
+  const job = await jobOf(service, raw, signal);
   if (job.body.stream) return streamCompletions(service, job, res, signal);
   const { body, prompts, requests, stopIds, stopStrings, n, head } = job;
   const { tokenizer } = service.session;
@@ -155,7 +180,7 @@ export async function completions(
   });
   const written = outputs.flat().reduce((a, o) => a + o.ids.length, 0);
   const read = prompts.reduce((a, p) => a + p.ids.length, 0);
-  sendJson(res, 200, { ...head, choices, usage: usageOf(read, written) });
+  sendJson(res, 200, { ...head, choices, usage: countUsage(service, read, written) });
 }
 
 function streamCompletions(

@@ -14,6 +14,8 @@ export class ApiError extends Error {
 }
 
 const TYPES: Record<number, string> = {
+  401: "authentication_error",
+  403: "permission_error",
   404: "not_found_error",
   429: "rate_limit_error",
   503: "unavailable_error",
@@ -42,6 +44,7 @@ export function sendError(res: ServerResponse, error: unknown): void {
   const body = { error: { message, type, param: fields.param ?? null, code: fields.code ?? null } };
   if (!res.headersSent) {
     if (status === 503) res.setHeader("retry-after", "1");
+    if (status === 401) res.setHeader("www-authenticate", "Bearer");
     sendJson(res, status, body);
   } else if (!res.destroyed) {
     res.write(`data: ${JSON.stringify(body)}\n\n`);

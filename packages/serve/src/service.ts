@@ -4,6 +4,7 @@ import type { GeneratedSample, SamplingParams } from "@nsa/model";
 import { splitStops } from "@nsa/tasks";
 import { ApiError } from "./http.ts";
 import type { ToldToken } from "./logprobs.ts";
+import type { ServerMetrics } from "./metrics.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { ServingSession } from "./session.ts";
 
@@ -14,6 +15,7 @@ export interface Service {
   created: number;
   /** Tokens scored at once. */
   scoreTokens: number;
+  metrics: Pick<ServerMetrics, "promptTokens" | "generatedTokens">;
 }
 
 interface SamplingFields {
@@ -57,6 +59,25 @@ export function checkModel(service: Service, model: string | undefined): void {
   });
 }
 
+/** Text may be shorter as its tokenizer sees it, by so many times at most. */
+const SHRINKS = 4;
+
+/** Throws ApiError 400 for a text that cannot fit the context, whatever its tokens: before it is encoded, which takes its time. */
+export function checkText(service: Service, text: string, param: string): void {
+  const { longestToken, model } = service.session;
+  const { maxSeqLen } = model.config;
+  const most = SHRINKS * longestToken * maxSeqLen;
+  if (text.length <= most) return;
+  throw new ApiError(
+    400,
+    `the prompt has ${text.length} characters, and the model's context of ${maxSeqLen} tokens holds at most ${most}`,
+    {
+      param,
+      code: "context_length_exceeded",
+    },
+  );
+}
+
 /** Throws ApiError 400 for ids outside the vocabulary, nothing at all, and more tokens than the context. */
 export function checkPrompt(service: Service, ids: readonly number[], room: number): void {
   const { vocabSize, maxSeqLen } = service.session.model.config;
@@ -83,7 +104,14 @@ export function toldTokens(output: GeneratedSample, stopIds: readonly number[]):
     .map((id, t) => ({ id, logp: output.logp[t]!, top: output.top?.[t] ?? null }));
 }
 
-export const usageOf = (promptTokens: number, completionTokens: number) => ({
+/** The usage of an answer; counted in the server's figures. */
+export function countUsage(service: Service, promptTokens: number, completionTokens: number) {
+  service.metrics.promptTokens += promptTokens;
+  service.metrics.generatedTokens += completionTokens;
+  return usageOf(promptTokens, completionTokens);
+}
+
+const usageOf = (promptTokens: number, completionTokens: number) => ({
   prompt_tokens: promptTokens,
   completion_tokens: completionTokens,
   total_tokens: promptTokens + completionTokens,

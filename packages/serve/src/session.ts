@@ -10,12 +10,21 @@ export interface ServingSession extends Disposable {
   model: Transformer;
   tokenizer: Tokenizer;
   template: ChatTemplate;
+  /** Characters of the longest token. */
+  longestToken: number;
 }
 
 /** `runs/<run>/checkpoints/step-1` is called by its run. */
 function nameOf(checkpoint: string): string {
   const [step, folder] = [basename(checkpoint), dirname(checkpoint)];
   return basename(folder) === "checkpoints" ? basename(dirname(folder)) : step;
+}
+
+function longestOf(tokenizer: Tokenizer): number {
+  let longest = 1;
+  for (let id = 0; id < tokenizer.vocabSize; id++)
+    longest = Math.max(longest, tokenizer.decode([id], { special: true }).length);
+  return longest;
 }
 
 export interface SessionOptions {
@@ -37,7 +46,8 @@ export async function openServingSession(
     const model = await loadModel(device, checkpoint, {}, INFERENCE_ONLY);
     checkVocabulary(tokenizer, model, checkpoint);
     const name = options.name ?? nameOf(checkpoint);
-    return { name, model, tokenizer, template, [Symbol.dispose]: () => device.close() };
+    const longestToken = longestOf(tokenizer);
+    return { name, model, tokenizer, template, longestToken, [Symbol.dispose]: () => device.close() };
   } catch (error) {
     device.close();
     throw error;

@@ -8,7 +8,7 @@ import { openEvents, sendError } from "./http.ts";
 import type { ToldToken } from "./logprobs.ts";
 import { OutputText } from "./output-text.ts";
 import type { Listener } from "./scheduler.ts";
-import { type Service, usageOf } from "./service.ts";
+import { countUsage, type Service } from "./service.ts";
 
 export interface StreamForm {
   /** Fields of every event. */
@@ -104,8 +104,8 @@ class OutputEvents {
 
   private finish(): void {
     const read = this.requests.reduce((sum, { prompt }) => sum + prompt.length, 0);
-    if (this.form.includeUsage)
-      this.events.send({ ...this.form.head, choices: [], usage: usageOf(read, this.written) });
+    const usage = countUsage(this.service, read, this.written);
+    if (this.form.includeUsage) this.events.send({ ...this.form.head, choices: [], usage });
     this.events.done();
     this.onEnd();
   }

@@ -11,7 +11,7 @@ import {
   turn,
 } from "@nsa/core";
 import { savePlans } from "@nsa/kernels";
-import { CheckpointStore, resumeCheckpoint, TrainWork, trainFlops } from "@nsa/model";
+import { CheckpointStore, refuseOtherStep, resumeCheckpoint, TrainWork, trainFlops } from "@nsa/model";
 import { z } from "zod";
 import type { AnyLoss } from "./loss.ts";
 import { peakTflops } from "./peak.ts";
@@ -97,7 +97,8 @@ class TrainingLoop {
     const { run, context, stateful } = this;
     const { model, optimizer } = run.trainer;
     if (context.resumeFrom) {
-      await resumeCheckpoint(context.resumeFrom, { model, optimizer, stateful }, context);
+      const state = await resumeCheckpoint(context.resumeFrom, { model, optimizer, stateful }, context);
+      refuseOtherStep(context.resumeFrom, state);
     }
     const flops = trainFlops(model.config, run.sequenceLength, model.groups);
     context.emit({
@@ -212,6 +213,7 @@ class TrainingLoop {
     const { model, optimizer, stepsDone: step } = trainer;
     if (trainer.collectives.rank !== 0) return;
     savePlans(model.device, context);
+    context.sync();
     this.lastPath = await this.store.save({ model, optimizer, stateful, step, valLoss, files });
     context.emit({ type: "checkpoint", step, path: this.lastPath });
   }

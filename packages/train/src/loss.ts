@@ -32,6 +32,8 @@ export interface LossResult {
   loss: Tensor;
   /** Summed over micro-batches; names ending in `_max` take the largest. */
   metrics?: Record<string, Tensor | number>;
+  /** Values that {@link LossFunction.figures} takes, by name; not of a static loss. */
+  rows?: Record<string, Tensor>;
 }
 
 /** What a slope may depend on: nothing that the forward finds out. */
@@ -44,6 +46,11 @@ export interface LossFunction<C = LossContext> {
    * then taken in its forward, which saves making the logits twice.
    */
   slope?: (context: SlopeContext) => Tensor;
+  /**
+   * Metrics of a micro-batch that the host makes of the loss's `rows`, in addition to the loss's own. Called once the step's update was
+   * given to the device, so that the device does not wait for the host in the middle of a step.
+   */
+  figures?: (batch: Batch, rows: Record<string, Float64Array>) => Record<string, number>;
   /**
    * The loss asks for the same ops on tensors of the context whatever the batch holds, and reads no value on the host:
    * where the device can, its micro-batches are then run as captured steps. T may be padded with rows of weight 0, and

@@ -28,6 +28,9 @@ export interface MicroStepOptions {
   onReady?: BucketReady | undefined;
 }
 
+/** Values that a loss has for the host, by name. */
+type Rows = Record<string, Tensor>;
+
 /** A shape that was met: its fixed memory, and the captured step from its second run on. */
 interface Kept {
   inputs: FixedInputs;
@@ -57,18 +60,23 @@ export class MicroSteps {
     return [...this.kept.values()].filter((k) => k.captured).length;
   }
 
-  /** Adds the micro-batch's gradients to the parameters' and hands its results to `put` while they live. */
-  run(batch: Batch, options: MicroStepOptions, put: (part: StepPart) => void): void {
+  /**
+   * Adds the micro-batch's gradients to the parameters' and hands its results to `put` while they live. The loss's rows belong to the
+   * scope that is innermost at the call.
+   */
+  run(batch: Batch, options: MicroStepOptions, put: (part: StepPart, rows: Rows) => void): void {
     const { model } = this;
     const progress = this.progress(options);
     if (options.loss.static && model.device.canCapture) {
       // A recorded backward runs without the host: one that calls back would do so once, when it is recorded.
-      put(this.fixed(batch, options));
+      put(this.fixed(batch, options), {});
     } else {
-      using _ = model.device.scope();
+      using scope = model.device.scope();
       const layout = layoutMicro(batch, options.weightSum, model.config);
       const leave = progress && ((segment: number) => progress.leave(segment));
-      put(this.body(uploadMicro(model.device, layout, this.stats), batch, options, leave));
+      const { part, rows } = this.body(uploadMicro(model.device, layout, this.stats), batch, options, leave);
+      for (const row of Object.values(rows)) scope.keep(row);
+      put(part, rows);
     }
     progress?.finish();
   }
@@ -135,7 +143,8 @@ export class MicroSteps {
   private intoResults(kept: Kept, batch: Batch, options: MicroStepOptions): void {
     const { device } = this.model;
     using scope = device.scope();
-    const part = this.body(kept.inputs.inputs, batch, options);
+    const { part, rows } = this.body(kept.inputs.inputs, batch, options);
+    if (Object.keys(rows).length > 0) throw new Error("a static loss has no rows");
     const names = Object.keys(part);
     if (names.length > MAX_RESULTS) throw new Error(`a static loss has at most ${MAX_RESULTS - 1} metrics`);
     names.forEach((name, i) => {
@@ -153,7 +162,7 @@ export class MicroSteps {
     batch: Batch,
     options: MicroStepOptions,
     leave?: (segment: number) => void,
-  ): StepPart {
+  ): { part: StepPart; rows: Rows } {
     const { model, config } = this;
     const { device } = model;
     const tape = new Tape();
@@ -187,8 +196,17 @@ export class MicroSteps {
     const seeds: [Tensor, Tensor][] = slope ? [] : [[result.loss, device.full([1], this.stats, 1)]];
     const extra = auxiliaryLoss(math, aux, weight, inverseWeightSum);
     if (extra) seeds.push([extra, device.full([1], this.stats, 1)]);
+    // Copied here, since the backward frees what it has used.
+    const rows = Object.fromEntries(
+      Object.entries(result.rows ?? {}).map(([name, x]) => {
+        const y = device.empty([x.numel], x.dtype);
+        device.run("copy", { x, y });
+        return [name, y];
+      }),
+    );
     tape.backward(seeds);
-    return { ...result.metrics, ...(extra && { "train/aux_loss": extra }), loss: result.loss };
+    const part = { ...result.metrics, ...(extra && { "train/aux_loss": extra }), loss: result.loss };
+    return { part, rows };
   }
 
   private forget(key: string): void {

@@ -37,7 +37,7 @@ export class ShuffledSource implements BatchSource {
   }
 
   load(state: unknown): void {
-    this.order.load(state as OrderState);
+    this.order.load(state);
   }
 
   next(): StepBatch {

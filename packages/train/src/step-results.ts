@@ -7,6 +7,12 @@ export type StepPart = Record<string, Tensor | number>;
 /** Most names of a step, the loss included. */
 export const MAX_RESULTS = 48;
 
+/** Adds the figures of a micro-batch to sums over a step; names ending in `_max` take the largest. */
+export function addPart(sums: Record<string, number>, part: Record<string, number>): void {
+  for (const [name, x] of Object.entries(part))
+    sums[name] = name.endsWith("_max") ? Math.max(sums[name] ?? -Infinity, x) : (sums[name] ?? 0) + x;
+}
+
 export class StepResults {
   /** [MAX_RESULTS, capacity]: a row for each name, a column for each micro-batch. The first row holds the losses. */
   private table: Tensor | undefined;
@@ -65,8 +71,7 @@ export class StepResults {
     const sums: Record<string, number> = { loss: 0 };
     for (const [i, part] of this.parts.entries()) {
       for (const [name, number] of part) {
-        const x = number ?? values[this.names.indexOf(name) * this.capacity + i]!;
-        sums[name] = name.endsWith("_max") ? Math.max(sums[name] ?? -Infinity, x) : (sums[name] ?? 0) + x;
+        addPart(sums, { [name]: number ?? values[this.names.indexOf(name) * this.capacity + i]! });
       }
     }
     return sums;

@@ -1,6 +1,6 @@
 // One optimizer step: micro-batches forward and backward, clip, skip, update. Knows nothing of files or data sources.
-import { type Batch, ExitCode, NsaError, type Stateful, type StepBatch } from "@nsa/core";
-import { type Collectives, singleRank } from "@nsa/kernels";
+import { type Batch, ExitCode, NsaError, parseState, type Stateful, type StepBatch } from "@nsa/core";
+import { type Collectives, singleRank, type Tensor } from "@nsa/kernels";
 import type { BucketReady, GradientBucket, Transformer } from "@nsa/model";
 import { logprobs } from "@nsa/model";
 import { z } from "zod";
@@ -9,7 +9,7 @@ import { MicroSteps } from "./micro-step.ts";
 import { groupsSchema, optimizerSchema } from "./optim/config.ts";
 import { Optimizer, type UpdateOutcome } from "./optim/optimizer.ts";
 import { lrShare, scheduleSchema } from "./schedule.ts";
-import { StepResults } from "./step-results.ts";
+import { addPart, StepResults } from "./step-results.ts";
 
 export const trainerSchema = z.strictObject({
   optimizer: optimizerSchema.prefault({}).describe("The update"),
@@ -51,11 +51,13 @@ export interface StepOptions {
 const HISTORY = 128;
 const EMA = 0.98;
 
-interface TrainerState {
-  step: number;
-  lossEma: number | null;
-  norms: number[];
-}
+const stateSchema = z.strictObject({
+  step: z.number().int().min(0),
+  lossEma: z.number().nullable(),
+  norms: z.array(z.number().min(0)).max(HISTORY),
+});
+
+type TrainerState = z.output<typeof stateSchema>;
 
 export class Trainer implements Stateful {
   readonly name = "trainer";
@@ -102,13 +104,19 @@ export class Trainer implements Stateful {
     };
     parameters.zeroGradients();
     results.begin(microBatches.length);
+    const rows: Record<string, Tensor>[] = [];
     let tokens = 0;
     for (const [i, batch] of microBatches.entries()) {
       tokens += batch.tokens.length;
       const last = i + 1 === microBatches.length;
       const onReady = last && reduce ? ready : undefined;
-      this.microSteps.run(batch, { weightSum, loss: loss as AnyLoss, temperature, onReady }, (part) =>
-        results.put(i, part),
+      this.microSteps.run(
+        batch,
+        { weightSum, loss: loss as AnyLoss, temperature, onReady },
+        (part, found) => {
+          results.put(i, part);
+          rows[i] = found;
+        },
       );
     }
     const step = this.stepsDone + 1;
@@ -135,6 +143,7 @@ export class Trainer implements Stateful {
       "train/tokens": tokens,
       "train/skipped": skip ? 1 : 0,
       ...others,
+      ...figuresOf(loss, microBatches, rows),
     };
   }
 
@@ -156,10 +165,12 @@ export class Trainer implements Stateful {
     return { step: this.stepsDone, lossEma: this.lossEma ?? null, norms: [...this.norms] };
   }
 
-  load(state: TrainerState): void {
-    this.stepsDone = state.step;
-    this.lossEma = state.lossEma ?? undefined;
-    this.norms = [...state.norms];
+  /** Throws NsaError `state_invalid` (exit 3). */
+  load(state: unknown): void {
+    const { step, lossEma, norms } = parseState("trainer", stateSchema, state);
+    this.stepsDone = step;
+    this.lossEma = lossEma ?? undefined;
+    this.norms = norms;
   }
 
   free(): void {
@@ -213,4 +224,19 @@ export class Trainer implements Stateful {
       exitCode: ExitCode.diverged,
     });
   }
+}
+
+/** What the loss makes of its rows on the host, over the step's micro-batches. */
+function figuresOf<C>(
+  { figures }: LossFunction<C>,
+  batches: readonly Batch[],
+  rows: readonly Record<string, Tensor>[],
+): Record<string, number> {
+  const sums: Record<string, number> = {};
+  if (!figures) return sums;
+  for (const [i, batch] of batches.entries()) {
+    const values = Object.entries(rows[i]!).map(([name, row]) => [name, row.read()] as const);
+    addPart(sums, figures(batch, Object.fromEntries(values)));
+  }
+  return sums;
 }

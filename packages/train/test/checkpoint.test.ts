@@ -19,6 +19,7 @@ import {
   loadModel,
   readCheckpointState,
   readModelConfig,
+  refuseOtherStep,
   resumeCheckpoint,
   saveCheckpoint,
   Transformer,
@@ -345,4 +346,43 @@ test("a_checkpoint_of_format_1_resumes_with_a_warning_to_the_same_bits_and_its_w
   await expect(loadModel(cpu, dir)).rejects.toThrowError(corrupt(/sha256/));
   write({ ...old, sha256: {} });
   await expect(loadModel(cpu, dir)).rejects.toThrowError(corrupt(/names no model/));
+});
+
+const context = { log: () => undefined, rewind: () => undefined };
+const resumeWith = async (dir: string, model = start(2).model) => {
+  const { trainer } = start(2);
+  const parts = { model, optimizer: trainer.optimizer, stateful: [trainer] };
+  refuseOtherStep(dir, await resumeCheckpoint(dir, parts, context));
+};
+
+test.each<[string, (state: Record<string, unknown>) => unknown, RegExp]>([
+  ["a step of its own", (s) => ({ ...s, step: 3 }), /saved at step 2, and its trainer at step 3/],
+  ["half a step", (s) => ({ ...s, step: 1.5 }), /state of trainer is not valid: step/],
+  ["texts for norms", (s) => ({ ...s, norms: ["a"] }), /norms/],
+  ["nothing", () => ({}), /step/],
+  ["null", () => null, /object/],
+])("a_sealed_state_whose_trainer_has_%s_is_refused", async (_, edit, why) => {
+  const { run, save } = start(1);
+  run(2);
+  const dir = join(folder, `sealed-${edit.toString().length}-${why.source.length}`);
+  await save(dir);
+  const path = join(dir, "state.json");
+  const state = JSON.parse(readFileSync(path, "utf8"));
+  state.stateful.trainer = edit(state.stateful.trainer);
+  writeFileSync(path, sealState(state));
+  await expect(resumeWith(dir)).rejects.toThrow(corrupt(why));
+});
+
+test("a_recipe_with_another_architecture_of_the_same_shapes_is_refused_on_resume_and_not_as_a_start", async () => {
+  const { run, save } = start(1);
+  run(1);
+  const dir = join(folder, "same-shapes");
+  await save(dir);
+  const other = new Transformer(cpu, { ...tinyConfig, ropeTheta: 5, normEps: 1e-6 });
+  await expect(resumeWith(dir, other)).rejects.toMatchObject({
+    code: "checkpoint_mismatch",
+    exitCode: 3,
+    why: expect.stringMatching(/ropeTheta is 5, there \d+; .*normEps|normEps .*; ropeTheta/),
+  });
+  await expect(loadCheckpoint(dir, { model: other })).resolves.toMatchObject({ step: 1 });
 });

@@ -53,7 +53,7 @@ test("examples_are_concatenated_in_random_order_until_the_next_does_not_fit", ()
     [[3, 1], [2]],
     [[0], [0, 3]],
   ]);
-  expect(source.save()).toEqual({ epoch: 1, index: 2 });
+  expect(source.save()).toEqual({ epoch: 1, index: 2, of: 4 });
   // Learned tokens: 1 + 1 and 3; 3 and 3 + 1.
   expect(steps.map((s) => s.weightSum)).toEqual([5, 7]);
   const exact = new ExampleSource(examples, { microBatchTokens: 5, microBatches: 1, seed: 2 });

@@ -1,5 +1,5 @@
 // The trainer process: takes one job over IPC, tells its events, and ends. Signals come from the parent as `stop`.
-import { NsaError } from "@nsa/core";
+import { explainWriteError, NsaError } from "@nsa/core";
 import type { FromChild, ToChild } from "./messages.ts";
 import { runJob } from "./run-job.ts";
 
@@ -17,7 +17,8 @@ function tell(message: FromChild): Promise<void> {
   });
 }
 
-function describe(error: unknown): FromChild {
+function describe(thrown: unknown): FromChild {
+  const error = explainWriteError((thrown as NodeJS.ErrnoException | null)?.path ?? "the run folder", thrown);
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   if (!(error instanceof NsaError)) return { type: "failed", message, stack };
   const { code, what, why, fix, exitCode } = error;

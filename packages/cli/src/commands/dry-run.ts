@@ -1,7 +1,8 @@
 // `--dry-run`: what a stage would cost, with a time from the rate at which this machine multiplies matrices now.
-import { NsaError } from "@nsa/core";
+import { NsaError, type StageDefinition } from "@nsa/core";
 import { openDevice } from "@nsa/kernels";
 import { count, duration, percent } from "../view/format.ts";
+import { describeLargest, largestModel, memoryOf } from "./largest-model.ts";
 import type { CheckedStage } from "./pipeline-recipe.ts";
 import { matmulRate } from "./self-check.ts";
 
@@ -44,20 +45,37 @@ function timer(wanted: string): {
   };
 }
 
+interface Estimated {
+  stage: Pick<StageDefinition, "estimate">;
+  config: unknown;
+  estimate: Record<string, number>;
+}
+
 /** Prints the estimate; with `json`, the plain numbers as one object. */
 export function printEstimate(
-  estimate: Record<string, number>,
+  { stage, config, estimate }: Estimated,
   options: { device: string; json?: boolean },
 ): void {
   const { device, seconds: secondsOf } = timer(options.device);
   const seconds = secondsOf(estimate.flops);
+  const limit = (config as { memoryLimitMb?: number }).memoryLimitMb;
+  const largest = device && largestModel(stage, config, device, memoryOf(device, limit));
   if (options.json) {
-    console.log(JSON.stringify({ ...estimate, ...(seconds === undefined ? {} : { seconds }) }));
+    const { memory, fits, next } = largest || {};
+    const figures = {
+      device_memory_bytes: memory,
+      largest_model_parameters: fits?.estimate.parameters,
+      largest_model_bytes: fits?.estimate.memory_bytes,
+      next_model_parameters: next?.estimate.parameters,
+      next_model_bytes: next?.estimate.memory_bytes,
+    };
+    console.log(JSON.stringify({ ...estimate, ...(seconds === undefined ? {} : { seconds }), ...figures }));
     return;
   }
   for (const [key, value] of Object.entries(estimate))
     console.log(`${key.replace(/_bytes$/, "")}\t${show(key, value)}`);
   if (seconds !== undefined) console.log(`time\t${duration(seconds)} on ${device}, a rough guess`);
+  if (largest) console.log(`largest model\t${describeLargest(largest, count)}`);
 }
 
 /** One line a stage, and the time of those whose FLOPs are known; with `json`, the numbers by stage. */

@@ -25,7 +25,12 @@ export async function modelCommand(verb: string, from: string, to: string | unde
     if (verb === "import") {
       const model = importHuggingFace(device, from);
       await saveCheckpoint(to!, { model, step: 0, files: modelFiles(from) });
-    } else await exportHuggingFace(await loadModel(device, from), to!, modelFiles(from, { guessed: true }));
+    } else
+      await exportHuggingFace(
+        await loadModel(device, from, { lora: undefined }),
+        to!,
+        modelFiles(from, { guessed: true }),
+      );
   } finally {
     device.close();
   }

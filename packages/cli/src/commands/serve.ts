@@ -11,6 +11,10 @@ interface ServeOptions {
   name?: string;
   maxSequences: number;
   cacheTokens: number;
+  apiKey?: string;
+  withoutKey?: boolean;
+  allowOrigin: string[];
+  drainSeconds: number;
 }
 
 const BODY_LIMIT = 16 << 20;
@@ -27,9 +31,34 @@ function checkPort(port: number): void {
   });
 }
 
+const LOOPBACK = /^(localhost|::1|127(\.\d+){3})$/;
+
+/** The key that callers must have. Throws NsaError `key_missing` (exit 2) where anybody on the network could ask. */
+function keyOf({ host, apiKey, withoutKey }: ServeOptions): string | undefined {
+  const key = apiKey ?? (process.env.NSA_API_KEY || undefined);
+  if (key !== undefined && !/^[\x21-\x7e]+$/.test(key)) {
+    throw new NsaError({
+      code: "key_invalid",
+      what: "the API key",
+      why: "it has blanks or letters that no header can have, or nothing at all",
+      fix: "choose one of letters, digits and signs",
+      exitCode: ExitCode.usage,
+    });
+  }
+  if (key !== undefined || withoutKey || LOOPBACK.test(host)) return key;
+  throw new NsaError({
+    code: "key_missing",
+    what: `--host ${host}`,
+    why: "everybody who reaches this machine could use the server",
+    fix: "set a key by NSA_API_KEY or --api-key, or add --without-key where that is meant",
+    exitCode: ExitCode.usage,
+  });
+}
+
 /** Listens until SIGTERM or Ctrl-C, then drains. */
 export async function serve(checkpoint: string, o: ServeOptions): Promise<void> {
   checkPort(o.port);
+  const apiKey = keyOf(o);
   const session = await openServingSession(checkpoint, o);
   try {
     const { server, drain } = makeServer(session, {
@@ -38,6 +67,10 @@ export async function serve(checkpoint: string, o: ServeOptions): Promise<void> 
       prefillTokens: 4096,
       bodyLimit: BODY_LIMIT,
       maxWaiting: MAX_WAITING,
+      apiKey,
+      allowOrigins: o.allowOrigin,
+      hosts: [o.host.toLowerCase()],
+      drainSeconds: o.drainSeconds,
     });
     using interruption = watchInterruption((code) => process.exit(code));
     await new Promise<void>((resolve, reject) => {

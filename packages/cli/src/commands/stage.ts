@@ -114,12 +114,12 @@ export async function runStage(
     const { printEstimate } = await import("./dry-run.ts");
     const { missingFiles, warnOfMissing } = await import("./missing-files.ts");
     warnOfMissing(await missingFiles(stage, config));
-    printEstimate(estimate, options);
+    printEstimate({ stage, config, estimate }, options);
     return ExitCode.ok;
   }
   const runDir = resumed
     ? resumed.path
-    : createRunDir({ root: options.runs, stage: name, name: config.name, configYaml: yaml });
+    : createRunDir({ root: options.runs, stage: name, name: config.name ?? name, configYaml: yaml });
   const settings = join(runDir, "config.yaml");
   const [before, reached] = [readIfThere(settings), latestCheckpoint(runDir)];
   // What was set now holds for later resumes, too.

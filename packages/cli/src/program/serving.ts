@@ -1,6 +1,6 @@
 // `nsa serve`, `nsa chat`.
 import type { Command } from "commander";
-import { numberFrom, wholeFrom, withDevice, withPluginFiles, withRuns } from "./options.ts";
+import { collect, numberFrom, wholeFrom, withDevice, withPluginFiles, withRuns } from "./options.ts";
 
 const withTemplate = (command: Command) =>
   command.option(
@@ -16,6 +16,23 @@ export function registerServing(program: Command): void {
     .option("--host <address>", "where to listen", "127.0.0.1")
     .option("--port <n>", "0 = any free one", wholeFrom(0), 8000)
     .option("--name <model>", "name in /v1/models; by default the run's")
+    .option(
+      "--api-key <key>",
+      "key that callers must have; better set by NSA_API_KEY, which no list of processes shows",
+    )
+    .option("--without-key", "listen on an address other than loopback without a key")
+    .option(
+      "--allow-origin <origin>",
+      "origin of pages that may ask, e.g. http://localhost:3000",
+      collect,
+      [],
+    )
+    .option(
+      "--drain-seconds <n>",
+      "seconds that running requests have to end after SIGTERM",
+      wholeFrom(0),
+      30,
+    )
     .option("--max-sequences <n>", "outputs decoded at once", wholeFrom(1), 64)
     .option("--cache-tokens <n>", "tokens the KV cache holds", wholeFrom(16), 32_768)
     .action(async (checkpoint: string, options: { runs: string; plugin: string[] }) => {

@@ -8,6 +8,8 @@ export interface MetricSink {
   write(step: number, metrics: Metrics, time: number): void;
   /** Forgets rows above `step`: called once when a run resumes. */
   rewind(step: number): void;
+  /** Makes the rows so far outlive a power cut. */
+  sync?(): void;
   /** Waits until everything is delivered. */
   close(): void | Promise<void>;
 }
@@ -32,6 +34,10 @@ export class JsonlSink implements MetricSink {
     this.#file.truncateToStep(step);
   }
 
+  sync(): void {
+    this.#file.sync();
+  }
+
   close(): void {
     this.#file.close();
   }
@@ -51,6 +57,10 @@ export class MultiSink implements MetricSink {
 
   rewind(step: number): void {
     for (const sink of this.#sinks) sink.rewind(step);
+  }
+
+  sync(): void {
+    for (const sink of this.#sinks) sink.sync?.();
   }
 
   async close(): Promise<void> {

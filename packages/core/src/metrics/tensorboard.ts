@@ -1,7 +1,7 @@
 // TensorBoard event files: TFRecord framing (length, masked crc32c) around hand-packed Event protobufs.
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, truncateSync } from "node:fs";
 import { join } from "node:path";
-import { explainWriteError, writeFully } from "../atomic.ts";
+import { explained, writeFully } from "../atomic.ts";
 import type { MetricSink, Metrics } from "./sink.ts";
 
 const crcTable = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -103,12 +103,10 @@ export class TensorBoardSink implements MetricSink {
   }
 
   #append(payload: Buffer): void {
-    this.#fd ??= openSync(this.path, "a");
-    try {
+    explained(this.path, () => {
+      this.#fd ??= openSync(this.path, "a");
       writeFully(this.#fd, record(payload));
-    } catch (error) {
-      throw explainWriteError(this.path, error);
-    }
+    });
   }
 
   write(step: number, metrics: Metrics, time: number): void {

@@ -1,6 +1,6 @@
 // Writes safetensors files: small ones at once, large ones in pieces whose hashes come back with them.
 import { closeSync, openSync } from "node:fs";
-import { explainWriteError, writeFully } from "../atomic.ts";
+import { explainWriteError, removePartial, writeFully } from "../atomic.ts";
 import { type PieceSource, type WriteOptions, writePieces } from "../pieces.ts";
 import { bytesOfDtype, encodeHeader, numelOf, type SafetensorsDtype } from "./format.ts";
 
@@ -29,6 +29,7 @@ export function writeSafetensors(
       closeSync(fd);
     }
   } catch (error) {
+    removePartial(path);
     throw explainWriteError(path, error);
   }
 }

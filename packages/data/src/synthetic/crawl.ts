@@ -1,8 +1,9 @@
 // A synthetic crawl: math and other pages on several domains (one of them mixed), exact and near duplicates, and a
 // page that leaks a benchmark question. For the quickstart and for tests that must not need real data.
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { atomicWriteFile } from "@nsa/core";
 import { mathParagraph, proseParagraph } from "./passages.ts";
 import { type Choices, choices } from "./random.ts";
 
@@ -144,11 +145,11 @@ export function writeCrawl(dir: string, options: CrawlOptions & { format?: "text
     [...syntheticCrawl({ ...options, pages: quarter, seed, mathShare })]
       .filter((p) => !p.duplicateOf && !p.leaks)
       .map((p) => record({ ...p, id: `seed-${seed}-${p.id}` }));
-  writeFileSync(files.positives, jsonl(seeds(1, options.seed + 1001)));
-  writeFileSync(files.negatives, jsonl(seeds(0, options.seed + 2001)));
+  atomicWriteFile(files.positives, jsonl(seeds(1, options.seed + 1001)));
+  atomicWriteFile(files.negatives, jsonl(seeds(0, options.seed + 2001)));
   const pool = [...syntheticCrawl(options)];
-  writeFileSync(files.pool, gzipSync(jsonl(pool.map(record))));
-  writeFileSync(files.labels, jsonl(pool.map(({ id, label }) => ({ id, label }))));
-  writeFileSync(files.benchmark, jsonl(syntheticBenchmark()));
+  atomicWriteFile(files.pool, gzipSync(jsonl(pool.map(record))));
+  atomicWriteFile(files.labels, jsonl(pool.map(({ id, label }) => ({ id, label }))));
+  atomicWriteFile(files.benchmark, jsonl(syntheticBenchmark()));
   return files;
 }

@@ -3,6 +3,13 @@
 // Legend: M rows, K inputs, N outputs, V vocabulary, D model width.
 import type { Tensor } from "../device/tensor.ts";
 import type { Tape } from "../tape.ts";
+import {
+  type Adapter,
+  adapterGradient,
+  adapterTensors,
+  addAdapter,
+  addAdapterInputGradient,
+} from "./adapter.ts";
 import { gradientBuffer } from "./nsa-compress.ts";
 
 export interface LinearOptions {
@@ -10,6 +17,8 @@ export interface LinearOptions {
   bias?: Tensor;
   /** [M, N], added to the output (the residual stream). */
   residual?: Tensor;
+  /** Low-rank matrices whose product is added to the weight. */
+  adapter?: Adapter;
 }
 
 const plain = { alpha: 1, beta: 0, trans_a: 0, trans_b: 0 };
@@ -51,21 +60,32 @@ export function inputGradient(dy: Tensor, w: Tensor, shape: readonly number[]): 
 }
 
 /**
- * y = x·Wᵀ (+ bias) (+ residual); x [M, K], w [N, K] as Hugging Face stores it → [M, N].
- * Gradients of w and bias are added into their persistent fp32 `grad`.
+ * y = x·Wᵀ (+ bias) (+ residual) (+ s·(x·Aᵀ)·Bᵀ); x [M, K], w [N, K] as Hugging Face stores it → [M, N].
+ * Gradients of w, bias and adapter are added into their persistent fp32 `grad`.
  */
 export function linear(tape: Tape, x: Tensor, w: Tensor, options: LinearOptions = {}): Tensor {
-  const { bias, residual } = options;
+  const { bias, residual, adapter } = options;
   const y = product(x, w, options);
-  if (!tape.needs(x, w, bias, residual)) return y;
+  const z = adapter && addAdapter(x, y, adapter);
+  if (!tape.needs(x, w, bias, residual, ...adapterTensors(adapter))) {
+    z?.free();
+    return y;
+  }
   tape.push([y], () => {
     const dy = y.grad!;
     if (w.requiresGrad) weightGradient(dy, x, w);
+    const dz = adapter && adapterGradient(dy, z!, adapter);
+    if (adapter?.a.requiresGrad) weightGradient(dz!, x, adapter.a);
     if (bias?.requiresGrad) {
       const [rows, cols] = [y.shape[0]!, y.shape[1]!];
       x.device.run("col_sum", { x: dy, y: gradientBuffer(bias), rows, cols });
     }
-    if (x.requiresGrad) tape.accumulate(x, inputGradient(dy, w, x.shape));
+    if (x.requiresGrad) {
+      const dx = inputGradient(dy, w, x.shape);
+      if (adapter) addAdapterInputGradient(dz!, adapter, dx);
+      tape.accumulate(x, dx);
+    }
+    dz?.free();
     if (residual?.requiresGrad) tape.handOver(y, residual);
   });
   return y;

@@ -8,6 +8,7 @@ import type {
   Device,
   Documents,
   FloatDtype,
+  LinearOptions,
   RopeTables,
   Tape,
   Tensor,
@@ -33,6 +34,8 @@ export interface AttentionLayer {
   readonly index: number;
   /** A weight of this layer: `weight("self_attn.gate")`. */
   weight(key: string): Tensor;
+  /** y = x·Wᵀ of a weight of this layer, with its adapters: use it for weights marked `linear`. */
+  linear(tape: Tape, x: Tensor, key: string, options?: LinearOptions): Tensor;
 }
 
 /** Rows of the caches that a prefill writes: of its tokens [T], and of its compressed blocks; −1 skips a row. */

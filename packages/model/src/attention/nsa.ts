@@ -3,7 +3,6 @@
 //
 // Legend: T tokens, B sequences, D model width, H query heads, G KV heads, K and V head dims.
 import {
-  linear,
   type NsaConfig,
   type NsaInputs,
   type NsaLayerCache,
@@ -15,7 +14,7 @@ import {
   writeCache,
 } from "@nsa/kernels";
 import type { ModelConfig } from "../config/schema.ts";
-import { matrix, vector, type WeightSpec } from "../parameters/weight-spec.ts";
+import { asLinear, matrix, vector, type WeightSpec } from "../parameters/weight-spec.ts";
 import { meanVisible } from "./dense.ts";
 import type { AttentionKind, AttentionLayer, HeadColumnsSpec, LayerCache } from "./kind.ts";
 
@@ -87,14 +86,14 @@ export const nsa: AttentionKind<NsaInputs> = {
   check: (c) => void resolveNsaConfig(nsaConfigOf(c)),
   heads,
   weights: (c, prefix) => [
-    matrix(`${prefix}gate`, [[`${prefix}gate_proj.weight`, 3 * c.numHeads]], c.dModel, c.initStd),
+    asLinear(matrix(`${prefix}gate`, [[`${prefix}gate_proj.weight`, 3 * c.numHeads]], c.dModel, c.initStd)),
     vector(`${prefix}gate_bias`, [[`${prefix}gate_proj.bias`, 3 * c.numHeads]], 0),
     ...phiWeights(prefix, "phi_k", c.headDim, c),
     ...phiWeights(prefix, "phi_v", c.valueHeadDim, c),
   ],
   inputs(tape, layer, parts, normed, tables) {
     const [q, kCmp, vCmp, kSlc, vSlc, kWin, vWin] = parts;
-    const gate = linear(tape, normed, layer.weight("self_attn.gate"), {
+    const gate = layer.linear(tape, normed, "self_attn.gate", {
       bias: layer.weight("self_attn.gate_bias"),
     });
     return {

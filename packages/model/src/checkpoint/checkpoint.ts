@@ -4,32 +4,28 @@
 // the model, and a save is about as fast as the disk.
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import {
   atomicWriteDir,
   atomicWriteFile,
-  hashPieces,
-  loadCheckpointPlugins,
   loadedPlugins,
+  NsaError,
   PIECE_BYTES,
   PieceHasher,
   restoreReplaced,
   SafetensorsReader,
   type Stateful,
-  sha256OfFile,
   streamSafetensors,
   writePieces,
 } from "@nsa/core";
 import type { Device, Tensor } from "@nsa/kernels";
-import { resolveModelConfig } from "../config/model-config.ts";
 import type { ModelConfig } from "../config/schema.ts";
-import { headKinds, logitsWeightOf } from "../heads/registry.ts";
-import type { ParameterGroup } from "../parameters/groups.ts";
-import { Transformer } from "../transformer/transformer.ts";
+import type { Transformer } from "../transformer/transformer.ts";
+import { checkSameBase } from "./base.ts";
+import { openWeights } from "./load-model.ts";
+import { readCheckpointState, weightsFile } from "./read-state.ts";
 import { badCheckpoint, type CheckpointState, readState, STATE_FILE, sealState } from "./state.ts";
-import { loadNamed, tensorsOf, writeWeights } from "./weights.ts";
+import { loadNamed, savedTensors, tensorsOf, writeWeights } from "./weights.ts";
 
-const WEIGHTS = "model.safetensors";
 /** For people: which checkpoint has the lowest validation loss. */
 const BEST = "best.json";
 const MOMENTS = "optimizer.safetensors";
@@ -60,6 +56,7 @@ export function machineOf(device: Device): string {
 /** Writes weights, moments and `files` into a folder. Resolves with the hashes of each file's pieces. */
 async function writeFiles(folder: string, parts: CheckpointParts): Promise<Record<string, string[]>> {
   const { model, optimizer, pieceBytes } = parts;
+  const weights = weightsFile(model);
   const hasher = new PieceHasher();
   const options = { hasher, pieceBytes };
   const moments = optimizer
@@ -76,7 +73,9 @@ async function writeFiles(folder: string, parts: CheckpointParts): Promise<Recor
     return [name, await writePieces(join(folder, name), [source], options)] as const;
   });
   const large = [
-    writeWeights(join(folder, WEIGHTS), model, options).then((hashes) => [WEIGHTS, hashes] as const),
+    writeWeights(join(folder, weights), model, { ...options, tensors: savedTensors(model) }).then(
+      (hashes) => [weights, hashes] as const,
+    ),
     ...(moments
       ? [
           streamSafetensors(join(folder, MOMENTS), moments, options).then(
@@ -113,6 +112,7 @@ export async function saveCheckpoint(dir: string, parts: CheckpointParts): Promi
       stateful,
       pieceBytes: parts.pieceBytes ?? PIECE_BYTES,
       sha256,
+      ...(model.base ? { base: model.base } : {}),
       ...(parts.valLoss === undefined ? {} : { valLoss: parts.valLoss }),
       ...(plugins.length === 0 ? {} : { plugins }),
     };
@@ -129,69 +129,10 @@ export function writeArchitecture(dir: string, model: ModelConfig): void {
   atomicWriteFile(join(dir, STATE_FILE), sealState({ ...empty, model }));
 }
 
-/** Checks that the folder holds the files that state.json names, no others, and that each hashes to what was saved. */
-async function checkFiles(dir: string, state: CheckpointState): Promise<void> {
-  const { sha256, pieceBytes } = state;
-  if (!(WEIGHTS in sha256)) throw badCheckpoint(dir, `state.json names no ${WEIGHTS}`);
-  // Hidden files are the file system's or the desktop's; nothing reads them.
-  const there = readdirSync(dir).filter((name) => name !== STATE_FILE && !name.startsWith("."));
-  const added = there.find((name) => !(name in sha256));
-  if (state.format === 2 && added !== undefined)
-    throw badCheckpoint(dir, `${added} was not saved with it: state.json does not name it`);
-  const hasher = new PieceHasher();
-  try {
-    for (const [file, saved] of Object.entries(sha256)) {
-      const path = join(dir, file);
-      if (!existsSync(path)) throw badCheckpoint(dir, `${file} is missing`);
-      const found =
-        typeof saved === "string" ? await sha256OfFile(path) : await hashPieces(path, { hasher, pieceBytes });
-      if (String(found) !== String(saved))
-        throw badCheckpoint(dir, `${file} is not what was saved (its SHA-256 differs)`);
-    }
-  } finally {
-    await hasher.close();
-  }
-}
-
-/** Loads the checkpoint's plugins, reads and checks state.json and the hashes of all files. Throws `checkpoint_missing`, `checkpoint_corrupt` (exit 3). */
-export async function readCheckpointState(dir: string): Promise<CheckpointState> {
-  await loadCheckpointPlugins(dir);
-  const state = readState(dir);
-  await checkFiles(dir, state);
-  return state;
-}
-
 /** The architecture of a checkpoint, without reading its weights. Throws as {@link readCheckpointState}. */
 export function readModelConfig(dir: string): ModelConfig {
   return readState(dir).model;
 }
-
-/** Key of the first values of a head that the checkpoint does not have. */
-const HEAD_SEED = 0;
-
-/** Reads all tensors; those that are not in the file and that `isFresh` begin with first values. */
-function loadWeights(
-  dir: string,
-  state: CheckpointState,
-  model: Transformer,
-  isFresh: (name: string) => boolean = () => false,
-): void {
-  using file = SafetensorsReader.open(join(dir, WEIGHTS));
-  const { nsa_config: saved } = file.metadata;
-  // In format 1 only the weights are vouched for, and they carry the architecture too.
-  if (saved !== undefined && !isDeepStrictEqual(resolveModelConfig(JSON.parse(saved)), state.model))
-    throw badCheckpoint(dir, `state.json names another architecture than ${WEIGHTS}`);
-  const { parameters } = model;
-  const [found, fresh] = parted(parameters.tensors, ({ name }) => file.entries.has(name) || !isFresh(name));
-  loadNamed((name) => (file.entries.has(name) ? file : undefined), found);
-  if (fresh.length > 0) parameters.init(HEAD_SEED, fresh);
-  parameters.refreshLow();
-}
-
-const parted = <T>(all: readonly T[], first: (x: T) => boolean): [T[], T[]] => [
-  all.filter(first),
-  all.filter((x) => !first(x)),
-];
 
 function loadMoments(
   dir: string,
@@ -206,46 +147,30 @@ function loadMoments(
     loadNamed(fileOf, model.parameters.tensorsIn(buffer), { suffix: `.${name}` });
 }
 
-/** Restores weights, and moments and states where given. Resolves with the saved state. */
+/** Restores what the checkpoint holds: its weights, and moments and states where given. Resolves with the saved state. */
 export async function loadCheckpoint(
   dir: string,
   parts: Pick<CheckpointParts, "model" | "optimizer" | "stateful">,
 ): Promise<CheckpointState> {
   const state = await readCheckpointState(dir);
-  loadWeights(dir, state, parts.model);
+  const { model } = parts;
+  // A model with adapters has its base already; the checkpoint brings what was trained.
+  checkSameBase(dir, state, model.base);
+  using file = openWeights(dir, state);
+  loadNamed((name) => (file.entries.has(name) ? file : undefined), savedTensors(model));
+  model.parameters.refreshLow();
   if (parts.optimizer) loadMoments(dir, state, parts.model, parts.optimizer);
   for (const s of parts.stateful ?? []) {
     if (!(s.name in state.stateful)) throw badCheckpoint(dir, `it has no state of ${s.name}`);
-    await s.load(state.stateful[s.name]);
+    try {
+      await s.load(state.stateful[s.name]);
+    } catch (cause) {
+      if (cause instanceof NsaError && cause.code !== "state_invalid") throw cause;
+      const why = cause instanceof NsaError ? cause.why : (cause as Error).message;
+      throw badCheckpoint(dir, `its state of ${s.name} is not valid: ${why}`);
+    }
   }
   return state;
-}
-
-/**
- * A model with the architecture and weights of a checkpoint. By default all weights can be trained; a model that only generates,
- * evaluates or is a reference takes `INFERENCE_ONLY` as its groups. Where `overrides` names another output head than the checkpoint
- * has, that head begins with first values; where it names none, the checkpoint must be a language model (`head_without_logits`, exit 3).
- */
-export async function loadModel(
-  device: Device,
-  dir: string,
-  overrides: Partial<ModelConfig> = {},
-  groups?: readonly ParameterGroup[],
-): Promise<Transformer> {
-  const state = await readCheckpointState(dir);
-  const config = resolveModelConfig({ ...state.model, ...overrides });
-  if (overrides.head === undefined) logitsWeightOf(config);
-  const model = new Transformer(device, config, undefined, groups);
-  const own = new Set(
-    config.head === state.model.head
-      ? []
-      : headKinds
-          .get(config.head)
-          .weights(config)
-          .flatMap((w) => w.parts.map(({ name }) => name)),
-  );
-  loadWeights(dir, state, model, (name) => own.has(name));
-  return model;
 }
 
 /** The checkpoints of a run: last k and the best by validation loss. */

@@ -1,7 +1,44 @@
 // Taking a stopped run up again.
-import type { StageContext } from "@nsa/core";
+import { isDeepStrictEqual } from "node:util";
+import { ExitCode, NsaError, type StageContext } from "@nsa/core";
+import type { ModelConfig } from "../config/schema.ts";
 import { type CheckpointParts, loadCheckpoint, machineOf } from "./checkpoint.ts";
-import type { CheckpointState } from "./state.ts";
+import { badCheckpoint, type CheckpointState } from "./state.ts";
+
+/** What may change between the lives of a run: how values are stored, and the longest document. */
+const FREE: readonly string[] = ["dtype", "maxSeqLen"];
+
+/** Throws NsaError `checkpoint_mismatch` (exit 3) where the recipe describes another model than the checkpoint holds. */
+function refuseOtherModel(dir: string, held: ModelConfig, wanted: ModelConfig): void {
+  const saved = held as Record<string, unknown>;
+  const other = Object.keys({ ...saved, ...wanted }).filter(
+    (key) => !FREE.includes(key) && !isDeepStrictEqual(saved[key], (wanted as Record<string, unknown>)[key]),
+  );
+  if (other.length === 0) return;
+  const shown = other.map(
+    (key) =>
+      `${key} is ${JSON.stringify((wanted as Record<string, unknown>)[key])}, there ${JSON.stringify(saved[key])}`,
+  );
+  throw new NsaError({
+    code: "checkpoint_mismatch",
+    what: `the recipe describes another model than checkpoint ${dir}`,
+    why: shown.join("; "),
+    fix: "resume with the recipe of the run, or begin a new run from the checkpoint",
+    exitCode: ExitCode.data,
+  });
+}
+
+/** Every owner that counts steps must have counted as many as the checkpoint; for stages whose owners count the same. */
+export function refuseOtherStep(dir: string, { step, stateful }: CheckpointState): void {
+  for (const [owner, state] of Object.entries(stateful)) {
+    const own = (state as { step?: unknown } | null)?.step;
+    if (own !== undefined && own !== step)
+      throw badCheckpoint(
+        dir,
+        `it was saved at step ${step}, and its ${owner} at step ${JSON.stringify(own)}`,
+      );
+  }
+}
 
 /**
  * Restores `parts` from the checkpoint `dir` of the run of `context`, and the run's files as they were then. Warns where
@@ -14,6 +51,7 @@ export async function resumeCheckpoint(
   context: Pick<StageContext, "log" | "rewind">,
 ): Promise<CheckpointState> {
   const state = await loadCheckpoint(dir, parts);
+  refuseOtherModel(dir, state.model, parts.model.config);
   context.rewind(state.step);
   if (state.format === 1) {
     context.log(

@@ -18,6 +18,17 @@ import { resolveModelConfig } from "../config/model-config.ts";
 import type { ModelConfig } from "../config/schema.ts";
 
 export const STATE_FILE = "state.json";
+/** All weights, or, where the checkpoint lies on a base, the adapters and what else was trained. */
+export const WEIGHTS = "model.safetensors";
+export const ADAPTER = "adapter.safetensors";
+
+/** The checkpoint under one of adapters. */
+export interface BaseRecord {
+  /** Absolute path of the folder. */
+  path: string;
+  /** Fingerprint of its weights, see base.ts. */
+  sha256: string;
+}
 
 export interface CheckpointState {
   /** 1: written before state.json was sealed. */
@@ -34,6 +45,8 @@ export interface CheckpointState {
   pieceBytes?: number;
   /** Validation loss when it was saved, if measured. */
   valLoss?: number;
+  /** Of a checkpoint of adapters: where the weights under them are. */
+  base?: BaseRecord;
   /** Plugins of the process that saved it. */
   plugins?: PluginRecord[];
 }
@@ -50,6 +63,7 @@ const shared = {
   stateful: z.record(z.string(), z.unknown()),
   // A loss that is not finite is null in JSON.
   valLoss: z.number().nullable().optional(),
+  base: z.strictObject({ path: z.string().min(1), sha256: hex }).optional(),
   plugins: z
     .array(z.strictObject({ path: z.string(), sha256: hex, members: z.array(z.string()) }))
     .optional(),

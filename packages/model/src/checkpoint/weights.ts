@@ -8,6 +8,8 @@ import {
   type WriteOptions,
 } from "@nsa/core";
 import { hostArray, type Tensor } from "@nsa/kernels";
+import { headTensors } from "../adapter/groups.ts";
+import { isAdapterTensor } from "../adapter/weights.ts";
 import type { NamedTensor } from "../parameters/parameters.ts";
 import type { Transformer } from "../transformer/transformer.ts";
 
@@ -46,9 +48,12 @@ export function tensorsOf(tensors: readonly NamedTensor[], suffix = ""): TensorS
 export function writeWeights(
   path: string,
   model: Transformer,
-  options: WriteOptions = {},
+  {
+    tensors = model.parameters.tensors,
+    ...options
+  }: WriteOptions & { tensors?: readonly NamedTensor[] } = {},
 ): Promise<string[]> {
-  if (!model.parameters.hasMasters) {
+  if (tensors.some(({ buffer }) => buffer.dtype === "bf16")) {
     throw new NsaError({
       code: "masters_missing",
       what: "the model cannot be saved",
@@ -57,9 +62,19 @@ export function writeWeights(
       exitCode: ExitCode.bug,
     });
   }
-  const tensors = tensorsOf(model.parameters.tensors);
   const metadata = { format: "pt", nsa_config: JSON.stringify(model.config) };
-  return streamSafetensors(path, tensors, { ...options, metadata });
+  return streamSafetensors(path, tensorsOf(tensors), { ...options, metadata });
+}
+
+/**
+ * What a checkpoint of the model holds: all tensors, or, where it lies on a base, the adapters, the head's own and what else is trained.
+ */
+export function savedTensors(model: Transformer): NamedTensor[] {
+  const { parameters, config, base } = model;
+  if (!base) return parameters.tensors;
+  const trained = parameters.layout.groups.filter((g) => g.trainable).flatMap((g) => g.weights);
+  const names = new Set([...trained.flatMap((w) => w.parts.map(({ name }) => name)), ...headTensors(config)]);
+  return parameters.tensors.filter(({ name }) => names.has(name) || isAdapterTensor(name));
 }
 
 /** Writes fp32 values into a buffer; the device rounds them where it holds bf16. */

@@ -1,8 +1,10 @@
 // A checked architecture with its derived sizes: what recipes, checkpoints and Hugging Face import come to.
 import { NsaError } from "@nsa/core";
+import { checkTargets } from "../adapter/weights.ts";
 import { kindsOf } from "../attention/registry.ts";
 import { headKinds } from "../heads/registry.ts";
 import { mlpKinds } from "../mlp/registry.ts";
+import { layoutOf } from "../parameters/layout.ts";
 import { type ModelConfig, type ModelConfigInput, modelConfigSchema } from "./schema.ts";
 
 function refuse(what: string, why: string, fix: string): never {
@@ -43,5 +45,6 @@ export function resolveModelConfig(input: ModelConfigInput): ModelConfig {
   for (const kind of kindsOf(resolved)) kind.check?.(resolved);
   mlpKinds.get(resolved.mlp).check?.(resolved);
   headKinds.get(resolved.head).check?.(resolved);
+  if (resolved.lora) checkTargets(resolved.lora, layoutOf({ ...resolved, lora: undefined }).weights);
   return resolved;
 }

@@ -1,6 +1,7 @@
 // The schema of a transformer's architecture, for recipes and checkpoints. Names of attention kinds are those registered.
 import { memberName } from "@nsa/core";
 import { z } from "zod";
+import { loraSchema } from "../adapter/config.ts";
 
 const size = z.number().int().min(1);
 
@@ -86,6 +87,7 @@ export const modelConfigSchema = z.strictObject({
   normEps: z.number().positive().default(1e-5).describe("ε of RMSNorm"),
   initStd: z.number().positive().default(0.02).describe("Standard deviation of the initial matrices"),
   dtype: z.enum(["fp32", "bf16"]).default("fp32").describe("Storage of activations and computed weights"),
+  lora: loraSchema.optional().describe("Low-rank adapters beside frozen weights"),
 });
 
 export type ModelConfigInput = z.input<typeof modelConfigSchema>;

@@ -87,10 +87,11 @@ export class Decoder {
       step.sampler.ids.write(Int32Array.from(sequences, (_, i) => rows[i]?.last ?? 0));
     }
     step.sampler.moveTo(rows);
-    // A size that comes once runs plain; its second step is recorded.
-    if (step.runs++ === 1) step.graph = device.capture(() => this.run(step.plan, step.sampler));
-    if (step.graph) step.graph.launch();
-    else this.run(step.plan, step.sampler);
+    // A size that comes once runs plain; its second step is recorded. Ops are timed one by one, so not then.
+    const plain = device.profiled || step.runs++ === 0;
+    if (!plain) step.graph ??= device.capture(() => this.run(step.plan, step.sampler));
+    if (plain) this.run(step.plan, step.sampler);
+    else step.graph!.launch();
     return step.sampler.read(this.turn);
   }
 

@@ -1,8 +1,8 @@
 // Weights from and to Hugging Face folders (config.json and safetensors, sharded or not).
-import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { atomicWriteDir, ExitCode, NsaError, SafetensorsReader } from "@nsa/core";
+import { atomicWriteDir, atomicWriteFile, ExitCode, NsaError, SafetensorsReader } from "@nsa/core";
 import type { Device } from "@nsa/kernels";
 import { loadNamed, writeWeights } from "../checkpoint/weights.ts";
 import type { ModelConfig } from "../config/schema.ts";
@@ -147,8 +147,8 @@ export async function exportHuggingFace(
   const config = JSON.stringify({ ...toHfConfig(model.config), ...tokenIds(files) }, null, 2);
   await atomicWriteDir(folder, async (temporary) => {
     await writeWeights(join(temporary, WEIGHTS), model);
-    writeFileSync(join(temporary, "config.json"), `${config}\n`);
+    atomicWriteFile(join(temporary, "config.json"), `${config}\n`);
     if (needsOwnCode(model.config)) copyFileSync(MODELING, join(temporary, "modeling_nsa.py"));
-    for (const [name, content] of Object.entries(files)) writeFileSync(join(temporary, name), content);
+    for (const [name, content] of Object.entries(files)) atomicWriteFile(join(temporary, name), content);
   });
 }

@@ -2,7 +2,7 @@
 // experts), which the trainer adds to the loss of the step.
 //
 // Legend: T tokens, D model width.
-import type { Tape, Tensor } from "@nsa/kernels";
+import type { Adapter, LinearOptions, Tape, Tensor } from "@nsa/kernels";
 import type { ModelConfig } from "../config/schema.ts";
 import type { WeightSpec } from "../parameters/weight-spec.ts";
 
@@ -19,6 +19,10 @@ export interface MlpLayer {
   readonly index: number;
   /** A weight of this layer: `weight("mlp.down")`. */
   weight(key: string): Tensor;
+  /** y = x·Wᵀ of a weight of this layer, with its adapters: use it for weights marked `linear`. */
+  linear(tape: Tape, x: Tensor, key: string, options?: LinearOptions): Tensor;
+  /** The adapters of a weight, for ops that apply it themselves; undefined where it has none. */
+  adapter(key: string): Adapter | undefined;
 }
 
 export interface MlpKind {

@@ -1,7 +1,7 @@
 // The SwiGLU MLP of Llama: down(silu(gate(x)) · up(x)).
-import { linear, swigluDown } from "@nsa/kernels";
+import { swigluDown } from "@nsa/kernels";
 import type { ModelConfig } from "../config/schema.ts";
-import { matrix } from "../parameters/weight-spec.ts";
+import { asLinear, matrix } from "../parameters/weight-spec.ts";
 import type { MlpKind } from "./kind.ts";
 
 /** Hidden layers of all MLPs that are kept for the backward; more than this are made again, 1 % of a step's time. */
@@ -15,21 +15,24 @@ export function keepsHidden(c: ModelConfig, T: number): boolean {
 export const swiglu: MlpKind = {
   name: "swiglu",
   weights: (c, prefix, residualStd) => [
-    matrix(
-      `${prefix}gate_up`,
-      [
-        [`${prefix}gate_proj.weight`, c.dFf],
-        [`${prefix}up_proj.weight`, c.dFf],
-      ],
-      c.dModel,
-      c.initStd,
+    asLinear(
+      matrix(
+        `${prefix}gate_up`,
+        [
+          [`${prefix}gate_proj.weight`, c.dFf],
+          [`${prefix}up_proj.weight`, c.dFf],
+        ],
+        c.dModel,
+        c.initStd,
+      ),
     ),
-    matrix(`${prefix}down`, [[`${prefix}down_proj.weight`, c.dModel]], c.dFf, residualStd),
+    asLinear(matrix(`${prefix}down`, [[`${prefix}down_proj.weight`, c.dModel]], c.dFf, residualStd)),
   ],
   forward(tape, layer, normed, residual) {
-    const gateUp = linear(tape, normed, layer.weight("mlp.gate_up"));
+    const gateUp = layer.linear(tape, normed, "mlp.gate_up");
     const keep = keepsHidden(layer.config, normed.shape[0]!);
-    return { y: swigluDown(tape, gateUp, layer.weight("mlp.down"), residual, keep) };
+    const adapter = layer.adapter("mlp.down");
+    return { y: swigluDown(tape, gateUp, layer.weight("mlp.down"), residual, keep, adapter) };
   },
   memory: (c, T) => ({ kept: (keepsHidden(c, T) ? 3 : 2) * c.dFf, live: c.dFf }),
 };

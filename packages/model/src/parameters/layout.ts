@@ -1,10 +1,12 @@
 // Which tensors a configuration has: names, shapes, initial values, and where each lies in the flat buffers.
+import { effectiveGroups } from "../adapter/groups.ts";
+import { adapterWeights } from "../adapter/weights.ts";
 import { attentionKinds } from "../attention/registry.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
 import { headKinds } from "../heads/registry.ts";
 import { mlpKinds } from "../mlp/registry.ts";
 import { type GroupWeights, groupWeights, type ParameterGroup } from "./groups.ts";
-import { matrix, vector, type WeightSpec } from "./weight-spec.ts";
+import { asLinear, matrix, vector, type WeightSpec } from "./weight-spec.ts";
 
 /** A group and where it lies in the flat buffers: matrices that may decay in [from, decayTo), all else in [decayTo, to). */
 export interface GroupLayout extends GroupWeights {
@@ -47,7 +49,7 @@ function layerWeights(c: ModelConfig, index: number): WeightSpec[] {
   const residualStd = c.initStd / Math.sqrt(2 * c.numLayers);
   return [
     vector(`${prefix}norm1`, [[`${prefix}input_layernorm.weight`, c.dModel]], 1),
-    matrix(`${attention}qkv`, named("weight"), c.dModel, c.initStd),
+    asLinear(matrix(`${attention}qkv`, named("weight"), c.dModel, c.initStd)),
     ...(c.qkvBias ? [vector(`${attention}qkv_bias`, named("bias"), 0)] : []),
     ...(c.qkNorm
       ? [
@@ -56,15 +58,17 @@ function layerWeights(c: ModelConfig, index: number): WeightSpec[] {
         ]
       : []),
     ...(kind.weights?.(c, attention) ?? []),
-    matrix(
-      `${attention}o`,
-      [[`${attention}o_proj.weight`, c.dModel]],
-      c.numHeads * c.valueHeadDim,
-      residualStd,
+    asLinear(
+      matrix(
+        `${attention}o`,
+        [[`${attention}o_proj.weight`, c.dModel]],
+        c.numHeads * c.valueHeadDim,
+        residualStd,
+      ),
     ),
     vector(`${prefix}norm2`, [[`${prefix}post_attention_layernorm.weight`, c.dModel]], 1),
     ...mlpKinds.get(c.mlp).weights(c, `${prefix}mlp.`, residualStd),
-  ];
+  ].flatMap((w) => [w, ...adapterWeights(c, w)]);
 }
 
 /** Elements a weight takes in a flat buffer. */
@@ -100,7 +104,7 @@ export function layoutOf(
     ...Array.from({ length: c.numLayers }, (_, i) => layerWeights(c, i)),
     [vector("norm", [["model.norm.weight", c.dModel]], 1), ...headKinds.get(c.head).weights(c)],
   ];
-  const ordered = inOrder(groupWeights(segments.flat(), groups));
+  const ordered = inOrder(groupWeights(segments.flat(), effectiveGroups(c, groups)));
   const ends = { masters: 0, low: 0 };
   const sum = { trainable: 0, masters: 0, trainableCount: 0 };
   const laidOut = ordered.map((group): GroupLayout => {

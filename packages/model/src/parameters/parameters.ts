@@ -34,6 +34,8 @@ export class Parameters {
   readonly low: Tensor | undefined;
   /** Sum of gradients since `zeroGradients`, of the trained weights; undefined until they are enabled. */
   gradients: Tensor | undefined;
+  /** Whether the model computes without its adapters: as the weights that they were added to. */
+  adaptersOff = false;
   private readonly values = new Map<string, Tensor>();
   private readonly byName = new Map<string, { weight: WeightSpec; part: PartSpec }>();
   private readonly views: Tensor[] = [];

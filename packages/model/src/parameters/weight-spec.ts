@@ -21,6 +21,8 @@ export interface WeightSpec {
   matrix: boolean;
   /** Not every token is multiplied by it: its FLOPs are counted by its kind's `work`. */
   ownWork?: true;
+  /** Applied by the layer's `linear`, so that its projections can have adapters. */
+  linear?: true;
   /** Rows are looked up or chosen one by one (embedding, output head): optimizers of whole matrices leave it to AdamW. */
   table?: true;
   /** Elements from the start of the flat buffers; a multiple of 16. */
@@ -45,6 +47,9 @@ export function matrix(
   const init = { kind: "normal", std } as const;
   return { key, shape: [rows, cols], parts: specs, decay: true, init, matrix: true, offset: 0 };
 }
+
+/** The weight as one that a layer's `linear` applies. */
+export const asLinear = (w: WeightSpec): WeightSpec => ({ ...w, linear: true });
 
 /** A vector of named parts behind one another, all `value` at first, without weight decay; stays fp32. */
 export function vector(key: string, parts: [name: string, length: number][], value: number): WeightSpec {

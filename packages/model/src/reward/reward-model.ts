@@ -1,7 +1,7 @@
 // A reward model at work: numbers of its scalar head at given places of texts, batched on its device.
 import { ExitCode, NsaError, packBatch } from "@nsa/core";
 import type { Device } from "@nsa/kernels";
-import { loadModel } from "../checkpoint/checkpoint.ts";
+import { loadModel } from "../checkpoint/load-model.ts";
 import { values } from "../heads/apply.ts";
 import { INFERENCE_ONLY } from "../parameters/groups.ts";
 import type { Transformer } from "../transformer/transformer.ts";

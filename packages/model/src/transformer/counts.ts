@@ -1,4 +1,5 @@
 // How many parameters, floating-point operations and bytes a configuration costs: formulas, no measurement.
+import { isKeyOfA } from "../adapter/weights.ts";
 import { attentionKinds } from "../attention/registry.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
 import { headKinds } from "../heads/registry.ts";
@@ -113,6 +114,10 @@ export function weightBytes(config: ModelConfig, groups?: readonly ParameterGrou
   return 4 * numel + (config.dtype === "bf16" ? 2 * lowNumel : 0);
 }
 
+/** Σ r of a layer's adapters: x·Aᵀ is kept for the backward. */
+const ranks = (weights: readonly WeightSpec[]) =>
+  weights.reduce((n, { key, shape }) => n + (isKeyOfA(key) ? shape[0]! : 0), 0);
+
 /** The first layer that the backward comes to: those below all trained weights hold nothing for it. */
 function firstRecorded({ segments, groups }: Layout): number {
   const trained = trainedWeights(groups);
@@ -150,7 +155,8 @@ export function trainMemory(
     const copies = c.qkNorm ? 2 : 1;
     const q = c.numHeads * c.headDim;
     const { kept: mlpKept, live } = mlpKinds.get(c.mlp).memory(c, T);
-    const kept = width * (4 * c.dModel + copies * (q + kv) + o + mlpKept + other);
+    const kept =
+      width * (4 * c.dModel + copies * (q + kv) + o + mlpKept + other + ranks(layout.segments[i + 1]!));
     const bytes = T * (kept + 4 * (2 + stats) + indexBytes);
     largest = Math.max(largest, bytes);
     // Gradients that live at once: around the MLP, or around attention with its branch outputs.

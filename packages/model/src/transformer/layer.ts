@@ -3,7 +3,9 @@
 //
 // Legend: T tokens, D model width, H query heads, V head dim of values.
 import {
+  type Adapter,
   type Documents,
+  type LinearOptions,
   linear,
   type RopeTables,
   rmsNorm,
@@ -12,6 +14,7 @@ import {
   type Tape,
   type Tensor,
 } from "@nsa/kernels";
+import { adapterOf } from "../adapter/apply.ts";
 import type { AttentionKind, AttentionLayer } from "../attention/kind.ts";
 import { attentionKinds } from "../attention/registry.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
@@ -30,6 +33,7 @@ export class Layer implements AttentionLayer, MlpLayer {
   readonly attention: AttentionKind<any>;
   readonly mlp: MlpKind;
   private readonly prefix: string;
+  private readonly adapters = new Map<string, Adapter | undefined>();
 
   constructor(
     readonly parameters: Parameters,
@@ -89,7 +93,7 @@ export class Layer implements AttentionLayer, MlpLayer {
 
   /** Output projection and residual, then norm, MLP and residual: x [T, D], o [T, H·V] → y [T, D] and the MLP's auxiliary loss. */
   finish(tape: Tape, x: Tensor, o: Tensor): MlpResult {
-    const mid = linear(tape, o, this.weight("self_attn.o"), { residual: x });
+    const mid = this.linear(tape, o, "self_attn.o", { residual: x });
     const normed = rmsNorm(tape, mid, this.weight("norm2"), this.config.normEps);
     return this.mlp.forward(tape, this, normed, mid);
   }
@@ -98,9 +102,20 @@ export class Layer implements AttentionLayer, MlpLayer {
     return this.parameters.weight(this.prefix + key);
   }
 
+  linear(tape: Tape, x: Tensor, key: string, options: LinearOptions = {}): Tensor {
+    return linear(tape, x, this.weight(key), { ...options, adapter: this.adapter(key) });
+  }
+
+  adapter(key: string): Adapter | undefined {
+    const { parameters, config, adapters } = this;
+    if (!config.lora || parameters.adaptersOff) return undefined;
+    if (!adapters.has(key)) adapters.set(key, adapterOf(parameters, this.index, this.prefix + key));
+    return adapters.get(key);
+  }
+
   private fusedProjection(tape: Tape, x: Tensor): { normed: Tensor; fused: Tensor } {
     const normed = rmsNorm(tape, x, this.weight("norm1"), this.config.normEps);
-    const fused = linear(tape, normed, this.weight("self_attn.qkv"), {
+    const fused = this.linear(tape, normed, "self_attn.qkv", {
       bias: this.parameters.find(`${this.prefix}self_attn.qkv_bias`),
     });
     return { normed, fused };

@@ -15,6 +15,7 @@ import {
   type Tensor,
 } from "@nsa/kernels";
 import { gridOf } from "../attention/registry.ts";
+import type { BaseRecord } from "../checkpoint/state.ts";
 import type { ModelConfig } from "../config/schema.ts";
 import { logitsWeightOf } from "../heads/registry.ts";
 import type { ParameterGroup } from "../parameters/groups.ts";
@@ -45,6 +46,8 @@ const NO_TAPE = new Tape(false);
 export class Transformer {
   readonly parameters: Parameters;
   readonly layers: Layer[];
+  /** Of a model with adapters that was opened from a checkpoint: what its frozen weights are. */
+  base: BaseRecord | undefined;
   private tables: RopeTables | undefined;
   private tableLength = 0;
 

@@ -5,25 +5,9 @@
 // Where log-probabilities are over the ids that truncated sampling kept: kept_ids i32 [K], kept_offsets i64 [T + 1], those of a token together.
 // Each file is written under another name and renamed; the tensors come last, so that a step with tensors is whole. A power cut may
 // take the newest files; what a checkpoint has passed is never needed to resume.
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import {
-  ExitCode,
-  explainWriteError,
-  NsaError,
-  SafetensorsReader,
-  writeFully,
-  writeSafetensors,
-} from "@nsa/core";
+import { ExitCode, NsaError, SafetensorsReader, writeSafetensors, writeWhole } from "@nsa/core";
 import { z } from "zod";
 import type { RecordedOutput, RecordedStep, RecordedTokens } from "./record.ts";
 
@@ -137,16 +121,7 @@ export class RolloutStore {
   }
 
   private writeRows(path: string, rows: readonly RecordedOutput[]): void {
-    try {
-      const fd = openSync(path, "w");
-      try {
-        writeFully(fd, Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join("")));
-      } finally {
-        closeSync(fd);
-      }
-    } catch (error) {
-      throw explainWriteError(path, error);
-    }
+    writeWhole(path, Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join("")));
   }
 }
 

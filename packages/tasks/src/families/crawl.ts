@@ -1,7 +1,6 @@
 // The `crawl` stage: synthetic web pages to collect from, some with solved problems, and what a pipeline needs beside them.
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { defineStage, outputsNamed, type StageRunner } from "@nsa/core";
+import { atomicWriteFile, defineStage, outputsNamed, type StageRunner } from "@nsa/core";
 import { type Choices, choices, mathParagraph, writeCrawl } from "@nsa/data";
 import { z } from "zod";
 import type { Problem, Working } from "./definition.ts";
@@ -77,7 +76,7 @@ export const runCrawl: StageRunner<CrawlConfig> = async (config, context) => {
     const { text, answer } = solution(family, problem, c, solutions);
     return { question: problem.question, working: text, answer };
   });
-  writeFileSync(examples, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  atomicWriteFile(examples, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
   const metrics = { "crawl/pages": pages, "crawl/solutions": made, "crawl/examples": solutions.examples };
   context.emit({ type: "step", step: 1, totalSteps: 1, metrics });
   context.emit({ type: "done", step: 1, metrics });

@@ -83,7 +83,7 @@ function closing(text: string, from: number, close: string): number {
 }
 
 const number =
-  /(?<![\p{L}\d_])[-+−]?(?:[$€£¥]\s?)?(?:\d{1,3}(?:(?:,|\{,\}|,\\!| )\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.,]\d+)?(?:\s?\/\s?\d+(?:\.\d+)?)?|\.\d+)(?!\d)\s?(?:\\?%|percent\b|pct\b|percentage\b)?(?!\p{L}*\d)/gu;
+  /(?<![\p{L}\p{Nd}_])[-+−]?(?:[$€£¥]\s?)?(?:\p{Nd}{1,3}(?:(?:,|\{,\}|,\\!| )\p{Nd}{3})+(?!\p{Nd})(?:\.\p{Nd}+)?|\p{Nd}+(?:[.,]\p{Nd}+)?(?:\s?\/\s?\p{Nd}+(?:\.\p{Nd}+)?)?|\.\p{Nd}+)(?!\p{Nd})\s?(?:\\?%|percent\b|pct\b|percentage\b)?(?!\p{L}*\p{Nd})/gu;
 
 function numbers(text: string): Value[] {
   return [...text.matchAll(number)].map((m) => ({ start: m.index, end: m.index + m[0].length, text: m[0] }));

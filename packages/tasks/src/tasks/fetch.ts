@@ -1,9 +1,9 @@
 // Gets a task's records from a Hugging Face hub, checks every one, and writes them as the task reads them.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { atomicWriteFile, ExitCode, NsaError } from "@nsa/core";
+import { atomicWriteFile, ExitCode, NsaError, writeWhole } from "@nsa/core";
 import { readParquetRows } from "@nsa/data";
 import { fillTemplate, readRecords } from "../records.ts";
 import type { TaskDefinition } from "./definition.ts";
@@ -76,7 +76,7 @@ export async function fetchTask(
   const dir = mkdtempSync(join(tmpdir(), "nsa-fetch-"));
   try {
     const file = join(dir, basename(task.hub.path));
-    writeFileSync(file, bytes);
+    writeWhole(file, bytes);
     const lines: string[] = [];
     const rows = file.endsWith(".parquet") ? parquetRecords(file) : readRecords(file);
     for await (const { record: raw, place } of rows) {

@@ -15,6 +15,7 @@ export interface DomElement extends DomNode {
   firstElementChild: DomElement | null;
   nextElementSibling: DomElement | null;
   innerHTML: string;
+  attributes: ArrayLike<{ name: string; value: string }>;
   getAttribute(name: string): string | null;
   hasAttribute(name: string): boolean;
   querySelector(selector: string): DomElement | null;

@@ -2,7 +2,9 @@
 import { Readability } from "@mozilla/readability";
 import { nestsDeeperThan } from "./depth.ts";
 import { type DomDocument, type DomElement, type DomNode, parseDom } from "./dom.ts";
-import { markDelimiters, markMath } from "./math.ts";
+import { markDelimiters } from "./math/delimiters.ts";
+import { markMath } from "./math/mark.ts";
+import { NO_CHARACTERS } from "./math/marks.ts";
 import { domText } from "./text.ts";
 
 export interface Extracted {
@@ -16,35 +18,66 @@ export interface Extracted {
 const MAIN_SHARE = 0.3;
 /** Readability's choice is not trusted when it keeps less than this share of the marked formulas. */
 const MATH_SHARE = 0.9;
-const BOILERPLATE = new Set([
-  "nav",
-  "footer",
-  "aside",
-  "header",
-  "form",
-  "script",
-  "style",
-  "noscript",
-  "template",
-  "iframe",
-]);
+/** Readability's time grows faster than a page: larger and deeper ones are taken whole. */
+const READABLE_ELEMENTS = 20_000;
+const READABLE_DEPTH = 100;
+const BOILERPLATE = new Set(["nav", "footer", "header", "script", "style", "noscript", "template", "iframe"]);
+const ROLES = /^(?:navigation|banner|contentinfo|search)$/;
+/** Names of what stands beside the text of a page. */
+const BESIDE =
+  /(?:^|[\s_-])(?:related|share|sharing|social|promo\w*|advert\w*|ads?|newsletter|sidebar|toc|navigation|navbox|widget|recommend\w*|subscribe|popular|breadcrumbs?|cookie\w*)(?:$|[\s_-])/i;
+/** What Wikipedia and its kin put into the text for editors. */
+const EDITING =
+  /(?:^|\s)(?:mw-editsection|mw-jump-link|navbox|noprint|mw-cite-backlink|headerlink|anchorjs-link|anchor-link)(?:\s|$)/;
+const FORM_OF_SITE = /search|log-?in|sign-?(?:in|up)|subscri|newsletter|comment-?form|contact/i;
+/** A site's own form is short. */
+const FORM_CHARACTERS = 300;
 
-function textLength(root: DomNode): number {
-  let n = 0;
-  for (let c = root.firstChild; c; c = c.nextSibling) {
-    if (c.nodeType === 3) n += (c.textContent ?? "").trim().length;
-    else if (c.nodeType === 1 && !BOILERPLATE.has((c as DomElement).localName)) n += textLength(c);
+/** Lengths of text below each element, and how large and deep the page is. */
+class Measure {
+  readonly lengths = new Map<DomNode, number>();
+  elements = 0;
+  depth = 0;
+
+  length(root: DomNode, depth = 0): number {
+    this.elements++;
+    if (depth > this.depth) this.depth = depth;
+    let n = 0;
+    for (let c = root.firstChild; c; c = c.nextSibling) {
+      if (c.nodeType === 3) n += (c.textContent ?? "").trim().length;
+      else if (c.nodeType === 1) n += this.length(c, depth + 1);
+    }
+    this.lengths.set(root, n);
+    return n;
   }
-  return n;
 }
 
-function removeBoilerplate(root: DomElement): void {
+function isBeside(e: DomElement, measure: Measure, inContent: boolean): boolean {
+  const name = e.localName;
+  if (ROLES.test(e.getAttribute("role") ?? "")) return true;
+  const names = e.getAttribute("class") ?? "";
+  if (names !== "" && EDITING.test(names)) return true;
+  // A header inside the content often holds its headline.
+  if (name === "header") return e.parentElement?.localName === "body";
+  if (name === "footer" && inContent) return !/footnote|endnote|references/i.test(names);
+  if (name === "form") {
+    const label = `${names} ${e.getAttribute("id") ?? ""} ${e.getAttribute("action") ?? ""}`;
+    return FORM_OF_SITE.test(label) && (measure.lengths.get(e) ?? 0) < FORM_CHARACTERS;
+  }
+  if (name === "aside") return !inContent || BESIDE.test(`${names} ${e.getAttribute("id") ?? ""}`);
+  return BOILERPLATE.has(name);
+}
+
+function removeBoilerplate(root: DomElement, measure: Measure, inContent = false): void {
+  const content =
+    inContent ||
+    root.localName === "main" ||
+    root.localName === "article" ||
+    root.getAttribute("role") === "main";
   for (let c = root.firstElementChild; c; ) {
     const next = c.nextElementSibling;
-    // A header inside the content often holds its headline.
-    const drop = BOILERPLATE.has(c.localName) && !(c.localName === "header" && root.localName !== "body");
-    if (drop || /^(navigation|banner|contentinfo|search)$/.test(c.getAttribute("role") ?? "")) c.remove();
-    else removeBoilerplate(c);
+    if (isBeside(c, measure, content)) c.remove();
+    else removeBoilerplate(c, measure, content);
     c = next;
   }
 }
@@ -56,30 +89,40 @@ function ownMain(body: DomElement): DomElement | undefined {
     ...Array.from(body.getElementsByTagName("article")),
   ];
   if (candidates.length === 0) return undefined;
-  const all = textLength(body);
+  const measure = new Measure();
+  const all = measure.length(body);
   const articles = candidates.filter((e) => e.localName === "article");
   return candidates.find(
-    (e) => !(articles.length > 1 && e.localName === "article") && textLength(e) >= MAIN_SHARE * all,
+    (e) =>
+      !(articles.length > 1 && e.localName === "article") &&
+      (measure.lengths.get(e) ?? 0) >= MAIN_SHARE * all,
   );
 }
 
-function formulas(text: string): number {
-  return text.match(/\$\$?[^$\n]+\$\$?|\\\(|\\\[/g)?.length ?? 0;
+const formulas = (text: string): number => text.match(/\ufdd2|\\\(|\\\[/g)?.length ?? 0;
+
+/** Empty elements with a prefix, which only XML parsers close: `<m:mspace/>`. */
+function closePrefixed(html: string): string {
+  if (!/<(?:m|mml|mathml|ns\d):/i.test(html)) return html;
+  return html.replace(/<([a-z]\w*:[\w-]+)((?:\s[^<>]*)?)\/>/gi, "<$1$2></$1>");
 }
 
 /** Extracts a page; one without text gives an empty `text`. Throws only where the tree is too deep for the stack. */
 export function extractHtml(html: string): Extracted {
   const source = /<html[\s>]/i.test(html) ? html : `<!DOCTYPE html><html><body>${html}</body></html>`;
-  const document = parseDom(source);
+  const document = parseDom(closePrefixed(source.replace(NO_CHARACTERS, "")));
   const title = (document.querySelector("title")?.textContent ?? "").replace(/\s+/g, " ").trim();
   const body = document.body;
   if (!body) return { title, text: "", method: "body" };
   markMath(document);
-  removeBoilerplate(body);
+  const measure = new Measure();
+  measure.length(body);
+  removeBoilerplate(body, measure);
   const main = ownMain(body);
   if (main) return { title, text: markDelimiters(domText(main)), method: "main" };
   const whole = domText(body);
-  const content = readable(document);
+  const small = measure.elements < READABLE_ELEMENTS && measure.depth < READABLE_DEPTH;
+  const content = small ? readable(document) : undefined;
   const trusted = content !== undefined && formulas(content) >= MATH_SHARE * formulas(whole);
   return { title, text: markDelimiters(trusted ? content : whole), method: trusted ? "readability" : "body" };
 }

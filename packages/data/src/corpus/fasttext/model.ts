@@ -1,6 +1,6 @@
 // A supervised fastText model in memory, and its `.bin` file, byte-compatible with upstream (version 12).
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
-import { NsaError } from "@nsa/core";
+import { closeSync, openSync, readSync } from "node:fs";
+import { explained, NsaError, writeFully } from "@nsa/core";
 import { ARG_ORDER, type FastTextArgs, LOSS_SOFTMAX, MODEL_SUPERVISED } from "./args.ts";
 import { Dictionary } from "./dictionary.ts";
 
@@ -201,11 +201,8 @@ export function matrixHead(rows: number, dim: number): Buffer {
 /** Writes a `.bin` that upstream's CLI reads. */
 export function writeModel(path: string, model: FastTextModel): void {
   const { args, dictionary } = model;
-  const fd = openSync(path, "w");
-  const put = (bytes: Uint8Array) => {
-    for (let done = 0; done < bytes.length; )
-      done += writeSync(fd, bytes, done, Math.min(bytes.length - done, 1 << 28));
-  };
+  const fd = explained(path, () => openSync(path, "w"));
+  const put = (bytes: Uint8Array) => explained(path, () => writeFully(fd, bytes));
   try {
     put(encodeHeader(args, dictionary));
     for (const matrix of [model.input, model.output]) {

@@ -1,6 +1,15 @@
 // One unit of work: a named, JSON-described task over one shard (or over all, for the global steps).
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { ExitCode, explainWriteError, NsaError } from "@nsa/core";
 import { hashFile, type Manifest, writeManifest } from "./manifest.ts";
 
@@ -34,7 +43,7 @@ export function resolveInput(outDir: string, path: string): string {
 /** A full disk as NsaError `disk_full` (exit 3); other errors pass through. */
 function explainTaskError(task: string, outDir: string, error: unknown): unknown {
   const explained = explainWriteError(outDir, error);
-  if (explained === error || !(explained instanceof NsaError)) return error;
+  if (!(explained instanceof NsaError) || explained.code !== "disk_full") return error;
   return new NsaError({
     code: "disk_full",
     what: `task ${task} cannot write its outputs`,
@@ -58,14 +67,34 @@ export async function runTask(
   const temporaries = finals.map((path) => `${path}.tmp-${process.pid}`);
   for (const path of finals) mkdirSync(dirname(path), { recursive: true });
   const inputs = task.inputs.map((path) => resolveInput(outDir, path));
-  let stats: Record<string, unknown>;
   try {
-    stats = await run({ spec: task.spec, inputs, outputs: temporaries });
+    const stats = await run({ spec: task.spec, inputs, outputs: temporaries });
+    return await finishTask(outDir, task, { fingerprint, stats, temporaries });
   } catch (error) {
     // On a full disk the room is needed most; elsewhere they would only wait for the next run to remove them.
-    for (const path of temporaries) rmSync(path, { force: true });
+    for (const path of temporaries) removeAll(path);
     throw explainTaskError(`${task.kind} ${task.name}`, outDir, error);
   }
+}
+
+/** A temporary file and what a step has written beside it under its name. */
+function removeAll(path: string): void {
+  const name = basename(path);
+  for (const entry of readdirSync(dirname(path)))
+    if (entry.startsWith(name)) rmSync(join(dirname(path), entry), { force: true });
+}
+
+/** Puts the outputs in their places, synced, and writes the manifest. */
+async function finishTask(
+  outDir: string,
+  task: Task,
+  {
+    fingerprint,
+    stats,
+    temporaries,
+  }: { fingerprint: string; stats: Record<string, unknown>; temporaries: string[] },
+): Promise<Manifest> {
+  const finals = task.outputs.map((path) => join(outDir, path));
   const outputs = [];
   for (let i = 0; i < finals.length; i++) {
     const fd = openSync(temporaries[i]!, "r+");

@@ -1,5 +1,6 @@
 // Lines in random order without holding them: written as they come, then copied by offset in shuffled order.
-import { closeSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync, rmSync } from "node:fs";
+import { writeFully } from "@nsa/core";
 import { ByteColumn } from "./column.ts";
 
 const FLUSH = 1 << 20;
@@ -80,5 +81,5 @@ export class ShuffledLines {
 
 function writeAll(fd: number, parts: Buffer[]): void {
   const bytes = Buffer.concat(parts);
-  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+  writeFully(fd, bytes);
 }

@@ -1,5 +1,6 @@
 // Buffered JSONL output to one file.
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
+import { explained, writeFully } from "@nsa/core";
 
 const FLUSH = 1 << 20;
 
@@ -8,8 +9,8 @@ export class JsonlWriter {
   private buffer = Buffer.allocUnsafe(FLUSH);
   private held = 0;
   rows = 0;
-  constructor(path: string) {
-    this.fd = openSync(path, "w");
+  constructor(private readonly path: string) {
+    this.fd = explained(path, () => openSync(path, "w"));
   }
   write(row: unknown): void {
     this.line(JSON.stringify(row));
@@ -52,6 +53,6 @@ export class JsonlWriter {
     this.held = 0;
   }
   private put(bytes: Buffer): void {
-    for (let done = 0; done < bytes.length; ) done += writeSync(this.fd, bytes, done);
+    explained(this.path, () => writeFully(this.fd, bytes));
   }
 }

@@ -1,6 +1,7 @@
 // Step `score`: the classifier's probability of the wanted class for each document of a shard.
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { resolve } from "node:path";
+import { ExitCode, NsaError, writeFully } from "@nsa/core";
 import { z } from "zod";
 import { type LineScorer, openScorer, resolveEngine } from "../fasttext/engine.ts";
 import { hashFile } from "../jobs/manifest.ts";
@@ -56,7 +57,7 @@ async function scoreShard(io: StepIo<ScoreSpec>): Promise<Stats> {
   const lines = new TextLines();
   let documents = 0;
   const flush = () => {
-    writeSync(out, scoresBytes(scorer.score(lines.bytes())));
+    writeFully(out, scoresBytes(scorer.score(lines.bytes())));
     documents += lines.count;
     lines.clear();
   };
@@ -69,6 +70,15 @@ async function scoreShard(io: StepIo<ScoreSpec>): Promise<Stats> {
   return { documents };
 }
 
+const changedModel = (path: string) =>
+  new NsaError({
+    code: "model_changed",
+    what: `${path} cannot be used`,
+    why: "it is not what was written when it was trained (its SHA-256 differs)",
+    fix: "remove it and run the same command again: it is trained again",
+    exitCode: ExitCode.data,
+  });
+
 /** Probability of the wanted class for each document; `<folder>/score/NAME.f32`. */
 export async function scoreShards(
   ctx: JobContext,
@@ -78,8 +88,9 @@ export async function scoreShards(
   folder: string,
 ): Promise<string[]> {
   const scores = shards.map((s) => `${folder}/score/${s.name}.f32`);
-  const modelHash =
-    ctx.hashes.get(resolve(ctx.outDir, model)) ?? (await hashFile(resolve(ctx.outDir, model)));
+  const modelHash = await hashFile(resolve(ctx.outDir, model));
+  const made = ctx.hashes.get(resolve(ctx.outDir, model));
+  if (made !== undefined && made !== modelHash) throw changedModel(resolve(ctx.outDir, model));
   const engine = resolveEngine(config.fasttext.engine);
   const spec = { positiveLabel: config.positiveLabel, engine, modelHash };
   await runStep(ctx, `score ${folder}`, scoreStep, { folder, shards, model, scores, spec });

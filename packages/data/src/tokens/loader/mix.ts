@@ -1,5 +1,6 @@
 // Several corpora into one stream of steps by weights, which may change in stages (DeepSeekMath §2.2: 56/4/10/20/10).
-import { type BatchSource, NsaError, type StepBatch } from "@nsa/core";
+import { type BatchSource, NsaError, parseState, type StepBatch } from "@nsa/core";
+import { z } from "zod";
 import type { Documents } from "./documents.ts";
 import { type Cursor, DocumentStream, type PackOptions, stepOf } from "./pack.ts";
 
@@ -66,11 +67,21 @@ export class MixedSource implements BatchSource {
   }
 
   load(state: unknown): void {
-    const { step, stage, used, cursors } = state as MixState;
+    const { step, stage, used, cursors } = parseState("data", this.stateSchema(), state);
     this.step = step;
     this.stage = stage;
     this.used = [...used];
     for (const [p, cursor] of cursors.entries()) this.streams[p]!.load(cursor);
+  }
+
+  private stateSchema() {
+    const natural = z.number().int().min(0);
+    return z.strictObject({
+      step: natural,
+      stage: natural.max(this.stages.length - 1),
+      used: z.array(natural).length(this.parts.length),
+      cursors: z.array(z.unknown()).length(this.parts.length),
+    });
   }
 
   next(): StepBatch {

@@ -1,5 +1,14 @@
 // Token documents into steps: shuffled by seed, packed to a budget with document borders, resumable to the token.
-import { type Batch, type BatchSource, packBatch, Rng, type StepBatch } from "@nsa/core";
+import {
+  type Batch,
+  type BatchSource,
+  packBatch,
+  parseState,
+  Rng,
+  refuseOtherCount,
+  type StepBatch,
+} from "@nsa/core";
+import { z } from "zod";
 import { type Documents, inMemory } from "./documents.ts";
 
 export interface PackOptions {
@@ -18,7 +27,17 @@ export interface Cursor {
   index: number;
   /** Tokens of that document already used. */
   offset: number;
+  /** How many documents there are; absent in cursors of before it was saved. */
+  of?: number;
 }
+
+const natural = z.number().int().min(0);
+export const cursorSchema = z.strictObject({
+  epoch: natural,
+  index: natural,
+  offset: natural,
+  of: natural.optional(),
+});
 
 const SHUFFLE_STREAM = 11;
 
@@ -53,12 +72,20 @@ export class DocumentStream {
   }
 
   save(): Cursor {
-    return { ...this.cursor };
+    return { ...this.cursor, of: this.documents.length };
   }
 
-  load(state: Cursor): void {
-    this.cursor = { ...state };
-    this.order = this.rng.permutation(this.documents.length, this.cursor.epoch);
+  /** Throws NsaError `state_invalid`, `data_changed` (exit 3) where the cursor is none of these documents'. */
+  load(state: unknown): void {
+    const { of: saved, ...cursor } = parseState("data", cursorSchema, state);
+    const { length } = this.documents;
+    refuseOtherCount("documents", saved, length);
+    parseState("data", z.object({ index: natural.max(length - 1) }), cursor);
+    const order = this.rng.permutation(length, cursor.epoch);
+    const tokens = this.documents.get(order[cursor.index]!).length;
+    parseState("data", z.object({ offset: natural.max(Math.max(0, tokens - 1)) }), cursor);
+    this.cursor = cursor;
+    this.order = order;
   }
 
   /** Passes over the documents so far. */
@@ -121,7 +148,7 @@ export class PackedSource implements BatchSource {
   }
 
   load(state: unknown): void {
-    this.stream.load(state as Cursor);
+    this.stream.load(state);
   }
 
   /** Passes over the data so far. */

@@ -63,7 +63,7 @@ export class PackSource implements BatchSource {
   }
 
   load(state: unknown): void {
-    this.order.load(state as OrderState);
+    this.order.load(state);
   }
 
   next(): StepBatch {

@@ -1,7 +1,14 @@
 // Packs on disk: `nsa data pack`. Safetensors shards of whole packs, and an index written last.
 import { mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { atomicWriteFile, type Batch, writeSafetensors } from "@nsa/core";
+import {
+  atomicWriteFile,
+  type Batch,
+  fsyncPath,
+  sealJson,
+  sha256OfFileSync,
+  writeSafetensors,
+} from "@nsa/core";
 import { batchOfPack, type PackExample, positionsOf } from "./batch.ts";
 import { type PackMethod, planPacks } from "./plan.ts";
 
@@ -27,7 +34,7 @@ export interface PackIndex {
   fill_histogram: number[];
   /** Examples by length: bin i holds 2^i to 2^(i+1) − 1 positions. */
   length_histogram: number[];
-  shards: { file: string; packs: number; tokens: number }[];
+  shards: { file: string; packs: number; tokens: number; sha256: string }[];
 }
 
 export interface WritePackOptions {
@@ -78,12 +85,14 @@ export function writePacks(examples: readonly PackExample[], options: WritePackO
     const file = `packs-${String(index.shards.length).padStart(5, "0")}.safetensors`;
     const metadata = { tokenizer_hash: tokenizerHash, method, capacity: String(capacity) };
     writeSafetensors(join(out, `${file}.tmp`), shard.tensors(), metadata);
+    fsyncPath(join(out, `${file}.tmp`));
     renameSync(join(out, `${file}.tmp`), join(out, file));
-    index.shards.push({ file, packs: pack - first, tokens: shard.size });
+    const sha256 = sha256OfFileSync(join(out, file));
+    index.shards.push({ file, packs: pack - first, tokens: shard.size, sha256 });
     index.tokens += shard.size;
     onShard?.({ packs: pack, of: packs, tokens: index.tokens });
   }
-  atomicWriteFile(join(out, "index.json"), JSON.stringify(index, null, 1));
+  atomicWriteFile(join(out, "index.json"), sealJson(index));
   return index;
 }
 

@@ -2,7 +2,16 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { atomicConcat, atomicWriteFile, fsyncPath, NsaError, writeSafetensors } from "@nsa/core";
+import {
+  atomicConcat,
+  atomicWriteFile,
+  fsyncPath,
+  NsaError,
+  removePartial,
+  sealJson,
+  sha256OfFileSync,
+  writeSafetensors,
+} from "@nsa/core";
 import { checkQuarantine } from "../../corpus/readers/quarantine.ts";
 import { readDocuments } from "../../corpus/readers/read.ts";
 import { JsonlWriter } from "../../corpus/readers/write.ts";
@@ -14,6 +23,8 @@ export interface ShardEntry {
   file: string;
   documents: number;
   tokens: number;
+  /** Absent in shards of before they were vouched for. */
+  sha256?: string;
 }
 
 /** What one input file became; written last, so that its presence means the shards are whole. */
@@ -110,6 +121,23 @@ function keyOf(path: string, tokenizer: Tokenizer, shardTokens: number): string 
   return createHash("sha256").update(made.join("\n")).digest("hex");
 }
 
+/** The part that an earlier run made of an input file, if it is of this key and its shards are what was written. */
+function wholePart(out: string, name: string, key: string): Part | undefined {
+  let part: Part;
+  try {
+    part = JSON.parse(readFileSync(join(out, `${name}.part.json`), "utf8"));
+    if (part.key !== key || !existsSync(join(out, `${name}.quarantine.jsonl`))) return undefined;
+    const sound = part.shards.every(({ file, sha256 }) => {
+      const there = existsSync(join(out, file));
+      return there && (sha256 === undefined || sha256OfFileSync(join(out, file)) === sha256);
+    });
+    return sound ? part : undefined;
+  } catch {
+    // Absent or damaged: it is made again.
+    return undefined;
+  }
+}
+
 /**
  * Tokenizes files into shards under `out`, each document ending with the end-of-text id, and writes `index.json` and
  * the tokenizer beside them. Throws NsaError `corpus_empty` (exit 3) when no file holds a document.
@@ -137,11 +165,15 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
     const key = keyOf(path, tokenizer, shardTokens);
     const name = String(n).padStart(5, "0");
     const partFile = join(out, `${name}.part.json`);
-    let part = existsSync(partFile) ? (JSON.parse(readFileSync(partFile, "utf8")) as Part) : undefined;
-    const made = [...(part?.shards.map((s) => s.file) ?? []), `${name}.quarantine.jsonl`];
-    const whole = part?.key === key && made.every((file) => existsSync(join(out, file)));
-    if (!part || !whole) {
-      part = await tokenizeFile(path, name, key, { ...options, shardTokens, wide });
+    let part = wholePart(out, name, key);
+    const whole = part !== undefined;
+    if (!part) {
+      try {
+        part = await tokenizeFile(path, name, key, { ...options, shardTokens, wide });
+      } catch (error) {
+        removePartial(join(out, `${name}.quarantine.jsonl.tmp`));
+        throw error;
+      }
       atomicWriteFile(partFile, JSON.stringify(part));
     }
     index.shards.push(...part.shards);
@@ -175,7 +207,7 @@ export async function tokenizeFiles(files: string[], options: TokenizeOptions): 
   }
   for (const [name, content] of Object.entries(tokenizerFiles(tokenizer)))
     atomicWriteFile(join(out, name), content);
-  atomicWriteFile(join(out, "index.json"), JSON.stringify(index, null, 1));
+  atomicWriteFile(join(out, "index.json"), sealJson(index));
   return index;
 }
 
@@ -211,12 +243,12 @@ async function tokenizeFile(
     // On disk before the part that lists it: a power cut must not leave a list of empty shards.
     fsyncPath(join(out, `${file}.tmp`));
     renameSync(join(out, `${file}.tmp`), join(out, file));
-    part.shards.push({ file, documents, tokens: open.used });
+    const sha256 = sha256OfFileSync(join(out, file));
+    part.shards.push({ file, documents, tokens: open.used, sha256 });
     open.clear();
   };
-  for await (const event of readDocuments(path, {
-    maxRecordBytes: options.maxRecordBytes ?? MAX_RECORD_BYTES,
-  })) {
+  const limits = { maxRecordBytes: options.maxRecordBytes ?? MAX_RECORD_BYTES };
+  for await (const event of readDocuments(path, limits)) {
     if ("refusal" in event) {
       const { reason } = event.refusal;
       part.refused++;

@@ -1,5 +1,13 @@
 // What a DPO run may cost at most: every output as long as it may be.
-import { cacheBytesPerToken, INFERENCE_ONLY, readModelConfig, trainFlops, weightBytes } from "@nsa/model";
+import { asItIs, type Resize } from "@nsa/core";
+import {
+  cacheBytesPerToken,
+  INFERENCE_ONLY,
+  readModelConfig,
+  resolveModelConfig,
+  trainFlops,
+  weightBytes,
+} from "@nsa/model";
 import { estimateTraining } from "@nsa/train";
 import { checkDpo, type DpoConfig } from "./config.ts";
 import { referenceFolder } from "./reference.ts";
@@ -14,14 +22,19 @@ function lengthOf({ pairs, data, rollout }: DpoConfig, maxSeqLen: number): numbe
 }
 
 /**
- * Upper bounds from the recipe and the architecture of `init.checkpoint`. FLOPs: the reference's forward is a third of a training step;
- * online, each output is sampled by one forward.
+ * Upper bounds from the recipe and the architecture of `init.checkpoint`. FLOPs: a training step and the
+ * reference's forward; online, each output is sampled by one forward.
  */
-export function estimateDpo(config: DpoConfig, device?: string): Record<string, number> {
+export function estimateDpo(
+  config: DpoConfig,
+  device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
   checkDpo(config);
   const { train, rollout } = config;
   const online = config.pairs === "online";
-  const model = readModelConfig(config.init.checkpoint);
+  const { init, lora } = config;
+  const model = resize(resolveModelConfig({ ...readModelConfig(init.checkpoint), lora }));
   const length = lengthOf(config, model.maxSeqLen);
   const pairs = online ? rollout.questionsPerStep : train.pairsPerStep;
   const { steps, recompute, logitsBudgetMb, optimizer, groups } = train;
@@ -29,20 +42,24 @@ export function estimateDpo(config: DpoConfig, device?: string): Record<string, 
   // A pair is never cut, and a step may fill less than a micro-batch.
   const microBatchTokens = Math.min(Math.max(train.microBatchTokens, 2 * length), pairs * 2 * length);
   const update = estimateTraining(model, { ...size, steps: 1, microBatches: 1, microBatchTokens });
-  const flops = trainFlops(model, length).actual;
+  const training = trainFlops(model, length, groups).actual;
+  const forward = trainFlops(model, length, INFERENCE_ONLY).actual;
   const tokens = steps * pairs * 2 * length;
   const samples = online ? steps * pairs * rollout.groupSize * (1 + rollout.dynamicSamplingRounds) : 0;
   const { questions, samples: answers } = config.evaluation;
   const together = Math.max(pairs * rollout.groupSize, questions * answers);
   const held = Math.min(rollout.cacheTokens, Math.min(rollout.maxSequences, together) * length);
   const cache = online ? cacheBytesPerToken(model) * held : 0;
-  const reference = weightBytes(readModelConfig(referenceFolder(config)), INFERENCE_ONLY);
+  const folder = referenceFolder(config);
+  const shared = lora !== undefined && folder === init.checkpoint;
+  const other = () => (folder === init.checkpoint ? { ...model, lora: undefined } : readModelConfig(folder));
+  const reference = shared ? 0 : weightBytes(other(), INFERENCE_ONLY);
   return {
     parameters: update.parameters!,
     pairs_at_most: steps * pairs,
     tokens_at_most: tokens,
     ...(online ? { samples_at_most: samples, sampled_tokens_at_most: samples * length } : {}),
-    flops: flops * tokens * (4 / 3) + (flops * samples * length) / 3,
+    flops: (training + forward) * tokens + forward * samples * length,
     memory_parameters_bytes: update.memory_parameters_bytes!,
     memory_activations_bytes: update.memory_activations_bytes!,
     memory_reference_bytes: reference,

@@ -1,6 +1,6 @@
 // Pairs of files as training steps: shuffled anew each epoch, with the reference's log-probabilities.
 import { type BatchSource, type OrderState, ShuffledOrder, type StepBatch } from "@nsa/core";
-import type { Transformer } from "@nsa/model";
+import type { ReferencePolicy } from "@nsa/model";
 import { type Pair, pairBatch, splitPairs } from "./pair.ts";
 import { fillReference } from "./reference.ts";
 
@@ -15,7 +15,7 @@ export class OfflinePairs implements BatchSource {
 
   constructor(
     private readonly pairs: readonly Pair[],
-    private readonly reference: Transformer,
+    private readonly reference: ReferencePolicy,
     private readonly options: { pairsPerStep: number; microBatchTokens: number; seed: number },
   ) {
     this.order = new ShuffledOrder(pairs.length, options.seed, SHUFFLE_STREAM);
@@ -26,7 +26,7 @@ export class OfflinePairs implements BatchSource {
   }
 
   load(state: unknown): void {
-    this.order.load(state as OrderState);
+    this.order.load(state);
   }
 
   next(): StepBatch {
@@ -43,7 +43,7 @@ export class OfflinePairs implements BatchSource {
 /** A step over these pairs; the loss is their mean. */
 export function pairStep(
   pairs: readonly Pair[],
-  reference: Transformer,
+  reference: ReferencePolicy,
   microBatchTokens: number,
 ): StepBatch {
   const microBatches = splitPairs(pairs, microBatchTokens).map((group) =>

@@ -6,11 +6,13 @@ import {
   type JsonlFile,
   type Metrics,
   NsaError,
+  parseState,
   type StageContext,
   type StepBatch,
 } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
-import type { Transformer } from "@nsa/model";
+import type { ReferencePolicy, Transformer } from "@nsa/model";
+import { z } from "zod";
 import type { Scorer } from "../../rewards/score.ts";
 import type { ProblemSource } from "../../task/problems.ts";
 import { rolloutMetrics } from "../grpo/metrics.ts";
@@ -22,7 +24,7 @@ import type { Pair } from "./pair.ts";
 
 export interface OnlineParts {
   policy: Transformer;
-  reference: Transformer;
+  reference: ReferencePolicy;
   tokenizer: Tokenizer;
   problems: ProblemSource;
   scorer: Scorer;
@@ -79,10 +81,13 @@ export class OnlinePairs implements BatchSource {
   ) {}
 
   save() {
+    this.parts.quarantine.sync();
     return { asked: this.asked, step: this.parts.stepsDone() };
   }
 
-  load({ asked, step }: ReturnType<OnlinePairs["save"]>): void {
+  load(state: unknown): void {
+    const natural = z.number().int().min(0);
+    const { asked, step } = parseState("pairs", z.strictObject({ asked: natural, step: natural }), state);
     this.asked = asked;
     this.parts.quarantine.truncateToStep(step);
   }

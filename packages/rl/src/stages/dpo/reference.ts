@@ -3,7 +3,14 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Batch, ExitCode, NsaError } from "@nsa/core";
 import type { Device } from "@nsa/kernels";
-import { INFERENCE_ONLY, loadModel, logprobs, type Transformer } from "@nsa/model";
+import {
+  adapterReference,
+  INFERENCE_ONLY,
+  loadModel,
+  type ReferencePolicy,
+  type Transformer,
+  wholeReference,
+} from "@nsa/model";
 import type { DpoConfig } from "./config.ts";
 
 /** Folder of the reference. */
@@ -11,7 +18,11 @@ export const referenceFolder = ({ init, reference }: Pick<DpoConfig, "init" | "r
   reference === "init" ? init.checkpoint : reference;
 
 /** Throws NsaError `tokenizer_mismatch` (exit 3) when the reference was trained with other tokens than the policy. */
-export async function loadReference(device: Device, config: DpoConfig): Promise<Transformer> {
+export async function loadReference(
+  device: Device,
+  config: DpoConfig,
+  policy: Transformer,
+): Promise<ReferencePolicy> {
   const folder = referenceFolder(config);
   const tokens = (of: string) => readFileSync(join(of, "tokenizer.json"), "utf8");
   if (folder !== config.init.checkpoint && tokens(folder) !== tokens(config.init.checkpoint)) {
@@ -23,15 +34,17 @@ export async function loadReference(device: Device, config: DpoConfig): Promise<
       exitCode: ExitCode.data,
     });
   }
-  return loadModel(device, folder, {}, INFERENCE_ONLY);
+  // New adapters change nothing yet: the policy without them is where it began.
+  if (config.lora && folder === config.init.checkpoint) return adapterReference(policy);
+  return wholeReference(await loadModel(device, folder, {}, INFERENCE_ONLY));
 }
 
 /**
  * Writes the reference's log-probabilities into the batch. Throws NsaError `diverged` (exit 5) where one is not finite: no margin
  * could be made of it.
  */
-export function fillReference(reference: Transformer, batch: Batch): Batch {
-  const { logp } = logprobs(reference, batch);
+export function fillReference(reference: ReferencePolicy, batch: Batch): Batch {
+  const { logp } = reference.logprobs(batch);
   batch.columns!.ref_logp!.set(logp);
   if (logp.every(Number.isFinite)) return batch;
   throw new NsaError({

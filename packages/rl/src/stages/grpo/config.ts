@@ -1,6 +1,7 @@
 // The recipe of `nsa grpo`: one strict schema, every field described.
 import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
 import { memoryLimitMb } from "@nsa/kernels";
+import { loraSchema } from "@nsa/model";
 import { optimizerSchema, scheduleSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
 import { advantageKinds } from "../../algorithm/advantages/registry.ts";
@@ -41,6 +42,11 @@ export const grpoSchema = z.strictObject({
   init: z
     .strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") })
     .describe("Where learning starts"),
+  lora: loraSchema
+    .optional()
+    .describe(
+      "Trains low-rank adapters (LoRA) in place of the weights, which are frozen; without it all weights are trained",
+    ),
   iterations: z
     .strictObject({
       count: count.describe("Iterations; each begins with reference ← policy"),

@@ -1,5 +1,13 @@
 // What a GRPO run may cost at most: every output as long as it may be.
-import { cacheBytesPerToken, INFERENCE_ONLY, readModelConfig, trainFlops, weightBytes } from "@nsa/model";
+import { asItIs, type Resize } from "@nsa/core";
+import {
+  cacheBytesPerToken,
+  INFERENCE_ONLY,
+  readModelConfig,
+  resolveModelConfig,
+  trainFlops,
+  weightBytes,
+} from "@nsa/model";
 import { estimateTraining } from "@nsa/train";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { withIterations } from "./iterations/plan.ts";
@@ -8,24 +16,30 @@ import { withIterations } from "./iterations/plan.ts";
 const PROMPT_TOKENS = 64;
 
 /** Weights, gradients and moments of a value model of its own; its activations come when the policy's are gone. */
-function valueBytes({ value, init, train, microBatchTokens }: GrpoConfig, policy: number): number {
+function valueBytes({ value, init, lora, train, microBatchTokens }: GrpoConfig, policy: number): number {
   if (!value || value.shared) return 0;
   if (value.init === "policy" && !train.groups?.length) return policy;
   const from = value.init === "policy" ? init.checkpoint : value.init;
   const size = { ...train, steps: 1, microBatches: 1, microBatchTokens, seqLen: 1, groups: [] };
-  return estimateTraining({ ...readModelConfig(from), head: "scalar" }, size).memory_parameters_bytes!;
+  const model = resolveModelConfig({ ...readModelConfig(from), head: "scalar", lora });
+  return estimateTraining(model, size).memory_parameters_bytes!;
 }
 
 /**
  * Upper bounds from the recipe and the architecture of `init.checkpoint`.
- * FLOPs: sampling is one forward (a third of a training step), the update recomputes π_old, and a reference, if there
+ * FLOPs: sampling is one forward, the update recomputes π_old, and a reference, if there
  * is one, runs forward too; each of the μ inner epochs is a forward and a backward.
  */
-export function estimateGrpo(recipe: GrpoConfig): Record<string, number> {
+export function estimateGrpo(
+  recipe: GrpoConfig,
+  _device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
   const config = withIterations(recipe);
   checkGrpo(config);
   const { rollout, algorithm } = config;
-  const model = readModelConfig(config.init.checkpoint);
+  const { lora } = config;
+  const model = resize(resolveModelConfig({ ...readModelConfig(config.init.checkpoint), lora }));
   const length = PROMPT_TOKENS + rollout.maxTokens;
   const rounds = 1 + rollout.dynamicSamplingRounds;
   const samples = config.steps * rollout.questionsPerStep * rollout.groupSize * rounds;
@@ -41,9 +55,11 @@ export function estimateGrpo(recipe: GrpoConfig): Record<string, number> {
   });
   const perToken = cacheBytesPerToken(model);
   const held = Math.min(rollout.cacheTokens, rollout.maxSequences * length);
-  const forwards = (algorithm.klCoef > 0 ? 3 : 2) / 3;
-  const flops = trainFlops(model, length).actual * samples * length * (forwards + algorithm.innerEpochs);
-  const reference = algorithm.klCoef > 0 ? weightBytes(model, INFERENCE_ONLY) : 0;
+  const forwards = algorithm.klCoef > 0 ? 3 : 2;
+  const forward = trainFlops(model, length, INFERENCE_ONLY).actual;
+  const training = trainFlops(model, length, config.train.groups).actual;
+  const flops = samples * length * (forward * forwards + training * algorithm.innerEpochs);
+  const reference = algorithm.klCoef > 0 && !lora ? weightBytes(model, INFERENCE_ONLY) : 0;
   const judges = config.rewards.flatMap(({ checkpoint, ensemble }) =>
     checkpoint ? [checkpoint, ...ensemble] : [],
   );

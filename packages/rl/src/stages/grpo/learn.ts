@@ -1,12 +1,12 @@
 // From scored outputs to what the update learns from: log-probabilities of others, KL in the reward, advantages, weights.
-import { logprobs, type Transformer } from "@nsa/model";
+import { logprobs, type ReferencePolicy, type Transformer } from "@nsa/model";
 import type { SampleRewards } from "../../algorithm/advantages/kind.ts";
 import { aggregationWeights } from "../../algorithm/aggregation.ts";
 import { klValue } from "../../algorithm/kl.ts";
 import { outputsOf, type PolicySample, policyBatch, splitByTokens } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 import type { Rollout } from "./rollout.ts";
-import { hostSupportLogp, samplerSupportLogp } from "./support.ts";
+import { samplerSupportLogp, supportOf } from "./support.ts";
 import { setAdvantages } from "./value/apply.ts";
 import type { ValueModel } from "./value/value-model.ts";
 
@@ -25,17 +25,15 @@ export interface RecordableBatch extends UpdateBatch {
 
 /** Log-probabilities of all output tokens under a model, at the sampling temperature; over the kept ids where the recipe wants that. */
 export function scoreAll(
-  model: Transformer,
+  score: ReferencePolicy["logprobs"],
   samples: readonly PolicySample[],
   { rollout, microBatchTokens }: Pick<GrpoConfig, "rollout" | "microBatchTokens">,
 ): number[][] {
   const { temperature, replaySupport } = rollout;
   return splitByTokens(samples, microBatchTokens).flatMap((group) => {
     const batch = policyBatch(group);
-    const logp = replaySupport
-      ? hostSupportLogp(model, batch, group, temperature)
-      : logprobs(model, batch, { temperature }).logp;
-    return outputsOf(batch, logp);
+    const support = replaySupport ? supportOf(batch, group, temperature) : undefined;
+    return outputsOf(batch, score(batch, { temperature, support }).logp);
   });
 }
 
@@ -67,7 +65,7 @@ export function buildUpdateBatch(
   policy: Transformer,
   rollout: Rollout,
   config: GrpoConfig,
-  { reference, value }: { reference?: Transformer | undefined; value?: ValueModel | undefined } = {},
+  { reference, value }: { reference?: ReferencePolicy | undefined; value?: ValueModel | undefined } = {},
 ): RecordableBatch {
   const { algorithm: a, rollout: r } = config;
   const used = rollout.outputs.filter((o) => !o.discarded);
@@ -93,10 +91,15 @@ export function buildUpdateBatch(
   // Masked outputs still belong to their group's statistics; a KL in the reward needs theirs, too.
   const scored = inReward ? samples : samples.filter((s) => s.weight > 0);
   if (!isOnPolicy(a)) {
-    for (const [i, logp] of scoreAll(policy, scored, config).entries()) scored[i]!.oldLogp = logp;
+    for (const [i, logp] of scoreAll(
+      (batch, options) => logprobs(policy, batch, options),
+      scored,
+      config,
+    ).entries())
+      scored[i]!.oldLogp = logp;
   }
   if (reference) {
-    for (const [i, logp] of scoreAll(reference, scored, config).entries()) scored[i]!.refLogp = logp;
+    for (const [i, logp] of scoreAll(reference.logprobs, scored, config).entries()) scored[i]!.refLogp = logp;
   }
   let rewards = used.map((o) => o.rewards);
   const metrics: Record<string, number> = {};

@@ -105,7 +105,7 @@ export class RefreshProbe {
       tokens += sample.ids.length;
     }
     if (chosen.length === 0) return {};
-    const now = scoreAll(this.model, chosen, this.config);
+    const now = scoreAll((batch, options) => logprobs(this.model, batch, options), chosen, this.config);
     let sum = 0;
     for (const [i, sample] of chosen.entries()) {
       const before = sample.oldLogp ?? oldLogp.get(sample.id)!;

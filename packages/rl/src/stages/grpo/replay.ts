@@ -5,7 +5,7 @@
 // as the run's own updates, so on the same machine every bit is equal.
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { ExitCode, NsaError } from "@nsa/core";
+import { ExitCode, holdsWeights, NsaError } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
 import { type Device, fingerprint, openDevice, openPlans } from "@nsa/kernels";
 import { loadCheckpoint, loadModel, type Transformer } from "@nsa/model";
@@ -65,7 +65,7 @@ function checkpointSteps(runDir: string, config: GrpoConfig): number[] {
   const steps = names
     .filter((name) => /^step-\d+$/.test(name) && existsSync(join(dir, name, "state.json")))
     .map((name) => Number(name.slice(5)));
-  if (existsSync(join(config.init.checkpoint, "model.safetensors"))) steps.push(0);
+  if (holdsWeights(config.init.checkpoint)) steps.push(0);
   return steps.sort((a, b) => a - b);
 }
 
@@ -212,7 +212,9 @@ class Replay {
     const folder =
       from > 0 ? join(runDir, "checkpoints", `step-${String(from).padStart(6, "0")}`) : undefined;
     const head = config.value?.shared ? ({ head: "lm_scalar" } as const) : {};
-    const model = await loadModel(device, folder ?? config.init.checkpoint, head, train.groups);
+    // A checkpoint of the run has its adapters; the first policy gets new ones.
+    const own = folder ? head : { ...head, lora: config.lora };
+    const model = await loadModel(device, folder ?? config.init.checkpoint, own, train.groups, config.seed);
     const trainer = new Trainer(model, config.steps, train);
     if (folder) await loadCheckpoint(folder, { model, optimizer: trainer.optimizer, stateful: [trainer] });
     return new Replay(config, options, store, model, trainer, from);

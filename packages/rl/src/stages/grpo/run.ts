@@ -1,13 +1,31 @@
 // `nsa grpo`: sample outputs, score them, update the policy, evaluate held-out problems; resumable bit for bit.
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { JsonlFile, type Metrics, type StageContext, type StageResult, type Stateful, turn } from "@nsa/core";
+import {
+  JsonlFile,
+  type Metrics,
+  parseState,
+  type StageContext,
+  type StageResult,
+  type Stateful,
+  turn,
+} from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
 import type { Device } from "@nsa/kernels";
 import { openDevice, openPlans, savePlans } from "@nsa/kernels";
-import { CheckpointStore, INFERENCE_ONLY, loadModel, resumeCheckpoint, type Transformer } from "@nsa/model";
+import {
+  adapterReference,
+  CheckpointStore,
+  INFERENCE_ONLY,
+  loadModel,
+  type ReferencePolicy,
+  resumeCheckpoint,
+  type Transformer,
+  wholeReference,
+} from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
 import { StepProfiler, Trainer } from "@nsa/train";
+import { z } from "zod";
 import { makeScorer, type Scorer } from "../../rewards/score.ts";
 import type { RolloutStore } from "../../rollouts/store.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
@@ -57,8 +75,8 @@ class QuestionCursor implements Stateful {
     return { asked: this.asked };
   }
 
-  load({ asked }: { asked: number }): void {
-    this.asked = asked;
+  load(state: unknown): void {
+    this.asked = parseState("questions", z.strictObject({ asked: z.number().int().min(0) }), state).asked;
   }
 }
 
@@ -92,7 +110,7 @@ interface GrpoParts {
   /** PPO's; none for advantages that compare outputs. */
   value: ValueModel | undefined;
   /** The model that the KL holds on to; none without a KL. */
-  reference: Transformer | undefined;
+  reference: ReferencePolicy | undefined;
   references: ReferenceStore;
   cursor: QuestionCursor;
   quarantine: JsonlFile;
@@ -138,12 +156,9 @@ class GrpoRun {
   static async open(device: Device, config: GrpoConfig, ctx: StageContext): Promise<GrpoRun> {
     const { algorithm } = config;
     const init = config.init.checkpoint;
-    const model = await loadModel(
-      device,
-      init,
-      config.value?.shared ? { head: "lm_scalar" } : {},
-      config.train.groups,
-    );
+    const { lora, seed } = config;
+    const head = config.value?.shared ? { head: "lm_scalar" } : {};
+    const model = await loadModel(device, init, { ...head, lora }, config.train.groups, seed);
     const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
     const files = modelFiles(init);
     checkVocabulary(tokenizer, model, init);
@@ -160,6 +175,8 @@ class GrpoRun {
     const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
     const references = new ReferenceStore(join(ctx.runDir, "reference"));
     const cursor = new QuestionCursor();
+    // Before the checkpoint is loaded: the reference of the start is the policy as the stage found it.
+    const reference = await openReference(device, config, model);
     let step = 0;
     if (ctx.resumeFrom) {
       const saved = { model, optimizer: trainer.optimizer, stateful: [trainer, cursor] };
@@ -173,11 +190,8 @@ class GrpoRun {
     const diagnosis = DiagnosisMonitor.open(config, factsOf(tokenizer, config, model.config), ctx, step);
     const rollouts = openRollouts(ctx.runDir, config);
     rollouts.truncate(step);
-    // Without a KL there is no reference to hold.
-    const reference =
-      algorithm.klCoef > 0
-        ? await loadModel(device, references.at(step, algorithm.referenceEvery) ?? init, {}, INFERENCE_ONLY)
-        : undefined;
+    const renewed = reference && references.at(step, algorithm.referenceEvery);
+    if (renewed) await reference.load(renewed);
     const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts, hacking, diagnosis };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
@@ -200,7 +214,7 @@ class GrpoRun {
         `${warming === 1 ? "step 1 trains" : `steps 1 to ${warming} train`} the value model alone (value.warmup_steps): the policy is not updated`,
       );
     ctx.log(
-      "an on-policy loss tells nothing (0 by construction where all outputs weigh alike): watch reward/mean and eval/pass_at_1",
+      "an on-policy loss carries no information (it is 0 by construction where all outputs weigh alike): see reward/mean and eval/pass_at_1",
     );
   }
 
@@ -302,6 +316,8 @@ class GrpoRun {
     const { model, step, ctx } = this;
     const { trainer, cursor, files, references, checkpoints, value } = this.parts;
     savePlans(model.device, ctx);
+    ctx.sync();
+    this.parts.quarantine.sync();
     const stateful = [trainer, cursor];
     // First, so that the policy's checkpoint is never without one.
     await value?.save(step);
@@ -317,7 +333,7 @@ class GrpoRun {
       valLoss,
     });
     const kept = readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []);
-    references.prune(Math.min(...kept.map(Number)));
+    references.prune(kept.map(Number));
     value?.prune(kept.map(Number));
     ctx.emit({ type: "checkpoint", step, path });
   }
@@ -329,8 +345,19 @@ class GrpoRun {
     const { referenceEvery } = this.config.algorithm;
     if (!reference || referenceEvery === 0 || step % referenceEvery !== 0) return;
     await references.save(model, step);
-    reference.parameters.copyFrom(model.parameters);
+    reference.renew(model);
   }
+}
+
+/** The reference of a run's start; none without a KL. */
+async function openReference(
+  device: Device,
+  { algorithm, init, lora }: GrpoConfig,
+  policy: Transformer,
+): Promise<ReferencePolicy | undefined> {
+  if (algorithm.klCoef === 0) return undefined;
+  if (lora) return adapterReference(policy);
+  return wholeReference(await loadModel(device, init.checkpoint, {}, INFERENCE_ONLY));
 }
 
 const openScorer = (

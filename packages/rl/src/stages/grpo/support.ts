@@ -1,6 +1,6 @@
 // Log-probabilities over the ids that truncated sampling kept (`rollout.replay_support`): of the sampler, of π_old and π_ref, and on the tape.
 import type { Batch } from "@nsa/core";
-import { scatterRows, Tape, type Tensor } from "@nsa/kernels";
+import { scatterRows, type Tape, type Tensor } from "@nsa/kernels";
 import { type GeneratedSample, type SupportPosition, supportLogp, type Transformer } from "@nsa/model";
 import type { PolicySample } from "./batch.ts";
 
@@ -39,16 +39,8 @@ export function supportLogpOf(
   return scatterRows(tape, logp, rows, batch.tokens.length);
 }
 
-/** The same without gradients, on the host. */
-export function hostSupportLogp(
-  model: Transformer,
-  batch: Batch,
-  samples: readonly PolicySample[],
-  temperature: number,
-): ArrayLike<number> {
-  using _ = model.device.scope();
-  const tape = new Tape(false);
-  const hidden = model.forward(tape, model.upload(batch));
-  const byId = new Map(samples.map((s) => [s.id, s]));
-  return supportLogpOf(model, tape, hidden, batch, byId, temperature).read();
-}
+/** The same as an option of scoring without gradients. */
+export const supportOf =
+  (batch: Batch, samples: readonly PolicySample[], temperature: number) =>
+  (model: Transformer, tape: Tape, hidden: Tensor): Tensor =>
+    supportLogpOf(model, tape, hidden, batch, new Map(samples.map((s) => [s.id, s])), temperature);

@@ -22,10 +22,10 @@ export function lossOf({ value }: GrpoConfig, policy: LossFunction, warming: boo
     const own = m.mul(values(batch, context).loss, value.coef);
     const metrics = { "value/loss": m.mul(m.detach(own), 1 / value.coef) };
     if (warming) return { loss: own, metrics };
-    const { loss, metrics: others } = policy(batch, context);
-    return { loss: m.add(loss, own), metrics: { ...others, ...metrics } };
+    const { loss, metrics: others, rows } = policy(batch, context);
+    return { loss: m.add(loss, own), metrics: { ...others, ...metrics }, rows };
   };
-  return both as AnyLoss;
+  return Object.assign(both, warming ? {} : { figures: policy.figures }) as AnyLoss;
 }
 
 /** What is noted of a step's updates, for the record of its rollouts. */

@@ -1,7 +1,7 @@
 // The recipe of `nsa reward`: one strict schema, every field described.
 import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
 import { memoryLimitMb } from "@nsa/kernels";
-import { rewardKindsOfModel, stepRules } from "@nsa/model";
+import { loraSchema, rewardKindsOfModel, stepRules } from "@nsa/model";
 import { loopSchema, optimizerSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
 import "./loss.ts";
@@ -26,6 +26,11 @@ export const rewardModelSchema = z.strictObject({
         ),
     })
     .describe("Where learning starts"),
+  lora: loraSchema
+    .optional()
+    .describe(
+      "Trains low-rank adapters (LoRA) in place of the weights, which are frozen; without it all weights are trained",
+    ),
   kind: z
     .enum(rewardKindsOfModel)
     .default("outcome")

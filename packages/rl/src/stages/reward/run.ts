@@ -1,9 +1,9 @@
 // `nsa reward`: a checkpoint with a scalar head learns to tell right outputs, or right steps, from wrong ones.
 import { join } from "node:path";
-import { JsonlFile, type Metrics, type StageContext, type StageRunner } from "@nsa/core";
+import { asItIs, JsonlFile, type Metrics, type Resize, type StageContext, type StageRunner } from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
-import { loadModel, REWARD_FILE, readModelConfig, writeRewardFile } from "@nsa/model";
+import { loadModel, REWARD_FILE, readModelConfig, resolveModelConfig, writeRewardFile } from "@nsa/model";
 import { checkVocabulary, rocAuc } from "@nsa/tasks";
 import { estimateTraining, runTraining, ShuffledSource, Trainer } from "@nsa/train";
 import { lengthAndFormBaseline } from "./baseline.ts";
@@ -22,10 +22,15 @@ import { measureHeldOut } from "./measure.ts";
 export const HELD_OUT_FILE = "held-out.jsonl";
 
 /** What a run will cost at most, with the architecture of `init.checkpoint`. */
-export function estimateReward(config: RewardModelConfig, device?: string): Record<string, number> {
+export function estimateReward(
+  config: RewardModelConfig,
+  device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
   checkRewardRecipe(config);
-  const model = { ...readModelConfig(config.init.checkpoint), head: "scalar" };
-  return estimateTraining(model, { ...config.train, device });
+  const { init, lora } = config;
+  const model = resolveModelConfig({ ...readModelConfig(init.checkpoint), head: "scalar", lora });
+  return estimateTraining(resize(model), { ...config.train, device });
 }
 
 /** Steps over the learned examples, in an order drawn anew each epoch. */
@@ -81,7 +86,8 @@ export const runReward: StageRunner<RewardModelConfig> = async (config, context)
   });
   try {
     openPlans(device, context);
-    const model = await loadModel(device, init, { head: "scalar" }, config.train.groups);
+    const { lora, seed } = config;
+    const model = await loadModel(device, init, { head: "scalar", lora }, config.train.groups, seed);
     checkVocabulary(tokenizer, model, init);
     const { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore };

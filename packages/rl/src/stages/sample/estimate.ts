@@ -1,5 +1,7 @@
 // What a run of `nsa sample` may cost at most: every output as long as it may be.
+
 import { existsSync } from "node:fs";
+import { asItIs, type Resize } from "@nsa/core";
 import { expandInputs } from "@nsa/data";
 import {
   cacheBytesPerToken,
@@ -38,10 +40,14 @@ function rolloutCount({ data, prompts }: SampleConfig): number {
 }
 
 /** Upper bounds from the recipe and the architecture of `init.checkpoint`. FLOPs: one forward, a third of a training step. */
-export function estimateSample(config: SampleConfig): Record<string, number> {
+export function estimateSample(
+  config: SampleConfig,
+  _device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
   checkSample(config);
   const { sampling, engine, init } = config;
-  const model = readModelConfig(init.checkpoint);
+  const model = resize(readModelConfig(init.checkpoint));
   const length = PROMPT_TOKENS + sampling.maxTokens;
   const outputs = config.prompts.from === "steps" ? rolloutCount(config) : questions(config) * sampling.n;
   const held = Math.min(engine.cacheTokens, Math.min(engine.maxSequences, outputs) * length);
@@ -51,7 +57,7 @@ export function estimateSample(config: SampleConfig): Record<string, number> {
     parameters: parameterCount(model),
     samples_at_most: outputs,
     tokens_at_most: outputs * length,
-    flops: (trainFlops(model, length).actual / 3) * outputs * length,
+    flops: trainFlops(model, length, INFERENCE_ONLY).actual * outputs * length,
     memory_parameters_bytes: weights,
     memory_cache_bytes: cache,
     memory_bytes: weights + cache,

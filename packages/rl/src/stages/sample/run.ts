@@ -3,14 +3,15 @@
 // The work is done in batches: each is sampled by one call of the engine, scored, and written to samples.jsonl (and pool.jsonl, one
 // row a question). Then the number of questions done is written as a checkpoint. A resumed run cuts both files back to it, so that
 // no row is lost or doubled. An output's random numbers are keyed by seed, question and output: batches of any size give the same rows.
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
-  atomicWriteFile,
   ExitCode,
   JsonlFile,
   type Metrics,
+  markProgress,
   NsaError,
+  progressFields,
+  readProgress,
   type StageContext,
   type StageResult,
   turn,
@@ -19,6 +20,7 @@ import { Tokenizer } from "@nsa/data";
 import { type Device, openDevice, openPlans, savePlans } from "@nsa/kernels";
 import { Engine, INFERENCE_ONLY, loadModel } from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
+import { z } from "zod";
 import { makeScorer } from "../../rewards/score.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
 import { makeProblems } from "../../task/problems.ts";
@@ -85,6 +87,12 @@ interface SampleState {
   tally: Tally;
 }
 
+const stateSchema = z.strictObject({
+  ...progressFields,
+  total: z.number().int().min(0),
+  tally: z.record(z.string(), z.number()),
+});
+
 class SampleRun {
   private readonly pool: JsonlFile;
 
@@ -104,7 +112,8 @@ class SampleRun {
     const work = openWork(sampler);
     let state: SampleState = { step: 0, total: work.total, tally: {} };
     if (ctx.resumeFrom) {
-      state = JSON.parse(readFileSync(join(ctx.resumeFrom, "state.json"), "utf8")) as SampleState;
+      const { seal: _, ...saved } = readProgress(ctx.resumeFrom, stateSchema);
+      state = saved;
       refuseOtherInputs(ctx.resumeFrom, state, work);
       ctx.rewind(state.step);
     }
@@ -174,12 +183,8 @@ class SampleRun {
   private save(): void {
     const { ctx, state, device } = this;
     savePlans(device, ctx);
-    const dir = join(ctx.runDir, "checkpoints");
-    const name = `step-${String(state.step).padStart(6, "0")}`;
-    mkdirSync(join(dir, name), { recursive: true });
-    atomicWriteFile(join(dir, name, "state.json"), `${JSON.stringify(state)}\n`);
-    for (const old of readdirSync(dir))
-      if (old !== name) rmSync(join(dir, old), { recursive: true, force: true });
+    this.pool.sync();
+    markProgress(ctx, { ...state });
   }
 
   async finish(completed: boolean): Promise<StageResult> {

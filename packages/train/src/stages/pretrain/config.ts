@@ -105,7 +105,7 @@ export const pretrainSchema = z.strictObject({
     })
     .prefault({})
     .describe("Texts and tokenizer"),
-  model: modelConfigSchema.prefault({}).describe("Architecture"),
+  model: modelConfigSchema.omit({ lora: true }).prefault({}).describe("Architecture"),
   train: z
     .strictObject({
       ...loopSchema.shape,

@@ -1,12 +1,15 @@
 // `nsa pretrain`: texts → tokenizer → packed steps → a trained transformer with its checkpoints.
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import {
+  asItIs,
+  atomicWriteFile,
   type Batch,
   NsaError,
   type PackItem,
   packBatch,
+  type Resize,
   type StageContext,
   type StageResult,
   type StageRunner,
@@ -31,8 +34,12 @@ export function pretrainModelConfig({ model, data, train }: PretrainConfig): Mod
 }
 
 /** What a run will cost, from the recipe alone. */
-export function estimatePretrain(config: PretrainConfig, device?: string): Record<string, number> {
-  return estimateTraining(pretrainModelConfig(config), { ...config.train, device });
+export function estimatePretrain(
+  config: PretrainConfig,
+  device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
+  return estimateTraining(resize(pretrainModelConfig(config)), { ...config.train, device });
 }
 
 /** Whole documents cut to `seqLen`, one micro-batch after another. */
@@ -158,7 +165,7 @@ async function trainOn(
 ): Promise<StageResult> {
   const { tokenizer } = corpus;
   const files = tokenizerFiles(tokenizer);
-  for (const [name, content] of Object.entries(files)) writeFileSync(join(context.runDir, name), content);
+  for (const [name, content] of Object.entries(files)) atomicWriteFile(join(context.runDir, name), content);
   const sampling = { ...config.sample, seed: config.seed };
   const result = await runTraining(
     {

@@ -1,9 +1,11 @@
 // The recipe of `nsa sft`.
 import { loggingSchema } from "@nsa/core";
 import { memoryLimitMb } from "@nsa/kernels";
+import { loraSchema } from "@nsa/model";
 import { z } from "zod";
 import { loopSchema } from "../../loop.ts";
 import { trainerSchema } from "../../trainer.ts";
+import { distillSchema } from "./distill-config.ts";
 
 export const sftSchema = z.strictObject({
   name: z.string().default("sft").describe("Part of the run folder's name"),
@@ -11,7 +13,13 @@ export const sftSchema = z.strictObject({
   logging: loggingSchema,
   threads: z.number().int().min(0).default(0).describe("CPU threads; 0 = all cores"),
   memoryLimitMb,
+  lora: loraSchema
+    .optional()
+    .describe(
+      "Trains low-rank adapters (LoRA) in place of the weights, which are frozen; without it all weights are trained",
+    ),
   initFrom: z.string().describe("Checkpoint folder to start from; it must hold a tokenizer.json"),
+  distill: distillSchema.describe("Learns from a teacher's distributions"),
   data: z
     .strictObject({
       sources: z

@@ -1,25 +1,49 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
 import { join } from "node:path";
-import { type BatchSource, Rng, type StageRunner } from "@nsa/core";
+import { asItIs, type BatchSource, type Resize, Rng, type StageRunner } from "@nsa/core";
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
-import { loadModel, readModelConfig } from "@nsa/model";
+import {
+  INFERENCE_ONLY,
+  loadModel,
+  readModelConfig,
+  resolveModelConfig,
+  trainFlops,
+  weightBytes,
+} from "@nsa/model";
 import { chatTemplateOf, checkVocabulary } from "@nsa/tasks";
 import { estimateTraining } from "../../estimate.ts";
 import { runTraining } from "../../loop.ts";
-import { crossEntropy } from "../../loss.ts";
 import { Trainer } from "../../trainer.ts";
 import { chatFiles } from "../chat-files.ts";
 import { writeSamples } from "../samples.ts";
 import type { SftConfig } from "./config.ts";
+import { objectiveOf } from "./distill.ts";
+import { checkDistill } from "./distill-config.ts";
 import { readExamples } from "./examples.ts";
 import { type Example, ExampleSource, packExamples } from "./source.ts";
 
 const SPLIT_STREAM = 14;
 
 /** What a run will cost at most (micro-batches filled to the brim), with the architecture of `init_from`. */
-export function estimateSft(config: SftConfig, device?: string): Record<string, number> {
-  return estimateTraining(readModelConfig(config.initFrom), { ...config.train, device });
+export function estimateSft(
+  config: SftConfig,
+  device?: string,
+  resize: Resize = asItIs,
+): Record<string, number> {
+  checkDistill(config.distill);
+  const model = resolveModelConfig({ ...readModelConfig(config.initFrom), lora: config.lora });
+  const own = estimateTraining(resize(model), { ...config.train, device });
+  if (!config.distill) return own;
+  const teacher = readModelConfig(config.distill.teacher);
+  const bytes = weightBytes(teacher, INFERENCE_ONLY);
+  const forward = trainFlops(teacher, config.train.seqLen, INFERENCE_ONLY).actual;
+  return {
+    ...own,
+    flops: own.flops! + forward * own.tokens!,
+    memory_teacher_bytes: bytes,
+    memory_bytes: own.memory_bytes! + bytes,
+  };
 }
 
 /** Steps over the examples, packed as the recipe says. */
@@ -57,17 +81,19 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
   });
   try {
     openPlans(device, context);
-    const model = await loadModel(device, config.initFrom, {}, config.train.groups);
+    const { initFrom, lora, train, seed } = config;
+    const model = await loadModel(device, initFrom, { lora }, train.groups, seed);
     checkVocabulary(tokenizer, model, config.initFrom);
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
     const trainer = new Trainer(model, config.train.steps, trained);
+    const objective = await objectiveOf(config, { student: model, tokenizer, examples });
     const formats = [...new Set(validation.map((e) => e.format))];
     return await runTraining(
       {
         trainer,
-        source: sourceOf(examples, config, log),
-        loss: crossEntropy,
+        source: objective.source ?? sourceOf(examples, config, log),
+        loss: objective.loss,
         config: config.train,
         validation: validation.map((_, i) => packExamples(validation, [i])),
         files: chatFiles(config.initFrom, tokenizer, chat),

@@ -35,12 +35,12 @@ export class ValueModel {
   /** Undefined where the recipe has no value model. `step`: the last one done. Throws what loading a checkpoint throws. */
   static async open(parts: ValueParts, step: number): Promise<ValueModel | undefined> {
     const { config, ctx, device, policy } = parts;
-    const { value, init, train, microBatchTokens } = config;
+    const { value, init, lora, train, microBatchTokens } = config;
     if (!value) return undefined;
     const dir = join(ctx.runDir, "value");
     if (value.shared) return new ValueModel(policy, value, microBatchTokens, dir, undefined);
     const from = value.init === "policy" ? init.checkpoint : value.init;
-    const model = await loadModel(device, from, { head: "scalar" });
+    const model = await loadModel(device, from, { head: "scalar", lora }, undefined, config.seed);
     const trainer = new Trainer(model, config.steps, {
       ...train,
       groups: [],

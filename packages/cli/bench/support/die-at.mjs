@@ -1,9 +1,10 @@
 // Loaded into the command and its trainer by NODE_OPTIONS: kills at the n-th change of a file under a folder.
-// NSA_DIE is {root, at, who}: `command` dies itself, `parent` is the trainer killing its command alone, `both` the two.
+// NSA_DIE is {root, at, who, count}: `command` dies itself, `parent` is the trainer killing its command alone, `both` the two. Where
+// `count` names a file, the number of changes is written there when the process ends.
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 
-const { root, at, who } = JSON.parse(process.env.NSA_DIE);
+const { root, at, who, count: report } = JSON.parse(process.env.NSA_DIE);
 const program = process.argv[1] ?? "";
 const role = program.endsWith("trainer-main.mjs")
   ? "trainer"
@@ -32,7 +33,7 @@ const under = (path) => typeof path === "string" && path.startsWith(root);
 const real = { ...fs };
 
 if (role === (who === "command" ? "command" : "trainer")) {
-  for (const name of ["mkdirSync", "renameSync", "rmSync", "truncateSync"])
+  for (const name of ["mkdirSync", "renameSync", "rmSync", "truncateSync", "linkSync"])
     fs[name] = (path, ...rest) => {
       if (under(path)) change();
       return real[name](path, ...rest);
@@ -60,4 +61,5 @@ if (role === (who === "command" ? "command" : "trainer")) {
     return real.writeSync(fd, data, from, ...rest);
   };
   syncBuiltinESMExports();
+  if (report) process.on("exit", () => real.writeFileSync(report, String(count)));
 }

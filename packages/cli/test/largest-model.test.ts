@@ -1,0 +1,75 @@
+// The largest model that fits: the search, the shapes that it goes through, and what it says.
+import type { Resize } from "@nsa/core";
+import { familyMember, resolveModelConfig } from "@nsa/model";
+import { expect, test } from "vitest";
+import { describeLargest, largestModel, memoryOf } from "../src/commands/largest-model.ts";
+
+const model = resolveModelConfig({
+  vocabSize: 100,
+  dModel: 64,
+  numLayers: 6,
+  numHeads: 8,
+  numKvHeads: 2,
+  headDim: 16,
+  dFf: 200,
+  attentionLayers: ["full", "full", "full", "nsa", "nsa", "window"],
+});
+
+/** A stage whose model takes a byte for the square of its heads, half of it for weights. */
+const stage = (first = model) => ({
+  estimate: (_config: unknown, _device?: string, resize: Resize = (m) => m) => {
+    const { numHeads } = resize(first);
+    const bytes = numHeads ** 2;
+    return {
+      parameters: 10 * numHeads,
+      memory_parameters_bytes: bytes / 2,
+      memory_activations_bytes: bytes / 4,
+      memory_cache_bytes: bytes / 4,
+      memory_bytes: bytes,
+    };
+  },
+});
+
+test("members_of_a_family_keep_head_dim_groups_and_the_order_of_layer_kinds", () => {
+  // Three KV heads for two: half as large again.
+  expect(familyMember(model, 3)).toMatchObject({
+    numHeads: 12,
+    numKvHeads: 3,
+    dModel: 96,
+    dFf: 304,
+    numLayers: 9,
+    headDim: 16,
+    vocabSize: 100,
+  });
+  const kinds = familyMember(model, 3).attentionLayers!;
+  expect(kinds.join()).toBe("full,full,full,full,full,nsa,nsa,nsa,window");
+  expect(familyMember(model, 1)).toMatchObject({ numHeads: 4, numLayers: 3, dModel: 32, dFf: 104 });
+  // With one KV head, query heads are counted.
+  const single = { ...model, numKvHeads: 1, attentionLayers: undefined };
+  expect(familyMember(single, 3)).toMatchObject({ numHeads: 3, numKvHeads: 1, dModel: 24, numLayers: 2 });
+  expect(familyMember(model, 2)).toEqual(model);
+});
+
+test("the_largest_model_fills_at_most_95_percent_and_the_next_one_more", () => {
+  // 95 % of 4000 are 3800: 60² = 3600 fit, 64² = 4096 do not.
+  const found = largestModel(stage(), {}, "cpu", 4000)!;
+  expect([found.fits!.model.numHeads, found.next!.model.numHeads]).toEqual([60, 64]);
+  expect(describeLargest(found, String)).toBe(
+    "600 parameters (45 layers of width 480 with 60 heads) take 0.0 GiB of 0.0 GiB; the next size, " +
+      "640 parameters (48 layers of width 512 with 64 heads) need 0.0 GiB: " +
+      "weights, gradients and moments 0.0 GiB, activations 0.0 GiB, KV cache 0.0 GiB",
+  );
+  // The border itself fits: 38² = 1444 = 0.95 · 1520, with one KV head.
+  const single = { ...model, numKvHeads: 1, attentionLayers: undefined };
+  expect(largestModel(stage(single), {}, "cpu", 1520)!.fits!.model.numHeads).toBe(38);
+  const none = largestModel(stage(), {}, "cpu", 16)!;
+  expect(none.fits).toBeUndefined();
+  expect(describeLargest(none, String)).toMatch(/^none of this shape fits/);
+  expect(largestModel({ estimate: () => ({ answers: 3 }) }, {}, "cpu", 1e9)).toBeUndefined();
+});
+
+test("a_recipes_own_limit_counts_where_it_is_smaller_than_the_machine", () => {
+  expect(memoryOf("cpu", 64)).toBe(64 * 2 ** 20);
+  expect(memoryOf("cpu")).toBeGreaterThan(64 * 2 ** 20);
+  expect(memoryOf("cpu", 1e9)).toBe(memoryOf("cpu"));
+});
