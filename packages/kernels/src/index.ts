@@ -41,7 +41,7 @@ export {
 export { fingerprint } from "./ops/fingerprint.ts";
 export { type FlashConfig, flashAttention } from "./ops/flash-attention.ts";
 export { fusedAttention } from "./ops/fused-attention.ts";
-export { embedding, gatherRows, type LinearOptions, linear, scatterRows } from "./ops/linear.ts";
+export { embedding, gatherRows, type LinearOptions, linear, repeatRows, scatterRows } from "./ops/linear.ts";
 export { type LmHeadOptions, type LmHeadResult, lmHead } from "./ops/lm-head.ts";
 export { type Operand, TensorMath } from "./ops/math.ts";
 export { rmsNorm } from "./ops/norm.ts";
