@@ -250,6 +250,14 @@ test.each([
   expect(grade(completion, gold).verdict).not.toBe("correct"),
 );
 
+test("runs_of_one_sign_take_no_way_that_grows_with_their_square", () => {
+  for (const sign of ["*", " ", "\n", "$", "\\(", "\\", "{", "#", ".", "答案", "final answer "]) {
+    const run = sign.repeat(2_000_000 / sign.length);
+    for (const fallback of ["none", "latex", "any"] as const)
+      for (const text of [`${run}x`, `The answer is 42${run}`]) grade(text, "42", { fallback });
+  }
+}, 60_000);
+
 /** Right answers, and changes that make a wrong one of each. */
 const RIGHT = [
   "42",
