@@ -93,9 +93,9 @@ class Comparison {
       named.some((x) => !x || !/^[a-z]$/.test(x.name))
     )
       return undefined;
-    const names = named.map((x) => x!.name);
-    if (names.some((n, i) => i > 0 && n <= names[i - 1]!)) return undefined;
-    return every(point.items.map((x, i) => this.same(x, named[i]!.value)));
+    const sorted = named.map((x) => x!).sort((x, y) => (x.name < y.name ? -1 : 1));
+    if (new Set(sorted.map((x) => x.name)).size < sorted.length) return undefined;
+    return every(point.items.map((x, i) => this.same(x, sorted[i]!.value)));
   }
 
   /** Lists of assignments go by name: x=1, y=2 is not x=2, y=1. */

@@ -265,8 +265,16 @@ export type GrpoConfig = z.output<typeof grpoSchema>;
 
 /** Refuses settings that cannot learn anything. Throws NsaError `group_of_one`, `value_model_mismatch`, `curriculum_invalid` (exit 2). */
 export function checkGrpo(config: GrpoConfig): void {
-  const { rollout, algorithm, value } = config;
+  const { rollout, algorithm, value, environment } = config;
   checkCurriculum(config);
+  if (environment && rollout.replaySupport)
+    throw new NsaError({
+      code: "environment_with_support",
+      what: "rollout.replay_support beside `environment`",
+      why: "the ids that truncated sampling kept are not recorded across calls of tools",
+      fix: "remove one of the two",
+      exitCode: ExitCode.usage,
+    });
   const { advantage } = algorithm;
   const needsValues = advantageKinds.get(advantage).needsValues === true;
   if (needsValues !== (value !== undefined)) {
