@@ -1,8 +1,8 @@
 // Where config data come from: YAML files (with `extends:`) and `--set`, and the place of every value.
-import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { ExitCode, NsaError } from "../errors.ts";
+import { readText } from "../read-text.ts";
 
 export type Plain = Record<string, unknown>;
 
@@ -66,29 +66,56 @@ function besideFile(data: Plain, file: string): Plain {
   return BESIDE_FILE.reduce<Plain>((all, path) => at(all, path) as Plain, data);
 }
 
+const syntaxError = (place: string, why: string) =>
+  usage("config_syntax", place, why, "correct the YAML there (indentation, colons, quotes)");
+
+function parseYaml(text: string, file: string, lines: LineCounter): Document {
+  let document: Document;
+  try {
+    document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  } catch (error) {
+    // Nested too deeply for the parser's stack.
+    throw syntaxError(`${file}:1:1`, (error as Error).message);
+  }
+  const problem = document.errors[0];
+  if (!problem) return document;
+  const { line, col } = lines.linePos(problem.pos[0]);
+  throw syntaxError(`${file}:${line}:${col}`, problem.message);
+}
+
+/** The value, if no key of it would change what an object is. Throws an Error. */
+function ordinary<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  for (const [key, inner] of Object.entries(value)) {
+    if (key === "__proto__") throw new Error("no key may be called __proto__");
+    ordinary(inner);
+  }
+  return value;
+}
+
+/** The value of a document: aliases without an anchor, or too many of them, are found only here. */
+function plainValue(document: Document, file: string): unknown {
+  try {
+    expandVariables(document);
+    return ordinary(document.toJS() ?? {});
+  } catch (error) {
+    throw syntaxError(file, (error as Error).message);
+  }
+}
+
 /** Reads one YAML file. @throws NsaError config_missing, config_syntax (exit 2) */
 function readSource(file: string): Source {
   let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    text = readText(file);
   } catch (error) {
+    if (error instanceof NsaError) throw error;
     const why = (error as NodeJS.ErrnoException).code === "ENOENT" ? "there is no such file" : String(error);
     throw usage("config_missing", `cannot read ${file}`, why, "check the path; recipes are in configs/");
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const problem = document.errors[0];
-  if (problem) {
-    const { line, col } = lines.linePos(problem.pos[0]);
-    throw usage(
-      "config_syntax",
-      `${file}:${line}:${col}`,
-      problem.message,
-      "correct the YAML there (indentation, colons, quotes)",
-    );
-  }
-  expandVariables(document);
-  const data: unknown = document.toJS() ?? {};
+  const document = parseYaml(text, file, lines);
+  const data = plainValue(document, file);
   if (typeof data !== "object" || Array.isArray(data))
     throw usage(
       "config_shape",
@@ -135,9 +162,15 @@ export function setSource(assignment: string): { path: string[]; value: unknown;
     );
   if (at < 1) throw wrong("there is no key or no `=`");
   const path = assignment.slice(0, at).split(".");
-  const document = parseDocument(assignment.slice(at + 1));
-  if (path.includes("") || document.errors.length) throw wrong("the key or the value cannot be read");
-  const given: unknown = document.toJS();
+  let given: unknown;
+  try {
+    const document = parseDocument(assignment.slice(at + 1));
+    if (path.includes("") || path.includes("__proto__") || document.errors.length)
+      throw new Error("not YAML");
+    given = ordinary(document.toJS());
+  } catch {
+    throw wrong("the key or the value cannot be read");
+  }
   const value = path[0] === "plugins" ? absolutePaths(given, ".") : given;
   const locate: Source["locate"] = (wanted) =>
     path.every((part, i) => i >= wanted.length || String(wanted[i]) === part)
