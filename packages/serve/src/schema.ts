@@ -70,8 +70,19 @@ export const completionSchema = z.looseObject({
 
 const part = z.looseObject({ type: z.literal("text"), text: z.string() });
 
+const tool = z.looseObject({
+  type: z.literal("function"),
+  function: z.looseObject({
+    name: z.string().min(1),
+    description: optional(z.string()),
+    parameters: optional(z.looseObject({})),
+  }),
+});
+
 export const chatSchema = z.looseObject({
   ...shared,
+  tools: optional(z.array(tool)),
+  tool_choice: optional(z.enum(["none", "auto"])),
   messages: z
     .array(
       z.looseObject({
@@ -104,7 +115,9 @@ export function checkBody<T extends z.ZodObject>(schema: T, body: unknown): z.ou
       code: "invalid_value",
     });
   }
-  const other = refused.safeParse(body);
+  // What a schema has itself, it accepts.
+  const others = Object.entries(body as object).filter(([key]) => !(key in schema.shape));
+  const other = refused.safeParse(Object.fromEntries(others));
   if (!other.success) {
     const param = nameOf(other.error.issues[0]!.path.slice(0, 1));
     throw new ApiError(400, `${param} is not supported`, { param, code: "unsupported_parameter" });
