@@ -205,6 +205,14 @@ test.each([
   ["9 (pears)", "9", true],
   ["9 (wrong)", "9", false],
   ["N", "n", false],
+  // Found by fuzzing the golds of public problems.
+  ["63.509e-7", "3.509e-7", false],
+  ["3.5090e-7", "3.509e-7", true],
+  ["(A, 7)", "A", false],
+  ["B not", "B", false],
+  ["B is wrong", "B", false],
+  ["\\frac{40}{3}=a'", "\\frac{40}{3}=a", false],
+  ["11.6 \\mathrm{lb} / \\mathrm{in}^{8}", "11.6 \\mathrm{lb} / \\mathrm{in}^{2}", false],
 ] as const)("%s_for_%s: %s", (answer, gold, right) => expect(sameAnswer(answer, gold)).toBe(right));
 
 test("finite_sums_and_integrals_are_worked_out_and_others_left_open", () => {

@@ -240,7 +240,7 @@ function shareName(list: Node & { t: "list" }): readonly Node[] {
 /** The mark of a derivative, or the function, of two names that differ: f''(x) = 2 is no f'(x) = 2. */
 function otherSubject(gold: Node, answer: Node): boolean {
   const head = (n: Node): string | undefined => {
-    const first = n.t === "relation" ? n.parts[0]! : undefined;
+    const first = n.t === "relation" ? n.parts.find((p) => isName(p)) : undefined;
     if (first?.t === "call" && /^(?:[fghFGWP]|phi|varphi|psi)'*$/.test(first.fn)) return first.fn;
     if (first?.t === "call" && first.fn.endsWith("'")) return first.fn;
     return first?.t === "sym" ? first.name : undefined;
