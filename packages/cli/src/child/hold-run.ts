@@ -102,7 +102,9 @@ function oldHolder(runDir: string): Owner | null {
   const text = tryRead(() => readFileSync(path, "utf8"));
   const pid = Number(text);
   const command = tryRead(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")) || "trainer-main";
-  if (pid > 0 && isRunning(pid) && command.includes("trainer-main")) return { ...self(), pid, started: "" };
+  // A container that starts again gives its process the number of the one that was killed.
+  if (pid > 0 && pid !== process.pid && isRunning(pid) && command.includes("trainer-main"))
+    return { ...self(), pid, started: "" };
   rmSync(path, { force: true });
   return null;
 }
