@@ -8,6 +8,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -77,6 +78,21 @@ test.each([
     using _held = await holdRun(dir, 100);
     expect(locks(dir)).toEqual([".lock-000008"]);
   } else await expect(holdRun(dir, 100)).rejects.toMatchObject({ code: "run_in_use" });
+});
+
+test("an_owner_that_is_busy_marks_its_lock_all_the_same", async () => {
+  const dir = folder();
+  {
+    using _held = await holdRun(dir, 100, 20);
+    const path = join(dir, ".lock-000001");
+    const text = readFileSync(path, "utf8");
+    utimesSync(path, 1, 1);
+    // Nothing of this process's own thread runs in the meantime.
+    const until = performance.now() + 20_000;
+    while (statSync(path).mtimeMs < 2000 && performance.now() < until);
+    expect(statSync(path).mtimeMs).toBeGreaterThan(2000);
+    expect(readFileSync(path, "utf8")).toBe(text);
+  }
 });
 
 test("a_lock_that_was_left_without_an_owner_is_taken_over_after_a_moment", async () => {
