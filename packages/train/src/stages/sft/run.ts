@@ -4,6 +4,7 @@ import { asItIs, type BatchSource, type Resize, Rng, type StageRunner } from "@n
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
 import {
+  cacheBytesPerToken,
   INFERENCE_ONLY,
   loadModel,
   readModelConfig,
@@ -32,17 +33,23 @@ export function estimateSft(
   resize: Resize = asItIs,
 ): Record<string, number> {
   checkDistill(config.distill);
-  const model = resolveModelConfig({ ...readModelConfig(config.initFrom), lora: config.lora });
-  const own = estimateTraining(resize(model), { ...config.train, device });
+  const model = resize(resolveModelConfig({ ...readModelConfig(config.initFrom), lora: config.lora }));
+  const own = estimateTraining(model, { ...config.train, device });
   if (!config.distill) return own;
-  const teacher = readModelConfig(config.distill.teacher);
+  const { teacher: folder, kind, prompts, samples, maxTokens } = config.distill;
+  const teacher = readModelConfig(folder);
   const bytes = weightBytes(teacher, INFERENCE_ONLY);
   const forward = trainFlops(teacher, config.train.seqLen, INFERENCE_ONLY).actual;
+  // Outputs are sampled before the step allocates its activations; prompts count as long as an example may be.
+  const held = kind === "on_policy" ? prompts * samples * (config.train.seqLen + maxTokens) : 0;
+  const cache = cacheBytesPerToken(model) * held;
+  const [weights, activations] = [own.memory_parameters_bytes!, own.memory_activations_bytes!];
   return {
     ...own,
     flops: own.flops! + forward * own.tokens!,
     memory_teacher_bytes: bytes,
-    memory_bytes: own.memory_bytes! + bytes,
+    ...(cache > 0 ? { memory_cache_bytes: cache } : {}),
+    memory_bytes: weights + bytes + Math.max(activations, cache),
   };
 }
 
