@@ -71,6 +71,58 @@ test("parquet_row_groups_give_documents_and_rows_without_text_are_refused", asyn
   expect(damaged.refusals.map((r) => r.reason)).toEqual(["stream_broken"]);
 });
 
+test("parquet_ids_of_64_bits_keep_their_digits_and_bytes_are_decoded_as_pages_are", async () => {
+  const page = Buffer.concat([
+    Buffer.from('<html><head><meta charset="gbk"></head><body><p>'),
+    Buffer.from([0xca, 0xfd, 0xd1, 0xa7]),
+    Buffer.from(" sum</p></body></html>"),
+  ]);
+  const buffer = parquetWriteBuffer({
+    columnData: [
+      { name: "id", data: [4611686018427387905n, 3n], type: "INT64" },
+      {
+        name: "html",
+        data: [new Uint8Array(page), new Uint8Array(Buffer.from("<p>plain"))],
+        type: "BYTE_ARRAY",
+      },
+    ],
+  });
+  const { documents } = await read(file("wide.parquet", new Uint8Array(buffer)));
+  expect(documents.map((d) => [d.id, d.text])).toEqual([
+    ["4611686018427387905", "数学 sum"],
+    ["3", "plain"],
+  ]);
+});
+
+test("an_empty_field_hides_no_other_and_wide_ids_keep_their_digits", async () => {
+  const rows = [
+    '{"id":12345678901234567890,"text":"","content":"the body"}',
+    '{"id":12345678901234567891,"text":null,"raw_content":"another"}',
+  ];
+  const { documents } = await read(file("empty.jsonl", rows.join("\n")));
+  expect(documents.map((d) => [d.id, d.text])).toEqual([
+    ["12345678901234567890", "the body"],
+    ["12345678901234567891", "another"],
+  ]);
+});
+
+test("binary_data_under_a_name_or_a_type_of_text_is_refused", async () => {
+  const png = Buffer.concat([Buffer.from("\x89PNG\r\n"), Buffer.alloc(300)]);
+  expect((await read(file("image.html", png))).refusals.map((r) => r.reason)).toEqual(["binary"]);
+  const record = warc("response", "https://a.org/i", http(png.toString("latin1")));
+  expect((await read(file("image.warc", record))).refusals.map((r) => r.reason)).toEqual(["bad_body"]);
+  const utf16 = Buffer.from("<html><body><p>Hello π</p></body></html>", "utf16le");
+  expect((await read(file("utf16.html", utf16))).documents.map((d) => d.text)).toEqual(["Hello π"]);
+});
+
+test("converted_text_is_utf_8_whatever_it_quotes", async () => {
+  const text = 'Write <meta charset="iso-8859-1"> for naïve π ≤ 4.';
+  const { documents } = await read(
+    file("quoted.wet", warc("conversion", "https://a.org/q", text, "text/plain")),
+  );
+  expect(documents.map((d) => d.text)).toEqual([text]);
+});
+
 test("a_truncated_gzip_keeps_what_came_before_and_says_so", async () => {
   const rows = Array.from({ length: 50_000 }, (_, i) => row(i * 7919)).join("\n");
   const whole = gzipSync(rows);
