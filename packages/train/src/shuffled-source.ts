@@ -1,6 +1,8 @@
 // Examples in an order drawn anew each epoch, packed one after another up to a budget of tokens: an endless, resumable source.
 import { type Batch, type BatchSource, type OrderState, ShuffledOrder, type StepBatch } from "@nsa/core";
 
+import type { WeightedOrder, WeightedOrderState } from "./weighted-order.ts";
+
 export interface ShuffledOptions {
   microBatchTokens: number;
   microBatches: number;
@@ -15,6 +17,8 @@ export interface Packing {
   pack(indices: readonly number[]): Batch;
   /** What the loss of the examples is divided by. */
   weight(batch: Batch, indices: readonly number[]): number;
+  /** In place of one order of all numbers: sources in turn by their weights. */
+  order?: WeightedOrder | undefined;
 }
 
 const SHUFFLE_STREAM = 13;
@@ -23,21 +27,21 @@ const SHUFFLE_STREAM = 13;
 export class ShuffledSource implements BatchSource {
   readonly name = "data";
   readonly prefetch = 2;
-  private readonly order: ShuffledOrder;
+  private readonly order: ShuffledOrder | WeightedOrder;
 
   constructor(
     private readonly packing: Packing,
     private readonly options: ShuffledOptions,
   ) {
-    this.order = new ShuffledOrder(packing.count, options.seed, SHUFFLE_STREAM);
+    this.order = packing.order ?? new ShuffledOrder(packing.count, options.seed, SHUFFLE_STREAM);
   }
 
-  save(): OrderState {
+  save(): OrderState | WeightedOrderState {
     return this.order.save();
   }
 
   load(state: unknown): void {
-    this.order.load(state);
+    this.order.load(state as never);
   }
 
   next(): StepBatch {

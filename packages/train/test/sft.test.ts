@@ -104,6 +104,11 @@ test("examples_on_demand_give_the_same_weights_also_after_an_interruption", asyn
   });
 });
 
+test("weights_of_sources_need_packing_in_random_order", async () => {
+  const weighted = sft("weighted", { changes: { weight: 2 }, train: { packing: "wrapped" } });
+  await expect(weighted).rejects.toMatchObject({ code: "sft_weights", exitCode: 2 });
+});
+
 test("a_template_with_an_unknown_field_names_the_line_and_exits_3", async () => {
   await expect(sft("bad", { changes: { prompt: "{question}" } })).rejects.toThrowError(
     expect.objectContaining({

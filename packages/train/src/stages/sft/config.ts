@@ -51,6 +51,13 @@ export const sftSchema = z.strictObject({
               .string()
               .default("cot")
               .describe("Name under which its loss is reported (cot, pot, tool)"),
+            weight: z
+              .number()
+              .min(0)
+              .default(1)
+              .describe(
+                "How often an example of this source is learned beside one of weight 1; where weights differ, sources take turns and each has epochs of its own (packing random)",
+              ),
             maxExamples: z.number().int().min(1).optional().describe("Takes the first so many examples"),
           }),
         )

@@ -15,7 +15,8 @@ import type { Example } from "./source.ts";
 
 type Configured = SftConfig["data"]["sources"][number];
 /** A source of a recipe; outputs of tools are masked where it does not say. */
-export type Source = Omit<Configured, "maskOutputs"> & Partial<Pick<Configured, "maskOutputs">>;
+export type Source = Omit<Configured, "maskOutputs" | "weight"> &
+  Partial<Pick<Configured, "maskOutputs" | "weight">>;
 
 const answered = conversationSchema.refine(
   (all) => all.some((m) => m.role === "assistant"),
@@ -135,7 +136,7 @@ export function readExamples(
   const examples: Example[] = [];
   let [long, empty, open] = [0, 0, 0];
   const refusals = new Refusals();
-  for (const source of from.sources) {
+  for (const [number, source] of from.sources.entries()) {
     checkSource(source);
     const limit = examples.length + (source.maxExamples ?? Number.POSITIVE_INFINITY);
     for (const path of expandInputs(source.files)) {
@@ -147,7 +148,7 @@ export function readExamples(
           const fault = usability(example, from.seqLen);
           if (fault === "empty") empty++;
           else if (fault === "long") long++;
-          else examples.push(example);
+          else examples.push({ ...example, source: number });
         }
       }
     }

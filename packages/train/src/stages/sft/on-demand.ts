@@ -10,7 +10,7 @@ import type { ChatTemplate } from "@nsa/tasks";
 import { type ShuffledOptions, ShuffledSource } from "../../shuffled-source.ts";
 import { checkSource, examplesOf, ONE_RECORD, type Source, usability } from "./examples.ts";
 import { RecordIndex } from "./record-index.ts";
-import { type Example, packExamples } from "./source.ts";
+import { type Example, packExamples, weightedOrder } from "./source.ts";
 
 /** Records whose examples are held: a step looks at the next one before it takes it. */
 const HELD = 64;
@@ -66,6 +66,11 @@ export class OnDemandExamples {
     return examples;
   }
 
+  /** Number of a record's source. */
+  sourceOf(index: number): number {
+    return this.index.sourceOf(index);
+  }
+
   close(): void {
     this.index.close();
   }
@@ -119,10 +124,17 @@ export class OnDemandExamples {
 
 /** Steps over records in an order drawn anew each epoch. `records`: the numbers that are trained on. */
 export class OnDemandSource extends ShuffledSource {
-  constructor(examples: OnDemandExamples, records: Uint32Array, options: ShuffledOptions) {
+  constructor(
+    examples: OnDemandExamples,
+    records: Uint32Array,
+    options: ShuffledOptions,
+    weights: readonly number[] = [],
+  ) {
     const at = (i: number) => examples.at(records[i]!);
+    const sourceOf = (i: number) => examples.sourceOf(records[i]!);
     super(
       {
+        order: weightedOrder(weights, records.length, sourceOf, options.seed),
         count: records.length,
         positions: (i) => at(i).reduce((n, e) => n + e.ids.length - 1, 0),
         pack: (indices) => {

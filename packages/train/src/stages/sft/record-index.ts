@@ -94,12 +94,20 @@ export class RecordIndex {
 
   /** The text of a record, its source, and its place as `file, record n`. */
   read(index: number): { text: string; source: number; place: string } {
-    const file = this.firsts.findLastIndex((first) => first <= index && first < this.count);
+    const file = this.fileOf(index);
     const { fd, path, source } = this.files[file]!;
     const buffer = Buffer.alloc(this.lengths[index]!);
     readSync(fd, buffer, 0, buffer.length, this.starts[index]!);
     const place = `${path}, record ${index - this.firsts[file]! + 1}`;
     return { text: buffer.toString("utf8"), source, place };
+  }
+
+  sourceOf(index: number): number {
+    return this.files[this.fileOf(index)]!.source;
+  }
+
+  private fileOf(index: number): number {
+    return this.firsts.findLastIndex((first) => first <= index && first < this.count);
   }
 
   close(): void {

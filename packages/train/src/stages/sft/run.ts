@@ -23,7 +23,7 @@ import { objectiveOf } from "./distill.ts";
 import { checkDistill } from "./distill-config.ts";
 import { readExamples } from "./examples.ts";
 import { OnDemandExamples, type OnDemandOptions, OnDemandSource } from "./on-demand.ts";
-import { type Example, ExampleSource, packExamples } from "./source.ts";
+import { type Example, ExampleSource, packExamples, weightedOrder } from "./source.ts";
 
 const SPLIT_STREAM = 14;
 
@@ -55,9 +55,17 @@ export function estimateSft(
 }
 
 /** Steps over the examples, packed as the recipe says. */
-function sourceOf(examples: Example[], { train, seed }: SftConfig, log: (text: string) => void): BatchSource {
+function sourceOf(
+  examples: Example[],
+  { data, train, seed }: SftConfig,
+  log: (text: string) => void,
+): BatchSource {
   const { packing, microBatchTokens, microBatches } = train;
-  if (packing === "random") return new ExampleSource(examples, { microBatchTokens, microBatches, seed });
+  if (packing === "random") {
+    const weights = data.sources.map(({ weight }) => weight);
+    const order = weightedOrder(weights, examples.length, (i) => examples[i]!.source!, seed);
+    return new ExampleSource(examples, { microBatchTokens, microBatches, seed }, order);
+  }
   const lengths = examples.map(positionsOf);
   const capacity = lengths.reduce((a, b) => Math.max(a, b), microBatchTokens);
   const plan = planPacks(lengths, { method: packing, capacity, seed });
@@ -111,8 +119,16 @@ async function openOnDemand(config: SftConfig, options: OnDemandOptions): Promis
   return { count: records.length, held, validation, examples, source, close: () => all.close() };
 }
 
-/** Throws NsaError `sft_on_demand` (exit 2) beside what needs all examples at once. */
+/** Throws NsaError `sft_on_demand`, `sft_weights` (exit 2) beside what needs all examples at once, or has no turns of sources. */
 function checkOnDemand({ data, train, distill }: SftConfig): void {
+  if (train.packing !== "random" && data.sources.some(({ weight }) => weight !== 1))
+    throw new NsaError({
+      code: "sft_weights",
+      what: `weights of sources with train.packing ${train.packing}`,
+      why: "it packs every example once",
+      fix: "take train.packing random, or leave the weights out",
+      exitCode: 2,
+    });
   if (!data.onDemand || (train.packing === "random" && !distill)) return;
   throw new NsaError({
     code: "sft_on_demand",

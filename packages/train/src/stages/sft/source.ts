@@ -2,6 +2,7 @@
 import { type Batch, packBatch } from "@nsa/core";
 import { learnedIn } from "@nsa/data";
 import { type ShuffledOptions, ShuffledSource } from "../../shuffled-source.ts";
+import { WeightedOrder } from "../../weighted-order.ts";
 
 export interface Example {
   /** Prompt and completion, the end-of-text id included. */
@@ -12,6 +13,8 @@ export interface Example {
   learned?: Uint8Array;
   format: string;
   prompt: string;
+  /** Number of its source in the recipe. */
+  source?: number;
 }
 
 /** Packs examples, each a document of its own: attention never crosses from one to the next. */
@@ -23,8 +26,9 @@ export function packExamples(examples: readonly Example[], indices: readonly num
 
 /** An endless, resumable source; order depends on seed and epoch alone. */
 export class ExampleSource extends ShuffledSource {
-  constructor(examples: readonly Example[], options: ShuffledOptions) {
+  constructor(examples: readonly Example[], options: ShuffledOptions, order?: WeightedOrder) {
     const packing = {
+      order,
       count: examples.length,
       positions: (i: number) => examples[i]!.ids.length - 1,
       pack: (indices: readonly number[]) => packExamples(examples, indices),
@@ -32,4 +36,23 @@ export class ExampleSource extends ShuffledSource {
     };
     super(packing, options);
   }
+}
+
+/** Sources in turn by their weights; undefined where all weigh alike. `sourceOf`: the source of each number below `count`. */
+export function weightedOrder(
+  weights: readonly number[],
+  count: number,
+  sourceOf: (index: number) => number,
+  seed: number,
+): WeightedOrder | undefined {
+  if (weights.every((weight) => weight === 1)) return undefined;
+  const sizes = weights.map(() => 0);
+  for (let i = 0; i < count; i++) sizes[sourceOf(i)]!++;
+  const members = sizes.map((size) => new Uint32Array(size));
+  const filled = weights.map(() => 0);
+  for (let i = 0; i < count; i++) {
+    const source = sourceOf(i);
+    members[source]![filled[source]!++] = i;
+  }
+  return new WeightedOrder(members, weights, seed);
 }
