@@ -1,5 +1,5 @@
 // Builds the addons by CMake into build/native; with --cuda also libnsa_cuda.so. Does nothing when sources are unchanged.
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -43,8 +43,17 @@ export function buildNative() {
   const target = cuda ? "libnsa_cuda.so" : "nsa.node";
   once(cuda ? "cuda" : "native", digest(sources), `build/native/${target}`, () => {
     forgetMovedTree();
-    // make takes a damaged product for a new one.
-    rmSync(join(root, "build/native", target), { force: true });
+    // make takes a damaged product for a new one; the one of before comes back where the build fails.
+    const [product, before] = [
+      join(root, "build/native", target),
+      join(root, "build/native", `${target}.before`),
+    ];
+    if (existsSync(product)) renameSync(product, before);
+    process.once("exit", () => {
+      if (!existsSync(before)) return;
+      if (existsSync(product)) rmSync(before, { force: true });
+      else renameSync(before, product);
+    });
     const headers = require("node-api-headers").include_dir;
     const addon = require("node-addon-api").include_dir;
     must("cmake", [

@@ -37,8 +37,8 @@ export const mutations = [
   {
     bug: "top-p, top-k and min-p renormalise the sampler's log-probabilities but not the trainer's",
     file: `${rl}/src/stages/grpo/learn.ts`,
-    from: "samplerLogp: sample.logp,",
-    to: "samplerLogp: sample.logp.map((x, t) => x - sample.keptLogmass[t]!),",
+    from: "samplerLogp: r.replaySupport ? samplerSupportLogp(sample) : sample.logp,",
+    to: "samplerLogp: samplerSupportLogp(sample),",
     tests: runs,
     test: "truncated_sampling_and_temperature_leave_the_trainers_log_probabilities_those_of_the_sampler",
   },
@@ -53,10 +53,18 @@ export const mutations = [
   {
     bug: "padding inferred from the token's value masks a real end token",
     file: `${rl}/src/stages/grpo/batch.ts`,
-    from: "isTarget: (index) => index >= first,",
-    to: "isTarget: (index) => index >= first && all[index] !== 3,",
+    from: "isTarget: (index) => index >= first && number[index - first]! >= 0,",
+    to: "isTarget: (index) => index >= first && number[index - first]! >= 0 && all[index] !== 3,",
     tests: gradient,
     test: "every_sampled_token_is_learned_from_the_end_token_included",
+  },
+  {
+    bug: "what a tool wrote is learned as if it were sampled",
+    file: `${rl}/src/stages/grpo/batch.ts`,
+    from: "isTarget: (index) => index >= first && number[index - first]! >= 0,",
+    to: "isTarget: (index) => index >= first,",
+    tests: `${rl}/test/tools-loss.test.ts`,
+    test: "tokens_of_tools_stand_in_the_document_and_are_no_targets",
   },
   {
     bug: "only one of several end tokens ends an output",

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "..");
 
-/** Each package and those that it may import: core ← report, kernels, data ← model, tasks ← train ← eval, rl; serve; all ← cli. */
+/** Each package and those that it may import: core ← report, kernels, data ← model, tasks ← train ← eval ← rl; serve; all ← cli. */
 const MAY_USE: Record<string, string[]> = {
   core: [],
   report: [],
@@ -15,7 +15,7 @@ const MAY_USE: Record<string, string[]> = {
   tasks: ["core", "data"],
   train: ["core", "kernels", "data", "model", "tasks"],
   eval: ["core", "kernels", "data", "model", "tasks", "train"],
-  rl: ["core", "kernels", "data", "model", "tasks", "train"],
+  rl: ["core", "kernels", "data", "model", "tasks", "train", "eval"],
   serve: ["core", "kernels", "data", "model", "tasks"],
   cli: ["core", "report", "kernels", "data", "model", "tasks", "train", "eval", "rl", "serve"],
 };

@@ -79,7 +79,7 @@ test("an_unknown_key_is_placed_in_its_file_with_the_key_that_was_meant", () => {
 test("a_wrong_type_is_placed_in_its_file", () => {
   const wrong = join(dir, "wrong-type.yaml");
   writeFileSync(wrong, tinyPretrain.replace("lr: 0.01", "lr: quick"));
-  refused(["pretrain", wrong], 2, /wrong-type\.yaml:\d+:\d+/, "expected number, received string");
+  refused(["pretrain", wrong], 2, /wrong-type\.yaml:\d+:\d+/, 'it must be a number, and is "quick"');
 });
 
 test("a_recipe_of_another_kind_is_answered_in_a_few_lines", () => {

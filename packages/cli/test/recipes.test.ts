@@ -321,6 +321,34 @@ real("configs_eval_h100_60m_measures_a_checkpoint", () => {
   runToItsEnd("eval", "configs/eval/h100-60m.yaml", [`checkpoint=${checkpoint}`, ...small]);
 });
 
+/** Recipes of adapters and of distillation, which say what they leave. */
+const has = (key: string) => (file: string) => keysOf(file).has(key);
+
+for (const file of of("sft").filter((f) => has("lora")(f) || has("distill")(f)))
+  (needsData(file) ? real : test)(`${file}_takes_a_step`, () => {
+    const examples = join(runs, "examples.jsonl");
+    const words = Array.from({ length: 9 }, (_, i) => ({
+      ...{ question: `1+${i}`, working: `1+${i}`, answer: `${1 + i}`, solution: `${1 + i}` },
+      messages: [
+        { role: "user", content: `1+${i}` },
+        { role: "assistant", content: `${1 + i}` },
+      ],
+    }));
+    writeFileSync(examples, words.map((row) => JSON.stringify(row)).join("\n"));
+    const set = [
+      ...[`init_from=${checkpoint}`, `data.sources.0.files=[${examples}]`, "sample.max_tokens=4"],
+      ...["train.steps=1", "train.micro_batches=1", "train.micro_batch_tokens=600", "train.seq_len=500"],
+      ...(has("distill")(file) ? [`distill.teacher=${checkpoint}`, "distill.max_tokens=8"] : []),
+    ];
+    const dir = runToItsEnd("sft", file, set);
+    const step = rows(dir).find((row) => "train/loss" in row)!;
+    // A student that is its own teacher is where it should be.
+    if (has("distill")(file)) expect(Math.abs(step["distill/divergence"]!)).toBeLessThan(1e-5);
+    else expect(step["train/loss"]).toBeGreaterThan(1);
+    const weights = has("lora")(file) ? "adapter.safetensors" : "model.safetensors";
+    expect(readdirSync(join(dir, "checkpoints/step-000001"))).toContain(weights);
+  });
+
 for (const name of ["gsm8k", "h100-60m"])
   real(`configs_sft_${name}_takes_a_step`, () => {
     const set = [

@@ -129,7 +129,7 @@ test("a_key_writes_its_label_before_the_next_picture", async () => {
   await type("r", "a person: right");
   // Faster than pictures come.
   for (const key of ["\u001b[B", "p", "\u001b[A"]) app.stdin.write(key);
-  await type("p", "output 1 is better than output 0");
+  await type("p", "output #1 is better than output #0");
   expect(labels.read()).toMatchObject([
     { kind: "verdict", output: 0, verdict: "right" },
     { kind: "preference", chosen_output: 1, rejected_output: 0 },

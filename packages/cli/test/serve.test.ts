@@ -230,7 +230,14 @@ test.each([
   [{ model: "tiny", messages: [{ role: "user", content: [{ type: "image_url" }] }] }, /messages/],
   [{ model: "tiny", messages: "hi" }, /messages/],
   [{ model: "tiny", messages: [{ role: "user", content: "word ".repeat(500) }] }, /context is 128/],
-  [{ model: "tiny", messages: [{ role: "user", content: "x" }], tools: [{}] }, /tools is not supported/],
+  [{ model: "tiny", messages: [{ role: "user", content: "x" }], tools: [{}] }, /tools.0.type/],
+  [
+    {
+      ...{ model: "tiny", messages: [{ role: "user", content: "x" }] },
+      tools: [{ type: "function", function: { name: "f" } }],
+    },
+    /tools is not supported by the chat template/,
+  ],
 ])("bad_chat_bodies_get_an_openai_error %#", async (body, message) => {
   const refused = client.chat.completions.create(body as never);
   await expect(refused).rejects.toThrow(message);

@@ -5,6 +5,7 @@ export * from "./bench.ts";
 export * from "./config/describe.ts";
 export { didYouMean } from "./config/did-you-mean.ts";
 export * from "./config/load.ts";
+export { firstComplaint } from "./config/plain-words.ts";
 export * from "./environment.ts";
 export * from "./errors.ts";
 export * from "./interrupt.ts";
@@ -27,6 +28,7 @@ export {
   writePieces,
   writeWhole,
 } from "./pieces.ts";
+export { pipelineProgress } from "./pipeline-folder.ts";
 export { loadModule, shareModules } from "./plugins/load-module.ts";
 export * from "./plugins/plugins.ts";
 export * from "./progress.ts";

@@ -16,6 +16,7 @@ import { join, resolve } from "node:path";
 import { explainWriteError, fsyncPath, fsyncTree, restoreReplaced } from "./atomic.ts";
 import { describeEnvironment } from "./environment.ts";
 import { ExitCode, NsaError } from "./errors.ts";
+import { stageFolders, stageInPipeline } from "./pipeline-folder.ts";
 
 export interface RunInfo {
   /** Folder name. */
@@ -153,13 +154,46 @@ export function listRuns(root: string): RunInfo[] {
 const hasBegun = ({ path }: RunInfo) =>
   ["metrics.jsonl", "stages"].some((name) => existsSync(join(path, name)));
 
+/** Runs of a stage, those inside pipelines included, oldest first; all runs where no stage is wanted. */
+function runsOf(root: string, stage: string | undefined): RunInfo[] {
+  const all = listRuns(root);
+  if (stage === undefined) return all;
+  const inside = all.flatMap((run) =>
+    stageFolders(run.path)
+      .filter((folder) => folder.stage === stage)
+      .map(({ name, path }): RunInfo => ({ ...run, id: `${run.id}/stages/${name}`, path, stage, name })),
+  );
+  const own = all.filter((run) => run.stage === stage);
+  return [...own, ...inside].sort((a, b) => a.started.localeCompare(b.started) || a.id.localeCompare(b.id));
+}
+
+/** The run that a path leads to, wherever it lies. */
+function runAt(which: string): RunInfo | undefined {
+  if (!existsSync(join(which, "config.yaml"))) return undefined;
+  const path = resolve(which);
+  const id = path.slice(path.lastIndexOf("/") + 1);
+  const match = pattern.exec(id);
+  const stage = match?.[1] ?? stageInPipeline(path) ?? "";
+  return { id, path, stage, name: match?.[2] ?? id, started: match?.[3] ?? "" };
+}
+
+function otherStage({ id, stage: of }: RunInfo, wanted: string): NsaError {
+  return new NsaError({
+    code: "run_of_other_stage",
+    what: `${id} is a run of \`nsa ${of}\``,
+    why: `a run of \`nsa ${wanted}\` is wanted here`,
+    fix: `name one of those (\`nsa runs ls\`), or \`latest\` for the newest of them`,
+    exitCode: ExitCode.usage,
+  });
+}
+
 /**
  * Finds a run by `latest` (the newest that did something), folder name, unique beginning of it, or path.
- * @param stage looks only at runs of this stage
- * @throws NsaError `run_not_found` (exit 3)
+ * @param stage looks only at runs of this stage, those inside pipelines included
+ * @throws NsaError `run_not_found` (exit 3), `run_of_other_stage` (exit 2)
  */
 export function findRun(root: string, which: string, stage?: string): RunInfo {
-  const runs = listRuns(root).filter((run) => stage === undefined || run.stage === stage);
+  const runs = runsOf(root, stage);
   const exact =
     which === "latest"
       ? (runs.filter(hasBegun).at(-1) ?? runs.at(-1))
@@ -168,21 +202,28 @@ export function findRun(root: string, which: string, stage?: string): RunInfo {
   const named = which === "" ? [] : runs.filter((run) => run.id.startsWith(which));
   const starting = named.length > 1 && named.some(hasBegun) ? named.filter(hasBegun) : named;
   if (which !== "latest" && starting.length === 1) return starting[0]!;
-  if (existsSync(join(which, "config.yaml"))) {
-    const path = resolve(which);
-    const id = path.slice(path.lastIndexOf("/") + 1);
-    const match = pattern.exec(id);
-    return { id, path, stage: match?.[1] ?? "", name: match?.[2] ?? id, started: match?.[3] ?? "" };
-  }
+  const there = runAt(which);
+  if (there && (stage === undefined || there.stage === stage || there.stage === "")) return there;
+  const others = there ? [there] : which === "latest" || which === "" ? [] : beginningWith(root, which);
+  if (stage !== undefined && starting.length === 0 && others.length === 1)
+    throw otherStage(others[0]!, stage);
   const several = starting.length > 1;
+  const kind = stage === undefined ? "" : ` of \`nsa ${stage}\``;
   throw new NsaError({
     code: "run_not_found",
-    what: several ? `"${which}" names ${starting.length} runs in ${root}` : `no run "${which}" in ${root}`,
+    what: several
+      ? `"${which}" names ${starting.length} runs in ${root}`
+      : which === "latest"
+        ? `there is no run${kind} in ${root}`
+        : `no run${kind} "${which}" in ${root}`,
     why: several ? starting.map(({ id }) => id).join(", ") : "no folder there has this name",
     fix: several ? "write more of the name" : "see `nsa runs ls` for the names",
     exitCode: ExitCode.data,
   });
 }
+
+const beginningWith = (root: string, which: string) =>
+  listRuns(root).filter((run) => run.id.startsWith(which));
 
 /** Puts the checkpoints of a run in order after a kill inside a save; for the process that holds the run. */
 export function restoreCheckpoints(runDir: string): void {
@@ -202,18 +243,14 @@ export function latestCheckpoint(runDir: string): string | null {
   return last === undefined ? null : join(dir, last);
 }
 
-/** The newest checkpoint with a model of a run or, of a pipeline, of its stages; else null. Evaluations keep their progress only. */
+/**
+ * The newest checkpoint with a model of a run or, of a pipeline, of its last stage that has one; else null. Evaluations keep their
+ * progress only.
+ */
 function newestModel(runDir: string): string | null {
-  const stages = join(runDir, "stages");
-  const folders = [
-    runDir,
-    ...(existsSync(stages) ? readdirSync(stages).map((name) => join(stages, name)) : []),
-  ];
-  const savedAt = (path: string) => statSync(join(path, "state.json")).mtimeMs;
-  return folders
+  return [runDir, ...stageFolders(runDir).map(({ path }) => path)]
     .map(latestCheckpoint)
-    .filter((path): path is string => path !== null && holdsWeights(path))
-    .reduce<string | null>((a, b) => (a === null || savedAt(b) >= savedAt(a) ? b : a), null);
+    .reduce<string | null>((last, path) => (path !== null && holdsWeights(path) ? path : last), null);
 }
 
 const MODEL_FILES = ["state.json", "model.safetensors", "config.json"];
@@ -248,6 +285,23 @@ export function findCheckpoint(root: string, which: string): string {
     fix: "let it run to its next checkpoint (Ctrl-C saves one), or name a run that trains",
     exitCode: ExitCode.data,
   });
+}
+
+/** What a run folder has before its stage does anything. */
+const FROM_THE_START =
+  /^(config\.yaml|env\.json|overrides\.json|recipe\.json|log\.txt|checkpoints|metrics\.jsonl|samples\.jsonl|quarantine\.jsonl|disagreements\.jsonl|pool\.jsonl|\.lock.*|trainer\.pid)$/;
+
+const isEmpty = (path: string) =>
+  isFolder(path) ? readdirSync(path).length === 0 : statSync(path).size === 0;
+
+/** Removes the folder of a start that failed before anything came of it; true where it did. */
+export function removeFailedStart(runDir: string): boolean {
+  const names = readdirSync(runDir);
+  const made = names.filter((name) => !FROM_THE_START.test(name));
+  const filled = names.filter((name) => /^checkpoints$|\.jsonl$/.test(name) && !isEmpty(join(runDir, name)));
+  if (made.length > 0 || filled.length > 0) return false;
+  rmSync(runDir, { recursive: true, force: true });
+  return true;
 }
 
 /** Reads a JSON file of a run; null where it is absent. */

@@ -161,7 +161,7 @@ test("paths_of_plugins_are_taken_from_the_folder_of_the_recipe_that_names_them",
   expect(read(own)).toEqual([join(dir, "three.ts")]);
   expect(read(own, ["plugins=[four.ts]"])).toEqual([join(process.cwd(), "four.ts")]);
   expect(read(file("none.yaml", "steps: 2\n"))).toBeUndefined();
-  expect(() => read(file("text.yaml", "plugins: one.ts\n"))).toThrow(/expected array/);
+  expect(() => read(file("text.yaml", "plugins: one.ts\n"))).toThrow(/it must be a list/);
 });
 
 test("plugins_of_a_checkpoint_are_loaded_and_those_missing_or_changed_are_named", async () => {

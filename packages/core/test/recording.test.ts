@@ -293,7 +293,9 @@ test("a_checkpoint_is_found_by_its_folder_its_run_and_its_pipeline", () => {
     const path = join(run, "stages", stage, "checkpoints", step);
     mkdirSync(path, { recursive: true });
     writeFileSync(join(path, "state.json"), "{}");
-    if (stage !== "eval") writeFileSync(join(path, "model.safetensors"), "");
+    // Whole weights, or adapters on those of another checkpoint.
+    const weights = stage === "grpo" ? "adapter.safetensors" : "model.safetensors";
+    if (stage !== "eval") writeFileSync(join(path, weights), "");
     return path;
   };
   expect(() => findCheckpoint(root, "latest")).toThrow(/no checkpoint/);

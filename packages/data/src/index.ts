@@ -82,7 +82,7 @@ export { rankShards } from "./corpus/steps/rank.ts";
 export { type ReadShard, readShards } from "./corpus/steps/read.ts";
 export { scoreShards } from "./corpus/steps/score.ts";
 export { TASKS } from "./corpus/steps/table.ts";
-export { classifierLine, wordLines, wordsOf } from "./corpus/text/lines.ts";
+export { classifierLine, comparedForm, wordLines, wordsOf } from "./corpus/text/lines.ts";
 export { hasNative } from "./native.ts";
 export {
   type CrawlFiles,

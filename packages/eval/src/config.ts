@@ -1,5 +1,6 @@
 // The recipe of `nsa eval`.
 import { loggingSchema } from "@nsa/core";
+import { environmentSchema } from "@nsa/tasks";
 import { z } from "zod";
 
 const count = (what: string, value: number) => z.number().int().min(1).default(value).describe(what);
@@ -35,9 +36,9 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
       .enum(["cot", "pot", "tool"])
       .default("cot")
       .describe(
-        "Chain of thought, program of thought (its output is the answer), or tool-integrated (outputs are fed back)",
+        "Chain of thought, program of thought (its output is the answer), or tool-integrated (results of the recipe's environment are read)",
       ),
-    maxTurns: count("Programs of one tool-integrated answer", 4),
+    maxTurns: count("tool: calls of one answer; an `environment` of the recipe has its own", 4),
     template: z
       .string()
       .optional()
@@ -61,12 +62,16 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("family").describe("Problems of a family, of its held-out split"),
     name: entryName,
-    family: z.string().describe("addition, arithmetic, modular, countdown or word_problems"),
-    difficulty: count("Digits, numbers (countdown) or steps (word_problems)", 2),
+    family: z.string().describe("addition, arithmetic, modular, products, links, countdown or word_problems"),
+    difficulty: count("Digits, links, numbers (countdown) or steps (word_problems)", 2),
     template: z
       .string()
       .default("r1_zero")
       .describe("Prompt: r1_zero, plain, chat, or a text with {question}"),
+    format: z
+      .enum(["cot", "tool"])
+      .default("cot")
+      .describe("Text alone, or with the tools of the recipe's environment"),
     questions: count("Problems", 64),
     samples: generated.samples,
     greedy: generated.greedy,
@@ -125,6 +130,9 @@ export const evalSchema = z.strictObject({
     ),
   dataDir: z.string().default("data").describe("Folder of the tasks' records"),
   tasks: z.array(evalTaskSchema).min(1).describe("What to measure"),
+  environment: environmentSchema
+    .optional()
+    .describe("Tools of the entries with format tool; by default Python within the limits of `sandbox`"),
   sampling: z
     .strictObject({
       temperature: z.number().min(0).default(0).describe("0 = greedy; Pass@K needs more than 0"),

@@ -13,3 +13,15 @@ export {
   summaryMetrics,
   type TaskSummary,
 } from "./summary.ts";
+export { generateTrajectories, type ToolUse, type TrajectoryRequest } from "./trajectories/driver.ts";
+export { type OpenTools, openTools, withToolStops } from "./trajectories/tools.ts";
+export {
+  type CallRecord,
+  type Insert,
+  type Inserted,
+  insertedCount,
+  sampledMask,
+  splitIds,
+  type Trajectory,
+  wholeIds,
+} from "./trajectories/trajectory.ts";

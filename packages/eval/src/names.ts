@@ -13,7 +13,7 @@ function baseOf(spec: EvalTask): string {
     case "positions":
       return spec.kind;
     case "family":
-      return `${spec.family}-${spec.difficulty}`;
+      return `${spec.family}-${spec.difficulty}${spec.format === "tool" ? " (tool)" : ""}`;
   }
 }
 

@@ -8,6 +8,9 @@ import {
   gradeProblem,
   isEchoOf,
   makeFamily,
+  PROGRAM_STOP,
+  type ProgramFormat,
+  programPrompt,
   readProblems,
   renderPrompt,
   requireSandbox,
@@ -15,7 +18,7 @@ import {
   taskPrompt,
 } from "@nsa/tasks";
 import type { EvalConfig, EvalTask } from "./config.ts";
-import { programRows, programTemplates } from "./programs.ts";
+import { programRows } from "./programs.ts";
 import type { Generation, Question } from "./question.ts";
 import type { ChoiceRow, EvalRow, GreedyRow, SampleRow } from "./rows.ts";
 import { type Session, scoreTokens } from "./session.ts";
@@ -149,19 +152,20 @@ function inChunks<T>(items: readonly T[], size: number): T[][] {
   );
 }
 
-/** The longest prompt with up to `shots` examples that leaves room for the answer. */
+/** The longest prompt with up to `shots` examples that leaves room for the answer. `format`: as its examples are solved. */
 function fittingPrompt(
   session: Session,
   task: TaskDefinition,
-  problem: TaskProblem,
-  shots: number,
-  room: number,
+  problem: Omit<TaskProblem, "id" | "answer">,
+  { shots, room, format = "cot" }: { shots: number; room: number; format?: "cot" | ProgramFormat },
 ): string {
+  const make = (n: number) =>
+    format === "cot" ? taskPrompt(task, problem, n) : programPrompt(task, problem.question, format, n);
   for (let n = Math.min(shots, task.shots.length); n > 0; n--) {
-    const prompt = taskPrompt(task, problem, n);
+    const prompt = make(n);
     if (session.tokenizer.encode(prompt).length + room <= session.model.config.maxSeqLen) return prompt;
   }
-  return taskPrompt(task, problem, 0);
+  return make(0);
 }
 
 /** What ends an answer, the ends of the chat template among it where questions are asked in it. */
@@ -183,7 +187,7 @@ export function problemSteps(
   const maxTokens = spec.maxTokens ?? task.maxTokens;
   const { format } = spec;
   if (format !== "cot") requireSandbox(options.sandbox);
-  const template = spec.template ?? (format === "cot" ? undefined : programTemplates[format]);
+  const { template, shots } = spec;
   const { name } = spec;
   const generation: Generation = {
     name,
@@ -191,7 +195,7 @@ export function problemSteps(
     samples: spec.samples,
     greedy: spec.greedy,
     maxTokens,
-    stop: task.stop,
+    stop: format === "cot" || shots === 0 ? task.stop : [...new Set([...task.stop, PROGRAM_STOP])],
     grading: { fallback: task.fallback },
   };
   return inChunks(problems, options.problems).map((chunk, c) => ({
@@ -201,13 +205,13 @@ export function problemSteps(
         problem,
         prompt:
           template === undefined
-            ? fittingPrompt(session, task, problem, spec.shots, maxTokens)
+            ? fittingPrompt(session, task, problem, { shots, room: maxTokens, format })
             : renderPrompt(template, problem.question, session.chat),
       }));
       const first = c * options.problems;
       const asked = inChat(session, generation, template);
       if (format === "cot") return answerRows(session, step, asked, questions, first);
-      return programRows(session, step, { ...asked, format, maxTurns: spec.maxTurns }, questions, first);
+      return programRows(session, step, { ...asked, format }, questions, first);
     },
   }));
 }
@@ -235,7 +239,10 @@ export function familySteps(
         prompt: renderPrompt(spec.template, problem.question, session.chat),
       }));
       const asked = inChat(session, generation, spec.template);
-      return answerRows(session, step, asked, questions, c * options.problems);
+      const first = c * options.problems;
+      if (spec.format === "tool")
+        return programRows(session, step, { ...asked, format: "tool" }, questions, first);
+      return answerRows(session, step, asked, questions, first);
     },
   }));
 }
@@ -263,7 +270,7 @@ export function choiceSteps(
       const items = chunk.flatMap((problem) => {
         const listed = spec.score === "letter" ? problem : { question: problem.question };
         const head = tokenizer.encode(
-          fittingPrompt(session, task, { ...problem, ...listed }, spec.shots, 64),
+          fittingPrompt(session, task, { ...problem, ...listed }, { shots: spec.shots, room: 64 }),
         );
         return problem.options!.map((option, o) => {
           const tail = tokenizer.encode(spec.score === "letter" ? ` ${letters[o]}` : ` ${option}`, {

@@ -1,81 +1,82 @@
-// Answers with programs: the protocol runs on the engine, outputs come from the sandbox, the grader reads the end.
-import type { AnswerKind } from "@nsa/tasks";
+// Answers with programs: one program, whose output is the answer, or calls of tools whose results are read; the grader reads the end.
+import { inParallel } from "@nsa/core";
 import {
+  type AnswerKind,
+  codeBlocks,
   compareAnswers,
   grade,
   gradingOf,
   isEchoOf,
+  lastLine,
   runProgram,
-  runProtocol,
-  type Transcript,
-  type TurnOutput,
-  type TurnRequest,
+  splitStops,
 } from "@nsa/tasks";
 import type { Generation, Question } from "./question.ts";
 import type { GreedyRow, SampleRow } from "./rows.ts";
 import type { Session } from "./session.ts";
+import { generateTrajectories } from "./trajectories/driver.ts";
+import { withToolStops } from "./trajectories/tools.ts";
+import { type Trajectory, wholeIds } from "./trajectories/trajectory.ts";
 
-/** Prompts of the two formats, as `configs/sft/formats.yaml` teaches them. */
-export const programTemplates = {
-  pot: "Question: {question}\nSolve it by a Python program that prints the answer.\nAnswer:\n",
-  tool: "Question: {question}\nSolve it step by step with Python.\nAnswer:\n",
-};
-
-interface ProgramGeneration extends Generation {
+export interface ProgramGeneration extends Generation {
   format: "pot" | "tool";
-  maxTurns: number;
 }
 
-const TURN_SEEDS = 7919;
-
-function generateTurn(
-  session: Session,
-  generation: Generation,
-  first: number,
-  requests: readonly TurnRequest[],
-): TurnOutput[] {
-  const { engine, tokenizer, model, config } = session;
-  const prompts = requests.map((r) => tokenizer.encode(r.text));
-  const fits = prompts.map((p) => p.length + 1 <= model.config.maxSeqLen);
-  const asked = requests.flatMap((_, i) => (fits[i] ? [i] : []));
-  const outputs = engine.generate(
-    asked.map((i) => ({
-      prompt: prompts[i]!,
-      n: 1,
-      maxTokens: requests[i]!.maxTokens,
-      sampling: generation.greedy ? { ...config.sampling, temperature: 0 } : config.sampling,
-      // Every turn draws with a key of its own: positions start at 0 again.
-      seed: config.seed + generation.index + TURN_SEEDS * requests[i]!.turn,
-      id: first + requests[i]!.index,
-      stopIds: tokenizer.eosIds,
-      stopStrings: requests[i]!.stop,
-    })),
-  );
-  return requests.map((_, i) => {
-    const output = outputs[asked.indexOf(i)]?.[0];
-    // A transcript that has filled the context ends where it is.
-    if (!output) return { text: "", tokens: 0, logp: 0, finish: "length" };
-    const text = tokenizer.decode(output.ids.filter((id) => !tokenizer.isEnd(id)));
-    const logp = output.logp.reduce((a, b) => a + b, 0);
-    return { text, tokens: output.ids.length, logp, finish: output.finish };
-  });
+/** An answer, and what its programs say is right: the last line of the last one's output; empty where there is none. */
+interface Answered {
+  completion: string;
+  programAnswer: string;
+  programs: NonNullable<SampleRow["programs"]>;
 }
 
-/** The verdict on a transcript: what its program printed, or what its text says in the end. */
-function judge(transcript: Transcript, question: Question, generation: ProgramGeneration) {
+/** The verdict on an answer: what its program printed, or what its text says in the end. */
+function judge(
+  { completion, programAnswer, programs }: Answered,
+  question: Question,
+  generation: ProgramGeneration,
+) {
   const { problem } = question;
   const options = { ...generation.grading, ...gradingOf(problem) };
   if (generation.format === "tool") {
-    const graded = grade(transcript.text, problem.answer, { ...options, fallback: "none" });
-    if (graded.form !== "none" || transcript.programAnswer === "") return graded;
+    const graded = grade(completion, problem.answer, { ...options, fallback: "none" });
+    if (graded.form !== "none" || programAnswer === "") return graded;
   }
-  const answer = transcript.programAnswer;
-  const last = transcript.programs.at(-1);
+  const last = programs.at(-1);
   const none = { verdict: "unknown", answer: "", form: "none" } as const;
   if (!last) return { ...none, why: "it holds no program" };
-  if (answer === "") return { ...none, why: `the program gave nothing (${last.status}: ${last.why})` };
-  const { verdict, why } = compareAnswers(answer, problem.answer, options);
-  return { verdict, answer, form: "program" as AnswerKind, why: `output of the program: ${why}` };
+  if (programAnswer === "") return { ...none, why: `the program gave nothing (${last.status}: ${last.why})` };
+  const { verdict, why } = compareAnswers(programAnswer, problem.answer, options);
+  return {
+    verdict,
+    answer: programAnswer,
+    form: "program" as AnswerKind,
+    why: `output of the program: ${why}`,
+  };
+}
+
+/** Runs the last program of a text. */
+async function runLast({ config }: Session, completion: string): Promise<Answered> {
+  const { backend, unsafeExec, timeoutMs, memoryMb } = config.sandbox;
+  const code = codeBlocks(completion).at(-1);
+  if (code === undefined) return { completion, programAnswer: "", programs: [] };
+  const { status, why, stdout } = await runProgram(code, {
+    backend,
+    unsafeExec,
+    limits: { timeoutMs, memoryMb },
+  });
+  return { completion, programAnswer: status === "ok" ? lastLine(stdout) : "", programs: [{ status, why }] };
+}
+
+function answeredByTools(completion: string, { calls = [] }: Trajectory): Answered {
+  const last = calls.at(-1);
+  return {
+    completion,
+    programAnswer: last && !last.failed ? lastLine(last.output) : "",
+    programs: calls.map(({ failed, output }) => ({
+      status: failed ? "error" : "ok",
+      why: failed ? output.slice(0, 200) : "it ended",
+    })),
+  };
 }
 
 async function sampledRows(
@@ -85,42 +86,58 @@ async function sampledRows(
   questions: readonly Question[],
   first: number,
 ): Promise<SampleRow[]> {
-  const { samples } = generation;
-  const { backend, unsafeExec, timeoutMs, memoryMb, parallel } = session.config.sandbox;
-  const asked = questions.flatMap((q) => Array.from({ length: samples }, () => q));
-  const transcripts = await runProtocol(
-    asked.map((q) => q.prompt),
-    {
-      format: generation.format,
-      generate: (requests) => generateTurn(session, generation, first * samples, requests),
-      run: (code) => runProgram(code, { backend, unsafeExec, limits: { timeoutMs, memoryMb } }),
-      maxTokens: generation.maxTokens,
-      maxTurns: generation.maxTurns,
-      stop: generation.stop,
-      parallel,
-    },
-  );
-  return transcripts.map((transcript, i): SampleRow => {
-    const question = asked[i]!;
-    const { text, tokens, logp, finish, programs } = transcript;
-    const judged = judge(transcript, question, generation);
-    const echo = isEchoOf(judged.answer, question.problem) ? { echo: true as const } : {};
+  const { engine, tokenizer, model, config, tools } = session;
+  const { samples, maxTokens, stop, format, name } = generation;
+  const prompts = questions.map((q) => tokenizer.encode(q.prompt));
+  const asked = questions.flatMap((_, i) => (prompts[i]!.length + 1 <= model.config.maxSeqLen ? [i] : []));
+  const requests = asked.map((i) => ({
+    problem: questions[i]!.problem,
+    prompt: prompts[i]!,
+    n: samples,
+    maxTokens,
+    sampling: generation.greedy ? { ...config.sampling, temperature: 0 } : config.sampling,
+    seed: config.seed + generation.index,
+    id: (first + i) * samples,
+    ...splitStops(tokenizer, stop),
+  }));
+  const groups: readonly (readonly Trajectory[])[] =
+    format === "tool"
+      ? await generateTrajectories(
+          engine,
+          requests.map((r) => withToolStops(r, tools!)),
+          tools!,
+        )
+      : engine.generate(requests);
+  const flat = asked.flatMap((i, g) => groups[g]!.map((output, sample) => ({ i, output, sample })));
+  const answers = await inParallel(flat, config.sandbox.parallel, async ({ output }) => {
+    const text = tokenizer.decode(wholeIds(output).filter((id) => !tokenizer.isEnd(id)));
+    const completion = text.slice(
+      0,
+      Math.min(...stop.map((s) => text.indexOf(s)).filter((at) => at >= 0), text.length),
+    );
+    return format === "tool" ? answeredByTools(completion, output) : await runLast(session, completion);
+  });
+  const rows = flat.map(({ i, output, sample }, n): SampleRow => {
+    const { problem, prompt } = questions[i]!;
+    const judged = judge(answers[n]!, questions[i]!, generation);
     return {
-      kind: "sample",
-      step,
-      task: generation.name,
-      id: question.problem.id,
-      sample: i % samples,
-      prompt: question.prompt,
-      completion: text,
-      gold: question.problem.answer,
+      ...{ kind: "sample", step, task: name, id: problem.id, sample, prompt },
+      ...{ completion: answers[n]!.completion, gold: problem.answer },
       ...judged,
-      tokens,
-      finish,
-      logp: logp / Math.max(1, tokens),
-      programs: programs.map(({ status, why }) => ({ status, why })),
-      ...echo,
+      ...{ tokens: output.ids.length, finish: output.finish },
+      logp: output.logp.reduce((a, b) => a + b, 0) / Math.max(1, output.logp.length),
+      programs: answers[n]!.programs,
+      ...(isEchoOf(judged.answer, problem) ? { echo: true as const } : {}),
     };
+  });
+  const empty = { completion: "", answer: "", verdict: "unknown", form: "none", tokens: 0, logp: 0 } as const;
+  return questions.flatMap(({ problem, prompt }, i): SampleRow[] => {
+    if (asked.includes(i)) return rows.slice(asked.indexOf(i) * samples, (asked.indexOf(i) + 1) * samples);
+    const why = `the prompt has ${prompts[i]!.length} tokens, the context ${model.config.maxSeqLen}`;
+    return Array.from({ length: samples }, (_, sample) => ({
+      ...{ kind: "sample", step, task: name, id: problem.id, sample, prompt, gold: problem.answer, why },
+      ...{ ...empty, finish: "length", programs: [] },
+    }));
   });
 }
 

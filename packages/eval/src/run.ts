@@ -16,6 +16,7 @@ import { z } from "zod";
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { needleSteps, positionSteps } from "./long-context.ts";
 import { namesOf } from "./names.ts";
+import { pairedEntries } from "./paired.ts";
 import { choiceSteps, type EvalStep, familySteps, problemSteps } from "./problems.ts";
 import type { EvalRow } from "./rows.ts";
 import { openSession } from "./session.ts";
@@ -155,6 +156,18 @@ async function finish(config: EvalConfig, context: StageContext): Promise<TaskSu
   );
   const summaries = await summarise(rows, languages);
   atomicWriteFile(join(context.runDir, "summary.json"), `${JSON.stringify(summaries, null, 2)}\n`);
+  const pairs = pairedEntries(config.tasks, names, rows);
+  if (pairs.length > 0)
+    atomicWriteFile(
+      join(context.runDir, "pairs.jsonl"),
+      pairs.map((pair) => `${JSON.stringify(pair)}\n`).join(""),
+    );
+  for (const { task, against, difference, low, high } of pairs) {
+    const shown = [difference, low, high].map((x) => (100 * x).toFixed(1));
+    context.log(
+      `${task}: ${shown[0]} points over ${against} on the same problems (${shown[1]} to ${shown[2]})`,
+    );
+  }
   for (const s of summaries) {
     if (s.kind === "problems" && s.unparsed > 0) {
       context.log(`${s.task}: ${(100 * s.unparsed).toFixed(1)} % of the answers could not be read`, "warn");

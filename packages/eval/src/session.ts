@@ -13,8 +13,15 @@ import {
   RewardModel,
   type Transformer,
 } from "@nsa/model";
-import { type ChatTemplate, chatTemplateOf, checkVocabulary } from "@nsa/tasks";
+import {
+  asksInChat,
+  type ChatTemplate,
+  chatTemplateOf,
+  checkVocabulary,
+  environmentSchema,
+} from "@nsa/tasks";
 import type { EvalConfig } from "./config.ts";
+import { type OpenTools, openTools } from "./trajectories/tools.ts";
 
 export interface Session {
   model: Transformer;
@@ -24,6 +31,8 @@ export interface Session {
   chat: () => ChatTemplate;
   /** Scores answers where the recipe names one. */
   rewardModel?: RewardModel;
+  /** For entries with format tool. */
+  tools?: OpenTools;
   config: EvalConfig;
   close(): void;
 }
@@ -62,6 +71,30 @@ async function openRewardModel(
   });
 }
 
+/** The environment of the recipe where an entry uses tools; its questions are asked as they all are. Throws NsaError `tools_asked_apart` (exit 2). */
+async function toolsOf(
+  config: EvalConfig,
+  tokenizer: Tokenizer,
+  chat: () => ChatTemplate,
+): Promise<{ tools?: OpenTools }> {
+  const entries = config.tasks.flatMap((task) => ("format" in task && task.format === "tool" ? [task] : []));
+  if (entries.length === 0) return {};
+  const inChat = entries.map(({ template }) => template !== undefined && asksInChat(template));
+  if (new Set(inChat).size > 1)
+    throw new NsaError({
+      code: "tools_asked_apart",
+      what: "entries with format tool, some of them in the chat template",
+      why: "tools are called in one way in a recipe: by the chat template, or by fences",
+      fix: "measure them in two recipes",
+      exitCode: ExitCode.usage,
+    });
+  const { timeoutMs, memoryMb, parallel, backend, unsafeExec } = config.sandbox;
+  const turns = Math.max(...entries.map((task) => (task.kind === "problems" ? task.maxTurns : 4)));
+  const own = environmentSchema.parse({ timeoutMs, memoryMb, parallel, maxTurns: turns });
+  const options = { tokenizer, sandbox: { backend, unsafeExec }, ...(inChat[0] ? { chat } : {}) };
+  return { tools: await openTools(config.environment ?? own, options) };
+}
+
 export async function openSession(
   config: EvalConfig,
   options: { device: string; log: (text: string) => void; cancelled: () => boolean },
@@ -82,8 +115,13 @@ export async function openSession(
     };
     const engine = new Engine(model, engineOptions);
     const rewardModel = await openRewardModel(device, config, tokenizer);
-    const chat = () => chatTemplateOf(config.checkpoint);
-    return { model, tokenizer, engine, chat, config, ...rewardModel, close: () => device.close() };
+    const { tools } = await toolsOf(config, tokenizer, () => chatTemplateOf(config.checkpoint));
+    const chat = () => tools?.chat?.() ?? chatTemplateOf(config.checkpoint);
+    const close = () => {
+      tools?.close();
+      device.close();
+    };
+    return { model, tokenizer, engine, chat, config, ...rewardModel, ...(tools ? { tools } : {}), close };
   } catch (error) {
     device.close();
     throw error;

@@ -1,7 +1,24 @@
 // The definition of the `eval` stage.
+import { isAbsolute, join } from "node:path";
 import { defineStage, outputsNamed } from "@nsa/core";
-import { evalSchema } from "./config.ts";
+import { findTask } from "@nsa/tasks";
+import { type EvalConfig, evalSchema } from "./config.ts";
+import { pairedSections } from "./paired.ts";
 import { estimateEval, runEval } from "./run.ts";
+
+/** The tokenizer, the tasks' records and texts, and the reward model. */
+function inputFiles({ checkpoint, tokenizer, rewardModel, dataDir, tasks }: EvalConfig): string[] {
+  const inFolder = (path: string) => (isAbsolute(path) ? path : join(dataDir, path));
+  return [
+    tokenizer ?? join(checkpoint, "tokenizer.json"),
+    ...(rewardModel === undefined ? [] : [join(rewardModel, "reward.json")]),
+    ...tasks.flatMap((task) => {
+      if (task.kind === "positions") return task.files;
+      if (task.kind === "needle") return task.files;
+      return task.kind === "family" ? [] : findTask(task.task).files.map(inFolder);
+    }),
+  ];
+}
 
 export const evalStage = defineStage({
   name: "eval",
@@ -9,6 +26,8 @@ export const evalStage = defineStage({
   schema: evalSchema,
   run: runEval,
   estimate: estimateEval,
+  inputFiles,
   plannedOutputs: outputsNamed("summary", "samples"),
+  sections: pairedSections,
   overview: { result: "accuracy {*/accuracy:percent}" },
 });

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openStageContext, parseConfig, readJsonl } from "@nsa/core";
+import { Tokenizer } from "@nsa/data";
 import { bubblewrapState } from "@nsa/tasks";
 import { runSft, sftSchema } from "@nsa/train";
 import { afterAll, beforeAll, expect } from "vitest";
@@ -13,26 +14,22 @@ import type { GreedyRow } from "../src/rows.ts";
 const { usable, why } = bubblewrapState();
 
 let tiny: TinyCheckpoint;
-let taught = "";
+let [taught, caller] = ["", ""];
 const prompt = "Q: {question}\nA:\n";
 const program = "```python\nprint(3+4)\n```\n";
 
-beforeAll(async () => {
-  if (!usable) return;
-  tiny = await makeTinyCheckpoint();
-  const examples = join(tiny.dir, "examples.jsonl");
-  const row = JSON.stringify({ question: "3+4", pot: program });
-  const echo = JSON.stringify({ question: "5+6", pot: '```python\nprint("6+5")\n```\n' });
-  writeFileSync(examples, `${Array(40).fill(`${row}\n${echo}`).join("\n")}\n`);
-  writeFileSync(join(tiny.dir, "sum.jsonl"), '{"id": "s", "question": "3+4", "answer": "7"}\n');
-  writeFileSync(join(tiny.dir, "sum.yaml"), "name: sum\nfiles: [sum.jsonl]\nmax_tokens: 64\n");
-  const runDir = join(tiny.dir, "sft");
+/** The tiny model after examples of answers with programs; its checkpoint. */
+async function teach(name: string, rows: readonly { question: string; answer: string }[]): Promise<string> {
+  const examples = join(tiny.dir, `${name}.jsonl`);
+  const lines = rows.map((row) => JSON.stringify(row)).join("\n");
+  writeFileSync(examples, `${Array(40).fill(lines).join("\n")}\n`);
+  const runDir = join(tiny.dir, name);
   mkdirSync(join(runDir, "checkpoints"), { recursive: true });
   const context = openStageContext({ runDir, device: "cpu" });
   const recipe = {
     init_from: tiny.checkpoint,
     threads: 1,
-    data: { sources: [{ files: [examples], prompt, completion: "{pot}", format: "pot" }] },
+    data: { sources: [{ files: [examples], prompt, completion: "{answer}", format: "tool" }] },
     train: {
       steps: 150,
       micro_batch_tokens: 96,
@@ -43,16 +40,29 @@ beforeAll(async () => {
     },
     sample: { prompts: 0 },
   };
-  taught = (await runSft(parseConfig(sftSchema, recipe, "test"), context)).outputs.checkpoint!;
+  const { outputs } = await runSft(parseConfig(sftSchema, recipe, "test"), context);
   await context.close();
+  return outputs.checkpoint!;
+}
+
+beforeAll(async () => {
+  if (!usable) return;
+  tiny = await makeTinyCheckpoint();
+  writeFileSync(join(tiny.dir, "sum.jsonl"), '{"id": "s", "question": "3+4", "answer": "7"}\n');
+  writeFileSync(join(tiny.dir, "sum.yaml"), "name: sum\nfiles: [sum.jsonl]\nmax_tokens: 64\n");
+  const echo = { question: "5+6", answer: '```python\nprint("6+5")\n```\n' };
+  taught = await teach("pot", [{ question: "3+4", answer: program }, echo]);
+  // What the interpreter wrote is masked: here it is not even right.
+  const call = `${program}\`\`\`output\n9\n\`\`\`\nIt is 7.`;
+  caller = await teach("tool", [{ question: "3+4", answer: call }]);
 });
 afterAll(() => tiny?.remove());
 
-async function evaluate(format: string, more: object = {}) {
+async function evaluate(format: string, more: object = {}, checkpoint = taught) {
   const runDir = join(tiny.dir, `${format}-${Object.keys(more).join()}`);
   mkdirSync(join(runDir, "checkpoints"), { recursive: true });
   const tasks = [{ kind: "problems", task: join(tiny.dir, "sum.yaml"), format, template: prompt, ...more }];
-  const recipe = { checkpoint: taught, data_dir: tiny.dir, threads: 1, tasks };
+  const recipe = { checkpoint, data_dir: tiny.dir, threads: 1, tasks };
   const context = openStageContext({ runDir, device: "cpu" });
   await runEval(parseConfig(evalSchema, recipe, "test"), context);
   await context.close();
@@ -84,7 +94,14 @@ needs(usable, why)("programs_are_answered_greedily_too_and_their_echoes_are_coun
 });
 
 needs(usable, why)("tool_integrated_answers_hold_their_outputs", async () => {
-  const { row } = await evaluate("tool");
+  const { row } = await evaluate("tool", { max_tokens: 48 }, caller);
   expect(row.completion).toContain("```output\n7\n```");
-  expect(row).toMatchObject({ verdict: "correct", answer: "7" });
+  expect(row).toMatchObject({
+    verdict: "correct",
+    answer: "7",
+    programs: [{ status: "ok", why: "it ended" }],
+  });
+  // What the interpreter wrote is no part of the answer's length.
+  const tokenizer = Tokenizer.load(join(caller, "tokenizer.json"));
+  expect(row.tokens).toBeLessThan(tokenizer.encode(row.completion).length);
 });

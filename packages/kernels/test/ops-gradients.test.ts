@@ -2,10 +2,13 @@
 import { afterAll, expect, test } from "vitest";
 import {
   Device,
+  type Divergence,
+  distillHead,
   embedding,
   gatherRows,
   linear,
   lmHead,
+  type RowMath,
   rmsNorm,
   ropeFrequencies,
   ropeTables,
@@ -171,6 +174,88 @@ test("an_adapter_adds_its_scaled_products_to_the_rows_of_its_projections_alone",
   const y = linear(new Tape(false), x, W, { adapter: adapterOf(A, B1, B2) }).read();
   const expected = linear(new Tape(false), x, device.from(merged, w, "f64")).read();
   for (const [i, value] of expected.entries()) expect(y[i]).toBeCloseTo(value, 12);
+});
+
+const kl = {
+  /** Σ p·log(p/q) and Σ q·log(q/p), as formulas on rows. */
+  forward: ({ math, sum }: RowMath, s: Tensor, t: Tensor) => {
+    const p = math.exp(t);
+    return { loss: sum(math.mul(p, math.sub(t, s))), slope: math.sub(math.exp(s), p) };
+  },
+  reverse: ({ math, sum, spread }: RowMath, s: Tensor, t: Tensor) => {
+    const q = math.exp(s);
+    const loss = sum(math.mul(q, math.sub(s, t)));
+    return { loss, slope: math.mul(q, math.sub(math.sub(s, t), spread(loss))) };
+  },
+};
+
+test("a_divergence_of_heads_has_the_gradients_of_its_formula_whatever_the_chunks", () => {
+  using _ = device.scope();
+  const next = noise(5);
+  const draw = (rows: number, cols: number) =>
+    device.from(
+      Array.from({ length: rows * cols }, () => 2 * next()),
+      [rows, cols],
+      "f64",
+    );
+  // Five rows, students of width 3 and teachers of width 4 over seven words.
+  const teacher = { h: draw(5, 4), w: draw(7, 4) };
+  const weight = device.from([0.5, 0, 2, 1, 0.25], [5], "f64");
+  for (const divergence of [kl.forward, kl.reverse])
+    for (const options of [{ temperature: 1.7 }, { temperature: 1, chunk: 14 }]) {
+      const values = [draw(5, 3).read(), draw(7, 3).read()] as [Float64Array, Float64Array];
+      const tensors = () => ({
+        h: device.from(values[0], [5, 3], "f64"),
+        w: device.from(values[1], [7, 3], "f64"),
+      });
+      const value = () => {
+        const each = distillHead(new Tape(false), tensors(), teacher, weight, divergence, options).read();
+        return each.reduce((sum, x, i) => sum + x * weight.read()[i]!, 0);
+      };
+      const student = tensors();
+      student.h.requiresGrad = true;
+      student.w.requiresGrad = true;
+      distillHead(new Tape(), student, teacher, weight, divergence, options);
+      for (const [i, own] of [student.h, student.w].entries())
+        for (const [j, analytic] of own.grad!.read().entries()) {
+          const x = values[i]![j]!;
+          const at = (y: number) => {
+            values[i]![j] = y;
+            return value();
+          };
+          const numeric = (at(x + 1e-5) - at(x - 1e-5)) / 2e-5;
+          at(x);
+          expect(Math.abs(numeric - analytic)).toBeLessThan(1e-8);
+        }
+    }
+});
+
+test("divergences_of_two_words_are_those_of_their_formulas", () => {
+  using _ = device.scope();
+  // Logits are the hidden states themselves: the teacher ¾ and ¼, the student ½ each; a third word the teacher gives e⁻⁹ of the first.
+  const eye = device.from([1, 0, 0, 0, 1, 0, 0, 0, 1], [3, 3], "f64");
+  const head = (logits: number[]) => ({ h: device.from(logits, [1, 3], "f64"), w: eye });
+  const one = device.from([1], [1], "f64");
+  const far = -40;
+  const teacher = head([Math.log(3), 0, far]);
+  const of = (divergence: Divergence, student: number[], options = {}, from = teacher) =>
+    distillHead(new Tape(false), head(student), from, one, divergence, options).read()[0]!;
+  const student = [0, 0, far];
+  const forward = 0.75 * Math.log(1.5) + 0.25 * Math.log(0.5);
+  expect(of(kl.forward, student)).toBeCloseTo(forward, 9);
+  expect(of(kl.reverse, student)).toBeCloseTo(0.5 * Math.log(0.5 / 0.75) + 0.5 * Math.log(2), 9);
+  expect(of(kl.forward, [Math.log(3), 0, far])).toBeCloseTo(0, 12);
+  // At temperature ½ logits count twice: 9 to 1.
+  expect(of(kl.forward, student, { temperature: 0.5 })).toBeCloseTo(
+    0.9 * Math.log(1.8) + 0.1 * Math.log(0.2),
+    9,
+  );
+  // The two likeliest of three words, 4 : 2 : 1, become ⅔ and ⅓; the student keeps a third for each of three.
+  const three = head([Math.log(4), Math.log(2), 0]);
+  const cut = of(kl.forward, [0, 0, 0], { topK: 2 }, three);
+  expect(cut).toBeCloseTo((2 / 3) * Math.log(2) + (1 / 3) * Math.log(1), 9);
+  expect(of(kl.forward, [0, 0, 0], { topK: 1 }, three)).toBeCloseTo(Math.log(3), 9);
+  expect(of(kl.forward, [0, 0, 0], { topK: 3 }, three)).toBeCloseTo(of(kl.forward, [0, 0, 0], {}, three), 12);
 });
 
 test("split_heads_turns_only_the_marked_columns", () => {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NsaError, Rng } from "@nsa/core";
 import { Tokenizer, trainBpe } from "@nsa/data";
-import { findTemplate } from "@nsa/tasks";
+import { findTemplate, jinjaTemplate } from "@nsa/tasks";
 import { afterAll, expect, test } from "vitest";
 import { dpoSchema } from "../src/stages/dpo/config.ts";
 import type { Pair } from "../src/stages/dpo/pair.ts";
@@ -23,7 +23,12 @@ const foreign = make("quux quux frob frob wibble");
 const { eosId } = tokenizer;
 
 let files = 0;
-function read(rows: readonly (object | string)[], data: object = {}, maxSeqLen = 64) {
+function read(
+  rows: readonly (object | string)[],
+  data: object = {},
+  maxSeqLen = 64,
+  chat = () => findTemplate("plain"),
+) {
   const path = join(dir, `f${files++}.jsonl`);
   writeFileSync(path, rows.map((row) => (typeof row === "string" ? row : JSON.stringify(row))).join("\n"));
   const config = dpoSchema.parse({
@@ -33,7 +38,6 @@ function read(rows: readonly (object | string)[], data: object = {}, maxSeqLen =
   });
   const warnings: string[] = [];
   const warn = (text: string) => void warnings.push(text);
-  const chat = () => findTemplate("plain");
   try {
     return { ...readPairs(config, { tokenizer, chat, maxSeqLen, warn }), warnings, path, config };
   } catch (error) {
@@ -195,7 +199,7 @@ for (const [name, row, code, line, why] of [
     { prompt: [{ role: "user" }], chosen: "a", rejected: "b" },
     "preference_invalid",
     2,
-    "expected string",
+    "it must be a text, and is absent",
   ],
   [
     "an_answer_of_the_user",
@@ -211,6 +215,31 @@ for (const [name, row, code, line, why] of [
     expect(failed!.what).toContain(`${path}:${line}`);
     expect(failed!.why).toContain(why);
   });
+
+test("records_that_the_template_cannot_render_are_left_out_and_counted", () => {
+  const conversation = (role: string) => ({
+    prompt: [{ role, content: "1+1?" }],
+    chosen: "2",
+    rejected: "3",
+  });
+  const source =
+    "{% for m in messages %}{% if m.role not in ['user', 'assistant'] %}{{ raise_exception('no ' + m.role) }}{% endif %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}";
+  const chat = () => jinjaTemplate(source, { place: "test" });
+  const refusing = (rows: object[]) => read(rows, {}, 64, chat);
+  const some = refusing([
+    conversation("user"),
+    conversation("tool"),
+    conversation("wizard"),
+    conversation("user"),
+  ]);
+  expect(some.pairs).toHaveLength(2);
+  expect(some.warnings).toEqual([
+    expect.stringMatching(/^2 records that cannot be rendered are left out; the first: .*:2/),
+  ]);
+  const none = refusing([conversation("tool")]);
+  expect(none.failed).toMatchObject({ code: "chat_refused", exitCode: 2 });
+  expect(none.failed!.what).toContain(`${none.path}:1`);
+});
 
 test("no_pair_left_says_what_became_of_the_records", () => {
   expect(read([]).failed).toMatchObject({ code: "no_pair", exitCode: 3, why: "the files are empty" });

@@ -185,4 +185,19 @@ test("a_reward_model_of_adapters_scores_outputs", async () => {
   const scored = readJsonl<{ reward: number }>(join(dir, "samples.jsonl")).map((r) => r.reward);
   expect(scored.every(Number.isFinite)).toBe(true);
   expect(new Set(scored).size).toBeGreaterThan(1);
+  // Retrained after an iteration, its own adapters are trained on, on the same base.
+  const recipe = join(root, "reward.json");
+  const settings = {
+    ...{ init: { checkpoint: base }, lora, held_out: 0.2, data: { files: [file] } },
+    train: { steps: 3, micro_batch_tokens: 256, optimizer: { lr: 1e-3, weight_decay: 0 } },
+  };
+  writeFileSync(recipe, JSON.stringify(settings));
+  const iterations = { count: 2, steps: 2, reward_model: { recipe, fresh: 40 } };
+  const iterated = await run("iterated", { lora, iterations, rewards, algorithm: kl });
+  const again = join(iterated.dir, "reward-model/iteration-001/model");
+  const state = await readCheckpointState(again);
+  expect(state.base?.path).toBe(base);
+  const score = async (dir: string) =>
+    (await loadModel(device, dir, { head: "scalar" }, INFERENCE_ONLY)).parameters.readMaster("score.weight");
+  expect(await score(again)).not.toEqual(await score(result.outputs.checkpoint!));
 });

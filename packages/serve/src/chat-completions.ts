@@ -1,8 +1,9 @@
 // POST /v1/chat/completions: messages through the chat template; n answers, log-probabilities, streaming.
 import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
-import type { GenerateRequest } from "@nsa/model";
-import { ApiError, sendJson } from "./http.ts";
+import type { GeneratedSample, GenerateRequest } from "@nsa/model";
+import type { Tool } from "@nsa/tasks";
+import { ApiError, openEvents, sendError, sendJson } from "./http.ts";
 import { chatLogprobs } from "./logprobs.ts";
 import { OutputText } from "./output-text.ts";
 import { type ChatBody, chatSchema, checkBody } from "./schema.ts";
@@ -18,11 +19,14 @@ import {
   toldTokens,
 } from "./service.ts";
 import { type StreamForm, streamOutputs } from "./stream.ts";
+import { answerOf, describedTools, toolsOf } from "./tool-calls.ts";
 
 interface Job {
   body: ChatBody;
   request: GenerateRequest;
   stopStrings: string[];
+  /** Functions that the answer may call. */
+  tools: readonly Tool[];
   head: { id: string; created: number; model: string };
 }
 
@@ -37,7 +41,8 @@ function jobOf(service: Service, raw: unknown): Job {
     content,
   }));
   for (const { content } of messages) checkText(service, content, "messages");
-  const prompt = tokenizer.encode(rendered(service, messages));
+  const tools = toolsOf(service, body);
+  const prompt = tokenizer.encode(rendered(service, messages, tools));
   checkPrompt(service, prompt, 1);
   const { stopIds, stopStrings } = stopsOf(service, body.stop, template.stop);
   const room = model.config.maxSeqLen - prompt.length;
@@ -53,17 +58,18 @@ function jobOf(service: Service, raw: unknown): Job {
     topLogprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
   };
   const head = { id: `chatcmpl-${randomUUID()}`, created: Math.floor(Date.now() / 1000), model: name };
-  return { body, request, stopStrings, head };
+  return { body, request, stopStrings, tools, head };
 }
 
 /** The conversation by the template, which may refuse it (roles in the wrong order): ApiError 400. */
 function rendered(
   service: Service,
   messages: Parameters<Service["session"]["template"]["render"]>[0],
+  tools: readonly Tool[],
 ): string {
   let text: string;
   try {
-    text = service.session.template.render(messages, true);
+    text = service.session.template.render(messages, true, describedTools(tools));
   } catch (cause) {
     throw new ApiError(400, `the chat template refuses these messages: ${(cause as Error).message}`, {
       param: "messages",
@@ -81,26 +87,66 @@ export async function chatCompletions(
   signal: AbortSignal,
 ): Promise<void> {
   const job = jobOf(service, raw);
+  if (job.body.stream && job.tools.length > 0) return streamCalls(service, job, res, signal);
   if (job.body.stream) return streamChat(service, job, res, signal);
-  const { body, request, stopStrings, head } = job;
+  const { body, request, head } = job;
   const { tokenizer } = service.session;
   const outputs = await service.scheduler.complete(request, signal);
   const choices = outputs.map((output, index) => {
-    const text = new OutputText(tokenizer, stopStrings);
-    for (const id of output.ids) text.push(id);
-    text.end();
+    const { message, finish } = finished(service, job, output);
     return {
       index,
-      message: { role: "assistant", content: text.text, refusal: null },
+      message,
       logprobs: body.logprobs
         ? chatLogprobs(tokenizer, toldTokens(output, request.stopIds), body.top_logprobs ?? 0)
         : null,
-      finish_reason: output.finish,
+      finish_reason: finish,
     };
   });
   const written = outputs.reduce((a, o) => a + o.ids.length, 0);
   const usage = countUsage(service, request.prompt.length, written);
   sendJson(res, 200, { ...head, object: "chat.completion", choices, usage });
+}
+
+/** A finished output as the answer of a chat. */
+function finished({ session }: Service, { stopStrings, tools }: Job, { ids, finish }: GeneratedSample) {
+  const text = new OutputText(session.tokenizer, stopStrings);
+  for (const id of ids) text.push(id);
+  text.end();
+  return answerOf(text.text, finish, tools);
+}
+
+/** A stream where functions may be called: whether an answer is a call shows at its end, so each is sent whole. */
+async function streamCalls(
+  service: Service,
+  job: Job,
+  res: ServerResponse,
+  signal: AbortSignal,
+): Promise<void> {
+  const { body, request, head } = job;
+  const events = openEvents(res);
+  const includeUsage = body.stream_options?.include_usage === true;
+  const send = (index: number, delta: object, finish: string | null) =>
+    events.send({
+      ...{ ...head, object: "chat.completion.chunk" },
+      choices: [{ index, delta, logprobs: null, finish_reason: finish }],
+      ...(includeUsage ? { usage: null } : {}),
+    });
+  try {
+    const outputs = await service.scheduler.complete(request, signal);
+    for (const [index, output] of outputs.entries()) {
+      const { message, finish } = finished(service, job, output);
+      const calls = message.tool_calls?.map((call, i) => ({ index: i, ...call }));
+      send(index, { ...message, ...(calls ? { tool_calls: calls } : {}) }, null);
+      send(index, {}, finish);
+    }
+    const written = outputs.reduce((a, o) => a + o.ids.length, 0);
+    const usage = countUsage(service, request.prompt.length, written);
+    if (includeUsage) events.send({ ...head, object: "chat.completion.chunk", choices: [], usage });
+    events.done();
+  } catch (error) {
+    sendError(res, error);
+  }
 }
 
 function streamChat(service: Service, job: Job, res: ServerResponse, signal: AbortSignal): Promise<void> {

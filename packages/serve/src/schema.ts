@@ -1,5 +1,6 @@
 // Request bodies of /v1/completions and /v1/chat/completions. Known fields must be right; others are refused unless
 // they say nothing.
+import { firstComplaint } from "@nsa/core";
 import { z } from "zod";
 import { ApiError } from "./http.ts";
 
@@ -69,8 +70,19 @@ export const completionSchema = z.looseObject({
 
 const part = z.looseObject({ type: z.literal("text"), text: z.string() });
 
+const tool = z.looseObject({
+  type: z.literal("function"),
+  function: z.looseObject({
+    name: z.string().min(1),
+    description: optional(z.string()),
+    parameters: optional(z.looseObject({})),
+  }),
+});
+
 export const chatSchema = z.looseObject({
   ...shared,
+  tools: optional(z.array(tool)),
+  tool_choice: optional(z.enum(["none", "auto"])),
   messages: z
     .array(
       z.looseObject({
@@ -97,14 +109,15 @@ const nameOf = (path: readonly PropertyKey[]) => path.map(String).join(".");
 export function checkBody<T extends z.ZodObject>(schema: T, body: unknown): z.output<T> {
   const known = schema.safeParse(body);
   if (!known.success) {
-    const { path, message } = known.error.issues[0]!;
-    const param = nameOf(path);
-    throw new ApiError(400, param === "" ? message : `${param}: ${message}`, {
+    const { path: param, why } = firstComplaint(known.error, body);
+    throw new ApiError(400, param === "" ? why : `${param}: ${why}`, {
       param,
       code: "invalid_value",
     });
   }
-  const other = refused.safeParse(body);
+  // What a schema has itself, it accepts.
+  const others = Object.entries(body as object).filter(([key]) => !(key in schema.shape));
+  const other = refused.safeParse(Object.fromEntries(others));
   if (!other.success) {
     const param = nameOf(other.error.issues[0]!.path.slice(0, 1));
     throw new ApiError(400, `${param} is not supported`, { param, code: "unsupported_parameter" });

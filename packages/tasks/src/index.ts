@@ -10,6 +10,16 @@ export {
   jinjaTemplate,
 } from "./chat/template.ts";
 export { encodeAnswer } from "./chat/tool-output.ts";
+export { type EnvironmentConfig, environmentSchema, openEnvironment } from "./environments/config.ts";
+export type {
+  Environment,
+  EnvironmentDefinition,
+  Json,
+  Tool,
+  ToolCall,
+  ToolResult,
+} from "./environments/definition.ts";
+export { environmentKinds } from "./environments/registry.ts";
 export { familyDocuments } from "./families/corpus.ts";
 export { crawlStage } from "./families/crawl.ts";
 export type { Draw, FamilyDefinition, Problem, Split, Working } from "./families/definition.ts";
@@ -37,15 +47,17 @@ export { mcnemar, type PairedDifference, pairedDifference } from "./metrics/pair
 export { majAtK, majAtKs, passAtK } from "./metrics/pass-at-k.ts";
 export { calibrationError, rocAuc } from "./metrics/ranking.ts";
 export { rmAtK } from "./metrics/rm-at-k.ts";
+export { PROGRAM_STOP, type ProgramFormat, programPrompt } from "./prompt/programs.ts";
 export { asksInChat, renderPrompt } from "./prompt/template.ts";
 export { codeBlocks, lastLine } from "./protocol/code-blocks.ts";
 export {
-  type ProtocolOptions,
-  runProtocol,
-  type Transcript,
-  type TurnOutput,
-  type TurnRequest,
-} from "./protocol/run.ts";
+  chatCalls,
+  chatProtocol,
+  fenceProtocol,
+  type ReplyPart,
+  type ToolProtocol,
+  writesTools,
+} from "./protocol/tools.ts";
 export { fillTemplate, readRecords } from "./records.ts";
 export { bubblewrapState } from "./sandbox/bubblewrap.ts";
 export { unbounded } from "./sandbox/launch.ts";

@@ -147,6 +147,39 @@ test("settings_of_peft_are_served_or_refused_by_name", async () => {
     alpha: 2,
     scaling: "standard",
   });
+  // What PEFT 0.19 writes where nothing is set.
+  const unset = {
+    ...{
+      alora_invocation_tokens: null,
+      alpha_pattern: {},
+      arrow_config: null,
+      auto_mapping: null,
+      bias: "none",
+    },
+    ...{ base_model_name_or_path: "x/y", corda_config: null, ensure_weight_tying: false, eva_config: null },
+    ...{ exclude_modules: null, fan_in_fan_out: false, inference_mode: true, init_lora_weights: true },
+    ...{ layer_replication: null, layers_pattern: null, layers_to_transform: null, loftq_config: {} },
+    ...{ lora_bias: false, lora_dropout: 0.05, lora_ga_config: null, megatron_config: null },
+    ...{
+      megatron_core: "megatron.core",
+      modules_to_save: null,
+      peft_version: "0.19.1",
+      qalora_group_size: 16,
+    },
+    ...{ rank_pattern: {}, revision: null, target_parameters: null, task_type: "CAUSAL_LM" },
+    ...{
+      trainable_token_indices: null,
+      use_bdlora: null,
+      use_dora: false,
+      use_qalora: false,
+      use_rslora: false,
+    },
+  };
+  expect(await scaleOf(unset)).toMatchObject({ rank: 1, alpha: 2, scaling: "standard" });
+  // Which layers have adapters is in the tensors.
+  expect(await scaleOf({ ...unset, layers_to_transform: [0], layers_pattern: "layers" })).toMatchObject({
+    rank: 1,
+  });
   expect(await scaleOf({ use_rslora: true })).toMatchObject({ scaling: "rslora" });
   expect(
     await scaleOf({ r: 8, rank_pattern: { "layers.0.*q_proj": 1 }, alpha_pattern: { q_proj: 5 } }),
@@ -159,6 +192,9 @@ test("settings_of_peft_are_served_or_refused_by_name", async () => {
     [{ modules_to_save: ["lm_head"] }, "modules_to_save"],
     [{ fan_in_fan_out: true }, "fan_in_fan_out"],
     [{ lora_bias: true }, "lora_bias"],
+    [{ alora_invocation_tokens: [3, 4] }, "alora_invocation_tokens"],
+    [{ trainable_token_indices: [3] }, "trainable_token_indices"],
+    [{ target_parameters: ["mlp.experts"] }, "target_parameters"],
     [{ layer_replication: [[0, 2]] }, "layer_replication"],
     [{ use_a_key_of_tomorrow: 3 }, "use_a_key_of_tomorrow"],
     [{ init_lora_weights: "pissa_niter_16" }, "pissa_niter_16"],

@@ -1,8 +1,15 @@
 // `nsa config`: what a recipe may hold, and what it resolves to.
 
-import { configJsonSchema, explainConfig, loadConfig, NsaError } from "@nsa/core";
+import { configJsonSchema, didYouMean, explainConfig, loadConfig, NsaError } from "@nsa/core";
 import { loadPluginFiles, loadPluginsOfRecipe } from "../plugins/load.ts";
 import { loadSchema } from "./recipes.ts";
+
+/** A path whose last key is the one that was meant, e.g. train.optimizer.lr for lr. */
+function nearestKey(section: string, paths: readonly string[]): string | undefined {
+  const last = (path: string) => path.split(".").at(-1)!;
+  const key = didYouMean(last(section), paths.map(last));
+  return key === undefined ? undefined : paths.find((path) => last(path) === key);
+}
 
 /** One setting per paragraph: path, type and default, then its meaning. */
 export async function explain(kind: string, section: string, plugins: readonly string[]): Promise<void> {
@@ -10,11 +17,13 @@ export async function explain(kind: string, section: string, plugins: readonly s
   const schema = await loadSchema(kind);
   const fields = explainConfig(schema as never, section);
   if (fields.length === 0) {
+    const paths = explainConfig(schema as never).map(({ path }) => path);
+    const near = didYouMean(section, paths) ?? nearestKey(section, paths);
     throw new NsaError({
       code: "section_unknown",
       what: `no setting "${section}" in ${kind} recipes`,
       why: "it names neither a section nor a key",
-      fix: `\`nsa config explain ${kind}\` lists all of them`,
+      fix: near ? `did you mean ${near}?` : `\`nsa config explain ${kind}\` lists all of them`,
       exitCode: 2,
     });
   }

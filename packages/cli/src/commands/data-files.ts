@@ -94,7 +94,7 @@ export async function packData(files: string[], options: PackDataOptions): Promi
 
 const SHOWN_DOMAINS = 10;
 
-export async function showStats(patterns: string[], options: Output & { report: string }): Promise<void> {
+export async function showStats(patterns: string[], options: Output & { report?: string }): Promise<void> {
   const start = performance.now();
   const stats = await corpusStats(patterns, {
     onFile: ({ files, of, bytes, totalBytes }) => {
@@ -103,12 +103,12 @@ export async function showStats(patterns: string[], options: Output & { report: 
       say(`${files}/${of} files, ${(rate / 1e6).toFixed(1)} MB/s, ${left} left`, options, files === of);
     },
   });
-  atomicWriteFile(options.report, statsReportHtml(stats));
+  if (options.report) atomicWriteFile(options.report, statsReportHtml(stats));
   if (options.json) return console.log(JSON.stringify(stats, null, 1));
   console.log(`${stats.documents} documents, ${stats.bytes} bytes of text, about ${stats.tokens} tokens`);
   for (const [title, reasons] of [["refused", stats.refused] as const, ["skipped", stats.skipped] as const])
     for (const [reason, n] of Object.entries(reasons)) console.log(`${title}: ${n} ${reason}`);
   for (const { domain, documents } of stats.topDomains.slice(0, SHOWN_DOMAINS))
     console.log(`${domain || "(no domain)"}\t${documents} documents`);
-  console.log(`report: ${options.report}`);
+  if (options.report) console.log(`report: ${options.report}`);
 }

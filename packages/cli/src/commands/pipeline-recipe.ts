@@ -1,9 +1,10 @@
 // The recipe of `nsa pipeline run`: its schema, overrides of its stages, and the check of all of them beforehand.
 import { dirname, join, resolve } from "node:path";
-import { didYouMean, ExitCode, loadConfig, NsaError, withPlugins } from "@nsa/core";
+import { configYaml, didYouMean, ExitCode, loadConfig, NsaError, withPlugins } from "@nsa/core";
 import { z } from "zod";
 import { loadPluginsOfRecipe } from "../plugins/load.ts";
 import { missingFiles } from "./missing-files.ts";
+import { findCheckpointsIn } from "./recipe-checkpoints.ts";
 import { loadStage, stageNames } from "./stages.ts";
 
 /** What no stage may be called: `{stage.dir}` is a stage's own folder, the others are keys of the recipe. */
@@ -107,10 +108,14 @@ export async function loadStageConfig(
   stage: PipelineStage,
   recipe: string,
   set: readonly string[],
+  runs: string,
 ): Promise<{ config: unknown; yaml: string }> {
-  await loadPluginsOfRecipe(recipe, { set });
+  await loadPluginsOfRecipe(recipe, { set, runs });
   const { schema } = await loadStage(stage.stage);
-  return loadConfig(schema as never, recipe, { set });
+  const { config, remarks } = loadConfig(schema as never, recipe, { set });
+  for (const remark of remarks) console.error(`warning: stage ${stage.name}: ${remark}`);
+  const found = findCheckpointsIn(config, runs);
+  return { config: found, yaml: configYaml(schema, found) };
 }
 
 export interface CheckedStage {
@@ -129,7 +134,7 @@ export async function checkStages(
   config: Pipeline,
   file: string,
   finished: Outputs,
-  folder: string,
+  { folder, runs }: { folder: string; runs: string },
 ): Promise<CheckedStage[]> {
   const outputs: Outputs = {};
   const checked: CheckedStage[] = [];
@@ -142,7 +147,7 @@ export async function checkStages(
     const definition = await loadStage(stage.stage);
     const own = join(folder, name);
     const set = stage.set.map((text) => fillIn(text, outputs, own));
-    const loaded = await loadStageConfig(stage, resolve(dirname(file), stage.config), set);
+    const loaded = await loadStageConfig(stage, resolve(dirname(file), stage.config), set, runs);
     checked.push({
       stage,
       estimate: definition.estimate(loaded.config),

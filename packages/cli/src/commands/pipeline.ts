@@ -26,7 +26,7 @@ import {
   type Pipeline,
   type PipelineStage,
 } from "./pipeline-recipe.ts";
-import { execute, type StageOptions } from "./stage.ts";
+import { execute, namedRecipe, type StageOptions } from "./stage.ts";
 
 const folderOf = (dir: string, { name }: PipelineStage) => join(dir, "stages", name);
 
@@ -40,26 +40,31 @@ function finishedStages(dir: string | undefined, { stages }: Pipeline): Outputs 
   return done;
 }
 
-async function checked(config: Pipeline, file: string, done: Outputs): Promise<CheckedStage[]> {
+async function checked(config: Pipeline, file: string, done: Outputs, runs: string): Promise<CheckedStage[]> {
   const folder = mkdtempSync(join(tmpdir(), "nsa-pipeline-"));
   try {
-    return await checkStages(config, file, done, folder);
+    return await checkStages(config, file, done, { folder, runs });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
+
+/** Names the recipe that a pipeline was started with: those of its stages lie beside it. */
+const SOURCE = "recipe.json";
 
 /** What was set when the run began holds when it goes on. */
 function keptOverrides(dir: string | undefined): string[] {
   return ((dir && readRunJson(dir, "overrides.json")) || []) as string[];
 }
 
-export async function runPipeline(file: string, options: StageOptions): Promise<number> {
+export async function runPipeline(recipe: string | undefined, options: StageOptions): Promise<number> {
   const resumed = options.resume ? findRun(options.runs, options.resume, "pipeline").path : undefined;
+  const kept = resumed && (readRunJson(resumed, SOURCE) as { recipe: string } | null);
+  const file = recipe ?? (kept ? kept.recipe : namedRecipe(undefined, "pipeline run"));
   const overrides = [...keptOverrides(resumed), ...options.set];
   const { config, yaml } = await loadPipeline(file, overrides);
   const done = finishedStages(resumed, config);
-  const plan = await checked(config, file, done);
+  const plan = await checked(config, file, done, options.runs);
   if (options.dryRun) {
     for (const { stage, missing } of plan) warnOfMissing(missing, `stage ${stage.name}: `);
     const { printPipelineEstimate } = await import("./dry-run.ts");
@@ -67,8 +72,10 @@ export async function runPipeline(file: string, options: StageOptions): Promise<
     return ExitCode.ok;
   }
   for (const { missing } of plan) for (const error of missing) throw error;
-  const files: Record<string, string> =
-    overrides.length > 0 ? { "overrides.json": JSON.stringify(overrides) } : {};
+  const files: Record<string, string> = {
+    ...(overrides.length > 0 ? { "overrides.json": JSON.stringify(overrides) } : {}),
+    [SOURCE]: JSON.stringify({ recipe: resolve(file) }),
+  };
   const dir =
     resumed ??
     createRunDir({ root: options.runs, stage: "pipeline", name: config.name, configYaml: yaml, files });
@@ -111,7 +118,7 @@ async function runOne(
   const own = options.set.filter((text) => text.startsWith(`${stage.name}.`));
   const set = started ? own.map((text) => text.slice(stage.name.length + 1)) : stage.set;
   const filled = set.map((text) => fillIn(text, done, runDir));
-  const { config, yaml } = await loadStageConfig(stage, recipe, filled);
+  const { config, yaml } = await loadStageConfig(stage, recipe, filled, options.runs);
   mkdirSync(join(runDir, "checkpoints"), { recursive: true });
   atomicWriteFile(join(runDir, "config.yaml"), yaml);
   if (!existsSync(join(runDir, "env.json"))) {

@@ -1,5 +1,5 @@
 // Every kind of recipe with its schema: stages and pipelines.
-import { NsaError } from "@nsa/core";
+import { didYouMean, NsaError } from "@nsa/core";
 import type { z } from "zod";
 import { loadStage, STAGES, stageNames } from "./stages.ts";
 
@@ -10,11 +10,13 @@ export const RECIPES = [...STAGES, "pipeline"] as const;
 export async function loadSchema(kind: string): Promise<z.ZodType> {
   if (kind === "pipeline") return (await import("./pipeline-recipe.ts")).pipelineSchema();
   if (stageNames().includes(kind)) return (await loadStage(kind)).schema;
+  const kinds = [...stageNames(), "pipeline"];
+  const near = didYouMean(kind, kinds);
   throw new NsaError({
     code: "recipe_unknown",
     what: `no kind of recipe "${kind}"`,
-    why: `there are ${[...stageNames(), "pipeline"].join(", ")}`,
-    fix: "choose one of them",
+    why: `there are ${kinds.join(", ")}`,
+    fix: near ? `did you mean ${near}?` : "choose one of them",
     exitCode: 2,
   });
 }

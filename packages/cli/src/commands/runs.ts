@@ -1,6 +1,6 @@
 // `nsa runs ls|show|path`: what ran, how far it came, and where it lies.
 import { join } from "node:path";
-import { findCheckpoint, findRun, listRuns, readJsonl } from "@nsa/core";
+import { findCheckpoint, findRun, listRuns, pipelineProgress, type RunInfo, readJsonl } from "@nsa/core";
 import { figure } from "../view/format.ts";
 
 /** Latest value of every metric, and the last step. */
@@ -14,14 +14,20 @@ function lastFigures(runDir: string): Map<string, unknown> {
 /** The figures by which one knows a run, best first. */
 const TELLING = ["eval/pass_at_1", "reward/mean", "val/loss", "train/loss"];
 
+function progress({ stage, path }: RunInfo, last: ReadonlyMap<string, unknown>): string {
+  if (stage === "pipeline") {
+    const { done, total } = pipelineProgress(path);
+    return `${done} of ${total} stages done`;
+  }
+  return last.has("step") ? `step ${last.get("step")}` : "no step";
+}
+
 export function listAll(root: string): void {
   for (const run of listRuns(root)) {
     const last = lastFigures(run.path);
     const name = TELLING.find((key) => typeof last.get(key) === "number");
     const told = name ? `${name} ${figure(last.get(name) as number)}` : "";
-    console.log(
-      [run.id, last.has("step") ? `step ${last.get("step")}` : "no step", told, run.path].join("\t"),
-    );
+    console.log([run.id, progress(run, last), told, run.path].join("\t"));
   }
 }
 

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import {
   atomicWriteFile,
+  configYaml,
   createRunDir,
   ExitCode,
   findRun,
@@ -11,6 +12,7 @@ import {
   loadConfig,
   loadedPlugins,
   NsaError,
+  removeFailedStart,
   type StageDefinition,
   type StageResult,
   watchInterruption,
@@ -23,6 +25,7 @@ import { printEvaluation } from "../report/print-evaluation.ts";
 import { writeReport } from "../report/report.ts";
 import { readIfThere } from "../report/run-files.ts";
 import { openView, type ViewOptions } from "../view/view.ts";
+import { findCheckpointsIn } from "./recipe-checkpoints.ts";
 import { loadStage } from "./stages.ts";
 
 export interface StageOptions {
@@ -62,16 +65,49 @@ function findResumed(runs: string, which: string, stage: string): { path: string
   return { path: findRun(runs, dirname(dirname(checkpoint)), stage).path, checkpoint };
 }
 
-/** Runs a stage to its end or interruption and returns the exit code. */
-export async function runStage(name: string, file: string, options: StageOptions): Promise<number> {
-  const resumed = options.resume ? findResumed(options.runs, options.resume, name) : undefined;
-  const recipe = resumed ? join(resumed.path, "config.yaml") : file;
-  await loadPluginsOfRecipe(recipe, { set: options.set, resumed: resumed !== undefined });
-  const stage = await loadStage(name);
-  const { config, yaml } = loadConfig(stage.schema as never, recipe, { set: options.set }) as {
-    config: { name: string };
-    yaml: string;
+/** The recipe of a command. Throws NsaError `recipe_missing` (exit 2) where none was named. */
+export function namedRecipe(file: string | undefined, command: string): string {
+  if (file !== undefined) return file;
+  throw new NsaError({
+    code: "recipe_missing",
+    what: `\`nsa ${command}\` without a recipe`,
+    why: "only a run that is resumed has one already",
+    fix: `name one, e.g. of configs/, or a run with --resume`,
+    exitCode: ExitCode.usage,
+  });
+}
+
+interface NamedConfig {
+  config: { name: string };
+  yaml: string;
+}
+
+/** The recipe with its defaults, and its checkpoints found among the runs. */
+async function loadRecipe(
+  stage: StageDefinition,
+  recipe: string,
+  { set, runs }: Pick<StageOptions, "set" | "runs">,
+): Promise<NamedConfig> {
+  const { config, remarks } = loadConfig(stage.schema as never, recipe, { set }) as unknown as NamedConfig & {
+    remarks: string[];
   };
+  for (const remark of remarks) console.error(`warning: ${remark}`);
+  const found = findCheckpointsIn(config, runs);
+  return { config: found, yaml: configYaml(stage.schema, found) };
+}
+
+/** Runs a stage to its end or interruption and returns the exit code. */
+export async function runStage(
+  name: string,
+  file: string | undefined,
+  options: StageOptions,
+): Promise<number> {
+  const resumed = options.resume ? findResumed(options.runs, options.resume, name) : undefined;
+  const recipe = resumed ? join(resumed.path, "config.yaml") : namedRecipe(file, name);
+  const { set, runs } = options;
+  await loadPluginsOfRecipe(recipe, { set, runs, resumed: resumed !== undefined });
+  const stage = await loadStage(name);
+  const { config, yaml } = await loadRecipe(stage, recipe, options);
   // A recipe that cannot work should leave no run behind; the estimate checks the whole architecture.
   const estimate = resumed && !options.dryRun ? {} : stage.estimate(config, options.device);
   if (options.dryRun) {
@@ -96,6 +132,8 @@ export async function runStage(name: string, file: string, options: StageOptions
     // Settings that the run refused must not stand between it and the next resume.
     const inUse = error instanceof NsaError && error.code === "run_in_use";
     if (resumed && (inUse || latestCheckpoint(runDir) === reached)) atomicWriteFile(settings, before);
+    // A start that did nothing leaves nothing.
+    if (!resumed && error instanceof NsaError) removeFailedStart(runDir);
     throw error;
   }
 }

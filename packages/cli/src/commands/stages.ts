@@ -1,5 +1,5 @@
 // Stages by name: those of the table, and those that plugins have registered.
-import { NsaError, type StageDefinition, stageKinds } from "@nsa/core";
+import { didYouMean, NsaError, type StageDefinition, stageKinds } from "@nsa/core";
 import { STAGE_TABLE } from "./stage-table.ts";
 
 /** Built-in stages, in the order of a pipeline. */
@@ -15,11 +15,14 @@ export const stageNames = (): string[] => [
 export async function loadStage(name: string): Promise<StageDefinition> {
   if (Object.hasOwn(STAGE_TABLE, name)) return STAGE_TABLE[name]!.load();
   if (stageKinds.has(name)) return stageKinds.get(name);
+  const near = didYouMean(name, stageNames());
   throw new NsaError({
     code: "stage_unknown",
     what: `no stage "${name}"`,
     why: `there are ${stageNames().join(", ")}`,
-    fix: "choose one of them, or load the plugin that defines it with `plugins: [file.ts]`",
+    fix: near
+      ? `did you mean ${near}?`
+      : "choose one of them, or load the plugin that defines it with `plugins: [file.ts]`",
     exitCode: 2,
   });
 }

@@ -1,6 +1,4 @@
 // Loads the plugins that a recipe, a checkpoint or the command line names, before anything asks for their members.
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import {
   ExitCode,
   findCheckpoint,
@@ -9,6 +7,7 @@ import {
   NsaError,
   previewConfig,
 } from "@nsa/core";
+import { checkpointsAmong } from "../commands/recipe-checkpoints.ts";
 import { hostPlugins } from "./host.ts";
 
 /** Throws as `loadPlugins`. */
@@ -37,12 +36,14 @@ export interface RecipeUse {
   set?: readonly string[];
   /** The recipe is that of a run which goes on. */
   resumed?: boolean;
+  /** Folder of the runs that it may name. */
+  runs?: string;
 }
 
 /** Plugins of a recipe, and of the checkpoints that it names. Throws NsaError `config_*` (exit 2) and as `loadPlugins`. */
 export async function loadPluginsOfRecipe(
   file: string | null,
-  { set = [], resumed }: RecipeUse = {},
+  { set = [], resumed, runs = "runs" }: RecipeUse = {},
 ): Promise<void> {
   const { plugins, texts } = previewConfig(file, { set });
   try {
@@ -53,8 +54,7 @@ export async function loadPluginsOfRecipe(
     const fix = "put the file back in its place, or name it as it is now: --set plugins=[FILE]";
     throw new NsaError({ code, what, why, fix, exitCode: ExitCode.unavailable, cause: error });
   }
-  for (const text of new Set(texts))
-    if (text !== "" && existsSync(join(text, "state.json"))) await loadPluginsOfCheckpoint(text);
+  for (const checkpoint of checkpointsAmong(texts, runs)) await loadPluginsOfCheckpoint(checkpoint);
 }
 
 /** Whether plugins were named in this command: then a changed file is what the user wants. */

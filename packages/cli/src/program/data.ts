@@ -72,7 +72,7 @@ export function registerData(program: Command): void {
 
   withReportOutput(data.command("stats <files...>"))
     .description("documents, refusals, lengths and domains of files")
-    .option("--report <file>", "where the HTML page goes", "report.html")
+    .option("--report <file>", "also write an HTML page")
     .action(async (files: string[], options: object) => {
       const { showStats } = await import("../commands/data-files.ts");
       await showStats(files, options as never);

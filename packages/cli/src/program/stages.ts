@@ -19,7 +19,7 @@ const resumed = (command: Command) =>
     .option("--resume <run>", "go on with a run by its own recipe and --set: its name, its path, or `latest`")
     .option("--dry-run", "print what it would cost and stop");
 
-async function start(stage: string, config: string, options: RunOptions): Promise<void> {
+async function start(stage: string, config: string | undefined, options: RunOptions): Promise<void> {
   const { runStage } = await import("../commands/stage.ts");
   if (options.unsafeExec) options.set.push("sandbox.unsafe_exec=true");
   await exitWith(runStage(stage, config, options as never));
@@ -28,7 +28,7 @@ async function start(stage: string, config: string, options: RunOptions): Promis
 export function registerStages(program: Command): void {
   for (const [name, { about, command: wanted }] of Object.entries(STAGE_TABLE)) {
     if (!wanted) continue;
-    const command = program.command(`${name} <config>`).description(about);
+    const command = program.command(`${name} [config]`).description(about);
     if (wanted.ranks)
       command.option("--ranks <n>", "processes on this machine's CPU that share every step", "1");
     if (wanted.programs) {
@@ -37,19 +37,21 @@ export function registerStages(program: Command): void {
         "run programs that the model writes with your rights where bubblewrap is absent",
       );
     } else profiled(command);
-    resumed(command).action((config: string, options: RunOptions) => start(name, config, options));
+    resumed(command).action((config: string | undefined, options: RunOptions) =>
+      start(name, config, options),
+    );
     if (wanted.records) registerFetch(command);
   }
 
   const any = program
-    .command("run <stage> <config>")
+    .command("run <stage> [config]")
     .description("any stage by name: the ones above, those of pipelines, and those of the recipe's plugins");
   resumed(profiled(any)).action(start);
 
   const run = program
     .command("pipeline")
     .description("several stages, one after another")
-    .command("run <config>")
+    .command("run [config]")
     .description("run all stages; finished ones are not run again")
     .option("--resume <run>", "go on with a pipeline run: its name, its path, or `latest`")
     .option("--dry-run", "check all recipes, print what they would cost and stop")
@@ -59,7 +61,7 @@ export function registerStages(program: Command): void {
       collect,
       [],
     );
-  withOutput(withRuns(withDevice(run))).action(async (config: string, options: object) => {
+  withOutput(withRuns(withDevice(run))).action(async (config: string | undefined, options: object) => {
     const { runPipeline } = await import("../commands/pipeline.ts");
     await exitWith(runPipeline(config, options as never));
   });

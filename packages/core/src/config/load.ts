@@ -3,6 +3,7 @@ import { stringify } from "yaml";
 import type { z } from "zod";
 import { ExitCode, NsaError } from "../errors.ts";
 import { didYouMean } from "./did-you-mean.ts";
+import { plainWords } from "./plain-words.ts";
 import { fieldsOf, type Schema, schemaAt, snakeCase, toCamel, toSnake } from "./schema-walk.ts";
 import { assign, merge, type Plain, readSources, type Source, setSource } from "./source.ts";
 
@@ -11,6 +12,8 @@ export interface LoadedConfig<T> {
   config: T;
   /** The whole resolved config as a file would write it. */
   yaml: string;
+  /** What a person should see of the recipe although it can be used. */
+  remarks: string[];
 }
 
 /** Issues told besides the first: a wrong file would fill the screen with its keys. */
@@ -41,7 +44,23 @@ function filePath(schema: Schema, path: readonly PropertyKey[]): PropertyKey[] {
   });
 }
 
-function describeIssue(schema: Schema, issue: Issue, sources: readonly Source[], file: string) {
+/** What the data hold at a path. */
+function valueAt(data: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], data);
+}
+
+/** A `--set` whose braces YAML read as a mapping, quoted. */
+function quoted(assignment: string): string {
+  const at = assignment.indexOf("=");
+  const value = JSON.stringify(assignment.slice(at + 1)).replaceAll("'", "'\\''");
+  return `quote the text: '${assignment.slice(0, at)}=${value}'`;
+}
+
+function describeIssue(
+  schema: Schema,
+  issue: Issue,
+  { data, sources, file }: { data: unknown; sources: readonly Source[]; file: string },
+) {
   const unknown = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
   const path = filePath(schema, unknown === undefined ? issue.path : [...issue.path, unknown]);
   const dotted = path.join(".");
@@ -59,19 +78,31 @@ function describeIssue(schema: Schema, issue: Issue, sources: readonly Source[],
     return { code: "config_unknown_key", what, why: `unknown key \`${unknown}\``, fix };
   }
   const missing = issue.code === "invalid_type" && /received undefined/.test(issue.message);
-  const why = missing ? "this key is required and not given" : issue.message.replace(/^Invalid input: /, "");
+  const value = valueAt(data, issue.path);
+  const why = missing ? "this key is required and not given" : plainWords(issue, value);
+  const set = /^--set (.*)$/s.exec(place ?? "")?.[1];
+  const isMapping = issue.code === "invalid_type" && issue.expected === "string" && typeof value === "object";
+  if (set !== undefined && isMapping)
+    return {
+      code: "config_invalid",
+      what,
+      why: "its value is a mapping in YAML, and must be a text",
+      fix: quoted(set),
+    };
   const about = schemaAt(schema, issue.path)?.description;
   const fix = about ? `\`${dotted}\`: ${about}` : `see \`nsa config explain\` for what \`${dotted}\` takes`;
   return { code: missing ? "config_missing_key" : "config_invalid", what, why, fix };
 }
 
 function validate<S extends Schema>(schema: S, data: Plain, sources: readonly Source[], file: string) {
-  const result = schema.safeParse(toCamel(schema, data));
+  const given = toCamel(schema, data);
+  const result = schema.safeParse(given);
   if (result.success) return result.data as z.output<S>;
   const issues = flatten(result.error.issues);
-  const first = describeIssue(schema, issues[0]!, sources, file);
+  const from = { data: given, sources, file };
+  const first = describeIssue(schema, issues[0]!, from);
   const others = issues.slice(1).map((issue) => {
-    const { what, why } = describeIssue(schema, issue, sources, file);
+    const { what, why } = describeIssue(schema, issue, from);
     return `${what} (${why})`;
   });
   const shown = others.slice(0, SHOWN_ISSUES).join("; ");
@@ -126,7 +157,8 @@ export function loadConfig<S extends Schema>(
 ): LoadedConfig<z.output<S>> {
   const { data, sources } = readData(path, options.set);
   const config = validate(schema, data, sources, path ?? "config");
-  return { config, yaml: configYaml(schema, config) };
+  const remarks = sources.flatMap((source) => source.remarks ?? []);
+  return { config, yaml: configYaml(schema, config), remarks };
 }
 
 /** Checks snake_case data that did not come from a file of its own (a section of a pipeline, a request). */

@@ -1,5 +1,6 @@
 // Where config data come from: YAML files (with `extends:`) and `--set`, and the place of every value.
-import { dirname, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { ExitCode, NsaError } from "../errors.ts";
 import { readText } from "../read-text.ts";
@@ -8,6 +9,8 @@ export type Plain = Record<string, unknown>;
 
 export interface Source {
   data: Plain;
+  /** Paths of the file that two files could be meant by. */
+  remarks?: string[];
   /** `file:line:column` of a snake_case path (of its key, or its nearest ancestor that is there), or undefined. */
   locate(path: readonly PropertyKey[], onKey: boolean): string | undefined;
 }
@@ -66,6 +69,39 @@ function besideFile(data: Plain, file: string): Plain {
   return BESIDE_FILE.reduce<Plain>((all, path) => at(all, path) as Plain, data);
 }
 
+/** Keys whose texts are files or folders that a run reads. */
+const INPUT_KEYS = new Set([
+  ...["checkpoint", "init", "init_from", "reference", "teacher", "tokenizer", "file", "files", "history"],
+  ...["shards", "data_dir", "inputs", "seeds", "benchmarks", "recipe", "plans"],
+]);
+
+/** A run's own config.yaml names what its start has found, seen from the folder it was started in. */
+const isRunFolder = (folder: string) => existsSync(join(folder, "env.json"));
+
+/** The part of a path before its first pattern. */
+const fixedPart = (path: string) => (path.includes("*") ? dirname(`${path.split("*")[0]}x`) : path);
+
+/**
+ * Relative paths of inputs that are not there from the working folder, and are beside the recipe, become the latter. Where both are there
+ * the working folder's is taken, as ever, with a remark.
+ */
+function inputsBeside(value: unknown, folder: string, key: string, remarks: string[]): unknown {
+  if (Array.isArray(value)) return value.map((item) => inputsBeside(item, folder, key, remarks));
+  if (isPlain(value))
+    return Object.fromEntries(
+      Object.entries(value).map(([name, item]) => [name, inputsBeside(item, folder, name, remarks)]),
+    );
+  if (typeof value !== "string" || value === "" || value.startsWith("/") || !INPUT_KEYS.has(key))
+    return value;
+  const beside = resolve(folder, value);
+  if (beside === resolve(value) || !existsSync(fixedPart(beside))) return value;
+  if (!existsSync(fixedPart(value))) return beside;
+  remarks.push(
+    `${key}: ${value} is taken from the working folder (${resolve(value)}), and there is one beside the recipe, too (${beside})`,
+  );
+  return value;
+}
+
 const syntaxError = (place: string, why: string) =>
   usage("config_syntax", place, why, "correct the YAML there (indentation, colons, quotes)");
 
@@ -110,8 +146,15 @@ function readSource(file: string): Source {
     text = readText(file);
   } catch (error) {
     if (error instanceof NsaError) throw error;
-    const why = (error as NodeJS.ErrnoException).code === "ENOENT" ? "there is no such file" : String(error);
-    throw usage("config_missing", `cannot read ${file}`, why, "check the path; recipes are in configs/");
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reasons: Record<string, string> = {
+      ENOENT: "there is no such file",
+      EISDIR: "it is a folder, and a recipe is a file",
+      EACCES: "you may not read it",
+      ENOTDIR: "a part of the path is a file",
+    };
+    const why = reasons[code ?? ""] ?? message;
+    throw usage("config_missing", `cannot read ${file}`, why, "name a recipe, e.g. one of those in configs/");
   }
   const lines = new LineCounter();
   const document = parseYaml(text, file, lines);
@@ -123,7 +166,9 @@ function readSource(file: string): Source {
       "a config is a mapping of keys to values",
       "write `key: value`",
     );
-  return { data: besideFile(data as Plain, file), locate: locator(file, document, lines) };
+  const remarks: string[] = [];
+  const found = isRunFolder(dirname(file)) ? data : inputsBeside(data, dirname(file), "", remarks);
+  return { data: besideFile(found as Plain, file), remarks, locate: locator(file, document, lines) };
 }
 
 /** The file's sources, base files of `extends:` first. @throws NsaError config_extends_cycle (exit 2) */
@@ -162,14 +207,21 @@ export function setSource(assignment: string): { path: string[]; value: unknown;
     );
   if (at < 1) throw wrong("there is no key or no `=`");
   const path = assignment.slice(0, at).split(".");
+  if (path.includes("") || path.includes("__proto__"))
+    throw wrong("a part of the key is empty, or __proto__");
   let given: unknown;
   try {
     const document = parseDocument(assignment.slice(at + 1));
-    if (path.includes("") || path.includes("__proto__") || document.errors.length)
-      throw new Error("not YAML");
+    if (document.errors.length) throw new Error("not YAML");
     given = ordinary(document.toJS());
   } catch {
-    throw wrong("the key or the value cannot be read");
+    const text = JSON.stringify(assignment.slice(at + 1)).replaceAll("'", "'\\''");
+    throw usage(
+      "config_set",
+      `--set ${assignment}`,
+      "its value is read as YAML, and is none",
+      `quote a text: --set '${assignment.slice(0, at)}=${text}'`,
+    );
   }
   const value = path[0] === "plugins" ? absolutePaths(given, ".") : given;
   const locate: Source["locate"] = (wanted) =>

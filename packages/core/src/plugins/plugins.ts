@@ -16,6 +16,7 @@ export const PLUGIN_KINDS = [
   "advantage",
   "loss",
   "preference_loss",
+  "divergence",
   "reward",
   "task",
   "schedule",

@@ -63,7 +63,7 @@ const HARMLESS = new Set(
   (
     "peft_type task_type base_model_name_or_path revision auto_mapping inference_mode r lora_alpha lora_dropout target_modules " +
     "exclude_modules rank_pattern alpha_pattern use_rslora init_lora_weights peft_version ensure_weight_tying qalora_group_size " +
-    "lora_ga_config eva_config corda_config loftq_config runtime_config"
+    "lora_ga_config eva_config corda_config loftq_config runtime_config megatron_core layers_to_transform layers_pattern"
   ).split(" "),
 );
 

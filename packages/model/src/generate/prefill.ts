@@ -112,7 +112,7 @@ function sequenceOf({ key, request, first }: Admission, i: number, pages: number
     key,
     request,
     sample: first + i,
-    drawn: 0,
+    drawn: request.firstPosition ?? 0,
     pages,
     length: request.prompt.length,
     last: -1,

@@ -24,12 +24,16 @@ export interface GenerateRequest {
   seed: number;
   /** Sample i of the request draws with request number `id + i`: an output depends on (seed, id + i) alone. */
   id: number;
+  /** Position of the first token that is drawn, in its output: a request that continues one draws what that would have drawn. */
+  firstPosition?: number;
   /** Ids that end an output; they are its last token. */
   stopIds: readonly number[];
   /** Ends an output when its text so far contains one of these. */
   stopStrings?: readonly string[];
   /** The k likeliest ids of every position are wanted, too. */
   topLogprobs?: number;
+  /** The ids that top-k, top-p and min-p keep at every position are wanted, too; they are found on the host. */
+  keptIds?: boolean;
 }
 
 /** An id and its full-vocabulary log-probability. */
@@ -45,6 +49,8 @@ export interface GeneratedSample {
   logp: number[];
   /** ln of the probability mass that top-k, top-p and min-p kept. */
   keptLogmass: number[];
+  /** Per id, the ids that it was drawn among, itself first; only where `keptIds` asked for them. */
+  kept?: number[][];
   /** Per id, the likeliest ids of its position, best first; only where `topLogprobs` asked for them. */
   top?: TokenLogprob[][];
   /** `stop`: a stop id or string; `length`: max_tokens was reached. */

@@ -1,5 +1,6 @@
 // What is recorded of a step of `nsa grpo`: every output with its ids, both log-probabilities, reward, advantage and weight, the policy
 // that sampled it, and fingerprints by which the step's updates can be checked when they are applied again.
+import type { Insert } from "@nsa/eval";
 import type { SampleRewards } from "../algorithm/advantages/kind.ts";
 import type { Reward } from "../rewards/score.ts";
 
@@ -33,13 +34,18 @@ export interface RecordedOutput {
 
 /** Values of each token of each output; `logp` in nats at the sampling temperature. */
 export interface RecordedTokens {
+  /** Sampled ids; the values below are of these. */
   ids: ArrayLike<number>;
+  /** What tools wrote between them. */
+  inserts?: readonly Insert[];
   samplerLogp: ArrayLike<number>;
   /** The trainer's; NaN where the output was not learned from. */
   oldLogp: ArrayLike<number>;
   /** The reference's, where there is one. */
   refLogp?: ArrayLike<number>;
   advantage: ArrayLike<number>;
+  /** Ids that each token was drawn among, itself first, where the run takes log-probabilities over them. */
+  kept?: readonly (readonly number[])[];
   /** PPO's: V before the step's updates, and what it should have been; NaN where the output was not learned from. */
   oldValue?: ArrayLike<number>;
   returns?: ArrayLike<number>;

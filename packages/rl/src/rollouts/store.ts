@@ -1,12 +1,16 @@
 // Rollouts on disk: `rollouts/step-000123.safetensors` (numbers of every token) beside `step-000123.jsonl` (texts and rewards).
 //
 // Tensors: ids i32 [T], logp_sampler, logp_old, advantage f32 [T] (logp_ref where there is a reference, value_old and return where there
-// is a value model), mask u8 [T] (1 where the token is in the loss), weight f64 [N], offsets i64 [N + 1]: tokens of output i are offsets[i] … offsets[i + 1] − 1. T tokens of N outputs.
+// is a value model), mask u8 [T] (1 where the token is in the loss), tool u8 [T] where tools were called (1 where a tool wrote the token: it
+// has no log-probability, NaN, and no advantage), weight f64 [N], offsets i64 [N + 1]: tokens of output i are offsets[i] … offsets[i + 1] − 1.
+// T tokens of N outputs.
+// Where log-probabilities are over the ids that truncated sampling kept: kept_ids i32 [K], kept_offsets i64 [T + 1], those of a token together.
 // Each file is written under another name and renamed; the tensors come last, so that a step with tensors is whole. A power cut may
 // take the newest files; what a checkpoint has passed is never needed to resume.
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ExitCode, NsaError, SafetensorsReader, writeSafetensors, writeWhole } from "@nsa/core";
+import { insertedCount, sampledMask, splitIds, wholeIds } from "@nsa/eval";
 import { z } from "zod";
 import type { RecordedOutput, RecordedStep, RecordedTokens } from "./record.ts";
 
@@ -165,19 +169,33 @@ const metadataOf = (r: RecordedStep): Record<string, string> => ({
   gradients: JSON.stringify(r.gradients),
 });
 
-/** One array of all outputs' tokens. */
-function joined<A extends Int32Array | Float32Array | Uint8Array>(
+/** Tokens of an output as it was read, what tools wrote included. */
+const lengthOf = (t: RecordedTokens) => t.ids.length + insertedCount(t);
+
+/** One array of all outputs' tokens; those that a tool wrote have the value `tool`. */
+function joined<A extends Float32Array | Uint8Array>(
   out: A,
   tokens: readonly RecordedTokens[],
   of: (t: RecordedTokens) => ArrayLike<number> | number,
+  tool: number,
 ): A {
   let at = 0;
   for (const t of tokens) {
     const values = of(t);
-    const n = t.ids.length;
-    if (typeof values === "number") out.fill(values, at, at + n);
-    else out.set(values, at);
-    at += n;
+    let next = 0;
+    for (const own of sampledMask(t)) {
+      if (!own) out[at++] = tool;
+      else out[at++] = typeof values === "number" ? values : values[next++]!;
+    }
+  }
+  return out;
+}
+
+function joinedIds(out: Int32Array, tokens: readonly RecordedTokens[]): Int32Array {
+  let at = 0;
+  for (const t of tokens) {
+    out.set(wholeIds(t), at);
+    at += lengthOf(t);
   }
   return out;
 }
@@ -193,26 +211,25 @@ const OPTIONAL: readonly (readonly [string, OptionalColumn])[] = [
 type Tensors = Parameters<typeof writeSafetensors>[1];
 
 function tensorsOf({ tokens }: RecordedStep): Tensors {
-  const T = tokens.reduce((n, { ids }) => n + ids.length, 0);
+  const T = tokens.reduce((n, t) => n + lengthOf(t), 0);
   const [N, shape] = [tokens.length, [T]];
-  const floats = (name: string, of: (t: RecordedTokens) => ArrayLike<number> | number) =>
-    ({ name, dtype: "F32", shape, data: () => joined(new Float32Array(T), tokens, of) }) as const;
+  const floats = (name: string, of: (t: RecordedTokens) => ArrayLike<number> | number, tool = Number.NaN) =>
+    ({ name, dtype: "F32", shape, data: () => joined(new Float32Array(T), tokens, of, tool) }) as const;
+  const bytes = (name: string, of: (t: RecordedTokens) => number, tool: number) =>
+    ({ name, dtype: "U8", shape, data: () => joined(new Uint8Array(T), tokens, of, tool) }) as const;
   const offsets = new BigInt64Array(N + 1);
-  for (const [i, { ids }] of tokens.entries()) offsets[i + 1] = offsets[i]! + BigInt(ids.length);
+  for (const [i, t] of tokens.entries()) offsets[i + 1] = offsets[i]! + BigInt(lengthOf(t));
   const optional = (name: string, key: OptionalColumn) =>
     tokens.some((t) => t[key]) ? [floats(name, (t) => t[key] ?? Number.NaN)] : [];
   return [
-    { name: "ids", dtype: "I32", shape, data: () => joined(new Int32Array(T), tokens, (t) => t.ids) },
+    { name: "ids", dtype: "I32", shape, data: () => joinedIds(new Int32Array(T), tokens) },
     floats("logp_sampler", (t) => t.samplerLogp),
     floats("logp_old", (t) => t.oldLogp),
-    floats("advantage", (t) => t.advantage),
+    floats("advantage", (t) => t.advantage, 0),
     ...OPTIONAL.flatMap(([name, key]) => optional(name, key)),
-    {
-      name: "mask",
-      dtype: "U8",
-      shape,
-      data: () => joined(new Uint8Array(T), tokens, (t) => (t.weight > 0 ? 1 : 0)),
-    },
+    ...keptTensors(tokens),
+    bytes("mask", (t) => (t.weight > 0 ? 1 : 0), 0),
+    ...(tokens.some((t) => t.inserts) ? [bytes("tool", () => 0, 1)] : []),
     {
       name: "weight",
       dtype: "F64",
@@ -221,6 +238,26 @@ function tensorsOf({ tokens }: RecordedStep): Tensors {
     },
     { name: "offsets", dtype: "I64", shape: [N + 1], data: () => offsets },
   ];
+}
+
+function keptTensors(tokens: readonly RecordedTokens[]): Tensors {
+  if (!tokens.some(({ kept }) => kept)) return [];
+  const sets = tokens.flatMap(({ kept, ids }) => kept ?? Array.from(ids, () => [] as number[]));
+  const offsets = new BigInt64Array(sets.length + 1);
+  for (const [i, set] of sets.entries()) offsets[i + 1] = offsets[i]! + BigInt(set.length);
+  const all = Int32Array.from(sets.flatMap((set) => [...set]));
+  return [
+    { name: "kept_ids", dtype: "I32", shape: [all.length], data: () => all },
+    { name: "kept_offsets", dtype: "I64", shape: [offsets.length], data: () => offsets },
+  ];
+}
+
+/** Kept ids of all tokens; undefined where none were recorded. */
+function keptOf(reader: SafetensorsReader): number[][] | undefined {
+  if (!reader.entries.has("kept_ids")) return undefined;
+  const ids = Array.from(new Int32Array(bytesOf(reader, "kept_ids")));
+  const offsets = integers(reader, "kept_offsets");
+  return offsets.slice(1).map((to, i) => ids.slice(offsets[i], to));
 }
 
 function bytesOf(reader: SafetensorsReader, name: string): ArrayBuffer {
@@ -240,15 +277,28 @@ function tokensOf(reader: SafetensorsReader, offsets: readonly number[]): Record
   ];
   const there = OPTIONAL.filter(([name]) => reader.entries.has(name));
   const optional = there.map(([name, key]) => [key, floats(name)] as const);
+  const kept = keptOf(reader);
   const weight = new Float64Array(bytesOf(reader, "weight"));
+  const tool = reader.entries.has("tool") ? new Uint8Array(bytesOf(reader, "tool")) : undefined;
   return Array.from(weight, (w, i): RecordedTokens => {
     const [from, to] = [offsets[i]!, offsets[i + 1]!];
+    const wrote = tool?.subarray(from, to);
+    const of = (values: Float32Array) => {
+      const own = values.subarray(from, to);
+      return wrote ? own.filter((_, t) => !wrote[t]) : own;
+    };
     return {
-      ids: ids.subarray(from, to),
-      samplerLogp: sampler.subarray(from, to),
-      oldLogp: old.subarray(from, to),
-      ...Object.fromEntries(optional.map(([key, values]) => [key, values.subarray(from, to)])),
-      advantage: advantage.subarray(from, to),
+      ...(wrote
+        ? splitIds(
+            ids.subarray(from, to),
+            wrote.map((t) => 1 - t),
+          )
+        : { ids: ids.subarray(from, to) }),
+      samplerLogp: of(sampler),
+      oldLogp: of(old),
+      ...Object.fromEntries(optional.map(([key, values]) => [key, of(values)])),
+      ...(kept ? { kept: kept.slice(from, to) } : {}),
+      advantage: of(advantage),
       weight: w,
     };
   });

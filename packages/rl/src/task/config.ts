@@ -25,10 +25,10 @@ export const rlTaskSchema = z
     family: z
       .string()
       .default("addition")
-      .describe("Problem family: addition, arithmetic, modular, countdown or word_problems"),
+      .describe("Problem family: addition, arithmetic, modular, products, links, countdown or word_problems"),
     difficulty: count
       .default(2)
-      .describe("Of the family: digits, numbers (countdown) or steps (word_problems)"),
+      .describe("Of the family: digits, links, numbers (countdown) or steps (word_problems)"),
     mix: z.array(mixPart).default([]).describe("Several families in one task, instead of a single one"),
     file: z
       .string()

@@ -68,6 +68,36 @@ export const arithmetic: FamilyDefinition = {
   working: ({ question, answer }, int, slip) => restated(question, answer, int, slip),
 };
 
+/** The question with one of its digits changed. */
+function misread(question: string, int: (n: number) => number): string {
+  const places = [...question.matchAll(/\d/g)].map(({ index }) => index);
+  const at = places[int(places.length)]!;
+  const digit = (Number(question[at]) + 1 + int(8)) % 9;
+  return question.slice(0, at) + (digit || 9) + question.slice(at + 1);
+}
+
+/** a × b with operands of exactly `difficulty` digits; a slip of a call has another digit. */
+export const products: FamilyDefinition = {
+  name: "products",
+  difficulty: "digits",
+  answerForm: "number",
+  draw: (int, digits) => {
+    const operand = () => 10 ** (digits - 1) + int(9 * 10 ** (digits - 1));
+    const [a, b] = [operand(), operand()];
+    return { question: `${a}*${b}`, answer: String(a * b) };
+  },
+  keyOf: (question) => {
+    const m = /(\d+)\*(\d+)/.exec(question);
+    return m ? pair(Number(m[1]), Number(m[2])) : question;
+  },
+  working: ({ question, answer }, int, slip) => restated(question, answer, int, slip),
+  calls: ({ question }, int, slip) => {
+    const read = slip ? misread(question, int) : question;
+    const [a, b] = read.split("*").map(Number) as [number, number];
+    return [{ tool: "python", text: `print(${read})`, output: String(a * b) }];
+  },
+};
+
 /** (a × b) mod m with operands of up to `difficulty` digits, m from 3 to 12. */
 export const modular: FamilyDefinition = {
   name: "modular",

@@ -1,7 +1,7 @@
 // Pretraining text about a problem family: prompts with outputs that are right, wrong, or malformed, as raw text is.
 import { Rng } from "@nsa/core";
 import { renderPrompt } from "../prompt/template.ts";
-import type { Working } from "./definition.ts";
+import type { WorkedCall, Working } from "./definition.ts";
 import { makeFamily } from "./family.ts";
 
 const STREAM = 22;
@@ -18,6 +18,9 @@ export interface FamilyCorpus {
   rightShare: number;
   /** Share of well-formed documents whose working is careless, in the way of the family, and often wrong. */
   slipShare?: number;
+  /** Share of documents that call tools and answer what they give, and of those that call them carelessly; of the others nothing changes. */
+  toolShare?: number;
+  toolSlipShare?: number;
   seed: number;
 }
 
@@ -35,6 +38,14 @@ function malformed(kind: number, { text, answer }: Working, wrong: string): stri
   }
 }
 
+/** An output that calls tools as the protocol of fences has it, and answers what the last of them gave. */
+function withCalls(calls: readonly WorkedCall[]): string {
+  const blocks = calls.map(
+    ({ tool, text, output }) => `\`\`\`${tool}\n${text}\n\`\`\`\n\`\`\`output\n${output}\n\`\`\`\n`,
+  );
+  return `\n${blocks.join("")}<answer> ${calls.at(-1)!.output} </answer>`;
+}
+
 /** Documents by number; none holds a held-out problem. */
 export function* familyDocuments(options: FamilyCorpus): Generator<string> {
   const family = makeFamily(options.family, { ...options, split: "train" });
@@ -46,6 +57,12 @@ export function* familyDocuments(options: FamilyCorpus): Generator<string> {
     const prompt = renderPrompt(options.template, problem.question);
     let draws = FIRST_DRAW;
     const int = (n: number) => Math.min(n - 1, Math.floor(rng.uniform(i, draws++) * n));
+    const { toolShare = 0, toolSlipShare = 0 } = options;
+    const tool = toolShare + toolSlipShare > 0 ? rng.uniform(i, 3) : 1;
+    if (family.calls && tool < toolShare + toolSlipShare) {
+      yield prompt + withCalls(family.calls(problem, int, tool >= toolShare));
+      continue;
+    }
     if (fate < options.rightShare + (options.slipShare ?? 0)) {
       const { text, answer } = family.working(problem, int, slip);
       yield `${prompt} <think> ${text} </think> <answer> ${answer} </answer>`;

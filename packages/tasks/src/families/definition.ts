@@ -18,6 +18,13 @@ export interface Working {
   answer: string;
 }
 
+/** A call by which a tool solves a problem or a part of it: what stands in the tool's block, and what it gives. */
+export interface WorkedCall {
+  tool: string;
+  text: string;
+  output: string;
+}
+
 /** What a family is made of. */
 export interface FamilyDefinition {
   readonly name: string;
@@ -31,4 +38,6 @@ export interface FamilyDefinition {
   keyOf(question: string): string;
   /** A worked answer; with `slip`, one that is careless and often wrong. */
   working(problem: Omit<Problem, "id">, int: Draw, slip: boolean): Working;
+  /** Calls that work it out, the last one giving the answer; with `slip`, careless ones. Absent where no tool is of use. */
+  calls?(problem: Omit<Problem, "id">, int: Draw, slip: boolean): WorkedCall[];
 }

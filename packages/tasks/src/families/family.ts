@@ -10,6 +10,7 @@ export interface Family {
   /** Whether a question belongs to the held-out split: corpora are checked with it. */
   isHeldOut(question: string): boolean;
   working: FamilyDefinition["working"];
+  calls: FamilyDefinition["calls"];
 }
 
 export interface FamilyOptions {
@@ -50,6 +51,7 @@ export function makeFamily(name: string, options: FamilyOptions): Family {
     name,
     isHeldOut,
     working: family.working,
+    calls: family.calls,
     problem(i) {
       const splitStep = options.split === "train" ? 0 : 1;
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {

@@ -1,8 +1,9 @@
 // The problem families by name. A plugin registers its own beside these.
 import { Registry } from "@nsa/core";
-import { addition, arithmetic, modular } from "./arithmetic.ts";
+import { addition, arithmetic, modular, products } from "./arithmetic.ts";
 import { countdown } from "./countdown.ts";
 import type { FamilyDefinition } from "./definition.ts";
+import { links } from "./links.ts";
 import { wordProblems } from "./word-problems.ts";
 
 export const families = new Registry<FamilyDefinition>("task", {
@@ -13,4 +14,4 @@ export const families = new Registry<FamilyDefinition>("task", {
     keyOf: "function",
     working: "function",
   },
-}).register(addition, arithmetic, modular, countdown, wordProblems);
+}).register(addition, arithmetic, modular, products, links, countdown, wordProblems);

@@ -1,49 +1,31 @@
 // One spelling for the many ways of writing the same answer, before it is split into tokens.
-
-const unicode: Record<string, string> = {
-  "−": "-",
-  "–": "-",
-  "—": "-",
-  "×": "\\times ",
-  "·": "\\cdot ",
-  "⋅": "\\cdot ",
-  "÷": "/",
-  π: "\\pi ",
-  θ: "\\theta ",
-  "∞": "\\infty ",
-  "≤": "\\le ",
-  "⩽": "\\le ",
-  "≥": "\\ge ",
-  "⩾": "\\ge ",
-  "≠": "\\ne ",
-  "≈": "\\approx ",
-  "∈": "\\in ",
-  "∪": "\\cup ",
-  "∩": "\\cap ",
-  "±": "\\pm ",
-  "√": "\\sqrt ",
-  "°": "^\\circ ",
-  "∅": "\\emptyset ",
-  "²": "^2",
-  "³": "^3",
-  "、": ",",
-  "。": ".",
-  "⁄": "/",
-  "∶": ":",
-  "“": "",
-  "”": "",
-  "’": "'",
-};
-const unicodeClass = new RegExp(`[${Object.keys(unicode).join("")}]`, "gu");
+import { plainCharacters } from "./characters.ts";
 
 const commandAfterBreak =
   /(?<!\\)\\\\(?=(?:boxed|frac|[dtc]frac|left|right|text|sqrt|le|ge|leq|geq|lt|gt|ne|neq|pi|in|cup|infty|times|cdot|pm)(?![a-z]))/g;
 
-/** Replaces characters by their LaTeX or ASCII spelling. Linear in the length. */
-export function plainCharacters(text: string): string {
-  if (/^[\x00-\x7f]*$/.test(text)) return text;
-  const once = text.replace(unicodeClass, (c) => unicode[c]!);
-  return once.normalize("NFKC").replace(unicodeClass, (c) => unicode[c]!);
+/** Spellings of one form that the parser knows by another. */
+function otherForms(s: string): string {
+  return s
+    .replace(/\\(?:[dtcs]frac|nicefrac|tfrac)(?![a-z])/g, "\\frac")
+    .replace(/\{([^{}]{1,40})\\choose(?![a-z])([^{}]{1,40})\}/g, "\\binom{$1}{$2}")
+    .replace(
+      /\\textcolor\s*\{[^{}]{1,30}\}\s*(?=\{)|\\color\s*\{[^{}]{1,30}\}|\\(?:underline|fbox|mathord|mathop|ensuremath)(?![a-zA-Z])/g,
+      "",
+    )
+    .replace(/\\langle(?![a-z])/g, "(")
+    .replace(/\\rangle(?![a-z])/g, ")")
+    .replace(/\\(?:text|mathrm|mbox)\s*\{\s*\}/g, " ")
+    .replace(/\u0002\s*$/, "");
+}
+
+/** Intervals with brackets turned around: ]1, 2[. */
+const turned = /^\s*([\][])\s*([^,;[\]]{1,60})[,;]([^,;[\]]{1,60})([\][])\s*$/;
+
+function ordinaryBrackets(s: string): string {
+  const found = turned.exec(s);
+  if (!found || (found[1] === "[" && found[4] === "]")) return s;
+  return `${found[1] === "]" ? "(" : "["}${found[2]},${found[3]}${found[4] === "[" ? ")" : "]"}`;
 }
 
 /** The answer without layout: `\left`, sizes, thin spaces, dollar signs, Markdown emphasis, the final point. */
@@ -61,10 +43,13 @@ export function cleanAnswer(raw: string): string {
       .replace(/\\!/g, "")
       .replace(/\\(?:[,;:> ]|quad(?=[^q]|$)|qquad|hspace\{[^{}]*\}|hfill|newline)/g, " ")
       .replace(/\\[\])([]/g, " ")
-      .replace(/\\(?:[dtc]frac)(?![a-z])/g, "\\frac")
-      .replace(/\\\$/g, " ")
-      .replaceAll("\u0002", "\\\\");
+      .replace(/\\\$/g, " ");
+    s = otherForms(s).replaceAll("\u0002", "\\\\");
   }
+  // 1'000 and 0.(3): marks inside one number.
+  s = s.replace(/(?<![\d'])\d{1,3}(?:'\d{3})+(?![\d'])/g, (n) => n.replaceAll("'", ""));
+  s = s.replace(/(\d\.\d*)\((\d{1,20})\)/g, "$1\\overline{$2}");
+  s = ordinaryBrackets(s);
   // x**2 is a power, **42** emphasis.
   s = s.replace(/(?<=[\d)\]}]|(?<![A-Za-z])[A-Za-z])\*\*(?=[\d({A-Za-z-])/g, "^");
   s = s.replace(/[~$*`]/g, (c) => (c === "*" ? "*" : " ")).replace(/\*\*/g, " ");
@@ -77,7 +62,7 @@ export function cleanAnswer(raw: string): string {
     .trim();
 }
 
-/** Letters, digits and signs only, lower case: equal texts are equal answers. */
+/** Letters, digits and signs only, words in lower case (n and N are two letters): equal texts are equal answers. */
 export function bareText(clean: string): string {
   return clean
     .replace(
@@ -86,5 +71,5 @@ export function bareText(clean: string): string {
     )
     .replace(/\s+/g, "")
     .replace(/^\((.)\)$/, "$1")
-    .toLowerCase();
+    .replace(/[a-zA-Z]{2,}/g, (word) => word.toLowerCase());
 }

@@ -3,6 +3,7 @@
 import { lastValue, sentences } from "./last-value.ts";
 import { groupEnd } from "./lex.ts";
 import { TooMuchWork, Unreadable } from "./limits.ts";
+import { type Node, some } from "./node.ts";
 import { parseAnswer } from "./parse.ts";
 
 export type AnswerKind =
@@ -87,8 +88,20 @@ function lastBoxed(text: string): Span | undefined {
   return { start: first.start, end: last.end, text: parts.join(", ") + (percent ? "\\%" : "") };
 }
 
-const endings =
-  /(?:I hope (?:it|this) is correct\.?|<\|[a-z_]{1,20}\|>(?:user|assistant)?|<\/?s>|<eos>|[\s*])+$/i;
+const ending = /(?:I hope (?:it|this) is correct\.?|<\|[a-z_]{1,20}\|>(?:user|assistant)?|<\/?s>|<eos>)$/i;
+/** Longer than any ending. */
+const ENDING = 64;
+
+/** A text without blanks, stars and set phrases at its end. Linear: only the end is looked at. */
+function withoutEnding(text: string): string {
+  let end = text.length;
+  for (;;) {
+    while (end > 0 && /[\s*]/.test(text[end - 1]!)) end--;
+    const found = ending.exec(text.slice(Math.max(0, end - ENDING), end));
+    if (!found) return text.slice(0, end);
+    end -= found[0].length;
+  }
+}
 
 /** The statement after the last "Final Answer" or "the final answer is". */
 function finalStatement(text: string): Span | undefined {
@@ -113,29 +126,65 @@ function finalStatement(text: string): Span | undefined {
   const head = statement.exec(text.slice(at, at + 60));
   const start = at + (head ? head[0].replace(/[$\\([{"<-]+$/, "").length : 12);
   const sentence = sentences(text.slice(start, start + 600))[0] ?? "";
-  const value = stated(sentence);
+  const value = withoutClause(stated(sentence));
   return value === "" ? undefined : { start: at, end: start + sentence.length, text: value };
 }
 
 /** "The largest n is 34" says 34; a sentence without "is" says its last value. */
 function stated(sentence: string): string {
-  const s = sentence.trim().replace(endings, "").replace(/\\?"/g, " ").trim();
+  const s = withoutEnding(sentence.trim()).replace(/\\?"/g, " ").trim();
   const at = s.search(/^[$\\\d(\-[{]/) === 0 ? -1 : s.toLowerCase().lastIndexOf(" is ");
   if (at >= 0) return s.slice(at + 4).trim();
   if (s.length <= 24 || /^(?:\$|\\[([])/.test(s)) return s;
   return lastValue(s, "any") ?? s;
 }
 
+/** Where a clause may end behind a value. */
+const CLAUSE =
+  /,\s+(?=\p{L})|\s+(?=(?:because|since|so|as|which|when|where|after|given|by|for|in|per|each|that|with|from|if)\s)|\s+\((?=\p{L})|;\s+|\s+[–—-]\s+(?=\p{L})/giu;
+/** Words that take a value back, or offer another. */
+const CHANGE_OF_MIND =
+  /\b(?:not?|wait|actually|sorry|instead|but|rather|or|and|unless|maybe|perhaps|incorrect|wrong)\b/i;
+
+function isReadable(text: string): boolean {
+  try {
+    const wordy = (n: Node) => n.t === "text" || (n.t === "unit" && n.unit.split(" ").length > 3);
+    return !some(parseAnswer(text).readings[0]!, wordy);
+  } catch (error) {
+    if (error instanceof Unreadable || error instanceof TooMuchWork) return false;
+    throw error;
+  }
+}
+
+/** "72, in total, so the farmer earns that much" says 72: the value before the words that go with it. */
+function withoutClause(text: string): string {
+  if (text.length > 400 || text.includes("\\text") || isReadable(text)) return text;
+  for (const cut of text.matchAll(CLAUSE)) {
+    const value = text.slice(0, cut.index).trim();
+    const rest = text.slice(cut.index);
+    if (value === "" || !isReadable(value)) continue;
+    const reason = /^\s+(?:because|since|as|which|when|where|given)\s/i.test(rest);
+    return !reason && CHANGE_OF_MIND.test(rest.split(/\s+/).slice(0, 5).join(" ")) ? text : value;
+  }
+  return text;
+}
+
 const lineAnswer = /^(?:A|Answer|ANSWER|Ans|答|解|答案)\s*[:：]\s*(\S[^\n]*)$/;
-const sentenceAnswer = /\b(?:answer|result)\s+is\s*:?\s*(\S.*)$/i;
+const sentenceAnswer =
+  /\b(?:answer|result|(?:correct|right|best)\s+(?:option|choice|answer)|option|choice)\s+(?:is|would be|must be)\s*:?\s*(\S.*)$/i;
 
 function lastSentence(text: string): string | undefined {
-  const tail = text.slice(-1200).replace(endings, "").trimEnd();
+  const tail = withoutEnding(text.slice(-1200));
   const line = tail.slice(tail.lastIndexOf("\n") + 1).trim();
   const marked = lineAnswer.exec(line);
-  if (marked) return marked[1]!.trim();
+  if (marked) {
+    const value = withoutClause(marked[1]!.trim());
+    // A sentence in answer's place: 小明有 7 个苹果.
+    if (!isReadable(value) && /[\u3400-\u9fff]/.test(value)) return lastValue(value, "any") ?? value;
+    return value;
+  }
   const match = sentenceAnswer.exec(sentences(line).at(-1) ?? "");
-  return match ? match[1]!.trim().replace(/[.*\s]+$/, "") : undefined;
+  return match ? withoutClause(match[1]!.trim().replace(/[.*\s]+$/, "")) : undefined;
 }
 
 const SHORT = 80;
@@ -163,6 +212,32 @@ function answerTags(text: string): string[] {
   return out;
 }
 
+const MOST_HEADINGS = 20;
+
+/**
+ * The answer behind the last `####`. In Markdown it is a heading: one that is no value ("#### Verification") takes no
+ * answer back that stands before it.
+ */
+function lastHashes(text: string, boxed: boolean): Span | undefined {
+  let last: Span | undefined;
+  let from = text.length;
+  for (let n = 0; n < MOST_HEADINGS && from >= 0; n++) {
+    const at = text.lastIndexOf("####", from);
+    if (at < 0) break;
+    from = at - 1;
+    if (text[at - 1] === "#" || text[at + 4] === "#") continue;
+    const line = text
+      .slice(at + 4)
+      .split("\n", 1)[0]!
+      .trim();
+    if (line === "") continue;
+    const span = { start: at, end: at + 4 + line.length, text: line };
+    if (isValue(line.replace(/\$/g, ""))) return span;
+    last ??= span;
+  }
+  return boxed ? undefined : last;
+}
+
 /**
  * The final answer: the <answer> tag; else the last of \boxed, "Final answer: …" and `#### x`; else "answer is x" or
  * "A: x" in the last sentence; else the fallback. Text before the last </think> does not count; a thought that never ends
@@ -182,17 +257,12 @@ export function extractAnswer(completion: string, options: ExtractOptions = {}):
     return { kind: "answer_tag", text: lastBoxed(inside)?.text ?? inside, why: "<answer> tag" };
   }
   const boxed = lastBoxed(text);
-  const hashAt = text.lastIndexOf("####");
+  const hashes = lastHashes(text, boxed !== undefined);
+  const hashAt = hashes?.start ?? -1;
   const statement = finalStatement(text);
   const latest = Math.max(boxed?.end ?? -1, hashAt, statement?.start ?? -1);
   if (boxed && latest === boxed.end) return { kind: "boxed", text: boxed.text.trim(), why: "last \\boxed" };
-  if (hashAt >= 0 && latest === hashAt) {
-    const line = text
-      .slice(hashAt + 4)
-      .split("\n", 1)[0]!
-      .trim();
-    if (line !== "") return { kind: "hashes", text: line, why: "after ####" };
-  }
+  if (hashes && latest === hashAt) return { kind: "hashes", text: hashes.text, why: "after ####" };
   if (statement) return { kind: "final_answer", text: statement.text, why: 'after "final answer"' };
   if (boxed) return { kind: "boxed", text: boxed.text.trim(), why: "last \\boxed" };
   const sentence = lastSentence(text);
@@ -200,7 +270,7 @@ export function extractAnswer(completion: string, options: ExtractOptions = {}):
   const fallback = options.fallback ?? "none";
   if (fallback === "any" && isValue(text.trim()))
     return { kind: "last_value", text: text.trim(), why: "the whole text" };
-  const value = fallback === "none" ? undefined : lastValue(text.trimEnd().replace(endings, ""), fallback);
+  const value = fallback === "none" ? undefined : lastValue(withoutEnding(text), fallback);
   if (value)
     return { kind: "last_value", text: value, why: fallback === "any" ? "last value" : "last formula" };
   return { kind: "none", text: "", why: "no final answer found" };

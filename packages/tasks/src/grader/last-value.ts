@@ -38,6 +38,7 @@ export function sentences(text: string): string[] {
 /** Formulas between $…$ (within a line, as in TeX's running text), $$…$$, \(…\), \[…\]. */
 function formulas(text: string): Value[] {
   const out: Value[] = [];
+  const endless = new Set<string>();
   let i = 0;
   while (i < text.length) {
     const two = text.slice(i, i + 2);
@@ -55,7 +56,9 @@ function formulas(text: string): Value[] {
       continue;
     }
     const from = i + close.length;
-    const end = closing(text, from, close);
+    // Where one has no end, those behind it have none.
+    const end = endless.has(close) ? -1 : closing(text, from, close);
+    if (end < 0) endless.add(close);
     // Running formulas hold no line break: $5 on one line and $6 on the next are prices.
     const running = close === "$" || close === "\\)";
     if (end < 0 || (running && text.slice(from, end).includes("\n"))) {
@@ -83,7 +86,7 @@ function closing(text: string, from: number, close: string): number {
 }
 
 const number =
-  /(?<![\p{L}\d_])[-+−]?(?:[$€£¥]\s?)?(?:\d{1,3}(?:(?:,|\{,\}|,\\!| )\d{3})+(?!\d)(?:\.\d+)?|\d+(?:[.,]\d+)?(?:\s?\/\s?\d+(?:\.\d+)?)?|\.\d+)(?!\d)\s?(?:\\?%|percent\b|pct\b|percentage\b)?(?!\p{L}*\d)/gu;
+  /(?<![\p{L}\p{Nd}_])[-+−]?(?:[$€£¥]\s?)?(?:\p{Nd}{1,3}(?:(?:,|\{,\}|,\\!| )\p{Nd}{3})+(?!\p{Nd})(?:\.\p{Nd}+)?|\p{Nd}+(?:[.,]\p{Nd}+)?(?:\s?\/\s?\p{Nd}+(?:\.\p{Nd}+)?)?|\.\p{Nd}+)(?!\p{Nd})\s?(?:\\?%|percent\b|pct\b|percentage\b)?(?!\p{L}*\p{Nd})/gu;
 
 function numbers(text: string): Value[] {
   return [...text.matchAll(number)].map((m) => ({ start: m.index, end: m.index + m[0].length, text: m[0] }));

@@ -8,7 +8,8 @@ export type Token =
   | { t: "cmd"; name: string }
   | { t: "word"; text: string; bare: boolean }
   | { t: "op"; text: string }
-  | { t: "and" };
+  /** Between items: `or` where only alternatives are joined so. */
+  | { t: "and"; or?: true };
 
 const MAX_TOKENS = 400;
 
@@ -28,6 +29,8 @@ const textCommands = new Set(
     " ",
   ),
 );
+/** Units of one letter, which are variables unless they stand as text behind a value. */
+const letterUnits = new Set([..."mgsLlhNVWJKCFAT"]);
 const plainOps = "+-*/^_(){}[]|,;:<>=!%&'";
 
 /** End of the balanced group that opens at `at`; the text's end when it never closes. */
@@ -93,7 +96,11 @@ class Lexer {
       text += group[0].replace(/[, ]/g, "");
       i += group[0].length;
     }
-    if (s[i] === "." && digits.test(s[i + 1] ?? "")) {
+    if (s[i] === "." && /^\.\\(?:overline|dot|bar)(?![a-z])/.test(s.slice(i, i + 12))) {
+      // 0.\overline{3}: the period begins behind the point.
+      text += ".";
+      i++;
+    } else if (s[i] === "." && digits.test(s[i + 1] ?? "")) {
       const from = i++;
       while (digits.test(s[i] ?? "")) i++;
       text += s.slice(from, i);
@@ -140,9 +147,14 @@ class Lexer {
     if (s[start] !== "{") return start;
     const end = groupEnd(s, start);
     const inner = s.slice(start + 1, end).trim();
-    if (/^,?\s*(?:and|or|,)$/i.test(inner)) this.push({ t: "and" });
+    if (/^,?\s*(?:and|or|,)$/i.test(inner))
+      this.push(/or/i.test(inner) ? { t: "and", or: true } : { t: "and" });
     else if (inner === "" || this.depth > 3) return end + 1;
-    else if (/^[a-zA-Z]$/.test(inner)) this.push({ t: "sym", name: inner });
+    else if (/^[a-zA-Z]$/.test(inner)) {
+      // 12\text{ m} is a length, x\text{m} none.
+      const unit = this.isAfterValue() && letterUnits.has(inner);
+      this.push(unit ? { t: "word", text: inner, bare: false } : { t: "sym", name: inner });
+    }
     // \mathrm{gb} is a product of letters in another font, \mathrm{cm} a unit.
     else if (font && /^[a-zA-Z]{2,3}$/.test(inner) && !isUnitWord(inner) && !functionNames.has(inner)) {
       for (const c of inner) this.push({ t: "sym", name: c });
@@ -154,6 +166,13 @@ class Lexer {
     return end + 1;
   }
 
+  private isAfterValue(): boolean {
+    const last = this.tokens.at(-1);
+    return (
+      last !== undefined && (last.t === "num" || (last.t === "op" && ")}]%".includes(last.text.at(-1)!)))
+    );
+  }
+
   private letters(start: number): number {
     const { s } = this;
     let i = start;
@@ -161,15 +180,15 @@ class Lexer {
     const run = s.slice(start, i);
     const lower = run.toLowerCase();
     const last = this.tokens.at(-1);
-    const afterValue =
-      last !== undefined && (last.t === "num" || (last.t === "op" && ")}]%".includes(last.text.at(-1)!)));
+    const afterValue = this.isAfterValue();
     const glued = /^(and|or)(?=[A-Z])/.exec(run);
     if (glued && last) {
-      this.push({ t: "and" });
+      this.push(glued[0] === "or" ? { t: "and", or: true } : { t: "and" });
       return start + glued[0].length;
     }
     const perUnit = last?.t === "op" && last.text === "/" && this.tokens.at(-2)?.t === "word";
-    if (lower === "and" || lower === "or") this.push({ t: "and" });
+    if (lower === "or") this.push({ t: "and", or: true });
+    else if (lower === "and") this.push({ t: "and" });
     else if ((afterValue || perUnit) && run.length > 1 && s[i] !== "(" && isUnitWord(run))
       this.push({ t: "word", text: run, bare: true });
     else if (lower === "pi") this.push({ t: "cmd", name: "pi" });
@@ -197,7 +216,8 @@ class Lexer {
     let i = start;
     while (i < this.s.length && /[\p{L}\p{M}]/u.test(this.s[i]!) && !isLetter(this.s[i]!)) i++;
     const run = this.s.slice(start, Math.max(i, start + 1));
-    if (/^[或和且与或者]$/.test(run)) this.push({ t: "and" });
+    if (/^(?:或|或者)$/.test(run)) this.push({ t: "and", or: true });
+    else if (/^[和且与]$/.test(run)) this.push({ t: "and" });
     else this.push({ t: "word", text: run, bare: true });
     return start + run.length;
   }

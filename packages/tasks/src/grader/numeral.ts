@@ -39,6 +39,7 @@ function isScientific(args: readonly Node[]): boolean {
 export function isNumeral(node: Node, kind: Fractions): boolean {
   switch (node.t) {
     case "num":
+      return node.worked !== true;
     case "based":
       return true;
     case "add":

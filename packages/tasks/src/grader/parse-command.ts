@@ -1,8 +1,9 @@
 // LaTeX commands within an expression: fractions, roots, functions, big operators and environments.
 import { functionNames, type Token } from "./lex.ts";
 import { Unreadable } from "./limits.ts";
-import type { Node } from "./node.ts";
+import { mapChildren, type Node } from "./node.ts";
 import { print } from "./print.ts";
+import { workedOut } from "./sums.ts";
 import { number, product } from "./terms.ts";
 import { TokenReader } from "./token-reader.ts";
 
@@ -19,9 +20,24 @@ const ignored = new Set([
 ]);
 const inverse: Record<string, string> = { sin: "arcsin", cos: "arccos", tan: "arctan" };
 
+const PI_OVER_180: Node = {
+  t: "div",
+  a: { t: "const", name: "pi" },
+  b: { t: "num", value: { p: 180n, q: 1n }, decimals: 0, digits: 3 },
+};
+
+/** The argument of an angle's function, its degrees as numbers: the sine of 30° is not that of 30. */
+function inRadians(node: Node): Node {
+  const inside = mapChildren(node, inRadians);
+  return inside.t === "unit" && inside.unit === "degree"
+    ? { t: "mul", args: [inside.a, PI_OVER_180] }
+    : inside;
+}
+
 /** Parses what follows a command; the grammar around it is the subclass's. */
 export abstract class CommandParser extends TokenReader {
   abstract parseList(): Node;
+  abstract parseRelation(): Node;
   abstract parseSum(): Node;
   abstract parseProduct(): Node;
   abstract parsePower(): Node;
@@ -139,6 +155,7 @@ export abstract class CommandParser extends TokenReader {
       args = [a];
     }
     if (base) args = [...args, base];
+    if (/^(?:sin|cos|tan|cot|sec|csc)$/.test(name)) args = args.map(inRadians);
     const call: Node =
       name === "sqrt" ? { t: "root", a: args[0]!, n: number("2") } : { t: "call", fn: name, args };
     return outer ? { t: "pow", a: call, b: outer } : call;
@@ -155,11 +172,13 @@ export abstract class CommandParser extends TokenReader {
     if (this.skipOp("_")) args.push(this.parseScript());
     if (this.skipOp("^")) args.push(this.parseScript());
     args.push(this.parseProduct());
-    return { t: "call", fn: name, args };
+    const value = workedOut(name, args);
+    return value ? { t: "num", value, decimals: 0, digits: 1, worked: true } : { t: "call", fn: name, args };
   }
 
   private environment(): Node {
     const name = this.environmentName();
+    if (/^(?:aligned|align\*?|alignedat|gathered|gather\*?|split)$/.test(name)) return this.lines();
     if (!/^(?:[pbBvV]?matrix|array|smallmatrix|cases)$/.test(name)) throw new Unreadable(`\\begin{${name}}`);
     if (name === "array" && this.isOp("{")) while (!this.atEnd() && !this.skipOp("}")) this.next();
     const rows: Node[][] = [[]];
@@ -178,6 +197,30 @@ export abstract class CommandParser extends TokenReader {
     if (rows.at(-1)!.length === 0) rows.pop();
     if (name === "vmatrix") return { t: "call", fn: "det", args: [{ t: "matrix", rows }] };
     return { t: "matrix", rows };
+  }
+
+  /** Lines of an environment as one list: x &= 1 \\ y &= 2. */
+  private lines(): Node {
+    const items: Node[] = [];
+    for (;;) {
+      while (this.skipOp("&") || this.skipOp("\\\\") || this.skipOp(","));
+      if (this.skipCommand("end")) break;
+      if (this.atEnd()) throw new Unreadable("\\begin without \\end");
+      this.dropAlignment();
+      items.push(this.parseRelation());
+    }
+    this.environmentName();
+    return items.length === 1 ? items[0]! : { t: "list", items, form: "list" };
+  }
+
+  /** Takes the alignment marks out of the line at hand. */
+  private dropAlignment(): void {
+    const tokens = this.tokens as Token[];
+    for (let i = this.at; i < tokens.length; i++) {
+      const token = tokens[i]!;
+      if ((token.t === "op" && token.text === "\\\\") || (token.t === "cmd" && token.name === "end")) return;
+      if (token.t === "op" && token.text === "&") tokens.splice(i--, 1);
+    }
   }
 
   private environmentName(): string {

@@ -121,7 +121,8 @@ export abstract class ExpressionParser extends CommandParser {
           if (!this.skipOp("/")) throw new Unreadable("two numbers side by side");
           juxtaposed = { t: "div", a: juxtaposed, b: this.parsePower() };
         }
-        const mixed = mixedNumber(left, juxtaposed);
+        const share = juxtaposed.t === "percent" ? mixedNumber(left, juxtaposed.a) : undefined;
+        const mixed: Node | undefined = share ? { t: "percent", a: share } : mixedNumber(left, juxtaposed);
         if (plainMixed && !mixed) throw new Unreadable("two numbers side by side");
         left = mixed ?? product(left, juxtaposed);
       } else break;
@@ -154,8 +155,16 @@ export abstract class ExpressionParser extends CommandParser {
     for (;;) {
       if (this.skipOp("!")) base = { t: "call", fn: "fact", args: [base] };
       else if (this.skipOp("%")) base = { t: "percent", a: base };
-      else if (this.isOp("'")) this.next();
-      else if (this.isOp("^")) {
+      else if (this.isOp("'")) {
+        // A derivative is not its function; feet and minutes are not told apart from primes.
+        if (base.t !== "sym" && base.t !== "call") throw new Unreadable("a prime behind a value");
+        this.next();
+        base = {
+          t: "call",
+          fn: base.t === "sym" ? `${base.name}'` : `${base.fn}'`,
+          args: base.t === "call" ? base.args : [],
+        };
+      } else if (this.isOp("^")) {
         this.next();
         if (this.isCommand("circ", "degree")) {
           this.next();
@@ -168,8 +177,13 @@ export abstract class ExpressionParser extends CommandParser {
           this.at += 2;
           this.expectOp("}");
           base = { t: "unit", a: base, unit: "degree" };
-        } else if (this.isCommand("prime", "top", "T")) this.next();
-        else base = { t: "pow", a: base, b: this.parseScript() };
+        } else if (this.isCommand("top", "T")) {
+          this.next();
+          base = { t: "call", fn: "transpose", args: [base] };
+        } else if (this.isCommand("prime")) {
+          this.next();
+          base = { t: "sym", name: `${print(base)}'` };
+        } else base = { t: "pow", a: base, b: this.parseScript() };
       } else if (this.isCommand("degree")) {
         this.next();
         base = { t: "unit", a: base, unit: "degree" };
@@ -212,18 +226,43 @@ export abstract class ExpressionParser extends CommandParser {
     throw new Unreadable(token.t === "word" ? `the word "${token.text}"` : 'a misplaced "and"');
   }
 
-  /** 0.1\overline{6}: repeating decimals. */
+  /** 0.1\overline{6}, 0.\dot{1}4285\dot{7}: repeating decimals. */
   private repeating(text: string): Node | undefined {
-    if (!this.isCommand("overline", "dot") || !text.includes(".")) return undefined;
-    if (!this.isOp("{", 1) || !this.isOp("}", 3)) return undefined;
-    const period = this.peek(2);
-    if (period?.t !== "num" || period.text.includes(".")) return undefined;
-    this.at += 4;
+    if (!text.includes(".") || !this.isCommand("overline", "dot", "bar")) return undefined;
+    const dotted = this.isCommand("dot");
+    const first = this.periodAt(0);
+    if (first === undefined) return undefined;
+    let period = first.text;
+    this.at += first.tokens;
+    if (dotted) {
+      const between = this.peek();
+      const inside = between?.t === "num" && /^\d+$/.test(between.text) ? between.text : "";
+      const last = this.isCommandAt(inside === "" ? 0 : 1, "dot")
+        ? this.periodAt(inside === "" ? 0 : 1)
+        : undefined;
+      if (last) {
+        period += inside + last.text;
+        this.at += last.tokens + (inside === "" ? 0 : 1);
+      }
+    }
     const decimals = text.split(".")[1]?.length ?? 0;
-    const nines = 10n ** BigInt(period.text.length) - 1n;
-    const tail = { p: BigInt(period.text), q: nines * 10n ** BigInt(decimals) };
+    const nines = 10n ** BigInt(period.length) - 1n;
+    const tail = { p: BigInt(period), q: nines * 10n ** BigInt(decimals) };
     const rest: Node = { t: "num", value: tail, decimals: 0, digits: 1 };
     return { t: "add", args: [number(text), rest], literal: true };
+  }
+
+  private isCommandAt(offset: number, name: string): boolean {
+    const token = this.peek(offset);
+    return token?.t === "cmd" && token.name === name;
+  }
+
+  /** Digits marked by the command `offset` tokens on, and how many tokens they take. */
+  private periodAt(offset: number): { text: string; tokens: number } | undefined {
+    const braced = this.isOp("{", offset + 1) && this.isOp("}", offset + 3);
+    const token = this.peek(offset + (braced ? 2 : 1));
+    if (token?.t !== "num" || !/^\d{1,60}$/.test(token.text)) return undefined;
+    return braced ? { text: token.text, tokens: 4 } : undefined;
   }
 
   private symbol(name: string, plain: boolean): Node {

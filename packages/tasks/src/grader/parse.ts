@@ -1,6 +1,6 @@
 // Parses the shapes of answers: lists, relations, unions, ratios; expressions are in parse-expression.ts.
 import { cleanAnswer } from "./clean.ts";
-import { type Token, tokenize } from "./lex.ts";
+import { functionNames, type Token, tokenize } from "./lex.ts";
 import { Unreadable } from "./limits.ts";
 import type { Node, RelationOp } from "./node.ts";
 import { ExpressionParser } from "./parse-expression.ts";
@@ -43,7 +43,7 @@ class AnswerParser extends ExpressionParser {
   /** Items separated by commas, semicolons and "and"/"or"; semicolons bind weakest where both occur. */
   override parseList(): Node {
     const groups: Node[][] = [[]];
-    let [commas, semicolons] = [0, 0];
+    let [commas, semicolons, ors] = [0, 0, 0];
     if (this.atEnd()) return { t: "list", items: [], form: "list" };
     for (;;) {
       groups.at(-1)!.push(this.parseRelation());
@@ -52,21 +52,28 @@ class AnswerParser extends ExpressionParser {
       for (;;) {
         if (this.skipOp(",")) commas++;
         else if (this.skipOp(";")) semicolon = true;
-        else if (this.skipKind("and")) commas++;
-        else break;
+        else if (this.peek()?.t === "and") {
+          const word = this.next() as Token & { t: "and" };
+          commas++;
+          if (word.or) ors++;
+        } else break;
         separated = true;
       }
       if (semicolon) semicolons++;
       if (!separated || this.atEnd() || this.closes()) break;
       if (semicolon) groups.push([]);
     }
-    if (commas === 0 || semicolons === 0) return wrap(groups.flat());
+    const all = groups.flat();
+    // x < 1 or x > 2 is one set.
+    if (ors > 0 && ors === commas && semicolons === 0 && all.every(isInequality))
+      return { t: "union", op: "union", parts: all };
+    if (commas === 0 || semicolons === 0) return wrap(all);
     const same = groups.every((g) => g.length === groups[0]!.length) && groups[0]!.length > 1;
     if (!same) return wrap(groups.flat());
     return wrap(groups.map((items) => ({ t: "tuple", items, open: "(", close: ")" })));
   }
 
-  parseRelation(): Node {
+  override parseRelation(): Node {
     const parts = [this.parseUnion()];
     const ops: RelationOp[] = [];
     let loose = false;
@@ -134,6 +141,9 @@ class AnswerParser extends ExpressionParser {
   }
 }
 
+const isInequality = (n: Node): boolean =>
+  n.t === "relation" && n.ops.every((op) => op === "<" || op === ">" || op === "<=" || op === ">=");
+
 function wrap(items: Node[]): Node {
   return items.length === 1 ? items[0]! : { t: "list", items, form: "list" };
 }
@@ -165,7 +175,41 @@ const introduction =
 /** Readings of an answer. Throws Unreadable or TooMuchWork, with the reason. */
 export function parseAnswer(raw: string): Parsed {
   if (raw.length > MAX_LENGTH) throw new Unreadable("the answer is too long");
-  const clean = cleanAnswer(cleanAnswer(raw).replace(introduction, ""));
+  const clean = withoutLabel(withoutNote(cleanAnswer(cleanAnswer(raw).replace(introduction, ""))));
+  const parsed = parseClean(clean);
+  return price.test(raw) ? { readings: parsed.readings.map(inDollars) } : parsed;
+}
+
+/** $18.90: a sign in front that no other closes. */
+const price = /^\s*(?:\\\$|\$(?![^$]*\$))\s*-?[\d.,]+\s*$/;
+const inDollars = (node: Node): Node => (node.t === "num" ? { t: "unit", a: node, unit: "dollar" } : node);
+
+/** 9 (apples): a note behind a number says what it counts. */
+const note = /^([^()]*\d[^()]*?)\s*\(([\p{L}][\p{L}\s.'-]{1,40})\)$/u;
+const remark = /\b(?:not?|or|and|wrong|incorrect|false|maybe|approx|rounded|mod)\b/i;
+
+function withoutNote(clean: string): string {
+  const found = note.exec(clean);
+  // f(x) and 2(a) are no notes: the words have three letters.
+  if (!found || remark.test(found[2]!) || !/\p{L}{3}/u.test(found[2]!) || functionNames.has(found[2]!.trim()))
+    return clean;
+  return found[1]!.trim();
+}
+
+/** (B) 13: the letter of a choice before its value. */
+const label = /^(?:\\text(?:bf|rm|it)?\s*\{\s*)?\(([A-J])\)\s*\}?\s*(?=[\d\\$+-])/;
+
+function withoutLabel(clean: string): string {
+  const found = label.exec(clean);
+  if (!found) return clean;
+  const rest = clean
+    .slice(found[0].length)
+    .replace(/^(?:\\\s)+/, "")
+    .trim();
+  return /^[*^_/=<>]|^\\(?:cdot|times|cup|cap|le|ge|in)(?![a-z])/.test(rest) ? clean : rest;
+}
+
+function parseClean(clean: string): Parsed {
   if (clean === "") throw new Unreadable("the answer is empty");
   const numeral = numeralOf(clean);
   if (numeral) return { readings: [numeral] };
@@ -181,8 +225,8 @@ export function parseAnswer(raw: string): Parsed {
     if (!(error instanceof Unreadable)) throw error;
     failure = error;
   }
-  // A decimal comma: 2,74 is also 2.74; 1,234 is one number only.
-  const comma = /^([+-]?\d+),(\d+)\s*\D{0,12}$/.exec(clean);
+  // A decimal comma with two digits or more behind it and no blank: 2,74 is also 2.74. 2,5 lists two values.
+  const comma = /^([+-]?\d+),(\d{2,})\s*\D{0,12}$/.exec(clean);
   if (comma && readings[0]?.t === "list") {
     const value = decimal(`${comma[1]!.replace(/^[+-]/, "")}.${comma[2]!}`);
     const digits = comma[2]!.length;

@@ -1,6 +1,7 @@
 // The expressions that a question writes out, as formulas or in its sentences, and answers that only repeat one of them.
 import { cancelled, canonical, type Spelling, spellings } from "./canonical.ts";
-import { bareText, cleanAnswer, plainCharacters } from "./clean.ts";
+import { plainCharacters } from "./characters.ts";
+import { bareText, cleanAnswer } from "./clean.ts";
 import { functionNames } from "./lex.ts";
 import { TooMuchWork, Unreadable } from "./limits.ts";
 import type { Node } from "./node.ts";

@@ -3,6 +3,7 @@ import { TooMuchWork } from "./limits.ts";
 import { type Node, type RelationOp, some } from "./node.ts";
 import { print } from "./print.ts";
 import { type Same, sameNumber, sameRatio, sideFactor } from "./same-number.ts";
+import { finiteSet, joinedUnion, subjectOf } from "./sets.ts";
 import {
   asInterval,
   assignment,
@@ -60,14 +61,13 @@ class Comparison {
     ) {
       return this.relations(goldAll, answerAll);
     }
+    if (otherSubject(goldAll, answerAll)) return "different";
     const [gold, answer] = [this.plain(goldAll), this.plain(answerAll)];
     if (gold.t === "relation" || answer.t === "relation") return this.mixedRelation(gold, answer);
-    if (gold.t === "text" || answer.t === "text") {
-      return gold.t === "text" && answer.t === "text" && sameWords(gold.words, answer.words)
-        ? "same"
-        : "different";
-    }
+    if (gold.t === "text" || answer.t === "text") return sameText(gold, answer);
     if (gold.t === "union" || answer.t === "union") return this.unions(gold, answer);
+    const coordinates = this.coordinates(gold, answer);
+    if (coordinates) return coordinates;
     if (gold.t === "list" || answer.t === "list") return this.lists(gold, answer);
     if (gold.t === "matrix" || answer.t === "matrix") return this.matrices(gold, answer);
     if (gold.t === "tuple" || answer.t === "tuple") return this.tuples(gold, answer);
@@ -76,7 +76,26 @@ class Comparison {
   }
 
   private plain(node: Node): Node {
-    return evaluateMatrix(expandPlusMinus(withoutName(node)));
+    const bare = evaluateMatrix(expandPlusMinus(withoutName(node)));
+    if (bare.t !== "union") return bare;
+    return finiteSet(bare, (x, y) => this.same(x, y) === "same") ?? joinedUnion(bare) ?? bare;
+  }
+
+  /** x = 1, y = 2 is the point (1, 2): names in the order of the alphabet. */
+  private coordinates(gold: Node, answer: Node): Same | undefined {
+    const [point, list] = gold.t === "tuple" ? [gold, answer] : [answer, gold];
+    if (point.t !== "tuple" || point.open !== "(" || point.close !== ")" || list.t !== "list")
+      return undefined;
+    const named = list.items.map(assignment);
+    if (
+      list.form !== "list" ||
+      named.length !== point.items.length ||
+      named.some((x) => !x || !/^[a-z]$/.test(x.name))
+    )
+      return undefined;
+    const sorted = named.map((x) => x!).sort((x, y) => (x.name < y.name ? -1 : 1));
+    if (new Set(sorted.map((x) => x.name)).size < sorted.length) return undefined;
+    return every(point.items.map((x, i) => this.same(x, sorted[i]!.value)));
   }
 
   /** Lists of assignments go by name: x=1, y=2 is not x=2, y=1. */
@@ -96,7 +115,7 @@ class Comparison {
 
   private relations(gold: Node & { t: "relation" }, answer: Node & { t: "relation" }): Same {
     const [g, a] = [asInterval(gold), asInterval(answer)];
-    if (g && a) return this.same(g, a);
+    if (g && a) return subjectOf(gold) === subjectOf(answer) ? this.same(g, a) : "different";
     if (gold.parts.length === 2 && answer.parts.length === 2) {
       const [x, y] = [gold.ops[0]!, answer.ops[0]!];
       try {
@@ -216,6 +235,44 @@ function shareName(list: Node & { t: "list" }): readonly Node[] {
   if (!assigned || rest.some((x) => assignment(x))) return list.items;
   // (p, q) = (1, 2) and (2, 1): a name for every item.
   return [assigned.value, ...rest];
+}
+
+/** The mark of a derivative, or the function, of two names that differ: f''(x) = 2 is no f'(x) = 2. */
+function otherSubject(gold: Node, answer: Node): boolean {
+  const head = (n: Node): string | undefined => {
+    const first = n.t === "relation" ? n.parts.find((p) => isName(p)) : undefined;
+    if (first?.t === "call" && /^(?:[fghFGWP]|phi|varphi|psi)'*$/.test(first.fn)) return first.fn;
+    if (first?.t === "call" && first.fn.endsWith("'")) return first.fn;
+    return first?.t === "sym" ? first.name : undefined;
+  };
+  const [g, a] = [head(gold), head(answer)];
+  if (g === undefined || a === undefined || g === a) return false;
+  const primes = (name: string) => name.length - name.replace(/'+$/, "").length;
+  return primes(g) !== primes(a);
+}
+
+/** Words that say that there is no value, or no solution. */
+const NOTHING: [RegExp, string][] = [
+  [/^(?:dne|doesnotexist|limitdoesnotexist|doesn'?texist)$/, "does not exist"],
+  [
+    /^(?:nosolutions?|nosolutionsexist|norealsolutions?|none|noanswer|therearenosolutions?|therearenorealsolutions?|emptyset|nosuch(?:number|value|integer)s?|nullset)$/,
+    "no solution",
+  ],
+];
+
+const nothing = (n: Node): string | undefined => {
+  if (n.t === "list" && n.items.length === 0) return "no solution";
+  if (n.t !== "text") return undefined;
+  const plain = n.words.toLowerCase().replace(/[^a-z']+/g, "");
+  return NOTHING.find(([pattern]) => pattern.test(plain))?.[1];
+};
+
+function sameText(gold: Node, answer: Node): Same {
+  const [g, a] = [nothing(gold), nothing(answer)];
+  if (g !== undefined && g === a) return "same";
+  return gold.t === "text" && answer.t === "text" && sameWords(gold.words, answer.words)
+    ? "same"
+    : "different";
 }
 
 const words = (s: string) =>

@@ -11,7 +11,9 @@ export type Same = "same" | "different" | "unknown";
 /** A written decimal: the literal below signs, units and percent. */
 function decimalLiteral(node: Node): { decimals: number; digits: number } | undefined {
   if (node.t === "neg" || node.t === "unit" || node.t === "percent") return decimalLiteral(node.a);
-  return node.t === "num" && node.decimals > 0 ? node : undefined;
+  if (node.t !== "num" || node.decimals === 0) return undefined;
+  // 3.509e-7 has ten decimals.
+  return { decimals: node.decimals - (node.power ?? 0), digits: node.digits };
 }
 
 /** A value that no short decimal states exactly. */
@@ -62,12 +64,18 @@ export function sameNumber(gold: Node, answer: Node): Same {
     const [x, y] = [constantValue(gold), constantValue(answer)];
     if (x && y) return equalRational(x, multiply(y, units.factor)) ? "same" : "different";
   }
-  const plain = sameValue(gold, answer);
+  const exact = sameValue(gold, answer);
+  // What the grader cannot work out is not wrong for that.
+  const plain = exact === "different" && (leftOpen(gold) || leftOpen(answer)) ? "unknown" : exact;
   if (plain === "same" || (gold.t === "percent") === (answer.t === "percent")) return plain;
   // 28 % answers "what percentage?" when the other side leaves the sign out.
   const bare = gold.t === "percent" ? sameValue(gold.a, answer) : sameValue(gold, (answer as { a: Node }).a);
   return bare === "same" ? "same" : plain;
 }
+
+/** Sums, integrals and limits that are no value yet. */
+const leftOpen = (node: Node): boolean =>
+  some(node, (n) => n.t === "call" && /^(?:sum|prod|int|lim)$/.test(n.fn));
 
 function constantValue(node: Node): Rational | undefined {
   const value = exactValue(node);
@@ -120,12 +128,13 @@ function sameBased(gold: Node, answer: Node): Same {
   if (gold.t === "based" && answer.t === "based")
     return equalRational(gold.value, answer.value) ? "same" : "different";
   const [based, other] = gold.t === "based" ? [gold, answer] : [answer as Node & { t: "based" }, gold];
-  // The base is often left out; the digits then count as written.
-  if (other.t === "num")
-    return other.decimals === 0 && other.value.q === 1n && other.value.p.toString() === based.digits
-      ? "same"
-      : "different";
-  return "unknown";
+  const value = constantValue(other);
+  if (value && equalRational(value, based.value)) return "same";
+  // A question that asks for another base says which: digits alone answer it, and only it.
+  const digits =
+    answer.t === "num" && answer.decimals === 0 && answer.value.q === 1n ? answer.value.p.toString() : "";
+  if (gold.t === "based" && digits === gold.digits) return "same";
+  return value ? "different" : "unknown";
 }
 
 /** Sign of c where a − b = c·(x − y) for two sides of an equation or inequality; 0 when there is no such c. */

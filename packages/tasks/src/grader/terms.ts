@@ -5,7 +5,7 @@ import { decimal, multiply, power, rational } from "./rational.ts";
 
 export function number(text: string): Node {
   const [mantissa, exponent] = text.split("e");
-  let value = decimal(mantissa!);
+  let value = decimal(mantissa!.replace(/\.$/, ""));
   if (exponent !== undefined) value = multiply(value, power(rational(10), BigInt(Number(exponent))));
   const decimals = mantissa!.split(".")[1]?.length ?? 0;
   const power10 = exponent === undefined ? {} : { power: Number(exponent) };

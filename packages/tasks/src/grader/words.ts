@@ -84,12 +84,26 @@ export function isUnitWord(word: string): boolean {
   return bareUnits.has(w) || (w.endsWith("s") && w.length > 2 && bareUnits.has(w.slice(0, -1)));
 }
 
+/** Name and exponent of a unit: cm^2, square cm, cubic m. */
+function powered(unit: string): { name: string; exponent: number } {
+  const found = /^(?:(square|sq|cubic) )?(\S+?)(?:\^(\d))?$/.exec(unit);
+  if (!found) return { name: unit, exponent: 1 };
+  const exponent = found[1] ? (found[1] === "cubic" ? 3 : 2) : Number(found[3] ?? 1);
+  return { name: found[2]!, exponent };
+}
+
 /** Factor from unit a to unit b, `"same"` when they need not or cannot be told apart, `"other"` for known ones that differ. */
 export function unitFactor(a: string, b: string): Rational | "same" | "other" {
   if (a === b) return "same";
-  const [x, y] = [sized[a], sized[b]];
-  if (!x || !y) return "same";
-  return x[0] === y[0] ? rational(x[1] * y[2], x[2] * y[1]) : "other";
+  const [u, v] = [powered(a), powered(b)];
+  const [x, y] = [sized[u.name], sized[v.name]];
+  // lb/in^2 and lb/in^8 differ, whatever they are.
+  const bare = (unit: string) => unit.replace(/\^\d+/g, "");
+  if (!x || !y) return /\^\d/.test(a) && /\^\d/.test(b) && bare(a) === bare(b) ? "other" : "same";
+  if (x[0] !== y[0] || u.exponent !== v.exponent) return "other";
+  let [p, q] = [1, 1];
+  for (let i = 0; i < u.exponent; i++) [p, q] = [p * x[1] * y[2], q * x[2] * y[1]];
+  return rational(p, q);
 }
 
 const small =

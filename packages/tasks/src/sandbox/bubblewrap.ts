@@ -41,13 +41,14 @@ const SHARED_BYTES = 16 * 2 ** 20;
 
 /**
  * Arguments of bwrap; files come in by file descriptor, from 3 on, then the filter of system calls where there is one. `start` are
- * Python's before the program's path.
+ * Python's before the program's path. `readOnly`: nothing can be written, not even in /tmp.
  */
 export function bubblewrapArguments(
   limits: ProgramLimits,
   files: readonly string[],
   start: readonly string[] = [],
   filtered = false,
+  readOnly = false,
 ): string[] {
   const system = [...SYSTEM.flatMap((p) => ["--ro-bind-try", p, p]), ...covered()];
   const links = ["bin", "lib", "lib64", "sbin"].flatMap((name) => ["--symlink", `usr/${name}`, `/${name}`]);
@@ -72,6 +73,7 @@ export function bubblewrapArguments(
     ["--remount-ro", "/dev", ...(filtered ? ["--seccomp", String(3 + files.length)] : [])],
     ["--size", String(limits.memoryMb * 2 ** 20), "--tmpfs", "/tmp"],
     ["--dir", "/program", ...data, "--remount-ro", "/", "--chdir", "/tmp"],
+    readOnly ? ["--remount-ro", "/tmp", "--remount-ro", "/dev/shm"] : [],
     ["--setenv", "PATH", "/usr/bin", "--setenv", "HOME", "/tmp", "--setenv", "LANG", "C.UTF-8"],
     ["--setenv", "OPENBLAS_NUM_THREADS", "1", "--setenv", "PYTHONDONTWRITEBYTECODE", "1"],
     ["--", ...limited(limits), PYTHON, "-u", "-B", ...start, "/program/main.py"],

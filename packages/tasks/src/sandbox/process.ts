@@ -34,6 +34,8 @@ export interface Work {
   main?: (place: string, folder: string) => string;
   /** Milliseconds that it may take beyond the limit. */
   graceMs?: number;
+  /** Interpreters that it forks for others: nothing can be written, and each has the memory of a program (bubblewrap alone). */
+  interpreters?: number;
 }
 
 interface Started {
@@ -66,11 +68,18 @@ function lockedIn(limits: ProgramLimits, work: Work): Started {
   return {
     command: [
       bubblewrapPath()!,
-      ...bubblewrapArguments(limits, Object.keys(files), start, filter !== undefined),
+      ...bubblewrapArguments(
+        limits,
+        Object.keys(files),
+        start,
+        filter !== undefined,
+        work.interpreters !== undefined,
+      ),
     ],
     stdin: work.stdin,
     inputs: [...Object.values(files), ...(filter ? [filter] : [])],
     drop: true,
+    runtimeMb: (work.interpreters ?? 0) * limits.memoryMb,
     env: {},
   };
 }

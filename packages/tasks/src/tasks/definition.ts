@@ -50,6 +50,10 @@ export const taskSchema = z.strictObject({
         question: z.string().describe("Question"),
         solution: z.string().default("").describe("Worked solution"),
         answer: z.string().describe("Final answer"),
+        program: z
+          .string()
+          .optional()
+          .describe("Python that prints the answer: the solution by program of thought"),
         options: z.array(z.string()).optional().describe("Options of a multiple choice"),
       }),
     )

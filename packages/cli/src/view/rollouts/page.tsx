@@ -102,7 +102,8 @@ export function RolloutPage({ state: s, verdicts, width, height }: PageProps) {
         {s.message}
       </Text>
       <Text dimColor wrap="truncate-end">
-        output {s.output + 1} of {group.outputs.length} · {[...keys, "q end"].join(" · ")}
+        output #{group.outputs[s.output]!.output}, {s.output + 1} of {group.outputs.length} ·{" "}
+        {[...keys, "q end"].join(" · ")}
       </Text>
     </Box>
   );

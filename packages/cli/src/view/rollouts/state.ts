@@ -70,7 +70,7 @@ function label(state: BrowserState, key: "r" | "w" | "p"): Pressed {
   if (!state.labeling) return { state: { ...state, message: "labels are written with --label" } };
   const group = state.groups[state.group]!;
   const output = group.outputs[state.output]!;
-  const name = `output ${output.output}`;
+  const name = `output #${output.output}`;
   if (key !== "p") {
     const verdict = key === "r" ? "right" : "wrong";
     return {
@@ -86,7 +86,7 @@ function label(state: BrowserState, key: "r" | "w" | "p"): Pressed {
     return { state: { ...state, better: undefined, message: "no preference" } };
   const better = group.outputs[state.better]!;
   return {
-    state: { ...state, better: undefined, message: `output ${better.output} is better than ${name}` },
+    state: { ...state, better: undefined, message: `output #${better.output} is better than ${name}` },
     label: { kind: "preference", group, better, worse: output },
   };
 }

@@ -2,6 +2,7 @@
 import { NsaError } from "@nsa/core";
 import { readDocumentsRows } from "../readers/rows.ts";
 import { wordsOf } from "../text/lines.ts";
+import { canonicalText } from "../text/signs.ts";
 import type { BenchmarkText } from "./index-grams.ts";
 
 /**
@@ -18,11 +19,9 @@ const QUESTIONS = new Set(
 const ALL = "*";
 const NOT_TEXT = new Set(["id", "url", "source", "license", "subject", "level", "type", "label", "split"]);
 
-const invisible = /\p{Cf}|\p{Variation_Selector}|\u034f/gu;
-
 /** A text without what copies hide behind: invisible marks, full-width digits, letters with separate accents. */
 export function comparableText(text: string): string {
-  return /^[\x00-\x7f]*$/.test(text) ? text : text.replace(invisible, "").normalize("NFKC");
+  return canonicalText(text).normalize("NFKC");
 }
 
 /** Names that many benchmarks share: a label needs their folder. */

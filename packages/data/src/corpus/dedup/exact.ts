@@ -12,7 +12,7 @@ export function urlKey(url: string): bigint {
   return url === "" ? 0n : key64("u:", normaliseUrl(url));
 }
 
-/** Key of a text's words as `wordsOf` gives them, as a string or in UTF-8. */
+/** Key of a text as `comparedForm` gives it, as a string or in UTF-8. */
 export function contentKey(words: string | Uint8Array): bigint {
   return key64("t:", words);
 }

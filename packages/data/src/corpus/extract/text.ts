@@ -119,13 +119,17 @@ function codeText(e: DomElement): string {
         continue;
       }
       const line =
-        /^(?:div|li|tr|p|ol|ul|table|tbody)$/.test(c.localName) ||
+        /^(?:div|li|tr|p|ol|ul|table|tbody|pre)$/.test(c.localName) ||
         /display:\s*block/.test(c.getAttribute("style") ?? "");
       if (line && out !== "" && !out.endsWith("\n")) out += "\n";
       const before = out.length;
       visit(c);
       // A line that is empty on the page is a line.
-      if (line && /^(?:div|li|tr|p)$/.test(c.localName) && (out.length === before || !out.endsWith("\n")))
+      if (
+        line &&
+        !/^(?:ol|ul|table|tbody)$/.test(c.localName) &&
+        (out.length === before || !out.endsWith("\n"))
+      )
         out += "\n";
     }
   };
@@ -200,8 +204,24 @@ function flat(cell: DomElement): boolean {
   return visit(cell, 0);
 }
 
+/** Editors and highlighters that show code without a pre around it. */
+const CODE_BOX =
+  /(?:^|\s)(?:CodeMirror-code|cm-content|view-lines|ace_text-layer|js-file-line-container|highlight|hljs-ln|code-table|syntaxhighlighter|blob-code-content)(?:\s|$)/;
+
+function isCodeBox(e: DomElement): boolean {
+  const names = e.getAttribute("class") ?? "";
+  if (names === "" || !CODE_BOX.test(names)) return false;
+  if (/CodeMirror-code/.test(names)) return true;
+  const table = e.localName === "table" || e.localName === "tbody";
+  return (table || !/(?:^|\s)highlight(?:\s|$)/.test(names)) && e.querySelector("pre") === null;
+}
+
 /** Elements that are handled as a whole; false for those whose children are walked. */
 function special(e: DomElement, out: Out): boolean {
+  if (isCodeBox(e)) {
+    code(e, out);
+    return true;
+  }
   switch (e.localName) {
     case "br":
       out.line += "\n";

@@ -2,7 +2,7 @@
 import { closeSync, openSync } from "node:fs";
 import { writeFully } from "@nsa/core";
 import { z } from "zod";
-import { bandHash, type MinhashOptions, minhashSignatures } from "../dedup/minhash.ts";
+import { bandHash, finalise, type MinhashOptions, minhashSignatures } from "../dedup/minhash.ts";
 import { bandRun } from "../dedup/near.ts";
 import { ByteColumn } from "../loop/column.ts";
 import type { Document } from "../readers/document.ts";
@@ -11,6 +11,8 @@ import { TextLines } from "../text/lines.ts";
 import { defineStep, type Stats, type StepIo } from "./step.ts";
 
 const BATCH_BYTES = 1 << 22;
+/** Value of a signature without a shingle. */
+const EMPTY = 0xffffffff;
 
 const spec = z.strictObject({
   shingleWords: z.number().int().min(1).describe("Words in a shingle."),
@@ -53,13 +55,17 @@ async function hashShard(io: StepIo<z.infer<typeof spec>>): Promise<Stats> {
     for (let d = 0; d < batch.count; d++)
       for (let b = 0; b < bands; b++) {
         const { bytes, at } = hashes[b]!.extend(4);
-        bytes.writeUInt32LE(bandHash(signatures, d * options.hashes + b * rows, rows), at);
+        const start = d * options.hashes;
+        // Texts without a word are no copies of each other: each gets a hash of its own.
+        const empty = signatures[start] === EMPTY && signatures[start + rows - 1] === EMPTY;
+        const hash = empty ? finalise(documents + d) : bandHash(signatures, start + b * rows, rows);
+        bytes.writeUInt32LE(hash, at);
       }
     documents += batch.count;
     batch.clear();
   };
   forEachJson<Document>(io.inputs[0]!, ({ text }) => {
-    batch.addWords(text);
+    batch.addCompared(text);
     if (batch.length > BATCH_BYTES) flush();
   });
   if (batch.count > 0) flush();

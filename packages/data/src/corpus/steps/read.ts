@@ -75,7 +75,7 @@ async function readFile(io: StepIo<z.infer<typeof spec>>): Promise<Stats> {
     const { bytes, at } = keys.extend(16);
     bytes.writeBigUInt64LE(urlKey(document.url), at);
     words.clear();
-    words.addWords(document.text);
+    words.addCompared(document.text);
     bytes.writeBigUInt64LE(contentKey(words.bytes().subarray(0, -1)), at + 8);
   }
   documents.close();

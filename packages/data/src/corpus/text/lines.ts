@@ -1,9 +1,15 @@
-// Texts in their two normal forms, as newline-ended lines of UTF-8 in one growing buffer: a table lookup a character,
+// Texts in their three normal forms, as newline-ended lines of UTF-8 in one growing buffer: a table lookup a character,
 // no string between.
 import { charClasses, HALF, HAN, MARK, needsContext, SPACE } from "./classes.ts";
+import { canonicalText, signAt } from "./signs.ts";
 
 const CJK = /[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]/g;
 const REPLACEMENT = 0xfffd;
+/** Which marks a normal form has: none, those that are signs, all. */
+const NONE = 0;
+const SIGNS = 1;
+const ALL = 2;
+type Marks = typeof NONE | typeof SIGNS | typeof ALL;
 
 /** What `wordsOf` is, by regular expressions. */
 export function wordsByDefinition(text: string): string {
@@ -44,7 +50,15 @@ export class TextLines {
   /** Adds a line of the text's words (see `wordsOf`). */
   addWords(text: string): void {
     if (needsContext.test(text)) this.add(wordsByDefinition(text));
-    else this.end(this.scan(text, this.length, this.length, false, false));
+    else this.end(this.scan(text, this.length, this.length, false, NONE));
+  }
+
+  /** Adds what tells the text apart from others: its words and its signs (see `comparedForm`). */
+  addCompared(text: string): void {
+    const form = canonicalText(text);
+    // Letters whose lower case depends on others are told apart well enough by their own.
+    const lower = needsContext.test(form) ? form.toLowerCase() : form;
+    this.end(this.scan(lower, this.length, this.length, false, SIGNS));
   }
 
   /** Adds the classifier's view of a page (see `classifierLine`). */
@@ -52,8 +66,8 @@ export class TextLines {
     if (needsContext.test(title) || needsContext.test(text)) this.add(classifierByDefinition(title, text));
     else {
       const start = this.length;
-      const at = this.scan(title, start, start, false, true);
-      this.end(this.scan(text, start, at, true, true));
+      const at = this.scan(title, start, start, false, ALL);
+      this.end(this.scan(text, start, at, true, ALL));
     }
   }
 
@@ -78,12 +92,12 @@ export class TextLines {
   }
 
   /** Writes the normal form of `text` from `at` on; `gap`: a space is due before the next word. Returns the end. */
-  private scan(text: string, start: number, from: number, gap: boolean, marks: boolean): number {
+  private scan(text: string, start: number, from: number, gap: boolean, marks: Marks): number {
     // A unit takes three bytes at most, and a space before it.
     this.reserve(from, 4 * text.length + 4);
     const { kind, lower, beyond } = this.classes;
     const out = this.buffer;
-    const single = marks ? MARK : HAN;
+    const single = marks === ALL ? MARK : HAN;
     let at = from;
     let due = gap;
     for (let i = 0; i < text.length; i++) {
@@ -97,11 +111,16 @@ export class TextLines {
         k = pair.kind;
         c = pair.lower;
       }
-      if (k === SPACE || (k === MARK && !marks)) {
+      let sign = false;
+      if (k === MARK && marks === SIGNS && c < 0x10000) {
+        c = signAt(text, i);
+        sign = c !== 0;
+      }
+      if (k === SPACE || (k === MARK && !sign && marks !== ALL)) {
         due = true;
         continue;
       }
-      const alone = k === single;
+      const alone = sign || k === single;
       if ((due || alone) && at > start) out[at++] = 32;
       due = alone;
       if (c < 0x80) out[at++] = c;
@@ -122,6 +141,16 @@ export class TextLines {
   }
 }
 
+/**
+ * The view of a text by which duplicates are found: `wordsOf` with operators, signs and brackets as words of their own,
+ * whatever width, composition and invisible marks its characters have. Punctuation of prose does not count.
+ */
+export function comparedForm(text: string): string {
+  const lines = new TextLines();
+  lines.addCompared(text);
+  return lines.bytes().toString("utf8", 0, lines.length - 1);
+}
+
 /** Lines of the words of texts. */
 export function wordLines(texts: Iterable<string>): Buffer {
   const lines = new TextLines();
@@ -130,7 +159,7 @@ export function wordLines(texts: Iterable<string>): Buffer {
 }
 
 /**
- * The view of a text that duplicate and contamination checks share: lower-case words of letters and digits, one space
+ * The view of a text by which contamination is found: lower-case words of letters and digits, one space
  * between; Han, kana and Hangul characters count as words of their own.
  */
 export function wordsOf(text: string): string {

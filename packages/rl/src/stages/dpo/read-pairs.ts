@@ -4,7 +4,13 @@ import { expandInputs } from "@nsa/data";
 import { readRecords } from "@nsa/tasks";
 import type { DpoConfig } from "./config.ts";
 import { type Answer, learnedTokens, longestOf, type Pair } from "./pair.ts";
-import { pairOf, type RecordReader, type SampledOutput, sampledOutput } from "./records.ts";
+import {
+  type PlacedRecord,
+  pairOf,
+  type RecordReader,
+  type SampledOutput,
+  sampledOutput,
+} from "./records.ts";
 
 const CHOICE_STREAM = 51;
 
@@ -37,9 +43,11 @@ export function choosePairs(
     const chosen = right[i % r]!;
     const rejected = wrong[(i + Math.floor(i / multiple)) % w]!;
     const { question: name, prompt, place } = chosen;
-    return { place, question: name, prompt, chosen: { ids: chosen.ids }, rejected: { ids: rejected.ids } };
+    return { place, question: name, prompt, chosen: answerOf(chosen), rejected: answerOf(rejected) };
   });
 }
+
+const answerOf = ({ ids, learned }: SampledOutput): Answer => ({ ids, ...(learned ? { learned } : {}) });
 
 const sameAnswer = (a: Answer, b: Answer) =>
   a.ids.length === b.ids.length && Array.from(a.ids).every((id, i) => id === b.ids[i]);
@@ -75,6 +83,39 @@ class LeftOut {
   }
 }
 
+/** Errors of one record, which is left out where others can be used. */
+const ONE_RECORD = ["chat_refused", "chat_template_unstable"];
+
+/** Records that the chat template cannot render. */
+class Unrendered {
+  first: NsaError | undefined;
+  private count = 0;
+
+  /** Runs the body; every error of a record names the record's place. */
+  catch({ place }: PlacedRecord, body: () => void): void {
+    try {
+      body();
+    } catch (error) {
+      if (!(error instanceof NsaError)) throw error;
+      const { code, what, why, fix, exitCode } = error;
+      const placed = what.includes(place)
+        ? error
+        : new NsaError({ code, what: `${place}: ${what}`, why, fix, exitCode, cause: error });
+      if (!ONE_RECORD.includes(code)) throw placed;
+      this.first ??= placed;
+      this.count++;
+    }
+  }
+
+  get lines(): string[] {
+    if (!this.first) return [];
+    const { what, why } = this.first;
+    return [
+      `${this.count} ${this.count === 1 ? "record" : "records"} that cannot be rendered ${this.count === 1 ? "is" : "are"} left out; the first: ${what}: ${why}`,
+    ];
+  }
+}
+
 export interface ReadPairs {
   pairs: Pair[];
   /** Questions with sampled outputs, and those of them that give no pair. */
@@ -93,6 +134,7 @@ export function readPairs(
   const found: Pair[] = [];
   const sampled = new Map<string, SampledOutput[]>();
   const leftOut = new LeftOut();
+  const unrendered = new Unrendered();
   const limits = {
     length: Math.min(data.maxLength, reader.maxSeqLen),
     prompt: data.maxPromptLength ?? Number.POSITIVE_INFINITY,
@@ -105,7 +147,7 @@ export function readPairs(
   for (const path of expandInputs(data.files)) {
     for (const at of readRecords(path)) {
       const output = sampledOutput(at, reader);
-      if (!output) add(pairOf(at, reader));
+      if (!output) unrendered.catch(at, () => add(pairOf(at, reader)));
       else if (sampled.has(output.question)) sampled.get(output.question)!.push(output);
       else sampled.set(output.question, [output]);
     }
@@ -117,7 +159,9 @@ export function readPairs(
     if (pairs.length === 0) withoutPair++;
     for (const pair of pairs) add(pair);
   }
-  for (const line of leftOut.lines) reader.warn(line);
+  for (const line of [...leftOut.lines, ...unrendered.lines]) reader.warn(line);
+  // No record at all could be used: its fault is the recipe's or the file's.
+  if (found.length === 0 && unrendered.first) throw unrendered.first;
   if (found.length === 0)
     throw noPair(data.files, [...leftOut.lines, ...withoutLine(sampled.size, withoutPair)]);
   return { pairs: found, sampledQuestions: sampled.size, withoutPair };

@@ -1,5 +1,5 @@
 // Records of preference files as ids: pairs of texts, of messages or of ids, and sampled outputs.
-import { ExitCode, NsaError } from "@nsa/core";
+import { ExitCode, firstComplaint, NsaError } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
 import {
   type ChatMessage,
@@ -24,6 +24,8 @@ export interface SampledOutput {
   question: string;
   prompt: readonly number[];
   ids: readonly number[];
+  /** 1 for each id that was sampled, 0 for those that a tool wrote; absent where all were sampled. */
+  learned?: Uint8Array;
   right: boolean;
 }
 
@@ -92,7 +94,16 @@ export function sampledOutput(
   const prompt = idsOf(record.prompt_ids, "prompt_ids", place, tokenizer);
   const ids = idsOf(record.ids, "ids", place, tokenizer);
   checkText(ids, completion, "completion", place, tokenizer);
-  return { place, question: questionOf(prompt, id), prompt, ids, right: verdict === "right" };
+  const learned = maskOf(record.mask, ids.length, place);
+  const right = verdict === "right";
+  return { place, question: questionOf(prompt, id), prompt, ids, ...(learned ? { learned } : {}), right };
+}
+
+function maskOf(mask: unknown, length: number, place: string): Uint8Array | undefined {
+  if (mask === undefined) return undefined;
+  if (Array.isArray(mask) && mask.length === length && mask.every((own) => own === 0 || own === 1))
+    return Uint8Array.from(mask as number[]);
+  throw invalid(place, "`mask` is not a 0 or 1 for each of `ids`", "correct the record");
 }
 
 function fromIds({ record, place }: PlacedRecord, { tokenizer }: RecordReader): Pair {
@@ -142,10 +153,10 @@ function messagesOf(value: unknown, field: string, place: string): ChatMessage[]
   const list = typeof value === "string" ? [{ role: "assistant", content: value }] : value;
   const parsed = messages.safeParse(list);
   if (parsed.success) return parsed.data as ChatMessage[];
-  const [issue] = parsed.error.issues;
+  const { path, why } = firstComplaint(parsed.error, list);
   throw invalid(
-    [place, field, ...issue!.path].join(" "),
-    issue!.message,
+    [place, field, path.replaceAll(".", " ")].join(" ").trimEnd(),
+    why,
     "give a list of {role, content}, or for chosen and rejected the text of the answer",
   );
 }

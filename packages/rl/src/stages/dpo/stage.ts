@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { defineStage, type ReportSection, readJsonl, type StageFigure } from "@nsa/core";
+import { policyInputs, rewardInputs, taskInputs } from "../../task/inputs.ts";
 import { dpoSchema } from "./config.ts";
 import { estimateDpo } from "./estimate.ts";
 import { runDpo } from "./run.ts";
@@ -65,11 +66,10 @@ export const dpoStage = defineStage({
   run: runDpo,
   estimate: estimateDpo,
   plannedOutputs: ({ init }) => ({ checkpoint: init.checkpoint }),
-  inputFiles: ({ pairs, data, task, rewards }) =>
-    (pairs === "offline"
-      ? data.files
-      : [task.file, ...task.files, ...rewards.map(({ file }) => file)]
-    ).filter((file) => file !== ""),
+  inputFiles: ({ init, pairs, data, task, rewards }) => [
+    ...policyInputs(init.checkpoint),
+    ...(pairs === "offline" ? data.files : [...taskInputs(task), ...rewardInputs(rewards)]),
+  ],
   figures,
   plots: [
     { metric: "dpo/loss", title: "loss" },

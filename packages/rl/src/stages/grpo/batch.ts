@@ -1,10 +1,13 @@
-// Sampled outputs as micro-batches: prompt and output in one document, targets and weights on the output alone.
+// Sampled outputs as micro-batches: prompt and output in one document, targets and weights on the sampled ids alone.
 import { type Batch, type PackItem, packBatch, type StepBatch } from "@nsa/core";
+import { type Insert, insertedCount, sampledMask, wholeIds } from "@nsa/eval";
 
 export interface PolicySample {
   prompt: ArrayLike<number>;
-  /** Sampled ids. */
+  /** Sampled ids; all values of tokens are of these. */
   ids: readonly number[];
+  /** What tools wrote between them: it is read and never learned. */
+  inserts?: readonly Insert[];
   /** Weight of each token, see aggregation. */
   weight: number;
   /** Advantage of each token. */
@@ -17,6 +20,8 @@ export interface PolicySample {
   returns?: ArrayLike<number>;
   /** What the sampler said. */
   samplerLogp: readonly number[];
+  /** Ids that each token was drawn among, itself first; log-probabilities are then over them alone. */
+  kept?: readonly (readonly number[])[];
   id: number;
 }
 
@@ -25,38 +30,45 @@ export function policyBatch(samples: readonly PolicySample[]): Batch {
   return packBatch(samples.map(policyItem));
 }
 
-function policyItem({ prompt, ids, ...s }: PolicySample): PackItem {
+/** Number of each id among the sampled ones, −1 for those that a tool wrote. */
+function sampledNumbers(s: PolicySample): Int32Array {
+  let next = 0;
+  return Int32Array.from(sampledMask(s), (own) => (own ? next++ : -1));
+}
+
+function policyItem(s: PolicySample): PackItem {
+  const { prompt } = s;
   const first = prompt.length;
-  const all = new Int32Array(first + ids.length);
+  const output = wholeIds(s);
+  const number = sampledNumbers(s);
+  const all = new Int32Array(first + output.length);
   all.set(Array.from(prompt));
-  all.set(ids, first);
+  all.set(output, first);
+  const of = (values: ArrayLike<number> | undefined) => (index: number) =>
+    values?.[number[index - first]!] ?? 0;
   return {
     ids: all,
     sampleId: s.id,
     weight: s.weight,
-    isTarget: (index) => index >= first,
+    isTarget: (index) => index >= first && number[index - first]! >= 0,
     columns: {
-      advantage: (index) => s.advantage[index - first]!,
-      old_logp: (index) => s.oldLogp?.[index - first] ?? 0,
-      ref_logp: (index) => s.refLogp?.[index - first] ?? 0,
-      sampler_logp: (index) => s.samplerLogp[index - first]!,
-      ...(s.returns && {
-        old_value: (index: number) => s.oldValue![index - first]!,
-        return: (index: number) => s.returns![index - first]!,
-      }),
+      advantage: of(s.advantage),
+      old_logp: of(s.oldLogp),
+      ref_logp: of(s.refLogp),
+      sampler_logp: of(s.samplerLogp),
+      ...(s.returns && { old_value: of(s.oldValue), return: of(s.returns) }),
     },
   };
 }
 
 /** Splits samples, in order, into groups whose tokens fit the budget. */
-export function splitByTokens<T extends { prompt: ArrayLike<number>; ids: readonly number[] }>(
-  samples: readonly T[],
-  budget: number,
-): T[][] {
+export function splitByTokens<
+  T extends { prompt: ArrayLike<number>; ids: readonly number[]; inserts?: readonly Insert[] },
+>(samples: readonly T[], budget: number): T[][] {
   const groups: T[][] = [];
   let room = 0;
   for (const s of samples) {
-    const need = s.prompt.length + s.ids.length - 1;
+    const need = s.prompt.length + s.ids.length + insertedCount(s) - 1;
     if (need > room || groups.length === 0) {
       groups.push([]);
       room = budget;

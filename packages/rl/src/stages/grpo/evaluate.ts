@@ -1,5 +1,6 @@
 // Held-out evaluation of a policy: pass@1, and Pass@K / Maj@K curves from n samples a question.
 import type { Tokenizer } from "@nsa/data";
+import { generateTrajectories, type OpenTools, type Trajectory, wholeIds, withToolStops } from "@nsa/eval";
 import { Engine, type Transformer } from "@nsa/model";
 import {
   gradeProblem,
@@ -45,40 +46,48 @@ function evaluationSampling({ rollout, evaluation }: EvaluationConfig): Sampling
   return { ...rollout, ...Object.fromEntries(own) };
 }
 
-/** Graded outputs of every problem, n of each. Request numbers start at 2^24, apart from those of training. */
-function gradedOutputs(
-  model: Transformer,
-  tokenizer: Tokenizer,
-  problems: readonly AskedProblem[],
-  config: EvaluationConfig,
-  { samples, greedy }: { samples: number; greedy: boolean },
-) {
-  const rollout = evaluationSampling(config);
-  const engine = new Engine(model, {
-    ...rollout,
+/** What an evaluation is made with. */
+interface Evaluated {
+  model: Transformer;
+  tokenizer: Tokenizer;
+  problems: readonly AskedProblem[];
+  config: EvaluationConfig;
+}
+
+const engineOf = ({ model, tokenizer, config }: Evaluated) =>
+  new Engine(model, {
+    ...evaluationSampling(config),
+    // Held-out figures need no bits equal to a trainer's.
+    exact: false,
     prefillTokens: 16_384,
     decode: (ids) => tokenizer.decode(ids),
   });
-  const outputs = engine.generate(
-    problems.map(({ prompt }, i) => ({
-      prompt,
-      n: samples,
-      maxTokens: rollout.maxTokens,
-      sampling: greedy ? { ...rollout, temperature: 0 } : rollout,
-      seed: config.seed,
-      id: 2 ** 24 + i * samples,
-      ...splitStops(tokenizer, rollout.stop),
-    })),
-  );
+
+/** Requests for n outputs of every problem. Their numbers start at 2^24, apart from those of training. */
+function requestsOf({ tokenizer, problems, config }: Evaluated, samples: number, greedy: boolean) {
+  const rollout = evaluationSampling(config);
+  return problems.map((problem, i) => ({
+    problem,
+    prompt: problem.prompt,
+    n: samples,
+    maxTokens: rollout.maxTokens,
+    sampling: greedy ? { ...rollout, temperature: 0 } : rollout,
+    seed: config.seed,
+    id: 2 ** 24 + i * samples,
+    ...splitStops(tokenizer, rollout.stop),
+  }));
+}
+
+function graded({ tokenizer, problems }: Evaluated, outputs: readonly (readonly Trajectory[])[]) {
   return outputs.map((group, i) =>
     group.map((s) => {
-      const grade = gradeProblem(tokenizer.decode(s.ids), problems[i]!);
+      const grade = gradeProblem(tokenizer.decode(wholeIds(s)), problems[i]!);
       return { ...grade, echo: isEchoOf(grade.answer, problems[i]!) };
     }),
   );
 }
 
-type Graded = ReturnType<typeof gradedOutputs>[number];
+type Graded = ReturnType<typeof graded>[number];
 
 const average = (xs: readonly number[]) => xs.reduce((a, b) => a + b, 0) / xs.length;
 const echoShare = (groups: readonly Graded[]) => average(groups.flat().map((g) => (g.echo ? 1 : 0)));
@@ -105,11 +114,38 @@ export function evaluatePolicy(
   problems: readonly AskedProblem[],
   config: EvaluationConfig,
 ): EvaluationResult {
+  const evaluated = { model, tokenizer, problems, config };
   const { samples, greedy } = config.evaluation;
-  const graded = gradedOutputs(model, tokenizer, problems, config, { samples, greedy: false });
+  const ask = (n: number, once: boolean) =>
+    graded(evaluated, engineOf(evaluated).generate(requestsOf(evaluated, n, once)));
+  return resultOf(evaluated, ask(samples, false), greedy ? ask(1, true) : undefined);
+}
+
+/** As {@link evaluatePolicy}, with tools. */
+export async function evaluateWithTools(
+  model: Transformer,
+  problems: readonly AskedProblem[],
+  config: EvaluationConfig,
+  tools: OpenTools,
+): Promise<EvaluationResult> {
+  const evaluated = { model, tokenizer: tools.tokenizer, problems, config };
+  const { samples, greedy } = config.evaluation;
+  const ask = async (n: number, once: boolean) => {
+    const requests = requestsOf(evaluated, n, once).map((r) => withToolStops(r, tools));
+    return graded(evaluated, await generateTrajectories(engineOf(evaluated), requests, tools));
+  };
+  return resultOf(evaluated, await ask(samples, false), greedy ? await ask(1, true) : undefined);
+}
+
+function resultOf(
+  { problems, config }: Evaluated,
+  outputs: readonly Graded[],
+  once: readonly Graded[] | undefined,
+): EvaluationResult {
+  const { samples } = config.evaluation;
   const ks: number[] = [];
   for (let k = 1; k <= samples; k *= 2) ks.push(k);
-  const rows = graded.map((grades) => {
+  const rows = outputs.map((grades) => {
     const answers = grades.map((g) => g.answer);
     const { counts, right } = groupAnswers(
       answers,
@@ -129,16 +165,13 @@ export function evaluatePolicy(
     const mean = (at: number) => average(own.map((row) => row.passes.at(at)!));
     return [part, { passAt1: mean(0), passAtMost: mean(-1) }] as const;
   });
-  const once = { samples: 1, greedy: true };
   return {
     passAtK: byK("passes"),
     majAtK: byK("majorities"),
     rates: rows.map((row) => row.passes[0]!),
     parts: Object.fromEntries(parts),
     unparsed: rows.reduce((sum, row) => sum + row.empty, 0) / (rows.length * samples),
-    echoes: echoShare(graded),
-    ...(greedy
-      ? { greedy: greedyResult(problems, gradedOutputs(model, tokenizer, problems, config, once)) }
-      : {}),
+    echoes: echoShare(outputs),
+    ...(once ? { greedy: greedyResult(problems, once) } : {}),
   };
 }

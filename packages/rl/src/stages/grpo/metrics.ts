@@ -27,6 +27,9 @@ export function rolloutMetrics(rollout: Rollout): Record<string, number> {
     "completion/length_max": Math.max(...all),
     "completion/truncated_share": cut.length / all.length,
   };
+  const masses = rollout.outputs.flatMap(({ sample }) => sample.keptLogmass);
+  // Without truncated sampling all of it is kept.
+  if (masses.some((x) => x < -1e-6)) metrics["policy/kept_mass_mean"] = mean(masses.map(Math.exp));
   // A mean over none is no number to draw.
   if (ended.length > 0) metrics["completion/terminated_length_mean"] = mean(ended);
   if (cut.length > 0) metrics["completion/truncated_length_mean"] = mean(cut);
@@ -34,6 +37,13 @@ export function rolloutMetrics(rollout: Rollout): Record<string, number> {
     const part = meanStd(valid.map((row) => row.reward.parts[label]!));
     metrics[`reward/${label}`] = part.mean;
     metrics[`reward/${label}_std`] = part.std;
+  }
+  if (rows.some((row) => row.calls !== undefined)) {
+    const calls = rows.reduce((sum, row) => sum + (row.calls ?? 0), 0);
+    const failed = rows.reduce((sum, row) => sum + (row.failedCalls ?? 0), 0);
+    metrics["tools/calls_mean"] = calls / rows.length;
+    metrics["tools/failed_share"] = failed / Math.max(1, calls);
+    metrics["tools/used_share"] = mean(rows.map((row) => (row.calls ? 1 : 0)));
   }
   const passed = metrics["reward/accuracy"] ?? metrics["reward/code"];
   if (passed !== undefined) metrics["rollout/pass_rate"] = passed;
@@ -44,4 +54,23 @@ export function rolloutMetrics(rollout: Rollout): Record<string, number> {
   for (const word of Object.keys(counts[0] ?? {}))
     metrics[`completion/words/${word}`] = mean(counts.map((c) => c[word]!));
   return metrics;
+}
+
+/** Tokens per second and shares of a step; times in ms. */
+export function timeMetrics(
+  { outputs, sampling, scoring }: Rollout,
+  updating: number,
+  recording: number,
+): Record<string, number> {
+  const tokens = outputs.reduce((n, o) => n + o.row.tokens, 0);
+  const all = sampling + scoring + updating;
+  return {
+    "perf/rollout_tokens_per_sec": tokens / (sampling / 1000),
+    "perf/update_tokens_per_sec": tokens / (updating / 1000),
+    "perf/step_seconds": all / 1000,
+    "perf/rollout_share": sampling / all,
+    "perf/scoring_share": scoring / all,
+    "perf/update_share": updating / all,
+    "perf/recording_share": recording / (all + recording),
+  };
 }

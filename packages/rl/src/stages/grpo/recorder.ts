@@ -35,8 +35,10 @@ export class StepRecorder {
       const own = discarded ? undefined : all[used++]!;
       return {
         ids: sample.ids,
-        samplerLogp: sample.logp,
+        ...(sample.inserts ? { inserts: sample.inserts } : {}),
+        samplerLogp: own?.samplerLogp ?? sample.logp,
         oldLogp: (own && (own.oldLogp ?? notes.oldLogp.get(own.id))) ?? sample.ids.map(() => Number.NaN),
+        ...(sample.kept ? { kept: sample.kept } : {}),
         ...(own?.refLogp ? { refLogp: own.refLogp } : {}),
         ...(own?.returns ? { oldValue: own.oldValue!, returns: own.returns } : {}),
         advantage: own?.advantage ?? new Float32Array(sample.ids.length),

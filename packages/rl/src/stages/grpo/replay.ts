@@ -20,7 +20,7 @@ import { grpoLoss } from "./loss.ts";
 import { openRollouts, weightsFingerprint } from "./recorder.ts";
 import { changedReward, checkChanges, type RewardChange } from "./reward-change.ts";
 import { rewardsByToken } from "./rollout.ts";
-import { lossOf, update } from "./update.ts";
+import { lossOf, supportLossOf, update } from "./update.ts";
 import { setAdvantages } from "./value/apply.ts";
 import type { ValueModel } from "./value/value-model.ts";
 
@@ -111,12 +111,14 @@ function batchOf(record: RecordedStep, config: GrpoConfig): ReplayedBatch {
     return {
       prompt: record.outputs[i]!.prompt_ids,
       ids: Array.from(t.ids),
+      ...(t.inserts ? { inserts: t.inserts } : {}),
       weight: t.weight,
       advantage: Float32Array.from(t.advantage),
       ...(onPolicy ? {} : { oldLogp: t.oldLogp }),
       ...(t.refLogp ? { refLogp: t.refLogp } : {}),
       ...(t.returns ? { oldValue: t.oldValue!, returns: t.returns } : {}),
       samplerLogp: Array.from(t.samplerLogp),
+      ...(t.kept ? { kept: t.kept } : {}),
       id,
     };
   });
@@ -140,7 +142,12 @@ function gradientOf(
   using _ = device.scope();
   parameters.zeroGradients();
   const totalTokens = samples.reduce((n, s) => n + s.ids.length, 0);
-  const policy = grpoLoss(config.algorithm, { onPolicy: isOnPolicy(config.algorithm), totalTokens });
+  const support = supportLossOf(trainer.model, samples, config);
+  const policy = grpoLoss(config.algorithm, {
+    onPolicy: isOnPolicy(config.algorithm),
+    totalTokens,
+    support,
+  });
   const loss = lossOf(config, policy, step <= (config.value?.warmupSteps ?? 0));
   const { temperature } = config.rollout;
   const batch = policyStep(samples, config.microBatchTokens, weightSum);
@@ -170,7 +177,7 @@ function changedBatch(
     changedReward(record.outputs[i]!, rewardOf(record.outputs[i]!), config, changes),
   );
   let byToken = outputs.map((i, n) =>
-    rewardsByToken(tokenizer, record.outputs[i]!.group, all[n]!.ids, rewards[n]!),
+    rewardsByToken(tokenizer, record.outputs[i]!.group, all[n]!, rewards[n]!),
   );
   if (a.klPlacement === "reward" && a.klCoef > 0) byToken = klRewards(all, byToken, a).rewards;
   const changed = all.map((s) => ({ ...s }));

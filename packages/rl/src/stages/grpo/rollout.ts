@@ -1,5 +1,13 @@
 // The rollout of a step: its questions, G outputs of each, and their rewards.
 import type { Tokenizer } from "@nsa/data";
+import {
+  generateTrajectories,
+  type Inserted,
+  type OpenTools,
+  type Trajectory,
+  wholeIds,
+  withToolStops,
+} from "@nsa/eval";
 import { Engine, type GeneratedSample, type GenerateRequest, type Transformer } from "@nsa/model";
 import { extractAnswer, isEchoOf, splitStops } from "@nsa/tasks";
 import type { SampleRewards } from "../../algorithm/advantages/kind.ts";
@@ -19,7 +27,11 @@ export interface RolloutRow {
   /** Whether its answer is the question's own expression, or arithmetic left undone. */
   echo: boolean;
   finish: "stop" | "length";
+  /** Sampled ids. */
   tokens: number;
+  /** Calls of tools, and those that failed; absent without an environment. */
+  calls?: number;
+  failedCalls?: number;
 }
 
 export interface Output {
@@ -29,7 +41,7 @@ export interface Output {
   text: string;
   /** The answer as it was read from the output; empty where there is none. */
   answer: string;
-  sample: GeneratedSample;
+  sample: Trajectory;
   row: RolloutRow;
   rewards: SampleRewards;
   /** Its group taught nothing and was replaced by another. */
@@ -52,7 +64,8 @@ export interface Rollout {
 }
 
 /** How outputs are drawn; what is recorded of them does not matter here. */
-export type SamplingConfig = Omit<GrpoConfig["rollout"], "keepRollouts">;
+export type SamplingConfig = Omit<GrpoConfig["rollout"], "keepRollouts" | "replaySupport" | "exact"> &
+  Partial<Pick<GrpoConfig["rollout"], "replaySupport" | "exact">>;
 
 export interface RolloutInputs {
   model: Transformer;
@@ -63,6 +76,8 @@ export interface RolloutInputs {
     rollout: SamplingConfig;
     algorithm: Pick<GrpoConfig["algorithm"], "advantage">;
   };
+  /** The tools that outputs may call. */
+  tools?: OpenTools | undefined;
   /** Exploration step, from 1. */
   step: number;
   /** Sampled once in the step besides the questions. */
@@ -70,7 +85,7 @@ export interface RolloutInputs {
 }
 
 /** Samples questions `first` … `first + count − 1`, G outputs each, and the probe where it is wanted. */
-function sample(e: RolloutInputs, first: number, count: number, probe?: GenerateRequest) {
+async function sample(e: RolloutInputs, first: number, count: number, probe?: GenerateRequest) {
   const { config, model, tokenizer } = e;
   const { rollout: r } = config;
   const asked = Array.from({ length: count }, (_, q) => e.problems.train(first + q, e.step));
@@ -79,34 +94,52 @@ function sample(e: RolloutInputs, first: number, count: number, probe?: Generate
     prefillTokens: 16_384,
     decode: (ids) => tokenizer.decode(ids),
   });
-  const requests = asked.map(
-    ({ prompt }, q): GenerateRequest => ({
-      prompt,
-      n: r.groupSize,
-      maxTokens: r.maxTokens,
-      sampling: r,
-      seed: config.seed,
-      // Request numbers stay below those of evaluations and repeat only after 2^24 outputs.
-      id: ((first + q) * r.groupSize) % 2 ** 24,
-      ...splitStops(tokenizer, r.stop),
-    }),
-  );
+  const requests = asked.map((problem, q) => ({
+    problem,
+    prompt: problem.prompt,
+    n: r.groupSize,
+    maxTokens: r.maxTokens,
+    sampling: r,
+    seed: config.seed,
+    keptIds: r.replaySupport === true,
+    // Request numbers stay below those of evaluations and repeat only after 2^24 outputs.
+    id: ((first + q) * r.groupSize) % 2 ** 24,
+    ...splitStops(tokenizer, r.stop),
+  }));
+  if (e.tools) {
+    const { tools } = e;
+    const asking = requests.map((request) => withToolStops(request, tools));
+    const outputs = await generateTrajectories(engine, asking, tools);
+    const probed = probe && engine.generate([probe])[0]![0];
+    return { questions: asked.map((problem, q) => ({ asked: problem, outputs: outputs[q]! })), probed };
+  }
   const outputs = engine.generate(probe ? [...requests, probe] : requests);
   return {
-    questions: asked.map((problem, q) => ({ asked: problem, outputs: outputs[q]! })),
+    questions: asked.map((problem, q) => ({ asked: problem, outputs: outputs[q]! as Trajectory[] })),
     probed: probe && outputs.at(-1)![0],
   };
 }
 
-/** Rewards by the token that ends each step; those of the whole output stand at its last token. */
+/** Rewards by the sampled token that ends each step, or was the last before it; those of the whole output stand at its last token. */
 export function rewardsByToken(
   tokenizer: Tokenizer,
   group: number,
-  ids: readonly number[],
+  output: Inserted,
   reward: Reward,
 ): SampleRewards {
+  const { ids, inserts = [] } = output;
   const ends = (reward.steps ?? []).map((s) => s.end);
-  const at = ends.length > 0 ? tokensAt(tokenizer, ids, ends) : [];
+  const places = ends.length > 0 ? tokensAt(tokenizer, wholeIds(output), ends) : [];
+  const at = places.map((place) => {
+    let before = 0;
+    for (const insert of inserts) {
+      const start = insert.at + before;
+      if (place < start) break;
+      if (place < start + insert.ids.length) return Math.max(0, insert.at - 1);
+      before += insert.ids.length;
+    }
+    return place - before;
+  });
   const steps = at.map((token, i) => ({ token, reward: reward.steps![i]!.reward }));
   const outcome = reward.steps ? reward.outcome : reward.total;
   if (outcome !== undefined) steps.push({ token: ids.length - 1, reward: outcome });
@@ -117,7 +150,7 @@ export function rewardsByToken(
 async function ask(e: RolloutInputs, first: number, count: number, probe?: GenerateRequest) {
   const { tokenizer, config } = e;
   const started = performance.now();
-  const { questions, probed } = sample(e, first, count, probe);
+  const { questions, probed } = await sample(e, first, count, probe);
   const flat = questions.flatMap(({ asked, outputs }, q) =>
     outputs.map((s) => ({ asked, s, group: first + q })),
   );
@@ -128,9 +161,9 @@ async function ask(e: RolloutInputs, first: number, count: number, probe?: Gener
     return {
       ...problem,
       prompt: text,
-      completion: tokenizer.decode(s.ids),
+      completion: tokenizer.decode(wholeIds(s)),
       promptIds,
-      ids: s.ids,
+      ids: wholeIds(s),
       tokens: s.ids.length,
       maxTokens,
     };
@@ -142,14 +175,18 @@ async function ask(e: RolloutInputs, first: number, count: number, probe?: Gener
     const { prompt, text, id, question, answer } = asked;
     const extracted = extractAnswer(completion).text;
     const echo = isEchoOf(extracted, asked);
+    const used = e.tools && {
+      calls: s.calls?.length ?? 0,
+      failedCalls: s.calls?.filter((c) => c.failed).length ?? 0,
+    };
     return {
       asked,
       prompt,
       text,
       answer: extracted,
       sample: s,
-      row: { id, question, answer, completion, reward, echo, finish: s.finish, tokens },
-      rewards: rewardsByToken(tokenizer, group, s.ids, reward),
+      row: { id, question, answer, completion, reward, echo, finish: s.finish, tokens, ...used },
+      rewards: rewardsByToken(tokenizer, group, s, reward),
       discarded: false,
     };
   });

@@ -11,6 +11,7 @@ import {
   turn,
 } from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
+import type { OpenTools } from "@nsa/eval";
 import type { Device } from "@nsa/kernels";
 import { openDevice, openPlans, savePlans } from "@nsa/kernels";
 import {
@@ -30,19 +31,20 @@ import { makeScorer, type Scorer } from "../../rewards/score.ts";
 import type { RolloutStore } from "../../rollouts/store.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
 import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
+import { openToolsOf } from "../../task/tools.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { curriculumAt, curriculumMetrics, recipeAt } from "./curriculum.ts";
 import { factsOf } from "./diagnosis/facts.ts";
 import { diagnosisFigures, specialTokensOf } from "./diagnosis/figures.ts";
 import { DiagnosisMonitor } from "./diagnosis/monitor.ts";
 import type { Evidence } from "./diagnosis/rule.ts";
-import { type EvaluationResult, evaluatePolicy } from "./evaluate.ts";
+import { type EvaluationResult, evaluatePolicy, evaluateWithTools } from "./evaluate.ts";
 import { judgedOutputs } from "./hacking/figures.ts";
 import { HackingMonitor } from "./hacking/monitor.ts";
 import { withIterations } from "./iterations/plan.ts";
 import { RewardRetraining } from "./iterations/retraining.ts";
 import { buildUpdateBatch } from "./learn.ts";
-import { rolloutMetrics } from "./metrics.ts";
+import { rolloutMetrics, timeMetrics } from "./metrics.ts";
 import { openRollouts, StepRecorder } from "./recorder.ts";
 import { ReferenceStore } from "./reference-store.ts";
 import { RefreshProbe } from "./refresh-probe.ts";
@@ -83,7 +85,7 @@ class QuestionCursor implements Stateful {
 async function train(device: Device, config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
   const run = await GrpoRun.open(device, askedInChat(config), ctx);
   try {
-    run.begin();
+    await run.begin();
     // By its second step a run is warm.
     const profiler = new StepProfiler(run.model, ctx, Math.min(run.step + 2, config.steps));
     while (run.step < config.steps) {
@@ -105,6 +107,8 @@ interface GrpoParts {
   trainer: Trainer;
   problems: ProblemSource;
   scorer: Scorer;
+  /** What outputs may call; none where the recipe has no environment. */
+  tools: OpenTools | undefined;
   /** Retrains the reward model after each iteration; none where the recipe does not. */
   retraining: RewardRetraining | undefined;
   /** PPO's; none for advantages that compare outputs. */
@@ -163,9 +167,10 @@ class GrpoRun {
     const files = modelFiles(init);
     checkVocabulary(tokenizer, model, init);
     const trainer = new Trainer(model, config.steps, config.train);
+    const tools = await openToolsOf(config, tokenizer);
     const asking = {
       encode: (text: string) => tokenizer.encode(text),
-      chat: chatOf(init),
+      chat: tools?.chat ?? chatOf(init),
       maxSeqLen: model.config.maxSeqLen,
       log: (text: string, level: "warn") => ctx.log(text, level),
     };
@@ -192,13 +197,24 @@ class GrpoRun {
     rollouts.truncate(step);
     const renewed = reference && references.at(step, algorithm.referenceEvery);
     if (renewed) await reference.load(renewed);
-    const data = { problems, scorer, retraining, value, cursor, quarantine, rollouts, hacking, diagnosis };
+    const data = {
+      problems,
+      scorer,
+      tools,
+      retraining,
+      value,
+      cursor,
+      quarantine,
+      rollouts,
+      hacking,
+      diagnosis,
+    };
     const kept = { references, checkpoints, files, step };
     return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
   }
 
   /** Reports the start and, unless the run is resumed, the first policy's held-out figures. */
-  begin(): void {
+  async begin(): Promise<void> {
     const { ctx, model } = this;
     ctx.emit({
       type: "start",
@@ -207,9 +223,14 @@ class GrpoRun {
       info: { parameters: model.parameters.layout.parameterCount, device: model.device.name },
     });
     // A checkpoint of step 0 was saved after this: its figures are recorded.
-    if (!ctx.resumeFrom) preflight(ctx, this.evaluate(), this.config.rollout.groupSize);
+    if (!ctx.resumeFrom) preflight(ctx, await this.evaluate(), this.config.rollout.groupSize);
+    const warming = this.config.value?.warmupSteps ?? 0;
+    if (this.step < warming)
+      ctx.log(
+        `${warming === 1 ? "step 1 trains" : `steps 1 to ${warming} train`} the value model alone (value.warmup_steps): the policy is not updated`,
+      );
     ctx.log(
-      "an on-policy loss tells nothing (0 by construction where all outputs weigh alike): watch reward/mean and eval/pass_at_1",
+      "an on-policy loss carries no information (it is 0 by construction where all outputs weigh alike): see reward/mean and eval/pass_at_1",
     );
   }
 
@@ -227,14 +248,14 @@ class GrpoRun {
   /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
   async update(profiler: StepProfiler): Promise<void> {
     const { ctx, model } = this;
-    const { tokenizer, trainer, problems, scorer, cursor, quarantine, rollouts, reference, value } =
+    const { tokenizer, trainer, problems, scorer, tools, cursor, quarantine, rollouts, reference, value } =
       this.parts;
     const step = ++this.step;
     const config = recipeAt(this.config, step);
     profiler.begin(step);
     const recorder = rollouts.keep > 0 ? new StepRecorder(rollouts, model, step) : undefined;
     const { probe } = this;
-    const inputs = { model, tokenizer, problems, scorer, config, step, probe: probe.request };
+    const inputs = { model, tokenizer, problems, scorer, tools, config, step, probe: probe.request };
     const sampled = await rollout(inputs, cursor.asked);
     if (sampled.probed) probe.checkMoved(step, sampled.probed);
     cursor.asked = sampled.cursor;
@@ -261,7 +282,7 @@ class GrpoRun {
     await this.renewReference();
     const last = step === config.steps;
     const { every } = config.evaluation;
-    if (last || (every > 0 && step % every === 0)) this.evaluate();
+    if (last || (every > 0 && step % every === 0)) await this.evaluate();
     if (last || step % config.checkpoint.every === 0) await this.save();
   }
 
@@ -278,8 +299,9 @@ class GrpoRun {
     return { status, step, metrics, outputs: { checkpoint } };
   }
 
-  /** Ends the rewards' programs. */
+  /** Ends the programs of rewards and tools. */
   close(): Promise<void> {
+    this.parts.tools?.close();
     return this.parts.scorer.close();
   }
 
@@ -295,10 +317,13 @@ class GrpoRun {
     return evidence;
   }
 
-  private evaluate(): EvaluationResult {
-    const { tokenizer } = this.parts;
+  private async evaluate(): Promise<EvaluationResult> {
+    const { tokenizer, tools } = this.parts;
     const started = performance.now();
-    const result = evaluatePolicy(this.model, tokenizer, this.heldOut, this.config);
+    const { model, heldOut, config } = this;
+    const result = tools
+      ? await evaluateWithTools(model, heldOut, config, tools)
+      : evaluatePolicy(model, tokenizer, heldOut, config);
     const seconds = (performance.now() - started) / 1000;
     const metrics = { ...evaluationMetrics(result), "perf/evaluation_seconds": seconds };
     this.ctx.emit({ type: "eval", step: this.step, metrics });
@@ -328,7 +353,7 @@ class GrpoRun {
       valLoss,
     });
     const kept = readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []);
-    references.prune(Math.min(...kept.map(Number)));
+    references.prune(kept.map(Number));
     value?.prune(kept.map(Number));
     ctx.emit({ type: "checkpoint", step, path });
   }
@@ -361,21 +386,6 @@ const openScorer = (
   tokenizer: Tokenizer,
   ctx: StageContext,
 ) => makeScorer(rewards, { device, tokenizer, log: (text, level) => ctx.log(text, level) });
-
-/** Tokens per second and shares of a step; times in ms. */
-function timeMetrics({ outputs, sampling, scoring }: Rollout, updating: number, recording: number): Metrics {
-  const tokens = outputs.reduce((n, o) => n + o.row.tokens, 0);
-  const all = sampling + scoring + updating;
-  return {
-    "perf/rollout_tokens_per_sec": tokens / (sampling / 1000),
-    "perf/update_tokens_per_sec": tokens / (updating / 1000),
-    "perf/step_seconds": all / 1000,
-    "perf/rollout_share": sampling / all,
-    "perf/scoring_share": scoring / all,
-    "perf/update_share": updating / all,
-    "perf/recording_share": recording / (all + recording),
-  };
-}
 
 /** One row per output in samples.jsonl. */
 function appendSamples(ctx: StageContext, { outputs }: Rollout, step: number): void {

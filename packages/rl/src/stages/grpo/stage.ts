@@ -1,6 +1,7 @@
 // The definition of the `grpo` stage.
 import { defineStage, type StageFigure } from "@nsa/core";
 import { rolloutSections } from "../../rollouts/sections.ts";
+import { policyInputs, rewardInputs, taskInputs } from "../../task/inputs.ts";
 import { grpoSchema } from "./config.ts";
 import { estimateGrpo } from "./estimate.ts";
 import { runGrpo } from "./run.ts";
@@ -30,6 +31,10 @@ const figures: StageFigure[] = [
   { metric: "policy/ratio_mean", label: "ratio", format: "figure" },
   { metric: "policy/ratio_max", label: "ratio max", format: "figure" },
   { metric: "policy/sampler_difference_max", label: "sampler − trainer", format: "figure" },
+  { metric: "tools/calls_mean", label: "calls", format: "figure" },
+  { metric: "tools/failed_share", label: "failed calls", format: "percent" },
+  { metric: "policy/sampler_ratio_outside_share", label: "ratios outside 0.9–1.1", format: "percent" },
+  { metric: "policy/kept_mass_mean", label: "mass kept", format: "percent" },
   { metric: "rollout/zero_variance_share", label: "no-signal groups", format: "percent" },
   { metric: "completion/reflective_words", label: "reflective words", format: "figure" },
   { metric: "train/grad_norm", label: "grad norm", format: "figure" },
@@ -48,8 +53,12 @@ export const grpoStage = defineStage({
   run: runGrpo,
   estimate: estimateGrpo,
   plannedOutputs: ({ init }) => ({ checkpoint: init.checkpoint }),
-  inputFiles: ({ task, rewards }) =>
-    [task.file, ...task.files, ...rewards.map(({ file }) => file)].filter((file) => file !== ""),
+  inputFiles: ({ init, task, rewards, value }) => [
+    ...policyInputs(init.checkpoint),
+    ...taskInputs(task),
+    ...rewardInputs(rewards),
+    ...(value && value.init !== "policy" ? policyInputs(value.init) : []),
+  ],
   figures,
   plots: [
     { metric: "reward/mean", title: "reward" },

@@ -1,5 +1,5 @@
 // Records of labelled outputs: rows of `nsa sample` and of rollouts, preferences, and texts with a label for each step.
-import { ExitCode, NsaError } from "@nsa/core";
+import { ExitCode, firstComplaint, NsaError } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
 import { z } from "zod";
 import { stepTokens } from "../../rewards/step-rules.ts";
@@ -75,8 +75,8 @@ function invalid(place: string, why: string, fix: string): NsaError {
 function parsed<S extends z.ZodType>(schema: S, record: unknown, place: string, wanted: string): z.output<S> {
   const result = schema.safeParse(record);
   if (result.success) return result.data;
-  const { path, message } = result.error.issues[0]!;
-  throw invalid(place, `${path.join(".") || "the record"}: ${message}`, `give records of ${wanted}`);
+  const { path, why } = firstComplaint(result.error, record);
+  throw invalid(place, `${path || "the record"}: ${why}`, `give records of ${wanted}`);
 }
 
 /** Reads records as the recipe's `kind` and `labels` say. */

@@ -2,7 +2,14 @@
 import type { Metrics } from "@nsa/core";
 import { modelFiles } from "@nsa/data";
 import type { Device } from "@nsa/kernels";
-import { loadModel, REWARD_FILE, readRewardFile, saveCheckpoint, writeRewardFile } from "@nsa/model";
+import {
+  loadModel,
+  REWARD_FILE,
+  readModelConfig,
+  readRewardFile,
+  saveCheckpoint,
+  writeRewardFile,
+} from "@nsa/model";
 import { Trainer } from "@nsa/train";
 import type { RewardModelConfig } from "./config.ts";
 import { examplesOfAll, type RewardExample } from "./examples.ts";
@@ -55,7 +62,9 @@ export async function retrainRewardModel(work: Retraining): Promise<Metrics | "n
   const heldOut = examplesOfAll(work.heldOut, recipe);
   if (!teaches(fresh)) return "nothing";
   const { train, loss } = recipe;
-  const model = await loadModel(device, from, { head: "scalar" }, train.groups);
+  // Adapters of the model are trained on; a whole one gets those of the recipe.
+  const lora = readModelConfig(from).lora ? {} : { lora: recipe.lora };
+  const model = await loadModel(device, from, { head: "scalar", ...lora }, train.groups, seed);
   const { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore, steps } = train;
   const trainer = new Trainer(model, steps, {
     optimizer,

@@ -1,6 +1,7 @@
 // The recipe of `nsa sample`: one strict schema, every field described.
 import { ExitCode, loggingSchema, NsaError } from "@nsa/core";
 import { memoryLimitMb } from "@nsa/kernels";
+import { environmentSchema } from "@nsa/tasks";
 import { z } from "zod";
 import { rewardSchema } from "../../rewards/config.ts";
 import "../../rewards/registry.ts";
@@ -24,6 +25,7 @@ export const sampleSchema = z.strictObject({
     .strictObject({ checkpoint: z.string().describe("Checkpoint folder of the model that is sampled") })
     .describe("The model"),
   task: rlTaskSchema,
+  environment: environmentSchema.optional(),
   prompts: z
     .strictObject({
       from: z
@@ -98,7 +100,7 @@ export const sampleSchema = z.strictObject({
 export type SampleConfig = z.output<typeof sampleSchema>;
 
 /** Refuses settings that contradict each other. Throws NsaError `sample_settings` (exit 2). */
-export function checkSample({ prompts, data, sampling, keep }: SampleConfig): void {
+export function checkSample({ prompts, data, sampling, keep, environment }: SampleConfig): void {
   const refuse = (what: string, why: string, fix: string) => {
     throw new NsaError({ code: "sample_settings", what, why, fix, exitCode: ExitCode.usage });
   };
@@ -119,6 +121,12 @@ export function checkSample({ prompts, data, sampling, keep }: SampleConfig): vo
       "keep correct with prompts.from steps",
       "labels of wrong steps are as much needed as those of right ones",
       "remove keep",
+    );
+  if (prompts.from === "steps" && environment)
+    refuse(
+      "environment with prompts.from steps",
+      "a roll-out would begin in a state of the tools that is not recorded with the steps",
+      "remove environment",
     );
   const drawn = prompts.from === "task" ? sampling.n : prompts.rollouts;
   if (sampling.temperature === 0 && drawn > 1)

@@ -1,5 +1,5 @@
 // Outputs of earlier runs, read from samples.jsonl one after another: they may be more than memory holds.
-import { ExitCode, NsaError } from "@nsa/core";
+import { ExitCode, firstComplaint, NsaError } from "@nsa/core";
 import { expandInputs, type Tokenizer } from "@nsa/data";
 import { answerForms, readRecords } from "@nsa/tasks";
 import { z } from "zod";
@@ -56,11 +56,11 @@ function complain(code: string, what: string, why: string, fix: string): NsaErro
 function parse(record: unknown, place: string): z.output<typeof rowSchema> {
   const parsed = rowSchema.safeParse(record);
   if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0]!;
+  const { path, why } = firstComplaint(parsed.error, record);
   throw complain(
     "sample_row_invalid",
     place,
-    `${path.join(".")}: ${message}`,
+    `${path}: ${why}`,
     "data.files takes samples.jsonl as `nsa sample` writes it for questions (prompts.from task)",
   );
 }

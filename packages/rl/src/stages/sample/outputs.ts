@@ -1,13 +1,13 @@
 // Outputs for the questions of a task: a batch of questions is sampled together, scored and graded.
 
 import { ExitCode, NsaError } from "@nsa/core";
-import type { GenerateRequest } from "@nsa/model";
+import { generateTrajectories, type Trajectory, wholeIds, withToolStops } from "@nsa/eval";
 import { splitStops } from "@nsa/tasks";
 import type { Scored } from "../../rewards/kind.ts";
 import type { AskedProblem, ProblemSource } from "../../task/problems.ts";
 import { FAMILY_QUESTIONS } from "../../task/size.ts";
 import type { SampleConfig } from "./config.ts";
-import { goldFields, type SampleRow, sampleRow } from "./rows.ts";
+import { goldFields, type SampleRow, sampleRow, tokensOf } from "./rows.ts";
 import { addTally, outputMetrics, type Tally, tallyQuestion } from "./tally.ts";
 import type { Batch, Sampler, Work } from "./work.ts";
 
@@ -56,20 +56,21 @@ function poolRow(asked: AskedProblem, rows: readonly SampleRow[], step: number):
     right,
     unread: rows.filter(({ verdict }) => verdict === "unread").length,
     pass_rate: right / rows.length,
-    tokens_mean: rows.reduce((sum, { ids }) => sum + ids.length, 0) / rows.length,
+    tokens_mean: rows.reduce((sum, row) => sum + tokensOf(row), 0) / rows.length,
   };
 }
 
 /** The questions of the recipe's task as work in batches. */
 export function taskWork(sampler: Sampler, problems: ProblemSource): Work {
-  const { config, tokenizer, engine, scorer } = sampler;
+  const { config, tokenizer, engine, scorer, tools } = sampler;
   const { sampling, prompts, keep } = config;
   const { n, maxTokens } = sampling;
   const total = questionCount(problems, config, sampler.log);
   const problem = (i: number) => (prompts.split === "train" ? problems.train(i) : problems.heldOut(i));
   check(problem(0), total * n, config);
 
-  const request = (asked: AskedProblem, question: number): GenerateRequest => ({
+  const request = (asked: AskedProblem, question: number) => ({
+    problem: asked,
     prompt: asked.prompt,
     n,
     maxTokens,
@@ -79,19 +80,26 @@ export function taskWork(sampler: Sampler, problems: ProblemSource): Work {
     ...splitStops(tokenizer, sampling.stop),
   });
 
+  async function sample(requests: ReturnType<typeof request>[]): Promise<Trajectory[][]> {
+    if (!tools) return engine.generate(requests);
+    const asking = requests.map((r) => withToolStops(r, tools));
+    return await generateTrajectories(engine, asking, tools);
+  }
+
   async function batch(first: number, count: number): Promise<Batch | undefined> {
     const asked = Array.from({ length: count }, (_, q) => problem(first + q));
-    const groups = engine.generate(asked.map((a, q) => request(a, first + q)));
+    const groups = await sample(asked.map((a, q) => request(a, first + q)));
     if (sampler.interrupted()) return undefined;
     const flat = groups.flatMap((group, q) =>
       group.map((sample, output) => ({
         ...{ q, output, sample, asked: asked[q]! },
-        completion: tokenizer.decode(sample.ids),
+        completion: tokenizer.decode(wholeIds(sample)),
       })),
     );
     const rewards = await scorer.score(
-      flat.map(({ asked: { prompt: promptIds, text, ...own }, sample: { ids }, completion }): Scored => {
-        return { ...own, prompt: text, promptIds, ids, completion, tokens: ids.length, maxTokens };
+      flat.map(({ asked: { prompt: promptIds, text, ...own }, sample, completion }): Scored => {
+        const ids = wholeIds(sample);
+        return { ...own, prompt: text, promptIds, ids, completion, tokens: sample.ids.length, maxTokens };
       }),
       { step: first + 1, group: flat.map(({ q }) => first + q) },
     );

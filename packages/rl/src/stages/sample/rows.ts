@@ -1,5 +1,5 @@
 // Rows of `nsa sample`: a sampled output with what it was judged by, and the verdict on it.
-import type { GeneratedSample } from "@nsa/model";
+import { type CallRecord, sampledMask, type Trajectory, wholeIds } from "@nsa/eval";
 import { type Gold, gradeProblem } from "@nsa/tasks";
 import type { Reward } from "../../rewards/score.ts";
 import type { AskedProblem } from "../../task/problems.ts";
@@ -29,8 +29,12 @@ export interface SampleRow extends GoldFields {
   prompt: string;
   prompt_ids: readonly number[];
   ids: readonly number[];
-  /** The sampler's full-vocabulary log-probability of each id, nats. */
-  logp: readonly number[];
+  /** The sampler's full-vocabulary log-probability of each id, nats; null where a tool wrote it. */
+  logp: readonly (number | null)[];
+  /** Where tools were called: 1 for each id that was sampled, 0 for those that a tool wrote. */
+  mask?: readonly number[];
+  /** The calls, in order. */
+  calls?: readonly CallRecord[];
   completion: string;
   finish: "stop" | "length";
   /** Null where a reward failed; then there is a `fault`. */
@@ -78,11 +82,24 @@ export function verdictOf(completion: string, gold: Gold, { parts }: Reward): Sa
   return parts.code === 1 ? "right" : "wrong";
 }
 
+/** Ids that the model sampled. */
+export const tokensOf = ({ ids, mask }: Pick<SampleRow, "ids" | "mask">): number =>
+  mask ? mask.reduce((n, own) => n + own, 0) : ids.length;
+
+/** Log-probabilities by id, and what tells the ids of tools apart where there are any. */
+function toolFields(sample: Trajectory): Pick<SampleRow, "logp" | "mask" | "calls"> {
+  const { logp, inserts, calls } = sample;
+  if (!inserts) return { logp };
+  const mask = Array.from(sampledMask(sample));
+  let next = 0;
+  return { logp: mask.map((own) => (own ? logp[next++]! : null)), mask, ...(calls ? { calls } : {}) };
+}
+
 export function sampleRow(
   step: number,
   output: number,
   asked: AskedProblem,
-  sample: GeneratedSample,
+  sample: Trajectory,
   completion: string,
   reward: Reward,
 ): SampleRow {
@@ -93,8 +110,8 @@ export function sampleRow(
     ...goldFields(asked),
     prompt: asked.text,
     prompt_ids: asked.prompt,
-    ids: sample.ids,
-    logp: sample.logp,
+    ids: wholeIds(sample),
+    ...toolFields(sample),
     completion,
     finish: sample.finish,
     reward: fault === undefined ? total : null,

@@ -7,7 +7,6 @@ import { join } from "node:path";
 import {
   ExitCode,
   JsonlFile,
-  type Metrics,
   markProgress,
   NsaError,
   progressFields,
@@ -24,6 +23,7 @@ import { z } from "zod";
 import { makeScorer } from "../../rewards/score.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
 import { makeProblems } from "../../task/problems.ts";
+import { openToolsOf } from "../../task/tools.ts";
 import { checkSample, type SampleConfig } from "./config.ts";
 import { taskWork } from "./outputs.ts";
 import { stepWork } from "./rollouts.ts";
@@ -64,7 +64,8 @@ async function openSampler(device: Device, config: SampleConfig, ctx: StageConte
   });
   const log = (text: string, level?: "info" | "warn") => ctx.log(text, level);
   const scorer = await makeScorer(config.rewards, { device, tokenizer, log });
-  return { config, engine, tokenizer, scorer, log, interrupted };
+  const tools = await openToolsOf(config, tokenizer);
+  return { config, engine, tokenizer, scorer, tools, log, interrupted };
 }
 
 function openWork(sampler: Sampler): Work {
@@ -72,7 +73,7 @@ function openWork(sampler: Sampler): Work {
   if (config.prompts.from === "steps") return stepWork(sampler);
   const asking = {
     encode: (text: string) => tokenizer.encode(text),
-    chat: chatOf(config.init.checkpoint),
+    chat: sampler.tools?.chat ?? chatOf(config.init.checkpoint),
     maxSeqLen: engine.model.config.maxSeqLen,
     log: sampler.log,
   };
@@ -120,8 +121,9 @@ class SampleRun {
     return new SampleRun(device, sampler, work, ctx, state);
   }
 
-  /** Ends what the rewards have opened. */
+  /** Ends what the rewards and the environment have opened. */
   close(): Promise<void> {
+    this.sampler.tools?.close();
     return this.sampler.scorer.close();
   }
 

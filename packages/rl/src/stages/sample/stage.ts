@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { defineStage, type ReportSection, readJsonl, type StageFigure } from "@nsa/core";
+import { policyInputs, rewardInputs, taskInputs } from "../../task/inputs.ts";
 import { sampleSchema } from "./config.ts";
 import { estimateSample } from "./estimate.ts";
 import { runSample } from "./run.ts";
@@ -53,10 +54,11 @@ export const sampleStage = defineStage({
     samples: join(folder, "samples.jsonl"),
     ...(prompts.from === "task" ? { pool: join(folder, "pool.jsonl") } : {}),
   }),
-  inputFiles: ({ task, data, rewards }) =>
-    [task.file, ...task.files, ...data.files, ...rewards.map(({ file }) => file)].filter(
-      (file) => file !== "",
-    ),
+  inputFiles: ({ init, task, data, rewards, prompts }) => [
+    ...policyInputs(init.checkpoint),
+    ...(prompts.from === "task" ? taskInputs(task) : data.files),
+    ...rewardInputs(rewards),
+  ],
   figures,
   plots: [
     { metric: "sample/pass_rate", title: "right outputs" },

@@ -1,6 +1,6 @@
 // Sums over what was sampled. They are saved with each checkpoint, and every figure of the run is made of them.
 import type { Metrics } from "@nsa/core";
-import type { SampleRow } from "./rows.ts";
+import { type SampleRow, tokensOf } from "./rows.ts";
 
 /** Sums by name. */
 export type Tally = Record<string, number>;
@@ -21,11 +21,16 @@ export function tallyQuestion(rows: readonly SampleRow[], kept: number): Tally {
     unread: of(({ verdict }) => verdict === "unread"),
     faults: of(({ fault }) => fault !== undefined),
     truncated: of(({ finish }) => finish === "length"),
-    tokens: rows.reduce((sum, { ids }) => sum + ids.length, 0),
+    tokens: rows.reduce((sum, row) => sum + tokensOf(row), 0),
     never: right === 0 ? 1 : 0,
     always: right === rows.length ? 1 : 0,
     reward: rows.reduce((sum, { reward }) => sum + (reward ?? 0), 0),
   };
+  if (rows.some(({ calls }) => calls))
+    Object.assign(tally, {
+      calls: rows.reduce((sum, { calls = [] }) => sum + calls.length, 0),
+      failed_calls: rows.reduce((sum, { calls = [] }) => sum + calls.filter((c) => c.failed).length, 0),
+    });
   for (const { reward, parts } of rows) {
     if (reward === null) continue;
     for (const [label, value] of Object.entries(parts)) addTally(tally, { [`part/${label}`]: value });
@@ -51,6 +56,10 @@ export function outputMetrics(t: Tally): Metrics {
     "completion/length_mean": share("tokens"),
     "completion/truncated_share": share("truncated"),
   };
+  if (t.calls !== undefined) {
+    metrics["tools/calls_mean"] = t.calls / outputs;
+    metrics["tools/failed_share"] = t.failed_calls! / Math.max(1, t.calls);
+  }
   if (scored > 0) {
     metrics["reward/mean"] = t.reward! / scored;
     for (const [name, sum] of Object.entries(t))

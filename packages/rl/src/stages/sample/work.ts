@@ -1,6 +1,7 @@
 // What a run of `nsa sample` consists of: items by number, sampled in batches, and the parts that it is done with.
 import type { Metrics } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
+import type { OpenTools } from "@nsa/eval";
 import type { Engine } from "@nsa/model";
 import type { Scorer } from "../../rewards/score.ts";
 import type { SampleConfig } from "./config.ts";
@@ -13,6 +14,8 @@ export interface Sampler {
   engine: Engine;
   tokenizer: Tokenizer;
   scorer: Scorer;
+  /** What outputs may call; none where the recipe has no environment. */
+  tools?: OpenTools | undefined;
   log: (text: string, level: "warn") => void;
   interrupted: () => boolean;
 }

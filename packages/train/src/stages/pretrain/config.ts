@@ -26,14 +26,14 @@ const source = z.union([
     family: z
       .string()
       .describe(
-        "addition, arithmetic, modular, countdown or word_problems; only problems outside the held-out split",
+        "addition, arithmetic, modular, products, links, countdown or word_problems; only problems outside the held-out split",
       ),
     difficulty: z
       .number()
       .int()
       .min(1)
       .default(2)
-      .describe("Of the family: digits, numbers (countdown) or steps (word_problems)"),
+      .describe("Of the family: digits, links, numbers (countdown) or steps (word_problems)"),
     documents: z.number().int().min(2).default(2000).describe("How many"),
     template: z.string().default("plain").describe("r1_zero, plain, or a text with {question}"),
     rightShare: z
@@ -48,6 +48,18 @@ const source = z.union([
       .max(1)
       .default(0)
       .describe("Share of well-formed outputs whose working is careless: sums forget every carry"),
+    toolShare: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe("Share of outputs that call a tool and answer what it gives (products, links)"),
+    toolSlipShare: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe("Share of outputs that call it carelessly: with a wrong digit, or one time too few"),
   }),
 ]);
 

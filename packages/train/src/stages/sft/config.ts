@@ -5,6 +5,7 @@ import { loraSchema } from "@nsa/model";
 import { z } from "zod";
 import { loopSchema } from "../../loop.ts";
 import { trainerSchema } from "../../trainer.ts";
+import { distillSchema } from "./distill-config.ts";
 
 export const sftSchema = z.strictObject({
   name: z.string().default("sft").describe("Part of the run folder's name"),
@@ -18,6 +19,7 @@ export const sftSchema = z.strictObject({
       "Trains low-rank adapters (LoRA) in place of the weights, which are frozen; without it all weights are trained",
     ),
   initFrom: z.string().describe("Checkpoint folder to start from; it must hold a tokenizer.json"),
+  distill: distillSchema.describe("Learns from a teacher's distributions"),
   data: z
     .strictObject({
       sources: z
@@ -60,6 +62,12 @@ export const sftSchema = z.strictObject({
         .describe(
           "How conversations become text: chatml, plain, r1_zero, a .jinja file or a folder with a " +
             "tokenizer_config.json; by default the checkpoint's own, else chatml",
+        ),
+      onDemand: z
+        .boolean()
+        .default(false)
+        .describe(
+          "For very many examples: records are tokenized when a step wants them, so that training begins at once and memory does not grow with their number; packing random alone. Records that cannot be used are passed over when they are drawn, so the order is another than without",
         ),
       validationShare: z.number().min(0).max(0.5).default(0.05).describe("Examples held out, by seed"),
       validationExamples: z.number().int().min(1).default(64).describe("Held-out examples measured, at most"),

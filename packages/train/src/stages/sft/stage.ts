@@ -1,4 +1,5 @@
 // The definition of the `sft` stage.
+import { join } from "node:path";
 import { defineStage } from "@nsa/core";
 import { trainingFigures, trainingOverview, trainingPlots } from "../figures.ts";
 import { sftSchema } from "./config.ts";
@@ -11,8 +12,11 @@ export const sftStage = defineStage({
   run: runSft,
   estimate: estimateSft,
   plannedOutputs: ({ initFrom }) => ({ checkpoint: initFrom }),
-  inputFiles: ({ data }) => data.sources.flatMap(({ files }) => files),
-  figures: trainingFigures,
+  inputFiles: ({ initFrom, data }) => [
+    join(initFrom, "tokenizer.json"),
+    ...data.sources.flatMap(({ files }) => files),
+  ],
+  figures: [...trainingFigures, { metric: "distill/divergence", label: "divergence", format: "figure" }],
   plots: trainingPlots,
   overview: trainingOverview("Fine-tuning on examples"),
 });

@@ -47,6 +47,30 @@ function environmentEnd(text: string, name: string, at: number): number {
 
 const unfolded = (tex: string): string => tex.replaceAll(FOLDED, "\n");
 
+const INNER: Record<string, string> = {
+  align: "aligned",
+  alignat: "aligned",
+  flalign: "aligned",
+  split: "aligned",
+  gather: "gathered",
+  multline: "gathered",
+  eqnarray: "array",
+};
+
+/** An environment that displays by itself as what may stand between dollar signs. */
+function insideDollars(tex: string): string {
+  const found = /^\\begin\{([a-z]+)(\*?)\}([\s\S]*)\\end\{\1\2\}$/.exec(tex.trim());
+  if (!found) return tex;
+  const [, name, , body] = found;
+  if (/^(?:equation|displaymath|math)$/.test(name!)) return body!.replace(/\\label\{[^}]*\}/g, "");
+  const inner = INNER[name!];
+  if (!inner) return tex;
+  const plain = body!.replace(/\\label\{[^}]*\}|\\(?:nonumber|notag)(?![a-zA-Z])/g, "");
+  const columns = name === "eqnarray" ? "{rcl}" : "";
+  const rest = name === "alignat" ? plain.replace(/^\s*\{\d+\}/, "") : plain;
+  return `\\begin{${inner}}${columns}${rest}\\end{${inner}}`;
+}
+
 /** A `$` that opens a formula: no blank behind it, and one that closes it on the same paragraph. */
 function dollarEnd(text: string, at: number): number {
   if (/[\s\ufdd4]/.test(text[at + 1] ?? " ")) return -1;
@@ -66,7 +90,7 @@ function formulaAt(text: string, at: number, start: string, name: string | undef
   if (name !== undefined) {
     if (!ENVIRONMENTS.includes(name)) return undefined;
     const end = environmentEnd(text, name, at);
-    return end < 0 ? undefined : { end, text: delimited(unfolded(text.slice(at, end)), true) };
+    return end < 0 ? undefined : { end, text: delimited(insideDollars(unfolded(text.slice(at, end))), true) };
   }
   if (start === "$$") {
     const end = closing(text, "$$", from, MOST_DISPLAY);

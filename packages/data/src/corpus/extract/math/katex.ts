@@ -2,8 +2,16 @@
 import { type DomElement, type DomNode, isElement } from "../dom.ts";
 import { type MathNode, mathNode, row, token } from "./node.ts";
 
+/** Newer versions put `katex-` before some of the names. */
 const has = (e: DomElement, name: string): boolean =>
-  (e.getAttribute("class") ?? "").split(/\s+/).includes(name);
+  (e.getAttribute("class") ?? "").split(/\s+/).some((c) => c === name || c === `katex-${name}`);
+
+/** Marks that are drawn, by the start of their path. */
+const DRAWN: [string, string][] = [
+  ["M377 20c0-5.333", "→"],
+  ["M0 241v40h399891", "→"],
+  ["M400000 241H110l3", "←"],
+];
 
 function kids(e: DomElement): DomElement[] {
   const out: DomElement[] = [];
@@ -28,7 +36,7 @@ function layers(vlist: DomElement): { e: DomElement; top: number }[] {
     .sort((a, b) => a.top - b.top);
 }
 
-const CHARACTERS: Record<string, string> = { "\u200b": "", "∗": "*" };
+const CHARACTERS: Record<string, string> = { "\u200b": "", "∗": "*", "∣": "|" };
 
 function leaf(text: string, e: DomElement): MathNode[] {
   const shown = text.replace(/[\u200b\u2060]/g, "");
@@ -52,7 +60,8 @@ function leaf(text: string, e: DomElement): MathNode[] {
   if (/^[\d.,]+$/.test(shown)) return [token("mn", shown, attributes ?? {})];
   const one = [...shown].map((c) => CHARACTERS[c] ?? c).join("");
   if (/^\p{L}+$/u.test(one) && !has(e, "mrel") && !has(e, "mbin")) {
-    if ([...one].length > 1) return [token("mi", one)];
+    if ([...one].length > 1 && has(e, "mop")) return [token("mi", one)];
+    if ([...one].length > 1) return [...one].map((c) => leaf(c, e)[0]!);
     const upright = !has(e, "mathnormal") && !variant && /^[a-zA-Z]$/.test(one) && !has(e, "mathit");
     return [token("mi", one, attributes ?? (upright ? { mathvariant: "normal" } : {}))];
   }
@@ -122,11 +131,24 @@ function accent(e: DomElement): MathNode {
   const parts = vlist ? layers(vlist) : [];
   const mark = parts.find((p) => find(p.e, "accent-body", 2));
   const base = parts.find((p) => p !== mark);
-  const text = mark ? (mark.e.textContent ?? "").replace(/\u200b/g, "") : "";
+  const path = mark?.e.querySelector("path")?.getAttribute("d") ?? "";
+  const drawn = DRAWN.find(([start]) => path.startsWith(start))?.[1];
+  const text = drawn ?? (mark ? (mark.e.textContent ?? "").replace(/\u200b/g, "") : "");
   return mathNode("mover", [
     base ? content(base.e) : mathNode("mrow"),
     token("mo", text || "^", text ? { stretchy: "false" } : { stretchy: "true" }),
   ]);
+}
+
+/** A line over or under. */
+function lined(e: DomElement): MathNode {
+  const vlist = find(e, "vlist");
+  const under = has(e, "underline");
+  const base = (vlist ? layers(vlist) : []).find(
+    (p) => !find(p.e, under ? "underline-line" : "overline-line", 1),
+  );
+  const body = base ? content(base.e) : mathNode("mrow");
+  return mathNode(under ? "munder" : "mover", [body, token("mo", "‾", { stretchy: "true" })]);
 }
 
 /** Columns of vertical lists as rows. */
@@ -170,6 +192,8 @@ function element(e: DomElement): MathNode[] {
   if (has(e, "mfrac")) return [fraction(e)];
   if (has(e, "sqrt")) return [root(e)];
   if (has(e, "accent") && !has(e, "accent-body")) return [accent(e)];
+  if (has(e, "overline") || has(e, "underline")) return [lined(e)];
+  if (has(e, "mrel") && (e.textContent ?? "").includes("\ue020")) return [token("mo", "≠")];
   if (has(e, "mtable")) return [table(e)];
   if (has(e, "op-limits")) return [limits(e)];
   if (has(e, "delimsizing") || has(e, "op-symbol")) {
@@ -178,8 +202,8 @@ function element(e: DomElement): MathNode[] {
   }
   if (has(e, "minner") && find(e, "mopen", 0) && find(e, "mclose", 0)) return [row(fenced(e))];
   if (has(e, "text")) return [token("mtext", (e.textContent ?? "").replace(/\u200b/g, ""))];
-  if (has(e, "mop") && !e.firstElementChild)
-    return [token("mi", (e.textContent ?? "").replace(/\u200b/g, ""))];
+  const name = has(e, "mop") ? (e.textContent ?? "").replace(/\u200b/g, "") : "";
+  if (/^[a-z]{2,}$/i.test(name) && !find(e, "vlist")) return [token("mi", name)];
   return nodesOf(e);
 }
 

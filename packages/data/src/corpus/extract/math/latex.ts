@@ -23,7 +23,9 @@ const group = (tex: string): string => `{${tex.trim()}}`;
 function tokenText(node: MathNode | undefined): string {
   if (!node) return "";
   if (node.kids.length === 0) return node.text.trim();
-  const kids = node.kids.filter((k) => k.name !== "mspace");
+  const kids = node.kids.filter((k) => k.name !== "mspace" && !(k.name === "#text" && k.text.trim() === ""));
+  if (kids.length > 1 && kids.every((k) => k.name === "mo" && k.text.trim() === "′"))
+    return "′".repeat(kids.length);
   return kids.length === 1 ? tokenText(kids[0]) : "";
 }
 
@@ -41,8 +43,7 @@ function tall(node: MathNode): boolean {
 }
 
 const isFence = (node: MathNode | undefined, set: Set<string>): boolean =>
-  node?.name === "mo" &&
-  (node.text.trim() === "" ? node.attributes.fence === "true" : set.has(node.text.trim()));
+  node?.name === "mo" && (node.text.trim() === "" || set.has(node.text.trim()));
 
 /** Fences around `inside`, grown by \left and \right where they are so on the page. */
 function fences(open: MathNode, inside: MathNode[], close: MathNode): string | undefined {
@@ -75,8 +76,24 @@ function only(node: MathNode): MathNode {
   return n;
 }
 
+/** Nodes but for white space; an operator in a row of its own is the operator. */
 function kidsOf(nodes: MathNode[]): MathNode[] {
-  return nodes.filter((n) => !(n.name === "#text" && n.text.trim() === ""));
+  const out: MathNode[] = [];
+  for (const n of nodes) {
+    if (n.name === "#text" && n.text.trim() === "") continue;
+    const inner = n.name === "mrow" || n.name === "texatom" ? only(n) : n;
+    out.push(inner.name === "mo" ? inner : n);
+  }
+  return out;
+}
+
+const functionName = (name: string): string =>
+  FUNCTIONS.has(name) ? `\\${name}` : `\\operatorname{${name.replace(/[ \u2009]/g, "\\,")}}`;
+
+/** Whether a node is the name of a function, with limits or not. */
+function isName(node: MathNode): boolean {
+  const inner = only(node);
+  return inner.kids.length > 0 ? isName(inner.kids[0]!) : FUNCTIONS.has(inner.text.trim());
 }
 
 /** Several nodes side by side. */
@@ -108,14 +125,13 @@ function rowLatex(nodes: MathNode[]): string {
         continue;
       }
     }
-    // A name in front of an applied function.
-    if (a.name === "mi" && [...a.text.trim()].length > 1 && b?.name === "mo" && b.text.trim() === "\u2061") {
-      const name = a.text.trim();
-      parts.push(FUNCTIONS.has(name) ? `\\${name}` : `\\operatorname{${name.replace(/[ \u2009]/g, "\\,")}}`);
-      i++;
-      continue;
-    }
-    parts.push(latexOf(a));
+    // A name in front of what it is applied to, which is apart from it anyway.
+    const applied = b?.name === "mo" && b.text.trim() === "\u2061";
+    const after = kids[applied ? i + 2 : i + 1];
+    if (applied && a.name === "mi" && [...a.text.trim()].length > 1) parts.push(functionName(a.text.trim()));
+    else parts.push(latexOf(a));
+    if (applied) i++;
+    if (after?.name === "mspace" && (applied || isName(a)) && space(after) === "\\,") i++;
   }
   return joined(parts);
 }
@@ -147,7 +163,9 @@ function scripts(node: MathNode): string {
       ? b
       : b === ""
         ? "{}"
-        : braced(b);
+        : /^\\left(?:(?!\\left).)*\\right(?:[^a-zA-Z\\]|\\[a-zA-Z]+|\\.)$/s.test(b)
+          ? b
+          : braced(b);
   const index = sub ? latexOf(sub).trim() : "";
   const below = index === "" ? "" : `_${braced(index)}`;
   if (!sup) return head + below;

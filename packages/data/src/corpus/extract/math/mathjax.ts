@@ -63,6 +63,15 @@ const PIECES: Record<string, string> = {
   "∥": "‖",
 };
 
+/** The sign that pieces of the fonts' own make up. */
+function whole(text: string): string {
+  const pieces = [...text];
+  const first = pieces[0] ?? "";
+  if (/^[\ue150-\ue15f]+$/.test(text)) return "⏟";
+  if (PIECES[first]) return PIECES[first]!;
+  return pieces.length > 1 && /^[→←↔⇒⇐]/.test(text) ? first : text;
+}
+
 /** A delimiter of pieces; version 3 has only the extension in its class, and the character of the whole on it. */
 function stretched(e: DomElement): string {
   const own = /(?:^|\s)mjx-c([0-9A-F]+)(?:\s|$)/.exec(e.getAttribute("class") ?? "")?.[1];
@@ -225,6 +234,19 @@ function chtml(e: DomElement): MathNode {
   }
 }
 
+/** Variants by the fonts that links to glyphs name. */
+const SVG_FONTS: Record<string, string> = {
+  N: "normal",
+  B: "bold",
+  BI: "bold-italic",
+  C: "script",
+  CB: "bold-script",
+  F: "fraktur",
+  FB: "bold-fraktur",
+  SS: "sans-serif",
+  T: "monospace",
+};
+
 /** Characters of an SVG token: code points in `data-c`, or text. */
 function svgCharacters(e: DomElement): string {
   let out = "";
@@ -257,9 +279,10 @@ const height = (e: DomElement): number =>
 function svg(e: DomElement, name: string): MathNode {
   if (TOKENS.has(name)) {
     const link = e.querySelector("use")?.getAttribute("xlink:href") ?? "";
-    const upright = name === "mi" && /-N-[0-9A-F]+$/.test(link);
+    const font = name === "mi" ? (/-([A-Z]{1,3})-[0-9A-F]+$/.exec(link)?.[1] ?? "") : "";
+    const variant = SVG_FONTS[font];
     const text = svgCharacters(e);
-    return token(name, PIECES[[...text][0] ?? ""] ?? text, upright ? { mathvariant: "normal" } : {});
+    return token(name, name === "mo" ? whole(text) : text, variant ? { mathvariant: variant } : {});
   }
   const kids = svgKids(e);
   switch (name) {

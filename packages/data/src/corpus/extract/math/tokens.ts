@@ -39,7 +39,7 @@ export function identifier(node: MathNode): string {
   if (own) return styled(own.letter, own.variant === "italic" ? variantOf(node, "italic") : own.variant);
   if (letters.length > 1 && /^[a-z]/i.test(name) && !node.attributes.mathvariant) {
     const plain = letters.map((c) => plainLetter(c)?.letter ?? c).join("");
-    return /^[a-z]+$/i.test(plain) ? `\\mathrm{${plain}}` : symbols(name);
+    return /^[a-z]+$/i.test(plain) ? `\\operatorname{${plain}}` : symbols(name);
   }
   return styled(name, variantOf(node, "italic"));
 }

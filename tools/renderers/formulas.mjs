@@ -1,0 +1,23 @@
+// Formulas of the bench: what school and university pages hold.
+export const formulas = [
+  String.raw`x^2+y^2=z^2`,
+  String.raw`\frac{a+b}{2}\ge\sqrt{ab}`,
+  String.raw`\sum_{i=1}^{n} i^2=\frac{n(n+1)(2n+1)}{6}`,
+  String.raw`\int_0^1 f(x)\,dx`,
+  String.raw`\sqrt[3]{x+1}`,
+  String.raw`\alpha+\beta\le\gamma`,
+  String.raw`f:\mathbb{R}^n\to\mathbb{R}`,
+  String.raw`\mathbf{x}\cdot\mathbf{y}=0`,
+  String.raw`\binom{n}{k}`,
+  String.raw`\lim_{x\to 0}\frac{\sin x}{x}=1`,
+  String.raw`\begin{pmatrix} a & b \\ c & d \end{pmatrix}`,
+  String.raw`|x|=\begin{cases} x & x\ge 0 \\ -x & x<0 \end{cases}`,
+  String.raw`\hat{x}=\overline{AB}`,
+  String.raw`\left(\frac{1}{2}\right)^n`,
+  String.raw`f''(x)+2f'(x)=0`,
+  String.raw`\vec{v}\times\vec{w}`,
+  String.raw`a_{ij}^{(k)}\neq 0`,
+  String.raw`\forall\epsilon>0\ \exists\delta>0`,
+  String.raw`A\subseteq B\cup C`,
+  String.raw`\log_2 n\in\mathcal{O}(\ln n)`,
+];
