@@ -35,7 +35,7 @@ export function explainWriteError(path: string, error: unknown): unknown {
  * Runs what writes to `path`; a full disk becomes NsaError `disk_full` (exit 3). Whoever writes without {@link atomicWriteFile} and its
  * like goes through this.
  */
-export function explained<T>(path: string, write: () => T): T {
+export function withWriteErrors<T>(path: string, write: () => T): T {
   try {
     return write();
   } catch (error) {

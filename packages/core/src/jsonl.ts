@@ -1,6 +1,6 @@
 // Append-only JSONL files that can be cut back to a step, so that resumed runs have no doubled rows.
 import { closeSync, existsSync, fsyncSync, openSync, statSync, truncateSync } from "node:fs";
-import { explained, writeFully } from "./atomic.ts";
+import { withWriteErrors, writeFully } from "./atomic.ts";
 import { ExitCode, NsaError } from "./errors.ts";
 import { eachLine } from "./lines.ts";
 
@@ -24,7 +24,7 @@ export class JsonlFile {
   }
 
   append(row: object): void {
-    explained(this.path, () => {
+    withWriteErrors(this.path, () => {
       this.#fd ??= openSync(this.path, "a");
       writeFully(this.#fd, Buffer.from(`${JSON.stringify(row)}\n`));
     });
@@ -68,7 +68,7 @@ export class JsonlFile {
   /** Makes the rows so far outlive a power cut: before a state that counts them is written. */
   sync(): void {
     const fd = this.#fd;
-    if (fd !== null) explained(this.path, () => fsyncSync(fd));
+    if (fd !== null) withWriteErrors(this.path, () => fsyncSync(fd));
   }
 
   close(): void {

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { explained, explainWriteError, removePartial, writeFully } from "./atomic.ts";
+import { explainWriteError, removePartial, withWriteErrors, writeFully } from "./atomic.ts";
 import type { PieceHasher } from "./piece-hasher.ts";
 
 /** Bytes of a piece, 32 MiB. */
@@ -156,7 +156,7 @@ export function readWhole(path: string): Buffer<ArrayBuffer> {
 
 /** Writes a file of any size. Throws NsaError `disk_full` (exit 3). */
 export function writeWhole(path: string, bytes: Uint8Array): void {
-  const fd = explained(path, () => openSync(path, "w"));
+  const fd = withWriteErrors(path, () => openSync(path, "w"));
   try {
     writeFully(fd, bytes);
   } catch (error) {

@@ -7,7 +7,7 @@ import { ExitCode, NsaError } from "./errors.ts";
 import { readSealed, sealJson, sealSchema } from "./sealed-json.ts";
 import type { StageContext } from "./stage.ts";
 
-/** Fields of every progress; `seal` is absent in files of before they were sealed. */
+/** Fields of every progress; `seal` is absent in files written before there were seals. */
 export const progressFields = { step: z.number().int().min(0), seal: sealSchema.optional() };
 
 /** Marks steps as done: after all of their rows, since a resume cuts off those of steps without a mark. */

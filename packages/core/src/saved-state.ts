@@ -23,7 +23,7 @@ export function refuseOtherCount(items: string, saved: number | undefined, found
   throw new NsaError({
     code: "data_changed",
     what: `the data has ${found} ${items}, and the checkpoint was saved with ${saved}`,
-    why: "the order of the data depends on their number: the run would go on with others than it was to see",
+    why: "the order of the data depends on their number: the resumed run would see others than the unbroken one",
     fix: "put the data back as they were, or start a new run from the checkpoint",
     exitCode: ExitCode.data,
   });

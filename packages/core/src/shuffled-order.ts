@@ -7,7 +7,7 @@ import { parseState, refuseOtherCount } from "./saved-state.ts";
 export interface OrderState {
   epoch: number;
   index: number;
-  /** How many numbers there are; absent in states of before it was saved. */
+  /** How many numbers there are; absent in states written before this field existed. */
   of?: number;
 }
 

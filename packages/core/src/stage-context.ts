@@ -1,7 +1,7 @@
 // Makes the context of a stage: recorded metrics and samples, log file, forwarded events.
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
-import { clearTemporaries, explained } from "./atomic.ts";
+import { clearTemporaries, withWriteErrors } from "./atomic.ts";
 import { JsonlFile } from "./jsonl.ts";
 import { JsonlSink, type MetricSink, MultiSink } from "./metrics/sink.ts";
 import {
@@ -53,7 +53,7 @@ export function openStageContext(options: StageContextOptions): OpenStageContext
     if (event.type === "log") {
       const stamp = new Date(now() * 1000).toISOString();
       const path = join(options.runDir, "log.txt");
-      explained(path, () => appendFileSync(path, `${stamp} ${event.level} ${event.text}\n`));
+      withWriteErrors(path, () => appendFileSync(path, `${stamp} ${event.level} ${event.text}\n`));
     }
     options.onEvent?.(event);
   }

@@ -63,7 +63,7 @@ export function estimateEval(config: EvalConfig): Record<string, number> {
   };
 }
 
-/** `of`: how many steps there are; absent in files of before it was saved. */
+/** `of`: how many steps there are; absent in files written before this field existed. */
 const progressSchema = z.strictObject({ ...progressFields, of: z.number().int().min(0).optional() });
 
 /** Steps that a checkpoint counts. Throws NsaError `checkpoint_corrupt`, `data_changed` (exit 3). */

@@ -28,7 +28,7 @@ const BEAT_MS = 20_000;
 const UNWRITTEN_MS = 2000;
 
 const LOCK = /^\.lock-(\d{6})$/;
-/** The lock of before locks had numbers. */
+/** The lock of versions in which locks had no numbers. */
 const OLD_LOCK = "trainer.pid";
 
 const ownerSchema = z.strictObject({

@@ -1,7 +1,7 @@
 // TensorBoard event files: TFRecord framing (length, masked crc32c) around hand-packed Event protobufs.
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, truncateSync } from "node:fs";
 import { join } from "node:path";
-import { explained, writeFully } from "../atomic.ts";
+import { withWriteErrors, writeFully } from "../atomic.ts";
 import type { MetricSink, Metrics } from "./sink.ts";
 
 const crcTable = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -103,7 +103,7 @@ export class TensorBoardSink implements MetricSink {
   }
 
   #append(payload: Buffer): void {
-    explained(this.path, () => {
+    withWriteErrors(this.path, () => {
       this.#fd ??= openSync(this.path, "a");
       writeFully(this.#fd, record(payload));
     });

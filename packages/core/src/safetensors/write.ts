@@ -1,6 +1,6 @@
 // Writes safetensors files: small ones at once, large ones in pieces whose hashes come back with them.
 import { closeSync, openSync } from "node:fs";
-import { explained, explainWriteError, removePartial, writeFully } from "../atomic.ts";
+import { explainWriteError, removePartial, withWriteErrors, writeFully } from "../atomic.ts";
 import { type PieceSource, type WriteOptions, writePieces } from "../pieces.ts";
 import { bytesOfDtype, encodeHeader, numelOf, type SafetensorsDtype } from "./format.ts";
 
@@ -17,7 +17,7 @@ export function writeSafetensors(
   metadata: Record<string, string> = {},
 ): void {
   const list = [...tensors];
-  const fd = explained(path, () => openSync(path, "w"));
+  const fd = withWriteErrors(path, () => openSync(path, "w"));
   try {
     writeFully(fd, encodeHeader(list, metadata));
     for (const t of list) {

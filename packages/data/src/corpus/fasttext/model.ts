@@ -1,6 +1,6 @@
 // A supervised fastText model in memory, and its `.bin` file, byte-compatible with upstream (version 12).
 import { closeSync, openSync, readSync } from "node:fs";
-import { explained, NsaError, writeFully } from "@nsa/core";
+import { NsaError, withWriteErrors, writeFully } from "@nsa/core";
 import { ARG_ORDER, type FastTextArgs, LOSS_SOFTMAX, MODEL_SUPERVISED } from "./args.ts";
 import { Dictionary } from "./dictionary.ts";
 
@@ -201,8 +201,8 @@ export function matrixHead(rows: number, dim: number): Buffer {
 /** Writes a `.bin` that upstream's CLI reads. */
 export function writeModel(path: string, model: FastTextModel): void {
   const { args, dictionary } = model;
-  const fd = explained(path, () => openSync(path, "w"));
-  const put = (bytes: Uint8Array) => explained(path, () => writeFully(fd, bytes));
+  const fd = withWriteErrors(path, () => openSync(path, "w"));
+  const put = (bytes: Uint8Array) => withWriteErrors(path, () => writeFully(fd, bytes));
   try {
     put(encodeHeader(args, dictionary));
     for (const matrix of [model.input, model.output]) {

@@ -1,6 +1,6 @@
 // Buffered JSONL output to one file.
 import { closeSync, openSync } from "node:fs";
-import { explained, writeFully } from "@nsa/core";
+import { withWriteErrors, writeFully } from "@nsa/core";
 
 const FLUSH = 1 << 20;
 
@@ -10,7 +10,7 @@ export class JsonlWriter {
   private held = 0;
   rows = 0;
   constructor(private readonly path: string) {
-    this.fd = explained(path, () => openSync(path, "w"));
+    this.fd = withWriteErrors(path, () => openSync(path, "w"));
   }
   write(row: unknown): void {
     this.line(JSON.stringify(row));
@@ -53,6 +53,6 @@ export class JsonlWriter {
     this.held = 0;
   }
   private put(bytes: Buffer): void {
-    explained(this.path, () => writeFully(this.fd, bytes));
+    withWriteErrors(this.path, () => writeFully(this.fd, bytes));
   }
 }

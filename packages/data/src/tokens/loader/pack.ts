@@ -27,7 +27,7 @@ export interface Cursor {
   index: number;
   /** Tokens of that document already used. */
   offset: number;
-  /** How many documents there are; absent in cursors of before it was saved. */
+  /** How many documents there are; absent in cursors written before this field existed. */
   of?: number;
 }
 

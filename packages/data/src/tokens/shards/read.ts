@@ -7,7 +7,7 @@ import type { Documents, SharedDocuments } from "../loader/documents.ts";
 import type { ShardEntry, TokenIndex } from "./write.ts";
 
 const count = z.number().int().min(0);
-/** What readers rely on; files of before they were sealed have neither seal nor hashes. */
+/** What readers rely on; files written before there were seals have neither seal nor hashes. */
 const indexSchema = z.looseObject({
   format: z.literal(1),
   tokenizer_hash: z.string(),
@@ -121,10 +121,14 @@ export class TokenShards implements Documents {
   }
 
   /**
-   * Opens the shards; `verify` reads all of each once and compares its hash, which another thread of this process need not do again.
+   * Opens the shards; `verify` reads all of each once and compares its hash, which another thread or rank need not do again. `log` is
+   * given a line where that takes a while.
    * Throws NsaError `token_shards_missing`, `token_shard_corrupt` (exit 3).
    */
-  static open(folder: string, { verify = true } = {}): TokenShards {
+  static open(
+    folder: string,
+    { verify = true, log }: { verify?: boolean; log?: (text: string) => void } = {},
+  ): TokenShards {
     const path = join(folder, "index.json");
     let bytes: Buffer;
     try {
@@ -139,7 +143,10 @@ export class TokenShards implements Documents {
         cause,
       });
     }
-    return new TokenShards(folder, parseIndex(path, bytes), verify);
+    const index = parseIndex(path, bytes);
+    const gib = (index.tokens * (index.dtype === "U32" ? 4 : 2)) / 2 ** 30;
+    if (verify && gib > 1) log?.(`comparing ${gib.toFixed(1)} GiB of ${folder} with their hashes`);
+    return new TokenShards(folder, index, verify);
   }
 
   /** Ids of one document, its end-of-text id included. */

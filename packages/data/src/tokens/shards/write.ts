@@ -23,7 +23,7 @@ export interface ShardEntry {
   file: string;
   documents: number;
   tokens: number;
-  /** Absent in shards of before they were vouched for. */
+  /** Absent in shards written before this field existed. */
   sha256?: string;
 }
 

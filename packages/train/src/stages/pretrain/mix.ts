@@ -3,7 +3,7 @@ import { NsaError } from "@nsa/core";
 import type { MixStage } from "@nsa/data";
 import type { PretrainConfig } from "./config.ts";
 import type { Corpus } from "./corpus.ts";
-import { openShards } from "./shards.ts";
+import { openShards, type ShardCheck } from "./shards.ts";
 
 type Mix = NonNullable<PretrainConfig["data"]["mix"]>;
 
@@ -48,7 +48,12 @@ function meanWeights(stages: MixStage[], names: string[]): number[] {
  * Opens all parts. Validation documents are held out of each part, as many tokens as its mean weight asks for.
  * Throws NsaError `mix_stages` (exit 2), `tokenizer_mismatch` (exit 3) and those of `openShards`.
  */
-export function openMix(mix: Mix, config: PretrainConfig, tokenizerFrom?: string): Corpus {
+export function openMix(
+  mix: Mix,
+  config: PretrainConfig,
+  tokenizerFrom?: string,
+  check: ShardCheck = {},
+): Corpus {
   const names = Object.keys(mix);
   const stages = mixStages(mix, config);
   const mean = meanWeights(stages, names);
@@ -60,7 +65,7 @@ export function openMix(mix: Mix, config: PretrainConfig, tokenizerFrom?: string
     for (const [p, name] of names.entries()) {
       const validationTokens = Math.max(1, Math.round(config.data.validationTokens * mean[p]!));
       const data = { ...config.data, validationTokens };
-      opened.push(openShards(mix[name]!.shards, { ...config, data }, tokenizerFrom));
+      opened.push(openShards(mix[name]!.shards, { ...config, data }, tokenizerFrom, check));
       const [first, last] = [opened[0]!, opened.at(-1)!];
       if (first.tokenizer.hash === last.tokenizer.hash) continue;
       throw new NsaError({

@@ -114,10 +114,12 @@ async function openCorpus(config: PretrainConfig, context: StageContext): Promis
   const tokenizerFrom = from && existsSync(join(from, "tokenizer.json")) ? from : undefined;
   const { shards, mix } = config.data;
   const log = (text: string) => context.log(text);
+  // The ranks read the same files: one of them compares.
+  const check = { verify: context.parallel.rank === 0, log };
   const corpus = mix
-    ? openMix(mix, config, tokenizerFrom)
+    ? openMix(mix, config, tokenizerFrom, check)
     : shards
-      ? openShards(shards, config, tokenizerFrom)
+      ? openShards(shards, config, tokenizerFrom, check)
       : await loadCorpus(config, { tokenizerFrom, log });
   const { tokenizer } = corpus;
   const documents = corpus.mix?.parts.reduce((n, p) => n + p.documents.length, 0) ?? corpus.train.length;

@@ -21,9 +21,17 @@ function checkEnd(folder: string, tokenizer: Tokenizer): void {
   });
 }
 
+/** Whether the hashes of shards are compared, and who is given a line where that takes a while. */
+export type ShardCheck = Parameters<typeof TokenShards.open>[1];
+
 /** Throws NsaError `token_shards_missing`, `token_shard_corrupt`, `tokenizer_mismatch`, `corpus_empty` (exit 3). */
-export function openShards(folder: string, { data, seed }: PretrainConfig, tokenizerFrom?: string): Corpus {
-  const shards = TokenShards.open(folder);
+export function openShards(
+  folder: string,
+  { data, seed }: PretrainConfig,
+  tokenizerFrom?: string,
+  check: ShardCheck = {},
+): Corpus {
+  const shards = TokenShards.open(folder, check);
   try {
     const tokenizer = Tokenizer.load(tokenizerFrom ?? folder);
     if (shards.index.tokenizer_hash !== tokenizer.hash) {

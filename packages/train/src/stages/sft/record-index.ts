@@ -5,7 +5,7 @@
 import { closeSync, createReadStream, mkdirSync, openSync, readSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { createGunzip } from "node:zlib";
-import { explained, NsaError, writeFully } from "@nsa/core";
+import { NsaError, withWriteErrors, writeFully } from "@nsa/core";
 
 const CHUNK = 1 << 22;
 
@@ -118,9 +118,9 @@ export class RecordIndex {
 /** Writes a stream to a file, which is named when it is whole. Throws NsaError `disk_full` (exit 3). */
 async function writeStream(stream: AsyncIterable<Uint8Array>, target: string): Promise<void> {
   const path = `${target}.partial`;
-  const fd = explained(path, () => openSync(path, "w"));
+  const fd = withWriteErrors(path, () => openSync(path, "w"));
   try {
-    for await (const chunk of stream) explained(path, () => writeFully(fd, chunk));
+    for await (const chunk of stream) withWriteErrors(path, () => writeFully(fd, chunk));
   } finally {
     closeSync(fd);
   }
