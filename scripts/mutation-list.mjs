@@ -37,8 +37,8 @@ export const mutations = [
   {
     bug: "top-p, top-k and min-p renormalise the sampler's log-probabilities but not the trainer's",
     file: `${rl}/src/stages/grpo/learn.ts`,
-    from: "samplerLogp: sample.logp,",
-    to: "samplerLogp: sample.logp.map((x, t) => x - sample.keptLogmass[t]!),",
+    from: "samplerLogp: r.replaySupport ? samplerSupportLogp(sample) : sample.logp,",
+    to: "samplerLogp: samplerSupportLogp(sample),",
     tests: runs,
     test: "truncated_sampling_and_temperature_leave_the_trainers_log_probabilities_those_of_the_sampler",
   },

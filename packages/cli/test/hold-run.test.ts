@@ -8,6 +8,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -50,12 +51,15 @@ test("a_free_folder_is_held_by_a_named_owner_until_the_run_ends", async () => {
   }
 });
 
-test.each(["4194303999", "", "no number"])("what_a_dead_trainer_left_is_taken_over_%j", async (left) => {
-  const dir = folder();
-  writeFileSync(pidFile(dir), left);
-  using _held = await holdRun(dir, 5000);
-  expect([existsSync(pidFile(dir)), locks(dir)]).toEqual([false, [".lock-000001"]]);
-});
+test.each(["4194303999", "", "no number", String(process.pid)])(
+  "what_a_dead_trainer_left_is_taken_over_%j",
+  async (left) => {
+    const dir = folder();
+    writeFileSync(pidFile(dir), left);
+    using _held = await holdRun(dir, 5000);
+    expect([existsSync(pidFile(dir)), locks(dir)]).toEqual([false, [".lock-000001"]]);
+  },
+);
 
 const owner = { pid: process.pid, started: "1", host: hostname(), space: "" };
 test.each([
@@ -74,6 +78,21 @@ test.each([
     using _held = await holdRun(dir, 100);
     expect(locks(dir)).toEqual([".lock-000008"]);
   } else await expect(holdRun(dir, 100)).rejects.toMatchObject({ code: "run_in_use" });
+});
+
+test("an_owner_that_is_busy_marks_its_lock_all_the_same", async () => {
+  const dir = folder();
+  {
+    using _held = await holdRun(dir, 100, 20);
+    const path = join(dir, ".lock-000001");
+    const text = readFileSync(path, "utf8");
+    utimesSync(path, 1, 1);
+    // Nothing of this process's own thread runs in the meantime.
+    const until = performance.now() + 20_000;
+    while (statSync(path).mtimeMs < 2000 && performance.now() < until);
+    expect(statSync(path).mtimeMs).toBeGreaterThan(2000);
+    expect(readFileSync(path, "utf8")).toBe(text);
+  }
 });
 
 test("a_lock_that_was_left_without_an_owner_is_taken_over_after_a_moment", async () => {

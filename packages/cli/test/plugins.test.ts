@@ -116,6 +116,35 @@ test("a_dry_run_counts_with_the_plugins_own_figures", () => {
   expect(estimate.parameters).toBe(2 * 280 * 16 + 2 * (4 * 8 * 16 + 16 * 16 + 3 * 24 * 16 + 32) + 16);
 });
 
+test("a_divergence_of_a_plugin_teaches", () => {
+  const slow = { ...base, train: { ...base.train, optimizer: { ...base.train.optimizer, lr: 0.001 } } };
+  const student = trained(slow, "student");
+  const lines = Array.from({ length: 12 }, (_, i) => JSON.stringify({ q: `The ${i}`, a: `end ${i}` }));
+  writeFileSync(join(dir, "taught.jsonl"), lines.join("\n"));
+  const first = (divergence: string) => {
+    const name = divergence.replaceAll("_", "-");
+    const recipe = {
+      name,
+      plugins: ["mine/divergence.ts"],
+      init_from: student.checkpoint,
+      distill: { teacher: mine.checkpoint, divergence },
+      data: { sources: [{ files: [join(dir, "taught.jsonl")], prompt: "{q}", completion: " {a}" }] },
+      train: { steps: 1, micro_batch_tokens: 64, seq_len: 32 },
+      sample: { prompts: 0 },
+    };
+    writeFileSync(join(dir, `${name}.yaml`), stringify(recipe));
+    const run = inDir(["sft", `${name}.yaml`, "--device", "cpu", "--plain"]);
+    expect(run.status, run.stderr).toBe(0);
+    const path = join(dir, "runs", readdirSync(join(dir, "runs")).find((id) => id.includes(`sft-${name}-`))!);
+    const rows = readJsonl<Record<string, number>>(join(path, "metrics.jsonl"));
+    return rows.find((row) => "distill/divergence" in row)!;
+  };
+  const [once, twice] = [first("forward_kl"), first("twice_forward_kl")];
+  expect(once["distill/divergence"]).toBeGreaterThan(0);
+  expect(twice["distill/divergence"]! / once["distill/divergence"]!).toBeCloseTo(2, 4);
+  expect(twice["train/grad_norm"]! / once["train/grad_norm"]!).toBeCloseTo(2, 3);
+});
+
 test("a_loss_on_preferences_of_a_plugin_trains", () => {
   const row = (i: number) => JSON.stringify({ prompt: `${i}+1=`, chosen: `${i + 1}`, rejected: `${i}` });
   writeFileSync(join(dir, "pairs.jsonl"), Array.from({ length: 9 }, (_, i) => row(i)).join("\n"));

@@ -321,11 +321,11 @@ real("configs_eval_h100_60m_measures_a_checkpoint", () => {
   runToItsEnd("eval", "configs/eval/h100-60m.yaml", [`checkpoint=${checkpoint}`, ...small]);
 });
 
-/** Whether a recipe trains low-rank adapters. */
-const adapts = (file: string) => keysOf(file).has("lora");
+/** Recipes of adapters and of distillation, which say what they leave. */
+const has = (key: string) => (file: string) => keysOf(file).has(key);
 
-for (const file of of("sft").filter(adapts))
-  (needsData(file) ? real : test)(`${file}_takes_a_step_and_leaves_adapters`, () => {
+for (const file of of("sft").filter((f) => has("lora")(f) || has("distill")(f)))
+  (needsData(file) ? real : test)(`${file}_takes_a_step`, () => {
     const examples = join(runs, "examples.jsonl");
     const words = Array.from({ length: 9 }, (_, i) => ({
       ...{ question: `1+${i}`, working: `1+${i}`, answer: `${1 + i}`, solution: `${1 + i}` },
@@ -338,10 +338,15 @@ for (const file of of("sft").filter(adapts))
     const set = [
       ...[`init_from=${checkpoint}`, `data.sources.0.files=[${examples}]`, "sample.max_tokens=4"],
       ...["train.steps=1", "train.micro_batches=1", "train.micro_batch_tokens=600", "train.seq_len=500"],
+      ...(has("distill")(file) ? [`distill.teacher=${checkpoint}`, "distill.max_tokens=8"] : []),
     ];
     const dir = runToItsEnd("sft", file, set);
-    expect(rows(dir).find((row) => "train/loss" in row)!["train/loss"]).toBeGreaterThan(1);
-    expect(readdirSync(join(dir, "checkpoints/step-000001"))).toContain("adapter.safetensors");
+    const step = rows(dir).find((row) => "train/loss" in row)!;
+    // A student that is its own teacher is where it should be.
+    if (has("distill")(file)) expect(Math.abs(step["distill/divergence"]!)).toBeLessThan(1e-5);
+    else expect(step["train/loss"]).toBeGreaterThan(1);
+    const weights = has("lora")(file) ? "adapter.safetensors" : "model.safetensors";
+    expect(readdirSync(join(dir, "checkpoints/step-000001"))).toContain(weights);
   });
 
 for (const name of ["gsm8k", "h100-60m"])

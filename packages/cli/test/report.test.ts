@@ -46,6 +46,8 @@ test("the_error_that_ended_a_run_is_shown", async () => {
   });
   const html = await reportOf({}, error);
   expect(html).toContain("<h2>Ended by an error</h2><p>step 4: stale: old weights. Fix: report it.</p>");
+  const bug = await reportOf({}, new Error("no such tensor"));
+  expect(bug).toContain("<h2>Ended by an error</h2><p>no such tensor.</p>");
 });
 
 test("samples_show_gold_reward_and_its_parts_and_a_single_evaluation_its_greedy_figure", async () => {

@@ -100,6 +100,21 @@ test("a_page_of_another_origin_gets_nothing_and_callers_by_address_everything", 
     expect((await ask(port, "GET", "/metrics", { host: "evil.example" })).status).toBe(403);
   }));
 
+test("a_name_that_is_allowed_leads_here_without_a_key", () =>
+  opened({ hosts: ["models.example"] }, async (port) => {
+    expect((await complete(port, { ...json, host: `models.example:${port}` })).status).toBe(200);
+    const other = await complete(port, { ...json, host: "other.example" });
+    expect([other.status, other.text]).toEqual([403, expect.stringContaining("--allow-host other.example")]);
+    // Whatever paths clients make up, the figures have one row for each of the server's own.
+    for (let i = 0; i < 30; i++) await ask(port, "GET", `/v1/models/m${i}`, { host: "127.0.0.1" });
+    for (let i = 0; i < 30; i++) await ask(port, "GET", `/x${i}`, { host: "127.0.0.1" });
+    const { text } = await ask(port, "GET", "/metrics", { host: "127.0.0.1" });
+    const rows = text.split("\n").filter((line) => line.startsWith("nsa_requests_total"));
+    expect(rows).toContain('nsa_requests_total{path="/v1/models/{model}",status="404"} 30');
+    expect(rows).toContain('nsa_requests_total{path="other",status="404"} 30');
+    expect(rows).toHaveLength(4);
+  }));
+
 test("a_page_of_an_allowed_origin_may_ask_and_read", () =>
   opened({ allowOrigins: ["http://app.example:3000"] }, async (port) => {
     const origin = "http://app.example:3000";

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { explainWriteError, removePartial, writeFully } from "./atomic.ts";
+import { explained, explainWriteError, removePartial, writeFully } from "./atomic.ts";
 import type { PieceHasher } from "./piece-hasher.ts";
 
 /** Bytes of a piece, 32 MiB. */
@@ -64,8 +64,10 @@ export async function writePieces(
   const hashes: string[] = [];
   let [pieces, used] = [0, 0];
   const current = () => buffers[pieces % buffers.length]!;
+  let opened = false;
   try {
     const file = await open(path, "w");
+    opened = true;
     const flush = () => {
       const buffer = current();
       const piece = buffer.memory.subarray(0, used);
@@ -98,7 +100,8 @@ export async function writePieces(
       await file.close();
     }
   } catch (error) {
-    removePartial(path);
+    // What could not be opened is not this call's to remove.
+    if (opened) removePartial(path);
     throw explainWriteError(path, error);
   }
   return hashes;
@@ -153,16 +156,14 @@ export function readWhole(path: string): Buffer<ArrayBuffer> {
 
 /** Writes a file of any size. Throws NsaError `disk_full` (exit 3). */
 export function writeWhole(path: string, bytes: Uint8Array): void {
+  const fd = explained(path, () => openSync(path, "w"));
   try {
-    const fd = openSync(path, "w");
-    try {
-      writeFully(fd, bytes);
-    } finally {
-      closeSync(fd);
-    }
+    writeFully(fd, bytes);
   } catch (error) {
     removePartial(path);
     throw explainWriteError(path, error);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -94,9 +94,13 @@ async function score(
     }
     const count = source ? out.source : out.drawn;
     let found = 0;
+    // Markdown escapes what stands outside its own formulas: a reader sees the text without.
+    const readings = [text, text.replace(/\\([\\*_[\]`])/g, "$1")];
     for (const [i, wanted] of right.entries()) {
       const tex = formulaOf(text, i);
-      if (tex !== undefined && wanted !== undefined && judge(tex) === wanted) found++;
+      const isRight = (t: string | undefined) =>
+        t !== undefined && wanted !== undefined && judge(t) === wanted;
+      if (readings.some((reading) => isRight(formulaOf(reading, i)))) found++;
       else if (benchArgs().includes("--misses")) console.error(`${markup} | ${formulas[i]} | ${tex}`);
     }
     count[0] += found;

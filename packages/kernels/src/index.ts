@@ -41,7 +41,7 @@ export {
 export { fingerprint } from "./ops/fingerprint.ts";
 export { type FlashConfig, flashAttention } from "./ops/flash-attention.ts";
 export { fusedAttention } from "./ops/fused-attention.ts";
-export { embedding, gatherRows, type LinearOptions, linear, scatterRows } from "./ops/linear.ts";
+export { embedding, gatherRows, type LinearOptions, linear, repeatRows, scatterRows } from "./ops/linear.ts";
 export { type LmHeadOptions, type LmHeadResult, lmHead } from "./ops/lm-head.ts";
 export { type Operand, TensorMath } from "./ops/math.ts";
 export { rmsNorm } from "./ops/norm.ts";
@@ -54,7 +54,12 @@ export {
 } from "./ops/nsa-attention.ts";
 export { compressBlocks, type Phi, type RopeTables } from "./ops/nsa-compress.ts";
 export { type NsaConfig, resolveNsaConfig } from "./ops/nsa-config.ts";
-export { type NsaLayerCache, nsaDecode, nsaLayerCache } from "./ops/nsa-decode.ts";
+export {
+  type NsaLayerCache,
+  nsaDecode,
+  nsaDecodeAttention,
+  nsaLayerCache,
+} from "./ops/nsa-decode.ts";
 export { decodeAttention, decodeFused, writeCache } from "./ops/paged-attention.ts";
 export {
   type HeadColumns,

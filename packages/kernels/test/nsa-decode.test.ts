@@ -6,6 +6,7 @@ import {
   flashAttention,
   nsaAttention,
   nsaDecode,
+  nsaDecodeAttention,
   nsaLayerCache,
   packDocuments,
   planDecode,
@@ -125,4 +126,75 @@ test("dense_and_window_decode_equal_prefill", () => {
     const o = decodeAttention(last, kCache, vCache, plan, config).read();
     o.forEach((y, i) => void expect(y).toBeCloseTo(want[(T - 1) * c.H * c.V + i]!, 12));
   }
+});
+
+/** Decodes the last token of each sequence from random caches; bf16 values whatever the dtype, lists and lengths uneven. */
+function decodeRandom(
+  device: Device,
+  dtype: "f32" | "bf16" | "f64",
+  [H, G, D]: number[],
+  lengths: number[],
+  n: number,
+) {
+  const config = {
+    heads: H!,
+    kvHeads: G!,
+    dimK: D!,
+    dimV: D!,
+    blockSize: 32,
+    stride: 16,
+    selectionBlockSize: 64,
+    numSelectedBlocks: n,
+    windowSize: 100,
+  };
+  const each = Math.ceil(Math.max(...lengths) / 64);
+  const cache = nsaLayerCache(device, config, lengths.length * each, 64, dtype);
+  let state = 7;
+  // Multiples of 1/16 below 8: bf16 holds them exactly.
+  const values = (x: { numel: number }, scale: number) =>
+    Float64Array.from({ length: x.numel }, () => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return (((state >>> 16) % 255) / 16 - 127 / 16) * scale;
+    });
+  for (const x of Object.values(cache)) x.write(values(x, 0.25));
+  const q = device.empty([lengths.length, H! * D!], dtype);
+  const gate = device.empty([lengths.length, 3 * H!], dtype);
+  q.write(values(q, 0.25));
+  gate.write(values(gate, 0.25));
+  const sequences = lengths.map((length, s) => ({
+    length,
+    pages: Array.from({ length: each }, (_, i) => ((s * each + i) * 7) % (lengths.length * each)),
+  }));
+  const plan = planDecode(device, sequences, 64, each, config);
+  const once = () => [...nsaDecodeAttention(q, gate, cache, plan, config).read()];
+  return { o: once(), again: once() };
+}
+
+describe("decoding_in_one_op", () => {
+  // Idle, shorter than a block, at block bounds, as many candidates as are chosen and one more; a prime number of pages a sequence.
+  const lengths = [0, 1, 31, 32, 64, 65, 320, 321, 700, 1100];
+  for (const shape of [
+    [16, 1, 128],
+    [16, 1, 64],
+    [20, 1, 64],
+    [32, 2, 64],
+    [6, 2, 128],
+    [4, 4, 64],
+    [4, 2, 40],
+  ])
+    test(`bf16 heads ${shape.join("/")} give the doubles of the ops it is made of, and the same bits twice`, () => {
+      using _ = fast.scope();
+      using __ = reference.scope();
+      const want = decodeRandom(reference, "f64", shape, lengths, 5).o;
+      const { o, again } = decodeRandom(fast, "bf16", shape, lengths, 5);
+      expect(again).toEqual(o);
+      const width = shape[0]! * shape[2]!;
+      lengths.forEach((_, s) => {
+        const row = (x: number[]) => x.slice(s * width, (s + 1) * width);
+        const [mine, theirs] = [row(o), row(want)];
+        const norm = Math.hypot(...theirs);
+        if (s === 0) expect(Math.hypot(...mine)).toBe(0);
+        else expect(Math.hypot(...mine.map((x, i) => x - theirs[i]!)) / norm).toBeLessThan(0.01);
+      });
+    });
 });

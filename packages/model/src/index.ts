@@ -44,6 +44,7 @@ export type { HeadInputs, HeadKind, HeadOptions, HeadOutputs } from "./heads/kin
 export type { LmOutputs } from "./heads/lm.ts";
 export { headKinds } from "./heads/registry.ts";
 export type { ScalarOutputs } from "./heads/scalar.ts";
+export { type SupportPosition, supportLogp } from "./heads/support.ts";
 export { fromHfConfig, toHfConfig } from "./hf/config.ts";
 export type { HfConfig } from "./hf/fields.ts";
 export { exportHuggingFace, importHuggingFace, inspectHuggingFace } from "./hf/transfer.ts";

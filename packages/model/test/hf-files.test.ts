@@ -172,3 +172,75 @@ test("an_export_is_one_valid_file_that_the_reader_of_the_format_accepts", () => 
   const ends = [...file.entries.values()].map(({ start, bytes: n }) => start + n);
   expect(Math.max(...ends)).toBe(bytes);
 });
+
+/** The base model's files under other names, in one file or with an index. */
+function renamed(name: string, rename: (tensor: string) => string, sharded: boolean): string {
+  const folder = folderOf(name);
+  using file = SafetensorsReader.open(join(base, "model.safetensors"));
+  const header: Record<string, object> = {};
+  const parts: Uint8Array[] = [];
+  let end = 0;
+  for (const [tensor, { dtype, shape }] of file.entries) {
+    const bytes = file.bytes(tensor);
+    header[rename(tensor)] = { dtype, shape, data_offsets: [end, end + bytes.length] };
+    parts.push(bytes);
+    end += bytes.length;
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const first = Buffer.alloc(8);
+  first.writeBigUInt64LE(BigInt(json.length));
+  const target = sharded ? "model-00001-of-00001.safetensors" : "model.safetensors";
+  writeFileSync(join(folder, target), Buffer.concat([first, json, ...parts]));
+  if (sharded) {
+    const weight_map = Object.fromEntries(Object.keys(header).map((key) => [key, target]));
+    writeFileSync(join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map }));
+  }
+  return folder;
+}
+
+for (const sharded of [false, true])
+  test(`names_with_and_without_model_in_front_are_read${sharded ? "_through_an_index" : ""}`, () => {
+    const suffix = sharded ? "-sharded" : "";
+    const without = renamed(`bare${suffix}`, (name) => name.replace(/^model\./, ""), sharded);
+    const mixed = renamed(`mixed${suffix}`, (name) => name.replace(/^model\.layers/, "layers"), sharded);
+    const more = renamed(`more${suffix}`, (name) => name.replace(/^lm_head/, "model.lm_head"), sharded);
+    for (const folder of [without, mixed, more]) expect(imported(folder)).toEqual(weights);
+  });
+
+test.each([
+  ["vocab_size", 2 ** 53],
+  ["vocab_size", 2 ** 28 + 1],
+  ["hidden_size", 1e15],
+  ["intermediate_size", 1e12],
+  ["num_hidden_layers", 1e9],
+  ["num_attention_heads", 2 ** 40],
+  ["num_key_value_heads", 1e6],
+  ["max_position_embeddings", 1e12],
+])("%s_of_%d_is_refused_at_once", (key, value) => {
+  const folder = folderOf(`huge-${key}-${value}`);
+  const config = JSON.parse(readFileSync(join(base, "config.json"), "utf8"));
+  writeFileSync(join(folder, "config.json"), JSON.stringify({ ...config, [key]: value }));
+  cpSync(join(base, "model.safetensors"), join(folder, "model.safetensors"));
+  expect(() => importHuggingFace(cpu, folder)).toThrow(
+    expect.objectContaining({ code: "hf_config_invalid", exitCode: 3, what: `${key} of config.json` }),
+  );
+});
+
+test("sizes_that_are_not_those_of_the_weights_are_refused_before_memory_is_taken", () => {
+  const config = JSON.parse(readFileSync(join(base, "config.json"), "utf8"));
+  for (const [key, value] of [
+    ["vocab_size", 200_000_000],
+    ["hidden_size", 2 ** 26],
+  ] as const) {
+    const folder = folderOf(`other-${key}`);
+    writeFileSync(join(folder, "config.json"), JSON.stringify({ ...config, [key]: value }));
+    cpSync(join(base, "model.safetensors"), join(folder, "model.safetensors"));
+    expect(() => importHuggingFace(cpu, folder)).toThrow(
+      expect.objectContaining({
+        code: "checkpoint_mismatch",
+        exitCode: 3,
+        why: expect.stringContaining("[13, 16]"),
+      }),
+    );
+  }
+});

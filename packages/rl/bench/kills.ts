@@ -1,7 +1,7 @@
 // SIGKILL at random moments of every stage of reinforcement learning: the run that is resumed must equal the one that was left alone.
 //
-// `pnpm bench kills [--kills 9] [--seed 1] [--device cuda] --json`: kills of each of eight runs (sampling outputs, sampling from
-// steps, two kinds of reward model, iterative GRPO by each of them, DPO offline and online). A run passes when every file of its
+// `pnpm bench kills [--kills 9] [--seed 1] [--device cuda] --json`: kills of each of nine runs (sampling outputs, sampling from
+// steps, two kinds of reward model, iterative GRPO by each of them, GRPO on adapters, DPO offline and online). A run passes when every file of its
 // folder is equal.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,6 +11,7 @@ import { preferenceFile } from "../test/dpo-fixture.ts";
 import { makeBase } from "../test/grpo-fixture.ts";
 import { argument } from "./support/command-line.ts";
 import {
+  adapterCase,
   iterativeCase,
   newestCheckpoint,
   offlineCase,
@@ -38,6 +39,7 @@ async function killAll(root: string): Promise<KillTally[]> {
     const model = newestCheckpoint(await kill(rewardCase(base, labelled, process)));
     await kill(iterativeCase(root, base, { model, labelled, process }));
   }
+  await kill(adapterCase(base));
   await kill(offlineCase(base, preferenceFile(root)));
   await kill(onlineCase(base));
   return tallies;

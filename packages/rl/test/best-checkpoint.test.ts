@@ -26,6 +26,8 @@ test("the_checkpoint_with_the_best_held_out_pass_at_1_is_kept_beside_the_newest"
   const [first, last] = rates;
   expect(rates.map(([step]) => step)).toEqual([2, 4]);
   const best = first![1] >= last![1] ? first! : last!;
+  // Otherwise the newest would be kept anyway.
+  expect(best[0]).toBe(2);
   expect(JSON.parse(readFileSync(join(dir, "checkpoints/best.json"), "utf8"))).toEqual({
     step: best[0],
     valLoss: expect.closeTo(1 - best[1], 12),

@@ -1,7 +1,7 @@
 // Diagnoses on hand-made series: each fault is named with its cause, its neighbours and healthy runs are silent.
 import { expect, test } from "vitest";
 import { grpoSchema } from "../src/stages/grpo/config.ts";
-import { DiagnosisMonitor } from "../src/stages/grpo/diagnosis/monitor.ts";
+import { DiagnosisMonitor, diagnoses } from "../src/stages/grpo/diagnosis/monitor.ts";
 import type { Evidence, RunFacts } from "../src/stages/grpo/diagnosis/rule.ts";
 
 type Row = Record<string, number>;
@@ -365,4 +365,53 @@ for (const [name, run, step, cause] of faults)
 test("a_fault_that_lasts_is_named_again_after_25_steps_and_then_after_50", () => {
   const texts = warnings({ steps: [{ "verdict/auc": 0.1 }], count: 90 });
   expect(texts.map((text) => Number(/^step (\d+)/.exec(text)![1]))).toEqual([2, 27, 77]);
+});
+
+test("every_diagnosis_that_is_explained_exists", () => {
+  const names = diagnoses.map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
+  for (const { explains } of diagnoses) for (const name of explains ?? []) expect(names).toContain(name);
+});
+
+const without = (row: Row, names: readonly string[]): Row =>
+  Object.fromEntries(Object.entries(row).filter(([name]) => !names.includes(name)));
+
+test("figures_that_a_run_did_not_record_are_no_fault", () => {
+  // Rows of before these figures existed, and rows without any: no rule finds something in nothing.
+  for (const name of Object.keys(healthy))
+    expect(warnings({ steps: [{}], without: [name] }), name).toEqual([]);
+  expect(warnings({ steps: [{}], without: Object.keys(healthy) })).toEqual([]);
+  // The same for faults: what cannot be known is not said, and no text has a NaN in it.
+  for (const [, run] of faults)
+    for (const name of Object.keys(healthy))
+      for (const text of warnings({ ...run, without: [name] }))
+        expect(text, name).not.toMatch(/NaN|undefined/);
+});
+
+test("old_rows_do_not_use_up_the_warning_of_a_fault_that_comes_later", () => {
+  const texts: string[] = [];
+  const recipe = grpoSchema.parse({ init: { checkpoint: "" } });
+  const monitor = new DiagnosisMonitor(recipe, facts, (text) => void texts.push(text));
+  const names = ["rollout/distinct_share", "rollout/top_answer_share", "policy/update_change_mean"];
+  for (let step = 1; step <= 6; step++) monitor.observe(without(healthy, names), step);
+  const copies = { ...healthy, "rollout/distinct_share": 1 / 16 };
+  for (let step = 7; step <= 10; step++) monitor.observe(copies, step);
+  expect(texts).toEqual([expect.stringMatching(/^step 9: no variance: /)]);
+});
+
+test("what_follows_from_a_cause_is_silent_for_25_steps_after_it_and_not_for_ever", () => {
+  const large = { "policy/update_change_mean": 4 };
+  const lost = { ...nothingRight, "policy/update_change_mean": 0.01, "train/grad_norm": 0.1 };
+  const run = [large, large, ...Array.from({ length: 38 }, () => lost)];
+  const texts = warnings({ steps: run, count: 40 });
+  expect(texts.map((text) => /^step (\d+): ([a-z ]+)/.exec(text)!.slice(1))).toEqual([
+    ["2", "updates are too large"],
+    // The mean of three steps is large until step 4.
+    ["29", "constant reward"],
+  ]);
+});
+
+test("a_run_that_solved_its_task_long_ago_is_silent", () => {
+  const steps = [...solving, ...Array.from({ length: 140 }, () => solving.at(-1)!)];
+  expect(warnings({ steps, count: steps.length })).toEqual([]);
 });

@@ -1,5 +1,5 @@
 // Which reference policy a resumed run holds on to.
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -19,4 +19,16 @@ test("the_reference_in_force_is_found_and_a_lost_one_is_an_error", () => {
   const lost = expect.objectContaining({ code: "reference_missing", exitCode: 3 });
   expect(() => store.at(10, 3)).toThrow(lost);
   expect(() => new ReferenceStore(join(dir, "gone")).at(3, 3)).toThrow(lost);
+});
+
+test("references_that_no_kept_checkpoint_was_held_to_are_removed", () => {
+  const dir = mkdtempSync(join(tmpdir(), "nsa-reference-"));
+  for (const step of [2, 4, 6, 8, 10]) {
+    const path = join(dir, `step-${String(step).padStart(6, "0")}`);
+    mkdirSync(path);
+    writeFileSync(join(path, "state.json"), "{}");
+  }
+  // The best checkpoint is of step 5, the newest of step 9; 10 was taken after it.
+  new ReferenceStore(dir).prune([5, 9]);
+  expect(readdirSync(dir).sort()).toEqual(["step-000004", "step-000008", "step-000010"]);
 });

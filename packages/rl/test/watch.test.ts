@@ -3,7 +3,7 @@ import type { StageContext } from "@nsa/core";
 import { expect, test } from "vitest";
 import { rolloutMetrics } from "../src/stages/grpo/metrics.ts";
 import type { Output, Rollout } from "../src/stages/grpo/rollout.ts";
-import { evaluationMetrics, preflight, tellingGroups } from "../src/stages/grpo/watch.ts";
+import { evaluationMetrics, mixedGroupShare, preflight } from "../src/stages/grpo/watch.ts";
 
 function said(act: (ctx: StageContext) => void): string[] {
   const texts: string[] = [];
@@ -21,12 +21,12 @@ const solving = (mean: number) => ({
 
 test("a_start_that_would_give_few_groups_with_right_and_wrong_outputs_is_warned_of", () => {
   // Of 4 outputs: 1 − ¾⁴ − ¼⁴ = 174/256, 1 − 1/16 − 1/16, and none; a mean, not the groups of the mean rate.
-  const telling = tellingGroups([0.25, 0.5, 1], 4);
+  const mixed = mixedGroupShare([0.25, 0.5, 1], 4);
   const [a, b] = [174 / 256, 7 / 8];
   const mean = (a + b) / 3;
-  expect(telling.mean).toBeCloseTo(mean, 12);
+  expect(mixed.mean).toBeCloseTo(mean, 12);
   const variance = ((a - mean) ** 2 + (b - mean) ** 2 + mean ** 2) / 3;
-  expect(telling.high).toBeCloseTo(mean + 2 * Math.sqrt(variance / 3), 12);
+  expect(mixed.high).toBeCloseTo(mean + 2 * Math.sqrt(variance / 3), 12);
   expect(said((ctx) => preflight(ctx, solving(0.01), 8))[0]).toMatch(
     /solves 1.0 % .* about 7.7 % of groups of 8 .* too few right answers/,
   );

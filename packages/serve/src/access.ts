@@ -37,9 +37,11 @@ function checkHost(req: IncomingMessage, hosts: readonly string[]): void {
   const name = hostName(req.headers.host);
   const known = name !== undefined && (isIP(name) > 0 || name === "localhost" || name.endsWith(".localhost"));
   if (known || (name !== undefined && hosts.includes(name))) return;
-  throw new ApiError(403, `this server is not reached as ${req.headers.host ?? "a host without a name"}`, {
-    code: "host_not_allowed",
-  });
+  throw new ApiError(
+    403,
+    `the Host ${req.headers.host ?? "(none)"} is a name by which a page could have been led here: use an address, set an API key, or start the server with --allow-host ${name ?? "<name>"}`,
+    { code: "host_not_allowed" },
+  );
 }
 
 function checkOrigin(req: IncomingMessage, allowed: readonly string[]): void {

@@ -38,6 +38,9 @@ const POST: Record<string, Handler> = {
 
 const LIMIT_SECONDS = 30;
 
+/** Paths by which requests are counted; all others are one. */
+const ROUTES = new Set([...Object.keys(POST), "/health", "/metrics", "/v1/models", "/v1/models/{model}"]);
+
 /** The client that has gone gets no answer: aborting frees its places in the engine. */
 class Gone extends Error {}
 
@@ -157,15 +160,10 @@ class ModelServer {
     const from = performance.now();
     res.on("close", () => {
       const path = (req.url ?? "").split("?")[0]!;
-      const known =
-        path in POST || path === "/health" || path === "/metrics" || path.startsWith("/v1/models");
+      const route = path.startsWith("/v1/models/") ? "/v1/models/{model}" : path;
+      const label = ROUTES.has(route) ? route : "other";
       if (!res.writableFinished) this.metrics.abandoned++;
-      else
-        this.metrics.ended(
-          known ? path.replace(/["\\\n]/g, "") : "other",
-          res.statusCode,
-          (performance.now() - from) / 1000,
-        );
+      else this.metrics.ended(label, res.statusCode, (performance.now() - from) / 1000);
     });
   }
 

@@ -1,4 +1,5 @@
 // Public surface of @nsa/train.
+export type { DivergenceKind } from "./distill/divergences.ts";
 export { estimateTraining, type TrainingSize } from "./estimate.ts";
 export { type LoopConfig, loopSchema, runTraining, type TrainingRun } from "./loop.ts";
 export { type AnyLoss, crossEntropy, type LossContext, type LossFunction, type LossResult } from "./loss.ts";

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openStageContext, parseConfig, type StageResult } from "@nsa/core";
-import { logprobs, resolveModelConfig, Transformer } from "@nsa/model";
+import { cacheBytesPerToken, logprobs, readModelConfig, resolveModelConfig, Transformer } from "@nsa/model";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openBackend } from "../../kernels/test/backend.ts";
 import { countingBatch, stepOf, tinyConfig } from "../../model/test/training-fixture.ts";
@@ -222,4 +222,8 @@ test("an_estimate_counts_the_teacher", () => {
   // The tiny model's numbers in fp32; its forward is a third of a training step of the same size.
   expect(taught.memory_teacher_bytes).toBeGreaterThanOrEqual(4 * alone.parameters!);
   expect(taught.flops! / alone.flops!).toBeCloseTo(4 / 3, 6);
+  // Its own outputs: 2 · 3 documents of up to 64 + 100 tokens are in the cache at once.
+  const distill = { teacher, kind: "on_policy", prompts: 2, samples: 3, max_tokens: 100 };
+  const sampled = estimateSft(recipe({ distill }));
+  expect(sampled.memory_cache_bytes).toBe(6 * 164 * cacheBytesPerToken(readModelConfig(base)));
 });

@@ -52,6 +52,17 @@ test("bf16_weights_under_adapters_take_two_bytes_and_adapters_six_and_twelve_mor
   expect(parameters).toBe(weightBytes(bf16) + 12 * 80 + 4 * 32 * 4);
 });
 
+test("the_hidden_layer_of_the_mlp_is_counted_where_the_projection_down_learns", () => {
+  const activations = (targets: string[]) =>
+    trainMemory(config({ lora: { rank: 1, alpha: 2, targets } }), 8, {
+      recompute: false,
+      logitsBudgetBytes: 0,
+    }).activations;
+  // Eight tokens of ten channels in fp32, and for each target one number a token more.
+  expect(activations(["q_proj", "down_proj"]) - activations(["q_proj"])).toBe(8 * 4 * (10 + 1));
+  expect(activations(["q_proj", "k_proj"]) - activations(["q_proj"])).toBe(8 * 4);
+});
+
 test("a_trainer_of_a_billion_weights_needs_a_fifth_of_the_memory_with_adapters", () => {
   const billion = {
     vocabSize: 32_000,

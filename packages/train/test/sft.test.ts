@@ -49,13 +49,15 @@ interface SftOptions {
   stopAt?: number;
   changes?: object;
   train?: object;
+  data?: object;
 }
 
 async function sft(name: string, options: SftOptions = {}) {
   const context = open(name, options.resumeFrom, options.stopAt);
   try {
     const chosen = recipe(options.changes);
-    const whole = { ...chosen, train: { ...chosen.train, ...options.train } };
+    const data = { ...chosen.data, ...options.data };
+    const whole = { ...chosen, data, train: { ...chosen.train, ...options.train } };
     return await runSft(parseConfig(sftSchema, whole as never, "sft"), context);
   } finally {
     await context.close();
@@ -87,6 +89,19 @@ test("an_interrupted_run_resumes_to_the_same_bits", async () => {
   const weights = (name: string) =>
     readFileSync(join(latestCheckpoint(join(root, name))!, "model.safetensors"));
   expect(weights("broken").equals(weights("whole"))).toBe(true);
+});
+
+test("examples_on_demand_give_the_same_weights_also_after_an_interruption", async () => {
+  const data = { on_demand: true };
+  await sft("on-demand", { data, stopAt: 17 });
+  await sft("on-demand", { data, resumeFrom: latestCheckpoint(join(root, "on-demand"))! });
+  const weights = (name: string) =>
+    readFileSync(join(latestCheckpoint(join(root, name))!, "model.safetensors"));
+  expect(weights("on-demand").equals(weights("whole"))).toBe(true);
+  await expect(sft("packed", { data, train: { packing: "bfd" } })).rejects.toMatchObject({
+    code: "sft_on_demand",
+    exitCode: 2,
+  });
 });
 
 test("a_template_with_an_unknown_field_names_the_line_and_exits_3", async () => {

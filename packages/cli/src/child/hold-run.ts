@@ -10,12 +10,12 @@ import {
   renameSync,
   rmSync,
   statSync,
-  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
 import { ExitCode, explainWriteError, NsaError } from "@nsa/core";
 import { z } from "zod";
 
@@ -78,10 +78,23 @@ function isGone(owner: Owner, age: number): boolean {
   return !isRunning(owner.pid) || startOf(owner.pid) !== owner.started;
 }
 
+/** The time by the clock that dates files beside the path (a server's, where the folder is one's). */
+function clockOf(path: string): number {
+  const probe = `${path}.clock-${process.pid}`;
+  try {
+    writeFileSync(probe, "");
+    return statSync(probe).mtimeMs;
+  } catch {
+    return Date.now();
+  } finally {
+    rmSync(probe, { force: true });
+  }
+}
+
 /** Who holds the newest lock; null where nobody does, "unwritten" where it cannot be read yet. */
 function holder(path: string): Owner | "unwritten" | null {
   const text = readFileSync(path, "utf8");
-  const age = Date.now() - statSync(path).mtimeMs;
+  const age = clockOf(path) - statSync(path).mtimeMs;
   if (text === "free\n") return null;
   const parsed = ownerSchema.safeParse(tryParse(text));
   if (!parsed.success) return age > UNWRITTEN_MS ? null : "unwritten";
@@ -102,9 +115,28 @@ function oldHolder(runDir: string): Owner | null {
   const text = tryRead(() => readFileSync(path, "utf8"));
   const pid = Number(text);
   const command = tryRead(() => readFileSync(`/proc/${pid}/cmdline`, "utf8")) || "trainer-main";
-  if (pid > 0 && isRunning(pid) && command.includes("trainer-main")) return { ...self(), pid, started: "" };
+  // A container that starts again gives its process the number of the one that was killed.
+  if (pid > 0 && pid !== process.pid && isRunning(pid) && command.includes("trainer-main"))
+    return { ...self(), pid, started: "" };
   rmSync(path, { force: true });
   return null;
+}
+
+/** Marks the lock by a write, from which the file system's own clock dates it; a thread, since a trainer is busy for minutes. */
+const BEAT = `const { writeSync, openSync, closeSync } = require("node:fs");
+const { path, every } = require("node:worker_threads").workerData;
+setInterval(() => {
+  try {
+    const fd = openSync(path, "r+");
+    writeSync(fd, "{", 0);
+    closeSync(fd);
+  } catch {}
+}, every);`;
+
+function startBeat(path: string, every: number): Worker {
+  const worker = new Worker(BEAT, { eval: true, workerData: { path, every }, execArgv: [], env: {} });
+  worker.unref();
+  return worker;
 }
 
 /** Makes the lock, whole, unless it is there; false then. */
@@ -172,7 +204,11 @@ function heldBy(runDir: string, newest: number): { path: string; owner: Owner | 
 }
 
 /** Takes the folder, waiting for a trainer that is still in it. Throws NsaError `run_in_use` (exit 2). */
-export async function holdRun(runDir: string, patienceMs = PATIENCE_MS): Promise<Disposable> {
+export async function holdRun(
+  runDir: string,
+  patienceMs = PATIENCE_MS,
+  beatMs = BEAT_MS,
+): Promise<Disposable> {
   for (let waited = 0; ; ) {
     const newest = numbersIn(runDir).at(-1) ?? 0;
     let held: ReturnType<typeof heldBy>;
@@ -197,11 +233,10 @@ export async function holdRun(runDir: string, patienceMs = PATIENCE_MS): Promise
       continue;
     }
     for (const n of numbersIn(runDir)) if (n <= newest) rmSync(lockPath(runDir, n), { force: true });
-    const beat = setInterval(() => tryRead(() => (utimesSync(path, new Date(), new Date()), "")), BEAT_MS);
-    beat.unref();
+    const beat = startBeat(path, beatMs);
     return {
       [Symbol.dispose]: () => {
-        clearInterval(beat);
+        void beat.terminate();
         release(path);
       },
     };

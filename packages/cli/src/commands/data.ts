@@ -45,6 +45,7 @@ function printBuild(report: BuildReport, outDir: string): void {
     const measured = quality ? `, average precision ${figure(quality.averagePrecision)}` : "";
     console.log(`round ${round}: ${percent(newShare)} of the collected pages are new${measured}${found}`);
   }
+  for (const warning of report.warnings) console.error(`warning: ${warning}`);
   if (report.status === "annotation_needed")
     console.log(`edit ${report.annotationFile}, then run the command again`);
   console.log(`report: ${outDir}/report.html`);

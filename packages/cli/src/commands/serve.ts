@@ -14,6 +14,7 @@ interface ServeOptions {
   apiKey?: string;
   withoutKey?: boolean;
   allowOrigin: string[];
+  allowHost: string[];
   drainSeconds: number;
 }
 
@@ -69,7 +70,7 @@ export async function serve(checkpoint: string, o: ServeOptions): Promise<void> 
       maxWaiting: MAX_WAITING,
       apiKey,
       allowOrigins: o.allowOrigin,
-      hosts: [o.host.toLowerCase()],
+      hosts: [o.host, ...o.allowHost].map((name) => name.toLowerCase()),
       drainSeconds: o.drainSeconds,
     });
     using interruption = watchInterruption((code) => process.exit(code));

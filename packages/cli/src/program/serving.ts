@@ -21,6 +21,7 @@ export function registerServing(program: Command): void {
       "key that callers must have; better set by NSA_API_KEY, which no list of processes shows",
     )
     .option("--without-key", "listen on an address other than loopback without a key")
+    .option("--allow-host <name>", "name by which callers without a key may reach the server", collect, [])
     .option(
       "--allow-origin <origin>",
       "origin of pages that may ask, e.g. http://localhost:3000",

@@ -20,7 +20,11 @@ export function warningsOf(runDir: string): string[] {
 }
 
 export function errorSection(error: unknown): string {
-  if (!(error instanceof NsaError)) return "";
+  if (error === undefined) return "";
+  if (!(error instanceof NsaError)) {
+    const message = error instanceof Error ? error.message : String(error);
+    return `<h2>Ended by an error</h2><p>${escapeHtml(message)}.</p>`;
+  }
   const { what, why, fix } = error;
   return `<h2>Ended by an error</h2><p>${escapeHtml(what)}: ${escapeHtml(why)}. Fix: ${escapeHtml(fix)}.</p>`;
 }

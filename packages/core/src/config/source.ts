@@ -1,8 +1,9 @@
 // Where config data come from: YAML files (with `extends:`) and `--set`, and the place of every value.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { ExitCode, NsaError } from "../errors.ts";
+import { readText } from "../read-text.ts";
 
 export type Plain = Record<string, unknown>;
 
@@ -101,12 +102,50 @@ function inputsBeside(value: unknown, folder: string, key: string, remarks: stri
   return value;
 }
 
+const syntaxError = (place: string, why: string) =>
+  usage("config_syntax", place, why, "correct the YAML there (indentation, colons, quotes)");
+
+function parseYaml(text: string, file: string, lines: LineCounter): Document {
+  let document: Document;
+  try {
+    document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  } catch (error) {
+    // Nested too deeply for the parser's stack.
+    throw syntaxError(`${file}:1:1`, (error as Error).message);
+  }
+  const problem = document.errors[0];
+  if (!problem) return document;
+  const { line, col } = lines.linePos(problem.pos[0]);
+  throw syntaxError(`${file}:${line}:${col}`, problem.message);
+}
+
+/** The value, if no key of it would change what an object is. Throws an Error. */
+function ordinary<T>(value: T): T {
+  if (typeof value !== "object" || value === null) return value;
+  for (const [key, inner] of Object.entries(value)) {
+    if (key === "__proto__") throw new Error("no key may be called __proto__");
+    ordinary(inner);
+  }
+  return value;
+}
+
+/** The value of a document: aliases without an anchor, or too many of them, are found only here. */
+function plainValue(document: Document, file: string): unknown {
+  try {
+    expandVariables(document);
+    return ordinary(document.toJS() ?? {});
+  } catch (error) {
+    throw syntaxError(file, (error as Error).message);
+  }
+}
+
 /** Reads one YAML file. @throws NsaError config_missing, config_syntax (exit 2) */
 function readSource(file: string): Source {
   let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    text = readText(file);
   } catch (error) {
+    if (error instanceof NsaError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
     const reasons: Record<string, string> = {
       ENOENT: "there is no such file",
@@ -118,19 +157,8 @@ function readSource(file: string): Source {
     throw usage("config_missing", `cannot read ${file}`, why, "name a recipe, e.g. one of those in configs/");
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const problem = document.errors[0];
-  if (problem) {
-    const { line, col } = lines.linePos(problem.pos[0]);
-    throw usage(
-      "config_syntax",
-      `${file}:${line}:${col}`,
-      problem.message,
-      "correct the YAML there (indentation, colons, quotes)",
-    );
-  }
-  expandVariables(document);
-  const data: unknown = document.toJS() ?? {};
+  const document = parseYaml(text, file, lines);
+  const data = plainValue(document, file);
   if (typeof data !== "object" || Array.isArray(data))
     throw usage(
       "config_shape",
@@ -179,9 +207,14 @@ export function setSource(assignment: string): { path: string[]; value: unknown;
     );
   if (at < 1) throw wrong("there is no key or no `=`");
   const path = assignment.slice(0, at).split(".");
-  const document = parseDocument(assignment.slice(at + 1));
-  if (path.includes("")) throw wrong("a part of the key is empty");
-  if (document.errors.length) {
+  if (path.includes("") || path.includes("__proto__"))
+    throw wrong("a part of the key is empty, or __proto__");
+  let given: unknown;
+  try {
+    const document = parseDocument(assignment.slice(at + 1));
+    if (document.errors.length) throw new Error("not YAML");
+    given = ordinary(document.toJS());
+  } catch {
     const text = JSON.stringify(assignment.slice(at + 1)).replaceAll("'", "'\\''");
     throw usage(
       "config_set",
@@ -190,7 +223,6 @@ export function setSource(assignment: string): { path: string[]; value: unknown;
       `quote a text: --set '${assignment.slice(0, at)}=${text}'`,
     );
   }
-  const given: unknown = document.toJS();
   const value = path[0] === "plugins" ? absolutePaths(given, ".") : given;
   const locate: Source["locate"] = (wanted) =>
     path.every((part, i) => i >= wanted.length || String(wanted[i]) === part)

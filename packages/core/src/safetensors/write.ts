@@ -1,6 +1,6 @@
 // Writes safetensors files: small ones at once, large ones in pieces whose hashes come back with them.
 import { closeSync, openSync } from "node:fs";
-import { explainWriteError, removePartial, writeFully } from "../atomic.ts";
+import { explained, explainWriteError, removePartial, writeFully } from "../atomic.ts";
 import { type PieceSource, type WriteOptions, writePieces } from "../pieces.ts";
 import { bytesOfDtype, encodeHeader, numelOf, type SafetensorsDtype } from "./format.ts";
 
@@ -17,20 +17,18 @@ export function writeSafetensors(
   metadata: Record<string, string> = {},
 ): void {
   const list = [...tensors];
+  const fd = explained(path, () => openSync(path, "w"));
   try {
-    const fd = openSync(path, "w");
-    try {
-      writeFully(fd, encodeHeader(list, metadata));
-      for (const t of list) {
-        const view = t.data();
-        writeFully(fd, new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
-      }
-    } finally {
-      closeSync(fd);
+    writeFully(fd, encodeHeader(list, metadata));
+    for (const t of list) {
+      const view = t.data();
+      writeFully(fd, new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
     }
   } catch (error) {
     removePartial(path);
     throw explainWriteError(path, error);
+  } finally {
+    closeSync(fd);
   }
 }
 

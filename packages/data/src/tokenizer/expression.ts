@@ -47,9 +47,29 @@ function checkExpression(source: string): void {
   }
 }
 
+/** A repeated group of which one alternative is a repeated thing alone, as in (a+)+; classes and escapes are one letter by then. */
+const NESTED = /\((?:\?:)?(?:[^()]*\|)?[^()|*+?{}](?:[*+]|\{\d+,\})\??(?:\|[^()]*)?\)(?:[*+]|\{\d*,\})/;
+
+/** Throws where a text of forty letters that does not match would take years: each can be split in two ways. */
+function checkRepeats(source: string): void {
+  const plain = source
+    .replace(/\\(?:[pP]\{[^}]*\}|x\{?[0-9a-fA-F]+\}?|.)/gs, "e")
+    .replace(/\[(?:[^\]e]|e)*\]/g, "c");
+  const nested = NESTED.exec(plain);
+  if (!nested) return;
+  throw new NsaError({
+    code: "tokenizer_expression_unsupported",
+    what: `a repeat in a repeat, like ${nested[0]}, in the expression ${source.slice(0, 200)}`,
+    why: "finding that a text does not match would take a time that doubles with each letter",
+    fix: "use a tokenizer.json whose expressions have none",
+    exitCode: 4,
+  });
+}
+
 /** An expression of a tokenizer as RegExp. Throws NsaError `tokenizer_expression_unsupported` (exit 4). */
 export function toRegExp(source: string): RegExp {
   checkExpression(source);
+  checkRepeats(source);
   try {
     const split = new SplitPreTokenizer({
       type: "Split",

@@ -1,8 +1,12 @@
-// nsa_decode_select, nsa_decode_selected, paged_block_gather on the CPU: one task per (sequence, KV head), so that a sequence's
+// nsa_decode_select, nsa_decode_selected, nsa_decode_attend, paged_block_gather on the CPU: one task per (sequence, KV head), so that a sequence's
 // bits do not depend on the rest of the batch.
+#include <memory>
+
 #include "cpu/attn_tiles.h"
+#include "cpu/backend.h"
 #include "cpu/families.h"
 #include "cpu/selection.h"
+#include "reference/nsa_decode_parts.h"
 
 namespace nsa::cpu {
 namespace {
@@ -102,6 +106,13 @@ int decode_selected(void* ctx, const void* params) {
   return NSA_OK;
 }
 
+int decode_attend(void* ctx, const void* params) {
+  const auto& p = *static_cast<const Nsa_nsa_decode_attend_params*>(params);
+  if (!nsa_decode_fits(p)) return NSA_BAD_ARGUMENT;
+  std::vector<std::unique_ptr<Scratch>> held;
+  return nsa_decode_parts(backend()->ops, ctx, p, [&](size_t bytes) { return held.emplace_back(std::make_unique<Scratch>(ctx, bytes))->as<void>(); });
+}
+
 }  // namespace
 
 void register_decode(NsaOpFn* ops) {
@@ -111,6 +122,7 @@ void register_decode(NsaOpFn* ops) {
   ops[NSA_OP_paged_block_gather] = paged_block_gather;
   ops[NSA_OP_nsa_decode_select] = decode_select;
   ops[NSA_OP_nsa_decode_selected] = decode_selected;
+  ops[NSA_OP_nsa_decode_attend] = decode_attend;
 }
 
 }  // namespace nsa::cpu

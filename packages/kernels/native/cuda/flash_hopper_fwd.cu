@@ -1,5 +1,6 @@
-// Flash attention forward on wgmma (sm_90a): one warpgroup copies, two hold 64 queries each and walk the keys; the scores of the next
-// keys are computed while those before are weighed. Also the order of work and the choice of these kernels.
+// Flash attention forward on wgmma (sm_90a): one warp copies by the bulk engine, two warpgroups hold 64 queries each and walk the keys; the
+// scores of the next keys are computed while those before are weighed, and the warpgroups take turns in giving products to the tensor
+// cores, so that one's exponentials run under the other's products. Also the order of work and the choice of these kernels.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -7,6 +8,7 @@
 #include "cuda/convert.h"
 #include "cuda/flash_hopper.h"
 #include "cuda/hopper.h"
+#include "cuda/tensor_map.h"
 
 namespace nsa::cuda {
 
@@ -79,25 +81,34 @@ constexpr int kStages = 2;
 template <int D>
 struct Shape {
   static constexpr int groups = D == 64 ? 3 : 2, rows = groups * 64, threads = (groups + 1) * 128, BN = groups == 3 ? 96 : 128;
-  static constexpr int few = groups == 3 ? 32 : 40, many = groups == 3 ? 160 : 232;
+  static constexpr int few = groups == 3 ? 32 : 24, many = groups == 3 ? 160 : 240;
   static constexpr uint32_t own = rows * D * 2, walked = BN * D * 2;
   static constexpr uint32_t smem = 2 * own + 2 * kStages * walked + 128 + 1024;
 };
 
+// Maps of the queries, keys and values.
+struct Maps {
+  CUtensorMap q, k, v;
+};
+
 #ifdef NSA_HOPPER
 
-// Full and empty of each key and each value buffer (side 0, 1), and empty of the query buffers. A query tile comes with its first keys.
+// Full and empty of each key and each value buffer (side 0, 1), empty of the query buffers, and one for the copying warp itself. A query
+// tile comes with its first keys.
 template <int WARPS>
 struct Barriers {
   uint32_t base;
   __device__ uint32_t full(int side, uint32_t stage) const { return base + (side * kStages + stage) * 8; }
   __device__ uint32_t empty(int side, uint32_t stage) const { return base + ((2 + side) * kStages + stage) * 8; }
   __device__ uint32_t own(uint32_t buffer) const { return base + (4 * kStages + buffer) * 8; }
+  __device__ uint32_t copied() const { return own(2); }
   __device__ void init() const {
     if (threadIdx.x == 0) {
       for (int side = 0; side < 2; ++side)
-        for (uint32_t i = 0; i < kStages; ++i) barrier_init(full(side, i), 128), barrier_init(empty(side, i), WARPS);
+        for (uint32_t i = 0; i < kStages; ++i) barrier_init(full(side, i), 1), barrier_init(empty(side, i), WARPS);
       for (uint32_t i = 0; i < 2; ++i) barrier_init(own(i), WARPS);
+      barrier_init(copied(), 1);
+      fence_barriers();
     }
     __syncthreads();
   }
@@ -143,7 +154,7 @@ struct Softmax {
 
 // Items: (query tile, query head).
 template <int D>
-__global__ void __launch_bounds__(Shape<D>::threads, 1) fwd_kernel(FlashArgs a, const Tile* table, int64_t capacity) {
+__global__ void __launch_bounds__(Shape<D>::threads, 1) fwd_kernel(FlashArgs a, const __grid_constant__ Maps maps, const Tile* table, int64_t capacity) {
 #ifdef NSA_HOPPER
   using S = Shape<D>;
   constexpr int BN = S::BN, ROWS = S::rows;
@@ -156,7 +167,9 @@ __global__ void __launch_bounds__(Shape<D>::threads, 1) fwd_kernel(FlashArgs a, 
   Ring<2> mine;
   if (threadIdx.x < 128) {
     registers_down<S::few>();
-    Producer producer;
+    if (threadIdx.x >= 32) return;
+    const bool first_lane = threadIdx.x == 0;
+    uint32_t copied = 0;
     Ring<kStages> ring;
     for (int64_t round = 0; item_of(round) < items; ++round) {
       const int64_t item = item_of(round);
@@ -165,28 +178,48 @@ __global__ void __launch_bounds__(Shape<D>::threads, 1) fwd_kernel(FlashArgs a, 
       const int head = int(item % a.hq), group = head / heads;
       const Span s = query_span(a, tile, BN, ROWS);
       if (s.end <= s.first) continue;
-      producer.acquire(barriers.own(mine.at), mine.round ^ 1);
-      load_tile<ROWS, D, 128>(own + mine.at * S::own, static_cast<const bf16*>(a.q) + (s.q0 + tile.from) * a.ldq + head * D, a.ldq, s.rows, D);
+      barrier_wait(barriers.own(mine.at), mine.round ^ 1);
       for (int at = s.first; at < s.end; at += BN) {
-        const int keys = min(BN, s.end - at);
-        producer.acquire(barriers.empty(0, ring.at), ring.round ^ 1);
-        load_tile<BN, D, 128>(keys_at + ring.at * S::walked, static_cast<const bf16*>(a.k) + (s.k0 + at) * a.ldk + group * D, a.ldk, keys, D);
-        producer.announce(barriers.full(0, ring.at));
-        producer.acquire(barriers.empty(1, ring.at), ring.round ^ 1);
-        load_tile<BN, D, 128>(values_at + ring.at * S::walked, static_cast<const bf16*>(a.v) + (s.k0 + at) * a.ldv + group * D, a.ldv, keys, D);
-        producer.announce(barriers.full(1, ring.at));
+        barrier_wait(barriers.empty(0, ring.at), ring.round ^ 1);
+        if (first_lane) {
+          const uint32_t full = barriers.full(0, ring.at);
+          barrier_expect(full, S::walked + (at == s.first ? S::own : 0));
+          if (at == s.first) copy_tile<ROWS, D>(own + mine.at * S::own, maps.q, head, s.q0 + tile.from, full);
+          copy_tile<BN, D>(keys_at + ring.at * S::walked, maps.k, group, s.k0 + at, full);
+        }
+        barrier_wait(barriers.empty(1, ring.at), ring.round ^ 1);
+        const uint32_t values = values_at + ring.at * S::walked, full = barriers.full(1, ring.at);
+        const bool whole = at + BN <= s.nk;
+        if (first_lane) {
+          barrier_expect(whole ? full : barriers.copied(), S::walked);
+          copy_tile<BN, D>(values, maps.v, group, s.k0 + at, whole ? full : barriers.copied());
+        }
+        if (!whole) {
+          // What lies past the document is weighed with 0, which would not make 0 of infinite values.
+          barrier_wait(barriers.copied(), copied);
+          copied ^= 1;
+          for (int i = (s.nk - at) * 8 + int(threadIdx.x); i < BN * 8; i += 32)
+#pragma unroll
+            for (int panel = 0; panel < D / 64; ++panel)
+              asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(values + panel * BN * 128 + i * 16), "r"(0) : "memory");
+          fence_async_proxy();
+          __syncwarp();
+          if (first_lane) barrier_arrive(full);
+        }
         ring.next();
       }
       mine.next();
     }
-    producer.flush();
-    copy_wait<0>();
   } else {
     registers_up<S::many>();
     const int group_of_warps = int(threadIdx.x) / 128 - 1, lane = threadIdx.x & 31, g = lane >> 2, quad = lane & 3;
     const int row0 = group_of_warps * 64 + (int(threadIdx.x) / 32 & 3) * 16 + g;
     const float scale = a.scale * 1.4426950408889634f;
     Ring<kStages> k_ring, v_ring;
+    // One turn a step of the tile's walk, taken by all, in order.
+    auto wait_turn = [&] { turn_sync(1 + group_of_warps, 256); };
+    auto pass_turn = [&] { turn_arrive(1 + (group_of_warps + 1 == S::groups ? 0 : group_of_warps + 1), 256); };
+    if (group_of_warps + 1 == S::groups) pass_turn();
     for (int round = 0; item_of(round) < items; ++round) {
       int first, end, keys, rows, t0;
       {
@@ -206,6 +239,8 @@ __global__ void __launch_bounds__(Shape<D>::threads, 1) fwd_kernel(FlashArgs a, 
         const int my_end = rows_here > 0 ? int(end_key(a, t0 + top_row + rows_here - 1, keys)) : end;
         auto pass = [&](int at, int to) {
           for (; at < to; at += BN) {
+            wait_turn();
+            pass_turn();
             barrier_wait(barriers.full(0, k_ring.at), k_ring.round);
             release(barriers.empty(0, k_ring.at));
             k_ring.next();
@@ -236,9 +271,11 @@ __global__ void __launch_bounds__(Shape<D>::threads, 1) fwd_kernel(FlashArgs a, 
             }
           };
           barrier_wait(barriers.full(0, k_ring.at), k_ring.round);
+          wait_turn();
           wgmma_fence();
           product_ss<D, BN, ROWS>(p, q_operand, operand(keys_at + k_ring.at * S::walked, 0));
           wgmma_commit();
+          pass_turn();
           wgmma_wait<0>();
           hold(p);
           release(barriers.empty(0, k_ring.at));
@@ -248,6 +285,7 @@ __global__ void __launch_bounds__(Shape<D>::threads, 1) fwd_kernel(FlashArgs a, 
           pack_a(x, p);
           for (int at = my_first + BN; at < my_end; at += BN) {
             barrier_wait(barriers.full(0, k_ring.at), k_ring.round);
+            wait_turn();
             wgmma_fence();
             product_ss<D, BN, ROWS>(p, q_operand, operand(keys_at + k_ring.at * S::walked, 0));
             wgmma_commit();
@@ -255,6 +293,7 @@ __global__ void __launch_bounds__(Shape<D>::threads, 1) fwd_kernel(FlashArgs a, 
             wgmma_fence();
             product_rs<D, BN>(o, x, operand(values_at + v_ring.at * S::walked, BN * 128));
             wgmma_commit();
+            pass_turn();
             wgmma_wait<1>();
             hold(p);
             release(barriers.empty(0, k_ring.at));
@@ -312,8 +351,12 @@ int launch(void* ctx, const FlashArgs& a) {
   auto stream = context(ctx).stream;
   Tile* table = tables.as<Tile>();
   if (int status = check(ctx, cudaFuncSetAttribute(fwd_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(S::smem)))) return status;
+  Maps maps;
+  if (int status = tensor_map(ctx, maps.q, a.q, a.tq, a.hq * D, a.ldq, S::rows)) return status;
+  if (int status = tensor_map(ctx, maps.k, a.tk > 0 ? a.k : a.q, a.tk, a.hkv * D, a.ldk, S::BN)) return status;
+  if (int status = tensor_map(ctx, maps.v, a.tk > 0 ? a.v : a.q, a.tk, a.hkv * D, a.ldv, S::BN)) return status;
   work_table_kernel<<<1, 1024, 0, stream>>>(a, S::rows, S::BN, 0, table, tiles, nullptr, 0, table + tiles);
-  fwd_kernel<D><<<unsigned(std::min<int64_t>(context(ctx).sm_count, tiles * a.hq)), S::threads, S::smem, stream>>>(a, table, tiles);
+  fwd_kernel<D><<<unsigned(std::min<int64_t>(context(ctx).sm_count, tiles * a.hq)), S::threads, S::smem, stream>>>(a, maps, table, tiles);
   return launched(ctx);
 }
 

@@ -3,6 +3,8 @@
 // A warpgroup is 4 warps whose first index is a multiple of 4. Accumulators of a [64, N] product: lane 4·g + q of warp w holds
 // rows 16·w + g (d[4·n], d[4·n + 1]) and 16·w + g + 8 (d[4·n + 2], d[4·n + 3]) of columns 8·n + 2·q and the next.
 #pragma once
+#include <cuda.h>
+
 #include "cuda/mma.h"
 
 // Code of sm_90a alone; kernels have an empty body elsewhere and are never launched there.
@@ -232,6 +234,28 @@ struct Producer {
     pending = 0;
   }
 };
+
+// An arrival that also expects `bytes` of copies.
+__device__ inline void barrier_expect(uint32_t barrier, uint32_t bytes) {
+  asm volatile("{\n.reg .b64 state;\nmbarrier.arrive.expect_tx.shared::cta.b64 state, [%0], %1;\n}" ::"r"(barrier), "r"(bytes) : "memory");
+}
+// Makes fresh barriers visible to the copy engine; a barrier of the block must follow.
+__device__ inline void fence_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
+// A box of a tensor map, from (column, row), into a panel of a tile; one thread. Zeros past the tensor's last row.
+__device__ inline void copy_panel(uint32_t to, const CUtensorMap& map, int column, int row, uint32_t barrier) {
+  asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(to), "l"(&map), "r"(column),
+               "r"(row), "r"(barrier)
+               : "memory");
+}
+// The D columns of a head, ROWS rows, as a tile.
+template <int ROWS, int D>
+__device__ inline void copy_tile(uint32_t tile, const CUtensorMap& map, int head, int64_t row, uint32_t barrier) {
+#pragma unroll
+  for (int panel = 0; panel < D / 64; ++panel) copy_panel(tile + panel * ROWS * 128, map, head * D + panel * 64, int(row), barrier);
+}
+// Barriers of some of the block's warps: `sync` waits until `threads` have synced or arrived.
+__device__ inline void turn_sync(int id, int threads) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
+__device__ inline void turn_arrive(int id, int threads) { asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
 
 // Place in a ring of N buffers: which, and the parity of its round.
 template <int N>

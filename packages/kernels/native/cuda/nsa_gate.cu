@@ -8,48 +8,33 @@
 namespace nsa::cuda {
 namespace {
 
-constexpr int kWarps = 8;
+constexpr int kThreadsHere = 256;
 
-// V elements as floats, one access: V is 1 or 4, the address aligned for it.
+// V elements as floats, 16 bytes an access where V is more than 1, the address aligned for it.
 template <int V, class T>
 __device__ inline void load_some(float (&x)[V], const T* p) {
-  if constexpr (V == 4 && sizeof(T) == 2) {
-    uint2 raw = *reinterpret_cast<const uint2*>(p);
-    const T* e = reinterpret_cast<const T*>(&raw);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) x[i] = to_float(e[i]);
-  } else if constexpr (V == 4) {
-    load_vec(x, p);
-  } else {
-    x[0] = to_float(*p);
-  }
+  if constexpr (V > 1) load_vec(x, p);
+  else x[0] = to_float(*p);
 }
 template <int V, class T>
 __device__ inline void store_some(T* p, const float (&x)[V]) {
-  if constexpr (V == 4 && sizeof(T) == 2) {
-    uint2 raw;
-    T* e = reinterpret_cast<T*>(&raw);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) from_float(x[i], e[i]);
-    *reinterpret_cast<uint2*>(p) = raw;
-  } else if constexpr (V == 4) {
-    store_vec(p, x);
-  } else {
-    from_float(x[0], *p);
-  }
+  if constexpr (V > 1) store_vec(p, x);
+  else from_float(x[0], *p);
 }
 
 __device__ inline float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
 
-// A warp a token and head.
-template <class T, class G, int V>
-__global__ void fwd_kernel(const G* gate, const T* cmp, const T* slc, const T* win, T* o, int64_t items, int64_t hq, int64_t dv, int64_t ldg) {
-  const int lane = threadIdx.x & 31;
-  const int64_t item = int64_t(blockIdx.x) * kWarps + (threadIdx.x >> 5);
+// LANES lanes a token and head: as many as an access of V elements each needs, at most a warp.
+template <int LANES>
+__device__ inline int64_t item_here() { return (int64_t(blockIdx.x) * kThreadsHere + threadIdx.x) / LANES; }
+
+template <class T, class G, int V, int LANES>
+__global__ void __launch_bounds__(kThreadsHere) fwd_kernel(const G* gate, const T* cmp, const T* slc, const T* win, T* o, int64_t items, int64_t hq, int64_t dv, int64_t ldg) {
+  const int64_t item = item_here<LANES>();
   if (item >= items) return;
   const G* g = gate + item / hq * ldg + item % hq * 3;
   const float g0 = sigmoid(to_float(g[0])), g1 = sigmoid(to_float(g[1])), g2 = sigmoid(to_float(g[2]));
-  for (int64_t c = int64_t(lane) * V; c < dv; c += 32 * V) {
+  for (int64_t c = int64_t(threadIdx.x % LANES) * V; c < dv; c += LANES * V) {
     float x[V], y[V], z[V];
     load_some(x, cmp + item * dv + c);
     load_some(y, slc + item * dv + c);
@@ -66,32 +51,45 @@ struct Branches {
   T *d[3];
 };
 
-template <class T, class G, int V>
-__global__ void bwd_kernel(const T* do_, const G* gate, Branches<T> b, G* dgate, int64_t items, int64_t hq, int64_t dv, int64_t ldg) {
-  const int lane = threadIdx.x & 31;
-  const int64_t item = int64_t(blockIdx.x) * kWarps + (threadIdx.x >> 5);
-  if (item >= items) return;
-  const int64_t at = item / hq * ldg + item % hq * 3;
+template <class T, class G, int V, int LANES>
+__global__ void __launch_bounds__(kThreadsHere) bwd_kernel(const T* do_, const G* gate, Branches<T> b, G* dgate, int64_t items, int64_t hq, int64_t dv, int64_t ldg) {
+  const int64_t item = item_here<LANES>();
+  const bool live = item < items;
+  const int64_t at = live ? item / hq * ldg + item % hq * 3 : 0;
   float g[3], sum[3] = {};
 #pragma unroll
-  for (int i = 0; i < 3; ++i) g[i] = sigmoid(to_float(gate[at + i]));
-  for (int64_t c = int64_t(lane) * V; c < dv; c += 32 * V) {
-    float d[V];
+  for (int i = 0; i < 3; ++i) g[i] = live ? sigmoid(to_float(gate[at + i])) : 0.f;
+  for (int64_t c = int64_t(threadIdx.x % LANES) * V; live && c < dv; c += LANES * V) {
+    // All loads before the first store, which the compiler may not pass.
+    float d[V], x[3][V];
     load_some(d, do_ + item * dv + c);
 #pragma unroll
-    for (int i = 0; i < 3; ++i) {
-      float x[V];
-      load_some(x, b.o[i] + item * dv + c);
+    for (int i = 0; i < 3; ++i) load_some(x[i], b.o[i] + item * dv + c);
 #pragma unroll
-      for (int j = 0; j < V; ++j) sum[i] += d[j] * x[j], x[j] = g[i] * d[j];
-      store_some(b.d[i] + item * dv + c, x);
+    for (int i = 0; i < 3; ++i) {
+#pragma unroll
+      for (int j = 0; j < V; ++j) sum[i] += d[j] * x[i][j], x[i][j] = g[i] * d[j];
+      store_some(b.d[i] + item * dv + c, x[i]);
     }
   }
 #pragma unroll
   for (int i = 0; i < 3; ++i) {
-    float total = warp_sum(sum[i]);
-    if (lane == 0) from_float(total * g[i] * (1.f - g[i]), dgate[at + i]);
+    float total = sum[i];
+#pragma unroll
+    for (int m = LANES / 2; m > 0; m >>= 1) total += __shfl_xor_sync(~0u, total, m);
+    if (live && threadIdx.x % LANES == 0) from_float(total * g[i] * (1.f - g[i]), dgate[at + i]);
   }
+}
+
+// Calls launch with V, the elements of an access, and LANES.
+template <class T, class Launch>
+void with_shape(int64_t dv, bool wide, Launch&& launch) {
+  constexpr std::integral_constant<int, kVec<T>> v{};
+  const int64_t accesses = ceil_div(dv, v());
+  if (!wide) launch(std::integral_constant<int, 1>{}, std::integral_constant<int, 32>{});
+  else if (accesses <= 8) launch(v, std::integral_constant<int, 8>{});
+  else if (accesses <= 16) launch(v, std::integral_constant<int, 16>{});
+  else launch(v, std::integral_constant<int, 32>{});
 }
 
 // Calls body with null pointers of the types of the branches and of the gate.
@@ -102,10 +100,10 @@ bool with_types(int32_t branch, int32_t gate, Body&& body) {
   return ok;
 }
 
-bool wide(int64_t dv, std::initializer_list<const void*> buffers) {
+bool wide(int64_t dv, int per, std::initializer_list<const void*> buffers) {
   for (const void* p : buffers)
     if (!aligned16(p)) return false;
-  return dv % 4 == 0;
+  return dv % per == 0;
 }
 
 template <class P>
@@ -124,13 +122,11 @@ int fwd(void* ctx, const void* params) {
   bool ok = with_types(p.o.dtype, p.gate.dtype, [&](auto* tt, auto* gt) {
     using T = std::remove_pointer_t<decltype(tt)>;
     using G = std::remove_pointer_t<decltype(gt)>;
-    auto go = [&](auto v) {
-      fwd_kernel<T, G, v()><<<unsigned(ceil_div(items, kWarps)), kWarps * 32, 0, context(ctx).stream>>>(
+    with_shape<T>(p.dim_v, wide(p.dim_v, kVec<T>, {p.o_cmp.ptr, p.o_slc.ptr, p.o_win.ptr, p.o.ptr}), [&](auto v, auto lanes) {
+      fwd_kernel<T, G, v(), lanes()><<<unsigned(ceil_div(items * lanes(), kThreadsHere)), kThreadsHere, 0, context(ctx).stream>>>(
           static_cast<const G*>(p.gate.ptr), static_cast<const T*>(p.o_cmp.ptr), static_cast<const T*>(p.o_slc.ptr), static_cast<const T*>(p.o_win.ptr),
           static_cast<T*>(p.o.ptr), items, p.hq, p.dim_v, p.ldg);
-    };
-    if (wide(p.dim_v, {p.o_cmp.ptr, p.o_slc.ptr, p.o_win.ptr, p.o.ptr})) go(std::integral_constant<int, 4>{});
-    else go(std::integral_constant<int, 1>{});
+    });
   });
   return ok ? launched(ctx) : unsupported(ctx, "nsa_gate_fwd takes f32 and bf16");
 }
@@ -150,12 +146,11 @@ int bwd(void* ctx, const void* params) {
     auto in = [](const NsaBuf& b) { return static_cast<const T*>(b.ptr); };
     auto out = [](const NsaBuf& b) { return static_cast<T*>(b.ptr); };
     Branches<T> b{{in(p.o_cmp), in(p.o_slc), in(p.o_win)}, {out(p.do_cmp), out(p.do_slc), out(p.do_win)}};
-    auto go = [&](auto v) {
-      bwd_kernel<T, G, v()><<<unsigned(ceil_div(items, kWarps)), kWarps * 32, 0, context(ctx).stream>>>(
+    const bool vectors = wide(p.dim_v, kVec<T>, {p.do_.ptr, p.o_cmp.ptr, p.o_slc.ptr, p.o_win.ptr, p.do_cmp.ptr, p.do_slc.ptr, p.do_win.ptr});
+    with_shape<T>(p.dim_v, vectors, [&](auto v, auto lanes) {
+      bwd_kernel<T, G, v(), lanes()><<<unsigned(ceil_div(items * lanes(), kThreadsHere)), kThreadsHere, 0, context(ctx).stream>>>(
           in(p.do_), static_cast<const G*>(p.gate.ptr), b, static_cast<G*>(p.dgate.ptr), items, p.hq, p.dim_v, p.ldg);
-    };
-    if (wide(p.dim_v, {p.do_.ptr, p.o_cmp.ptr, p.o_slc.ptr, p.o_win.ptr, p.do_cmp.ptr, p.do_slc.ptr, p.do_win.ptr})) go(std::integral_constant<int, 4>{});
-    else go(std::integral_constant<int, 1>{});
+    });
   });
   return ok ? launched(ctx) : unsupported(ctx, "nsa_gate_bwd takes f32 and bf16");
 }

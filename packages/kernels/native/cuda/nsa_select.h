@@ -21,5 +21,7 @@ struct SelectArgs {
 // Tensor-core kernel; false when the shape is not its: bf16 over packed documents with l = 2·d, l' = 4·d, head dims up to 192, at
 // most 32 selected blocks, rows that start on 16 bytes.
 bool select_mma(void* ctx, const SelectArgs& a, int64_t tokens, int& status);
+// The same on wgmma (sm_90a), which select_mma asks first: head dims 64 and 128, groups up to 16.
+bool select_hopper(void* ctx, const SelectArgs& a, int64_t tokens, int& status);
 
 }  // namespace nsa::cuda

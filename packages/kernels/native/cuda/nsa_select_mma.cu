@@ -10,13 +10,13 @@
 #include "cuda/convert.h"
 #include "cuda/flash.h"
 #include "cuda/mma.h"
-#include "cuda/nsa_select.h"
+#include "cuda/nsa_select_top.h"
 
 namespace nsa::cuda {
 namespace {
 
 constexpr float kLog2e = 1.4426950408889634f;
-constexpr int kLanes = 32, kColumns = 32, kTile = 64, kStages = 3, kFold = 4, kTileBlocks = kTile / kFold;
+constexpr int kColumns = 32, kTile = 64, kStages = 3, kFold = 4, kTileBlocks = kTile / kFold;
 
 // GP columns a query: the group's heads, padded to a power of two, or 32 of them at a time.
 template <int DK, int GP>
@@ -47,51 +47,6 @@ __device__ inline void load_keys(uint32_t tile, const bf16* from, int64_t ld, in
     const bool in = row < valid && col < dim;
     copy_async(tile + key_offset(row, col), in ? from + row * ld + col : from, in);
   }
-}
-
-// The n best candidates of one query so far, one a lane: score bits (−1 none; lanes past n hold what is never the least) and index.
-struct Kept {
-  int score, index;
-};
-
-// Puts candidates base.. of `scores` among the kept; `filled` of n lanes are in use. Larger score first, then the lower index:
-// what is kept already has lower indices, so only a larger score replaces it.
-__device__ inline Kept merge(const SelectArgs& a, int* scores, Kept kept, int filled, int base, int count, int candidates, float* out) {
-  const int lane = int(threadIdx.x) & 31, n = int(a.num_selected), segments = (count + kLanes - 1) / kLanes;
-  int best = -1;  // of segment `lane`
-  for (int s = 0; s < segments; ++s) {
-    const int at = s * kLanes + lane, j = base + at;
-    int bits = -1;
-    if (at < count) {
-      const float x = __int_as_float(scores[at]);
-      if (out) out[j] = x;
-      bits = __float_as_int(j < a.num_init || j >= candidates - a.num_local ? INFINITY : fmaxf(x, 0.f));
-    }
-    scores[at] = bits;
-    const int most = __reduce_max_sync(~0u, bits);
-    if (lane == s) best = most;
-  }
-  for (;;) {
-    const int top = __reduce_max_sync(~0u, best);
-    if (top < 0) break;
-    int place = filled;
-    if (filled < n) {
-      ++filled;
-    } else {
-      const int least = __reduce_min_sync(~0u, kept.score);
-      if (top <= least) break;
-      const int victim = __reduce_max_sync(~0u, kept.score == least ? kept.index : -1);
-      place = __ffs(__ballot_sync(~0u, kept.score == least && kept.index == victim)) - 1;
-    }
-    const int segment = __ffs(__ballot_sync(~0u, best == top)) - 1, at = segment * kLanes + lane;
-    int bits = scores[at];
-    const int hit = __ffs(__ballot_sync(~0u, bits == top)) - 1;
-    if (lane == hit) scores[at] = bits = -1;
-    const int most = __reduce_max_sync(~0u, bits);
-    if (lane == segment) best = most;
-    if (lane == place) kept = {top, base + segment * kLanes + hit};
-  }
-  return kept;
 }
 
 template <int DK, int GP>
@@ -223,26 +178,8 @@ __global__ void __launch_bounds__(Shape<DK, GP>::threads, DK <= 128 ? 2 : 1) sel
       copy_wait<0>();
     }
     __syncwarp();
-    for (int i = 0; i < S::queries; ++i) {
-      const int t = first + i, candidates = t / per + 1;
-      if (t >= tile.from + rows || candidates <= base) continue;
-      int* kept_at = store + i * 2 * n_kept + lane;
-      Kept kept{lane < n_kept ? -1 : INT32_MAX, -1};
-      if (base > 0 && lane < n_kept) kept = {kept_at[0], kept_at[n_kept]};
-      const int64_t at = (q0 + t) * a.hkv + kv;
-      float* out = a.scores ? a.scores + at * a.max_blocks : nullptr;
-      kept = merge(a, scores + i * stretch, kept, min(n_kept, base), base, min(candidates - base, stretch), candidates, out);
-      if (candidates > base + stretch) {
-        if (lane < n_kept) kept_at[0] = kept.score, kept_at[n_kept] = kept.index;
-        continue;
-      }
-      const int filled = min(n_kept, candidates);
-      int rank = 0;
-      for (int other = 0; other < filled; ++other) rank += __shfl_sync(~0u, kept.index, other) < kept.index;
-      if (lane < n_kept) a.idx[at * n_kept + (lane < filled ? rank : lane)] = lane < filled ? kept.index : -1;
-      if (out)
-        for (int64_t j = candidates + lane; j < a.max_blocks; j += kLanes) out[j] = 0.f;
-    }
+    for (int i = 0; i < S::queries && first + i < tile.from + rows; ++i)
+      take_stretch(a, first + i, (q0 + first + i) * a.hkv + kv, scores + i * stretch, store + i * 2 * n_kept, base, stretch);
     __syncwarp();
   }
 }
@@ -285,6 +222,7 @@ int of_dim(void* ctx, const SelectArgs& a, int64_t tokens, bool& taken) {
 }  // namespace
 
 bool select_mma(void* ctx, const SelectArgs& a, int64_t tokens, int& status) {
+  if (select_hopper(ctx, a, tokens, status)) return true;
   if (!aligned16(a.q) || !aligned16(a.k) || (a.dim_k | a.ldq | a.ldk) % 8 || a.dim_k > 192) return false;
   if (a.block_size != 2 * a.stride || a.selection_block != kFold * a.stride || a.num_selected < 1 || a.num_selected > kLanes) return false;
   bool taken = false;

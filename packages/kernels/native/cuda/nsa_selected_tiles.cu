@@ -74,11 +74,11 @@ __device__ inline void consume(const SelectedArgs& a, const Buffers<S>& buffers,
 #endif
 
 template <class S>
-__global__ void __launch_bounds__(S::threads, S::blocks) fwd_kernel(SelectedArgs a, Grouping grouping) {
+__global__ void __launch_bounds__(S::threads, S::blocks) fwd_kernel(SelectedArgs a, Grouping grouping, const __grid_constant__ Maps maps) {
 #ifdef NSA_HOPPER
   constexpr int D = S::dim;
   const Buffers<S> buffers(a);
-  if (threadIdx.x < 32) return produce(a, buffers, grouping);
+  if (threadIdx.x < 32) return produce(a, buffers, grouping, maps);
   const Owned owned(a, grouping);
   const Left<D, S::shared> q(a, grouping, a.q, a.ldq, int(a.dim_k), buffers.own());
   const uint32_t k_at = b_base(0), v_at = b_trans_base(0);
@@ -145,11 +145,11 @@ __global__ void __launch_bounds__(S::threads, S::blocks) fwd_kernel(SelectedArgs
 }
 
 template <class S>
-__global__ void __launch_bounds__(S::threads, S::blocks) dq_kernel(SelectedArgs a, Grouping grouping) {
+__global__ void __launch_bounds__(S::threads, S::blocks) dq_kernel(SelectedArgs a, Grouping grouping, const __grid_constant__ Maps maps) {
 #ifdef NSA_HOPPER
   constexpr int D = S::dim;
   const Buffers<S> buffers(a);
-  if (threadIdx.x < 32) return produce(a, buffers, grouping);
+  if (threadIdx.x < 32) return produce(a, buffers, grouping, maps);
   const Owned owned(a, grouping);
   const Left<D, false> q(a, grouping, a.q, a.ldq, int(a.dim_k), 0);
   const Left<D, S::shared> gradient(a, grouping, a.do_, a.ldo, int(a.dim_v), buffers.own());
@@ -196,11 +196,17 @@ __global__ void __launch_bounds__(S::threads, S::blocks) dq_kernel(SelectedArgs 
 }
 
 template <class S>
-int launch(void* ctx, void (*kernel)(SelectedArgs, Grouping), const SelectedArgs& a) {
+int launch(void* ctx, void (*kernel)(SelectedArgs, Grouping, Maps), const SelectedArgs& a) {
   const Grouping grouping = grouping_of(a.hq / a.hkv, S::warps);
   if (int status = check(ctx, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(S::smem)))) return status;
+  Maps maps{};
+  maps.there = a.dim_k == S::dim && a.dim_v == S::dim;
+  if (maps.there) {
+    if (int status = tensor_map(ctx, maps.k, a.k, a.rows, a.hkv * S::dim, a.ldk, kKeys)) return status;
+    if (int status = tensor_map(ctx, maps.v, a.v, a.rows, a.hkv * S::dim, a.ldv, kKeys)) return status;
+  }
   const dim3 grid(unsigned(ceil_div(a.rows, grouping.queries)), unsigned(a.hkv), unsigned(ceil_div(a.hq / a.hkv, kRows)));
-  kernel<<<grid, S::threads, S::smem, context(ctx).stream>>>(a, grouping);
+  kernel<<<grid, S::threads, S::smem, context(ctx).stream>>>(a, grouping, maps);
   return launched(ctx);
 }
 

@@ -7,6 +7,7 @@
 #include "cuda/hopper.h"
 #include "cuda/launch.h"
 #include "cuda/nsa_selected.h"
+#include "cuda/tensor_map.h"
 
 namespace nsa::cuda::tiles {
 
@@ -29,7 +30,13 @@ struct Shape {
   static constexpr int dim = D, warps = WARPS, stages = STAGES, blocks = BLOCKS, threads = (WARPS + 1) * 32;
   static constexpr bool shared = SHARED;
   static constexpr uint32_t tile = kKeys * D * 2, stage = 2 * tile, left = SHARED ? kRows * D * 2 : 0;
-  static constexpr uint32_t smem = STAGES * (stage + 32) + WARPS * left + 128;
+  static constexpr uint32_t smem = STAGES * (stage + 32) + WARPS * left + 1024;
+};
+
+// Keys and values for the bulk copy engine, used where `there`: both head dims are the shape's.
+struct Maps {
+  CUtensorMap k, v;
+  int there;
 };
 #ifdef NSA_HOPPER
 
@@ -45,9 +52,10 @@ struct Buffers {
   uint32_t base;
   __device__ explicit Buffers(const SelectedArgs& a) {
     extern __shared__ char raw[];
-    base = (smem_address(raw) + 127) & ~127u;
+    base = (smem_address(raw) + 1023) & ~1023u;
     if (threadIdx.x == 0) {
       for (uint32_t i = 0; i < S::stages; ++i) barrier_init(full(i), 33), barrier_init(empty(i), a.all_arrive ? S::warps * 32 : S::warps);
+      fence_barriers();
     }
     __syncthreads();
   }
@@ -97,48 +105,42 @@ struct Place {
   }
 };
 
-// The first warp's copies of kKeys rows of k or v. It is one warp, and waits for each instruction that depends on the one before: where
-// all rows and columns are there, the places of its copies in a tile are kept in registers and nothing is tested.
+// The warp's copies of `count` of the kKeys rows of a tile, zeros elsewhere; few registers rather than few instructions.
 template <int D>
-struct Copies {
-  static constexpr int chunks = D / 8, step = 32 / chunks, count = kKeys / step;
-  const bf16* x;
-  int64_t ld;
-  int dim;
-  uint32_t place[count];  // in bytes from the first row
-
-  __device__ Copies(const void* x, int64_t ld, int dim, int64_t kv) : x(static_cast<const bf16*>(x) + kv * dim), ld(ld), dim(dim) {
-#pragma unroll
-    for (int i = 0; i < count; ++i) place[i] = uint32_t(((int(threadIdx.x) / chunks + i * step) * ld + int(threadIdx.x) % chunks * 8) * 2);
+__device__ __noinline__ void copy_rows(uint32_t tile, const bf16* from, int64_t ld, int count, int dim) {
+#pragma unroll 2
+  for (int i = int(threadIdx.x); i < kKeys * D / 8; i += 32) {
+    const int row = i / (D / 8), col = i % (D / 8) * 8;
+    const bool in = row < count && col < dim;
+    copy_async(tile + tile_offset(kKeys, row, col), in ? from + row * ld + col : from, in);
   }
-  __device__ void start(uint32_t tile, int64_t row, int rows) const {
-    const bf16* from = x + row * ld;
-    if (rows < kKeys || dim < D) return load_tile<kKeys, D, 32>(tile, from, ld, rows, dim);
-    const uint32_t to = tile + tile_offset(kKeys, int(threadIdx.x) / chunks, int(threadIdx.x) % chunks * 8);
-#pragma unroll
-    for (int i = 0; i < count; ++i)
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((to ^ uint32_t((i * step & 7) << 4)) + i * step * 128),
-                   "l"(reinterpret_cast<const char*>(from) + place[i])
-                   : "memory");
-  }
-};
+}
 
-// The first warp: copies the union of the blocks of the tile's queries, in ascending order.
+// The first warp: copies the union of the blocks of the tile's queries, in ascending order. It is one warp, and waits for each instruction
+// that depends on the one before: where all keys of a stage are there the copy engine brings them.
 template <class S>
-__device__ inline void produce(const SelectedArgs& a, const Buffers<S>& buffers, Grouping grouping) {
+__device__ inline void produce(const SelectedArgs& a, const Buffers<S>& buffers, Grouping grouping, const Maps& maps) {
+  constexpr int D = S::dim;
   const int lane = threadIdx.x;
   const int64_t row0 = int64_t(blockIdx.x) * grouping.queries, kv = blockIdx.y;
   const bool mine = lane < grouping.queries && row0 + lane < a.rows;
   const int64_t row = mine ? row0 + lane : row0;
-  const Copies<S::dim> k(a.k, a.ldk, int(a.dim_k), kv), v(a.v, a.ldv, int(a.dim_v), kv);
+  const auto *k = static_cast<const bf16*>(a.k) + kv * a.dim_k, *v = static_cast<const bf16*>(a.v) + kv * a.dim_v;
   Place place(a, mine, row, kv);
   Ring<S::stages> ring;
-  auto publish = [&](Note note) {
+  auto publish = [&](Note note, bool bulk) {
+    const uint32_t full = buffers.full(ring.at);
     if (lane == 0) {
       buffers.write(ring.at, note);
-      barrier_arrive(buffers.full(ring.at));
+      if (bulk) {
+        barrier_expect(full, S::stage);
+        copy_tile<kKeys, D>(buffers.keys(ring.at), maps.k, int(kv), note.first, full);
+        copy_tile<kKeys, D>(buffers.values(ring.at), maps.v, int(kv), note.first, full);
+      } else {
+        barrier_arrive(full);
+      }
     }
-    arrive_with_copies(buffers.full(ring.at));
+    arrive_with_copies(full);
     ring.next();
   };
   while (true) {
@@ -148,16 +150,20 @@ __device__ inline void produce(const SelectedArgs& a, const Buffers<S>& buffers,
     const uint32_t holders = __ballot_sync(~0u, holder);
     const int end = int(__reduce_max_sync(~0u, holder ? unsigned(min(first + a.block, row + 1)) : 0u));
     if (holder) place.next();
+#pragma unroll 1
     for (int at = first; at < end; at += kKeys) {
       const int count = min(kKeys, end - at);
       barrier_wait(buffers.empty(ring.at), ring.round ^ 1);
-      k.start(buffers.keys(ring.at), at, count);
-      v.start(buffers.values(ring.at), at, count);
-      publish({at, count, holders, 0});
+      const bool bulk = maps.there && count == kKeys;
+      if (!bulk) {
+        copy_rows<D>(buffers.keys(ring.at), k + at * a.ldk, a.ldk, count, int(a.dim_k));
+        copy_rows<D>(buffers.values(ring.at), v + at * a.ldv, a.ldv, count, int(a.dim_v));
+      }
+      publish({at, count, holders, 0}, bulk);
     }
   }
   barrier_wait(buffers.empty(ring.at), ring.round ^ 1);
-  publish({0, 0, 0, 0});
+  publish({0, 0, 0, 0}, false);
 }
 
 // Row r of a tile: head r % rows of query r / rows.

@@ -1,7 +1,8 @@
-// paged_block_gather, paged_attn, nsa_decode_select, nsa_decode_selected: one query per sequence over a paged cache.
+// paged_block_gather, paged_attn, nsa_decode_select, nsa_decode_selected, nsa_decode_attend: one query per sequence over a paged cache.
 #include "reference/attention.h"
 #include "reference/backend.h"
 #include "reference/families.h"
+#include "reference/nsa_decode_parts.h"
 #include "reference/paged_append.h"
 #include "reference/selection.h"
 
@@ -99,6 +100,13 @@ int decode_selected(void*, const void* params) {
   return NSA_OK;
 }
 
+int decode_attend(void* ctx, const void* params) {
+  const auto& p = *static_cast<const Nsa_nsa_decode_attend_params*>(params);
+  if (!nsa_decode_fits(p)) return NSA_BAD_ARGUMENT;
+  std::vector<std::vector<char>> held;
+  return nsa_decode_parts(backend()->ops, ctx, p, [&](size_t bytes) { return static_cast<void*>(held.emplace_back(bytes).data()); });
+}
+
 }  // namespace
 
 void register_decode(NsaOpFn* ops) {
@@ -106,6 +114,7 @@ void register_decode(NsaOpFn* ops) {
   ops[NSA_OP_paged_attn] = paged_attn;
   ops[NSA_OP_nsa_decode_select] = decode_select;
   ops[NSA_OP_nsa_decode_selected] = decode_selected;
+  ops[NSA_OP_nsa_decode_attend] = decode_attend;
 }
 
 }  // namespace nsa::ref

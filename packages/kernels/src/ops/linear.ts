@@ -120,6 +120,21 @@ export function gatherRows(tape: Tape, x: Tensor, idx: Tensor): Tensor {
   return y;
 }
 
+/** Rows idx [M], any number of times each, of x [T, D] → [M, D]; the backward sums them in the order of idx. */
+export function repeatRows(tape: Tape, x: Tensor, idx: Tensor): Tensor {
+  const [rows, cols] = [x.shape[0]!, x.numel / x.shape[0]!];
+  const M = idx.numel;
+  const y = x.device.empty([M, cols], x.dtype);
+  x.device.run("gather_rows", { x, idx, y, rows: M, cols });
+  if (!tape.needs(x)) return y;
+  tape.push([y], () => {
+    const dx = x.device.zeros([rows, cols], x.dtype);
+    x.device.run("embedding_bwd", { dy: y.grad!, ids: idx, dw: dx, tokens: M, vocab: rows, d: cols });
+    tape.accumulate(x, dx);
+  });
+  return y;
+}
+
 /** The inverse of {@link gatherRows}: y [M, D] into rows idx of a zero tensor [rows, D]. */
 export function scatterRows(tape: Tape, y: Tensor, idx: Tensor, rows: number): Tensor {
   const m = idx.numel;

@@ -8,7 +8,7 @@ import { statsDtype } from "./flash-attention.ts";
 import type { NsaInputs } from "./nsa-attention.ts";
 import type { Phi } from "./nsa-compress.ts";
 import { type NsaConfig, resolveNsaConfig } from "./nsa-config.ts";
-import { pagedAttention, writeCache } from "./paged-attention.ts";
+import { writeCache } from "./paged-attention.ts";
 
 /** Cached rows of one NSA layer: [P·page_size, G·dim], and the outputs of φ in [P·page_size/stride, G·dim]. */
 export interface NsaLayerCache {
@@ -92,6 +92,52 @@ function compressNewest(
 }
 
 /**
+ * NSA of one new token per sequence whose keys, values and completed blocks are in the cache already. q [B, H·K], gate [B, 3·H] →
+ * [B, H·V].
+ */
+export function nsaDecodeAttention(
+  q: Tensor,
+  gate: Tensor,
+  cache: NsaLayerCache,
+  plan: DecodePlan,
+  config: NsaConfig,
+): Tensor {
+  const c = resolveNsaConfig(config);
+  const o = q.device.empty([plan.b, c.heads * c.dimV], q.dtype);
+  q.device.run("nsa_decode_attend", {
+    q,
+    gate,
+    k_cmp: cache.kBlocks,
+    v_cmp: cache.vBlocks,
+    k_slc: cache.kSlc,
+    v_slc: cache.vSlc,
+    k_win: cache.kWin,
+    v_win: cache.vWin,
+    block_table: plan.blockTable,
+    seq_lens: plan.seqLens,
+    o,
+    b: plan.b,
+    hq: c.heads,
+    hkv: c.kvHeads,
+    dim_k: c.dimK,
+    dim_v: c.dimV,
+    ldq: c.heads * c.dimK,
+    ldg: 3 * c.heads,
+    page_size: plan.pageSize,
+    max_pages: plan.maxPages,
+    block_size: c.blockSize,
+    stride: c.stride,
+    selection_block_size: c.selectionBlockSize,
+    num_selected: c.numSelectedBlocks,
+    num_init: c.numInitialBlocks,
+    num_local: c.numLocalBlocks,
+    window: c.windowSize,
+    scale: c.scale,
+  });
+  return o;
+}
+
+/**
  * NSA of one new token per sequence: writes its keys and values into the cache, compresses blocks that it completes,
  * and attends. Inputs as `nsaAttention` with T = B; returns [B, H·V]. Equal to the last row of a prefill.
  */
@@ -122,53 +168,5 @@ export function nsaDecode(
     writeCache(compressNewest(cache.vCmp, phiV, done, plan, c), cache.vBlocks, done.slots, done.rows);
   }
 
-  const out = () => device.empty([plan.b, c.heads * c.dimV], q.dtype);
-  const [oCmp, oSlc, oWin] = [out(), out(), out()];
-  const o = scope.keep(out());
-  const branch = { heads: c.heads, kvHeads: c.kvHeads, dimK: c.dimK, dimV: c.dimV, scale: c.scale };
-  const blockPage = plan.pageSize / c.stride;
-  const lse = device.empty([plan.b, c.heads], statsDtype(q));
-  pagedAttention(q, cache.kBlocks, cache.vBlocks, oCmp, lse, plan, branch, blockPage, c.blockSize, c.stride);
-  const idx = device.empty([plan.b, c.kvHeads, c.numSelectedBlocks], "i32");
-  const sizes = {
-    block_table: plan.blockTable,
-    seq_lens: plan.seqLens,
-    b: plan.b,
-    hq: c.heads,
-    hkv: c.kvHeads,
-    dim_k: c.dimK,
-    ldq: c.heads * c.dimK,
-    max_pages: plan.maxPages,
-    selection_block_size: c.selectionBlockSize,
-    num_selected: c.numSelectedBlocks,
-    scale: c.scale,
-  };
-  device.run("nsa_decode_select", {
-    q,
-    k_cmp_cache: cache.kBlocks,
-    lse,
-    idx,
-    page_size: blockPage,
-    block_size: c.blockSize,
-    stride: c.stride,
-    num_init: c.numInitialBlocks,
-    num_local: c.numLocalBlocks,
-    ...sizes,
-  });
-  device.run("nsa_decode_selected", {
-    q,
-    k_cache: cache.kSlc,
-    v_cache: cache.vSlc,
-    idx,
-    o: oSlc,
-    page_size: plan.pageSize,
-    dim_v: c.dimV,
-    ldo: c.heads * c.dimV,
-    ...sizes,
-  });
-  const window = { ...branch, windowSize: c.windowSize };
-  pagedAttention(q, cache.kWin, cache.vWin, oWin, undefined, plan, window, plan.pageSize, 1, 1);
-  const gateSizes = { tokens: plan.b, hq: c.heads, dim_v: c.dimV, ldg: 3 * c.heads };
-  device.run("nsa_gate_fwd", { gate, o_cmp: oCmp, o_slc: oSlc, o_win: oWin, o, ...gateSizes });
-  return o;
+  return scope.keep(nsaDecodeAttention(q, gate, cache, plan, config));
 }

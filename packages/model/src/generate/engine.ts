@@ -3,6 +3,7 @@
 // An output depends on (seed, request, position) only: rows do not see one another, and noise is keyed by request.
 import { pageSizeOf } from "../attention/registry.ts";
 import type { Transformer } from "../transformer/transformer.ts";
+import { generateExact } from "./exact.ts";
 import { type LiveGeneration, LiveRequests } from "./live.ts";
 import type { GeneratedSample, GenerateRequest } from "./request.ts";
 import {
@@ -29,6 +30,7 @@ export class Engine implements EngineContext {
 
   /** Outputs of every request, in order. Throws NsaError `prompt_too_long` and `prompt_empty` (exit 2). */
   generate(requests: readonly GenerateRequest[]): GeneratedSample[][] {
+    if (this.options.exact) return generateExact(this, requests);
     for (const r of requests) checkRequest(this, r);
     const results: GeneratedSample[][] = requests.map((r) => new Array(r.n));
     const wanted = requests.reduce((a, r) => a + r.n * pagesOfOutput(this, r), 0);

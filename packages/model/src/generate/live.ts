@@ -179,7 +179,8 @@ export class LiveRequests implements LiveGeneration {
     for (const { gone, out, request: r } of rows) {
       if (gone) continue;
       const next = out.ids.length + 1;
-      if (r.topLogprobs || next >= r.maxTokens || r.prompt.length + next >= maxSeqLen) return false;
+      if (r.topLogprobs || r.keptIds || next >= r.maxTokens || r.prompt.length + next >= maxSeqLen)
+        return false;
       alive++;
     }
     return alive > 0 && alive >= 0.75 * rows.length;

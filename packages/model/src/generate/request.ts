@@ -32,6 +32,8 @@ export interface GenerateRequest {
   stopStrings?: readonly string[];
   /** The k likeliest ids of every position are wanted, too. */
   topLogprobs?: number;
+  /** The ids that top-k, top-p and min-p keep at every position are wanted, too; they are found on the host. */
+  keptIds?: boolean;
 }
 
 /** An id and its full-vocabulary log-probability. */
@@ -47,6 +49,8 @@ export interface GeneratedSample {
   logp: number[];
   /** ln of the probability mass that top-k, top-p and min-p kept. */
   keptLogmass: number[];
+  /** Per id, the ids that it was drawn among, itself first; only where `keptIds` asked for them. */
+  kept?: number[][];
   /** Per id, the likeliest ids of its position, best first; only where `topLogprobs` asked for them. */
   top?: TokenLogprob[][];
   /** `stop`: a stop id or string; `length`: max_tokens was reached. */

@@ -3,6 +3,7 @@
 // Legend: B rows, V vocabulary, D model width.
 import type { Device, Tensor } from "@nsa/kernels";
 import type { Transformer } from "../transformer/transformer.ts";
+import { keptIds } from "./kept-ids.ts";
 import type { GenerateRequest } from "./request.ts";
 import { topLogprobs } from "./top-logprobs.ts";
 
@@ -22,6 +23,8 @@ export interface Drawn {
   keptLogmass: ArrayLike<number>;
   /** Alternatives, where a request asks for them; undefined where none does. */
   top: ReturnType<typeof topLogprobs> | undefined;
+  /** Ids that each row was drawn among, where its request asks for them. */
+  kept: (number[] | undefined)[] | undefined;
 }
 
 export class Sampler {
@@ -116,7 +119,15 @@ export class Sampler {
             rows.map((r) => r.request),
           )
         : undefined;
-      return { ids: ids(), logp, keptLogmass, top };
+      const drawn = ids();
+      const kept = rows.some((r) => r.request.keptIds)
+        ? keptIds(
+            this.logits,
+            rows.map((r) => r.request),
+            drawn,
+          )
+        : undefined;
+      return { ids: drawn, logp, keptLogmass, top, kept };
     };
   }
 

@@ -16,6 +16,8 @@ export interface EngineOptions {
   decode?: (ids: readonly number[]) => string;
   /** Called with every new token: request index, sample index, id, and the output that now holds it. */
   onToken?: (request: number, sample: number, id: number, output: GeneratedSample) => void;
+  /** Draws by the trainer's own forward, see exact.ts. */
+  exact?: boolean;
   /** Stops early when it returns true; unfinished outputs end with `length`. */
   cancelled?: () => boolean;
 }
@@ -97,7 +99,7 @@ export function hasEnded({ options, model }: EngineContext, { out, request: r }:
 
 /** Appends the drawn token of every row to its output and reports it; rows that are gone get none. */
 export function appendDrawn(engine: EngineContext, sequences: readonly Sequence[], drawn: Drawn): void {
-  const { ids, logp, keptLogmass, top } = drawn;
+  const { ids, logp, keptLogmass, top, kept } = drawn;
   for (let i = 0; i < sequences.length; i++) {
     const s = sequences[i]!;
     if (s.gone) continue;
@@ -107,6 +109,8 @@ export function appendDrawn(engine: EngineContext, sequences: readonly Sequence[
     out.logp.push(logp[i]!);
     out.keptLogmass.push(keptLogmass[i]!);
     const likeliest = top?.[i];
+    const among = kept?.[i];
+    if (among) out.kept = [...(out.kept ?? []), among];
     if (likeliest) out.top = [...(out.top ?? []), likeliest];
     engine.options.onToken?.(s.key, s.sample, s.last, out);
   }

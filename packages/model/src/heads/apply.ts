@@ -68,6 +68,8 @@ type HostOutputs<H> = { [name in keyof H]: Float64Array };
 export interface ScoringOptions {
   temperature?: number;
   attend?: ForwardOptions["attend"];
+  /** Log-probabilities in place of the head's, [T], from hidden [T, D]: over the ids that a sampler kept. */
+  support?: ((model: Transformer, tape: Tape, hidden: Tensor) => Tensor) | undefined;
 }
 
 function outputsOf(
@@ -81,7 +83,8 @@ function outputsOf(
   const i32 = (values: Int32Array) => model.device.from(values, [values.length], "i32");
   const { targets, rows } = headLayout(batch.targets);
   const at = { targets: i32(targets), rows: rows && i32(rows), tokens: batch.tokens.length };
-  const outputs = headOn(model, tape, hidden, at, { temperature: options.temperature });
+  const outputs = { ...headOn(model, tape, hidden, at, { temperature: options.temperature }) };
+  if (options.support) outputs.logp = options.support(model, tape, hidden);
   return Object.fromEntries(Object.entries(outputs).map(([name, t]) => [name, t.read()]));
 }
 

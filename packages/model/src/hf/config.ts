@@ -1,7 +1,7 @@
 // Hugging Face config.json of Llama, Mistral, Qwen2 and Qwen3 ↔ our architecture. Every other key either changes nothing or is refused.
 import { resolveModelConfig } from "../config/model-config.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
-import { Fields, type HfConfig, invalid, refuse } from "./fields.ts";
+import { Fields, type HfConfig, invalid, MAX_COUNT, refuse } from "./fields.ts";
 import { refuseUnserved } from "./keys.ts";
 import { readRope, writeScaling } from "./rope.ts";
 import { readWindows, writeWindows } from "./windows.ts";
@@ -99,8 +99,8 @@ export function fromHfConfig(raw: HfConfig): ModelConfig {
   const hf = new Fields(raw);
   const { type, family } = familyOf(hf);
   const head = headOf(hf);
-  const heads = hf.size("num_attention_heads");
-  const layers = hf.size("num_hidden_layers");
+  const heads = hf.size("num_attention_heads", undefined, MAX_COUNT);
+  const layers = hf.size("num_hidden_layers", undefined, MAX_COUNT);
   const headDim = headDimOf(hf, heads, family);
   refuseParts(hf, family);
   refuseUnserved(hf, headDim);
@@ -108,6 +108,7 @@ export function fromHfConfig(raw: HfConfig): ModelConfig {
   const kvHeads = hf.size(
     "num_key_value_heads",
     raw.num_key_value_heads === null ? heads : (family.kvHeads ?? heads),
+    MAX_COUNT,
   );
   if (heads % kvHeads) {
     invalid("num_key_value_heads", `${heads} query heads do not divide over ${kvHeads} key-value heads`);

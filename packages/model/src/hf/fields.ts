@@ -19,6 +19,11 @@ export function invalid(key: string, why: string): never {
   });
 }
 
+/** Widths, heads, vocabularies, positions: far above the largest models there are. */
+const MAX_SIZE = 2 ** 28;
+/** Layers and heads, which are looped over. */
+export const MAX_COUNT = 2 ** 12;
+
 const shown = (value: unknown) => (JSON.stringify(value) ?? "undefined").slice(0, 80);
 
 /** Keys of an object; null counts as absent. `place` is put before a key in errors. */
@@ -44,10 +49,13 @@ export class Fields {
     return invalid(this.name(key), `${shown(value)} is no number above 0`);
   }
 
-  /** A whole number of 1 or more. */
-  size(key: string, otherwise?: number): number {
+  /** A whole number of 1 or more, and at most `most`: larger ones would be looped over or allocated before anybody noticed. */
+  size(key: string, otherwise?: number, most = MAX_SIZE): number {
     const value = this.positive(key, otherwise);
-    return Number.isSafeInteger(value) ? value : invalid(this.name(key), `${value} is no whole number`);
+    if (!Number.isSafeInteger(value)) return invalid(this.name(key), `${value} is no whole number`);
+    return value <= most
+      ? value
+      : invalid(this.name(key), `${value} is more than any model has (at most ${most})`);
   }
 
   flag(key: string, otherwise: boolean): boolean {

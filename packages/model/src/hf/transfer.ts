@@ -59,6 +59,31 @@ class WeightFiles implements Disposable {
     return reader.entries.has(name) ? reader : undefined;
   }
 
+  /** The name under which the files have a tensor: models that were saved without their head have no `model.` in front. */
+  nameOf(name: string): string {
+    const others = [name.replace(/^model\./, ""), `model.${name}`];
+    return [name, ...others].find((one) => this.has(one)) ?? name;
+  }
+
+  /** Throws NsaError `checkpoint_mismatch` (exit 3) where the embedding in the files has another shape than config.json states. */
+  checkVocabulary({ vocabSize, dModel }: Pick<ModelConfig, "vocabSize" | "dModel">): void {
+    const name = this.nameOf("model.embed_tokens.weight");
+    const shape = this.find(name)?.entry(name).shape;
+    if (!shape || (shape[0] === vocabSize && shape[1] === dModel)) return;
+    throw new NsaError({
+      code: "checkpoint_mismatch",
+      what: `${name} in ${this.folder}`,
+      why: `its shape is [${shape.join(", ")}], and config.json states vocab_size ${vocabSize} and hidden_size ${dModel}`,
+      fix: "fetch config.json and the weights of one model again",
+      exitCode: ExitCode.data,
+    });
+  }
+
+  /** Whether a file has the tensor; what the index names counts, whether or not its file is there. */
+  private has(name: string): boolean {
+    return this.fileOf ? this.fileOf.has(name) : this.find(name) !== undefined;
+  }
+
   [Symbol.dispose](): void {
     for (const reader of this.open.values()) reader.close();
   }
@@ -118,9 +143,13 @@ export function importHuggingFace(
   folder: string,
   overrides: Partial<ModelConfig> = {},
 ): Transformer {
-  const model = new Transformer(device, { ...inspectHuggingFace(folder), ...overrides });
+  const config = { ...inspectHuggingFace(folder), ...overrides };
+  // Before memory is taken: what config.json states must be what the files hold.
   using files = new WeightFiles(folder);
-  loadNamed((name) => files.find(name), model.parameters.tensors);
+  files.checkVocabulary(config);
+  const model = new Transformer(device, config);
+  const tensors = model.parameters.tensors.map((t) => ({ ...t, name: files.nameOf(t.name) }));
+  loadNamed((name) => files.find(name), tensors);
   model.parameters.refreshLow();
   return model;
 }

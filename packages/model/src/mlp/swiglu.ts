@@ -1,5 +1,6 @@
 // The SwiGLU MLP of Llama: down(silu(gate(x)) · up(x)).
 import { swigluDown } from "@nsa/kernels";
+import { adapterSize } from "../adapter/config.ts";
 import type { ModelConfig } from "../config/schema.ts";
 import { asLinear, matrix } from "../parameters/weight-spec.ts";
 import type { MlpKind } from "./kind.ts";
@@ -11,6 +12,13 @@ const HIDDEN_BUDGET = 2.5 * 2 ** 30;
 export function keepsHidden(c: ModelConfig, T: number): boolean {
   return c.numLayers * T * c.dFf * (c.dtype === "bf16" ? 2 : 4) <= HIDDEN_BUDGET;
 }
+
+/** Whether a gradient of the projection down reads the hidden layer: its weight's, or that of adapters it has in some layer. */
+const learnsDown = ({ lora, numLayers }: ModelConfig) =>
+  !lora ||
+  Array.from({ length: numLayers }, (_, i) => `model.layers.${i}.mlp.down_proj`).some((path) =>
+    adapterSize(lora, path),
+  );
 
 export const swiglu: MlpKind = {
   name: "swiglu",
@@ -34,5 +42,5 @@ export const swiglu: MlpKind = {
     const adapter = layer.adapter("mlp.down");
     return { y: swigluDown(tape, gateUp, layer.weight("mlp.down"), residual, keep, adapter) };
   },
-  memory: (c, T) => ({ kept: (keepsHidden(c, T) ? 3 : 2) * c.dFf, live: c.dFf }),
+  memory: (c, T) => ({ kept: (keepsHidden(c, T) && learnsDown(c) ? 3 : 2) * c.dFf, live: c.dFf }),
 };

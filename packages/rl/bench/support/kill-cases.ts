@@ -88,6 +88,20 @@ export function iterativeCase(
   };
 }
 
+/** GRPO on low-rank adapters, whose reference is a copy of them that is renewed every second step. */
+export const adapterCase = (checkpoint: string): KillCase => ({
+  name: "grpo-lora",
+  stage: "grpo",
+  recipe: {
+    ...{ init: { checkpoint }, task, steps: 10, lora: { rank: 4, alpha: 8 } },
+    rollout: { questions_per_step: 6, group_size: 8, max_tokens: 24 },
+    algorithm: { aggregation: "token_mean", kl_coef: 0.05, reference_every: 2 },
+    train: { optimizer, schedule },
+    evaluation: { questions: 4, samples: 4 },
+    checkpoint: { every: 2, keep_last: 2 },
+  },
+});
+
 const preferenceTraining = {
   ...{ optimizer, schedule, micro_batch_tokens: 64, pairs_per_step: 24 },
   ...{ eval_every: 5, save_every: 2 },

@@ -5,7 +5,12 @@ export interface RatioDiagnostics {
   ratioMax: number;
   clipFractionLow: number;
   clipFractionHigh: number;
+  /** Share of ratios outside [0.9, 1.1]. */
+  outsideShare: number;
 }
+
+/** Whether a ratio of probabilities lies outside [0.9, 1.1]: more than rounding makes of 1. */
+export const isOutside = (ratio: number): boolean => ratio < 0.9 || ratio > 1.1;
 
 /** Means over tokens of log-ratios log π_θ/π_old. A token counts as clipped where the clip changes the objective. */
 export function ratioDiagnostics(
@@ -15,10 +20,11 @@ export function ratioDiagnostics(
   clipEpsHigh: number,
 ): RatioDiagnostics {
   const n = logRatio.length;
-  const d = { ratioMean: 0, ratioMax: 0, clipFractionLow: 0, clipFractionHigh: 0 };
+  const d = { ratioMean: 0, ratioMax: 0, clipFractionLow: 0, clipFractionHigh: 0, outsideShare: 0 };
   for (let t = 0; t < n; t++) {
     const ratio = Math.exp(logRatio[t]!);
     d.ratioMean += ratio / n;
+    if (isOutside(ratio)) d.outsideShare += 1 / n;
     d.ratioMax = Math.max(d.ratioMax, ratio);
     if (ratio < 1 - clipEpsLow && advantage[t]! < 0) d.clipFractionLow += 1 / n;
     if (ratio > 1 + clipEpsHigh && advantage[t]! > 0) d.clipFractionHigh += 1 / n;

@@ -46,6 +46,9 @@ export const rewardSchema = z.strictObject({
   deadlineMs: count
     .default(60_000)
     .describe("command: milliseconds for the answers to a step's outputs, after which the run stops"),
+  maxSteps: count
+    .default(16)
+    .describe("equations: at most so many equations of an output are paid, the first ones"),
   fromStep: count.default(1).describe("First step at which this reward counts"),
   toStep: count.optional().describe("Last step at which this reward counts; by default the run's last"),
   options: z

@@ -14,5 +14,6 @@ export function formatReward(completion: string): number {
 
 export const format: RewardKind = {
   name: "format",
+  ofForm: true,
   open: () => perOutput((s) => formatReward(s.completion)),
 };

@@ -78,6 +78,8 @@ export class VerifierError extends Error {
 /** A member of the registry: makes the reward of one entry of a recipe's `rewards`. */
 export interface RewardKind {
   readonly name: string;
+  /** It looks at how an output is written, not at whether its answer is right. */
+  readonly ofForm?: true;
   /** Throws NsaError where the entry, or this machine, does not do. */
   open(config: RewardConfig, environment: RewardEnvironment): BatchReward | Promise<BatchReward>;
 }

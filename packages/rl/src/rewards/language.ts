@@ -175,6 +175,7 @@ export async function languageConsistency(completion: string, target: string): P
 
 export const language: RewardKind = {
   name: "language",
+  ofForm: true,
   async open({ language: target }) {
     if (needsIdentifier(target)) await loadLanguageModel();
     return perOutput((s) => languageConsistency(s.completion, target));

@@ -27,12 +27,11 @@ export function equationSteps(completion: string): StepReward[] {
     }));
 }
 
-/** Equations of an output that are paid: trivial ones could be written without end. */
-const MAX_PAID = 16;
-
 export const equations: RewardKind = {
   name: "equations",
-  open: () => perOutput((s) => ({ steps: equationSteps(s.completion).slice(0, MAX_PAID) })),
+  ofForm: true,
+  // Trivial equations could be written without end.
+  open: ({ maxSteps }) => perOutput((s) => ({ steps: equationSteps(s.completion).slice(0, maxSteps) })),
 };
 
 /** Characters of the text up to the end of each token, by decoding the ids one after another. */

@@ -25,16 +25,19 @@ export function overlongPenalty(tokens: number, maxTokens: number, buffer: numbe
 
 export const repetition: RewardKind = {
   name: "repetition",
+  ofForm: true,
   open: () => perOutput((s) => repetitionPenalty(s.completion)),
 };
 
 export const length: RewardKind = {
   name: "length",
+  ofForm: true,
   open: () => perOutput((s) => lengthPenalty(s.tokens, s.maxTokens)),
 };
 
 export const overlong: RewardKind = {
   name: "overlong",
+  ofForm: true,
   open: ({ buffer }) => perOutput((s) => overlongPenalty(s.tokens, s.maxTokens, buffer)),
 };
 

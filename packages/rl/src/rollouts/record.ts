@@ -44,6 +44,8 @@ export interface RecordedTokens {
   /** The reference's, where there is one. */
   refLogp?: ArrayLike<number>;
   advantage: ArrayLike<number>;
+  /** Ids that each token was drawn among, itself first, where the run takes log-probabilities over them. */
+  kept?: readonly (readonly number[])[];
   /** PPO's: V before the step's updates, and what it should have been; NaN where the output was not learned from. */
   oldValue?: ArrayLike<number>;
   returns?: ArrayLike<number>;

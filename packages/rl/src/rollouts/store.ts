@@ -2,7 +2,9 @@
 //
 // Tensors: ids i32 [T], logp_sampler, logp_old, advantage f32 [T] (logp_ref where there is a reference, value_old and return where there
 // is a value model), mask u8 [T] (1 where the token is in the loss), tool u8 [T] where tools were called (1 where a tool wrote the token: it
-// has no log-probability, NaN, and no advantage), weight f64 [N], offsets i64 [N + 1]: tokens of output i are offsets[i] … offsets[i + 1] − 1. T tokens of N outputs.
+// has no log-probability, NaN, and no advantage), weight f64 [N], offsets i64 [N + 1]: tokens of output i are offsets[i] … offsets[i + 1] − 1.
+// T tokens of N outputs.
+// Where log-probabilities are over the ids that truncated sampling kept: kept_ids i32 [K], kept_offsets i64 [T + 1], those of a token together.
 // Each file is written under another name and renamed; the tensors come last, so that a step with tensors is whole. A power cut may
 // take the newest files; what a checkpoint has passed is never needed to resume.
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
@@ -225,6 +227,7 @@ function tensorsOf({ tokens }: RecordedStep): Tensors {
     floats("logp_old", (t) => t.oldLogp),
     floats("advantage", (t) => t.advantage, 0),
     ...OPTIONAL.flatMap(([name, key]) => optional(name, key)),
+    ...keptTensors(tokens),
     bytes("mask", (t) => (t.weight > 0 ? 1 : 0), 0),
     ...(tokens.some((t) => t.inserts) ? [bytes("tool", () => 0, 1)] : []),
     {
@@ -235,6 +238,26 @@ function tensorsOf({ tokens }: RecordedStep): Tensors {
     },
     { name: "offsets", dtype: "I64", shape: [N + 1], data: () => offsets },
   ];
+}
+
+function keptTensors(tokens: readonly RecordedTokens[]): Tensors {
+  if (!tokens.some(({ kept }) => kept)) return [];
+  const sets = tokens.flatMap(({ kept, ids }) => kept ?? Array.from(ids, () => [] as number[]));
+  const offsets = new BigInt64Array(sets.length + 1);
+  for (const [i, set] of sets.entries()) offsets[i + 1] = offsets[i]! + BigInt(set.length);
+  const all = Int32Array.from(sets.flatMap((set) => [...set]));
+  return [
+    { name: "kept_ids", dtype: "I32", shape: [all.length], data: () => all },
+    { name: "kept_offsets", dtype: "I64", shape: [offsets.length], data: () => offsets },
+  ];
+}
+
+/** Kept ids of all tokens; undefined where none were recorded. */
+function keptOf(reader: SafetensorsReader): number[][] | undefined {
+  if (!reader.entries.has("kept_ids")) return undefined;
+  const ids = Array.from(new Int32Array(bytesOf(reader, "kept_ids")));
+  const offsets = integers(reader, "kept_offsets");
+  return offsets.slice(1).map((to, i) => ids.slice(offsets[i], to));
 }
 
 function bytesOf(reader: SafetensorsReader, name: string): ArrayBuffer {
@@ -254,6 +277,7 @@ function tokensOf(reader: SafetensorsReader, offsets: readonly number[]): Record
   ];
   const there = OPTIONAL.filter(([name]) => reader.entries.has(name));
   const optional = there.map(([name, key]) => [key, floats(name)] as const);
+  const kept = keptOf(reader);
   const weight = new Float64Array(bytesOf(reader, "weight"));
   const tool = reader.entries.has("tool") ? new Uint8Array(bytesOf(reader, "tool")) : undefined;
   return Array.from(weight, (w, i): RecordedTokens => {
@@ -273,6 +297,7 @@ function tokensOf(reader: SafetensorsReader, offsets: readonly number[]): Record
       samplerLogp: of(sampler),
       oldLogp: of(old),
       ...Object.fromEntries(optional.map(([key, values]) => [key, of(values)])),
+      ...(kept ? { kept: kept.slice(from, to) } : {}),
       advantage: of(advantage),
       weight: w,
     };

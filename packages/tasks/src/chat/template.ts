@@ -1,10 +1,11 @@
 // Chat templates: messages become the text that a model was trained on.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Template } from "@huggingface/jinja";
-import { NsaError } from "@nsa/core";
+import { NsaError, readText } from "@nsa/core";
 import { locateMistake } from "./locate.ts";
 import { type ChatMessage, lostBy, variantsOf } from "./messages.ts";
+import { withinBudget } from "./render-budget.ts";
 
 export interface ChatTemplate {
   /** Jinja source. */
@@ -97,7 +98,7 @@ export function jinjaTemplate(
       let failure: unknown;
       for (const variant of variantsOf(messages)) {
         try {
-          const text = template.render({
+          const values = {
             bos_token: "",
             eos_token: "",
             // Some templates write the day; a text that is trained on twice has to be the same.
@@ -106,7 +107,8 @@ export function jinjaTemplate(
             ...(tools.length > 0 ? { tools } : {}),
             messages: variant,
             add_generation_prompt: generate,
-          });
+          };
+          const text = withinBudget(() => template.render(values));
           // Python raises an error where an object is joined to a text.
           if (!OBJECT.test(text) || OBJECT.test(JSON.stringify(messages))) return text;
           failure ??= new Error("it joins an object to a text");
@@ -131,7 +133,7 @@ export function folderTemplate(folder: string): ChatTemplate | undefined {
   let config: Record<string, unknown> = {};
   if (existsSync(configPath)) {
     try {
-      config = JSON.parse(readFileSync(configPath, "utf8"));
+      config = JSON.parse(readText(configPath));
     } catch (cause) {
       throw new NsaError({
         code: "tokenizer_config_invalid",
@@ -148,7 +150,7 @@ export function folderTemplate(folder: string): ChatTemplate | undefined {
   const own = Array.isArray(listed)
     ? (listed.find((t) => t.name === "default") ?? listed[0])?.template
     : listed;
-  const source = existsSync(jinjaPath) ? readFileSync(jinjaPath, "utf8") : own;
+  const source = existsSync(jinjaPath) ? readText(jinjaPath) : own;
   if (source === undefined) return undefined;
   const [bos, eos] = [contentOf(config.bos_token), contentOf(config.eos_token)];
   const named = Object.values(NAMED).find((n) => n.source === source);
@@ -166,8 +168,7 @@ export function folderTemplate(folder: string): ChatTemplate | undefined {
 export function findTemplate(name: string): ChatTemplate {
   const named = NAMED[name];
   if (named) return jinjaTemplate(named.source, { place: name, stop: named.stop });
-  if (name.endsWith(".jinja") && existsSync(name))
-    return jinjaTemplate(readFileSync(name, "utf8"), { place: name });
+  if (name.endsWith(".jinja") && existsSync(name)) return jinjaTemplate(readText(name), { place: name });
   const folder = existsSync(name) ? folderTemplate(name) : undefined;
   if (folder) return folder;
   throw new NsaError({

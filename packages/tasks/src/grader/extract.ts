@@ -88,8 +88,20 @@ function lastBoxed(text: string): Span | undefined {
   return { start: first.start, end: last.end, text: parts.join(", ") + (percent ? "\\%" : "") };
 }
 
-const endings =
-  /(?:I hope (?:it|this) is correct\.?|<\|[a-z_]{1,20}\|>(?:user|assistant)?|<\/?s>|<eos>|[\s*])+$/i;
+const ending = /(?:I hope (?:it|this) is correct\.?|<\|[a-z_]{1,20}\|>(?:user|assistant)?|<\/?s>|<eos>)$/i;
+/** Longer than any ending. */
+const ENDING = 64;
+
+/** A text without blanks, stars and set phrases at its end. Linear: only the end is looked at. */
+function withoutEnding(text: string): string {
+  let end = text.length;
+  for (;;) {
+    while (end > 0 && /[\s*]/.test(text[end - 1]!)) end--;
+    const found = ending.exec(text.slice(Math.max(0, end - ENDING), end));
+    if (!found) return text.slice(0, end);
+    end -= found[0].length;
+  }
+}
 
 /** The statement after the last "Final Answer" or "the final answer is". */
 function finalStatement(text: string): Span | undefined {
@@ -120,7 +132,7 @@ function finalStatement(text: string): Span | undefined {
 
 /** "The largest n is 34" says 34; a sentence without "is" says its last value. */
 function stated(sentence: string): string {
-  const s = sentence.trim().replace(endings, "").replace(/\\?"/g, " ").trim();
+  const s = withoutEnding(sentence.trim()).replace(/\\?"/g, " ").trim();
   const at = s.search(/^[$\\\d(\-[{]/) === 0 ? -1 : s.toLowerCase().lastIndexOf(" is ");
   if (at >= 0) return s.slice(at + 4).trim();
   if (s.length <= 24 || /^(?:\$|\\[([])/.test(s)) return s;
@@ -162,7 +174,7 @@ const sentenceAnswer =
   /\b(?:answer|result|(?:correct|right|best)\s+(?:option|choice|answer)|option|choice)\s+(?:is|would be|must be)\s*:?\s*(\S.*)$/i;
 
 function lastSentence(text: string): string | undefined {
-  const tail = text.slice(-1200).replace(endings, "").trimEnd();
+  const tail = withoutEnding(text.slice(-1200));
   const line = tail.slice(tail.lastIndexOf("\n") + 1).trim();
   const marked = lineAnswer.exec(line);
   if (marked) {
@@ -258,7 +270,7 @@ export function extractAnswer(completion: string, options: ExtractOptions = {}):
   const fallback = options.fallback ?? "none";
   if (fallback === "any" && isValue(text.trim()))
     return { kind: "last_value", text: text.trim(), why: "the whole text" };
-  const value = fallback === "none" ? undefined : lastValue(text.trimEnd().replace(endings, ""), fallback);
+  const value = fallback === "none" ? undefined : lastValue(withoutEnding(text), fallback);
   if (value)
     return { kind: "last_value", text: value, why: fallback === "any" ? "last value" : "last formula" };
   return { kind: "none", text: "", why: "no final answer found" };

@@ -44,6 +44,9 @@ function chosenLetter(clean: string): string | undefined {
   const head = /^(?:option|choice|answer)?\s*[:：]?\s*(.*)$/is.exec(bare)![1]!;
   const match = letterOf.exec(head);
   if (!match) return undefined;
+  // (A, 7) is a pair, and "B not" no choice.
+  if (head.startsWith("(") && head[2] !== ")") return undefined;
+  if (/^\(?[A-J]\)?\W{0,3}\s*(?:is\s+)?(?:not|isn't|wrong|incorrect|false)\b/i.test(head)) return undefined;
   if (/\b(?:or|and)\b|[,/]\s*\(?[A-J]\)?(?![a-z])/i.test(head.slice(1))) return undefined;
   return (match[1] ?? match[2]!).toUpperCase();
 }

@@ -38,6 +38,7 @@ export function sentences(text: string): string[] {
 /** Formulas between $…$ (within a line, as in TeX's running text), $$…$$, \(…\), \[…\]. */
 function formulas(text: string): Value[] {
   const out: Value[] = [];
+  const endless = new Set<string>();
   let i = 0;
   while (i < text.length) {
     const two = text.slice(i, i + 2);
@@ -55,7 +56,9 @@ function formulas(text: string): Value[] {
       continue;
     }
     const from = i + close.length;
-    const end = closing(text, from, close);
+    // Where one has no end, those behind it have none.
+    const end = endless.has(close) ? -1 : closing(text, from, close);
+    if (end < 0) endless.add(close);
     // Running formulas hold no line break: $5 on one line and $6 on the next are prices.
     const running = close === "$" || close === "\\)";
     if (end < 0 || (running && text.slice(from, end).includes("\n"))) {

@@ -93,9 +93,9 @@ class Comparison {
       named.some((x) => !x || !/^[a-z]$/.test(x.name))
     )
       return undefined;
-    const names = named.map((x) => x!.name);
-    if (names.some((n, i) => i > 0 && n <= names[i - 1]!)) return undefined;
-    return every(point.items.map((x, i) => this.same(x, named[i]!.value)));
+    const sorted = named.map((x) => x!).sort((x, y) => (x.name < y.name ? -1 : 1));
+    if (new Set(sorted.map((x) => x.name)).size < sorted.length) return undefined;
+    return every(point.items.map((x, i) => this.same(x, sorted[i]!.value)));
   }
 
   /** Lists of assignments go by name: x=1, y=2 is not x=2, y=1. */
@@ -240,7 +240,7 @@ function shareName(list: Node & { t: "list" }): readonly Node[] {
 /** The mark of a derivative, or the function, of two names that differ: f''(x) = 2 is no f'(x) = 2. */
 function otherSubject(gold: Node, answer: Node): boolean {
   const head = (n: Node): string | undefined => {
-    const first = n.t === "relation" ? n.parts[0]! : undefined;
+    const first = n.t === "relation" ? n.parts.find((p) => isName(p)) : undefined;
     if (first?.t === "call" && /^(?:[fghFGWP]|phi|varphi|psi)'*$/.test(first.fn)) return first.fn;
     if (first?.t === "call" && first.fn.endsWith("'")) return first.fn;
     return first?.t === "sym" ? first.name : undefined;

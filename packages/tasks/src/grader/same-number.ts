@@ -11,7 +11,9 @@ export type Same = "same" | "different" | "unknown";
 /** A written decimal: the literal below signs, units and percent. */
 function decimalLiteral(node: Node): { decimals: number; digits: number } | undefined {
   if (node.t === "neg" || node.t === "unit" || node.t === "percent") return decimalLiteral(node.a);
-  return node.t === "num" && node.decimals > 0 ? node : undefined;
+  if (node.t !== "num" || node.decimals === 0) return undefined;
+  // 3.509e-7 has ten decimals.
+  return { decimals: node.decimals - (node.power ?? 0), digits: node.digits };
 }
 
 /** A value that no short decimal states exactly. */

@@ -97,7 +97,9 @@ export function unitFactor(a: string, b: string): Rational | "same" | "other" {
   if (a === b) return "same";
   const [u, v] = [powered(a), powered(b)];
   const [x, y] = [sized[u.name], sized[v.name]];
-  if (!x || !y) return "same";
+  // lb/in^2 and lb/in^8 differ, whatever they are.
+  const bare = (unit: string) => unit.replace(/\^\d+/g, "");
+  if (!x || !y) return /\^\d/.test(a) && /\^\d/.test(b) && bare(a) === bare(b) ? "other" : "same";
   if (x[0] !== y[0] || u.exponent !== v.exponent) return "other";
   let [p, q] = [1, 1];
   for (let i = 0; i < u.exponent; i++) [p, q] = [p * x[1] * y[2], q * x[2] * y[1]];

@@ -141,9 +141,17 @@ function sweep({ memory, pids }: Layout): void {
   }
 }
 
-/** Shell that puts itself into the groups of `files`. */
-export const joinScript = (files: readonly string[]): string =>
-  files.map((file) => `echo 0 >'${file.replaceAll("'", "'\\''")}' || exit 125; `).join("");
+/**
+ * Shell that puts itself into the groups of `files`. Trouble of the machine with a group is no fault of a program: it then runs as where
+ * there are no groups, unless the script is to `report` it by its exit code.
+ */
+export const joinScript = (files: readonly string[], report = false): string =>
+  files
+    .map(
+      (file) =>
+        `{ echo 0 >'${file.replaceAll("'", "'\\''")}'; } 2>/dev/null || ${report ? "exit 125" : ":"}; `,
+    )
+    .join("");
 
 let found: { layout?: Layout; why: string } | undefined;
 
@@ -154,7 +162,10 @@ function find(): { layout?: Layout; why: string } {
     try {
       sweep(layout);
       const group = make(layout, { memoryBytes: 2 ** 26, processes: 8 });
-      const run = spawnSync("/bin/sh", ["-c", `${joinScript(group.join)}exit 0`], { env: {}, timeout: 5000 });
+      const run = spawnSync("/bin/sh", ["-c", `${joinScript(group.join, true)}exit 0`], {
+        env: {},
+        timeout: 5000,
+      });
       group.close();
       if (run.status === 0) return { layout, why: "" };
       why = `a process cannot join a group in ${layout.memory}`;
@@ -175,5 +186,10 @@ export function cgroupState(): { usable: boolean; why: string; version?: 1 | 2 }
 /** A group with these limits; undefined where none can be made. */
 export function openGroup(limits: GroupLimits): Group | undefined {
   if (!cgroupState().usable) return undefined;
-  return make(found!.layout!, limits);
+  try {
+    return make(found!.layout!, limits);
+  } catch {
+    // Too many groups, or the folder has gone: as where there are none.
+    return undefined;
+  }
 }

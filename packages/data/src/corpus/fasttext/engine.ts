@@ -1,5 +1,6 @@
 // One face for the native and the TypeScript classifier: train to a file, score many lines.
-import { NsaError } from "@nsa/core";
+import { closeSync, openSync, readSync } from "node:fs";
+import { ExitCode, NsaError } from "@nsa/core";
 import { hasNative, nativeAddon } from "../../native.ts";
 import type { FastTextConfig } from "./args.ts";
 import { CollapsedScorer, collapseFile } from "./collapse.ts";
@@ -21,7 +22,44 @@ export interface TrainedFigures {
   loss: number;
 }
 
-/** Trains on a text file (`__label__x word …` a line) and writes an upstream-compatible `.bin`. */
+/** Bytes of training text that a trained classifier is tried on. */
+const TRIAL_BYTES = 1 << 18;
+
+function diverged(why: string, cause?: unknown): NsaError {
+  return new NsaError({
+    code: "classifier_diverged",
+    what: "the classifier has no finite probabilities",
+    why,
+    fix: "lower `fasttext.lr` (0.1 to 0.5 is usual) or `fasttext.epoch`",
+    exitCode: ExitCode.diverged,
+    cause,
+  });
+}
+
+/** Throws `classifier_diverged` (exit 5) when a score is no number. */
+function checkFinite(scores: Float32Array): Float32Array {
+  for (const score of scores)
+    if (!Number.isFinite(score))
+      throw diverged("a page's score is not a number: the weights grew without bound in training");
+  return scores;
+}
+
+/** Tries a trained model on the beginning of its own text. */
+function checkTrained(text: string, out: string, loss: number, engine: Engine): void {
+  if (!Number.isFinite(loss)) throw diverged(`the training loss is ${loss}`);
+  const bytes = Buffer.alloc(TRIAL_BYTES);
+  const fd = openSync(text, "r");
+  const read = readSync(fd, bytes, 0, TRIAL_BYTES, 0);
+  closeSync(fd);
+  const head = bytes.subarray(0, read);
+  const last = head.lastIndexOf(10);
+  const label = /^__label__(\S+)/.exec(head.toString("utf8", 0, 200))?.[1];
+  if (label !== undefined && last >= 0) openScorer(out, label, engine).score(head.subarray(0, last + 1));
+}
+
+/**
+ * Trains on a text file (`__label__x word …` a line) and writes an upstream-compatible `.bin`. Throws
+ * `classifier_diverged` (exit 5) where the result scores no page. */
 export function trainToFile(
   text: string,
   out: string,
@@ -40,8 +78,9 @@ export function trainToFile(
       seed: config.seed,
       threads: config.threads,
     };
+    let trained: TrainedFigures;
     try {
-      return nativeAddon().trainFastText(text, out, options);
+      trained = nativeAddon().trainFastText(text, out, options);
     } catch (cause) {
       throw new NsaError({
         code: "fasttext_train",
@@ -52,12 +91,15 @@ export function trainToFile(
         cause,
       });
     }
+    checkTrained(text, out, trained.loss, engine);
+    return trained;
   }
   let loss = 0;
   const model = trainFastText(text, config, (p) => {
     loss = p.loss;
   });
   writeModel(out, model);
+  checkTrained(text, out, loss, engine);
   return { words: model.dictionary.nwords, tokens: model.dictionary.ntokens, loss };
 }
 
@@ -70,7 +112,7 @@ export interface LineScorer {
 export function openScorer(path: string, positive: string, engine: Engine): LineScorer {
   if (engine === "typescript") {
     const scorer = new CollapsedScorer(collapseFile(path), positive);
-    return { score: (lines) => scorer.scoreLines(lines) };
+    return { score: (lines) => checkFinite(scorer.scoreLines(lines)) };
   }
   const addon = nativeAddon();
   let model: object;
@@ -100,10 +142,8 @@ export function openScorer(path: string, positive: string, engine: Engine): Line
   return {
     score(lines) {
       const all = addon.scoreLines(model, lines);
-      return Float32Array.from(
-        { length: all.length / labels.length },
-        (_, i) => all[i * labels.length + index]!,
-      );
+      const wanted = { length: all.length / labels.length };
+      return checkFinite(Float32Array.from(wanted, (_, i) => all[i * labels.length + index]!));
     },
   };
 }

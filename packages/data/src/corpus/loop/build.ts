@@ -23,6 +23,8 @@ export interface BuildReport {
   rounds: RoundReport[];
   contamination: ContaminationReport;
   samples: NearSample[];
+  /** What is likelier a mistake than meant: limits that bind nothing, annotated paths without a page. */
+  warnings: string[];
   /** Relative to outDir. */
   outputs: string[];
 }
@@ -80,8 +82,21 @@ async function build(job: JobContext, config: BuildConfig): Promise<BuildReport>
     rounds,
     contamination,
     samples: nearThreshold(job.outDir, shards, rank),
+    warnings: warningsOf(config, rounds),
     outputs,
   };
   writeAtomic(join(job.outDir, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
   return report;
+}
+
+function warningsOf(config: BuildConfig, rounds: readonly RoundReport[]): string[] {
+  const out: string[] = [];
+  const { rank } = rounds.at(-1)!;
+  if (rank.documents > 0 && rank.collected === rank.documents)
+    out.push(
+      `budget_tokens (${config.budgetTokens}) and min_score (${config.minScore}) bind nothing: all ${rank.documents} pages (${rank.tokens} tokens) were collected, whatever their scores; lower the budget or raise min_score`,
+    );
+  const unmatched = new Set(rounds.flatMap((r) => (r.train.unmatched_paths as string[] | undefined) ?? []));
+  if (unmatched.size > 0) out.push(`annotated paths match no page: ${[...unmatched].join(", ")}`);
+  return out;
 }

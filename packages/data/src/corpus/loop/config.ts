@@ -59,7 +59,10 @@ export const NearConfig = z.strictObject({
 
 export const DedupConfig = z.strictObject({
   url: z.boolean().default(true).describe("Drop pages whose normalised URL was seen before."),
-  exact: z.boolean().default(true).describe("Drop pages whose words were seen before, in the same order."),
+  exact: z
+    .boolean()
+    .default(true)
+    .describe("Drop pages whose words and signs were seen before, in the same order."),
   near: NearConfig.prefault({}).describe("MinHash-LSH near duplicates."),
 });
 
@@ -99,7 +102,9 @@ export const BuildConfig = z.strictObject({
   inputs: z
     .array(z.string())
     .min(1)
-    .describe("Crawl files to collect from (the pool); `*` matches in names."),
+    .describe(
+      "Crawl files to collect from (the pool): `*` matches within a name, `**` any folders; a `.paths` list (Common Crawl) names its files.",
+    ),
   model: z
     .string()
     .optional()

@@ -5,6 +5,7 @@ export interface PageRef {
   domain: string;
   collected: boolean;
   score: number;
+  title?: string;
 }
 
 export interface DomainRow {
@@ -24,7 +25,16 @@ export interface PathProposal {
   collected: number;
   share: number;
   accept: boolean;
+  /** Some of the pages below it, collected ones first. */
+  examples: Example[];
 }
+
+export interface Example {
+  url: string;
+  title: string;
+}
+
+const EXAMPLES = 3;
 
 export interface DomainRules {
   domainShare: number;
@@ -72,7 +82,18 @@ interface Node {
   path: string;
   pages: number;
   collected: number;
+  examples: (Example & { collected: boolean })[];
   children: Map<string, Node>;
+}
+
+/** Holds on to a page as an example; a collected one takes the place of one that is not. */
+function addExample(node: Node, url: string, title: string, collected: boolean): void {
+  const { examples } = node;
+  if (examples.length < EXAMPLES) examples.push({ url, title, collected });
+  else if (collected) {
+    const at = examples.findIndex((e) => !e.collected);
+    if (at >= 0) examples[at] = { url, title, collected };
+  }
 }
 
 /**
@@ -87,7 +108,7 @@ export function proposePaths(
 ): PathProposal[] {
   const proposed = new Set(domains.map((d) => d.domain));
   const roots = new Map<string, Node>();
-  for (const { url, domain, collected } of pages) {
+  for (const { url, domain, collected, title = "" } of pages) {
     if (domain === "") continue;
     let node = roots.get(domain);
     if (!node) {
@@ -98,6 +119,7 @@ export function proposePaths(
     for (let i = 0; ; i++) {
       node.pages++;
       node.collected += collected ? 1 : 0;
+      addExample(node, url, title, collected);
       const next = prefixes[i + 1];
       if (next === undefined) break;
       let child = node.children.get(next);
@@ -127,6 +149,7 @@ export function proposePaths(
       collected: node.collected,
       share: node.collected / node.pages,
       accept: accepts(node),
+      examples: node.examples.map(({ url, title }) => ({ url, title })),
     });
   };
   for (const [domain, root] of roots) if (proposed.has(domain) || passes(root)) propose(domain, root);
@@ -136,5 +159,5 @@ export function proposePaths(
 }
 
 function emptyNode(path: string): Node {
-  return { path, pages: 0, collected: 0, children: new Map() };
+  return { path, pages: 0, collected: 0, examples: [], children: new Map() };
 }

@@ -7,6 +7,8 @@ import { ByteColumn, readF32 } from "./column.ts";
 
 /** Byte offset f64, byte length u32, tokens u32. */
 const ROW_BYTES = 16;
+/** Characters of a title that pages keep. */
+const TITLE = 80;
 
 export interface Rows {
   count: number;
@@ -19,6 +21,8 @@ export interface Page {
   id: string;
   url: string;
   domain: string;
+  /** Its first characters; absent in files of older versions. */
+  title?: string;
 }
 
 export class ShardWriter {
@@ -47,7 +51,8 @@ export class ShardWriter {
     row.bytes.writeUInt32LE(tokens, row.at + 12);
     this.offset += bytes + 1;
     this.documents.bytes(line);
-    this.pages.write({ id: document.id, url: document.url, domain: document.domain } satisfies Page);
+    const { id, url, domain, title } = document;
+    this.pages.write({ id, url, domain, title: title.slice(0, TITLE) } satisfies Page);
     this.documentsWritten++;
     this.tokens += tokens;
   }

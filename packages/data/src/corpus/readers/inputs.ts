@@ -1,6 +1,8 @@
-// Input paths of a config: `*` matches within file names; the order is sorted, so shard names are stable.
-import { existsSync, readdirSync } from "node:fs";
+// Input paths of a config: `*` matches within a name, `**` any number of folders, and lists of paths as Common Crawl has
+// them (`warc.paths.gz`) give the files that they name. The order is sorted, so shard names are stable.
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { NsaError } from "@nsa/core";
 
 function missing(pattern: string, why: string): NsaError {
@@ -8,9 +10,70 @@ function missing(pattern: string, why: string): NsaError {
     code: "input_missing",
     what: `no input file for ${pattern}`,
     why,
-    fix: "check the path; `*` matches in file names only, folders are written out",
+    fix: "check the path; `*` matches within one name, `**` any folders below",
     exitCode: 3,
   });
+}
+
+/** Expression for one name of a pattern. */
+function nameExpression(part: string): RegExp {
+  const escaped = part.split("*").map((s) => s.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${escaped.join(".*")}$`);
+}
+
+/** Folders below a folder, itself first, without hidden ones; links are not followed. */
+function foldersBelow(folder: string): string[] {
+  const out = [folder];
+  for (const entry of readdirSync(folder, { withFileTypes: true }))
+    if (entry.isDirectory() && !entry.name.startsWith("."))
+      out.push(...foldersBelow(join(folder, entry.name)));
+  return out;
+}
+
+const isFolder = (path: string): boolean => existsSync(path) && statSync(path).isDirectory();
+
+/** Files that a pattern names, unsorted. */
+function matches(path: string): string[] {
+  const parts = path.split("/");
+  const name = parts.pop()!;
+  let folders = ["/"];
+  for (const part of parts.slice(1)) {
+    if (part === "**") folders = folders.flatMap(foldersBelow);
+    else if (!part.includes("*")) folders = folders.map((f) => join(f, part)).filter(isFolder);
+    else {
+      const expression = nameExpression(part);
+      folders = folders.flatMap((f) =>
+        readdirSync(f)
+          .filter((n) => expression.test(n))
+          .map((n) => join(f, n))
+          .filter(isFolder),
+      );
+    }
+  }
+  const below = name === "**";
+  const expression = nameExpression(below ? "*" : name);
+  const inside = (below ? folders.flatMap(foldersBelow) : folders).flatMap((f) =>
+    readdirSync(f)
+      .filter((n) => expression.test(n))
+      .map((n) => join(f, n)),
+  );
+  return [...new Set(inside)].filter((f) => name === basename(f) || !isFolder(f));
+}
+
+/** The files of a list of paths: below the list's folder, or below one of the folders above it, as in a mirror. */
+function listed(list: string): string[] {
+  const bytes = readFileSync(list);
+  const text = (list.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
+  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");
+  let base = dirname(list);
+  const first = lines[0];
+  while (first !== undefined && !existsSync(join(base, first)) && dirname(base) !== base)
+    base = dirname(base);
+  const files = lines.map((line) => join(base, line.trim()));
+  const absent = files.findIndex((f) => !existsSync(f));
+  if (absent >= 0)
+    throw missing(lines[absent]!, `${list} names it, and it is neither in that folder nor in one above`);
+  return files;
 }
 
 /** Absolute paths for a list of paths and patterns, in the given order, matches sorted, each file once. */
@@ -18,24 +81,13 @@ export function expandInputs(patterns: string[], base = process.cwd()): string[]
   const out = new Set<string>();
   for (const pattern of patterns) {
     const path = resolve(base, pattern);
-    if (!pattern.includes("*")) {
-      if (!existsSync(path)) throw missing(pattern, "the file is not there");
-      out.add(path);
-      continue;
-    }
-    const folder = dirname(path);
-    if (!existsSync(folder)) throw missing(pattern, `the folder ${dirname(pattern)} is not there`);
-    const name = new RegExp(
-      `^${basename(path)
-        .split("*")
-        .map((s) => s.replace(/[.+?^${}()|[\]\\]/g, "\\$&"))
-        .join(".*")}$`,
-    );
-    const found = readdirSync(folder)
-      .filter((f) => name.test(f))
-      .sort();
+    if (!pattern.includes("*") && !existsSync(path)) throw missing(pattern, "the file is not there");
+    const fixed = dirname(path.slice(0, path.includes("*") ? path.indexOf("*") + 1 : undefined));
+    if (!existsSync(fixed)) throw missing(pattern, `the folder ${fixed} is not there`);
+    const found = pattern.includes("*") ? matches(path).sort() : [path];
     if (found.length === 0) throw missing(pattern, "nothing matches");
-    for (const f of found) out.add(join(folder, f));
+    for (const file of found)
+      for (const one of /\.paths(?:\.gz)?$/.test(file) ? listed(file) : [file]) out.add(one);
   }
   return [...out];
 }

@@ -34,8 +34,8 @@ function* pagesOf(inputs: string[]): Generator<PageRef> {
     const scores = readScores(inputs[s + 1]!);
     const collected = readFileSync(inputs[s + 2]!);
     let i = 0;
-    for (const { url, domain } of eachJson<Page>(inputs[s]!)) {
-      yield { url, domain, collected: collected[i] === 1, score: scores[i]! };
+    for (const { url, domain, title } of eachJson<Page>(inputs[s]!)) {
+      yield { url, domain, title, collected: collected[i] === 1, score: scores[i]! };
       i++;
     }
   }

@@ -95,6 +95,7 @@ async function trainClassifier(io: StepIo<z.infer<typeof spec>>): Promise<Stats>
   const seedNegatives = lines.count - seedPositives;
   let added = 0;
   let refused = 0;
+  let unmatched: string[] = [];
   if (rounds > 0) {
     const matchers = inputs.map((path) => annotationMatcher(readAnnotations(path)));
     poolFiles.forEach((path, s) => {
@@ -110,6 +111,7 @@ async function trainClassifier(io: StepIo<z.infer<typeof spec>>): Promise<Stats>
         }
       });
     });
+    unmatched = [...new Set(matchers.flatMap((m) => m.unmatched()))];
   }
   const text = `${io.outputs[0]}.txt`;
   lines.writeShuffled(text, fasttext.seed);
@@ -123,6 +125,7 @@ async function trainClassifier(io: StepIo<z.infer<typeof spec>>): Promise<Stats>
     words: trained.words,
     training_tokens: trained.tokens,
     loss: trained.loss,
+    ...(unmatched.length > 0 ? { unmatched_paths: unmatched } : {}),
   };
   writeFileSync(io.outputs[1]!, `${JSON.stringify(stats)}\n`);
   return stats;

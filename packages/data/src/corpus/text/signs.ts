@@ -33,58 +33,75 @@ const DASH = 2;
 const POINT = 3;
 const POSTFIX = 4;
 
-let made: Uint8Array | undefined;
+const OTHER = 0;
+const DIGIT = 1;
+const LETTER = 2;
+const CLOSE = 3;
 
-function kinds(): Uint8Array {
+/** What each code unit is as a mark, and as a neighbour of one. */
+let made: { mark: Uint8Array; neighbour: Uint8Array } | undefined;
+
+function tables(): { mark: Uint8Array; neighbour: Uint8Array } {
   if (made) return made;
-  made = new Uint8Array(0x10000);
+  const mark = new Uint8Array(0x10000);
+  const neighbour = new Uint8Array(0x10000);
   for (let unit = 0; unit < 0x10000; unit++) {
     const c = String.fromCharCode(unit);
-    if (DASHES.test(c)) made[unit] = c === "−" ? SIGN : DASH;
-    else if (BETWEEN_DIGITS.includes(c)) made[unit] = POINT;
-    else if (AFTER_VALUE.includes(c)) made[unit] = POSTFIX;
-    else made[unit] = ALWAYS.test(c) ? SIGN : NEVER;
+    if (DASHES.test(c)) mark[unit] = c === "−" ? SIGN : DASH;
+    else if (BETWEEN_DIGITS.includes(c)) mark[unit] = POINT;
+    else if (AFTER_VALUE.includes(c)) mark[unit] = POSTFIX;
+    else mark[unit] = ALWAYS.test(c) ? SIGN : NEVER;
+    if (/\p{Nd}/u.test(c)) neighbour[unit] = DIGIT;
+    else if (/\p{L}/u.test(c)) neighbour[unit] = LETTER;
+    else neighbour[unit] = ")]}".includes(c) ? CLOSE : OTHER;
   }
+  made = { mark, neighbour };
   return made;
 }
 
-const isDigit = (c: string | undefined): boolean => c !== undefined && /\p{Nd}/u.test(c);
-const isLetter = (c: string | undefined): boolean => c !== undefined && /\p{L}/u.test(c);
-const VALUE_END = /[\p{Nd})\]}]/u;
+/** What stands at a place; OTHER beyond the text. */
+const kindAt = (text: string, at: number): number =>
+  at < 0 || at >= text.length ? OTHER : tables().neighbour[text.charCodeAt(at)]!;
+const isDigit = (text: string, at: number): boolean => kindAt(text, at) === DIGIT;
+const isLetter = (text: string, at: number): boolean => kindAt(text, at) === LETTER;
+const endsValue = (text: string, at: number): boolean => {
+  const kind = kindAt(text, at);
+  return kind === DIGIT || kind === CLOSE;
+};
 
 /** A letter that stands alone: a variable. */
 function isVariable(text: string, at: number): boolean {
-  return isLetter(text[at]) && !isLetter(text[at - 1]) && !isLetter(text[at + 1]);
+  return isLetter(text, at) && !isLetter(text, at - 1) && !isLetter(text, at + 1);
 }
 
 function isMinus(text: string, at: number): boolean {
   const next = text[at + 1] === " " ? at + 2 : at + 1;
   const before = text[at - 1] === " " ? at - 2 : at - 1;
-  const value = (i: number) => isDigit(text[i]) || isVariable(text, i);
+  const value = (i: number) => isDigit(text, i) || isVariable(text, i);
   if (value(next) || /[(\\$.[{√]/.test(text[next] ?? "")) {
     // "take -5" has a sign, "covid-19" and "a fact - 5 people" have none.
     const unary = text[at - 1] === " " && text[at + 1] !== " ";
-    return unary || !(isLetter(text[before]) && !isVariable(text, before));
+    return unary || !(isLetter(text, before) && !isVariable(text, before));
   }
-  return VALUE_END.test(text[before] ?? "") && text[at + 1] !== " " && !isLetter(text[at + 1]);
+  return endsValue(text, before) && text[at + 1] !== " " && !isLetter(text, at + 1);
 }
 
 /** The sign that the mark at `at` is, in UTF-16; 0 for punctuation. */
 export function signAt(text: string, at: number): number {
   const c = text[at]!;
-  switch (kinds()[text.charCodeAt(at)]) {
+  switch (tables().mark[text.charCodeAt(at)]) {
     case SIGN:
       break;
     case DASH:
       if (!isMinus(text, at)) return 0;
       break;
     case POINT:
-      if (!isDigit(text[at - 1]) || !isDigit(text[at + 1])) return 0;
+      if (!isDigit(text, at - 1) || !isDigit(text, at + 1)) return 0;
       break;
     case POSTFIX:
       if (
-        isLetter(text[at + 1]) ||
-        !(VALUE_END.test(text[at - 1] ?? "") || isVariable(text, at - 1) || text[at - 1] === c)
+        isLetter(text, at + 1) ||
+        !(endsValue(text, at - 1) || isVariable(text, at - 1) || text[at - 1] === c)
       )
         return 0;
       break;

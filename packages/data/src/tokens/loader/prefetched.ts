@@ -1,24 +1,10 @@
 // A batch source whose steps are made in a thread of its own, a few ahead of their use.
 //
 // `save` gives the state after the last step that was taken, never that of steps made ahead: a resume makes those again.
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { type BatchSource, NsaError, type StepBatch } from "@nsa/core";
-import { type NodeEntry, nodeEntry } from "../../corpus/jobs/process.ts";
+import { nodeEntry, startThread } from "../../corpus/jobs/process.ts";
 import { type FromLoader, type LoaderJob, openLoader } from "./job.ts";
-
-/** A thread takes no loader from its flags, so TypeScript is made readable inside it. */
-function startThread({ path, flags }: NodeEntry, workerData: unknown): Worker {
-  if (flags.length === 0) return new Worker(path, { workerData });
-  // Its exports give require() another file, which does not work in a thread.
-  const tsx = new URL("esm/api/index.mjs", pathToFileURL(createRequire(import.meta.url).resolve("tsx"))).href;
-  const code = `import(${JSON.stringify(tsx)}).then(({ register }) => {
-    register();
-    return import(${JSON.stringify(pathToFileURL(path).href)});
-  });`;
-  return new Worker(code, { eval: true, workerData, execArgv: ["--conditions=nsa-source"] });
-}
 
 export class PrefetchedSource implements BatchSource {
   readonly name = "data";

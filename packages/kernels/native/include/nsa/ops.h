@@ -20,7 +20,8 @@
   OP(lm_head_fwd) OP(lm_head_bwd) \
   OP(sum_squares) OP(fingerprint) OP(optim_prepare) OP(adamw) \
   OP(philox_normal) OP(sample) \
-  OP(paged_write) OP(page_copy) OP(paged_block_gather) OP(paged_attn) OP(nsa_decode_select) OP(nsa_decode_selected)
+  OP(paged_write) OP(page_copy) OP(paged_block_gather) OP(paged_attn) OP(nsa_decode_select) OP(nsa_decode_selected) \
+  OP(nsa_decode_attend)
 
 // ---- elementwise, reductions, rows ---------------------------------------------------------------------------
 // x = value.
@@ -200,3 +201,9 @@
 #define NSA_FIELDS_nsa_decode_selected(T, O, I, F) \
   T(q) T(k_cache) T(v_cache) T(idx) T(block_table) T(seq_lens) T(o) I(b) I(hq) I(hkv) I(dim_k) I(dim_v) I(ldq) I(ldo) \
   I(page_size) I(max_pages) I(selection_block_size) I(num_selected) F(scale)
+// NSA of one query per sequence: attention over the compressed entries (page_size/stride a page), selection, attention over the selected
+// blocks and the last `window` tokens, and their gated sum, as paged_attn, nsa_decode_select, nsa_decode_selected and nsa_gate_fwd after
+// one another. o [b, hq, dv]; gate rows ldg apart.
+#define NSA_FIELDS_nsa_decode_attend(T, O, I, F) \
+  T(q) T(gate) T(k_cmp) T(v_cmp) T(k_slc) T(v_slc) T(k_win) T(v_win) T(block_table) T(seq_lens) T(o) I(b) I(hq) I(hkv) I(dim_k) I(dim_v) \
+  I(ldq) I(ldg) I(page_size) I(max_pages) I(block_size) I(stride) I(selection_block_size) I(num_selected) I(num_init) I(num_local) I(window) F(scale)

@@ -301,5 +301,7 @@ export const attentionCases: OpCase[] = [
   ...flash("dense 2k, 16 q / 4 kv", { borders: long, hq: 16, hkv: 4, dimK: 64, dimV: 64 }, 0, true),
   ...gate(37, 6, 16),
   ...gate(5, 3, 7),
+  // Less than, exactly and more than the accesses of 8, 16 and 32 lanes.
+  ...[24, 72, 128, 136, 264].flatMap((dimV) => gate(11, 3, dimV)),
   ...gate(2048, 16, 64, true),
 ];

@@ -20,6 +20,8 @@ export interface PolicySample {
   returns?: ArrayLike<number>;
   /** What the sampler said. */
   samplerLogp: readonly number[];
+  /** Ids that each token was drawn among, itself first; log-probabilities are then over them alone. */
+  kept?: readonly (readonly number[])[];
   id: number;
 }
 

@@ -116,6 +116,18 @@ export const grpoSchema = z.strictObject({
         ),
       maxSequences: count.default(512).describe("Outputs decoded at once"),
       cacheTokens: count.default(262_144).describe("Tokens in the KV cache"),
+      replaySupport: z
+        .boolean()
+        .default(false)
+        .describe(
+          "With top_k, top_p or min_p: records the ids that each token was drawn among, and takes all log-probabilities over them alone, so that ratios compare what was sampled; otherwise they stay full-vocabulary, and the mass that was kept is policy/kept_mass_mean",
+        ),
+      exact: z
+        .boolean()
+        .default(false)
+        .describe(
+          "Samples by the trainer's own forward, each token from the whole text before it: slow, and on the CPU the sampler's log-probabilities then equal the trainer's bit for bit",
+        ),
       keepRollouts: z
         .union([z.literal("all"), z.number().int().min(0)])
         .default(50)
@@ -253,8 +265,16 @@ export type GrpoConfig = z.output<typeof grpoSchema>;
 
 /** Refuses settings that cannot learn anything. Throws NsaError `group_of_one`, `value_model_mismatch`, `curriculum_invalid` (exit 2). */
 export function checkGrpo(config: GrpoConfig): void {
-  const { rollout, algorithm, value } = config;
+  const { rollout, algorithm, value, environment } = config;
   checkCurriculum(config);
+  if (environment && rollout.replaySupport)
+    throw new NsaError({
+      code: "environment_with_support",
+      what: "rollout.replay_support beside `environment`",
+      why: "the ids that truncated sampling kept are not recorded across calls of tools",
+      fix: "remove one of the two",
+      exitCode: ExitCode.usage,
+    });
   const { advantage } = algorithm;
   const needsValues = advantageKinds.get(advantage).needsValues === true;
   if (needsValues !== (value !== undefined)) {

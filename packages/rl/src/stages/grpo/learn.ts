@@ -6,6 +6,7 @@ import { klValue } from "../../algorithm/kl.ts";
 import { outputsOf, type PolicySample, policyBatch, splitByTokens } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 import type { Rollout } from "./rollout.ts";
+import { samplerSupportLogp, supportOf } from "./support.ts";
 import { setAdvantages } from "./value/apply.ts";
 import type { ValueModel } from "./value/value-model.ts";
 
@@ -22,16 +23,17 @@ export interface RecordableBatch extends UpdateBatch {
   all: PolicySample[];
 }
 
-/** Log-probabilities of all output tokens under a model, at the sampling temperature. */
-function scoreAll(
+/** Log-probabilities of all output tokens under a model, at the sampling temperature; over the kept ids where the recipe wants that. */
+export function scoreAll(
   score: ReferencePolicy["logprobs"],
   samples: readonly PolicySample[],
-  config: GrpoConfig,
+  { rollout, microBatchTokens }: Pick<GrpoConfig, "rollout" | "microBatchTokens">,
 ): number[][] {
-  const { temperature } = config.rollout;
-  return splitByTokens(samples, config.microBatchTokens).flatMap((group) => {
+  const { temperature, replaySupport } = rollout;
+  return splitByTokens(samples, microBatchTokens).flatMap((group) => {
     const batch = policyBatch(group);
-    return outputsOf(batch, score(batch, { temperature }).logp);
+    const support = replaySupport ? supportOf(batch, group, temperature) : undefined;
+    return outputsOf(batch, score(batch, { temperature, support }).logp);
   });
 }
 
@@ -81,7 +83,8 @@ export function buildUpdateBatch(
       ...(sample.inserts ? { inserts: sample.inserts } : {}),
       weight: weights[i]!,
       advantage: new Float32Array(sample.ids.length),
-      samplerLogp: sample.logp,
+      samplerLogp: r.replaySupport ? samplerSupportLogp(sample) : sample.logp,
+      ...(r.replaySupport ? { kept: sample.kept! } : {}),
       id: i,
     }),
   );

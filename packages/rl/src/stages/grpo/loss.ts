@@ -1,7 +1,8 @@
 // The GRPO loss as the trainer calls it: policy objective and KL to the reference; and the step's figures about them.
 import type { Batch } from "@nsa/core";
+import type { Tensor } from "@nsa/kernels";
 import type { LossContext, LossFunction } from "@nsa/train";
-import { ratioDiagnostics, segmentMeans } from "../../algorithm/diagnostics.ts";
+import { isOutside, ratioDiagnostics, segmentMeans } from "../../algorithm/diagnostics.ts";
 import { klValue } from "../../algorithm/kl.ts";
 import { policyLoss, policyLosses } from "../../algorithm/losses.ts";
 import type { GrpoConfig } from "./config.ts";
@@ -15,6 +16,8 @@ export interface GrpoLossOptions {
   totalTokens: number;
   /** Gets log π_old of each output's tokens, once the update is done. */
   onOldLogp?: ((id: number, logp: number[]) => void) | undefined;
+  /** Log-probabilities over the kept ids in place of full-vocabulary ones. */
+  support?: ((batch: Batch, context: LossContext) => Tensor) | undefined;
 }
 
 /** Positions of output tokens: those that have a target; and how many each output has. */
@@ -90,6 +93,10 @@ function figuresOf(
   Object.assign(metrics, {
     "policy/entropy": meanOf(n, (i) => entropy[i]!),
     "policy/ratio_mean": d.ratioMean,
+    "policy/ratio_outside_share": d.outsideShare,
+    "policy/sampler_ratio_outside_share": meanOf(n, (i) =>
+      isOutside(Math.exp(old[i]! - sampler[i]!)) ? 1 : 0,
+    ),
     "policy/clip_fraction_low": d.clipFractionLow,
     "policy/clip_fraction_high": d.clipFractionHigh,
     "policy/sampler_difference_mean": difference,
@@ -104,7 +111,8 @@ function figuresOf(
 /** The loss of one update, and its figures. */
 export function grpoLoss(config: GrpoConfig["algorithm"], options: GrpoLossOptions): LossFunction {
   const loss = (batch: Batch, c: LossContext) => {
-    const { math: m, logp, entropy, device } = c;
+    const { math: m, entropy, device } = c;
+    const logp = options.support?.(batch, c) ?? c.logp;
     const klInLoss = config.klCoef > 0 && config.klPlacement === "loss";
     const corrected = config.samplerCorrection === "truncate";
     const { lengths } = outputPositions(batch);

@@ -27,6 +27,9 @@ export function rolloutMetrics(rollout: Rollout): Record<string, number> {
     "completion/length_max": Math.max(...all),
     "completion/truncated_share": cut.length / all.length,
   };
+  const masses = rollout.outputs.flatMap(({ sample }) => sample.keptLogmass);
+  // Without truncated sampling all of it is kept.
+  if (masses.some((x) => x < -1e-6)) metrics["policy/kept_mass_mean"] = mean(masses.map(Math.exp));
   // A mean over none is no number to draw.
   if (ended.length > 0) metrics["completion/terminated_length_mean"] = mean(ended);
   if (cut.length > 0) metrics["completion/truncated_length_mean"] = mean(cut);

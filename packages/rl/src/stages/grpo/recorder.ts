@@ -36,8 +36,9 @@ export class StepRecorder {
       return {
         ids: sample.ids,
         ...(sample.inserts ? { inserts: sample.inserts } : {}),
-        samplerLogp: sample.logp,
+        samplerLogp: own?.samplerLogp ?? sample.logp,
         oldLogp: (own && (own.oldLogp ?? notes.oldLogp.get(own.id))) ?? sample.ids.map(() => Number.NaN),
+        ...(sample.kept ? { kept: sample.kept } : {}),
         ...(own?.refLogp ? { refLogp: own.refLogp } : {}),
         ...(own?.returns ? { oldValue: own.oldValue!, returns: own.returns } : {}),
         advantage: own?.advantage ?? new Float32Array(sample.ids.length),

@@ -28,11 +28,13 @@ export class ReferenceStore {
     });
   }
 
-  /** Removes those that no resume from a checkpoint at `oldest` or later needs. */
-  prune(oldest: number): void {
-    const inForce = Math.max(...this.steps().filter((s) => s <= oldest));
-    for (const step of this.steps())
-      if (step < inForce) rmSync(this.path(step), { recursive: true, force: true });
+  /** Removes those that no resume from one of the checkpoints needs: before the newest step all but the references in force at one. */
+  prune(checkpoints: readonly number[]): void {
+    const steps = this.steps();
+    const inForce = new Set(checkpoints.map((at) => Math.max(...steps.filter((s) => s <= at))));
+    const newest = Math.max(...checkpoints);
+    for (const step of steps)
+      if (step < newest && !inForce.has(step)) rmSync(this.path(step), { recursive: true, force: true });
   }
 
   private path(step: number): string {

@@ -8,9 +8,9 @@
 import { ExitCode, type Metrics, NsaError, packBatch } from "@nsa/core";
 import { fingerprint } from "@nsa/kernels";
 import { type GeneratedSample, type GenerateRequest, logprobs, type Transformer } from "@nsa/model";
-import { outputsOf, type PolicySample, policyBatch, splitByTokens } from "./batch.ts";
+import type { PolicySample } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
-import type { RecordableBatch } from "./learn.ts";
+import { type RecordableBatch, scoreAll } from "./learn.ts";
 import type { UpdateNotes } from "./update.ts";
 
 const PROBE_TOKENS = 8;
@@ -105,11 +105,7 @@ export class RefreshProbe {
       tokens += sample.ids.length;
     }
     if (chosen.length === 0) return {};
-    const { temperature } = this.config.rollout;
-    const now = splitByTokens(chosen, this.config.microBatchTokens).flatMap((group) => {
-      const batch = policyBatch(group);
-      return outputsOf(batch, logprobs(this.model, batch, { temperature }).logp);
-    });
+    const now = scoreAll((batch, options) => logprobs(this.model, batch, options), chosen, this.config);
     let sum = 0;
     for (const [i, sample] of chosen.entries()) {
       const before = sample.oldLogp ?? oldLogp.get(sample.id)!;

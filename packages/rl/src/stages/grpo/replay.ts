@@ -20,7 +20,7 @@ import { grpoLoss } from "./loss.ts";
 import { openRollouts, weightsFingerprint } from "./recorder.ts";
 import { changedReward, checkChanges, type RewardChange } from "./reward-change.ts";
 import { rewardsByToken } from "./rollout.ts";
-import { lossOf, update } from "./update.ts";
+import { lossOf, supportLossOf, update } from "./update.ts";
 import { setAdvantages } from "./value/apply.ts";
 import type { ValueModel } from "./value/value-model.ts";
 
@@ -118,6 +118,7 @@ function batchOf(record: RecordedStep, config: GrpoConfig): ReplayedBatch {
       ...(t.refLogp ? { refLogp: t.refLogp } : {}),
       ...(t.returns ? { oldValue: t.oldValue!, returns: t.returns } : {}),
       samplerLogp: Array.from(t.samplerLogp),
+      ...(t.kept ? { kept: t.kept } : {}),
       id,
     };
   });
@@ -141,7 +142,12 @@ function gradientOf(
   using _ = device.scope();
   parameters.zeroGradients();
   const totalTokens = samples.reduce((n, s) => n + s.ids.length, 0);
-  const policy = grpoLoss(config.algorithm, { onPolicy: isOnPolicy(config.algorithm), totalTokens });
+  const support = supportLossOf(trainer.model, samples, config);
+  const policy = grpoLoss(config.algorithm, {
+    onPolicy: isOnPolicy(config.algorithm),
+    totalTokens,
+    support,
+  });
   const loss = lossOf(config, policy, step <= (config.value?.warmupSteps ?? 0));
   const { temperature } = config.rollout;
   const batch = policyStep(samples, config.microBatchTokens, weightSum);

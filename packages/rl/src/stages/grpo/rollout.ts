@@ -64,7 +64,8 @@ export interface Rollout {
 }
 
 /** How outputs are drawn; what is recorded of them does not matter here. */
-export type SamplingConfig = Omit<GrpoConfig["rollout"], "keepRollouts">;
+export type SamplingConfig = Omit<GrpoConfig["rollout"], "keepRollouts" | "replaySupport" | "exact"> &
+  Partial<Pick<GrpoConfig["rollout"], "replaySupport" | "exact">>;
 
 export interface RolloutInputs {
   model: Transformer;
@@ -100,6 +101,7 @@ async function sample(e: RolloutInputs, first: number, count: number, probe?: Ge
     maxTokens: r.maxTokens,
     sampling: r,
     seed: config.seed,
+    keptIds: r.replaySupport === true,
     // Request numbers stay below those of evaluations and repeat only after 2^24 outputs.
     id: ((first + q) * r.groupSize) % 2 ** 24,
     ...splitStops(tokenizer, r.stop),

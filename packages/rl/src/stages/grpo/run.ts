@@ -230,7 +230,7 @@ class GrpoRun {
         `${warming === 1 ? "step 1 trains" : `steps 1 to ${warming} train`} the value model alone (value.warmup_steps): the policy is not updated`,
       );
     ctx.log(
-      "an on-policy loss tells nothing (0 by construction where all outputs weigh alike): watch reward/mean and eval/pass_at_1",
+      "an on-policy loss carries no information (it is 0 by construction where all outputs weigh alike): see reward/mean and eval/pass_at_1",
     );
   }
 
@@ -353,7 +353,7 @@ class GrpoRun {
       valLoss,
     });
     const kept = readdirSync(checkpoints).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []);
-    references.prune(Math.min(...kept.map(Number)));
+    references.prune(kept.map(Number));
     value?.prune(kept.map(Number));
     ctx.emit({ type: "checkpoint", step, path });
   }

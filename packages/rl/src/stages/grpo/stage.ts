@@ -33,6 +33,8 @@ const figures: StageFigure[] = [
   { metric: "policy/sampler_difference_max", label: "sampler − trainer", format: "figure" },
   { metric: "tools/calls_mean", label: "calls", format: "figure" },
   { metric: "tools/failed_share", label: "failed calls", format: "percent" },
+  { metric: "policy/sampler_ratio_outside_share", label: "ratios outside 0.9–1.1", format: "percent" },
+  { metric: "policy/kept_mass_mean", label: "mass kept", format: "percent" },
   { metric: "rollout/zero_variance_share", label: "no-signal groups", format: "percent" },
   { metric: "completion/reflective_words", label: "reflective words", format: "figure" },
   { metric: "train/grad_norm", label: "grad norm", format: "figure" },

@@ -1,12 +1,13 @@
 // The update after a rollout: mini-batches and inner epochs over the samples of its update batch.
-import { Rng } from "@nsa/core";
-import { fingerprint } from "@nsa/kernels";
-import type { LmOutputs, ScalarOutputs } from "@nsa/model";
+import { type Batch, Rng } from "@nsa/core";
+import { fingerprint, type Tensor } from "@nsa/kernels";
+import type { LmOutputs, ScalarOutputs, Transformer } from "@nsa/model";
 import type { AnyLoss, LossContext, LossFunction, Trainer } from "@nsa/train";
-import { policyStep } from "./batch.ts";
+import { type PolicySample, policyStep } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 import { isOnPolicy, type UpdateBatch } from "./learn.ts";
 import { grpoLoss } from "./loss.ts";
+import { supportLogpOf } from "./support.ts";
 import { valueLoss } from "./value/loss.ts";
 import type { ValueModel } from "./value/value-model.ts";
 
@@ -42,6 +43,18 @@ export interface UpdateOptions {
   notes?: UpdateNotes | undefined;
 }
 
+/** What a loss takes log-probabilities over the kept ids by; undefined where they are full-vocabulary. */
+export function supportLossOf(
+  model: Transformer,
+  samples: readonly PolicySample[],
+  { rollout }: Pick<GrpoConfig, "rollout">,
+) {
+  if (!rollout.replaySupport) return undefined;
+  const byId = new Map(samples.map((s) => [s.id, s]));
+  return (batch: Batch, { tape, hidden }: LossContext): Tensor =>
+    supportLogpOf(model, tape, hidden, batch, byId, rollout.temperature);
+}
+
 /** Runs the step's updates; metrics are means over them. Nothing to learn from leaves the policy as it is. */
 export function update(
   trainer: Trainer,
@@ -66,7 +79,8 @@ export function update(
       // Every mini-batch is divided by its share of the whole, so that the mean over mini-batches is the plain loss.
       const share = weightSum * (part.length / samples.length);
       const stepBatch = policyStep(part, config.microBatchTokens, share);
-      const loss = lossOf(config, grpoLoss(a, { onPolicy, totalTokens, onOldLogp }), warming);
+      const support = supportLossOf(trainer.model, part, config);
+      const loss = lossOf(config, grpoLoss(a, { onPolicy, totalTokens, onOldLogp, support }), warming);
       const metrics = {
         ...(loss ? trainer.step(stepBatch, loss, { temperature: r.temperature, scheduleStep: step }) : {}),
         ...value?.update(part, share, step),

@@ -1,4 +1,4 @@
-// What a run says while it goes: held-out figures, warnings of a start or a step that teaches nothing, an alarm.
+// Messages of a run: held-out figures, warnings of a start that teaches little, outputs that could not be scored.
 import { ExitCode, type JsonlFile, type Metrics, NsaError, type StageContext } from "@nsa/core";
 import { meanStd } from "../../algorithm/advantages/kind.ts";
 import type { EvaluationResult } from "./evaluate.ts";
@@ -41,14 +41,14 @@ const percent = (x: number) => `${(100 * x).toFixed(1)} %`;
 /** Share of echoes from which on a person should see them. */
 const ECHOES = 0.05;
 /** Share of groups with right and wrong outputs below which there is little to learn from. */
-const TELLING = 0.2;
+const MIXED_SHARE = 0.2;
 const QUESTIONS = 8;
 
 /**
  * Share of groups of `groupSize` outputs that would have right and wrong ones, by the shares of right samples of the questions: its mean,
  * and the mean with two standard errors of it.
  */
-export function tellingGroups(rates: readonly number[], groupSize: number): { mean: number; high: number } {
+export function mixedGroupShare(rates: readonly number[], groupSize: number): { mean: number; high: number } {
   const { mean, std } = meanStd(rates.map((p) => 1 - p ** groupSize - (1 - p) ** groupSize));
   return { mean, high: mean + (2 * std) / Math.sqrt(rates.length) };
 }
@@ -59,13 +59,13 @@ export function preflight(ctx: StageContext, result: EvaluationResult, groupSize
     ctx.log(
       `${percent(result.echoes)} of the first policy's answers repeat the question's expression or leave the arithmetic undone; unless task.answer_form is any they count as wrong`,
     );
-  const telling = tellingGroups(result.rates, groupSize);
+  const mixed = mixedGroupShare(result.rates, groupSize);
   // A few questions that were sampled a few times say little.
-  if (telling.high >= TELLING || result.rates.length < QUESTIONS) return;
+  if (mixed.high >= MIXED_SHARE || result.rates.length < QUESTIONS) return;
   const rate = result.passAtK[1]!.mean;
   const why = rate < 0.5 ? "too few right answers to learn from" : "too few wrong ones to learn from";
   ctx.log(
-    `the first policy solves ${percent(rate)} of held-out samples, so about ${percent(telling.mean)} of groups of ${groupSize} outputs have right and wrong ones: ${why}`,
+    `the first policy solves ${percent(rate)} of held-out samples, so about ${percent(mixed.mean)} of groups of ${groupSize} outputs have right and wrong ones: ${why}`,
     "warn",
   );
 }

@@ -63,6 +63,12 @@ export const sftSchema = z.strictObject({
           "How conversations become text: chatml, plain, r1_zero, a .jinja file or a folder with a " +
             "tokenizer_config.json; by default the checkpoint's own, else chatml",
         ),
+      onDemand: z
+        .boolean()
+        .default(false)
+        .describe(
+          "For very many examples: records are tokenized when a step wants them, so that training begins at once and memory does not grow with their number; packing random alone. Records that cannot be used are passed over when they are drawn, so the order is another than without",
+        ),
       validationShare: z.number().min(0).max(0.5).default(0.05).describe("Examples held out, by seed"),
       validationExamples: z.number().int().min(1).default(64).describe("Held-out examples measured, at most"),
     })

@@ -15,7 +15,7 @@ import type { Example } from "./source.ts";
 
 type Configured = SftConfig["data"]["sources"][number];
 /** A source of a recipe; outputs of tools are masked where it does not say. */
-type Source = Omit<Configured, "maskOutputs"> & Partial<Pick<Configured, "maskOutputs">>;
+export type Source = Omit<Configured, "maskOutputs"> & Partial<Pick<Configured, "maskOutputs">>;
 
 const answered = conversationSchema.refine(
   (all) => all.some((m) => m.role === "assistant"),
@@ -23,7 +23,24 @@ const answered = conversationSchema.refine(
 );
 
 /** Errors of one record, which is left out where others can be used. */
-const ONE_RECORD = ["chat_refused", "data_not_a_conversation"];
+export const ONE_RECORD = ["chat_refused", "data_not_a_conversation"];
+
+/** Throws NsaError `sft_source_invalid` (exit 2). */
+export function checkSource(source: Source): void {
+  const templates = source.prompt !== undefined && source.completion !== undefined;
+  const neither = source.prompt === undefined && source.completion === undefined;
+  if (source.messages === undefined ? !templates : !neither) throw sourceError(source);
+}
+
+/** Why an example cannot be used; undefined where it can. */
+export function usability(
+  { ids, learned, promptLength }: Example,
+  seqLen: number,
+): "empty" | "long" | undefined {
+  const learns = learned ? learned.indexOf(1, 1) > 0 : Math.max(1, promptLength) < ids.length;
+  if (!learns) return "empty";
+  return ids.length - 1 > seqLen ? "long" : undefined;
+}
 
 function sourceError(source: Source): NsaError {
   return new NsaError({
@@ -42,7 +59,7 @@ interface Encoded {
 }
 
 /** One record as examples, by templates or as a conversation, which is several where its template rewrites earlier turns. */
-function examplesOf(
+export function examplesOf(
   source: Source,
   record: Record<string, unknown>,
   place: string,
@@ -119,9 +136,7 @@ export function readExamples(
   let [long, empty, open] = [0, 0, 0];
   const refusals = new Refusals();
   for (const source of from.sources) {
-    const templates = source.prompt !== undefined && source.completion !== undefined;
-    const neither = source.prompt === undefined && source.completion === undefined;
-    if (source.messages === undefined ? !templates : !neither) throw sourceError(source);
+    checkSource(source);
     const limit = examples.length + (source.maxExamples ?? Number.POSITIVE_INFINITY);
     for (const path of expandInputs(source.files)) {
       for (const { record, place } of readRecords(path)) {
@@ -129,10 +144,9 @@ export function readExamples(
         for (const encoded of refusals.catch(() => examplesOf(source, record, place, tokenizer, from.chat))) {
           const { example } = encoded;
           if (encoded.open) open++;
-          const { ids, learned, promptLength } = example;
-          const learns = learned ? learned.indexOf(1, 1) > 0 : Math.max(1, promptLength) < ids.length;
-          if (!learns) empty++;
-          else if (ids.length - 1 > from.seqLen) long++;
+          const fault = usability(example, from.seqLen);
+          if (fault === "empty") empty++;
+          else if (fault === "long") long++;
           else examples.push(example);
         }
       }

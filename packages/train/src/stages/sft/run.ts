@@ -1,9 +1,10 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
 import { join } from "node:path";
-import { asItIs, type BatchSource, type Resize, Rng, type StageRunner } from "@nsa/core";
+import { asItIs, type BatchSource, NsaError, type Resize, Rng, type StageRunner } from "@nsa/core";
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
 import {
+  cacheBytesPerToken,
   INFERENCE_ONLY,
   loadModel,
   readModelConfig,
@@ -21,6 +22,7 @@ import type { SftConfig } from "./config.ts";
 import { objectiveOf } from "./distill.ts";
 import { checkDistill } from "./distill-config.ts";
 import { readExamples } from "./examples.ts";
+import { OnDemandExamples, type OnDemandOptions, OnDemandSource } from "./on-demand.ts";
 import { type Example, ExampleSource, packExamples } from "./source.ts";
 
 const SPLIT_STREAM = 14;
@@ -32,17 +34,23 @@ export function estimateSft(
   resize: Resize = asItIs,
 ): Record<string, number> {
   checkDistill(config.distill);
-  const model = resolveModelConfig({ ...readModelConfig(config.initFrom), lora: config.lora });
-  const own = estimateTraining(resize(model), { ...config.train, device });
+  const model = resize(resolveModelConfig({ ...readModelConfig(config.initFrom), lora: config.lora }));
+  const own = estimateTraining(model, { ...config.train, device });
   if (!config.distill) return own;
-  const teacher = readModelConfig(config.distill.teacher);
+  const { teacher: folder, kind, prompts, samples, maxTokens } = config.distill;
+  const teacher = readModelConfig(folder);
   const bytes = weightBytes(teacher, INFERENCE_ONLY);
   const forward = trainFlops(teacher, config.train.seqLen, INFERENCE_ONLY).actual;
+  // Outputs are sampled before the step allocates its activations; prompts count as long as an example may be.
+  const held = kind === "on_policy" ? prompts * samples * (config.train.seqLen + maxTokens) : 0;
+  const cache = cacheBytesPerToken(model) * held;
+  const [weights, activations] = [own.memory_parameters_bytes!, own.memory_activations_bytes!];
   return {
     ...own,
     flops: own.flops! + forward * own.tokens!,
     memory_teacher_bytes: bytes,
-    memory_bytes: own.memory_bytes! + bytes,
+    ...(cache > 0 ? { memory_cache_bytes: cache } : {}),
+    memory_bytes: weights + bytes + Math.max(activations, cache),
   };
 }
 
@@ -60,19 +68,75 @@ function sourceOf(examples: Example[], { train, seed }: SftConfig, log: (text: s
 /** The template of conversations: the recipe's, the checkpoint's own, or ChatML. */
 const templateOf = ({ data, initFrom }: SftConfig) => chatTemplateOf(initFrom, data.chatTemplate);
 
+/** What a run learns from and is measured on. */
+interface SftData {
+  /** Examples, or with on_demand records, that are learned, and those held out. */
+  count: number;
+  held: number;
+  validation: Example[];
+  /** All that are learned; with on_demand a few of them, for their mean length. */
+  examples: Example[];
+  source(): BatchSource;
+  close(): void;
+}
+
+/** How many of `count` are held out. */
+const heldOut = (count: number, share: number) => (share > 0 ? Math.max(1, Math.floor(count * share)) : 0);
+
+function openAll(config: SftConfig, all: Example[], log: (text: string) => void): SftData {
+  const { validationShare, validationExamples } = config.data;
+  const order = new Rng(config.seed, SPLIT_STREAM).permutation(all.length);
+  const held = heldOut(all.length, validationShare);
+  const validation = Array.from(order.subarray(0, Math.min(held, validationExamples)), (i) => all[i]!);
+  const examples = Array.from(order.subarray(held), (i) => all[i]!);
+  const source = () => sourceOf(examples, config, log);
+  return { count: examples.length, held, validation, examples, source, close: () => {} };
+}
+
+/** Records by which the mean length of on_demand examples is estimated. */
+const SOUNDED = 64;
+
+async function openOnDemand(config: SftConfig, options: OnDemandOptions): Promise<SftData> {
+  const { validationShare, validationExamples } = config.data;
+  const all = await OnDemandExamples.open(options);
+  const order = new Rng(config.seed, SPLIT_STREAM).permutation(all.count);
+  const held = heldOut(all.count, validationShare);
+  const some = (records: Uint32Array) => Array.from(records).flatMap((i) => [...all.at(i)]);
+  const validation = some(order.subarray(0, Math.min(held, validationExamples)));
+  const records = order.slice(held);
+  const { microBatchTokens, microBatches } = config.train;
+  const source = () =>
+    new OnDemandSource(all, records, { microBatchTokens, microBatches, seed: config.seed });
+  const examples = some(records.subarray(0, SOUNDED));
+  return { count: records.length, held, validation, examples, source, close: () => all.close() };
+}
+
+/** Throws NsaError `sft_on_demand` (exit 2) beside what needs all examples at once. */
+function checkOnDemand({ data, train, distill }: SftConfig): void {
+  if (!data.onDemand || (train.packing === "random" && !distill)) return;
+  throw new NsaError({
+    code: "sft_on_demand",
+    what: `data.on_demand with ${distill ? "distill" : `train.packing ${train.packing}`}`,
+    why: "it needs the length of every example before the first step",
+    fix: distill ? "leave out data.on_demand" : "take train.packing random, or leave out data.on_demand",
+    exitCode: 2,
+  });
+}
+
 /** Runs the stage; resumes exactly when the context names a checkpoint. */
 export const runSft: StageRunner<SftConfig> = async (config, context) => {
   const log = (text: string) => context.log(text);
   const tokenizer = Tokenizer.load(join(config.initFrom, "tokenizer.json"));
   const { sources } = config.data;
   const chat = sources.some((s) => s.messages !== undefined) ? templateOf(config) : undefined;
-  const all = readExamples({ sources, seqLen: config.train.seqLen, chat }, tokenizer, log);
-  const order = new Rng(config.seed, SPLIT_STREAM).permutation(all.length);
-  const { validationShare, validationExamples } = config.data;
-  const held = validationShare > 0 ? Math.max(1, Math.floor(all.length * validationShare)) : 0;
-  const validation = Array.from(order.subarray(0, Math.min(held, validationExamples)), (i) => all[i]!);
-  const examples = Array.from(order.subarray(held), (i) => all[i]!);
-  log(`${examples.length} examples, ${held} held out`);
+  checkOnDemand(config);
+  const warn = (text: string) => context.log(text, "warn");
+  const { seqLen } = config.train;
+  const data = config.data.onDemand
+    ? await openOnDemand(config, { sources, seqLen, chat, tokenizer, dir: context.runDir, warn })
+    : openAll(config, readExamples({ sources, seqLen, chat }, tokenizer, log), log);
+  const { validation, examples } = data;
+  log(`${data.count} ${config.data.onDemand ? "records" : "examples"}, ${data.held} held out`);
 
   const device = openDevice(context.device, {
     threads: config.threads,
@@ -92,7 +156,7 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
     return await runTraining(
       {
         trainer,
-        source: objective.source ?? sourceOf(examples, config, log),
+        source: objective.source ?? data.source(),
         loss: objective.loss,
         config: config.train,
         validation: validation.map((_, i) => packExamples(validation, [i])),
@@ -119,5 +183,6 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
     );
   } finally {
     device.close();
+    data.close();
   }
 };

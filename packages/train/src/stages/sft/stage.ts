@@ -16,7 +16,7 @@ export const sftStage = defineStage({
     join(initFrom, "tokenizer.json"),
     ...data.sources.flatMap(({ files }) => files),
   ],
-  figures: trainingFigures,
+  figures: [...trainingFigures, { metric: "distill/divergence", label: "divergence", format: "figure" }],
   plots: trainingPlots,
   overview: trainingOverview("Fine-tuning on examples"),
 });

@@ -3,7 +3,8 @@
 import type { Metrics } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
 import { meanStd } from "../../../algorithm/advantages/kind.ts";
-import type { Judged } from "../hacking/figures.ts";
+import { rewardKinds } from "../../../rewards/registry.ts";
+import { byQuestion, type Judged } from "../hacking/figures.ts";
 import type { Output } from "../rollout.ts";
 import type { Evidence } from "./rule.ts";
 
@@ -20,16 +21,6 @@ const short = (text: string) => JSON.stringify(text.length > SHOWN ? `${text.sli
 const mean = (values: readonly number[]) => meanStd(values).mean;
 const shareThat = <T>(all: readonly T[], is: (one: T) => boolean) =>
   all.length > 0 ? all.filter(is).length / all.length : 0;
-
-function byQuestion(outputs: readonly Output[]): Output[][] {
-  const groups = new Map<number, Output[]>();
-  for (const output of outputs) {
-    const group = groups.get(output.rewards.group);
-    if (group) group.push(output);
-    else groups.set(output.rewards.group, [output]);
-  }
-  return [...groups.values()];
-}
 
 /** Whether a sequence ends in a piece that is repeated. */
 export function endsInLoop(ids: readonly number[]): boolean {
@@ -89,10 +80,7 @@ function pluralityOf(group: readonly Judged[]): Plurality | undefined {
 /** Agreement of the policy with itself and with the golds. Questions of many right answers (countdown, tests) have none. */
 function pluralityFigures(judged: readonly Judged[], evidence: Evidence): Metrics {
   const asked = judged.filter(({ output: { asked } }) => !asked.countdown && !asked.tests);
-  const right = new Map(asked.map((one) => [one.output, one]));
-  const found = byQuestion(asked.map(({ output }) => output)).flatMap(
-    (group) => pluralityOf(group.map((output) => right.get(output)!)) ?? [],
-  );
+  const found = byQuestion(asked, ({ output }) => output).flatMap((group) => pluralityOf(group) ?? []);
   const decided = found.filter((p) => p.decided);
   const confident = decided.filter(({ share }) => share >= CONFIDENT);
   const wrong = decided.find((p) => !p.right);
@@ -120,9 +108,11 @@ function rejectedFigures(judged: readonly Judged[], evidence: Evidence): Metrics
   return { "verdict/rejected_gold_share": wrong.length > 0 ? rejected.length / wrong.length : 0 };
 }
 
-/** Parts of a reward that judge the answer and not its form. */
-const judgesAnswer = (label: string) =>
-  /^(accuracy|code|model|process_model|command|custom)(_\d+)?$/.test(label);
+/** Whether a part of a reward judges the answer and not its form; notes beside a reward, which nothing is paid for, do not. */
+function judgesAnswer(label: string): boolean {
+  const kind = label.replace(/_\d+$/, "");
+  return rewardKinds.has(kind) && rewardKinds.get(kind).ofForm !== true;
+}
 
 /** What echoes earn for their answers beside other outputs; nothing where there is no echo, or no reward for answers. */
 function echoFigures(outputs: readonly Output[], evidence: Evidence): Metrics {
@@ -175,7 +165,7 @@ export function diagnosisFigures(
   tokenizer: SpecialTokens,
 ): { metrics: Metrics; evidence: Evidence } {
   const evidence: Evidence = {};
-  const distinct = byQuestion(outputs).map(
+  const distinct = byQuestion(outputs, (output) => output).map(
     (group) => new Set(group.map(({ row }) => row.completion)).size / group.length,
   );
   const counts = new Map<string, number>();

@@ -24,27 +24,24 @@ const ERRORS = 3;
 const partsOf = (row: StepRow) =>
   Object.keys(row)
     .filter((name) => name.startsWith("reward/") && name.endsWith("_std"))
-    .map((name) => name.slice("reward/".length, -"_std".length));
+    .map((name) => name.slice("reward/".length, -"_std".length))
+    .filter((label) => row[`reward/${label}`] !== undefined);
 
 /** Whether the outputs of a question differ at all: where not, the fault is the sampling's. */
 export const hasVariety = (rows: readonly StepRow[], groupSize: number): boolean =>
   meanOf(rows, "rollout/distinct_share") > (1 / groupSize) * 1.5;
-
-/** Whether questions have given a signal before the rows: a run that has solved its task has no fault. */
-export function hasLearned({ rows }: DiagnosisView, count: number): boolean {
-  return rows.slice(0, -count).some((row) => row["rollout/zero_variance_share"]! < 0.8);
-}
 
 const solved = (rows: readonly StepRow[]) => rows.every((row) => (passRate(row) ?? 0) >= 0.95);
 
 /** Every output of the newest steps earns the same. */
 const constantReward: Diagnosis = {
   name: "constant reward",
+  needs: ["reward/std", "rollout/distinct_share"],
   find(view) {
     const rows = newest(view, STEPS);
     if (!rows || !hasVariety(rows, view.config.rollout.groupSize)) return undefined;
     if (!rows.every((row) => row["reward/std"]! < 1e-9)) return undefined;
-    if (solved(rows) && hasLearned(view, STEPS)) return undefined;
+    if (solved(rows) && view.learned) return undefined;
     const parts = partsOf(rows.at(-1)!).map((label) => `${label} ${meanOf(rows, `reward/${label}`)}`);
     const right = meanOf(
       rows.map((row): StepRow => ({ step: row.step, right: passRate(row) ?? Number.NaN })),
@@ -64,12 +61,13 @@ const constantReward: Diagnosis = {
 /** Rewards differ between questions but not between the outputs of one. */
 const noSignal: Diagnosis = {
   name: "no signal inside groups",
+  needs: ["reward/std", "rollout/zero_variance_share", "rollout/distinct_share"],
   find(view) {
     const rows = newest(view, STEPS);
     if (!rows || !hasVariety(rows, view.config.rollout.groupSize)) return undefined;
     const flat = meanOf(rows, "rollout/zero_variance_share");
     if (flat < 0.95 || rows.every((row) => row["reward/std"]! < 1e-9)) return undefined;
-    if (solved(rows) && hasLearned(view, STEPS)) return undefined;
+    if (solved(rows) && view.learned) return undefined;
     return `in ${percent(flat)} of groups all outputs earn the same although they differ, while questions earn differently: the reward depends on the question alone, or each question is either too easy or too hard`;
   },
 };
@@ -77,6 +75,7 @@ const noSignal: Diagnosis = {
 /** Wrong outputs earn more than right ones of the same question. */
 const invertedReward: Diagnosis = {
   name: "inverted reward",
+  needs: ["reward/mean"],
   explains: ["wrong golds"],
   find({ rows }) {
     const known = rows.slice(-EARLY).filter((row) => row["verdict/auc"] !== undefined);
@@ -98,6 +97,7 @@ const invertedReward: Diagnosis = {
 /** Nothing is graded right although outputs end with the gold. */
 const rejectedGold: Diagnosis = {
   name: "grader rejects right outputs",
+  needs: ["verdict/rejected_gold_share", "verdict/pass_rate"],
   explains: ["constant reward", "no signal inside groups"],
   find(view) {
     const rows = newest(view, STEPS);
@@ -114,6 +114,13 @@ const rejectedGold: Diagnosis = {
 /** The policy's own most frequent answers contradict the golds. */
 const wrongGolds: Diagnosis = {
   name: "wrong golds",
+  needs: [
+    "verdict/plurality_questions",
+    "verdict/plurality_right_share",
+    "verdict/confident_questions",
+    "verdict/confident_right_share",
+    "verdict/pass_rate",
+  ],
   explains: ["constant reward", "no signal inside groups"],
   find({ rows, evidence }) {
     const early = rows.filter(({ step }) => step <= EARLY);
@@ -141,12 +148,13 @@ const wrongGolds: Diagnosis = {
 /** Answers that repeat the question earn more than others. */
 const paidEchoes: Diagnosis = {
   name: "echoes are paid",
+  needs: ["reward/echo_share"],
   find(view) {
     const rows = newest(view, STEPS);
     if (!rows) return undefined;
     const share = meanOf(rows, "reward/echo_share");
     const [echo, other] = [meanOf(rows, "echo/reward_mean"), meanOf(rows, "echo/others_reward_mean")];
-    if (!(share >= 0.05) || !(Number.isNaN(other) || echo > other)) return undefined;
+    if (!(share >= 0.05) || Number.isNaN(echo) || !(Number.isNaN(other) || echo > other)) return undefined;
     const cause =
       view.config.task.answerForm === "any"
         ? "task.answer_form any takes an expression for its value"
@@ -160,6 +168,7 @@ const paidEchoes: Diagnosis = {
 /** One answer is given whatever is asked. */
 const oneAnswer: Diagnosis = {
   name: "one answer for all questions",
+  needs: ["rollout/top_answer_share", "rollout/gold_answers", "rollout/zero_variance_share"],
   find(view) {
     const rows = newest(view, STEPS);
     if (!rows) return undefined;

@@ -30,8 +30,10 @@ export interface RunFacts {
 }
 
 export interface DiagnosisView {
-  /** Figures of the steps that are done, the newest last; at least one. */
+  /** Figures of the steps that are done, the newest last; at least one. All have what the rule needs. */
   rows: readonly StepRow[];
+  /** Whether a step of the run had groups whose outputs earned differently: a run that has solved its task since has no fault. */
+  learned: boolean;
   /** The newest held-out evaluation, where there was one. */
   held?: StepRow;
   config: GrpoConfig;
@@ -41,7 +43,9 @@ export interface DiagnosisView {
 
 export interface Diagnosis {
   readonly name: string;
-  /** Diagnoses that only describe what follows from this one: they are silent once this one has been made. */
+  /** Figures without which nothing can be said: rows of runs that did not record them are passed over. */
+  readonly needs: readonly string[];
+  /** Diagnoses that only describe what follows from this one: they are silent while it lasts, and a while after. */
   readonly explains?: readonly string[];
   /** What is wrong and why, as a sentence without the step; undefined where nothing is. */
   find(view: DiagnosisView): string | undefined;

@@ -1,5 +1,5 @@
 // Diagnoses of how outputs are drawn and how they end.
-import { hasLearned, hasVariety } from "./reward-rules.ts";
+import { hasVariety } from "./reward-rules.ts";
 import { type Diagnosis, meanOf, newest, passRate, percent } from "./rule.ts";
 
 const STEPS = 3;
@@ -13,7 +13,8 @@ const ROUNDING = { fp32: 1e-3, bf16: 0.1 } as const;
 /** The outputs of a question are copies of one another. */
 const noVariance: Diagnosis = {
   name: "no variance",
-  explains: LOST,
+  needs: ["rollout/distinct_share", "policy/entropy"],
+  explains: [...LOST, "sampling is cut far"],
   find(view) {
     const rows = newest(view, STEPS);
     const { rollout: r } = view.config;
@@ -26,7 +27,7 @@ const noVariance: Diagnosis = {
     ];
     // A policy that has become certain because it solves its task has no fault.
     const solved = rows.every((row) => (passRate(row) ?? 0) >= 0.95);
-    if (narrow.length === 0 && solved && hasLearned(view, STEPS)) return undefined;
+    if (narrow.length === 0 && solved && view.learned) return undefined;
     const cause =
       narrow.length > 0
         ? `${narrow.join(", ")} leaves no choice`
@@ -38,6 +39,7 @@ const noVariance: Diagnosis = {
 /** Most outputs are cut at the longest length. */
 const truncation: Diagnosis = {
   name: "outputs are cut",
+  needs: ["completion/truncated_share", "rollout/distinct_share"],
   explains: LOST,
   find(view) {
     const rows = newest(view, STEPS);
@@ -63,6 +65,7 @@ const truncation: Diagnosis = {
 /** An ordinary token ends outputs. */
 const ordinaryEnd: Diagnosis = {
   name: "wrong end token",
+  needs: [],
   explains: ["empty outputs", "outputs are cut", ...LOST],
   find({ facts, rows }) {
     if (facts.ordinaryEnds.length === 0) return undefined;
@@ -75,6 +78,7 @@ const ordinaryEnd: Diagnosis = {
 /** Outputs end at once. */
 const emptyOutputs: Diagnosis = {
   name: "empty outputs",
+  needs: ["completion/length_mean"],
   explains: LOST,
   find(view) {
     const rows = newest(view, STEPS);
@@ -89,6 +93,7 @@ const emptyOutputs: Diagnosis = {
 /** The sampler is not the trainer's policy, by more than rounding. */
 const samplerDiffers: Diagnosis = {
   name: "sampler and trainer differ",
+  needs: ["policy/sampler_difference_mean"],
   find(view) {
     const rows = newest(view, STEPS);
     const limit = ROUNDING[view.facts.dtype];
@@ -97,4 +102,24 @@ const samplerDiffers: Diagnosis = {
   },
 };
 
-export const samplingRules = [noVariance, truncation, ordinaryEnd, emptyOutputs, samplerDiffers];
+/** Truncated sampling leaves out much of what the objective is about. */
+const narrowSampling: Diagnosis = {
+  name: "sampling is cut far",
+  needs: ["policy/kept_mass_mean"],
+  find(view) {
+    const rows = newest(view, STEPS);
+    const mass = rows ? meanOf(rows, "policy/kept_mass_mean") : Number.NaN;
+    if (!(mass < 0.9) || view.config.rollout.replaySupport) return undefined;
+    const { topK, topP, minP } = view.config.rollout;
+    return `outputs are drawn from ${percent(mass)} of the policy's mass (top_k ${topK}, top_p ${topP}, min_p ${minP}), and the objective is about all of it: widen the sampling, or set rollout.replay_support`;
+  },
+};
+
+export const samplingRules = [
+  noVariance,
+  truncation,
+  ordinaryEnd,
+  emptyOutputs,
+  samplerDiffers,
+  narrowSampling,
+];

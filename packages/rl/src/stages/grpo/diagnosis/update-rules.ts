@@ -26,12 +26,11 @@ const GAP = 0.2;
 /** The policy stays as it is. */
 const noUpdate: Diagnosis = {
   name: "no update",
+  needs: ["train/lr", "train/grad_norm"],
   find(view) {
     const rows = newest(view, STEPS);
     const { config } = view;
     if (!rows || rows[0]!.step <= (config.value?.warmupSteps ?? 0)) return undefined;
-    const change = (row: StepRow) => row["policy/update_change_mean"];
-    if (!rows.every((row) => change(row) !== undefined && change(row)! <= STILL)) return undefined;
     const { optimizer, schedule } = config.train;
     if (rows.every((row) => row["train/lr"] === 0)) {
       const cause =
@@ -42,8 +41,11 @@ const noUpdate: Diagnosis = {
     }
     if (rows.every((row) => row["train/skipped"] === 1))
       return `the policy has not changed in ${STEPS} steps: train.skip_z_score takes every gradient for an outlier`;
+    // In bf16 the same weights may give log-probabilities that differ by rounding, so that small changes say nothing.
+    const still = (row: StepRow) => (row["policy/update_change_mean"] ?? 1) <= STILL;
+    if (view.facts.dtype !== "fp32" || !rows.every(still)) return undefined;
     // Without a gradient the reward's or the sampling's diagnosis names the cause.
-    if (rows.every((row) => (row["train/grad_norm"] ?? 0) < 1e-12)) return undefined;
+    if (rows.every((row) => row["train/grad_norm"]! < 1e-12)) return undefined;
     const warming =
       rows.at(-1)!.step <= schedule.warmupSteps ? `, ${schedule.warmupSteps} steps of warm-up` : "";
     return `the policy has not changed in ${STEPS} steps although there is a gradient: the learning rate ${meanOf(rows, "train/lr").toPrecision(2)} is too small to move the weights (train.optimizer.lr ${optimizer.lr}${warming})`;
@@ -53,6 +55,7 @@ const noUpdate: Diagnosis = {
 /** Updates that change the policy beyond recognition. */
 const largeUpdate: Diagnosis = {
   name: "updates are too large",
+  needs: ["policy/update_change_mean"],
   explains: [
     "outputs are cut",
     "no variance",
@@ -82,6 +85,7 @@ const largeUpdate: Diagnosis = {
 /** Most tokens lose their gradient to the clip. */
 const clipped: Diagnosis = {
   name: "most tokens are clipped",
+  needs: ["policy/clip_fraction_low", "policy/clip_fraction_high"],
   find(view) {
     const rows = newest(view, STEPS);
     if (!rows) return undefined;
@@ -95,6 +99,7 @@ const clipped: Diagnosis = {
 /** The policy has left its reference. */
 const farFromReference: Diagnosis = {
   name: "far from the reference",
+  needs: ["kl/mean"],
   find(view) {
     const rows = newest(view, STEPS);
     if (!rows || !rows.every((row) => (row["kl/mean"] ?? 0) >= FAR)) return undefined;
@@ -111,6 +116,7 @@ function errorOf(values: readonly number[]): number {
 /** Training accuracy far above that on held-out questions. */
 const heldOutGap: Diagnosis = {
   name: "training and held-out accuracy differ",
+  needs: ["reward/mean"],
   find(view: DiagnosisView) {
     const rows = newest(view, GAP_STEPS);
     const { held } = view;

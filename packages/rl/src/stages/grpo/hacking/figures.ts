@@ -38,11 +38,11 @@ export function judgedOutputs(outputs: readonly Output[]): Judged[] {
   });
 }
 
-/** Outputs by question, in their order. */
-function byQuestion(judged: readonly Judged[]): Judged[][] {
-  const groups = new Map<number, Judged[]>();
-  for (const one of judged) {
-    const { group } = one.output.rewards;
+/** What belongs to one question's outputs, in their order. */
+export function byQuestion<T>(all: readonly T[], outputOf: (one: T) => Output): T[][] {
+  const groups = new Map<number, T[]>();
+  for (const one of all) {
+    const { group } = outputOf(one).rewards;
     if (!groups.has(group)) groups.set(group, []);
     groups.get(group)!.push(one);
   }
@@ -50,7 +50,7 @@ function byQuestion(judged: readonly Judged[]): Judged[][] {
 }
 
 export function rankingOf(judged: readonly Judged[], number: (of: Judged) => number | undefined): Ranking {
-  const areas = byQuestion(judged).flatMap((group) => {
+  const areas = byQuestion(judged, ({ output }) => output).flatMap((group) => {
     const known = group.filter((of) => number(of) !== undefined);
     const auc = rocAuc(
       known.map((of) => number(of)!),
@@ -97,7 +97,7 @@ export interface Disagreement {
 
 /** Of each question the best-paid wrong output and the worst-paid right one where they disagree; the largest gaps, at most `count`. */
 export function disagreements(judged: readonly Judged[], count: number): Disagreement[] {
-  const pairs = byQuestion(judged).flatMap((group): Disagreement[] => {
+  const pairs = byQuestion(judged, ({ output }) => output).flatMap((group): Disagreement[] => {
     const paid = [...group].sort((a, b) => b.reward - a.reward);
     const [wrong, right] = [paid.find((one) => !one.right), paid.findLast((one) => one.right)];
     return wrong && right && wrong.reward > right.reward ? [{ wrong, right }] : [];

@@ -1,0 +1,79 @@
+// The readers that are fuzzed: each takes bytes and must end in a result, a refusal or a clear error, in time.
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { loadConfig, SafetensorsReader } from "@nsa/core";
+import { extractHtml, readDocuments, readModel, Tokenizer } from "@nsa/data";
+import { grade, jinjaTemplate } from "@nsa/tasks";
+import { pretrainStage } from "@nsa/train";
+import * as grammars from "./grammars.ts";
+import type { Draw } from "./inputs.ts";
+
+export interface FuzzTarget {
+  build(draw: Draw): Buffer;
+  /** Reads the bytes, by way of a file where readers take one. Throws what the reader throws. */
+  read(input: Buffer, folder: string): unknown;
+  /** Milliseconds for one input, of the processor where that can be told. */
+  limitMs: number;
+}
+
+const LIMIT_MS = 2000;
+
+/** A target that reads a file of this name. */
+const file = (name: string, read: (path: string) => unknown) => (input: Buffer, folder: string) => {
+  const path = join(folder, name);
+  writeFileSync(path, input);
+  return read(path);
+};
+
+const documents = async (path: string) => {
+  let count = 0;
+  for await (const _ of readDocuments(path, { maxRecordBytes: 1 << 20 })) count++;
+  return count;
+};
+
+const parquet = readFileSync(join(import.meta.dirname, "rows.parquet"));
+
+export const fuzzTargets: Readonly<Record<string, FuzzTarget>> = {
+  recipe: {
+    build: grammars.recipe,
+    read: file("recipe.yaml", (path) => loadConfig(pretrainStage.schema, path)),
+    limitMs: LIMIT_MS,
+  },
+  tokenizer: {
+    build: grammars.tokenizerJson,
+    read: file("tokenizer.json", (path) => {
+      const tokenizer = Tokenizer.load(path);
+      return tokenizer.decode(tokenizer.encode("a ab é 12 <s> aaaaaaaaaaaaaaaaaaaaaaaaaaaab"));
+    }),
+    limitMs: LIMIT_MS,
+  },
+  safetensors: {
+    build: grammars.safetensors,
+    read: file("x.safetensors", (path) => {
+      using reader = SafetensorsReader.open(path);
+      for (const name of reader.entries.keys()) reader.bytes(name);
+    }),
+    limitMs: LIMIT_MS,
+  },
+  fasttext: { build: grammars.fastText, read: file("x.bin", readModel), limitMs: LIMIT_MS },
+  warc: { build: grammars.warc, read: file("x.warc", documents), limitMs: LIMIT_MS },
+  jsonl: { build: grammars.jsonl, read: file("x.jsonl", documents), limitMs: LIMIT_MS },
+  // A page that never ends is given up after its budget, which is longer.
+  parquet: { build: () => parquet, read: file("x.parquet", documents), limitMs: 60_000 },
+  grader: {
+    build: grammars.answer,
+    read: (input) => {
+      const [completion = "", gold = ""] = input.toString().split("\u0001");
+      return grade(completion, gold, { fallback: "any" } as never);
+    },
+    limitMs: 50,
+  },
+  jinja: {
+    build: grammars.jinja,
+    read: (input) =>
+      jinjaTemplate(input.toString(), { place: "fuzz" }).render([{ role: "user", content: "Hi" }], true),
+    limitMs: LIMIT_MS,
+  },
+  mathml: { build: grammars.mathml, read: (input) => extractHtml(input.toString()), limitMs: LIMIT_MS },
+  html: { build: grammars.html, read: file("x.html", documents), limitMs: LIMIT_MS },
+};

@@ -1,0 +1,63 @@
+// Which files the inputs of a config name.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { afterAll, expect, test } from "vitest";
+import { expandInputs } from "../src/corpus/readers/inputs.ts";
+
+const root = mkdtempSync(join(tmpdir(), "nsa-inputs-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+for (const file of [
+  "a.jsonl",
+  "b.jsonl",
+  "c.txt",
+  "x/1.jsonl",
+  "x/y/2.jsonl",
+  "x/y/z/3.jsonl",
+  "x2/y/4.jsonl",
+  ".hidden/5.jsonl",
+  "x/[a].jsonl",
+  "crawl-data/s/1.warc.gz",
+  "crawl-data/s/2.warc.gz",
+]) {
+  mkdirSync(join(root, file, ".."), { recursive: true });
+  writeFileSync(join(root, file), "");
+}
+const names = (...patterns: string[]) => expandInputs(patterns, root).map((f) => f.slice(root.length + 1));
+
+test.each([
+  [["a.jsonl"], ["a.jsonl"]],
+  [["*.jsonl"], ["a.jsonl", "b.jsonl"]],
+  [
+    ["b.jsonl", "*.jsonl"],
+    ["b.jsonl", "a.jsonl"],
+  ],
+  [["x/*.jsonl"], ["x/1.jsonl", "x/[a].jsonl"]],
+  [["x*/y/*.jsonl"], ["x/y/2.jsonl", "x2/y/4.jsonl"]],
+  [["x/**/*.jsonl"], ["x/1.jsonl", "x/[a].jsonl", "x/y/2.jsonl", "x/y/z/3.jsonl"]],
+  [
+    ["**/*.jsonl"],
+    ["a.jsonl", "b.jsonl", "x/1.jsonl", "x/[a].jsonl", "x/y/2.jsonl", "x/y/z/3.jsonl", "x2/y/4.jsonl"],
+  ],
+  [["**/y/*.jsonl"], ["x/y/2.jsonl", "x2/y/4.jsonl"]],
+  [["x2/**"], ["x2/y/4.jsonl"]],
+  [["x/[*.jsonl"], ["x/[a].jsonl"]],
+])("%j_names_%j", (patterns, files) => expect(names(...patterns)).toEqual(files));
+
+test("a_list_of_paths_names_its_files_from_its_folder_or_one_above", () => {
+  const lines = "crawl-data/s/2.warc.gz\ncrawl-data/s/1.warc.gz\n";
+  writeFileSync(join(root, "warc.paths.gz"), gzipSync(lines));
+  writeFileSync(join(root, "crawl-data/s/warc.paths"), lines.replaceAll("\n", "\r\n"));
+  for (const list of ["warc.paths.gz", "crawl-data/s/warc.paths", "crawl-data/**/*.paths"])
+    expect(names(list)).toEqual(["crawl-data/s/2.warc.gz", "crawl-data/s/1.warc.gz"]);
+  writeFileSync(join(root, "bad.paths"), "crawl-data/s/1.warc.gz\ncrawl-data/s/3.warc.gz\n");
+  expect(() => names("bad.paths")).toThrow(/crawl-data\/s\/3\.warc\.gz/);
+});
+
+test.each(["none.jsonl", "none/*.jsonl", "*.parquet", "x/**/*.txt", "none/**"])(
+  "%s_that_names_nothing_is_an_error",
+  (pattern) => {
+    expect(() => names(pattern)).toThrow(expect.objectContaining({ code: "input_missing", exitCode: 3 }));
+  },
+);
