@@ -62,7 +62,9 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("family").describe("Problems of a family, of its held-out split"),
     name: entryName,
-    family: z.string().describe("addition, arithmetic, modular, products, links, countdown or word_problems"),
+    family: z
+      .string()
+      .describe("addition, arithmetic, modular, products, links, functions, countdown or word_problems"),
     difficulty: count("Digits, links, numbers (countdown) or steps (word_problems)", 2),
     template: z
       .string()

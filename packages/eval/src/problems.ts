@@ -186,7 +186,8 @@ export function problemSteps(
   const problems = readProblems(task, options.dataDir, spec.limit);
   const maxTokens = spec.maxTokens ?? task.maxTokens;
   const { format } = spec;
-  if (format !== "cot") requireSandbox(options.sandbox);
+  const tested = problems.some((problem) => problem.tests);
+  if (format !== "cot" || tested) requireSandbox(options.sandbox);
   const { template, shots } = spec;
   const { name } = spec;
   const generation: Generation = {
@@ -210,6 +211,7 @@ export function problemSteps(
       }));
       const first = c * options.problems;
       const asked = inChat(session, generation, template);
+      if (tested) return programRows(session, step, { ...asked, format: "tests" }, questions, first);
       if (format === "cot") return answerRows(session, step, asked, questions, first);
       return programRows(session, step, { ...asked, format }, questions, first);
     },
@@ -240,6 +242,8 @@ export function familySteps(
       }));
       const asked = inChat(session, generation, spec.template);
       const first = c * options.problems;
+      if (problems.some(({ tests }) => tests))
+        return programRows(session, step, { ...asked, format: "tests" }, questions, first);
       if (spec.format === "tool")
         return programRows(session, step, { ...asked, format: "tool" }, questions, first);
       return answerRows(session, step, asked, questions, first);

@@ -8,7 +8,9 @@ import {
   gradingOf,
   isEchoOf,
   lastLine,
+  programOf,
   runProgram,
+  runUnitTests,
   splitStops,
 } from "@nsa/tasks";
 import type { Generation, Question } from "./question.ts";
@@ -19,23 +21,28 @@ import { withToolStops } from "./trajectories/tools.ts";
 import { type Trajectory, wholeIds } from "./trajectories/trajectory.ts";
 
 export interface ProgramGeneration extends Generation {
-  format: "pot" | "tool";
+  /** `tests`: the answer is a program that the problem's unit tests judge. */
+  format: "pot" | "tool" | "tests";
 }
 
 /** An answer, and what its programs say is right: the last line of the last one's output; empty where there is none. */
 interface Answered {
+  /** Of `tests`: why they failed, empty where they passed. */
+  failure?: string;
   completion: string;
   programAnswer: string;
   programs: NonNullable<SampleRow["programs"]>;
 }
 
 /** The verdict on an answer: what its program printed, or what its text says in the end. */
-function judge(
-  { completion, programAnswer, programs }: Answered,
-  question: Question,
-  generation: ProgramGeneration,
-) {
+function judge(answered: Answered, question: Question, generation: ProgramGeneration) {
   const { problem } = question;
+  if (generation.format === "tests") {
+    const { failure = "it holds no program" } = answered;
+    const verdict = failure === "" ? ("correct" as const) : ("wrong" as const);
+    return { verdict, answer: "", form: "program" as AnswerKind, why: failure || "all tests passed" };
+  }
+  const { completion, programAnswer, programs } = answered;
   const options = { ...generation.grading, ...gradingOf(problem) };
   if (generation.format === "tool") {
     const graded = grade(completion, problem.answer, { ...options, fallback: "none" });
@@ -52,6 +59,27 @@ function judge(
     form: "program" as AnswerKind,
     why: `output of the program: ${why}`,
   };
+}
+
+const OPENED = "```python\n";
+
+/** Judges the program of an answer by the problem's tests. */
+async function testProgram(
+  { config }: Session,
+  text: string,
+  { problem, prompt }: Question,
+): Promise<Answered> {
+  const { backend, unsafeExec, timeoutMs, memoryMb } = config.sandbox;
+  // What a prompt has opened, the answer goes on with: the block of Python at the end of MBPP's.
+  const opened = prompt.endsWith(OPENED) ? OPENED : "";
+  const code = programOf(opened + text, problem.starter);
+  const base = { completion: text, programAnswer: "", programs: [] };
+  if (code === undefined) return base;
+  const options = { backend, unsafeExec, limits: { timeoutMs, memoryMb } };
+  const { failures, program } = await runUnitTests(code, problem.tests!, options);
+  const { status, why } = program;
+  const failure = failures.find((f) => f !== "") ?? "";
+  return { ...base, failure, programs: [{ status, why }] };
 }
 
 /** Runs the last program of a text. */
@@ -109,13 +137,16 @@ async function sampledRows(
         )
       : engine.generate(requests);
   const flat = asked.flatMap((i, g) => groups[g]!.map((output, sample) => ({ i, output, sample })));
-  const answers = await inParallel(flat, config.sandbox.parallel, async ({ output }) => {
+  const answers = await inParallel(flat, config.sandbox.parallel, async ({ i, output }) => {
     const text = tokenizer.decode(wholeIds(output).filter((id) => !tokenizer.isEnd(id)));
     const completion = text.slice(
       0,
       Math.min(...stop.map((s) => text.indexOf(s)).filter((at) => at >= 0), text.length),
     );
-    return format === "tool" ? answeredByTools(completion, output) : await runLast(session, completion);
+    if (format === "tool") return answeredByTools(completion, output);
+    return format === "tests"
+      ? await testProgram(session, completion, questions[i]!)
+      : await runLast(session, completion);
   });
   const rows = flat.map(({ i, output, sample }, n): SampleRow => {
     const { problem, prompt } = questions[i]!;

@@ -2,6 +2,7 @@
 import { isAbsolute, join } from "node:path";
 import { defineStage, outputsNamed } from "@nsa/core";
 import { findTask } from "@nsa/tasks";
+import { budgetSections } from "./budgets.ts";
 import { type EvalConfig, evalSchema } from "./config.ts";
 import { pairedSections } from "./paired.ts";
 import { estimateEval, runEval } from "./run.ts";
@@ -28,6 +29,6 @@ export const evalStage = defineStage({
   estimate: estimateEval,
   inputFiles,
   plannedOutputs: outputsNamed("summary", "samples"),
-  sections: pairedSections,
+  sections: (runDir) => [...pairedSections(runDir), ...budgetSections(runDir)],
   overview: { result: "accuracy {*/accuracy:percent}" },
 });

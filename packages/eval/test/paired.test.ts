@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { budgetSections, rightWithin } from "../src/budgets.ts";
 import { evalTaskSchema, type SampleRow } from "../src/index.ts";
 import { pairedEntries, pairedSections } from "../src/paired.ts";
 
@@ -51,6 +52,23 @@ test("entries_are_paired_with_the_first_of_the_same_problems", () => {
     difference: -1,
     tokensPerRight: null,
   });
+});
+
+test("right_answers_are_counted_within_budgets_of_tokens", () => {
+  const own = rows.filter((r) => r.task === "steps");
+  // Right ones have 6 and 8 tokens, of four.
+  expect(rightWithin(own, [4, 6, 7, 8, 16])).toEqual([0, 0.25, 0.25, 0.5, 0.5]);
+  expect(budgetSections(root)).toEqual([]);
+  writeFileSync(join(root, "samples.jsonl"), rows.map((r) => `${JSON.stringify(r)}\n`).join(""));
+  const [curve] = budgetSections(root);
+  expect(curve!.columns).toEqual(["tokens", "plain", "steps", "other", "tool"]);
+  expect(curve!.rows).toEqual([
+    [1, 0, 0, 1, 0],
+    [2, 0, 0, 1, 0],
+    [4, 0.25, 0, 1, 0],
+    [8, 0.25, 0.5, 1, 0.75],
+    [16, 0.25, 0.5, 1, 0.75],
+  ]);
 });
 
 test("a_report_shows_them_as_one_table", () => {

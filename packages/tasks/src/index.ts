@@ -49,7 +49,7 @@ export { calibrationError, rocAuc } from "./metrics/ranking.ts";
 export { rmAtK } from "./metrics/rm-at-k.ts";
 export { PROGRAM_STOP, type ProgramFormat, programPrompt } from "./prompt/programs.ts";
 export { asksInChat, renderPrompt } from "./prompt/template.ts";
-export { codeBlocks, lastLine } from "./protocol/code-blocks.ts";
+export { codeBlocks, lastLine, programOf } from "./protocol/code-blocks.ts";
 export {
   chatCalls,
   chatProtocol,

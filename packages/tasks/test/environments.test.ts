@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseConfig } from "@nsa/core";
+import { loadPlugins, parseConfig } from "@nsa/core";
 import { afterAll, expect, test } from "vitest";
 import { z } from "zod";
 import { needs } from "../../core/test/needs.ts";
@@ -52,7 +52,7 @@ test("the_calculator_computes_exactly", () => {
     ["2 3", "unexpected 3"],
     ["x+1", 'cannot read "x+1"'],
     ["9^9^9", "an exponent is a whole number up to 1000"],
-    ["99^999", "the power is too large"],
+    ["99^999", "the number is too large"],
     ["9^999*9^999*9^999*9^999*9^999", "the number is too large"],
     ["1+".repeat(600), "it has more than 1000 characters"],
   ] as const)
@@ -179,6 +179,17 @@ test("an_environment_of_a_file_has_a_state_of_its_own", async () => {
     exitCode: 2,
   });
   expect(() => parse({ kind: "pyhton" })).toThrow(/did you mean python/);
+});
+
+test("an_environment_of_a_plugin_is_opened_by_its_name", async () => {
+  await loadPlugins([join(import.meta.dirname, "../../cli/test/plugins/environment.ts")]);
+  const counting = await openEnvironment(parse({ kind: "counting" }));
+  const call = { name: "count", arguments: { why: "x" } };
+  const one = await counting.step(await counting.reset(problem, 0), call);
+  expect([one, await counting.step(2, call)]).toEqual([
+    { state: 1, output: "1", done: false },
+    { state: 3, output: "3", done: true },
+  ]);
 });
 
 test("a_plugin_s_definition_becomes_a_kind", async () => {

@@ -1,5 +1,5 @@
 // The reward of programming tasks: the last program of an output, judged by the problem's unit tests in the sandbox.
-import { codeBlocks, type ProgramOptions, requireSandbox, runUnitTests, type UnitTest } from "@nsa/tasks";
+import { type ProgramOptions, programOf, requireSandbox, runUnitTests, type UnitTest } from "@nsa/tasks";
 import { perOutput, type RewardKind } from "./kind.ts";
 
 /**
@@ -10,11 +10,10 @@ export async function codeReward(
   completion: string,
   tests: readonly UnitTest[],
   options: ProgramOptions,
+  starter?: string,
 ): Promise<number> {
   if (tests.length === 0) throw new Error("the problem has no tests");
-  const end = completion.lastIndexOf("</think>");
-  if (end < 0 && completion.includes("<think>")) return 0;
-  const code = codeBlocks(completion.slice(Math.max(0, end))).at(-1);
+  const code = programOf(completion, starter);
   if (code === undefined) return 0;
   const { passed, total } = await runUnitTests(code, tests, options);
   return passed === total ? 1 : 0;
@@ -24,6 +23,8 @@ export const code: RewardKind = {
   name: "code",
   open({ timeoutMs, unsafeExec }) {
     requireSandbox({ unsafeExec });
-    return perOutput((s) => codeReward(s.completion, s.tests ?? [], { limits: { timeoutMs }, unsafeExec }));
+    return perOutput((s) =>
+      codeReward(s.completion, s.tests ?? [], { limits: { timeoutMs }, unsafeExec }, s.starter),
+    );
   },
 };

@@ -25,7 +25,9 @@ export const rlTaskSchema = z
     family: z
       .string()
       .default("addition")
-      .describe("Problem family: addition, arithmetic, modular, products, links, countdown or word_problems"),
+      .describe(
+        "Problem family: addition, arithmetic, modular, products, links, functions, countdown or word_problems",
+      ),
     difficulty: count
       .default(2)
       .describe("Of the family: digits, links, numbers (countdown) or steps (word_problems)"),

@@ -39,7 +39,9 @@ function malformed(kind: number, { text, answer }: Working, wrong: string): stri
 }
 
 /** An output that calls tools as the protocol of fences has it, and answers what the last of them gave. */
-function withCalls(calls: readonly WorkedCall[]): string {
+function withCalls(calls: readonly WorkedCall[], program: boolean): string {
+  // A program that tests judge is the answer itself.
+  if (program) return `\n\`\`\`${calls[0]!.tool}\n${calls[0]!.text}\n\`\`\``;
   const blocks = calls.map(
     ({ tool, text, output }) => `\`\`\`${tool}\n${text}\n\`\`\`\n\`\`\`output\n${output}\n\`\`\`\n`,
   );
@@ -60,7 +62,7 @@ export function* familyDocuments(options: FamilyCorpus): Generator<string> {
     const { toolShare = 0, toolSlipShare = 0 } = options;
     const tool = toolShare + toolSlipShare > 0 ? rng.uniform(i, 3) : 1;
     if (family.calls && tool < toolShare + toolSlipShare) {
-      yield prompt + withCalls(family.calls(problem, int, tool >= toolShare));
+      yield prompt + withCalls(family.calls(problem, int, tool >= toolShare), problem.tests !== undefined);
       continue;
     }
     if (fate < options.rightShare + (options.slipShare ?? 0)) {

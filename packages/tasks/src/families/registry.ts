@@ -3,6 +3,7 @@ import { Registry } from "@nsa/core";
 import { addition, arithmetic, modular, products } from "./arithmetic.ts";
 import { countdown } from "./countdown.ts";
 import type { FamilyDefinition } from "./definition.ts";
+import { functions } from "./functions.ts";
 import { links } from "./links.ts";
 import { wordProblems } from "./word-problems.ts";
 
@@ -14,4 +15,4 @@ export const families = new Registry<FamilyDefinition>("task", {
     keyOf: "function",
     working: "function",
   },
-}).register(addition, arithmetic, modular, products, links, countdown, wordProblems);
+}).register(addition, arithmetic, modular, products, links, functions, countdown, wordProblems);

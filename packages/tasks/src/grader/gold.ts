@@ -16,6 +16,8 @@ export interface Gold {
   countdown?: CountdownGoal;
   /** What a program has to pass. */
   tests?: UnitTest[];
+  /** Code in front of an answer that holds no program of its own: the head of the function to be written. */
+  starter?: string;
   /** What form a right answer must have; any where it is absent. */
   answerForm?: AnswerForm;
   /** The question, whose own expression is no answer. */

@@ -20,6 +20,17 @@ export function codeBlocks(text: string): string[] {
   }
 }
 
+/**
+ * The program that an answer is, behind its thought: its last block of Python, or where it has none and goes on writing `starter`, both
+ * together. Undefined where it holds none, or its thought never ends.
+ */
+export function programOf(completion: string, starter?: string): string | undefined {
+  const end = completion.lastIndexOf("</think>");
+  if (end < 0 && completion.includes("<think>")) return undefined;
+  const block = codeBlocks(completion.slice(Math.max(0, end))).at(-1);
+  return block ?? (starter === undefined ? undefined : starter + completion);
+}
+
 /** The answer of a program: the last line that it wrote. */
 export function lastLine(stdout: string): string {
   return stdout.trimEnd().split("\n").at(-1)?.trim() ?? "";

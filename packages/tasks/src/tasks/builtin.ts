@@ -133,6 +133,31 @@ const inputs: TaskInput[] = [
   ),
 ];
 
+/** A function's body ends where the file goes on. */
+const BODY_STOP = ["\nclass ", "\ndef ", "\n#", "\nif __name__", "\nprint(", "\n```\n"];
+inputs.push(
+  {
+    name: "humaneval",
+    about: "functions from their heads, by hidden tests (164)",
+    files: ["programs/humaneval.jsonl"],
+    layout: "humaneval",
+    prompt: "{question}",
+    stop: BODY_STOP,
+    maxTokens: 512,
+    hub: { repo: "openai/openai_humaneval", path: "openai_humaneval/test-00000-of-00001.parquet" },
+  },
+  {
+    name: "mbpp",
+    about: "functions from a sentence and asserts (test, 500)",
+    files: ["programs/mbpp.jsonl"],
+    layout: "mbpp",
+    prompt: "{question}\n```python\n",
+    stop: ["\n```"],
+    maxTokens: 512,
+    hub: { repo: "google-research-datasets/mbpp", path: "full/test-00000-of-00001.parquet" },
+  },
+);
+
 const tasks = new Map(inputs.map((input) => [input.name, taskSchema.parse(input)]));
 
 export const taskNames: readonly string[] = [...tasks.keys()];

@@ -26,6 +26,10 @@ export const taskSchema = z.strictObject({
     })
     .prefault({})
     .describe("Names of the records' fields"),
+  layout: z
+    .enum(["fields", "humaneval", "mbpp"])
+    .default("fields")
+    .describe("Records by `fields`, or in the published layout of HumanEval or MBPP, judged by their tests"),
   answerAfter: z
     .string()
     .optional()

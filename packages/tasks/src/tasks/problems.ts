@@ -10,6 +10,7 @@ import type { Gold } from "../grader/gold.ts";
 import { readRecords } from "../records.ts";
 import type { UnitTest } from "../sandbox/unit-tests.ts";
 import type { TaskDefinition } from "./definition.ts";
+import { type ProgramLayout, programLayouts } from "./programs.ts";
 
 export interface TaskProblem extends Gold {
   id: string;
@@ -101,6 +102,24 @@ function ownForm(record: Record<string, unknown>, place: string) {
   throw complain(place, `\`answer_form\` is none of ${answerForms.join(", ")}`, "correct the record");
 }
 
+function programProblem(
+  task: TaskDefinition,
+  layout: ProgramLayout,
+  record: Record<string, unknown>,
+  place: string,
+  index: number,
+): TaskProblem {
+  const found = programLayouts[layout](record);
+  if (!found)
+    throw complain(
+      place,
+      `it is no record of the layout ${layout}; it has ${Object.keys(record).join(", ")}`,
+      "correct the record, or the task's `layout`",
+    );
+  const id = "task_id" in record ? `${task.name}-${record.task_id}` : `${task.name}-${index}`;
+  return { id, answer: "", ...found };
+}
+
 export function toProblem(
   task: TaskDefinition,
   record: Record<string, unknown>,
@@ -108,6 +127,7 @@ export function toProblem(
   index: number,
 ): TaskProblem {
   const { fields } = task;
+  if (task.layout !== "fields") return programProblem(task, task.layout, record, place, index);
   const id = fields.id in record ? String(record[fields.id]) : `${task.name}-${index}`;
   const question = text(record, fields.question, place);
   const tests = unitTests(task, record, place);
