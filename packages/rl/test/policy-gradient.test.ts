@@ -368,6 +368,7 @@ test("a_token_counts_as_clipped_only_where_the_clip_changes_the_objective", () =
     ratioMax: expect.closeTo(2, 9),
     clipFractionLow: 0.25,
     clipFractionHigh: 0.25,
+    outsideShare: 1,
   });
 });
 

@@ -55,7 +55,20 @@ export function sendError(res: ServerResponse, error: unknown): void {
 /** Bodies up to so many times the limit are read to be refused. */
 const PATIENCE = 8;
 
-/** The body as an object. Throws ApiError 400 for what is none, 413 above `limit` bytes. */
+/** Levels of lists and objects in a body: schemas of tools have a dozen, and what walks a body calls itself once a level. */
+const MOST_LEVELS = 200;
+
+/** Whether the value holds more than MOST_LEVELS lists and objects inside one another. */
+function tooDeep(value: unknown): boolean {
+  let level = [value];
+  for (let depth = 0; depth <= MOST_LEVELS; depth++) {
+    level = level.flatMap((x) => (typeof x === "object" && x !== null ? Object.values(x) : []));
+    if (level.length === 0) return false;
+  }
+  return true;
+}
+
+/** The body as an object. Throws ApiError 400 for what is none or is nested too deeply, 413 above `limit` bytes. */
 export async function readJson(req: IncomingMessage, limit: number): Promise<unknown> {
   const parts: Buffer[] = [];
   let size = 0;
@@ -68,11 +81,17 @@ export async function readJson(req: IncomingMessage, limit: number): Promise<unk
   }
   if (size > limit)
     throw new ApiError(413, `the body is larger than ${limit} bytes`, { code: "request_too_large" });
+  let body: unknown;
   try {
-    return JSON.parse(Buffer.concat(parts).toString("utf8"));
+    body = JSON.parse(Buffer.concat(parts).toString("utf8"));
   } catch (cause) {
     throw new ApiError(400, `the body is not JSON: ${(cause as Error).message}`, { code: "invalid_json" });
   }
+  if (tooDeep(body))
+    throw new ApiError(400, `the body has more than ${MOST_LEVELS} lists or objects inside one another`, {
+      code: "invalid_json",
+    });
+  return body;
 }
 
 /** Server-sent events: `send` an object each, `done` at the end. */
