@@ -82,7 +82,8 @@ const tool = z.looseObject({
 export const chatSchema = z.looseObject({
   ...shared,
   tools: optional(z.array(tool)),
-  tool_choice: optional(z.enum(["none", "auto"])),
+  // A call that is demanded is refused by name: nothing makes the model write one.
+  tool_choice: optional(z.union([z.enum(["none", "auto", "required"]), z.looseObject({ type: z.string() })])),
   messages: z
     .array(
       z.looseObject({

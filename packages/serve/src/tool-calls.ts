@@ -13,6 +13,11 @@ export interface ChatAnswer {
 
 /** The functions that the answer may call; none with tool_choice none. Throws ApiError 400 where the template writes none. */
 export function toolsOf({ session }: Service, { tools, tool_choice: choice }: ChatBody): Tool[] {
+  if (choice && choice !== "none" && choice !== "auto")
+    throw new ApiError(400, "tool_choice other than none and auto is not supported: the model decides", {
+      param: "tool_choice",
+      code: "unsupported_parameter",
+    });
   if (!tools || tools.length === 0 || choice === "none") return [];
   if (!writesTools(session.template))
     throw new ApiError(400, "tools is not supported by the chat template of this model", {
