@@ -185,7 +185,7 @@ test("a_student_of_adapters_is_taught_on_its_own_samples", async () => {
   const { result, steps } = await stage(
     "adapters",
     runSft,
-    recipe({ distill, lora: { rank: 4 } }, { steps: 20 }),
+    recipe({ distill, adapter: { rank: 4 } }, { steps: 20 }),
   );
   expect(steps.at(-1)!["distill/divergence"]).toBeLessThan(steps[0]!["distill/divergence"]!);
   expect(readFileSync(join(result.outputs.checkpoint!, "adapter.safetensors")).length).toBeGreaterThan(100);

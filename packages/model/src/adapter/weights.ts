@@ -51,7 +51,7 @@ export function adapterWeights(config: ModelConfig, weight: WeightSpec): WeightS
   ];
 }
 
-/** Refuses targets that name no linear layer of the model. Throws NsaError `lora_target_unknown` (exit 2). */
+/** Refuses targets that name no linear layer of the model. Throws NsaError `adapter_target_unknown` (exit 2). */
 export function checkTargets(lora: LoraConfig, weights: readonly WeightSpec[]): void {
   const paths = weights.filter((w) => w.linear).flatMap((w) => w.parts.map(pathOf));
   for (const target of lora.targets.map(targetName)) {
@@ -59,8 +59,8 @@ export function checkTargets(lora: LoraConfig, weights: readonly WeightSpec[]): 
     const ends = [...new Set(paths.map((path) => path.slice(path.lastIndexOf(".") + 1)))];
     const near = didYouMean(target, ends);
     throw new NsaError({
-      code: "lora_target_unknown",
-      what: `lora target ${target}`,
+      code: "adapter_target_unknown",
+      what: `adapter target ${target}`,
       why: `no linear layer of the model has this name${near ? `; did you mean ${near}?` : ""}`,
       fix: `name some of ${ends.join(", ")}, or all-linear`,
       exitCode: ExitCode.usage,

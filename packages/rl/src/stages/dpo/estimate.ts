@@ -3,6 +3,7 @@ import { asItIs, type Resize } from "@nsa/core";
 import {
   cacheBytesPerToken,
   INFERENCE_ONLY,
+  loraOfRecipe,
   readModelConfig,
   resolveModelConfig,
   trainFlops,
@@ -33,8 +34,10 @@ export function estimateDpo(
   checkDpo(config);
   const { train, rollout } = config;
   const online = config.pairs === "online";
-  const { init, lora } = config;
-  const model = resize(resolveModelConfig({ ...readModelConfig(init.checkpoint), lora }));
+  const { init } = config;
+  const base = readModelConfig(init.checkpoint);
+  const lora = loraOfRecipe(config.adapter, base);
+  const model = resize(resolveModelConfig({ ...base, lora }));
   const length = lengthOf(config, model.maxSeqLen);
   const pairs = online ? rollout.questionsPerStep : train.pairsPerStep;
   const { steps, recompute, logitsBudgetMb, optimizer, groups } = train;

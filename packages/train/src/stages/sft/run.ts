@@ -6,7 +6,8 @@ import { openDevice, openPlans } from "@nsa/kernels";
 import {
   cacheBytesPerToken,
   INFERENCE_ONLY,
-  loadModel,
+  loadWithAdapters,
+  loraOfRecipe,
   readModelConfig,
   resolveModelConfig,
   trainFlops,
@@ -34,7 +35,8 @@ export function estimateSft(
   resize: Resize = asItIs,
 ): Record<string, number> {
   checkDistill(config.distill);
-  const model = resize(resolveModelConfig({ ...readModelConfig(config.initFrom), lora: config.lora }));
+  const base = readModelConfig(config.initFrom);
+  const model = resize(resolveModelConfig({ ...base, lora: loraOfRecipe(config.adapter, base) }));
   const own = estimateTraining(model, { ...config.train, device });
   if (!config.distill) return own;
   const { teacher: folder, kind, prompts, samples, maxTokens } = config.distill;
@@ -145,8 +147,8 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
   });
   try {
     openPlans(device, context);
-    const { initFrom, lora, train, seed } = config;
-    const model = await loadModel(device, initFrom, { lora }, train.groups, seed);
+    const { initFrom, adapter, train, seed } = config;
+    const model = await loadWithAdapters(device, initFrom, adapter, { groups: train.groups, seed });
     checkVocabulary(tokenizer, model, config.initFrom);
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
