@@ -84,6 +84,20 @@ test("merged_weights_give_the_logits_of_the_adapters_and_are_taken_apart_again",
   }
   expect(moved).toBeGreaterThan(1e-3);
   await expect(mergeAdapters(cpu, base)).rejects.toMatchObject({ code: "no_adapter", exitCode: 3 });
+  // A wider model, one with more layers, and one of equal shapes that computes otherwise.
+  for (const [key, value] of Object.entries({
+    dModel: 32,
+    numLayers: 3,
+    ropeTheta: 500,
+    attention: "full",
+  })) {
+    const other = await trained(`merge-${key}`, { rank: 1 }, { [key]: value });
+    await expect(unmergeAdapters(cpu, other.base, dir), key).rejects.toMatchObject({
+      code: "checkpoint_mismatch",
+      why: expect.stringContaining(`${key} is`),
+      exitCode: 3,
+    });
+  }
 });
 
 for (const scaling of ["standard", "rslora"] as const)
