@@ -219,6 +219,31 @@ test("settings_of_peft_are_served_or_refused_by_name", async () => {
       exitCode: 4,
       what: expect.stringContaining(key),
     });
+  // Python's named groups; the first pattern that matches counts.
+  const named = { "(?P<part>q|v)_proj": 7, "self_a(?P<a>t)(?P=a)n.q_proj": 8, q_proj: 9 };
+  expect(await scaleOf({ alpha_pattern: named })).toMatchObject({ targets: [{ alpha: 7 }] });
+  const { "(?P<part>q|v)_proj": _, ...later } = named;
+  expect(await scaleOf({ alpha_pattern: later })).toMatchObject({ targets: [{ alpha: 8 }] });
+  for (const [settings, what] of [
+    [{ alpha_pattern: { v_proj: "7" } }, '"v_proj"'],
+    [{ alpha_pattern: { q_proj: 0 } }, '"q_proj"'],
+    [{ alpha_pattern: { q_proj: null } }, '"q_proj"'],
+    [{ alpha_pattern: [3] }, "alpha_pattern"],
+    [{ alpha_pattern: "q_proj" }, "alpha_pattern"],
+    [{ rank_pattern: { q_proj: 1.5 } }, '"q_proj"'],
+    [{ rank_pattern: { q_proj: -1 } }, '"q_proj"'],
+    // Not closed, closes the group around it, only Python's, or another meaning there.
+    [{ alpha_pattern: { "(q_proj": 3 } }, '"(q_proj"'],
+    [{ alpha_pattern: { "a)|(q_proj": 3 } }, '"a)|(q_proj"'],
+    [{ alpha_pattern: { "(?i)Q_proj": 3 } }, '"(?i)Q_proj"'],
+    [{ alpha_pattern: { "q_proj\\Z": 3 } }, "Z"],
+    [{ rank_pattern: { "q++_proj": 3 } }, '"q++_proj"'],
+  ] as const)
+    await expect(scaleOf(settings), JSON.stringify(settings)).rejects.toMatchObject({
+      code: "peft_invalid",
+      exitCode: 3,
+      what: expect.stringContaining(what),
+    });
   await expect(scaleOf({ r: 3 })).rejects.toMatchObject({ code: "peft_invalid", exitCode: 3 });
   await expect(scaleOf({ lora_alpha: "x" })).rejects.toMatchObject({ code: "peft_invalid" });
   for (const tensor of ["lm_head", "model.layers.7.self_attn.q_proj", "model.layers.0.self_attn.q_norm"])
