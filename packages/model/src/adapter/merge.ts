@@ -2,7 +2,7 @@
 import { ExitCode, NsaError } from "@nsa/core";
 import type { Device } from "@nsa/kernels";
 import { CheckpointChain, noAdapter } from "../checkpoint/base.ts";
-import { addProduct, loadModel, uploaded } from "../checkpoint/load-model.ts";
+import { addProduct, loadModel, upload } from "../checkpoint/load-model.ts";
 import { readCheckpointState } from "../checkpoint/read-state.ts";
 import { differencesOf } from "../checkpoint/resume.ts";
 import type { CheckpointState } from "../checkpoint/state.ts";
@@ -50,7 +50,7 @@ export async function unmergeAdapters(device: Device, whole: string, dir: string
     const path = name.replace(/\.weight$/, "");
     if (!file.entries.has(nameOfA(path))) continue;
     using _ = device.scope();
-    const [a, b] = [nameOfA(path), nameOfB(path)].map((tensor) => uploaded(device, file, tensor));
+    const [a, b] = [nameOfA(path), nameOfB(path)].map((tensor) => upload(device, file, tensor));
     addProduct(buffer.view(offset, shape), a!, b!, -adapterSize(state.model.lora!, path)!.scale);
   }
   model.parameters.refreshLow();

@@ -5,7 +5,7 @@
 import { didYouMean, ExitCode, NsaError } from "@nsa/core";
 import type { ModelConfig } from "../config/schema.ts";
 import { matrix, type PartSpec, type WeightSpec } from "../parameters/weight-spec.ts";
-import { type AdapterSize, adapterSize, type LoraConfig, names, targetName } from "./config.ts";
+import { type AdapterSize, adapterSize, type LoraConfig, matchesTarget, targetName } from "./config.ts";
 
 /** A projection inside a weight, and its adapter. */
 export interface AdaptedPart extends AdapterSize {
@@ -55,7 +55,7 @@ export function adapterWeights(config: ModelConfig, weight: WeightSpec): WeightS
 export function checkTargets(lora: LoraConfig, weights: readonly WeightSpec[]): void {
   const paths = weights.filter((w) => w.linear).flatMap((w) => w.parts.map(pathOf));
   for (const target of lora.targets.map(targetName)) {
-    if (paths.some((path) => names(target, path))) continue;
+    if (paths.some((path) => matchesTarget(target, path))) continue;
     const ends = [...new Set(paths.map((path) => path.slice(path.lastIndexOf(".") + 1)))];
     const near = didYouMean(target, ends);
     throw new NsaError({

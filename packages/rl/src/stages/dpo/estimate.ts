@@ -1,5 +1,5 @@
 // What a DPO run may cost at most: every output as long as it may be.
-import { asItIs, type Resize } from "@nsa/core";
+import { type Resize, sameSize } from "@nsa/core";
 import {
   cacheBytesPerToken,
   INFERENCE_ONLY,
@@ -29,7 +29,7 @@ function lengthOf({ pairs, data, rollout }: DpoConfig, maxSeqLen: number): numbe
 export function estimateDpo(
   config: DpoConfig,
   device?: string,
-  resize: Resize = asItIs,
+  resize: Resize = sameSize,
 ): Record<string, number> {
   checkDpo(config);
   const { train, rollout } = config;

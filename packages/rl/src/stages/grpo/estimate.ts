@@ -1,5 +1,5 @@
 // What a GRPO run may cost at most: every output as long as it may be.
-import { asItIs, type Resize } from "@nsa/core";
+import { type Resize, sameSize } from "@nsa/core";
 import {
   cacheBytesPerToken,
   INFERENCE_ONLY,
@@ -37,7 +37,7 @@ function valueBytes(config: GrpoConfig, policy: number, resize: Resize): number 
 export function estimateGrpo(
   recipe: GrpoConfig,
   _device?: string,
-  resize: Resize = asItIs,
+  resize: Resize = sameSize,
 ): Record<string, number> {
   const config = withIterations(recipe);
   checkGrpo(config);

@@ -1,6 +1,13 @@
 // `nsa reward`: a checkpoint with a scalar head learns to tell right outputs, or right steps, from wrong ones.
 import { join } from "node:path";
-import { asItIs, JsonlFile, type Metrics, type Resize, type StageContext, type StageRunner } from "@nsa/core";
+import {
+  JsonlFile,
+  type Metrics,
+  type Resize,
+  type StageContext,
+  type StageRunner,
+  sameSize,
+} from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
 import {
@@ -32,7 +39,7 @@ export const HELD_OUT_FILE = "held-out.jsonl";
 export function estimateReward(
   config: RewardModelConfig,
   device?: string,
-  resize: Resize = asItIs,
+  resize: Resize = sameSize,
 ): Record<string, number> {
   checkRewardRecipe(config);
   const base = readModelConfig(config.init.checkpoint);

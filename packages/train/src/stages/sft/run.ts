@@ -1,6 +1,6 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
 import { join } from "node:path";
-import { asItIs, type BatchSource, NsaError, type Resize, Rng, type StageRunner } from "@nsa/core";
+import { type BatchSource, NsaError, type Resize, Rng, type StageRunner, sameSize } from "@nsa/core";
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
 import {
@@ -32,7 +32,7 @@ const SPLIT_STREAM = 14;
 export function estimateSft(
   config: SftConfig,
   device?: string,
-  resize: Resize = asItIs,
+  resize: Resize = sameSize,
 ): Record<string, number> {
   checkDistill(config.distill);
   const base = readModelConfig(config.initFrom);
