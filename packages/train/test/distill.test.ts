@@ -3,7 +3,14 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openStageContext, parseConfig, type StageResult } from "@nsa/core";
-import { cacheBytesPerToken, logprobs, readModelConfig, resolveModelConfig, Transformer } from "@nsa/model";
+import {
+  cacheBytesPerToken,
+  logprobs,
+  readModelConfig,
+  resolveModelConfig,
+  Transformer,
+  trainFlops,
+} from "@nsa/model";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openBackend } from "../../kernels/test/backend.ts";
 import { countingBatch, stepOf, tinyConfig } from "../../model/test/training-fixture.ts";
@@ -263,4 +270,8 @@ test("an_estimate_counts_the_teacher", () => {
   const distill = { teacher, kind: "on_policy", prompts: 2, samples: 3, max_tokens: 100 };
   const sampled = estimateSft(recipe({ distill }));
   expect(sampled.memory_cache_bytes).toBe(6 * 164 * cacheBytesPerToken(readModelConfig(base)));
+  // 40 steps of 6 outputs. A forward of each model is a third of a training step at that length: 5/3 of it with the student's sampling.
+  expect([sampled.tokens, sampled.sampled_tokens_at_most]).toEqual([40 * 6 * 164, 40 * 6 * 100]);
+  const { actual } = trainFlops(readModelConfig(base), 164);
+  expect(sampled.flops! / actual / (40 * 6 * 164)).toBeCloseTo(5 / 3, 6);
 });
