@@ -1,7 +1,6 @@
 // The commands of `nsa`: program/ says what each takes, commands/ does it and is loaded only when it runs.
 import { Command, type CommanderError } from "commander";
 import { registerData } from "./program/data.ts";
-import { registerLora } from "./program/lora.ts";
 import { registerModels } from "./program/models.ts";
 import { registerRollouts } from "./program/rollouts.ts";
 import { registerServing } from "./program/serving.ts";
@@ -31,7 +30,6 @@ export function buildProgram(): Command {
   for (const register of [
     registerStages,
     registerModels,
-    registerLora,
     registerData,
     registerRollouts,
     registerWorkbench,

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parse } from "yaml";
+import { findCheckpointsIn } from "../src/commands/recipe-checkpoints.ts";
 import { printer } from "../src/view/plain.ts";
 import { nsa } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";
@@ -55,6 +56,24 @@ test("latest_in_a_recipe_becomes_the_checkpoint_of_its_start", () => {
   const other = run("replay", base!, "--step", "1");
   expect(other.status).toBe(2);
   expect(other.stderr).toMatch(/is a run of `nsa pretrain`/);
+});
+
+test("every_key_of_a_checkpoint_takes_the_names_of_runs", () => {
+  const name = folders().find((folder) => folder.startsWith("pretrain-"))!;
+  const found = join(runs, name, "checkpoints/step-000004");
+  const named = {
+    ...{ initFrom: name, rewardModel: name, reference: name, distill: { teacher: name } },
+    ...{ adapter: { initFrom: name }, rewards: [{ checkpoint: name, ensemble: [name, "elsewhere/model"] }] },
+    ...{ value: { init: "policy" }, name },
+  };
+  expect(findCheckpointsIn(named, runs)).toEqual({
+    ...{ initFrom: found, rewardModel: found, reference: found, distill: { teacher: found } },
+    ...{
+      adapter: { initFrom: found },
+      rewards: [{ checkpoint: found, ensemble: [found, "elsewhere/model"] }],
+    },
+    ...{ value: { init: "policy" }, name },
+  });
 });
 
 test("a_dry_run_names_reward_files_and_a_refused_start_leaves_no_folder", () => {

@@ -15,16 +15,16 @@ const model = resolveModelConfig({
   attentionLayers: ["full", "full", "full", "nsa", "nsa", "window"],
 });
 
-/** A stage whose model takes a byte for the square of its heads, half of it for weights. */
-const stage = (first = model) => ({
+/** A stage whose model takes `unit` bytes for the square of its heads, a half of it for weights and a sixth for the cache. */
+const stage = (first = model, unit = 1) => ({
   estimate: (_config: unknown, _device?: string, resize: Resize = (m) => m) => {
     const { numHeads } = resize(first);
-    const bytes = numHeads ** 2;
+    const bytes = unit * numHeads ** 2;
     return {
       parameters: 10 * numHeads,
       memory_parameters_bytes: bytes / 2,
-      memory_activations_bytes: bytes / 4,
-      memory_cache_bytes: bytes / 4,
+      memory_activations_bytes: bytes / 3,
+      memory_cache_bytes: bytes / 6,
       memory_bytes: bytes,
     };
   },
@@ -54,10 +54,12 @@ test("the_largest_model_fills_at_most_95_percent_and_the_next_one_more", () => {
   // 95 % of 4000 are 3800: 60² = 3600 fit, 64² = 4096 do not.
   const found = largestModel(stage(), {}, "cpu", 4000)!;
   expect([found.fits!.model.numHeads, found.next!.model.numHeads]).toEqual([60, 64]);
-  expect(describeLargest(found, String)).toBe(
-    "600 parameters (45 layers of width 480 with 60 heads) take 0.0 GiB of 0.0 GiB; the next size, " +
-      "640 parameters (48 layers of width 512 with 64 heads) need 0.0 GiB: " +
-      "weights, gradients and moments 0.0 GiB, activations 0.0 GiB, KV cache 0.0 GiB",
+  // 2⁻⁹ GiB a squared head: 40² are 3.125 GiB and 44² 3.78; 95 % of 3.5 GiB lie between.
+  const large = largestModel(stage(model, 2 ** 21), {}, "cpu", 3.5 * 2 ** 30)!;
+  expect(describeLargest(large, String)).toBe(
+    "400 parameters (30 layers of width 320 with 40 heads) take 3.1 GiB of 3.5 GiB; the next size, " +
+      "440 parameters (33 layers of width 352 with 44 heads) need 3.8 GiB: " +
+      "weights, gradients and moments 1.9 GiB, activations 1.3 GiB, KV cache 0.6 GiB",
   );
   // The border itself fits: 38² = 1444 = 0.95 · 1520, with one KV head.
   const single = { ...model, numKvHeads: 1, attentionLayers: undefined };

@@ -1,4 +1,4 @@
-// `nsa lora` as a user runs it: adapters trained by a recipe, generated with, merged, exchanged with PEFT, moved, and refused.
+// Adapters as a user runs them: adapters trained by a recipe, generated with, merged, exchanged with PEFT, moved, and refused.
 import { cpSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,7 +37,7 @@ beforeAll(() => {
 name: lora
 threads: 1
 init_from: base
-lora: {rank: 2, targets: [q_proj, "v_proj*", {name: down_proj, rank: 3, alpha: 9}]}
+adapter: {rank: 2, targets: [q_proj, "v_proj*", {name: down_proj, rank: 3, alpha: 9}]}
 data:
   sources:
     - files: [examples.jsonl]
@@ -47,7 +47,7 @@ train: {steps: 12, micro_batch_tokens: 64, seq_len: 32, optimizer: {lr: 0.05}}
 sample: {prompts: 0}
 `;
   writeFileSync(at("lora.yaml"), recipe);
-  writeFileSync(at("full.yaml"), recipe.replace(/^lora: .*\n/m, ""));
+  writeFileSync(at("full.yaml"), recipe.replace(/^adapter: .*\n/m, ""));
   ok("sft", "lora.yaml", "--device", "cpu");
   adapters = newest("sft");
 });
@@ -56,19 +56,23 @@ test("adapters_are_generated_with_as_the_merged_checkpoint_is", () => {
   expect(existsSync(join(adapters, "adapter.safetensors"))).toBe(true);
   const text = written(adapters);
   expect(text).not.toBe(written(base));
-  ok("lora", "merge", adapters, at("merged"));
+  ok("model", "merge", adapters, at("merged"));
   const strip = (line: string) => JSON.parse(line).text as string;
   expect(strip(written(at("merged")))).toBe(strip(text));
   // Whole weights have no adapters to merge.
-  const again = nsa(["lora", "merge", at("merged"), at("twice")], { cwd: root });
+  const again = nsa(["model", "merge", at("merged"), at("twice")], { cwd: root });
   expect(again.status).toBe(3);
   expect(again.stderr).toContain("has no adapters");
 });
 
 test("adapters_go_to_peft_and_back_with_equal_text", () => {
-  ok("lora", "export", adapters, at("peft"), "--base", "org/model");
+  ok("model", "export", adapters, at("peft"), "--peft", "--base", "org/model");
   expect(readdirSync(at("peft")).sort()).toEqual(["adapter_config.json", "adapter_model.safetensors"]);
-  ok("lora", "import", at("peft"), at("back"), "--base", base);
+  const without = nsa(["model", "import", at("peft"), at("back")], { cwd: root });
+  expect(without.status).toBe(2);
+  expect(without.stderr).toContain("--base <checkpoint>");
+  expect(nsa(["model", "export", adapters, at("no"), "--base", "x"], { cwd: root }).status).toBe(2);
+  ok("model", "import", at("peft"), at("back"), "--base", base);
   expect(written(at("back"))).toBe(written(adapters));
 });
 
@@ -77,11 +81,11 @@ test("a_moved_base_is_named_and_found_by_rebase", () => {
   renameSync(base, at("elsewhere"));
   const lost = nsa(["generate", adapters, "The ", "--device", "cpu"], { cwd: root });
   expect(lost.status).toBe(3);
-  expect(lost.stderr).toContain("nsa lora rebase");
-  ok("lora", "rebase", adapters, at("elsewhere"));
+  expect(lost.stderr).toContain("nsa model rebase");
+  ok("model", "rebase", adapters, at("elsewhere"));
   expect(written(adapters)).toBe(text);
   renameSync(at("elsewhere"), base);
-  ok("lora", "rebase", adapters, base);
+  ok("model", "rebase", adapters, base);
 });
 
 test("a_dry_run_with_adapters_needs_less_and_names_the_largest_model", () => {

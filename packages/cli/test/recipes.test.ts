@@ -324,7 +324,7 @@ real("configs_eval_h100_60m_measures_a_checkpoint", () => {
 /** Recipes of adapters and of distillation, which say what they leave. */
 const has = (key: string) => (file: string) => keysOf(file).has(key);
 
-for (const file of of("sft").filter((f) => has("lora")(f) || has("distill")(f)))
+for (const file of of("sft").filter((f) => has("adapter")(f) || has("distill")(f)))
   (needsData(file) ? real : test)(`${file}_takes_a_step`, () => {
     const examples = join(runs, "examples.jsonl");
     const words = Array.from({ length: 9 }, (_, i) => ({
@@ -345,7 +345,7 @@ for (const file of of("sft").filter((f) => has("lora")(f) || has("distill")(f)))
     // A student that is its own teacher is where it should be.
     if (has("distill")(file)) expect(Math.abs(step["distill/divergence"]!)).toBeLessThan(1e-5);
     else expect(step["train/loss"]).toBeGreaterThan(1);
-    const weights = has("lora")(file) ? "adapter.safetensors" : "model.safetensors";
+    const weights = has("adapter")(file) ? "adapter.safetensors" : "model.safetensors";
     expect(readdirSync(join(dir, "checkpoints/step-000001"))).toContain(weights);
   });
 

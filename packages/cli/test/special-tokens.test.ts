@@ -8,7 +8,7 @@ import { exportHuggingFace, resolveModelConfig, Transformer } from "@nsa/model";
 import { encodeSegments, splitStops } from "@nsa/tasks";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { generate } from "../src/commands/generate.ts";
-import { modelCommand } from "../src/commands/model.ts";
+import { exportCommand, importCommand } from "../src/commands/model.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-ends-"));
 const hub = join(root, "hub");
@@ -62,7 +62,7 @@ beforeAll(async () => {
     "tokenizer.json": JSON.stringify(json),
     "generation_config.json": JSON.stringify(generation),
   });
-  await modelCommand("import", hub, checkpoint);
+  await importCommand(hub, checkpoint);
 });
 
 const readJson = (folder: string, file: string) => JSON.parse(readFileSync(join(folder, file), "utf8"));
@@ -87,11 +87,11 @@ test("what_is_learned_ends_with_one_end_the_templates_own_or_the_first", () => {
 
 test("an_export_states_the_ends_where_transformers_reads_them_and_the_next_import_finds_them", async () => {
   const out = join(root, "exported");
-  await modelCommand("export", checkpoint, out);
+  await exportCommand(checkpoint, out, {});
   expect(readJson(out, "generation_config.json")).toEqual(generation);
   expect(readJson(out, "config.json")).toMatchObject({ bos_token_id: BEGIN, eos_token_id: [END, TURN] });
   const again = join(root, "again");
-  await modelCommand("import", out, again);
+  await importCommand(out, again);
   expect(Tokenizer.load(again).stated).toEqual({ bosId: BEGIN, eosIds: [END, TURN] });
 });
 
@@ -100,13 +100,13 @@ test("a_folder_that_states_them_in_config_json_alone_keeps_them_and_one_that_sta
   await exportModel(named, END, { "tokenizer.json": JSON.stringify(json) });
   const config = readJson(named, "config.json");
   writeFileSync(join(named, "config.json"), JSON.stringify({ ...config, eos_token_id: END }));
-  await modelCommand("import", named, join(root, "named-checkpoint"));
+  await importCommand(named, join(root, "named-checkpoint"));
   expect(Tokenizer.load(join(root, "named-checkpoint")).eosIds).toEqual([END]);
   const plain = join(root, "plain");
   await exportModel(plain, END, { "tokenizer.json": JSON.stringify(json) });
-  await modelCommand("import", plain, join(root, "plain-checkpoint"));
+  await importCommand(plain, join(root, "plain-checkpoint"));
   expect(Tokenizer.load(join(root, "plain-checkpoint")).stated).toEqual({});
-  await modelCommand("export", join(root, "plain-checkpoint"), join(root, "plain-out"));
+  await exportCommand(join(root, "plain-checkpoint"), join(root, "plain-out"), {});
   expect(readJson(join(root, "plain-out"), "config.json").eos_token_id).toBe(BEGIN);
   expect(readJson(join(root, "plain-out"), "generation_config.json")).toEqual({ eos_token_id: BEGIN });
 });

@@ -6,6 +6,8 @@ export * from "./config/describe.ts";
 export { didYouMean } from "./config/did-you-mean.ts";
 export * from "./config/load.ts";
 export { firstComplaint } from "./config/plain-words.ts";
+export { snakeCase } from "./config/schema-walk.ts";
+export { CHECKPOINT_KEYS } from "./config/source.ts";
 export * from "./environment.ts";
 export * from "./errors.ts";
 export * from "./interrupt.ts";

@@ -47,7 +47,7 @@ export interface StageOverview {
 /** Replaces the architecture that a recipe trains or runs by another one, for the costs of other sizes. */
 export type Resize = <M extends object>(model: M) => M;
 
-export const asItIs: Resize = (model) => model;
+export const sameSize: Resize = (model) => model;
 
 // biome-ignore lint/suspicious/noExplicitAny: each stage has its own config type, checked by its schema.
 export interface StageDefinition<C = any> {

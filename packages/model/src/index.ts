@@ -1,7 +1,8 @@
 // Public surface of @nsa/model.
-export { type LoraConfig, loraSchema } from "./adapter/config.ts";
+export type { LoraConfig } from "./adapter/config.ts";
 export { mergeAdapters, unmergeAdapters } from "./adapter/merge.ts";
 export { exportPeft, importPeft } from "./adapter/peft.ts";
+export { adapterSchema, loadWithAdapters, loraOfRecipe } from "./adapter/recipe.ts";
 export { adapterReference, type ReferencePolicy, wholeReference } from "./adapter/reference.ts";
 export type {
   AttentionKind,

@@ -93,6 +93,39 @@ test("a_reference_takes_the_bytes_of_its_weights_and_a_frozen_group_no_more", ()
   expect(plain.memory_bytes! - part.memory_bytes!).toBe(12 * 144);
 });
 
+test("a_value_model_grows_with_the_policy", () => {
+  const [checkpoint, judge] = ["plain", "judge"].map((name) => join(root, name)) as [string, string];
+  for (const [folder, change] of [
+    [checkpoint, {}],
+    [judge, { head: "scalar" }],
+  ] as const) {
+    mkdirSync(folder);
+    writeArchitecture(folder, resolveModelConfig({ ...sizes, ...change }));
+  }
+  const size = {
+    steps: 1,
+    microBatches: 1,
+    microBatchTokens: 4096,
+    seqLen: 1,
+    recompute: false,
+    logitsBudgetMb: 64,
+  };
+  const bytes = (layers: number) => {
+    const model = resolveModelConfig({ ...sizes, numLayers: layers, head: "scalar" });
+    return estimateTraining(model, size).memory_parameters_bytes!;
+  };
+  expect(bytes(5)).toBeGreaterThan(2 * bytes(2));
+  for (const init of ["policy", judge]) {
+    // Groups of the policy's, which the value model does not have: it is counted by itself.
+    const train = { groups: [{ name: "norms", weights: ["*norm*"], lrMultiplier: 0.5 }] };
+    const algorithm = { advantage: "gae" };
+    const config = grpoSchema.parse({ init: { checkpoint }, algorithm, train, value: { init } });
+    expect(estimateGrpo(config).memory_value_bytes, init).toBe(bytes(2));
+    const got = estimateGrpo(config, undefined, (model) => ({ ...model, numLayers: 5 }));
+    expect(got.memory_value_bytes, init).toBe(bytes(5));
+  }
+});
+
 test("three_branches_have_three_caches_and_bf16_halves_them", () => {
   const nsa = { attention: "nsa", blockSize: 4, stride: 2, selectionBlockSize: 4 } as const;
   expect(estimate(nsa).got.memory_cache_bytes).toBe(3 * 160 * 500);

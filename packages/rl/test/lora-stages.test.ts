@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { parseConfig, readJsonl, type StageResult } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
 import { Device } from "@nsa/kernels";
-import { INFERENCE_ONLY, loadModel, readCheckpointState, type Transformer } from "@nsa/model";
+import { exportPeft, INFERENCE_ONLY, loadModel, readCheckpointState, type Transformer } from "@nsa/model";
 import { runSft, sftSchema } from "@nsa/train";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { rewardModelSchema, rewardStage, runDpo, runSample } from "../src/index.ts";
@@ -22,7 +22,7 @@ afterAll(() => {
 
 let base: string;
 const { run } = grpoRuns(root, () => base);
-const lora = { rank: 4, alpha: 8 };
+const adapter = { rank: 4, alpha: 8 };
 const kl = { kl_coef: 0.05, aggregation: "token_mean" };
 
 beforeAll(async () => {
@@ -57,7 +57,7 @@ test("sft_learns_by_adapters_and_what_follows_reads_them", async () => {
       {
         init_from: base,
         threads: 1,
-        lora,
+        adapter,
         data: { sources: [{ files: [file], prompt: "{q}", completion: "{a}" }] },
         train: {
           steps: 30,
@@ -79,17 +79,17 @@ test("sft_learns_by_adapters_and_what_follows_reads_them", async () => {
   const resumeFrom = join(root, "sft-parts", "checkpoints", "step-000020");
   const parts = await runStage(root, "sft-parts", runSft, config(), { resumeFrom });
   expect(adapters(parts.result).equals(adapters(whole.result))).toBe(true);
-  // Sampling reads the adapters; a stage without `lora` trains the merged weights.
+  // Sampling reads the adapters; a stage without `adapter` trains the merged weights.
   const { checkpoint } = whole.result.outputs;
   const sampled = await runStage(root, "sampled", runSample, sampleRecipe(checkpoint!));
   expect(sampled.result.status).toBe("completed");
-  const full = await runStage(root, "full", runSft, config({ init_from: checkpoint, lora: undefined }));
+  const full = await runStage(root, "full", runSft, config({ init_from: checkpoint, adapter: undefined }));
   expect((await readCheckpointState(full.result.outputs.checkpoint!)).base).toBeUndefined();
   expect(stepMetrics(full.events)[0]!["train/loss"]!).toBeLessThan(0.3 * loss[0]!);
 });
 
 test("grpo_measures_its_kl_against_the_policy_without_adapters", async () => {
-  const set = { lora, algorithm: kl };
+  const set = { adapter, algorithm: kl };
   const whole = await run("grpo", set);
   await checkBase(whole.result);
   // In the first step the policy is its reference, to the bit; later it is not.
@@ -103,8 +103,46 @@ test("grpo_measures_its_kl_against_the_policy_without_adapters", async () => {
   expect(adapters(parts.result).equals(adapters(whole.result))).toBe(true);
 });
 
+test("a_stage_starts_from_the_adapters_that_init_from_names", async () => {
+  const first = (await run("start", { adapter, steps: 2, algorithm: kl })).result.outputs.checkpoint!;
+  const peft = join(root, "start-peft");
+  await exportPeft(first, peft);
+  const differences: number[] = [];
+  for (const [name, initFrom] of [
+    ["from-checkpoint", first],
+    ["from-peft", peft],
+  ] as const) {
+    // The sizes are the folder's: rank 4, not the default 8.
+    const set = { adapter: { init_from: initFrom }, steps: 2, algorithm: kl };
+    const { result, events } = await run(name, set);
+    // The reference is the policy with the adapters it started from.
+    expect(stepMetrics(events)[0]!["kl/mean"]).toBe(0);
+    expect(stepMetrics(events)[1]!["kl/mean"]).toBeGreaterThan(0);
+    const model = await checkBase(result);
+    expect(model.config.lora).toMatchObject({ rank: 4, alpha: 8 });
+    const start = await loadModel(device, first, {}, INFERENCE_ONLY);
+    const tensor = "model.layers.1.mlp.down_proj.lora_A.weight";
+    const [now, then] = [model, start].map((m) => m.parameters.readMaster(tensor));
+    differences.push(Math.max(...now!.map((x, i) => Math.abs(x - then![i]!))));
+  }
+  // Two steps of Adam move a number by about two rates; new adapters would be about 1/√32 away.
+  for (const difference of differences) expect(difference).toBeLessThan(0.03);
+  await expect(run("other-rank", { adapter: { init_from: first, rank: 5 } })).rejects.toMatchObject({
+    code: "adapter_differs",
+    exitCode: 2,
+  });
+  await expect(run("dropout", { adapter: { dropout: 0.1 } })).rejects.toMatchObject({
+    code: "adapter_dropout",
+    exitCode: 4,
+  });
+  await expect(run("whole", { adapter: { init_from: base } })).rejects.toMatchObject({ code: "no_adapter" });
+  // The adapters of a base are not put on the sum of both.
+  const again = { init: { checkpoint: first }, adapter: { init_from: first } };
+  await expect(run("twice", again)).rejects.toMatchObject({ code: "base_changed", exitCode: 3 });
+});
+
 test("a_renewed_reference_of_adapters_is_found_again", async () => {
-  const set = { lora, steps: 6, algorithm: { ...kl, reference_every: 2 } };
+  const set = { adapter, steps: 6, algorithm: { ...kl, reference_every: 2 } };
   const whole = await run("refs", set);
   await run("refs-parts", set, { stopAt: 6 });
   const resumeFrom = join(root, "refs-parts", "checkpoints", "step-000003");
@@ -118,7 +156,7 @@ test("a_renewed_reference_of_adapters_is_found_again", async () => {
 test("ppo_learns_values_by_adapters_of_their_own_or_on_the_policys_trunk", async () => {
   for (const shared of [true, false]) {
     const set = {
-      lora,
+      adapter,
       steps: 2,
       algorithm: { ...kl, advantage: "gae" },
       value: { shared, lr: 1e-3 },
@@ -136,13 +174,13 @@ test("ppo_learns_values_by_adapters_of_their_own_or_on_the_policys_trunk", async
 
 test("dpo_learns_by_adapters_offline_and_online", async () => {
   const file = preferenceFile(root);
-  const whole = await runStage(root, "dpo", runDpo, offlineRecipe(base, file, { lora }));
+  const whole = await runStage(root, "dpo", runDpo, offlineRecipe(base, file, { adapter }));
   await checkBase(whole.result);
   // The reference is the start: ln 2, and the margin grows from 0.
   const loss = stepMetrics(whole.events).map((m) => m["dpo/loss"]!);
   expect(loss[0]).toBeCloseTo(Math.LN2, 6);
   expect(loss.at(-1)).toBeLessThan(loss[0]!);
-  const online = await runStage(root, "dpo-online", runDpo, onlineRecipe(base, { lora }));
+  const online = await runStage(root, "dpo-online", runDpo, onlineRecipe(base, { adapter }));
   await checkBase(online.result);
 });
 
@@ -162,7 +200,7 @@ test("a_reward_model_of_adapters_scores_outputs", async () => {
     rewardModelSchema,
     {
       init: { checkpoint: base },
-      lora,
+      adapter,
       data: { files: [file] },
       held_out: 0.2,
       threads: 1,
@@ -181,19 +219,19 @@ test("a_reward_model_of_adapters_scores_outputs", async () => {
   await checkBase(result, "scalar");
   // At work as a reward of GRPO.
   const rewards = [{ kind: "model", checkpoint: result.outputs.checkpoint }];
-  const { dir } = await run("by-model", { lora, steps: 1, rewards });
+  const { dir } = await run("by-model", { adapter, steps: 1, rewards });
   const scored = readJsonl<{ reward: number }>(join(dir, "samples.jsonl")).map((r) => r.reward);
   expect(scored.every(Number.isFinite)).toBe(true);
   expect(new Set(scored).size).toBeGreaterThan(1);
   // Retrained after an iteration, its own adapters are trained on, on the same base.
   const recipe = join(root, "reward.json");
   const settings = {
-    ...{ init: { checkpoint: base }, lora, held_out: 0.2, data: { files: [file] } },
+    ...{ init: { checkpoint: base }, adapter, held_out: 0.2, data: { files: [file] } },
     train: { steps: 3, micro_batch_tokens: 256, optimizer: { lr: 1e-3, weight_decay: 0 } },
   };
   writeFileSync(recipe, JSON.stringify(settings));
   const iterations = { count: 2, steps: 2, reward_model: { recipe, fresh: 40 } };
-  const iterated = await run("iterated", { lora, iterations, rewards, algorithm: kl });
+  const iterated = await run("iterated", { adapter, iterations, rewards, algorithm: kl });
   const again = join(iterated.dir, "reward-model/iteration-001/model");
   const state = await readCheckpointState(again);
   expect(state.base?.path).toBe(base);

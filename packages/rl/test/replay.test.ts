@@ -54,7 +54,7 @@ test.each([
   ["ppo_with_values_on_the_policys_trunk", ppo({ shared: true }), 2],
   ["several_updates_with_a_reference_and_dynamic_sampling", several, 4],
   ["process_rewards_with_the_kl_in_the_reward", inReward, 1],
-  ["low_rank_adapters_with_a_reference", { ...several, lora: { rank: 4, alpha: 8 } }, 4],
+  ["low_rank_adapters_with_a_reference", { ...several, adapter: { rank: 4, alpha: 8 } }, 4],
 ])(
   "%s_is_made_again_bit_for_bit_from_every_checkpoint",
   async (name, set, updates) => {

@@ -3,13 +3,29 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openStageContext, parseConfig, type StageResult } from "@nsa/core";
-import { cacheBytesPerToken, logprobs, readModelConfig, resolveModelConfig, Transformer } from "@nsa/model";
+import {
+  cacheBytesPerToken,
+  logprobs,
+  readModelConfig,
+  resolveModelConfig,
+  Transformer,
+  trainFlops,
+} from "@nsa/model";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openBackend } from "../../kernels/test/backend.ts";
 import { countingBatch, stepOf, tinyConfig } from "../../model/test/training-fixture.ts";
 import { divergences } from "../src/distill/divergences.ts";
 import { distillation } from "../src/distill/loss.ts";
-import { estimateSft, pretrainSchema, runPretrain, runSft, sftSchema, Trainer } from "../src/index.ts";
+import {
+  estimateSft,
+  pretrainSchema,
+  runPretrain,
+  runSft,
+  sftSchema,
+  sftStage,
+  Trainer,
+} from "../src/index.ts";
+import { StudentSamples } from "../src/stages/sft/student-samples.ts";
 import { tinyRecipe } from "./tiny-recipe.ts";
 
 const cpu = openBackend({ threads: 1 });
@@ -185,10 +201,38 @@ test("a_student_of_adapters_is_taught_on_its_own_samples", async () => {
   const { result, steps } = await stage(
     "adapters",
     runSft,
-    recipe({ distill, lora: { rank: 4 } }, { steps: 20 }),
+    recipe({ distill, adapter: { rank: 4 } }, { steps: 20 }),
   );
   expect(steps.at(-1)!["distill/divergence"]).toBeLessThan(steps[0]!["distill/divergence"]!);
   expect(readFileSync(join(result.outputs.checkpoint!, "adapter.safetensors")).length).toBeGreaterThan(100);
+});
+
+test("the_teachers_tokenizer_is_an_input_of_the_stage", () => {
+  const inputs = sftStage.inputFiles!(recipe({ distill: { teacher: "models/teacher" } }));
+  expect(inputs).toContain(join("models/teacher", "tokenizer.json"));
+  expect(sftStage.inputFiles!(recipe())).toEqual([join(base, "tokenizer.json"), examples]);
+});
+
+test("a_state_of_samples_that_is_none_is_refused", () => {
+  const sampling = {
+    prompts: 2,
+    samples: 1,
+    maxTokens: 4,
+    samplingTemperature: 1,
+    microBatchTokens: 64,
+    seed: 3,
+  };
+  const known = [{ ids: [1, 2, 3], promptLength: 2 }] as never;
+  const samples = new StudentSamples({ examples: known } as never, sampling);
+  const order = { epoch: 2, index: 0, of: 1 };
+  samples.load({ order, drawn: 5 });
+  expect(samples.save()).toEqual({ order, drawn: 5 });
+  for (const state of [null, { order }, { order, drawn: -1 }, { order, drawn: 1.5 }, { drawn: 5 }])
+    expect(() => samples.load(state), JSON.stringify(state)).toThrowError(
+      expect.objectContaining({ code: "state_invalid", exitCode: 3 }),
+    );
+  // A refused state leaves what there was.
+  expect(samples.save()).toEqual({ order, drawn: 5 });
 });
 
 test("what_cannot_teach_is_refused_by_name", async () => {
@@ -226,4 +270,8 @@ test("an_estimate_counts_the_teacher", () => {
   const distill = { teacher, kind: "on_policy", prompts: 2, samples: 3, max_tokens: 100 };
   const sampled = estimateSft(recipe({ distill }));
   expect(sampled.memory_cache_bytes).toBe(6 * 164 * cacheBytesPerToken(readModelConfig(base)));
+  // 40 steps of 6 outputs. A forward of each model is a third of a training step at that length: 5/3 of it with the student's sampling.
+  expect([sampled.tokens, sampled.sampled_tokens_at_most]).toEqual([40 * 6 * 164, 40 * 6 * 100]);
+  const { actual } = trainFlops(readModelConfig(base), 164);
+  expect(sampled.flops! / actual / (40 * 6 * 164)).toBeCloseTo(5 / 3, 6);
 });

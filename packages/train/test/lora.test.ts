@@ -278,7 +278,7 @@ test("targets_are_found_by_the_ends_of_paths_and_unknown_ones_are_refused", () =
   expect(count(["self_attn.gate_proj"])).toBe(2);
   expect(count(["layers.1.self_attn.k_proj*"])).toBe(3);
   expect(() => count(["q_prj"])).toThrow(
-    expect.objectContaining({ code: "lora_target_unknown", why: expect.stringContaining("q_proj?") }),
+    expect.objectContaining({ code: "adapter_target_unknown", why: expect.stringContaining("q_proj?") }),
   );
   // φ and norms are no linear layers.
   expect(() => count(["phi_k.up"])).toThrow(expect.objectContaining({ exitCode: 2 }));

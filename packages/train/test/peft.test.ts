@@ -84,6 +84,20 @@ test("merged_weights_give_the_logits_of_the_adapters_and_are_taken_apart_again",
   }
   expect(moved).toBeGreaterThan(1e-3);
   await expect(mergeAdapters(cpu, base)).rejects.toMatchObject({ code: "no_adapter", exitCode: 3 });
+  // A wider model, one with more layers, and one of equal shapes that computes otherwise.
+  for (const [key, value] of Object.entries({
+    dModel: 32,
+    numLayers: 3,
+    ropeTheta: 500,
+    attention: "full",
+  })) {
+    const other = await trained(`merge-${key}`, { rank: 1 }, { [key]: value });
+    await expect(unmergeAdapters(cpu, other.base, dir), key).rejects.toMatchObject({
+      code: "checkpoint_mismatch",
+      why: expect.stringContaining(`${key} is`),
+      exitCode: 3,
+    });
+  }
 });
 
 for (const scaling of ["standard", "rslora"] as const)
@@ -204,6 +218,31 @@ test("settings_of_peft_are_served_or_refused_by_name", async () => {
       code: "peft_unsupported",
       exitCode: 4,
       what: expect.stringContaining(key),
+    });
+  // Python's named groups; the first pattern that matches counts.
+  const named = { "(?P<part>q|v)_proj": 7, "self_a(?P<a>t)(?P=a)n.q_proj": 8, q_proj: 9 };
+  expect(await scaleOf({ alpha_pattern: named })).toMatchObject({ targets: [{ alpha: 7 }] });
+  const { "(?P<part>q|v)_proj": _, ...later } = named;
+  expect(await scaleOf({ alpha_pattern: later })).toMatchObject({ targets: [{ alpha: 8 }] });
+  for (const [settings, what] of [
+    [{ alpha_pattern: { v_proj: "7" } }, '"v_proj"'],
+    [{ alpha_pattern: { q_proj: 0 } }, '"q_proj"'],
+    [{ alpha_pattern: { q_proj: null } }, '"q_proj"'],
+    [{ alpha_pattern: [3] }, "alpha_pattern"],
+    [{ alpha_pattern: "q_proj" }, "alpha_pattern"],
+    [{ rank_pattern: { q_proj: 1.5 } }, '"q_proj"'],
+    [{ rank_pattern: { q_proj: -1 } }, '"q_proj"'],
+    // Not closed, closes the group around it, only Python's, or another meaning there.
+    [{ alpha_pattern: { "(q_proj": 3 } }, '"(q_proj"'],
+    [{ alpha_pattern: { "a)|(q_proj": 3 } }, '"a)|(q_proj"'],
+    [{ alpha_pattern: { "(?i)Q_proj": 3 } }, '"(?i)Q_proj"'],
+    [{ alpha_pattern: { "q_proj\\Z": 3 } }, "Z"],
+    [{ rank_pattern: { "q++_proj": 3 } }, '"q++_proj"'],
+  ] as const)
+    await expect(scaleOf(settings), JSON.stringify(settings)).rejects.toMatchObject({
+      code: "peft_invalid",
+      exitCode: 3,
+      what: expect.stringContaining(what),
     });
   await expect(scaleOf({ r: 3 })).rejects.toMatchObject({ code: "peft_invalid", exitCode: 3 });
   await expect(scaleOf({ lora_alpha: "x" })).rejects.toMatchObject({ code: "peft_invalid" });

@@ -9,7 +9,7 @@ import { familyMember, type ModelConfig } from "@nsa/model";
 
 /** Share of the memory that a run may fill: the rest is the driver's, the program's and gaps between tensors. */
 const USABLE = 0.95;
-/** KV heads beyond which nobody looks. */
+/** The largest size that is searched, in KV heads. */
 const MAX_UNITS = 4096;
 
 type Estimate = Record<string, number>;

@@ -1,10 +1,8 @@
 // Checkpoints that a recipe names as commands do: `latest`, a run by its name or folder; they become the checkpoint's path when a run starts.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { findCheckpoint, NsaError } from "@nsa/core";
+import { CHECKPOINT_KEYS, findCheckpoint, NsaError, snakeCase } from "@nsa/core";
 
-/** Keys whose texts are folders of checkpoints. */
-const KEYS = new Set(["checkpoint", "initFrom", "init", "reference", "rewardModel"]);
 /** Words with a meaning of their own under these keys. */
 const WORDS = new Set(["", "policy", "init"]);
 
@@ -27,7 +25,7 @@ export function namedCheckpoint(runs: string, which: string): string {
 export function findCheckpointsIn<T>(config: T, runs: string): T {
   const visit = (value: unknown, key: string): unknown => {
     if (typeof value === "string")
-      return KEYS.has(key) && !WORDS.has(value) ? namedCheckpoint(runs, value) : value;
+      return CHECKPOINT_KEYS.has(snakeCase(key)) && !WORDS.has(value) ? namedCheckpoint(runs, value) : value;
     if (Array.isArray(value)) return value.map((item) => visit(item, key));
     if (typeof value !== "object" || value === null) return value;
     return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, visit(item, name)]));

@@ -1,6 +1,53 @@
 // `nsa generate`, `nsa model`, `nsa tokenizer`.
 import { type Command, Option } from "commander";
+import { registerAdapters } from "./adapters.ts";
 import { numberFrom, wholeFrom, withDevice, withPluginFiles, withRuns } from "./options.ts";
+
+interface ModelOptions {
+  plugin: string[];
+  base?: string;
+  peft?: true;
+}
+
+function registerModel(program: Command): void {
+  const model = program
+    .command("model")
+    .description(
+      "Hugging Face weights both ways; low-rank adapters: merge them, find their base, PEFT's folders",
+    );
+  withPluginFiles(model.command("import <from> <to>"))
+    .description(
+      "a Llama, Mistral, Qwen2 or Qwen3 folder, or with --base a PEFT folder, becomes a checkpoint",
+    )
+    .option(
+      "--base <checkpoint>",
+      "checkpoint of the model that the adapters of a PEFT folder were trained on",
+    )
+    .action(async (from: string, to: string, options: ModelOptions) => {
+      const { loadPluginsOfCheckpoint } = await import("../plugins/load.ts");
+      await loadPluginsOfCheckpoint(options.base ?? from, options.plugin);
+      await (await import("../commands/model.ts")).importCommand(from, to, options.base);
+    });
+  withPluginFiles(model.command("export <from> <to>"))
+    .description(
+      "a checkpoint becomes a Hugging Face folder, its adapters merged; with --peft they alone a PEFT folder",
+    )
+    .option("--peft", "the adapters of the checkpoint alone, as PEFT writes them")
+    .option("--base <name>", "with --peft: its base_model_name_or_path; by default the path of the base")
+    .action(async (from: string, to: string, options: ModelOptions) => {
+      const { loadPluginsOfCheckpoint } = await import("../plugins/load.ts");
+      await loadPluginsOfCheckpoint(from, options.plugin);
+      await (await import("../commands/model.ts")).exportCommand(from, to, options);
+    });
+  withPluginFiles(model.command("inspect <from>"))
+    .description("architecture and size of either")
+    .action(async (from: string, options: ModelOptions) => {
+      const { loadPluginsOfCheckpoint } = await import("../plugins/load.ts");
+      await loadPluginsOfCheckpoint(from, options.plugin);
+      await (await import("../commands/model.ts")).inspectCommand(from);
+    });
+  registerAdapters(model);
+}
 
 export function registerModels(program: Command): void {
   withPluginFiles(withRuns(withDevice(program.command("generate <checkpoint> <prompt>"))))
@@ -17,21 +64,7 @@ export function registerModels(program: Command): void {
       await generate(await openedCheckpoint(checkpoint, options), prompt, options as never);
     });
 
-  const model = program.command("model").description("import and export Hugging Face weights");
-  for (const [verb, usage, about] of [
-    ["import", "import <from> <to>", "a Llama, Mistral, Qwen2 or Qwen3 folder becomes a checkpoint"],
-    ["export", "export <from> <to>", "a checkpoint becomes a Hugging Face folder"],
-    ["inspect", "inspect <from>", "architecture and size of either"],
-  ] as const) {
-    withPluginFiles(model.command(usage))
-      .description(about)
-      .action(async function (this: Command, from: string, to?: string) {
-        const { loadPluginsOfCheckpoint } = await import("../plugins/load.ts");
-        await loadPluginsOfCheckpoint(from, this.opts<{ plugin: string[] }>().plugin);
-        const { modelCommand } = await import("../commands/model.ts");
-        await modelCommand(verb, from, verb === "inspect" ? undefined : to);
-      });
-  }
+  registerModel(program);
 
   const tokenizer = program.command("tokenizer").description("byte-level BPE");
   tokenizer

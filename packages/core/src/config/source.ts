@@ -69,9 +69,21 @@ function besideFile(data: Plain, file: string): Plain {
   return BESIDE_FILE.reduce<Plain>((all, path) => at(all, path) as Plain, data);
 }
 
+/** Keys of every recipe whose texts are folders of checkpoints, or name runs that have some. */
+export const CHECKPOINT_KEYS: ReadonlySet<string> = new Set([
+  "checkpoint",
+  "init",
+  "init_from",
+  "reference",
+  "reward_model",
+  "teacher",
+  "ensemble",
+]);
+
 /** Keys whose texts are files or folders that a run reads. */
 const INPUT_KEYS = new Set([
-  ...["checkpoint", "init", "init_from", "reference", "teacher", "tokenizer", "file", "files", "history"],
+  ...CHECKPOINT_KEYS,
+  ...["tokenizer", "file", "files", "history"],
   ...["shards", "data_dir", "inputs", "seeds", "benchmarks", "recipe", "plans"],
 ]);
 

@@ -7,6 +7,7 @@
 import type { Device, Tensor } from "../device/tensor.ts";
 import { Tape } from "../tape.ts";
 import { statsDtype } from "./flash-attention.ts";
+import { kthLargestOfRows } from "./kth-largest.ts";
 import { TensorMath } from "./math.ts";
 import { gradientBuffer } from "./nsa-compress.ts";
 
@@ -66,21 +67,11 @@ function logProbabilities({ h, w }: HeadOperands, temperature: number, rows: Row
   return rows.math.sub(logits, rows.spread(lse));
 }
 
-/** The k-th largest value of each row, on the host. */
-function thresholds(x: Tensor, c: number, k: number): Float64Array {
-  const values = x.read();
-  const v = values.length / c;
-  return Float64Array.from({ length: c }, (_, row) => {
-    const sorted = values.slice(row * v, (row + 1) * v).sort();
-    return sorted[Math.max(0, v - k)]!;
-  });
-}
-
 /** The teacher's log-probabilities over its k most likely tokens, scaled to 1 in sum. */
 function truncated(teacher: Tensor, c: number, k: number, rows: RowMath): Tensor {
   const { math } = rows;
   const { device, dtype } = teacher;
-  const least = rows.spread(device.from(thresholds(teacher, c, k), [c], dtype));
+  const least = rows.spread(device.from(kthLargestOfRows(teacher, c, k), [c], dtype));
   const kept = math.ge(teacher, least);
   const mass = rows.sum(math.mul(math.exp(teacher), kept));
   const scaled = math.sub(teacher, rows.spread(math.log(mass)));

@@ -47,7 +47,7 @@ export interface AdapterSize {
 export const targetName = (t: LoraConfig["targets"][number]) => (typeof t === "string" ? t : t.name);
 
 /** Whether a target names the module at this path: `model.layers.0.self_attn.q_proj`. */
-export function names(pattern: string, path: string): boolean {
+export function matchesTarget(pattern: string, path: string): boolean {
   if (pattern === ALL_LINEAR) return true;
   const text = pattern
     .split("*")
@@ -58,7 +58,7 @@ export function names(pattern: string, path: string): boolean {
 
 /** Rank and scale of a module's adapter; undefined where it has none. */
 export function adapterSize(lora: LoraConfig, path: string): AdapterSize | undefined {
-  const found = lora.targets.find((t) => names(targetName(t), path));
+  const found = lora.targets.find((t) => matchesTarget(targetName(t), path));
   if (found === undefined) return undefined;
   const own: { rank?: number | undefined; alpha?: number | undefined } =
     typeof found === "string" ? {} : found;

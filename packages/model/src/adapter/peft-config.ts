@@ -87,11 +87,45 @@ const WHY: Record<string, string> = {
   lora_bias: "its B has a bias",
 };
 
-/** The number of a pattern table for a layer: PEFT takes the first key that matches the end of its path. */
-function byPattern(table: unknown, path: string): number | undefined {
-  for (const [key, value] of Object.entries((table ?? {}) as Record<string, number>))
-    if (new RegExp(`^(.*\\.)?(${key})$`).test(path)) return value;
-  return undefined;
+/**
+ * A pattern of Python's `re` that must match the end of a path after a dot. Named groups are rewritten; what JavaScript does not have, or
+ * would read otherwise (`\Z`, `(?i)`, possessive quantifiers), is a syntax error under the flag `u`.
+ */
+function pythonPattern(what: string, key: string): RegExp {
+  const source = key.replaceAll("(?P<", "(?<").replace(/\(\?P=(\w+)\)/g, "\\k<$1>");
+  try {
+    // By itself first: `a)|(b` must not close the group around it.
+    new RegExp(source, "u");
+    return new RegExp(`^(.*\\.)?(${source})$`, "u");
+  } catch (cause) {
+    throw invalidPeft(
+      `${what}: ${JSON.stringify(key)}`,
+      `it cannot be read as a pattern: ${(cause as Error).message}`,
+    );
+  }
+}
+
+/**
+ * The numbers of a pattern table by a layer's path: PEFT takes the first key that matches. Throws NsaError `peft_invalid` (exit 3) where
+ * it is no table of numbers above 0, or a key no pattern.
+ */
+function patternTable(json: Json, key: string, whole: boolean): (path: string) => number | undefined {
+  const table = json[key] ?? {};
+  const what = `${key} of adapter_config.json`;
+  if (typeof table !== "object" || Array.isArray(table))
+    throw invalidPeft(what, `${JSON.stringify(table)} is no table of patterns`);
+  const entries = Object.entries(table).map(([pattern, value]) => {
+    const fits = typeof value === "number" && value > 0 && (!whole || Number.isInteger(value));
+    if (!fits) {
+      const wanted = whole ? "whole number" : "number";
+      throw invalidPeft(
+        `${what}: ${JSON.stringify(pattern)}`,
+        `${JSON.stringify(value)} is no ${wanted} above 0`,
+      );
+    }
+    return { pattern: pythonPattern(what, pattern), value };
+  });
+  return (path) => entries.find(({ pattern }) => pattern.test(path))?.value;
 }
 
 function positive(json: Json, key: string): number {
@@ -130,12 +164,17 @@ export function fromPeftConfig(
       "convert it in PEFT (save_pretrained with path_initial_model_for_weight_conversion), or merge it",
     );
   const [rank, alpha] = [positive(json, "r"), positive(json, "lora_alpha")];
+  const rankOf = patternTable(json, "rank_pattern", true);
+  const alphaOf = patternTable(json, "alpha_pattern", false);
   const sizes = new Map(
     [...ranks].map(([path, rows]) => {
-      const wanted = byPattern(json.rank_pattern, path) ?? rank;
+      const wanted = rankOf(path) ?? rank;
       if (wanted !== rows)
-        throw invalidPeft(`rank of ${path}`, `adapter_config.json says ${wanted}, its A has ${rows} rows`);
-      return [path, { rank: rows, alpha: byPattern(json.alpha_pattern, path) ?? alpha }] as const;
+        throw invalidPeft(
+          `rank of ${path}`,
+          `it is ${wanted} in adapter_config.json, and its A has ${rows} rows`,
+        );
+      return [path, { rank: rows, alpha: alphaOf(path) ?? alpha }] as const;
     }),
   );
   return { sizes, rest: { rank, alpha, scaling: json.use_rslora === true ? "rslora" : "standard" } };

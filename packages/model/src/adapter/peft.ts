@@ -17,7 +17,9 @@ import { loadModel } from "../checkpoint/load-model.ts";
 import { readCheckpointState } from "../checkpoint/read-state.ts";
 import { ADAPTER } from "../checkpoint/state.ts";
 import { loadNamed } from "../checkpoint/weights.ts";
+import type { ModelConfig } from "../config/schema.ts";
 import type { Transformer } from "../transformer/transformer.ts";
+import type { LoraConfig } from "./config.ts";
 import { fromPeftConfig, invalidPeft, linearPaths, loraOf, toPeftConfig } from "./peft-config.ts";
 import { isAdapterTensor } from "./weights.ts";
 
@@ -40,7 +42,7 @@ export async function exportPeft(checkpoint: string, folder: string, base?: stri
       code: "peft_unsupported",
       what: `${checkpoint} also holds ${other}`,
       why: "a PEFT folder is written of adapters alone",
-      fix: "merge it: nsa lora merge <checkpoint> <to>, then nsa model export",
+      fix: "merge it: nsa model merge <checkpoint> <to>, then nsa model export",
       exitCode: ExitCode.unavailable,
     });
   }
@@ -89,33 +91,45 @@ function ranksOf(file: SafetensorsReader, paths: ReadonlySet<string>): Map<strin
   return ranks;
 }
 
+function openPeft(folder: string): SafetensorsReader {
+  const path = join(folder, TENSORS);
+  if (existsSync(path)) return SafetensorsReader.open(path);
+  const pickle = existsSync(join(folder, "adapter_model.bin"));
+  throw invalidPeft(
+    `${folder} has no ${TENSORS}`,
+    pickle ? "its adapters are in adapter_model.bin, a pickle, which is not read" : "the file is missing",
+  );
+}
+
+/** The adapters of a PEFT folder as settings, on a base of this architecture. Throws as {@link importPeft}. */
+export function peftLora(folder: string, base: ModelConfig): LoraConfig {
+  const json = readConfig(folder);
+  using file = openPeft(folder);
+  const all = linearPaths(base);
+  const { sizes, rest } = fromPeftConfig(json, ranksOf(file, new Set(all)));
+  if (sizes.size === 0) throw invalidPeft(join(folder, TENSORS), "it holds no adapter");
+  return loraOf(sizes, all, rest);
+}
+
+/** Loads the adapters of a PEFT folder into a model that has them. Throws NsaError `checkpoint_mismatch` (exit 3). */
+export function loadPeft(model: Transformer, folder: string): void {
+  using file = openPeft(folder);
+  const named = (name: string) => (file.entries.has(PREFIX + name) ? PREFIX + name : name);
+  for (const tensor of model.parameters.tensors.filter(({ name }) => isAdapterTensor(name)))
+    loadNamed(
+      (name) => (file.entries.has(name) ? file : undefined),
+      [{ ...tensor, name: named(tensor.name) }],
+    );
+  model.parameters.refreshLow();
+}
+
 /**
  * A model with the adapters of a PEFT folder on the weights of a checkpoint; saved, it is a checkpoint of adapters. Throws NsaError
  * `peft_unsupported` (exit 4), `peft_invalid`, `checkpoint_mismatch` (exit 3).
  */
 export async function importPeft(device: Device, folder: string, base: string): Promise<Transformer> {
-  const json = readConfig(folder);
-  const path = join(folder, TENSORS);
-  if (!existsSync(path)) {
-    const pickle = existsSync(join(folder, "adapter_model.bin"));
-    throw invalidPeft(
-      `${folder} has no ${TENSORS}`,
-      pickle ? "its adapters are in adapter_model.bin, a pickle, which is not read" : "the file is missing",
-    );
-  }
-  using file = SafetensorsReader.open(path);
   const { model } = await readCheckpointState(base);
-  const all = linearPaths(model);
-  const { sizes, rest } = fromPeftConfig(json, ranksOf(file, new Set(all)));
-  if (sizes.size === 0) throw invalidPeft(path, "it holds no adapter");
-  const made = await loadModel(device, base, { lora: loraOf(sizes, all, rest) });
-  const tensors = made.parameters.tensors.filter(({ name }) => isAdapterTensor(name));
-  const named = (name: string) => (file.entries.has(PREFIX + name) ? PREFIX + name : name);
-  for (const tensor of tensors)
-    loadNamed(
-      (name) => (file.entries.has(name) ? file : undefined),
-      [{ ...tensor, name: named(tensor.name) }],
-    );
-  made.parameters.refreshLow();
+  const made = await loadModel(device, base, { lora: peftLora(folder, model) });
+  loadPeft(made, folder);
   return made;
 }

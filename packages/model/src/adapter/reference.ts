@@ -1,7 +1,7 @@
 // The policy that a KL or a margin is measured against: a model of its own, or the trained one with its adapters as they were.
 //
 // A reference of a policy with adapters needs no second copy of the weights. New adapters change nothing, so the reference of the start
-// is the policy with its adapters off; a later one is a copy of the trained weights alone, exchanged with the policy's for as long as the
+// is the policy with its adapters off; a later one, or that of adapters that were loaded, is a copy of the trained weights alone, exchanged with the policy's for as long as the
 // reference is computed. Neither touches the policy's bits. Captured steps compute with adapters on: no reference may run inside one.
 import type { Batch } from "@nsa/core";
 import type { Tensor } from "@nsa/kernels";
@@ -41,8 +41,8 @@ function onlyAdapters({ parameters, config }: Transformer): boolean {
   return trained.every((w) => w.parts.every(({ name }) => isAdapterTensor(name) || head.includes(name)));
 }
 
-/** The policy, whose adapters are new, as it is now; later ones are copies of what is trained. */
-export function adapterReference(policy: Transformer): ReferencePolicy {
+/** The policy as it is now; later ones are copies of what is trained. `fresh`: its adapters are new, and so change nothing. */
+export function adapterReference(policy: Transformer, fresh = true): ReferencePolicy {
   const { device, parameters } = policy;
   const { trainableNumel } = parameters.layout;
   let copy: Tensor | undefined;
@@ -52,7 +52,7 @@ export function adapterReference(policy: Transformer): ReferencePolicy {
     copy ??= device.label(scope.detach(device.empty([trainableNumel], parameters.flat.dtype)), "reference");
     device.run("copy", { x: current(), y: copy });
   };
-  if (!onlyAdapters(policy)) snapshot();
+  if (!fresh || !onlyAdapters(policy)) snapshot();
   const withAdaptersOff = (body: () => Scored): Scored => {
     parameters.adaptersOff = true;
     try {

@@ -5,7 +5,7 @@
 import { didYouMean, ExitCode, NsaError } from "@nsa/core";
 import type { ModelConfig } from "../config/schema.ts";
 import { matrix, type PartSpec, type WeightSpec } from "../parameters/weight-spec.ts";
-import { type AdapterSize, adapterSize, type LoraConfig, names, targetName } from "./config.ts";
+import { type AdapterSize, adapterSize, type LoraConfig, matchesTarget, targetName } from "./config.ts";
 
 /** A projection inside a weight, and its adapter. */
 export interface AdaptedPart extends AdapterSize {
@@ -51,16 +51,16 @@ export function adapterWeights(config: ModelConfig, weight: WeightSpec): WeightS
   ];
 }
 
-/** Refuses targets that name no linear layer of the model. Throws NsaError `lora_target_unknown` (exit 2). */
+/** Refuses targets that name no linear layer of the model. Throws NsaError `adapter_target_unknown` (exit 2). */
 export function checkTargets(lora: LoraConfig, weights: readonly WeightSpec[]): void {
   const paths = weights.filter((w) => w.linear).flatMap((w) => w.parts.map(pathOf));
   for (const target of lora.targets.map(targetName)) {
-    if (paths.some((path) => names(target, path))) continue;
+    if (paths.some((path) => matchesTarget(target, path))) continue;
     const ends = [...new Set(paths.map((path) => path.slice(path.lastIndexOf(".") + 1)))];
     const near = didYouMean(target, ends);
     throw new NsaError({
-      code: "lora_target_unknown",
-      what: `lora target ${target}`,
+      code: "adapter_target_unknown",
+      what: `adapter target ${target}`,
       why: `no linear layer of the model has this name${near ? `; did you mean ${near}?` : ""}`,
       fix: `name some of ${ends.join(", ")}, or all-linear`,
       exitCode: ExitCode.usage,

@@ -30,7 +30,7 @@ function missing(dir: string, { path }: BaseRecord): NsaError {
     code: "base_missing",
     what: `the base of ${dir} is not there`,
     why: `its adapters belong to the weights of ${path}`,
-    fix: "put the folder back, or say where it is now: nsa lora rebase <checkpoint> <base>",
+    fix: "put the folder back, or say where it is now: nsa model rebase <checkpoint> <base>",
     exitCode: ExitCode.data,
   });
 }
@@ -40,7 +40,7 @@ function changed(dir: string, path: string): NsaError {
     code: "base_changed",
     what: `${path} is not the base of ${dir}`,
     why: "its weights are others than those that the adapters were trained with (their SHA-256 differs)",
-    fix: "restore the base, or name the right folder: nsa lora rebase <checkpoint> <base>",
+    fix: "restore the base, or name the right folder: nsa model rebase <checkpoint> <base>",
     exitCode: ExitCode.data,
   });
 }
@@ -104,7 +104,7 @@ export function noAdapter(dir: string): NsaError {
     code: "no_adapter",
     what: `checkpoint ${dir} has no adapters`,
     why: "it holds whole weights",
-    fix: "name a checkpoint of a recipe with `lora`",
+    fix: "name a checkpoint of a recipe with `adapter`",
     exitCode: ExitCode.data,
   });
 }

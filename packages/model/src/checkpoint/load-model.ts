@@ -29,7 +29,7 @@ export function openWeights(dir: string, state: CheckpointState): SafetensorsRea
 }
 
 /** A tensor of a file as fp32 on the device, in the innermost scope. */
-export function uploaded(device: Device, file: SafetensorsReader, name: string): Tensor {
+export function upload(device: Device, file: SafetensorsReader, name: string): Tensor {
   const x = device.empty(file.entries.get(name)!.shape, "f32");
   file.forEachPiece(name, (values, at) => x.write(values, at));
   return x;
@@ -47,10 +47,10 @@ const pathOf = (tensor: string) => tensor.replace(/\.weight$/, "");
 /** Writes W of `whole` + Σ s·B·A of the levels, summed in fp32, to where the model holds W. */
 function mergeInto(device: Device, tensor: NamedTensor, whole: Level, levels: readonly Level[]): void {
   using _ = device.scope();
-  const w = uploaded(device, whole.file, tensor.name);
+  const w = upload(device, whole.file, tensor.name);
   const path = pathOf(tensor.name);
   for (const { file, lora } of levels) {
-    const [a, b] = [nameOfA(path), nameOfB(path)].map((name) => uploaded(device, file, name));
+    const [a, b] = [nameOfA(path), nameOfB(path)].map((name) => upload(device, file, name));
     addProduct(w, a!, b!, adapterSize(lora!, path)!.scale);
   }
   device.run("copy", { x: w, y: tensor.buffer.view(tensor.offset, tensor.shape) });

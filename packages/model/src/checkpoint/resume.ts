@@ -8,21 +8,28 @@ import { badCheckpoint, type CheckpointState } from "./state.ts";
 /** What may change between the lives of a run: how values are stored, and the longest document. */
 const FREE: readonly string[] = ["dtype", "maxSeqLen"];
 
+/** The settings in which two architectures differ, as text, `free` ones left out; "" where there are none. */
+export function differencesOf(held: ModelConfig, wanted: ModelConfig, free = FREE): string {
+  const [saved, own] = [held, wanted] as Record<string, unknown>[] as [
+    Record<string, unknown>,
+    Record<string, unknown>,
+  ];
+  const other = Object.keys({ ...saved, ...own }).filter(
+    (key) => !free.includes(key) && !isDeepStrictEqual(saved[key], own[key]),
+  );
+  return other
+    .map((key) => `${key} is ${JSON.stringify(own[key])}, there ${JSON.stringify(saved[key])}`)
+    .join("; ");
+}
+
 /** Throws NsaError `checkpoint_mismatch` (exit 3) where the recipe describes another model than the checkpoint holds. */
 function refuseOtherModel(dir: string, held: ModelConfig, wanted: ModelConfig): void {
-  const saved = held as Record<string, unknown>;
-  const other = Object.keys({ ...saved, ...wanted }).filter(
-    (key) => !FREE.includes(key) && !isDeepStrictEqual(saved[key], (wanted as Record<string, unknown>)[key]),
-  );
-  if (other.length === 0) return;
-  const shown = other.map(
-    (key) =>
-      `${key} is ${JSON.stringify((wanted as Record<string, unknown>)[key])}, there ${JSON.stringify(saved[key])}`,
-  );
+  const why = differencesOf(held, wanted);
+  if (why === "") return;
   throw new NsaError({
     code: "checkpoint_mismatch",
     what: `the recipe describes another model than checkpoint ${dir}`,
-    why: shown.join("; "),
+    why,
     fix: "resume with the recipe of the run, or begin a new run from the checkpoint",
     exitCode: ExitCode.data,
   });

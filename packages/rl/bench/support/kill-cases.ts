@@ -93,7 +93,7 @@ export const adapterCase = (checkpoint: string): KillCase => ({
   name: "grpo-lora",
   stage: "grpo",
   recipe: {
-    ...{ init: { checkpoint }, task, steps: 10, lora: { rank: 4, alpha: 8 } },
+    ...{ init: { checkpoint }, task, steps: 10, adapter: { rank: 4, alpha: 8 } },
     rollout: { questions_per_step: 6, group_size: 8, max_tokens: 24 },
     algorithm: { aggregation: "token_mean", kl_coef: 0.05, reference_every: 2 },
     train: { optimizer, schedule },

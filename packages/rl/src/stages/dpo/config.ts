@@ -1,7 +1,7 @@
 // The recipe of `nsa dpo`: one strict schema, every field described.
 import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
 import { memoryLimitMb } from "@nsa/kernels";
-import { loraSchema } from "@nsa/model";
+import { adapterSchema } from "@nsa/model";
 import { loopSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
 import "../../algorithm/preference-losses.ts";
@@ -19,7 +19,7 @@ export const dpoSchema = z.strictObject({
   init: z
     .strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") })
     .describe("Where learning starts"),
-  lora: loraSchema
+  adapter: adapterSchema
     .optional()
     .describe(
       "Trains low-rank adapters (LoRA) in place of the weights, which are frozen; without it all weights are trained",

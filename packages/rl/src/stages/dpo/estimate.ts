@@ -1,8 +1,9 @@
 // What a DPO run may cost at most: every output as long as it may be.
-import { asItIs, type Resize } from "@nsa/core";
+import { type Resize, sameSize } from "@nsa/core";
 import {
   cacheBytesPerToken,
   INFERENCE_ONLY,
+  loraOfRecipe,
   readModelConfig,
   resolveModelConfig,
   trainFlops,
@@ -28,13 +29,15 @@ function lengthOf({ pairs, data, rollout }: DpoConfig, maxSeqLen: number): numbe
 export function estimateDpo(
   config: DpoConfig,
   device?: string,
-  resize: Resize = asItIs,
+  resize: Resize = sameSize,
 ): Record<string, number> {
   checkDpo(config);
   const { train, rollout } = config;
   const online = config.pairs === "online";
-  const { init, lora } = config;
-  const model = resize(resolveModelConfig({ ...readModelConfig(init.checkpoint), lora }));
+  const { init } = config;
+  const base = readModelConfig(init.checkpoint);
+  const lora = loraOfRecipe(config.adapter, base);
+  const model = resize(resolveModelConfig({ ...base, lora }));
   const length = lengthOf(config, model.maxSeqLen);
   const pairs = online ? rollout.questionsPerStep : train.pairsPerStep;
   const { steps, recompute, logitsBudgetMb, optimizer, groups } = train;

@@ -35,7 +35,8 @@ export async function loadReference(
     });
   }
   // New adapters change nothing yet: the policy without them is where it began.
-  if (config.lora && folder === config.init.checkpoint) return adapterReference(policy);
+  const { adapter, init } = config;
+  if (adapter && folder === init.checkpoint) return adapterReference(policy, adapter.initFrom === "");
   return wholeReference(await loadModel(device, folder, {}, INFERENCE_ONLY));
 }
 

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { JsonlFile, type Metrics, type StageContext, type StageResult } from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
 import { type Device, openDevice, openPlans } from "@nsa/kernels";
-import { loadModel, type ReferencePolicy, type Transformer } from "@nsa/model";
+import { loadWithAdapters, type ReferencePolicy, type Transformer } from "@nsa/model";
 import { type ChatTemplate, chatTemplateOf, checkVocabulary } from "@nsa/tasks";
 import { chatFiles, runTraining, Trainer, type TrainingRun } from "@nsa/train";
 import { makeScorer } from "../../rewards/score.ts";
@@ -54,9 +54,12 @@ export async function runDpo(config: DpoConfig, ctx: StageContext): Promise<Stag
 }
 
 async function train(device: Device, config: DpoConfig, ctx: StageContext): Promise<StageResult> {
-  const { init, lora, train: settings, seed } = config;
+  const { init, adapter, train: settings, seed } = config;
   const tokenizer = Tokenizer.load(join(init.checkpoint, "tokenizer.json"));
-  const policy = await loadModel(device, init.checkpoint, { lora }, settings.groups, seed);
+  const policy = await loadWithAdapters(device, init.checkpoint, adapter, {
+    groups: settings.groups,
+    seed,
+  });
   checkVocabulary(tokenizer, policy, init.checkpoint);
   const reference = await loadReference(device, config, policy);
   const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = settings;

@@ -1,8 +1,9 @@
 // What a GRPO run may cost at most: every output as long as it may be.
-import { asItIs, type Resize } from "@nsa/core";
+import { type Resize, sameSize } from "@nsa/core";
 import {
   cacheBytesPerToken,
   INFERENCE_ONLY,
+  loraOfRecipe,
   readModelConfig,
   resolveModelConfig,
   trainFlops,
@@ -16,13 +17,16 @@ import { withIterations } from "./iterations/plan.ts";
 const PROMPT_TOKENS = 64;
 
 /** Weights, gradients and moments of a value model of its own; its activations come when the policy's are gone. */
-function valueBytes({ value, init, lora, train, microBatchTokens }: GrpoConfig, policy: number): number {
+function valueBytes(config: GrpoConfig, policy: number, resize: Resize): number {
+  const { value, init, adapter, train, microBatchTokens } = config;
   if (!value || value.shared) return 0;
   if (value.init === "policy" && !train.groups?.length) return policy;
   const from = value.init === "policy" ? init.checkpoint : value.init;
   const size = { ...train, steps: 1, microBatches: 1, microBatchTokens, seqLen: 1, groups: [] };
-  const model = resolveModelConfig({ ...readModelConfig(from), head: "scalar", lora });
-  return estimateTraining(model, size).memory_parameters_bytes!;
+  const base = readModelConfig(from);
+  const lora = loraOfRecipe(adapter, base);
+  const model = resolveModelConfig({ ...base, head: "scalar", lora });
+  return estimateTraining(resize(model), size).memory_parameters_bytes!;
 }
 
 /**
@@ -33,13 +37,14 @@ function valueBytes({ value, init, lora, train, microBatchTokens }: GrpoConfig, 
 export function estimateGrpo(
   recipe: GrpoConfig,
   _device?: string,
-  resize: Resize = asItIs,
+  resize: Resize = sameSize,
 ): Record<string, number> {
   const config = withIterations(recipe);
   checkGrpo(config);
   const { rollout, algorithm } = config;
-  const { lora } = config;
-  const model = resize(resolveModelConfig({ ...readModelConfig(config.init.checkpoint), lora }));
+  const base = readModelConfig(config.init.checkpoint);
+  const lora = loraOfRecipe(config.adapter, base);
+  const model = resize(resolveModelConfig({ ...base, lora }));
   const length = PROMPT_TOKENS + rollout.maxTokens;
   const rounds = 1 + rollout.dynamicSamplingRounds;
   const samples = config.steps * rollout.questionsPerStep * rollout.groupSize * rounds;
@@ -64,7 +69,7 @@ export function estimateGrpo(
     checkpoint ? [checkpoint, ...ensemble] : [],
   );
   const reward = judges.reduce((n, folder) => n + weightBytes(readModelConfig(folder), INFERENCE_ONLY), 0);
-  const value = valueBytes(config, update.memory_parameters_bytes!);
+  const value = valueBytes(config, update.memory_parameters_bytes!, resize);
   return {
     parameters: update.parameters!,
     samples_at_most: samples,

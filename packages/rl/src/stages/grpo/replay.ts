@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { ExitCode, holdsWeights, NsaError } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
 import { type Device, fingerprint, openDevice, openPlans } from "@nsa/kernels";
-import { loadCheckpoint, loadModel, type Transformer } from "@nsa/model";
+import { loadCheckpoint, loadModel, loadWithAdapters, type Transformer } from "@nsa/model";
 import { Trainer } from "@nsa/train";
 import { type RecordedStep, rewardOf } from "../../rollouts/record.ts";
 import type { RolloutStore } from "../../rollouts/store.ts";
@@ -214,8 +214,11 @@ class Replay {
       from > 0 ? join(runDir, "checkpoints", `step-${String(from).padStart(6, "0")}`) : undefined;
     const head = config.value?.shared ? ({ head: "lm_scalar" } as const) : {};
     // A checkpoint of the run has its adapters; the first policy gets new ones.
-    const own = folder ? head : { ...head, lora: config.lora };
-    const model = await loadModel(device, folder ?? config.init.checkpoint, own, train.groups, config.seed);
+    const { adapter, init, seed } = config;
+    const { groups } = train;
+    const model = folder
+      ? await loadModel(device, folder, head, groups, seed)
+      : await loadWithAdapters(device, init.checkpoint, adapter, { ...head, groups, seed });
     const trainer = new Trainer(model, config.steps, train);
     if (folder) await loadCheckpoint(folder, { model, optimizer: trainer.optimizer, stateful: [trainer] });
     return new Replay(config, options, store, model, trainer, from);

@@ -19,6 +19,7 @@ import {
   CheckpointStore,
   INFERENCE_ONLY,
   loadModel,
+  loadWithAdapters,
   type ReferencePolicy,
   resumeCheckpoint,
   type Transformer,
@@ -160,9 +161,9 @@ class GrpoRun {
   static async open(device: Device, config: GrpoConfig, ctx: StageContext): Promise<GrpoRun> {
     const { algorithm } = config;
     const init = config.init.checkpoint;
-    const { lora, seed } = config;
+    const { adapter, seed, train } = config;
     const head = config.value?.shared ? { head: "lm_scalar" } : {};
-    const model = await loadModel(device, init, { ...head, lora }, config.train.groups, seed);
+    const model = await loadWithAdapters(device, init, adapter, { ...head, groups: train.groups, seed });
     const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
     const files = modelFiles(init);
     checkVocabulary(tokenizer, model, init);
@@ -372,11 +373,11 @@ class GrpoRun {
 /** The reference of a run's start; none without a KL. */
 async function openReference(
   device: Device,
-  { algorithm, init, lora }: GrpoConfig,
+  { algorithm, init, adapter }: GrpoConfig,
   policy: Transformer,
 ): Promise<ReferencePolicy | undefined> {
   if (algorithm.klCoef === 0) return undefined;
-  if (lora) return adapterReference(policy);
+  if (adapter) return adapterReference(policy, adapter.initFrom === "");
   return wholeReference(await loadModel(device, init.checkpoint, {}, INFERENCE_ONLY));
 }
 

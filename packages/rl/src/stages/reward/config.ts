@@ -1,7 +1,7 @@
 // The recipe of `nsa reward`: one strict schema, every field described.
 import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
 import { memoryLimitMb } from "@nsa/kernels";
-import { loraSchema, rewardKindsOfModel, stepRules } from "@nsa/model";
+import { adapterSchema, rewardKindsOfModel, stepRules } from "@nsa/model";
 import { loopSchema, optimizerSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
 import "./loss.ts";
@@ -26,7 +26,7 @@ export const rewardModelSchema = z.strictObject({
         ),
     })
     .describe("Where learning starts"),
-  lora: loraSchema
+  adapter: adapterSchema
     .optional()
     .describe(
       "Trains low-rank adapters (LoRA) in place of the weights, which are frozen; without it all weights are trained",

@@ -4,6 +4,7 @@ import { modelFiles } from "@nsa/data";
 import type { Device } from "@nsa/kernels";
 import {
   loadModel,
+  loraOfRecipe,
   REWARD_FILE,
   readModelConfig,
   readRewardFile,
@@ -63,7 +64,8 @@ export async function retrainRewardModel(work: Retraining): Promise<Metrics | "n
   if (!teaches(fresh)) return "nothing";
   const { train, loss } = recipe;
   // Adapters of the model are trained on; a whole one gets those of the recipe.
-  const lora = readModelConfig(from).lora ? {} : { lora: recipe.lora };
+  const base = readModelConfig(from);
+  const lora = base.lora ? {} : { lora: loraOfRecipe(recipe.adapter, base) };
   const model = await loadModel(device, from, { head: "scalar", ...lora }, train.groups, seed);
   const { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore, steps } = train;
   const trainer = new Trainer(model, steps, {

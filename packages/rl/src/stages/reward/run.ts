@@ -1,9 +1,23 @@
 // `nsa reward`: a checkpoint with a scalar head learns to tell right outputs, or right steps, from wrong ones.
 import { join } from "node:path";
-import { asItIs, JsonlFile, type Metrics, type Resize, type StageContext, type StageRunner } from "@nsa/core";
+import {
+  JsonlFile,
+  type Metrics,
+  type Resize,
+  type StageContext,
+  type StageRunner,
+  sameSize,
+} from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
-import { loadModel, REWARD_FILE, readModelConfig, resolveModelConfig, writeRewardFile } from "@nsa/model";
+import {
+  loadWithAdapters,
+  loraOfRecipe,
+  REWARD_FILE,
+  readModelConfig,
+  resolveModelConfig,
+  writeRewardFile,
+} from "@nsa/model";
 import { checkVocabulary, rocAuc } from "@nsa/tasks";
 import { estimateTraining, runTraining, ShuffledSource, Trainer } from "@nsa/train";
 import { lengthAndFormBaseline } from "./baseline.ts";
@@ -25,11 +39,11 @@ export const HELD_OUT_FILE = "held-out.jsonl";
 export function estimateReward(
   config: RewardModelConfig,
   device?: string,
-  resize: Resize = asItIs,
+  resize: Resize = sameSize,
 ): Record<string, number> {
   checkRewardRecipe(config);
-  const { init, lora } = config;
-  const model = resolveModelConfig({ ...readModelConfig(init.checkpoint), head: "scalar", lora });
+  const base = readModelConfig(config.init.checkpoint);
+  const model = resolveModelConfig({ ...base, head: "scalar", lora: loraOfRecipe(config.adapter, base) });
   return estimateTraining(resize(model), { ...config.train, device });
 }
 
@@ -86,8 +100,9 @@ export const runReward: StageRunner<RewardModelConfig> = async (config, context)
   });
   try {
     openPlans(device, context);
-    const { lora, seed } = config;
-    const model = await loadModel(device, init, { head: "scalar", lora }, config.train.groups, seed);
+    const { adapter, seed, train } = config;
+    const opened = { head: "scalar", groups: train.groups, seed };
+    const model = await loadWithAdapters(device, init, adapter, opened);
     checkVocabulary(tokenizer, model, init);
     const { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore };

@@ -1,7 +1,7 @@
 // What a run of `nsa sample` may cost at most: every output as long as it may be.
 
 import { existsSync } from "node:fs";
-import { asItIs, type Resize } from "@nsa/core";
+import { type Resize, sameSize } from "@nsa/core";
 import { expandInputs } from "@nsa/data";
 import {
   cacheBytesPerToken,
@@ -43,7 +43,7 @@ function rolloutCount({ data, prompts }: SampleConfig): number {
 export function estimateSample(
   config: SampleConfig,
   _device?: string,
-  resize: Resize = asItIs,
+  resize: Resize = sameSize,
 ): Record<string, number> {
   checkSample(config);
   const { sampling, engine, init } = config;

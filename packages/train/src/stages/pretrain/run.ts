@@ -3,7 +3,6 @@ import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import {
-  asItIs,
   atomicWriteFile,
   type Batch,
   NsaError,
@@ -13,6 +12,7 @@ import {
   type StageContext,
   type StageResult,
   type StageRunner,
+  sameSize,
 } from "@nsa/core";
 import { PrefetchedSource, tokenizerFiles } from "@nsa/data";
 import { type Device, openDevice, openPlans, openRankPipes, singleRank } from "@nsa/kernels";
@@ -37,7 +37,7 @@ export function pretrainModelConfig({ model, data, train }: PretrainConfig): Mod
 export function estimatePretrain(
   config: PretrainConfig,
   device?: string,
-  resize: Resize = asItIs,
+  resize: Resize = sameSize,
 ): Record<string, number> {
   return estimateTraining(resize(pretrainModelConfig(config)), { ...config.train, device });
 }

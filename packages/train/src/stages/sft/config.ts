@@ -1,7 +1,7 @@
 // The recipe of `nsa sft`.
 import { loggingSchema } from "@nsa/core";
 import { memoryLimitMb } from "@nsa/kernels";
-import { loraSchema } from "@nsa/model";
+import { adapterSchema } from "@nsa/model";
 import { z } from "zod";
 import { loopSchema } from "../../loop.ts";
 import { trainerSchema } from "../../trainer.ts";
@@ -13,7 +13,7 @@ export const sftSchema = z.strictObject({
   logging: loggingSchema,
   threads: z.number().int().min(0).default(0).describe("CPU threads; 0 = all cores"),
   memoryLimitMb,
-  lora: loraSchema
+  adapter: adapterSchema
     .optional()
     .describe(
       "Trains low-rank adapters (LoRA) in place of the weights, which are frozen; without it all weights are trained",

@@ -1,12 +1,14 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
 import { join } from "node:path";
-import { asItIs, type BatchSource, NsaError, type Resize, Rng, type StageRunner } from "@nsa/core";
+import { type BatchSource, NsaError, type Resize, Rng, type StageRunner, sameSize } from "@nsa/core";
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import { openDevice, openPlans } from "@nsa/kernels";
 import {
   cacheBytesPerToken,
   INFERENCE_ONLY,
-  loadModel,
+  loadWithAdapters,
+  loraOfRecipe,
+  type ModelConfig,
   readModelConfig,
   resolveModelConfig,
   trainFlops,
@@ -31,23 +33,33 @@ const SPLIT_STREAM = 14;
 export function estimateSft(
   config: SftConfig,
   device?: string,
-  resize: Resize = asItIs,
+  resize: Resize = sameSize,
 ): Record<string, number> {
   checkDistill(config.distill);
-  const model = resize(resolveModelConfig({ ...readModelConfig(config.initFrom), lora: config.lora }));
-  const own = estimateTraining(model, { ...config.train, device });
-  if (!config.distill) return own;
-  const { teacher: folder, kind, prompts, samples, maxTokens } = config.distill;
+  const base = readModelConfig(config.initFrom);
+  const model = resize(resolveModelConfig({ ...base, lora: loraOfRecipe(config.adapter, base) }));
+  const { distill, train } = config;
+  if (!distill) return estimateTraining(model, { ...train, device });
+  const { teacher: folder, kind, prompts, samples, maxTokens } = distill;
+  // Prompts count as long as an example may be. An output is never cut, so one may be more than a micro-batch.
+  const outputs = kind === "on_policy" ? prompts * samples : 0;
+  const length = outputs > 0 ? train.seqLen + maxTokens : train.seqLen;
+  const microBatchTokens = outputs > 0 ? Math.max(train.microBatchTokens, length) : train.microBatchTokens;
+  const own = estimateTraining(model, { ...train, seqLen: length, microBatchTokens, device });
   const teacher = readModelConfig(folder);
   const bytes = weightBytes(teacher, INFERENCE_ONLY);
-  const forward = trainFlops(teacher, config.train.seqLen, INFERENCE_ONLY).actual;
-  // Outputs are sampled before the step allocates its activations; prompts count as long as an example may be.
-  const held = kind === "on_policy" ? prompts * samples * (config.train.seqLen + maxTokens) : 0;
-  const cache = cacheBytesPerToken(model) * held;
+  const tokens = outputs > 0 ? train.steps * outputs * length : own.tokens!;
+  const forward = (of: ModelConfig) => trainFlops(of, length, INFERENCE_ONLY).actual;
+  // Sampling is a forward of the student over prompt and output.
+  const sampling = outputs > 0 ? forward(model) : 0;
+  // Outputs are sampled before the step allocates its activations.
+  const cache = cacheBytesPerToken(model) * outputs * length;
   const [weights, activations] = [own.memory_parameters_bytes!, own.memory_activations_bytes!];
   return {
     ...own,
-    flops: own.flops! + forward * own.tokens!,
+    tokens,
+    ...(outputs > 0 ? { sampled_tokens_at_most: train.steps * outputs * maxTokens } : {}),
+    flops: (own.flops_per_token_actual! + forward(teacher) + sampling) * tokens,
     memory_teacher_bytes: bytes,
     ...(cache > 0 ? { memory_cache_bytes: cache } : {}),
     memory_bytes: weights + bytes + Math.max(activations, cache),
@@ -161,8 +173,8 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
   });
   try {
     openPlans(device, context);
-    const { initFrom, lora, train, seed } = config;
-    const model = await loadModel(device, initFrom, { lora }, train.groups, seed);
+    const { initFrom, adapter, train, seed } = config;
+    const model = await loadWithAdapters(device, initFrom, adapter, { groups: train.groups, seed });
     checkVocabulary(tokenizer, model, config.initFrom);
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };

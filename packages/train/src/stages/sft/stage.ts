@@ -12,8 +12,9 @@ export const sftStage = defineStage({
   run: runSft,
   estimate: estimateSft,
   plannedOutputs: ({ initFrom }) => ({ checkpoint: initFrom }),
-  inputFiles: ({ initFrom, data }) => [
+  inputFiles: ({ initFrom, data, distill }) => [
     join(initFrom, "tokenizer.json"),
+    ...(distill ? [join(distill.teacher, "tokenizer.json")] : []),
     ...data.sources.flatMap(({ files }) => files),
   ],
   figures: [...trainingFigures, { metric: "distill/divergence", label: "divergence", format: "figure" }],

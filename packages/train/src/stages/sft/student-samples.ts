@@ -5,11 +5,13 @@ import {
   ExitCode,
   NsaError,
   packBatch,
+  parseState,
   ShuffledOrder,
   type StepBatch,
 } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
 import { Engine, plainSampling, type Transformer } from "@nsa/model";
+import { z } from "zod";
 import type { Example } from "./source.ts";
 
 export interface StudentSampling {
@@ -50,6 +52,8 @@ function packed(items: readonly Item[], budget: number): Batch[] {
   );
 }
 
+const stateSchema = z.strictObject({ order: z.unknown(), drawn: z.number().int().min(0) });
+
 export class StudentSamples implements BatchSource {
   readonly name = "data";
   /** Steps are sampled from the weights of now. */
@@ -79,7 +83,9 @@ export class StudentSamples implements BatchSource {
     return { order: this.order.save(), drawn: this.drawn };
   }
 
-  load({ order, drawn }: ReturnType<StudentSamples["save"]>): void {
+  /** Throws NsaError `state_invalid`, `data_changed` (exit 3). */
+  load(state: unknown): void {
+    const { order, drawn } = parseState(this.name, stateSchema, state);
     this.order.load(order);
     this.drawn = drawn;
   }

@@ -6,7 +6,16 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Metrics, StageContext } from "@nsa/core";
 import type { Device } from "@nsa/kernels";
-import { loadCheckpoint, loadModel, saveCheckpoint, type Transformer, values } from "@nsa/model";
+import {
+  loadCheckpoint,
+  loadModel,
+  loadWithAdapters,
+  loraOfRecipe,
+  readModelConfig,
+  saveCheckpoint,
+  type Transformer,
+  values,
+} from "@nsa/model";
 import { Trainer } from "@nsa/train";
 import { outputsOf, type PolicySample, policyBatch, policyStep, splitByTokens } from "../batch.ts";
 import type { GrpoConfig } from "../config.ts";
@@ -22,6 +31,14 @@ export interface ValueParts {
   policy: Transformer;
 }
 
+/** As the policy begins, adapters included; or a checkpoint, with new adapters of the recipe's sizes. */
+async function openTrunk(device: Device, from: string, { init, adapter, seed }: GrpoConfig) {
+  const head = "scalar";
+  if (from === "policy") return loadWithAdapters(device, init.checkpoint, adapter, { head, seed });
+  const lora = loraOfRecipe(adapter, readModelConfig(from));
+  return loadModel(device, from, { head, lora }, undefined, seed);
+}
+
 export class ValueModel {
   private constructor(
     private readonly model: Transformer,
@@ -35,12 +52,11 @@ export class ValueModel {
   /** Undefined where the recipe has no value model. `step`: the last one done. Throws what loading a checkpoint throws. */
   static async open(parts: ValueParts, step: number): Promise<ValueModel | undefined> {
     const { config, ctx, device, policy } = parts;
-    const { value, init, lora, train, microBatchTokens } = config;
+    const { value, train, microBatchTokens } = config;
     if (!value) return undefined;
     const dir = join(ctx.runDir, "value");
     if (value.shared) return new ValueModel(policy, value, microBatchTokens, dir, undefined);
-    const from = value.init === "policy" ? init.checkpoint : value.init;
-    const model = await loadModel(device, from, { head: "scalar", lora }, undefined, config.seed);
+    const model = await openTrunk(device, value.init, config);
     const trainer = new Trainer(model, config.steps, {
       ...train,
       groups: [],

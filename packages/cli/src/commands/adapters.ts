@@ -1,10 +1,9 @@
-// `nsa lora merge|unmerge|rebase|import|export`: checkpoints of adapters, whole ones, and PEFT's folders.
+// `nsa model merge|unmerge|rebase`: checkpoints of adapters and whole ones.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { modelFiles } from "@nsa/data";
 import { type Device, openDevice } from "@nsa/kernels";
 import {
-  exportPeft,
   importPeft,
   mergeAdapters,
   REWARD_FILE,
@@ -41,13 +40,11 @@ export const unmergeCommand = (whole: string, checkpoint: string, to: string) =>
     await saveCheckpoint(to, { model, step: 0, files: filesOf(whole) });
   });
 
-export const importCommand = (folder: string, base: string, to: string) =>
+/** The adapters of a PEFT folder become a checkpoint on a base. */
+export const importPeftCommand = (folder: string, base: string, to: string) =>
   onCpu(async (device) => {
     const model = await importPeft(device, folder, base);
     await saveCheckpoint(to, { model, step: 0, files: filesOf(base) });
   });
-
-export const exportCommand = (checkpoint: string, to: string, { base }: { base?: string }) =>
-  exportPeft(checkpoint, to, base);
 
 export const rebaseCommand = (checkpoint: string, base: string) => rebaseCheckpoint(checkpoint, base);
