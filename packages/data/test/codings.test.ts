@@ -176,3 +176,12 @@ test("empty_gzip_members_count_for_nothing_where_the_limit_is_reached", () => {
   const body = Buffer.concat([gzipSync("abc"), gzipSync(""), gzipSync("")]);
   expect(parseHttp(message(["Content-Encoding: gzip"], body), { most: 3 })!.body.toString()).toBe("abc");
 });
+
+test("strings_with_escapes_and_digits_are_no_numbers", () => {
+  const wide = "12345678901234567";
+  for (const text of ["", "\\", '"', '\\"', `\\\\" ${wide}`, `"${wide}`, `${wide}"`, `{"a":${wide}}`])
+    expect(parseRow(JSON.stringify({ text, list: [text, 1] }).replace(",1]", `,${wide},-${wide}]`))).toEqual({
+      text,
+      list: [text, wide, `-${wide}`],
+    });
+});
