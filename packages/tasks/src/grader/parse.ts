@@ -176,7 +176,7 @@ const introduction =
 export function parseAnswer(raw: string): Parsed {
   if (raw.length > MAX_LENGTH) throw new Unreadable("the answer is too long");
   const clean = withoutLabel(withoutNote(cleanAnswer(cleanAnswer(raw).replace(introduction, ""))));
-  const parsed = parseClean(clean);
+  const parsed = parsePeriods(clean);
   return price.test(raw) ? { readings: parsed.readings.map(inDollars) } : parsed;
 }
 
@@ -207,6 +207,19 @@ function withoutLabel(clean: string): string {
     .replace(/^(?:\\\s)+/, "")
     .trim();
   return /^[*^_/=<>]|^\\(?:cdot|times|cup|cap|le|ge|in)(?![a-z])/.test(rest) ? clean : rest;
+}
+
+/** 0.1(6) is a repeating decimal or a product: both are read. */
+function parsePeriods(clean: string): Parsed {
+  const repeating = clean.replace(/(\d\.\d+)\((\d{1,20})\)/g, "$1\\overline{$2}");
+  if (repeating === clean) return parseClean(clean);
+  const { readings } = parseClean(repeating);
+  try {
+    return { readings: [...readings, ...parseClean(clean).readings] };
+  } catch (error) {
+    if (!(error instanceof Unreadable)) throw error;
+    return { readings };
+  }
 }
 
 function parseClean(clean: string): Parsed {
