@@ -183,6 +183,17 @@ test.each([
   ["(D) \\frac12", "0.5", true],
   ["(D) 6", "5", false],
   ["(C)", "C", true],
+  ["(A) -2", "-2", true],
+  ["\\text{(A)}-2", "-2", true],
+  ["2", "(C) 2", true],
+  ["(C) 2.0", "(C) 2", true],
+  ["(B) 2", "(C) 2", false],
+  ["The answer is (B) 2", "(C) 2", false],
+  ["The answer is (C) 2", "2", true],
+  ["(A)-2", "A-2", true],
+  ...["-2", "+2", "2", "\\sqrt{2}", "\\frac12", " - 2", " + 2", "\\pi", " \\pm 2"].map(
+    (value) => [`(A)${value}`, value.replace(/^ /, ""), false] as const,
+  ),
   // Forms.
   ["{5 \\choose 2}", "10", true],
   ["1'000", "1000", true],
