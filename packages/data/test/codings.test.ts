@@ -162,3 +162,26 @@ test.each([
     expect(found).toContain(JSON.stringify(value));
   }
 });
+
+test.each(["gzip", "deflate", "br", "zstd"])("the_limit_of_a_%s_body_is_for_all_its_parts", (coding) => {
+  const part = Buffer.alloc(1000, "a");
+  const parts = coding === "gzip" || coding === "zstd" ? 7 : 1;
+  const body = Buffer.concat(Array.from({ length: parts }, () => CODERS[coding]!(part)));
+  const decoded = (most: number) => parseHttp(message([`Content-Encoding: ${coding}`], body), { most })!.body;
+  expect(decoded(1000 * parts)).toHaveLength(1000 * parts);
+  for (const most of [1000 * parts - 1, 500 * parts + 1, 1]) expect(() => decoded(most)).toThrow(RangeError);
+});
+
+test("empty_gzip_members_count_for_nothing_where_the_limit_is_reached", () => {
+  const body = Buffer.concat([gzipSync("abc"), gzipSync(""), gzipSync("")]);
+  expect(parseHttp(message(["Content-Encoding: gzip"], body), { most: 3 })!.body.toString()).toBe("abc");
+});
+
+test("strings_with_escapes_and_digits_are_no_numbers", () => {
+  const wide = "12345678901234567";
+  for (const text of ["", "\\", '"', '\\"', `\\\\" ${wide}`, `"${wide}`, `${wide}"`, `{"a":${wide}}`])
+    expect(parseRow(JSON.stringify({ text, list: [text, 1] }).replace(",1]", `,${wide},-${wide}]`))).toEqual({
+      text,
+      list: [text, wide, `-${wide}`],
+    });
+});

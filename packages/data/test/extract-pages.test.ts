@@ -1,5 +1,6 @@
 // What pages mean by their markup, kept in plain text: powers, comments in formulas, delimiters, pictures, lists, forms.
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { markDelimiters } from "../src/corpus/extract/math/delimiters.ts";
 import { extractHtml } from "../src/index.ts";
 
 const FILLER =
@@ -161,4 +162,64 @@ test("nesting_takes_no_way_that_grows_with_its_square", () => {
     // Readability is not asked.
     if (!nest.startsWith("<math>")) expect(["body", "main"]).toContain(method);
   }
+});
+
+/** Characters that searches in strings pass over, and matches that patterns are asked for, in a function. */
+function searched(run: () => void): number {
+  const { indexOf } = String.prototype;
+  const { exec } = RegExp.prototype;
+  let n = 0;
+  const strings = vi.spyOn(String.prototype, "indexOf").mockImplementation(function (
+    this: string,
+    mark,
+    from = 0,
+  ) {
+    const at = indexOf.call(this, mark, from);
+    n += (at < 0 ? this.length : at) - from + 1;
+    return at;
+  });
+  const patterns = vi.spyOn(RegExp.prototype, "exec").mockImplementation(function (this: RegExp, text) {
+    n++;
+    return exec.call(this, text);
+  });
+  try {
+    run();
+  } finally {
+    strings.mockRestore();
+    patterns.mockRestore();
+  }
+  return n;
+}
+
+test.each([
+  "\\( ",
+  "\\[ ",
+  "$$ ",
+  "$x",
+  "$latex x",
+  "[latex] ",
+  "[math] ",
+  "\\begin{align} ",
+  "\\begin{align}\\begin{gather} ",
+  "\\( \\[ $",
+])("delimiters_that_nothing_closes_are_searched_once: %s", (opener) => {
+  // Dollar signs close each other: one more keeps the number odd.
+  const work = (n: number) => searched(() => markDelimiters(`${opener.repeat(n)} $`));
+  const [once, twice] = [work(2000), work(4000)];
+  expect(once).toBeGreaterThan(2000);
+  expect(twice / once).toBeLessThan(2.1);
+  expect(once).toBeLessThan(10 * opener.length * 2000);
+});
+
+test("delimiters_are_closed_by_the_nearest_that_is_not_escaped_and_near_enough", () => {
+  const long = "x".repeat(2000);
+  expect(markDelimiters(`\\(a\\\\) b\\)`)).toBe("$a\\\\) b$");
+  expect(markDelimiters(`\\(${long}\\) \\(b\\)`)).toBe(`\\(${long}\\) $b$`);
+  expect(markDelimiters("$a$ and $ b and $c$")).toBe("$a$ and $ b and $c$");
+  expect(markDelimiters("\\end{cases}\\begin{cases}a\\begin{cases}b\\end{cases}\\end{cases}")).toBe(
+    "\\end{cases}$$\\begin{cases}a\\begin{cases}b\\end{cases}\\end{cases}$$",
+  );
+  expect(markDelimiters("\\begin{gather}a \\begin{align}b\\end{align}")).toBe(
+    "\\begin{gather}a $$\\begin{aligned}b\\end{aligned}$$",
+  );
 });

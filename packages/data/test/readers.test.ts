@@ -39,6 +39,16 @@ test("jsonl_records_carry_id_url_domain_and_offset", async () => {
   expect(documents[1]!.source).toEqual({ file: "a.jsonl", offset: row(1).length + 1 });
 });
 
+test("a_line_of_more_than_ten_megabytes_with_a_wide_number_is_read", async () => {
+  const text = 'Words, "quoted" and \\ escaped. '.repeat(400_000);
+  const line = `{"id":12345678901234567,"text":${JSON.stringify(text)}}`;
+  expect(line.length).toBeGreaterThan(10_000_000);
+  const { documents, refusals } = await read(file("long.jsonl", `${row(1)}\n${line}\n`), 1 << 25);
+  expect(refusals).toEqual([]);
+  expect(documents.map((d) => d.id)).toEqual(["d1", "12345678901234567"]);
+  expect(documents[1]!.text.length).toBeGreaterThan(10_000_000);
+});
+
 test("gzip_of_many_members_reads_through", async () => {
   const members = [1, 2, 3].map((i) => gzipSync(`${row(i)}\n`));
   const { documents, refusals } = await read(file("b.jsonl.gz", Buffer.concat(members)));

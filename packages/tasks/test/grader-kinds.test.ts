@@ -144,6 +144,32 @@ test("repeating_decimals_are_their_fractions", () => {
   expect(verdict("33\\frac13\\%", "1/3")).toBe("correct");
 });
 
+test("a_decimal_before_parentheses_is_a_product_or_a_repeating_decimal", () => {
+  for (const [a, hundredths] of [
+    ["0.5", 50],
+    ["1.5", 150],
+    ["3.5", 350],
+    ["2.25", 225],
+    ["12.75", 1275],
+  ] as const)
+    for (const b of [2, 4, 12, 30]) {
+      const written = `${a}(${b})`;
+      const product = `\\frac{${hundredths * b}}{100}`;
+      expect(verdict(written, product), written).toBe("correct");
+      expect(verdict(product, written), written).toBe("correct");
+      expect(verdict(written, `${a}\\overline{${b}}`), written).toBe("correct");
+      expect(verdict(written, `\\frac{${hundredths * b + 1}}{100}`), written).toBe("wrong");
+      expect(verdict(`${written}+1`, `\\frac{${hundredths * b + 100}}{100}`), written).toBe("correct");
+    }
+  expect(verdict("3.5(2)", "7")).toBe("correct");
+  expect(verdict("0.5(2)", "1")).toBe("correct");
+  expect(verdict("0.1(6)", "1/6")).toBe("correct");
+  expect(verdict("3.5(2.5)", "8.75")).toBe("correct");
+  expect(verdict("3.5(2)^2", "14")).toBe("correct");
+  // Nothing stands before the parentheses to be multiplied.
+  expect(verdict("0.(3)", "0")).toBe("wrong");
+});
+
 test.each([
   // Primes.
   ["7'", "7", false],
@@ -157,6 +183,17 @@ test.each([
   ["(D) \\frac12", "0.5", true],
   ["(D) 6", "5", false],
   ["(C)", "C", true],
+  ["(A) -2", "-2", true],
+  ["\\text{(A)}-2", "-2", true],
+  ["2", "(C) 2", true],
+  ["(C) 2.0", "(C) 2", true],
+  ["(B) 2", "(C) 2", false],
+  ["The answer is (B) 2", "(C) 2", false],
+  ["The answer is (C) 2", "2", true],
+  ["(A)-2", "A-2", true],
+  ...["-2", "+2", "2", "\\sqrt{2}", "\\frac12", " - 2", " + 2", "\\pi", " \\pm 2"].map(
+    (value) => [`(A)${value}`, value.replace(/^ /, ""), false] as const,
+  ),
   // Forms.
   ["{5 \\choose 2}", "10", true],
   ["1'000", "1000", true],

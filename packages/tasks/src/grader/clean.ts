@@ -46,9 +46,9 @@ export function cleanAnswer(raw: string): string {
       .replace(/\\\$/g, " ");
     s = otherForms(s).replaceAll("\u0002", "\\\\");
   }
-  // 1'000 and 0.(3): marks inside one number.
+  // 1'000 and 0.(3): marks inside one number. 0.1(6) may be a product, and is left to the parser.
   s = s.replace(/(?<![\d'])\d{1,3}(?:'\d{3})+(?![\d'])/g, (n) => n.replaceAll("'", ""));
-  s = s.replace(/(\d\.\d*)\((\d{1,20})\)/g, "$1\\overline{$2}");
+  s = s.replace(/(\d\.)\((\d{1,20})\)/g, "$1\\overline{$2}");
   s = ordinaryBrackets(s);
   // x**2 is a power, **42** emphasis.
   s = s.replace(/(?<=[\d)\]}]|(?<![A-Za-z])[A-Za-z])\*\*(?=[\d({A-Za-z-])/g, "^");

@@ -6,7 +6,7 @@ import { type AnswerKind, type ExtractOptions, extractAnswer } from "./extract.t
 import { echoes, type FormTask, judgeForm } from "./form.ts";
 import { TooMuchWork, Unreadable } from "./limits.ts";
 import type { Node } from "./node.ts";
-import { type Parsed, parseAnswer } from "./parse.ts";
+import { labelOf, type Parsed, parseAnswer } from "./parse.ts";
 import { hasSymbols, type SameOptions, sameParsed } from "./same-answer.ts";
 
 /** `unknown`: no answer, one in an unsupported form, or one that costs too much work to decide. Never credited. */
@@ -66,9 +66,9 @@ function compareChoice(answer: string, gold: string, options: GradeOptions): Com
   return { verdict: matches[0] === text ? "correct" : "wrong", why: "the text of an option" };
 }
 
-function read(text: string): Parsed | string {
+function read(text: string, keepLabel: boolean): Parsed | string {
   try {
-    return parseAnswer(text);
+    return parseAnswer(text, keepLabel);
   } catch (error) {
     if (error instanceof Unreadable || error instanceof TooMuchWork) return error.message;
     throw error;
@@ -103,7 +103,9 @@ export function compareAnswers(answer: string, gold: string, options: GradeOptio
     return { verdict: "correct", why: "the same text" };
   }
   const asked = options.question ? withoutAskedCount(answer, options.question) : answer;
-  const [g, a] = [read(gold), read(asked)];
+  // Where both have the letter of a choice, the letters are compared with the values.
+  const letters = labelOf(gold) !== undefined && labelOf(asked) !== undefined;
+  const [g, a] = [read(gold, letters), read(asked, letters)];
   if (typeof a === "string") return { verdict: "unknown", why: `unsupported form: ${a}` };
   if (typeof g === "string") return { verdict: "unknown", why: `gold answer in an unsupported form: ${g}` };
   const settings: SameOptions = { relationForSet: options.relationForSet ?? false };

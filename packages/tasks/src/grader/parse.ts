@@ -172,11 +172,12 @@ const MAX_LENGTH = 1500;
 const introduction =
   /^(?:the\s+)?(?:solution|answer|result)s?(?:\s+set)?\s*(?:(?:is|are)\s*:?|:)\s*|^(?:after|about|approximately|around|roughly)\s+(?=[\d\\])/i;
 
-/** Readings of an answer. Throws Unreadable or TooMuchWork, with the reason. */
-export function parseAnswer(raw: string): Parsed {
+/** Readings of an answer, without the letter of a choice unless it counts. Throws Unreadable or TooMuchWork, with the reason. */
+export function parseAnswer(raw: string, keepLabel = false): Parsed {
   if (raw.length > MAX_LENGTH) throw new Unreadable("the answer is too long");
-  const clean = withoutLabel(withoutNote(cleanAnswer(cleanAnswer(raw).replace(introduction, ""))));
-  const parsed = parseClean(clean);
+  const value = bareValue(raw);
+  const clean = (keepLabel ? undefined : labelled(value)?.rest) ?? value;
+  const parsed = parsePeriods(clean);
   return price.test(raw) ? { readings: parsed.readings.map(inDollars) } : parsed;
 }
 
@@ -196,17 +197,45 @@ function withoutNote(clean: string): string {
   return found[1]!.trim();
 }
 
-/** (B) 13: the letter of a choice before its value. */
-const label = /^(?:\\text(?:bf|rm|it)?\s*\{\s*)?\(([A-J])\)\s*\}?\s*(?=[\d\\$+-])/;
+/** (B) 13: the letter of a choice before its value, with a blank between them or in letters of its own; (A)-2 is a product or a difference. */
+const label = /^(?:\\text(?:bf|rm|it)?\s*\{\s*\(([A-J])\)\s*\}\s*|\(([A-J])\)\s+)(?=\\|\d|[+-](?!\s))/;
 
-function withoutLabel(clean: string): string {
+interface Labelled {
+  label: string;
+  rest: string;
+}
+
+function labelled(clean: string): Labelled | undefined {
   const found = label.exec(clean);
-  if (!found) return clean;
+  if (!found) return undefined;
   const rest = clean
     .slice(found[0].length)
     .replace(/^(?:\\\s)+/, "")
     .trim();
-  return /^[*^_/=<>]|^\\(?:cdot|times|cup|cap|le|ge|in)(?![a-z])/.test(rest) ? clean : rest;
+  if (rest === "" || /^[*^_/=<>]|^\\(?:cdot|times|cup|cap|le|ge|in|pm)(?![a-z])/.test(rest)) return undefined;
+  return { label: (found[1] ?? found[2])!, rest };
+}
+
+/** The clean answer without words that introduce it and without a note behind it. */
+const bareValue = (raw: string): string =>
+  withoutNote(cleanAnswer(cleanAnswer(raw).replace(introduction, "")));
+
+/** The letter of the choice that stands before an answer's value. */
+export function labelOf(raw: string): string | undefined {
+  return raw.length <= MAX_LENGTH && /\([A-J]\)/.test(raw) ? labelled(bareValue(raw))?.label : undefined;
+}
+
+/** 0.1(6) is a repeating decimal or a product: both are read. */
+function parsePeriods(clean: string): Parsed {
+  const repeating = clean.replace(/(\d\.\d+)\((\d{1,20})\)/g, "$1\\overline{$2}");
+  if (repeating === clean) return parseClean(clean);
+  const { readings } = parseClean(repeating);
+  try {
+    return { readings: [...readings, ...parseClean(clean).readings] };
+  } catch (error) {
+    if (!(error instanceof Unreadable)) throw error;
+    return { readings };
+  }
 }
 
 function parseClean(clean: string): Parsed {

@@ -89,14 +89,20 @@ function readsAsText(body: Buffer): boolean {
   return !/[\0-\x08\x0e-\x1a\x1c-\x1f]/.test(body.toString("latin1", 0, 1024));
 }
 
+const TOO_MANY = "the body decodes to more bytes than are allowed";
+
 function gunzip(body: Buffer, most: number): Buffer {
   const parts: Buffer[] = [];
   let at = 0;
+  let bytes = 0;
   for (;;) {
     const header = memberHeader(body, at);
     if (header <= 0) break;
-    const { data, used, state } = inflateAll(body.subarray(at + header), most);
+    // zlib takes no limit of 0, and the last members may be empty.
+    const { data, used, state } = inflateAll(body.subarray(at + header), Math.max(1, most - bytes));
     parts.push(data);
+    bytes += data.length;
+    if (bytes > most) throw new RangeError(TOO_MANY);
     at += header + used + 8;
     if (state !== "whole") break;
     while (body[at] === 0) at++;
@@ -150,7 +156,7 @@ function unzstd(body: Buffer, most: number): Buffer {
   const stream = new Decompress((part) => {
     parts.push(part.slice());
     bytes += part.length;
-    if (bytes > most) throw new RangeError("the body decodes to more bytes than are allowed");
+    if (bytes > most) throw new RangeError(TOO_MANY);
   });
   try {
     stream.push(body, true);

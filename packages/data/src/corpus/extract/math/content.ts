@@ -158,17 +158,17 @@ function apply(node: MathNode): MathNode {
   if (!operator) return mathNode("mrow");
   const args = rest.filter((k) => !QUALIFIERS.has(k.name));
   const name = operator.name;
-  const [a, b] = args;
+  const [a = mathNode("mrow"), b] = args;
   if (INFIX[name]) return infix(name, args);
   if (BIG[name]) return big(name, node, args);
   switch (name) {
     case "divide":
-      return mathNode("mfrac", [a ?? mathNode("mrow"), b ?? mathNode("mrow")]);
+      return mathNode("mfrac", [a, b ?? mathNode("mrow")]);
     case "power":
-      return mathNode("msup", [a && strength(a) < 9 ? around(a) : a!, b!].filter(Boolean));
+      return mathNode("msup", [strength(a) < 9 ? around(a) : a, ...(b ? [b] : [])]);
     case "root": {
       const degree = qualifier(node, "degree");
-      return degree && degree.text.trim() !== "2" ? mathNode("mroot", [a!, degree]) : mathNode("msqrt", [a!]);
+      return degree && degree.text.trim() !== "2" ? mathNode("mroot", [a, degree]) : mathNode("msqrt", [a]);
     }
     case "log": {
       const base = qualifier(node, "logbase");
@@ -176,28 +176,28 @@ function apply(node: MathNode): MathNode {
       return applied(base ? mathNode("msub", [log, base]) : log, args);
     }
     case "exp":
-      return mathNode("msup", [token("mi", "e"), a ?? mathNode("mrow")]);
+      return mathNode("msup", [token("mi", "e"), a]);
     case "abs":
-      return row([mo("|"), a!, mo("|")]);
+      return row([mo("|"), a, mo("|")]);
     case "floor":
-      return row([mo("⌊"), a!, mo("⌋")]);
+      return row([mo("⌊"), a, mo("⌋")]);
     case "ceiling":
-      return row([mo("⌈"), a!, mo("⌉")]);
+      return row([mo("⌈"), a, mo("⌉")]);
     case "factorial":
-      return row([strength(a!) < 9 ? around(a!) : a!, mo("!")]);
+      return row([strength(a) < 9 ? around(a) : a, mo("!")]);
     case "not":
-      return row([mo("¬"), a!]);
+      return row([mo("¬"), a]);
     case "transpose":
-      return mathNode("msup", [a!, token("mi", "T")]);
+      return mathNode("msup", [a, token("mi", "T")]);
     case "inverse":
-      return mathNode("msup", [a!, row([mo("−"), token("mn", "1")])]);
+      return mathNode("msup", [a, row([mo("−"), token("mn", "1")])]);
     case "conjugate":
-      return mathNode("mover", [a!, mo("¯")]);
+      return mathNode("mover", [a, mo("¯")]);
     case "diff":
     case "partialdiff":
       return derivative(name, node, args);
     case "selector":
-      return mathNode("msub", [a!, row(separated(args.slice(1), ","))]);
+      return mathNode("msub", [a, row(separated(args.slice(1), ","))]);
     default:
       return applied(operator, args);
   }

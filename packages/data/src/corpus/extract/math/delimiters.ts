@@ -21,28 +21,56 @@ const ENVIRONMENTS =
 const START =
   /\\\\|\\\$|\\\(|\\\[|\\begin\{([a-z]+)\*?\}|\$\$|\$latex(?=[\s\ufdd4])|\$|\[(?:latex|tex|math|katex)\]|\ufdd0|\ufdd2/g;
 
-/** Place of a closing delimiter that is not escaped itself, within `most` characters. */
-function closing(text: string, close: string, from: number, most: number): number {
-  const until = Math.min(text.length, from + most);
-  for (let i = text.indexOf(close, from); i >= 0 && i < until; i = text.indexOf(close, i + 1)) {
-    let slashes = 0;
-    while (text[i - 1 - slashes] === "\\") slashes++;
-    // Before \) one backslash more makes a line break of it; before $ it makes a sign.
-    if (slashes % 2 === 0) return i;
-  }
-  return -1;
-}
+/** What closes formulas in one text; each kind of delimiter is searched once, whatever number of openers asks. */
+class Closers {
+  private readonly searched = new Map<string, { from: number; at: number }>();
+  private readonly environments = new Map<string, Map<number, { at: number; end: number }>>();
+  constructor(private readonly text: string) {}
 
-/** The end of the environment that begins at `at`, with those of its name inside it. */
-function environmentEnd(text: string, name: string, at: number): number {
-  const mark = new RegExp(`\\\\(begin|end)\\{${name}(\\*?)\\}`, "g");
-  mark.lastIndex = at;
-  let depth = 0;
-  for (let m = mark.exec(text); m && m.index < at + MOST_DISPLAY; m = mark.exec(text)) {
-    depth += m[1] === "begin" ? 1 : -1;
-    if (depth === 0) return m.index + m[0].length;
+  /** Place of the first `mark` from `from` on that is not escaped itself; Infinity for none. */
+  private next(mark: string, from: number): number {
+    const known = this.searched.get(mark);
+    if (known && known.from <= from && from <= known.at) return known.at;
+    let at = this.text.indexOf(mark, from);
+    while (at >= 0 && this.escaped(at)) at = this.text.indexOf(mark, at + 1);
+    const place = at < 0 ? Number.POSITIVE_INFINITY : at;
+    this.searched.set(mark, { from, at: place });
+    return place;
   }
-  return -1;
+
+  /** Before \) one backslash more makes a line break of it; before $ it makes a sign. */
+  private escaped(at: number): boolean {
+    let slashes = 0;
+    while (this.text[at - 1 - slashes] === "\\") slashes++;
+    return slashes % 2 === 1;
+  }
+
+  /** Place of the closing delimiter within `most` characters, or −1. */
+  closing(close: string, from: number, most: number): number {
+    const at = this.next(close, from);
+    return at < from + most ? at : -1;
+  }
+
+  /** Whether code or a formula that is marked already begins between two places. */
+  marked(from: number, to: number): boolean {
+    return this.next(CODE_START, from) < to || this.next(MATH_START, from) < to;
+  }
+
+  /** The end of the environment that begins at `at`, with those of its name inside it; −1 for none. */
+  environmentEnd(name: string, at: number): number {
+    let pairs = this.environments.get(name);
+    if (!pairs) {
+      pairs = new Map();
+      const open: number[] = [];
+      for (const m of this.text.matchAll(new RegExp(`\\\\(begin|end)\\{${name}(\\*?)\\}`, "g"))) {
+        if (m[1] === "begin") open.push(m.index);
+        else if (open.length > 0) pairs.set(open.pop()!, { at: m.index, end: m.index + m[0].length });
+      }
+      this.environments.set(name, pairs);
+    }
+    const pair = pairs.get(at);
+    return pair && pair.at < at + MOST_DISPLAY ? pair.end : -1;
+  }
 }
 
 const unfolded = (tex: string): string => tex.replaceAll(FOLDED, "\n");
@@ -72,9 +100,9 @@ function insideDollars(tex: string): string {
 }
 
 /** A `$` that opens a formula: no blank behind it, and one that closes it on the same paragraph. */
-function dollarEnd(text: string, at: number): number {
+function dollarEnd(text: string, closers: Closers, at: number): number {
   if (/[\s\ufdd4]/.test(text[at + 1] ?? " ")) return -1;
-  const end = closing(text, "$", at + 1, MOST_INLINE);
+  const end = closers.closing("$", at + 1, MOST_INLINE);
   if (end < 0 || /[\s\ufdd4]/.test(text[end - 1]!) || /\d/.test(text[end + 1] ?? "")) return -1;
   return text.slice(at, end).includes("\n\n") ? -1 : end;
 }
@@ -85,28 +113,34 @@ interface Found {
   text: string;
 }
 
-function formulaAt(text: string, at: number, start: string, name: string | undefined): Found | undefined {
+function formulaAt(
+  text: string,
+  closers: Closers,
+  at: number,
+  start: string,
+  name: string | undefined,
+): Found | undefined {
   const from = at + start.length;
   if (name !== undefined) {
     if (!ENVIRONMENTS.includes(name)) return undefined;
-    const end = environmentEnd(text, name, at);
+    const end = closers.environmentEnd(name, at);
     return end < 0 ? undefined : { end, text: delimited(insideDollars(unfolded(text.slice(at, end))), true) };
   }
   if (start === "$$") {
-    const end = closing(text, "$$", from, MOST_DISPLAY);
+    const end = closers.closing("$$", from, MOST_DISPLAY);
     if (end < 0 || text.slice(at, end).includes("\n\n\n")) return undefined;
     return { end: end + 2, text: delimited(unfolded(text.slice(from, end)), true) };
   }
   if (start.startsWith("$latex")) {
-    const end = closing(text, "$", from, MOST_INLINE);
+    const end = closers.closing("$", from, MOST_INLINE);
     return end < 0 ? undefined : { end: end + 1, text: delimited(unfolded(text.slice(from, end)), false) };
   }
   if (start === "$") {
-    const end = dollarEnd(text, at);
+    const end = dollarEnd(text, closers, at);
     return end < 0 ? undefined : { end: end + 1, text: delimited(unfolded(text.slice(from, end)), false) };
   }
   const [close, display] = BRACKETS[start]!;
-  const end = closing(text, close, from, display ? MOST_DISPLAY : MOST_INLINE);
+  const end = closers.closing(close, from, display ? MOST_DISPLAY : MOST_INLINE);
   if (end < 0) return undefined;
   return { end: end + close.length, text: delimited(unfolded(text.slice(from, end)), display) };
 }
@@ -114,6 +148,7 @@ function formulaAt(text: string, at: number, start: string, name: string | undef
 /** `\(…\)` → `$…$`, `\[…\]` and environments → `$$…$$`; marks of earlier passes are taken out. */
 export function markDelimiters(text: string): string {
   const out: string[] = [];
+  const closers = new Closers(text);
   let done = 0;
   START.lastIndex = 0;
   for (let m = START.exec(text); m; m = START.exec(text)) {
@@ -125,10 +160,10 @@ export function markDelimiters(text: string): string {
       START.lastIndex = end + 1;
       continue;
     }
-    const found = formulaAt(text, m.index, start, m[1]);
+    const found = formulaAt(text, closers, m.index, start, m[1]);
     if (!found) continue;
     // What holds code or a formula already is prose between two lone signs.
-    if (/[\ufdd0\ufdd2]/.test(text.slice(m.index, found.end))) continue;
+    if (closers.marked(m.index, found.end)) continue;
     out.push(text.slice(done, m.index), found.text);
     done = found.end;
     START.lastIndex = found.end;

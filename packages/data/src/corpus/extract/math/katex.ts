@@ -61,7 +61,7 @@ function leaf(text: string, e: DomElement): MathNode[] {
   const one = [...shown].map((c) => CHARACTERS[c] ?? c).join("");
   if (/^\p{L}+$/u.test(one) && !has(e, "mrel") && !has(e, "mbin")) {
     if ([...one].length > 1 && has(e, "mop")) return [token("mi", one)];
-    if ([...one].length > 1) return [...one].map((c) => leaf(c, e)[0]!);
+    if ([...one].length > 1) return [...one].flatMap((c) => leaf(c, e));
     const upright = !has(e, "mathnormal") && !variant && /^[a-zA-Z]$/.test(one) && !has(e, "mathit");
     return [token("mi", one, attributes ?? (upright ? { mathvariant: "normal" } : {}))];
   }

@@ -144,6 +144,15 @@ function formulaOf(e: DomElement, scripts: boolean): Formula | undefined {
   return text === undefined ? undefined : { tex: text, display: isDisplay(e) };
 }
 
+/** The same; a formula that cannot be read is none, and the rest of the page is read. */
+function soundFormula(e: DomElement, scripts: boolean): Formula | undefined {
+  try {
+    return formulaOf(e, scripts);
+  } catch {
+    return undefined;
+  }
+}
+
 const CODE = new Set(["pre", "code", "kbd", "samp", "textarea", "xmp", "listing"]);
 
 class Marker {
@@ -175,10 +184,11 @@ class Marker {
       const next = e.nextElementSibling;
       if (this.isCopy(e)) e.remove();
       else if (e.localName === "script") {
-        if (/^math\/(?:tex|mml|asciimath)/.test(e.getAttribute("type") ?? ""))
-          this.put(e, formulaOf(e, true)!);
+        const isMath = /^math\/(?:tex|mml|asciimath)/.test(e.getAttribute("type") ?? "");
+        const found = isMath ? soundFormula(e, true) : undefined;
+        if (found) this.put(e, found);
       } else {
-        const found = this.candidate(e) ? formulaOf(e, this.scripts) : undefined;
+        const found = this.candidate(e) ? soundFormula(e, this.scripts) : undefined;
         if (found && found.tex.trim() !== "") this.put(e, found);
         else if (!CODE.has(e.localName) && localName(e) !== "math") this.visit(e);
       }

@@ -1,7 +1,7 @@
 // What MathJax 3 and 4 leave on a page without the formula's source: CHTML elements and SVG groups name the MathML they
 // were made of, characters are in class names or text. MathJax 2 has the same in the classes of spans.
 import { type DomElement, isElement } from "../dom.ts";
-import { type MathNode, mathNode, row, token } from "./node.ts";
+import { characterOf, type MathNode, mathNode, row, token } from "./node.ts";
 
 const TOKENS = new Set(["mi", "mn", "mo", "mtext", "ms"]);
 /** Parts of the layout that hold nothing of the formula. */
@@ -37,7 +37,7 @@ function characters(e: DomElement): string {
     const name = chtmlName(c);
     if (name === "c") {
       const code = /(?:^|\s)mjx-c([0-9A-F]+)(?:\s|$)/.exec(c.getAttribute("class") ?? "")?.[1];
-      out += code ? String.fromCodePoint(Number.parseInt(code, 16)) : (c.textContent ?? "");
+      out += (code && characterOf(code)) || (c.textContent ?? "");
     } else if (name === "utext" || name === "text") out += c.textContent ?? "";
     else if (name === "stretchy-v" || name === "stretchy-h") out += stretched(c);
     else if (!STRUTS.has(name)) out += characters(c);
@@ -75,7 +75,7 @@ function whole(text: string): string {
 /** A delimiter of pieces; version 3 has only the extension in its class, and the character of the whole on it. */
 function stretched(e: DomElement): string {
   const own = /(?:^|\s)mjx-c([0-9A-F]+)(?:\s|$)/.exec(e.getAttribute("class") ?? "")?.[1];
-  if (own) return String.fromCodePoint(Number.parseInt(own, 16));
+  if (own) return characterOf(own);
   for (const c of childElements(e)) {
     const piece = characters(c);
     if (piece) return PIECES[piece] ?? piece;
@@ -252,12 +252,12 @@ function svgCharacters(e: DomElement): string {
   let out = "";
   for (const c of childElements(e)) {
     const code = c.getAttribute("data-c");
-    if (code) out += String.fromCodePoint(Number.parseInt(code, 16));
+    if (code) out += characterOf(code);
     else if (c.localName === "text") out += c.textContent ?? "";
     else if (c.localName === "use") {
       const link = c.getAttribute("xlink:href") ?? c.getAttribute("href") ?? "";
       const last = /-([0-9A-F]{2,5})$/.exec(link)?.[1];
-      if (last) out += String.fromCodePoint(Number.parseInt(last, 16));
+      if (last) out += characterOf(last);
     } else out += svgCharacters(c);
   }
   return out;
@@ -302,7 +302,7 @@ function svg(e: DomElement, name: string): MathNode {
       const parts = childElements(e).filter((c) => c.getAttribute("data-mml-node"));
       if (kids.length === 3 && parts.length === 3 && height(parts[1]!) > height(parts[2]!))
         return mathNode(name, [kids[0]!, kids[2]!, kids[1]!]);
-      if (kids.length === 2) return mathNode(height(parts[1]!) < 0 ? "msub" : "msup", kids);
+      if (kids.length === 2) return mathNode(parts[1] && height(parts[1]) < 0 ? "msub" : "msup", kids);
       return mathNode(name, kids);
     }
     case "menclose":

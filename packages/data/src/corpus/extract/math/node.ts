@@ -23,3 +23,9 @@ export const token = (name: string, text: string, attributes: Record<string, str
 
 /** Several nodes as one. */
 export const row = (kids: MathNode[]): MathNode => (kids.length === 1 ? kids[0]! : mathNode("mrow", kids));
+
+/** The character of a code point that a page writes in hexadecimal digits; nothing for what is none. */
+export function characterOf(hex: string): string {
+  const code = /^[0-9a-f]{1,6}$/i.test(hex) ? Number.parseInt(hex, 16) : Number.NaN;
+  return code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff) ? String.fromCodePoint(code) : "";
+}
