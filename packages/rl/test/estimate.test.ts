@@ -23,7 +23,7 @@ const sizes: ModelConfigInput = {
 
 function estimate(
   change: ModelConfigInput,
-  recipe: { algorithm?: object; rollout?: object; train?: object } = {},
+  recipe: { algorithm?: object; rollout?: object; train?: object; evaluation?: object } = {},
 ) {
   const model = resolveModelConfig({ ...sizes, ...change });
   const checkpoint = join(root, JSON.stringify(change).replace(/\W/g, "_"));
@@ -42,6 +42,7 @@ function estimate(
     rollout,
     algorithm,
     train: recipe.train ?? {},
+    evaluation: recipe.evaluation ?? {},
   });
   return { model, got: estimateGrpo(config) as Record<string, number> };
 }
@@ -61,7 +62,16 @@ test("samples_tokens_flops_and_memory_of_a_run", () => {
   // The update's activations and the cache of the rollout before it do not live at once.
   const { memory_parameters_bytes: weights, memory_activations_bytes: activations } = update;
   expect([activations! > 80_000, activations! < 320_000]).toEqual([true, true]);
-  expect(got.memory_bytes).toBe(weights! + activations!);
+  // Besides, a policy loss makes 50 numbers a token, and the logits of 13 ids a token are kept up to the head's backward.
+  const loss = 50 * (200 + 4 * 13);
+  expect(got.memory_bytes).toBe(weights! + activations! + loss);
+  const chunked = estimate({}, { train: { logitsBudgetMb: 0 } }).got;
+  expect(got.memory_activations_bytes! - chunked.memory_activations_bytes!).toBeGreaterThanOrEqual(
+    50 * 4 * 13,
+  );
+  // Twelve outputs a step, and three answers to each of two held-out questions: the cache holds no more, however many it might.
+  const few = { evaluation: { questions: 2, samples: 3 }, rollout: { maxSequences: 20, cacheTokens: 2000 } };
+  expect(estimate({}, few).got.memory_cache_bytes).toBe(160 * 12 * 100);
   const many = estimate({}, { rollout: { maxSequences: 20, cacheTokens: 2000 } }).got;
   expect(many.memory_bytes).toBe(weights! + 320_000);
   expect(got.parameters).toBe(update.parameters);

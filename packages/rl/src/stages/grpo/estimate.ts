@@ -16,6 +16,15 @@ import { withIterations } from "./iterations/plan.ts";
 /** Prompts are short beside outputs in the problem families; a file's may be longer. */
 const PROMPT_TOKENS = 64;
 
+/** Bytes a token of what a policy loss makes besides the head: columns, ratios, objectives and their gradients, measured. */
+const LOSS_BYTES = 200;
+
+/** Bytes of the logits that the head keeps for its backward: a policy loss has no slope that would free them in the forward. */
+function keptLogits(tokens: number, vocabulary: number, budgetMb: number): number {
+  const bytes = 4 * tokens * vocabulary;
+  return bytes <= budgetMb * 2 ** 20 ? bytes : 0;
+}
+
 /** Weights, gradients and moments of a value model of its own; its activations come when the policy's are gone. */
 function valueBytes(config: GrpoConfig, policy: number, resize: Resize): number {
   const { value, init, adapter, train, microBatchTokens } = config;
@@ -36,7 +45,7 @@ function valueBytes(config: GrpoConfig, policy: number, resize: Resize): number 
  */
 export function estimateGrpo(
   recipe: GrpoConfig,
-  _device?: string,
+  device?: string,
   resize: Resize = sameSize,
 ): Record<string, number> {
   const config = withIterations(recipe);
@@ -48,18 +57,20 @@ export function estimateGrpo(
   const length = PROMPT_TOKENS + rollout.maxTokens;
   const rounds = 1 + rollout.dynamicSamplingRounds;
   const samples = config.steps * rollout.questionsPerStep * rollout.groupSize * rounds;
-  const update = estimateTraining(model, {
-    steps: 1,
-    microBatches: 1,
-    microBatchTokens: config.microBatchTokens,
-    seqLen: length,
-    recompute: config.train.recompute,
-    logitsBudgetMb: config.train.logitsBudgetMb,
-    optimizer: config.train.optimizer,
-    groups: config.train.groups,
-  });
+  const asked = rollout.questionsPerStep * rollout.groupSize;
+  // A step may fill less than a micro-batch.
+  const microBatchTokens = Math.min(config.microBatchTokens, asked * length);
+  const { recompute, logitsBudgetMb, optimizer, groups } = config.train;
+  const size = { recompute, logitsBudgetMb, optimizer, groups, device, seqLen: length };
+  const update = estimateTraining(model, { ...size, steps: 1, microBatches: 1, microBatchTokens });
+  const activations =
+    update.memory_activations_bytes! +
+    LOSS_BYTES * microBatchTokens +
+    keptLogits(microBatchTokens, model.vocabSize, logitsBudgetMb);
   const perToken = cacheBytesPerToken(model);
-  const held = Math.min(rollout.cacheTokens, rollout.maxSequences * length);
+  const { questions, samples: answers } = config.evaluation;
+  const together = Math.min(rollout.maxSequences, Math.max(asked, questions * answers));
+  const held = Math.min(rollout.cacheTokens, together * length);
   const forwards = algorithm.klCoef > 0 ? 3 : 2;
   const forward = trainFlops(model, length, INFERENCE_ONLY).actual;
   const training = trainFlops(model, length, config.train.groups).actual;
@@ -76,17 +87,13 @@ export function estimateGrpo(
     tokens_at_most: samples * length,
     flops,
     memory_parameters_bytes: update.memory_parameters_bytes!,
-    memory_activations_bytes: update.memory_activations_bytes!,
+    memory_activations_bytes: activations,
     memory_cache_bytes: perToken * held,
     ...(reference > 0 ? { memory_reference_bytes: reference } : {}),
     ...(reward > 0 ? { memory_reward_bytes: reward } : {}),
     ...(value > 0 ? { memory_value_bytes: value } : {}),
     // The cache is freed before the update allocates its activations.
     memory_bytes:
-      update.memory_parameters_bytes! +
-      Math.max(update.memory_activations_bytes!, perToken * held) +
-      reference +
-      reward +
-      value,
+      update.memory_parameters_bytes! + Math.max(activations, perToken * held) + reference + reward + value,
   };
 }
