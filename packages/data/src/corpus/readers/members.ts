@@ -125,6 +125,11 @@ class Source {
     this.buffer = this.buffer.subarray(bytes);
     this.base += bytes;
   }
+
+  /** Closes what the bytes come from, which may not be at its end. */
+  async close(): Promise<void> {
+    await this.chunks.return?.();
+  }
 }
 
 /**
@@ -188,6 +193,7 @@ async function salvage(reopen: Reopen, start: number, given: number): Promise<Bu
     }
   } finally {
     inflate.destroy();
+    await source.close();
   }
   return Buffer.concat(ready);
 }
@@ -299,15 +305,19 @@ export async function* gunzipMembers(
 ): AsyncGenerator<Uint8Array | Gap> {
   const source = new Source(chunks[Symbol.asyncIterator]());
   let broken = false;
-  for (;;) {
-    const next = await toMember(source, broken);
-    if (!next) return;
-    broken = next instanceof Gap;
-    if (next instanceof Gap) yield next;
-    else
-      for await (const part of member(source, next.header, reopen)) {
-        broken = part instanceof Gap;
-        yield part;
-      }
+  try {
+    for (;;) {
+      const next = await toMember(source, broken);
+      if (!next) return;
+      broken = next instanceof Gap;
+      if (next instanceof Gap) yield next;
+      else
+        for await (const part of member(source, next.header, reopen)) {
+          broken = part instanceof Gap;
+          yield part;
+        }
+    }
+  } finally {
+    await source.close();
   }
 }

@@ -193,7 +193,15 @@ export async function* readArchive(
   chunks: AsyncIterable<Uint8Array | Gap>,
   maxBytes: number,
 ): AsyncGenerator<ArchiveEvent> {
-  const w = new Window(chunks[Symbol.asyncIterator]());
+  const source = chunks[Symbol.asyncIterator]();
+  try {
+    yield* recordsOf(new Window(source), maxBytes);
+  } finally {
+    await source.return?.();
+  }
+}
+
+async function* recordsOf(w: Window, maxBytes: number): AsyncGenerator<ArchiveEvent> {
   for (;;) {
     while ((await w.need(1)) && (w.buffer[w.at] === LF || w.buffer[w.at] === 13 || w.buffer[w.at] === 0))
       w.at++;
