@@ -172,13 +172,15 @@ async function take<T>(events: AsyncIterable<T>, most: number): Promise<number> 
 }
 
 test("sources_are_closed_when_reading_stops_early", async () => {
+  // More than is read ahead.
+  const far = Buffer.alloc(4 << 20);
   const archive = counted(Buffer.from(Array.from({ length: 1000 }, (_, i) => warc(i)).join("")));
   expect(await take(readArchive(archive.from(0), 1 << 20), 3)).toBe(3);
   expect(archive.count).toEqual({ opened: 1, open: 0 });
-  const members = counted(Buffer.concat([1, 2, 3].map((i) => gzipSync(text(i)))));
+  const members = counted(Buffer.concat([...[1, 2, 3].map((i) => gzipSync(text(i))), far]));
   expect(await take(gunzipMembers(members.from(0)), 2)).toBe(2);
   expect(members.count).toEqual({ opened: 1, open: 0 });
-  const both = counted(Buffer.concat([1, 2, 3].map((i) => gzipSync(warc(i)))));
+  const both = counted(Buffer.concat([...[1, 2, 3].map((i) => gzipSync(warc(i))), far]));
   expect(await take(readArchive(gunzipMembers(both.from(0)), 1 << 20), 1)).toBe(1);
   expect(both.count).toEqual({ opened: 1, open: 0 });
 });
@@ -188,11 +190,12 @@ test("a_large_damaged_member_that_is_read_twice_leaves_nothing_open", async () =
   const noise = Buffer.from(
     Uint8Array.from({ length: 3 << 20 }, () => {
       seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
-      return 97 + ((seed >>> 16) % 20);
+      return seed >>> 24;
     }),
   );
   const damaged = gzipSync(noise);
-  damaged.fill(0xff, damaged.length - 300_000, damaged.length - 299_000);
+  // What cannot be pressed is stored in blocks: one of their headers is lost.
+  damaged.fill(0, damaged.length - 300_000, damaged.length - 230_000);
   const { count, from } = counted(damaged);
   const parts: Uint8Array[] = [];
   for await (const part of gunzipMembers(from(0), from)) if (part instanceof Uint8Array) parts.push(part);
