@@ -30,7 +30,7 @@ const heavy = /node_modules|packages\/(core|kernels|model|data|eval|rl)\/|\.node
 test("the_first_page_of_help_is_the_parser_s_own", () => {
   const { stdout } = nsa(["--help"]);
   expect(nsa(["help", "--debug"]).stdout).toBe(stdout);
-  expect(stdout).toContain("pretrain [options] <config>");
+  expect(stdout).toContain("pretrain [options] [config]");
   expect(nsa(["-h"]).stdout).toBe(stdout);
 });
 
