@@ -33,7 +33,7 @@ function labelled(): string {
     prompt: `${i % 7}+2:`,
     question: `${i % 7}+2`,
     completion: ` ${(i % 7) + 2 + (i & 1)}`,
-    verdict: i & 1 ? "wrong" : "correct",
+    verdict: i & 1 ? "wrong" : "right",
     reward: i & 1 ? 0 : 1,
     sample: i & 1,
   });

@@ -148,7 +148,9 @@ function make(runDir: string, path: string): boolean {
     try {
       linkSync(temporary, path);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+      const { code } = error as NodeJS.ErrnoException;
+      // Without the temporary file, a holder on another machine has swept it: asked again.
+      if (code === "EEXIST" || code === "ENOENT") return false;
       // A file system without links.
       writeFileSync(path, text, { flag: "wx" });
     }
@@ -192,6 +194,16 @@ const numbersIn = (runDir: string): number[] =>
     .map(Number)
     .sort((a, b) => a - b);
 
+const LEFT = /^\.lock(-\d+)?\.(clock|tmp)-(\d+)$/;
+
+/** Removes what processes that were killed while they asked for the folder have left. */
+function sweepLeft(runDir: string): void {
+  for (const name of readdirSync(runDir)) {
+    const pid = Number(LEFT.exec(name)?.[3] ?? process.pid);
+    if (pid !== process.pid && !isRunning(pid)) rmSync(join(runDir, name), { force: true });
+  }
+}
+
 const lockPath = (runDir: string, n: number) => join(runDir, `.lock-${String(n).padStart(6, "0")}`);
 
 /** Who holds the folder now, by which file. */
@@ -233,6 +245,7 @@ export async function holdRun(
       continue;
     }
     for (const n of numbersIn(runDir)) if (n <= newest) rmSync(lockPath(runDir, n), { force: true });
+    sweepLeft(runDir);
     const beat = startBeat(path, beatMs);
     return {
       [Symbol.dispose]: () => {
