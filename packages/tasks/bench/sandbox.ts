@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { atLeast, atMost, type BenchResult, describeMachine } from "@nsa/core";
 import { runProgram, runUnitTests } from "../src/index.ts";
+import { descendants } from "./support/descendants.ts";
 
 const RUNS = 30;
 const AT_ONCE = 16;
@@ -16,22 +17,6 @@ const quantile = (xs: number[], q: number) =>
   [...xs].sort((a, b) => a - b)[Math.min(xs.length - 1, Math.floor(xs.length * q))]!;
 const descriptors = () => readdirSync("/proc/self/fd").length;
 const folders = () => readdirSync(tmpdir()).filter((name) => name.startsWith("nsa-program-")).length;
-
-/** Processes of this machine that this process started, directly or through others. */
-function descendants(): number {
-  const parents = new Map<number, number>();
-  for (const name of readdirSync("/proc").filter((n) => /^\d+$/.test(n))) {
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, "utf8");
-      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
-    } catch {
-      // It ended while we looked.
-    }
-  }
-  const below = (pid: number | undefined): boolean =>
-    pid !== undefined && pid > 1 && (pid === process.pid || below(parents.get(pid)));
-  return [...parents].filter(([pid, parent]) => pid !== process.pid && below(parent)).length;
-}
 
 /** Milliseconds of program and tests in one process, and in two that exchange calls, in turn. */
 async function judgedCost(): Promise<{ one: number[]; two: number[]; paid: number }> {
@@ -57,7 +42,7 @@ async function run(): Promise<BenchResult> {
     spawnSync("/usr/bin/python3", ["-c", "print(1)"], { env: {} });
     bare.push(performance.now() - from);
   }
-  const before = { descriptors: descriptors(), folders: folders(), processes: descendants() };
+  const before = { descriptors: descriptors(), folders: folders(), processes: descendants().length };
   const together: number[] = [];
   let right = 0;
   for (let round = 0; round < ROUNDS; round++) {
@@ -84,7 +69,7 @@ async function run(): Promise<BenchResult> {
   const left =
     Math.max(0, descriptors() - before.descriptors) +
     Math.max(0, folders() - before.folders) +
-    Math.max(0, descendants() - before.processes);
+    Math.max(0, descendants().length - before.processes);
   return {
     name: "sandbox",
     machine: describeMachine(),

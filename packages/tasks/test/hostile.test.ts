@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { inParallel } from "@nsa/core";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { needs } from "../../core/test/needs.ts";
+import { descendants } from "../bench/support/descendants.ts";
 import { bubblewrapState, type ProgramResult, runProgram } from "../src/index.ts";
 import { cgroupState } from "../src/sandbox/cgroup.ts";
 import { canTie } from "../src/sandbox/launch.ts";
@@ -79,22 +80,6 @@ async function faults(backend: "bubblewrap" | "pyodide", list: readonly Program[
 }
 
 const of = (backend: string) => programs.filter(({ backends }) => backends?.includes(backend) ?? true);
-
-/** Processes below one, by default this. */
-function descendants(root = process.pid): number[] {
-  const parents = new Map<number, number>();
-  for (const name of readdirSync("/proc").filter((n) => /^\d+$/.test(n))) {
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, "utf8");
-      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
-    } catch {
-      // It ended in the meantime.
-    }
-  }
-  const below = (pid: number | undefined): boolean =>
-    pid !== undefined && pid > 1 && (pid === root || below(parents.get(pid)));
-  return [...parents].filter(([pid, parent]) => pid !== root && below(parent)).map(([pid]) => pid);
-}
 
 const locked = needs(
   bubblewrapState().usable && cgroupState().usable,

@@ -58,8 +58,12 @@ export abstract class CommandParser extends TokenReader {
     const token = this.peek();
     // \frac13 and \frac94\pi: a bare argument is one digit.
     if (token?.t === "num" && token.text.length > 1 && /^\d+$/.test(token.text)) {
-      const copy = this.tokens as Token[];
-      copy.splice(this.at, 1, { t: "num", text: token.text[0]! }, { t: "num", text: token.text.slice(1) });
+      this.tokens.splice(
+        this.at,
+        1,
+        { t: "num", text: token.text[0]! },
+        { t: "num", text: token.text.slice(1) },
+      );
     }
     return this.parseAtom(true);
   }
@@ -215,7 +219,7 @@ export abstract class CommandParser extends TokenReader {
 
   /** Takes the alignment marks out of the line at hand. */
   private dropAlignment(): void {
-    const tokens = this.tokens as Token[];
+    const { tokens } = this;
     for (let i = this.at; i < tokens.length; i++) {
       const token = tokens[i]!;
       if ((token.t === "op" && token.text === "\\\\") || (token.t === "cmd" && token.name === "end")) return;

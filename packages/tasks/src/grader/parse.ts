@@ -186,15 +186,16 @@ const price = /^\s*(?:\\\$|\$(?![^$]*\$))\s*-?[\d.,]+\s*$/;
 const inDollars = (node: Node): Node => (node.t === "num" ? { t: "unit", a: node, unit: "dollar" } : node);
 
 /** 9 (apples): a note behind a number says what it counts. */
-const note = /^([^()]*\d[^()]*?)\s*\(([\p{L}][\p{L}\s.'-]{1,40})\)$/u;
+const note = /^\p{L}[\p{L}\s.'-]{1,40}$/u;
 const remark = /\b(?:not?|or|and|wrong|incorrect|false|maybe|approx|rounded|mod)\b/i;
 
 function withoutNote(clean: string): string {
-  const found = note.exec(clean);
+  const open = clean.lastIndexOf("(");
+  if (open < 0 || !clean.endsWith(")")) return clean;
+  const [value, words] = [clean.slice(0, open), clean.slice(open + 1, -1)];
   // f(x) and 2(a) are no notes: the words have three letters.
-  if (!found || remark.test(found[2]!) || !/\p{L}{3}/u.test(found[2]!) || functionNames.has(found[2]!.trim()))
-    return clean;
-  return found[1]!.trim();
+  const counts = note.test(words) && /\p{L}{3}/u.test(words) && !remark.test(words);
+  return counts && !functionNames.has(words.trim()) && /^[^()]*\d[^()]*$/.test(value) ? value.trim() : clean;
 }
 
 /** (B) 13: the letter of a choice before its value, with a blank between them or in letters of its own; (A)-2 is a product or a difference. */

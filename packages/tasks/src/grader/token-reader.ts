@@ -4,7 +4,12 @@ import { Unreadable } from "./limits.ts";
 
 export class TokenReader {
   protected at = 0;
-  constructor(protected readonly tokens: readonly Token[]) {}
+  /** Its own list: parsers split and drop tokens in it. */
+  protected readonly tokens: Token[];
+
+  constructor(tokens: readonly Token[]) {
+    this.tokens = [...tokens];
+  }
 
   peek(ahead = 0): Token | undefined {
     return this.tokens[this.at + ahead];

@@ -41,3 +41,10 @@ export function parseDom(html: string): DomDocument {
 export function isElement(node: DomNode): node is DomElement {
   return node.nodeType === 1;
 }
+
+/** The children of an element that are elements. */
+export function childElements(e: DomElement): DomElement[] {
+  const out: DomElement[] = [];
+  for (let c = e.firstElementChild; c; c = c.nextElementSibling) out.push(c);
+  return out;
+}

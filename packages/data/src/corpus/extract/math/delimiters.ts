@@ -12,7 +12,6 @@ const BRACKETS: Record<string, [string, boolean]> = {
   "[tex]": ["[/tex]", false],
   "[math]": ["[/math]", false],
   "[katex]": ["[/katex]", false],
-  "[latexpage]": ["", false],
 };
 const ENVIRONMENTS =
   "equation align alignat gather multline eqnarray displaymath math flalign split cases aligned gathered".split(

@@ -1,5 +1,5 @@
 // KaTeX's HTML without its MathML: boxes laid out by classes, back to a tree.
-import { type DomElement, type DomNode, isElement } from "../dom.ts";
+import { childElements, type DomElement, type DomNode, isElement } from "../dom.ts";
 import { type MathNode, mathNode, row, token } from "./node.ts";
 
 /** Newer versions put `katex-` before some of the names. */
@@ -13,14 +13,8 @@ const DRAWN: [string, string][] = [
   ["M400000 241H110l3", "←"],
 ];
 
-function kids(e: DomElement): DomElement[] {
-  const out: DomElement[] = [];
-  for (let c = e.firstElementChild; c; c = c.nextElementSibling) out.push(c);
-  return out;
-}
-
 function find(e: DomElement, name: string, depth = 4): DomElement | undefined {
-  for (const c of kids(e)) {
+  for (const c of childElements(e)) {
     if (has(c, name)) return c;
     const found = depth > 0 ? find(c, name, depth - 1) : undefined;
     if (found) return found;
@@ -30,7 +24,7 @@ function find(e: DomElement, name: string, depth = 4): DomElement | undefined {
 
 /** Layers of a vertical list from the top down, without those that hold nothing. */
 function layers(vlist: DomElement): { e: DomElement; top: number }[] {
-  return kids(vlist)
+  return childElements(vlist)
     .filter((c) => !has(c, "vlist-s"))
     .map((e) => ({ e, top: Number(/top:\s*([-\d.]+)em/.exec(e.getAttribute("style") ?? "")?.[1] ?? 0) }))
     .sort((a, b) => a.top - b.top);
@@ -90,7 +84,7 @@ function scripts(e: DomElement, base: MathNode | undefined): MathNode {
   if (parts.length >= 2) return mathNode("msubsup", [b, content(parts.at(-1)!.e), content(parts[0]!.e)]);
   const one = parts[0];
   if (!one) return b;
-  const below = find(e, "vlist-t2") !== undefined || has(kids(e)[0] ?? e, "vlist-t2");
+  const below = find(e, "vlist-t2") !== undefined || has(childElements(e)[0] ?? e, "vlist-t2");
   return mathNode(below ? "msub" : "msup", [b, content(one.e)]);
 }
 
@@ -104,8 +98,8 @@ function fraction(e: DomElement): MathNode {
 }
 
 function root(e: DomElement): MathNode {
-  const degree = kids(e).find((c) => has(c, "root"));
-  const box = kids(e).find((c) => !has(c, "root"));
+  const degree = childElements(e).find((c) => has(c, "root"));
+  const box = childElements(e).find((c) => !has(c, "root"));
   const vlist = box ? (find(box, "vlist") ?? box) : e;
   const inside = layers(vlist).find((p) => !find(p.e, "hide-tail", 2));
   const body = inside ? content(inside.e) : mathNode("mrow");
@@ -153,7 +147,7 @@ function lined(e: DomElement): MathNode {
 
 /** Columns of vertical lists as rows. */
 function table(e: DomElement): MathNode {
-  const columns = kids(e).filter((c) => /(?:^|\s)col-align-/.test(c.getAttribute("class") ?? ""));
+  const columns = childElements(e).filter((c) => /(?:^|\s)col-align-/.test(c.getAttribute("class") ?? ""));
   const cells = columns.map((c) => {
     const vlist = find(c, "vlist");
     return vlist ? layers(vlist).map((p) => content(p.e)) : [];

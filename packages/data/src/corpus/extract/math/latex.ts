@@ -1,6 +1,6 @@
 // Formulas as trees to LaTeX. Elements that are not known pass their children on.
 import { LONG_ARROWS, overCommand, underCommand } from "./accents.ts";
-import type { MathNode } from "./node.ts";
+import { type MathNode, token } from "./node.ts";
 import { joined, symbols } from "./symbols.ts";
 import { tableLatex } from "./tables.ts";
 import { FUNCTIONS, identifier, operator, space, styled, variantOf, words } from "./tokens.ts";
@@ -269,10 +269,6 @@ function fenced(node: MathNode): string {
       : [token("mo", separators[Math.min(i, separators.length) - 1]!), k],
   );
   return fences(open, inside, close) ?? rowLatex([open, ...inside, close]);
-}
-
-function token(name: string, text: string): MathNode {
-  return { name, attributes: {}, kids: [], text };
 }
 
 function style(node: MathNode): string {

@@ -1,6 +1,6 @@
 // What MathJax 3 and 4 leave on a page without the formula's source: CHTML elements and SVG groups name the MathML they
 // were made of, characters are in class names or text. MathJax 2 has the same in the classes of spans.
-import { type DomElement, isElement } from "../dom.ts";
+import { childElements, type DomElement, isElement } from "../dom.ts";
 import { characterOf, type MathNode, mathNode, row, token } from "./node.ts";
 
 const TOKENS = new Set(["mi", "mn", "mo", "mtext", "ms"]);
@@ -20,12 +20,6 @@ const STRUTS = new Set([
   "assistive-mml",
   "speech",
 ]);
-
-function childElements(e: DomElement): DomElement[] {
-  const out: DomElement[] = [];
-  for (let c = e.firstElementChild; c; c = c.nextElementSibling) out.push(c);
-  return out;
-}
 
 /** Name of a CHTML element without `mjx-`. */
 const chtmlName = (e: DomElement): string => e.localName.toLowerCase().replace(/^mjx-/, "");
