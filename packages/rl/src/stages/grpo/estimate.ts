@@ -25,17 +25,26 @@ function keptLogits(tokens: number, vocabulary: number, budgetMb: number): numbe
   return bytes <= budgetMb * 2 ** 20 ? bytes : 0;
 }
 
-/** Weights, gradients and moments of a value model of its own; its activations come when the policy's are gone. */
-function valueBytes(config: GrpoConfig, policy: number, resize: Resize): number {
-  const { value, init, adapter, train, microBatchTokens } = config;
+/**
+ * Weights, gradients and moments of a value model of its own. Where steps are captured (CUDA) its activations lie in memory apart, which
+ * it holds between steps; else they come when the policy's are gone.
+ */
+function valueBytes(
+  config: GrpoConfig,
+  length: number,
+  tokens: number,
+  device: string | undefined,
+  resize: Resize,
+) {
+  const { value, init, adapter, train } = config;
   if (!value || value.shared) return 0;
-  if (value.init === "policy" && !train.groups?.length) return policy;
-  const from = value.init === "policy" ? init.checkpoint : value.init;
-  const size = { ...train, steps: 1, microBatches: 1, microBatchTokens, seqLen: 1, groups: [] };
-  const base = readModelConfig(from);
-  const lora = loraOfRecipe(adapter, base);
-  const model = resolveModelConfig({ ...base, head: "scalar", lora });
-  return estimateTraining(resize(model), size).memory_parameters_bytes!;
+  const base = readModelConfig(value.init === "policy" ? init.checkpoint : value.init);
+  const model = resize(resolveModelConfig({ ...base, head: "scalar", lora: loraOfRecipe(adapter, base) }));
+  const { recompute, logitsBudgetMb, optimizer } = train;
+  const settings = { recompute, logitsBudgetMb, optimizer, device, groups: [] };
+  const size = { ...settings, steps: 1, microBatches: 1, microBatchTokens: tokens, seqLen: length };
+  const bytes = estimateTraining(model, size);
+  return bytes.memory_parameters_bytes! + (device === "cuda" ? bytes.memory_activations_bytes! : 0);
 }
 
 /**
@@ -80,7 +89,7 @@ export function estimateGrpo(
     checkpoint ? [checkpoint, ...ensemble] : [],
   );
   const reward = judges.reduce((n, folder) => n + weightBytes(readModelConfig(folder), INFERENCE_ONLY), 0);
-  const value = valueBytes(config, update.memory_parameters_bytes!, resize);
+  const value = valueBytes(config, length, microBatchTokens, device, resize);
   return {
     parameters: update.parameters!,
     samples_at_most: samples,
