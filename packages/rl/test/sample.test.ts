@@ -286,11 +286,11 @@ test("the_report_counts_questions_by_pass_rate", () => {
 test("a_dry_run_counts_outputs_tokens_and_one_forward", () => {
   const task = (set: Record<string, unknown>) => estimateSample(sampleRecipe(base, set));
   const got = task({ prompts: {}, engine: { max_sequences: 10, cache_tokens: 9999 } });
-  // 256 questions of a family, 6 outputs each; 64 tokens of prompt and 24 of output.
-  expect([got.samples_at_most, got.tokens_at_most]).toEqual([256 * 6, 256 * 6 * 88]);
-  expect(got.flops! / trainFlops(readModelConfig(base), 88).actual).toBeCloseTo((256 * 6 * 88) / 3, 3);
-  // Two layers, k and v of 2 heads of 24, fp32, for 10 outputs of 88 tokens.
-  expect(got.memory_cache_bytes).toBe(2 * 2 * 48 * 4 * 880);
+  // 256 questions of a family, 6 outputs each; 4 tokens of prompt (`3+5=`) and 24 of output.
+  expect([got.samples_at_most, got.tokens_at_most]).toEqual([256 * 6, 256 * 6 * 28]);
+  expect(got.flops! / trainFlops(readModelConfig(base), 28).actual).toBeCloseTo((256 * 6 * 28) / 3, 3);
+  // Two layers, k and v of 2 heads of 24, fp32, for 10 outputs of 28 tokens.
+  expect(got.memory_cache_bytes).toBe(2 * 2 * 48 * 4 * 280);
   const file = join(root, "estimate.jsonl");
   writeFileSync(file, '{"question":"1+1","answer":2}\n'.repeat(30));
   expect(task({ prompts: {}, task: { file } }).samples_at_most).toBe(27 * 6);

@@ -170,7 +170,7 @@ test("roll_outs_go_on_from_the_tokens_of_each_step_and_label_it", async () => {
     "steps/soft_mean": (1 / 3 + 1 / 3 + 1 + 0 + 2 / 3 + 0) / 6,
     "sample/pass_rate": 4 / 9,
   });
-  expect(estimateSample(config)).toMatchObject({ samples_at_most: 9, tokens_at_most: 9 * (64 + 90) });
+  expect(estimateSample(config)).toMatchObject({ samples_at_most: 9, tokens_at_most: 9 * (4 + 90) });
 });
 
 const label = (name: string, file: string, set: object = {}, options: object = {}) =>

@@ -10,20 +10,12 @@ import {
   weightBytes,
 } from "@nsa/model";
 import { estimateTraining } from "@nsa/train";
+import { promptLength } from "../../task/prompt-length.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { withIterations } from "./iterations/plan.ts";
 
-/** Prompts are short beside outputs in the problem families; a file's may be longer. */
-const PROMPT_TOKENS = 64;
-
 /** Bytes a token of what a policy loss makes besides the head: columns, ratios, objectives and their gradients, measured. */
-const LOSS_BYTES = 200;
-
-/** Bytes of the logits that the head keeps for its backward: a policy loss has no slope that would free them in the forward. */
-function keptLogits(tokens: number, vocabulary: number, budgetMb: number): number {
-  const bytes = 4 * tokens * vocabulary;
-  return bytes <= budgetMb * 2 ** 20 ? bytes : 0;
-}
+const LOSS_BYTES = 100;
 
 /**
  * Weights, gradients and moments of a value model of its own. Where steps are captured (CUDA) its activations lie in memory apart, which
@@ -63,7 +55,8 @@ export function estimateGrpo(
   const base = readModelConfig(config.init.checkpoint);
   const lora = loraOfRecipe(config.adapter, base);
   const model = resize(resolveModelConfig({ ...base, lora }));
-  const length = PROMPT_TOKENS + rollout.maxTokens;
+  const prompt = promptLength(config, config.init.checkpoint);
+  const length = Math.min(prompt.longest + rollout.maxTokens, model.maxSeqLen);
   const rounds = 1 + rollout.dynamicSamplingRounds;
   const samples = config.steps * rollout.questionsPerStep * rollout.groupSize * rounds;
   const asked = rollout.questionsPerStep * rollout.groupSize;
@@ -71,11 +64,10 @@ export function estimateGrpo(
   const microBatchTokens = Math.min(config.microBatchTokens, asked * length);
   const { recompute, logitsBudgetMb, optimizer, groups } = config.train;
   const size = { recompute, logitsBudgetMb, optimizer, groups, device, seqLen: length };
-  const update = estimateTraining(model, { ...size, steps: 1, microBatches: 1, microBatchTokens });
-  const activations =
-    update.memory_activations_bytes! +
-    LOSS_BYTES * microBatchTokens +
-    keptLogits(microBatchTokens, model.vocabSize, logitsBudgetMb);
+  // Prompts have no targets.
+  const headRows = Math.ceil((microBatchTokens * rollout.maxTokens) / (prompt.mean + rollout.maxTokens));
+  const update = estimateTraining(model, { ...size, steps: 1, microBatches: 1, microBatchTokens, headRows });
+  const activations = update.memory_activations_bytes! + LOSS_BYTES * microBatchTokens;
   const perToken = cacheBytesPerToken(model);
   const { questions, samples: answers } = config.evaluation;
   const together = Math.min(rollout.maxSequences, Math.max(asked, questions * answers));
