@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { NsaError } from "@nsa/core";
 import { decodePage, looksBinary } from "../extract/charset.ts";
-import { extractPage } from "../extract/html.ts";
+import { extractWithin } from "../extract/page.ts";
 import { readArchiveDocuments } from "./archive.ts";
 import { readParts } from "./bytes.ts";
 import { type ReadEvent, refuse } from "./document.ts";
@@ -86,7 +86,7 @@ async function* readWhole(
     yield refuse(file, 0, plain.reason, content.subarray(0, 120).toString("latin1"));
     return;
   }
-  const page = html ? extractPage(plain.text) : { title: "", text: plain.text };
+  const page = html ? await extractWithin(plain.text) : { title: "", text: plain.text };
   if ("reason" in page) {
     yield refuse(file, 0, page.reason, plain.text);
     return;
