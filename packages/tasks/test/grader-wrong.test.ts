@@ -1,7 +1,37 @@
-// Wrong answers made from right ones: none is credited.
+// Wrong answers, made from right ones by a change or by writing another value: none is credited.
 import { Rng } from "@nsa/core";
 import { expect, test } from "vitest";
 import { compareAnswers } from "../src/index.ts";
+import { madePair } from "./wrong-answers.ts";
+
+test("values_in_any_writing_are_equal_to_themselves_and_to_no_other", () => {
+  const kinds = new Map<string, number>();
+  for (let i = 0; i < 20_000; i++) {
+    const { gold, answer, right, kind } = madePair(i, 5);
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+    const { verdict } = compareAnswers(answer, gold);
+    if ((verdict === "correct") !== right) expect.soft(`${answer} for ${gold}: ${verdict}`).toBe(right);
+  }
+  expect([...kinds.values()].every((n) => n >= 50)).toBe(true);
+  expect(kinds.size).toBe(10);
+});
+
+test.each([
+  ["3 ** 7", "37"],
+  ["3 **7**", "37"],
+  ["3\\quad 7", "37"],
+  ["1 2 3", "123"],
+  ["2 3/4", "23/4"],
+  ["5 \\$ 3", "53"],
+  ["4`2", "42"],
+  ["12 34", "1234"],
+] as const)("numbers_side_by_side_are_not_one: %s for %s", (answer, gold) =>
+  expect(compareAnswers(answer, gold).verdict).not.toBe("correct"),
+);
+
+test.each(["12 345", "12\\,345", "1 234 567", "12 345"])("%s_in_groups_of_three_is_one", (text) =>
+  expect(compareAnswers(text, text.replace(/\\,|\s/g, "")).verdict).toBe("correct"),
+);
 
 const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
