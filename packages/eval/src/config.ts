@@ -64,7 +64,9 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
     name: entryName,
     family: z
       .string()
-      .describe("addition, arithmetic, modular, products, links, functions, countdown or word_problems"),
+      .describe(
+        "addition, arithmetic, modular, products, links, functions, repairs, countdown or word_problems",
+      ),
     difficulty: count("Digits, links, numbers (countdown) or steps (word_problems)", 2),
     template: z
       .string()
