@@ -240,6 +240,12 @@ needs(usable, why)("programs_are_paid_for_passing_every_unit_test", async () => 
   expect((await rewardOf(code, fenced("pass"))).fault).toContain("no tests");
   const equal = "class A:\n    def __eq__(s, o): return True\ndef double(x): return A()";
   expect(await total(fenced(equal))).toBe(0);
+  const repository = { files: { "a.py": "x = 3\n" }, setup: "from a import x" };
+  const patched = async (by: string) => {
+    const patch = `<think>hm</think>\na.py\n<<<<<<< SEARCH\nx = 3\n=======\nx = ${by}\n>>>>>>> REPLACE\n`;
+    return (await rewardOf(code, patch, { tests: ["assert x == 5"], repository })).total;
+  };
+  expect([await patched("5"), await patched("4"), await patched("(")]).toEqual([1, 0, 0]);
   const printed = [{ input: "3\n", output: "6\n" }];
   const asked = async (text: string) => (await rewardOf(code, fenced(text), { tests: printed })).total;
   expect([await asked("print(2 * int(input()))"), await asked("print(input())")]).toEqual([1, 0]);

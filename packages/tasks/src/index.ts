@@ -50,6 +50,7 @@ export { rmAtK } from "./metrics/rm-at-k.ts";
 export { PROGRAM_STOP, type ProgramFormat, programPrompt } from "./prompt/programs.ts";
 export { asksInChat, renderPrompt } from "./prompt/template.ts";
 export { codeBlocks, lastLine, programOf } from "./protocol/code-blocks.ts";
+export { type Repository, repositorySchema, testedProgram } from "./protocol/tested-program.ts";
 export {
   chatCalls,
   chatProtocol,

@@ -26,7 +26,7 @@ export const rlTaskSchema = z
       .string()
       .default("addition")
       .describe(
-        "Problem family: addition, arithmetic, modular, products, links, functions, countdown or word_problems",
+        "Problem family: addition, arithmetic, modular, products, links, functions, repairs, countdown or word_problems",
       ),
     difficulty: count
       .default(2)

@@ -5,6 +5,7 @@ import { countdown } from "./countdown.ts";
 import type { FamilyDefinition } from "./definition.ts";
 import { functions } from "./functions.ts";
 import { links } from "./links.ts";
+import { repairs } from "./repairs.ts";
 import { wordProblems } from "./word-problems.ts";
 
 export const families = new Registry<FamilyDefinition>("task", {
@@ -15,4 +16,4 @@ export const families = new Registry<FamilyDefinition>("task", {
     keyOf: "function",
     working: "function",
   },
-}).register(addition, arithmetic, modular, products, links, functions, countdown, wordProblems);
+}).register(addition, arithmetic, modular, products, links, functions, repairs, countdown, wordProblems);

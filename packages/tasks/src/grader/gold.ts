@@ -1,4 +1,5 @@
 // What an answer is judged by: a gold answer, the options of a choice, or a goal that many answers reach.
+import type { Repository } from "../protocol/tested-program.ts";
 import type { UnitTest } from "../sandbox/unit-tests.ts";
 import { type CountdownGoal, checkCountdown } from "./countdown.ts";
 import { extractAnswer } from "./extract.ts";
@@ -18,6 +19,8 @@ export interface Gold {
   tests?: UnitTest[];
   /** Code in front of an answer that holds no program of its own: the head of the function to be written. */
   starter?: string;
+  /** The repository that an answer patches before the tests judge it. */
+  repository?: Repository;
   /** What form a right answer must have; any where it is absent. */
   answerForm?: AnswerForm;
   /** The question, whose own expression is no answer. */

@@ -18,6 +18,8 @@ export interface GoldFields {
   options?: Gold["options"];
   countdown?: Gold["countdown"];
   tests?: Gold["tests"];
+  starter?: Gold["starter"];
+  repository?: Gold["repository"];
 }
 
 /** A row of samples.jsonl. */
@@ -58,6 +60,8 @@ export function goldFields({ id, part, question, answer, ...gold }: AskedProblem
     ...(gold.options ? { options: gold.options } : {}),
     ...(gold.countdown ? { countdown: gold.countdown } : {}),
     ...(gold.tests ? { tests: gold.tests } : {}),
+    ...(gold.starter ? { starter: gold.starter } : {}),
+    ...(gold.repository ? { repository: gold.repository } : {}),
   };
 }
 
@@ -70,6 +74,8 @@ export function goldOf(row: GoldFields): Gold {
     ...(row.options ? { options: row.options } : {}),
     ...(row.countdown ? { countdown: row.countdown } : {}),
     ...(row.tests ? { tests: row.tests } : {}),
+    ...(row.starter ? { starter: row.starter } : {}),
+    ...(row.repository ? { repository: row.repository } : {}),
   };
 }
 

@@ -26,7 +26,7 @@ const source = z.union([
     family: z
       .string()
       .describe(
-        "addition, arithmetic, modular, products, links, functions, countdown or word_problems; only problems outside the held-out split",
+        "addition, arithmetic, modular, products, links, functions, repairs, countdown or word_problems; only problems outside the held-out split",
       ),
     difficulty: z
       .number()
