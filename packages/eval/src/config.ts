@@ -64,7 +64,9 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
     name: entryName,
     family: z
       .string()
-      .describe("addition, arithmetic, modular, products, links, functions, countdown or word_problems"),
+      .describe(
+        "addition, arithmetic, modular, products, links, functions, countdown, word_problems, column_sums, column_differences, greetings or lists",
+      ),
     difficulty: count("Digits, links, numbers (countdown) or steps (word_problems)", 2),
     template: z
       .string()

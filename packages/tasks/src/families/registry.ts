@@ -1,9 +1,11 @@
 // The problem families by name. A plugin registers its own beside these.
 import { Registry } from "@nsa/core";
 import { addition, arithmetic, modular, products } from "./arithmetic.ts";
+import { columnDifferences, columnSums } from "./columns.ts";
 import { countdown } from "./countdown.ts";
 import type { FamilyDefinition } from "./definition.ts";
 import { functions } from "./functions.ts";
+import { greetings, lists } from "./judged.ts";
 import { links } from "./links.ts";
 import { wordProblems } from "./word-problems.ts";
 
@@ -15,4 +17,17 @@ export const families = new Registry<FamilyDefinition>("task", {
     keyOf: "function",
     working: "function",
   },
-}).register(addition, arithmetic, modular, products, links, functions, countdown, wordProblems);
+}).register(
+  addition,
+  arithmetic,
+  modular,
+  products,
+  links,
+  functions,
+  countdown,
+  wordProblems,
+  columnSums,
+  columnDifferences,
+  greetings,
+  lists,
+);
