@@ -1,11 +1,12 @@
-// `pnpm kills <stage> [--kills 200] [--seed 1] [--json]`: a stage of the registry, or `pipeline`, killed at many points and resumed.
+// `pnpm kills <stage> [--kills 200] [--seed 1] [--json]`: a stage of the registry, `pipeline`, or the recipe of a pipeline (a path that
+// ends in .yaml), killed at many points and resumed.
 //
 // Half of the kills fall at a change of a file (the n-th of those that an unbroken run makes: in the start of the command, in the
 // trainer, or of the command alone), half at a moment in time. A run is killed until it is done or has been killed eight times; then it is
 // left alone to its end, and every file of its folder must be what the unbroken run's is. `--kills` counts kills that hit.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { atLeast, atMost, type BenchResult, describeMachine, Rng } from "@nsa/core";
 import { type Blow, differencesOf, factsOf, hasRun, live, type Who } from "./support/kill-life.ts";
 import { type KillWords, makeKillWords } from "./support/kill-recipes.ts";
@@ -101,14 +102,19 @@ export async function killStages(
   options: { kills: number; seed: number; onTally?: (tally: KillTally) => void },
 ): Promise<{ tallies: KillTally[]; root: string }> {
   const root = mkdtempSync(join(tmpdir(), "nsa-kills-"));
-  const words: KillWords = await makeKillWords(join(root, "recipes"));
+  const recipes = wanted.filter((name) => name.endsWith(".yaml"));
+  const others = recipes.length < wanted.length || wanted.length === 0;
+  const words: KillWords = {
+    ...(others ? await makeKillWords(join(root, "recipes")) : {}),
+    ...Object.fromEntries(recipes.map((path) => [path, ["pipeline", "run", resolve(path)]])),
+  };
   const names = wanted.length > 0 ? wanted : Object.keys(words);
   const unknown = names.find((name) => !(name in words));
   if (unknown !== undefined)
     throw new Error(`there is no stage ${unknown}: ${Object.keys(words).join(", ")}`);
   const tallies: KillTally[] = [];
   for (const name of names) {
-    const tally = await killStage(name, words[name]!, { ...options, folder: join(root, name) });
+    const tally = await killStage(name, words[name]!, { ...options, folder: join(root, basename(name)) });
     options.onTally?.(tally);
     tallies.push(tally);
   }
