@@ -75,9 +75,13 @@ test.each(recipes.map(({ kind, file }) => [file, kind] as const))(
 );
 
 const real = needs(hasData, `no ${data}`);
-type Pipeline = { stages: { name: string; config: string }[] };
+type Pipeline = { extends?: string; stages?: { name: string; config: string }[] };
+function stagesOf(file: string): { name: string; config: string }[] {
+  const { extends: base, stages } = parse(readFileSync(join(root, file), "utf8")) as Pipeline;
+  return stages ?? stagesOf(join(file, "..", base!));
+}
 for (const file of of("pipeline")) {
-  const { stages } = parse(readFileSync(join(root, file), "utf8")) as Pipeline;
+  const stages = stagesOf(file);
   const reads = stages.some(({ config }) => needsData(join(file, "..", config)));
   (reads ? real : test)(`all_recipes_of_${file}_fit_together`, () => {
     const run = nsa(["pipeline", "run", file, "--runs", runs, "--device", "cpu", "--dry-run", "--json"], {

@@ -56,6 +56,10 @@ export function registerStages(program: Command): void {
     .option("--resume <run>", "go on with a pipeline run: its name, its path, or `latest`")
     .option("--dry-run", "check all recipes, print what they would cost and stop")
     .option(
+      "--until <stage>",
+      "stop behind this stage, e.g. to correct the labels that it wrote; --resume goes on",
+    )
+    .option(
       "--set <stage.key=value>",
       "override a setting of a stage, e.g. --set base.train.steps=100",
       collect,

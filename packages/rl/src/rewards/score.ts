@@ -1,4 +1,5 @@
 // Scores a batch of outputs by the configured rewards. A reward that throws or gives no number quarantines the outputs concerned.
+import { isPart } from "../task/config.ts";
 import type { RewardConfig } from "./config.ts";
 import {
   type BatchReward,
@@ -38,6 +39,8 @@ interface OpenReward {
   /** Steps at which it counts. */
   from: number;
   to: number;
+  /** Parts of a mixed task whose outputs it scores; all where empty. */
+  parts: readonly string[];
   reward: BatchReward;
 }
 
@@ -134,20 +137,31 @@ async function verdictsOf(
   }
 }
 
+/** Labels of a recipe's rewards: the kind, and the number of further ones of a kind. */
+export function labelsOfRewards(configs: readonly RewardConfig[]): string[] {
+  return configs.map(({ kind }, i) => {
+    const before = configs.slice(0, i).filter((other) => other.kind === kind).length;
+    return before === 0 ? kind : `${kind}_${before + 1}`;
+  });
+}
+
 async function openAll(
   configs: readonly RewardConfig[],
   environment: RewardEnvironment,
 ): Promise<OpenReward[]> {
   const rewards: OpenReward[] = [];
+  const labels = labelsOfRewards(configs);
   for (const [i, c] of configs.entries()) {
     const reward = await rewardKinds.get(c.kind).open(c, environment);
-    const before = configs.slice(0, i).filter(({ kind }) => kind === c.kind).length;
-    const label = before === 0 ? c.kind : `${c.kind}_${before + 1}`;
+    const label = labels[i]!;
     const steps = { from: c.fromStep, to: c.toStep ?? Number.POSITIVE_INFINITY };
-    rewards.push({ label, weight: c.weight, ...steps, reward });
+    rewards.push({ label, weight: c.weight, ...steps, parts: c.parts, reward });
   }
   return rewards;
 }
+
+const isOf = ({ part }: Scored, parts: readonly string[]) =>
+  parts.length === 0 || parts.some((name) => isPart(part, name));
 
 /**
  * Prepares the rewards of a recipe. Throws NsaError `reward_file_invalid`, `reward_model_unfit`, `reward_command_missing` (exit 2),
@@ -162,8 +176,10 @@ export async function makeScorer(
     const scores = outputs.map(({ completion }) => new OutputScore(completion));
     for (const reward of rewards) {
       if (step < reward.from || step > reward.to) continue;
-      const open = scores.flatMap((score, i) => (score.fault === undefined ? [i] : []));
-      if (open.length === 0) break;
+      const open = scores.flatMap((score, i) =>
+        score.fault === undefined && isOf(outputs[i]!, reward.parts) ? [i] : [],
+      );
+      if (open.length === 0) continue;
       const context = { step, group: open.map((i) => group[i]!) };
       const verdicts = await verdictsOf(
         reward,

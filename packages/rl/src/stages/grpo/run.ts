@@ -31,7 +31,7 @@ import { z } from "zod";
 import { makeScorer, type Scorer } from "../../rewards/score.ts";
 import type { RolloutStore } from "../../rollouts/store.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
-import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
+import { type AskedProblem, heldOutProblems, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { openToolsOf } from "../../task/tools.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { curriculumAt, curriculumMetrics, recipeAt } from "./curriculum.ts";
@@ -152,9 +152,8 @@ class GrpoRun {
     this.step = parts.step;
     this.model = parts.model;
     this.store = new CheckpointStore(checkpoints, config.checkpoint.keepLast);
-    const count = Math.min(config.evaluation.questions, problems.heldOutCount);
     this.probe = new RefreshProbe(parts.model, problems.train(0).prompt, config);
-    this.heldOut = Array.from({ length: count }, (_, i) => problems.heldOut(i));
+    this.heldOut = heldOutProblems(problems, config.evaluation.questions);
   }
 
   /** Loads the models, the problems and, where the context names one, the checkpoint to resume. */

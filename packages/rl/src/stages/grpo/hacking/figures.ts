@@ -29,6 +29,7 @@ export function judgedOutputs(outputs: readonly Output[]): Judged[] {
     const { asked, row } = output;
     const { total, parts } = row.reward;
     if (!Number.isFinite(total) || (asked.tests && parts.code === undefined)) return [];
+    if (asked.judge !== undefined) return [];
     // The reward `accuracy` is the same verdict; grading twice would take time.
     const right =
       parts.accuracy === undefined
