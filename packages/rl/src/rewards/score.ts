@@ -44,7 +44,7 @@ interface OpenReward {
   reward: BatchReward;
 }
 
-/** Larger ones leave no room for their squares in a standard deviation. */
+/** Larger rewards could overflow when a standard deviation squares them. */
 const MAX_REWARD = 1e15;
 
 /** The steps of a verdict, or why it is none. */
@@ -62,7 +62,7 @@ function stepsOf(verdict: unknown, completion: string): StepReward[] | string {
   return steps as StepReward[];
 }
 
-/** What the rewards of one output add up to. */
+/** Adds up the rewards of one output. */
 class OutputScore {
   fault: string | undefined;
   private readonly parts: Record<string, number> = {};
@@ -73,6 +73,7 @@ class OutputScore {
 
   add({ label, weight }: OpenReward, given: unknown): void {
     const verdict = this.plain(label, given);
+    if (this.fault !== undefined) return;
     if (typeof verdict === "number") {
       if (!(Math.abs(verdict) <= MAX_REWARD)) {
         this.fault = `${label} returned ${verdict}`;
@@ -93,7 +94,7 @@ class OutputScore {
     this.steps.push(...own.map(({ end, reward }) => ({ end, reward: weight * reward, of: label })));
   }
 
-  /** A weighted reward must leave room for its square, too. */
+  /** A weighted reward has the same limit. */
   private checkSize(label: string, weighted: number): void {
     if (!(Math.abs(weighted) <= MAX_REWARD)) this.fault = `${label} with its weight came to ${weighted}`;
   }
@@ -102,7 +103,10 @@ class OutputScore {
   private plain(label: string, verdict: unknown): unknown {
     if (typeof verdict !== "object" || verdict === null) return verdict;
     const { notes, reward } = verdict as { notes?: Notes; reward?: unknown };
-    for (const [name, value] of Object.entries(notes ?? {})) this.parts[`${label}_${name}`] = value;
+    for (const [name, value] of Object.entries(notes ?? {})) {
+      this.parts[`${label}_${name}`] = value;
+      if (!Number.isFinite(value)) this.fault = `${label} returned a note \`${name}\` of ${oneLine(value)}`;
+    }
     return reward === undefined ? verdict : reward;
   }
 
@@ -131,9 +135,8 @@ async function verdictsOf(
     const found = Array.isArray(verdicts) ? `${verdicts.length} verdicts` : oneLine(verdicts);
     return all(`returned ${found} for ${outputs.length} outputs`);
   } catch (error) {
-    // What a verifier did is said as it is; it threw nothing.
-    const said = error instanceof VerifierError ? error.message : `threw: ${oneLine(error)}`;
-    return all(said);
+    // A program's failure is worded to follow the reward's name; anything else was thrown.
+    return all(error instanceof VerifierError ? error.message : `threw: ${oneLine(error)}`);
   }
 }
 
