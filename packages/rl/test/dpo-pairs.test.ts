@@ -319,3 +319,21 @@ test("pairs_of_one_question_are_held_out_together", () => {
   expect(single).toThrow("no pair is left");
   expect(splitHeldOut(pairs, { ...config, data: { ...config.data, heldOut: 0 } }).train).toHaveLength(40);
 });
+
+test("a_prompt_that_was_sampled_under_two_names_is_on_one_side", () => {
+  // Six sums, each asked twice; a right and a wrong output each time.
+  const rows = Array.from({ length: 12 }, (_, i) => {
+    const prompt_ids = ids(`plus ${i % 6}`);
+    return ["right", "wrong"].map((verdict) => ({
+      ...{ id: `addition-train-${i}`, prompt_ids, verdict },
+      ids: [...ids(`${verdict} ${i}`), eosId],
+    }));
+  }).flat();
+  const { pairs, config, sampledQuestions } = read(rows, { heldOut: 0.34, pairsPerQuestion: 9 });
+  // Two right ones against two wrong ones.
+  expect([sampledQuestions, pairs.length]).toEqual([6, 24]);
+  const { train, heldOut } = splitHeldOut(pairs, config);
+  expect([train.length, heldOut.length]).toEqual([16, 8]);
+  const prompts = (some: readonly Pair[]) => new Set(some.map(({ prompt }) => text(prompt)));
+  for (const prompt of prompts(heldOut)) expect(prompts(train).has(prompt)).toBe(false);
+});

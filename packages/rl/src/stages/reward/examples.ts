@@ -67,7 +67,14 @@ export function pairsOf(
   return rng.shuffle(all, key).slice(0, most);
 }
 
-export const questionOf = (record: LabelledRecord) => ("better" in record ? record.better : record).question;
+/**
+ * What records of one question share: the ids of their prompt. Names do not decide: the parts of a mixed task and runs of other seeds
+ * count their questions alike, and a family may ask the same sum twice.
+ */
+export function questionOf(record: LabelledRecord): string {
+  const { ids, promptLength } = "better" in record ? record.better : record;
+  return ids.subarray(0, promptLength).join();
+}
 
 /** Records of each question, in the order of the questions' first records. */
 export function byQuestion(records: readonly LabelledRecord[]): Map<string, LabelledRecord[]> {

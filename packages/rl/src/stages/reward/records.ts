@@ -12,7 +12,7 @@ export interface LabelledText {
   promptLength: number;
   /** Positions in `ids`, ascending, and what the number there should say, in [0, 1]. */
   ends: readonly { at: number; label: number }[];
-  /** What texts of one question share; a question is trained on or held out as a whole. */
+  /** Name or text of the question, for people. */
   question: string;
   /** Step of the policy that wrote it, where the record says so. */
   policyStep?: number;
