@@ -2,6 +2,7 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { packBatch, parseConfig, readJsonl } from "@nsa/core";
 import { openDevice } from "@nsa/kernels";
 import { loadModel, logprobs, readModelConfig, trainFlops } from "@nsa/model";
@@ -294,6 +295,9 @@ test("a_dry_run_counts_outputs_tokens_and_one_forward", () => {
   const file = join(root, "estimate.jsonl");
   writeFileSync(file, '{"question":"1+1","answer":2}\n'.repeat(30));
   expect(task({ prompts: {}, task: { file } }).samples_at_most).toBe(27 * 6);
+  // Compressed, all of it is less than a line.
+  writeFileSync(`${file}.gz`, gzipSync(readFileSync(file)));
+  expect(task({ prompts: {}, task: { file: `${file}.gz` } }).samples_at_most).toBe(27 * 6);
   expect(task({ prompts: { split: "heldout" }, task: { file } }).samples_at_most).toBe(3 * 6);
   expect(task({ prompts: { questions: 4 }, task: { file } }).samples_at_most).toBe(4 * 6);
 });
