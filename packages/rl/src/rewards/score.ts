@@ -70,6 +70,7 @@ class OutputScore {
 
   add({ label, weight }: OpenReward, given: unknown): void {
     const verdict = this.plain(label, given);
+    if (this.fault !== undefined) return;
     if (typeof verdict === "number") {
       if (!(Math.abs(verdict) <= MAX_REWARD)) {
         this.fault = `${label} returned ${verdict}`;
@@ -99,7 +100,10 @@ class OutputScore {
   private plain(label: string, verdict: unknown): unknown {
     if (typeof verdict !== "object" || verdict === null) return verdict;
     const { notes, reward } = verdict as { notes?: Notes; reward?: unknown };
-    for (const [name, value] of Object.entries(notes ?? {})) this.parts[`${label}_${name}`] = value;
+    for (const [name, value] of Object.entries(notes ?? {})) {
+      this.parts[`${label}_${name}`] = value;
+      if (!Number.isFinite(value)) this.fault = `${label} returned a note \`${name}\` of ${oneLine(value)}`;
+    }
     return reward === undefined ? verdict : reward;
   }
 

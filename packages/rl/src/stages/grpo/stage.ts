@@ -53,11 +53,12 @@ export const grpoStage = defineStage({
   run: runGrpo,
   estimate: estimateGrpo,
   plannedOutputs: ({ init }) => ({ checkpoint: init.checkpoint }),
-  inputFiles: ({ init, task, rewards, value }) => [
+  inputFiles: ({ init, task, rewards, value, iterations }) => [
     ...policyInputs(init.checkpoint),
     ...taskInputs(task),
     ...rewardInputs(rewards),
     ...(value && value.init !== "policy" ? policyInputs(value.init) : []),
+    ...(iterations?.rewardModel ? [iterations.rewardModel.recipe, ...iterations.rewardModel.history] : []),
   ],
   figures,
   plots: [
