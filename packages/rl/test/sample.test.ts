@@ -164,7 +164,9 @@ interface PoolRow {
   question: string;
   n: number;
   right: number;
+  unread: number;
   pass_rate: number;
+  tokens_mean: number;
 }
 
 test.each([
@@ -184,7 +186,9 @@ test.each([
     for (const p of pool) {
       const own = rows.filter(({ id }) => id === p.id);
       const right = own.filter(({ verdict }) => verdict === "right").length;
-      expect([p.n, p.right, p.pass_rate]).toEqual([6, right, right / 6]);
+      const unread = own.filter(({ verdict }) => verdict === "unread").length;
+      expect([p.n, p.right, p.unread, p.pass_rate]).toEqual([6, right, unread, right / 6]);
+      expect(p.tokens_mean).toBeCloseTo(own.reduce((sum, { ids }) => sum + ids.length, 0) / 6, 9);
     }
     const questions = (range?: object) => {
       const config = parseConfig(
