@@ -1,4 +1,4 @@
-// `nsa pretrain`, `nsa sft`, `nsa dpo`, `nsa grpo`, `nsa sample`, `nsa eval`, `nsa pipeline run`.
+// The stages as commands (`nsa pretrain`, `nsa grpo`, `nsa eval`, …), `nsa run` and `nsa pipeline run`.
 import type { Command } from "commander";
 import { STAGE_TABLE } from "../commands/stage-table.ts";
 import { collect, exitWith, withDevice, withOutput, withRuns, withSet } from "./options.ts";

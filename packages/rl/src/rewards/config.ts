@@ -48,7 +48,7 @@ export const rewardSchema = z.strictObject({
     .describe("command: milliseconds for the answers to a step's outputs, after which the run stops"),
   maxSteps: count
     .default(16)
-    .describe("equations: at most so many equations of an output are paid, the first ones"),
+    .describe("equations: number of equations of an output that are paid at most, from the first one on"),
   fromStep: count.default(1).describe("First step at which this reward counts"),
   toStep: count.optional().describe("Last step at which this reward counts; by default the run's last"),
   options: z

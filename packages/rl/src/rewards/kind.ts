@@ -1,4 +1,4 @@
-// The contract of a reward: it scores a batch of outputs, each with its group, question and metadata, and may look at all of them.
+// The contract of a reward: it scores a batch of outputs, each with its group, question and metadata, and may compare all of them.
 // Most rewards score one output by itself; `perOutput` makes a batch reward of such a function.
 import { availableParallelism } from "node:os";
 import { inspect } from "node:util";
@@ -51,7 +51,7 @@ export interface RewardEnvironment {
 
 /** What a batch reward is given besides the outputs. */
 export interface RewardContext {
-  /** Exploration step, from 1. */
+  /** Step of the run, from 1. */
   step: number;
   /** Number of each output's question: outputs of one question are a group. */
   group: readonly number[];
@@ -78,9 +78,9 @@ export class VerifierError extends Error {
 /** A member of the registry: makes the reward of one entry of a recipe's `rewards`. */
 export interface RewardKind {
   readonly name: string;
-  /** It looks at how an output is written, not at whether its answer is right. */
+  /** It depends on how an output is written, not on whether its answer is right. */
   readonly ofForm?: true;
-  /** Throws NsaError where the entry, or this machine, does not do. */
+  /** Throws NsaError where the entry is not valid or this machine lacks what it needs. */
   open(config: RewardConfig, environment: RewardEnvironment): BatchReward | Promise<BatchReward>;
 }
 

@@ -41,7 +41,7 @@ interface OpenReward {
   reward: BatchReward;
 }
 
-/** Larger ones leave no room for their squares in a standard deviation. */
+/** Larger rewards could overflow when a standard deviation squares them. */
 const MAX_REWARD = 1e15;
 
 /** The steps of a verdict, or why it is none. */
@@ -59,7 +59,7 @@ function stepsOf(verdict: unknown, completion: string): StepReward[] | string {
   return steps as StepReward[];
 }
 
-/** What the rewards of one output add up to. */
+/** Adds up the rewards of one output. */
 class OutputScore {
   fault: string | undefined;
   private readonly parts: Record<string, number> = {};
@@ -91,7 +91,7 @@ class OutputScore {
     this.steps.push(...own.map(({ end, reward }) => ({ end, reward: weight * reward, of: label })));
   }
 
-  /** A weighted reward must leave room for its square, too. */
+  /** A weighted reward has the same limit. */
   private checkSize(label: string, weighted: number): void {
     if (!(Math.abs(weighted) <= MAX_REWARD)) this.fault = `${label} with its weight came to ${weighted}`;
   }
@@ -132,9 +132,8 @@ async function verdictsOf(
     const found = Array.isArray(verdicts) ? `${verdicts.length} verdicts` : oneLine(verdicts);
     return all(`returned ${found} for ${outputs.length} outputs`);
   } catch (error) {
-    // What a verifier did is said as it is; it threw nothing.
-    const said = error instanceof VerifierError ? error.message : `threw: ${oneLine(error)}`;
-    return all(said);
+    // A program's failure is worded to follow the reward's name; anything else was thrown.
+    return all(error instanceof VerifierError ? error.message : `threw: ${oneLine(error)}`);
   }
 }
 

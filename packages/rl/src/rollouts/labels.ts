@@ -1,4 +1,4 @@
-// What a person says of recorded outputs: verdicts and preferences in `labels.jsonl` beside the run.
+// A person's verdicts and preferences on recorded outputs, in `labels.jsonl` in the run's folder.
 //
 // The file is only ever appended to: one row a label, written by one call and synced before the next key is taken. A later row on the
 // same output is the person's correction of an earlier one; both stay. A row that a power cut left unfinished is cut off when the file

@@ -17,7 +17,7 @@ export interface SampleRewards {
   values?: ArrayLike<number>;
 }
 
-/** What estimators are told besides the rewards. */
+/** Settings of estimators. */
 export interface AdvantageSettings {
   /** γ, the discount of later rewards, and λ of generalized advantage estimation. */
   gamma: number;

@@ -78,8 +78,8 @@ export class RefreshProbe {
   }
 
   /** Checks 2 and 3, after the step's updates. Throws NsaError `sampler_stale` (exit 1). */
-  checkUpdated(step: number, lesson: RecordableBatch, notes: UpdateNotes): void {
-    this.checkTokens(step, lesson, notes);
+  checkUpdated(step: number, batch: RecordableBatch, notes: UpdateNotes): void {
+    this.checkTokens(step, batch, notes);
     this.checkCopies(step);
   }
 

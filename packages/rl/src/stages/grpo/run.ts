@@ -69,7 +69,7 @@ export async function runGrpo(recipe: GrpoConfig, ctx: StageContext): Promise<St
   }
 }
 
-/** How many questions were asked: with dynamic sampling the steps alone do not tell. */
+/** How many questions were asked: with dynamic sampling the number of steps does not determine it. */
 class QuestionCursor implements Stateful {
   readonly name = "questions";
   asked = 0;
@@ -231,7 +231,7 @@ class GrpoRun {
         `${warming === 1 ? "step 1 trains" : `steps 1 to ${warming} train`} the value model alone (value.warmup_steps): the policy is not updated`,
       );
     ctx.log(
-      "an on-policy loss carries no information (it is 0 by construction where all outputs weigh alike): see reward/mean and eval/pass_at_1",
+      "the loss of an on-policy step is no measure of progress (it is 0 by construction where all outputs have the same weight): see reward/mean and eval/pass_at_1",
     );
   }
 

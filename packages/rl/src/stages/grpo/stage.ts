@@ -48,7 +48,7 @@ const figures: StageFigure[] = [
 
 export const grpoStage = defineStage({
   name: "grpo",
-  about: "reinforcement learning: GRPO and its kin, PPO; rewards by rules, reward models and programs",
+  about: "reinforcement learning: GRPO, its variants and PPO; rewards by rules, reward models and programs",
   schema: grpoSchema,
   run: runGrpo,
   estimate: estimateGrpo,

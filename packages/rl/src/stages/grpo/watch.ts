@@ -98,7 +98,7 @@ export function recordFaults(ctx: StageContext, rollout: Rollout, quarantine: Js
       code: "reward_failed",
       what: `step ${step}: ${count}`,
       why: first!.reward.fault!,
-      fix: "mend the reward; the outputs are in quarantine.jsonl",
+      fix: "correct the reward; the outputs are in quarantine.jsonl",
       exitCode: ExitCode.data,
     });
   }

@@ -110,7 +110,7 @@ function examplesOf(
   return [...pairs, ...pairsOf(singles, config.data.pairsPerQuestion, rng, key)];
 }
 
-/** Throws where the labels teach nothing. */
+/** Throws NsaError `reward_data_useless` (exit 3) where there is no example, or all labels are equal. */
 function checkLabels(learned: readonly RewardExample[], config: RewardModelConfig, records: number): void {
   const { loss, labels } = config;
   if (learned.length === 0) {
@@ -128,7 +128,7 @@ function checkLabels(learned: readonly RewardExample[], config: RewardModelConfi
   if (equal)
     throw nothingToLearn(
       `all labels (${labels}) are ${first}`,
-      "a reward model learns from what tells right from wrong",
+      "a reward model learns from differences between right and wrong outputs",
       "give right and wrong outputs both, such as those of questions that the policy solves sometimes",
     );
 }

@@ -61,7 +61,7 @@ function sourceOf({ learned }: RewardData, { train, seed, loss }: RewardModelCon
   );
 }
 
-/** Area under the ROC curve of what length and form alone tell, on the held-out outputs. */
+/** Area under the ROC curve of the baseline on length and form, on the held-out outputs. */
 function baselineMetrics({ learned, heldOut }: RewardData): Metrics {
   const texts = [...new Set(heldOut.flat())];
   const score = lengthAndFormBaseline([...new Set(learned.flat())]);

@@ -86,7 +86,7 @@ export function verdictOf(completion: string, gold: Gold, { parts }: Reward): Sa
 export const tokensOf = ({ ids, mask }: Pick<SampleRow, "ids" | "mask">): number =>
   mask ? mask.reduce((n, own) => n + own, 0) : ids.length;
 
-/** Log-probabilities by id, and what tells the ids of tools apart where there are any. */
+/** Log-probabilities by id; where tools were called, also the mask of ids that were sampled, and the calls. */
 function toolFields(sample: Trajectory): Pick<SampleRow, "logp" | "mask" | "calls"> {
   const { logp, inserts, calls } = sample;
   if (!inserts) return { logp };

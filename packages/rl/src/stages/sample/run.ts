@@ -133,7 +133,7 @@ class SampleRun {
     const { total } = work;
     ctx.emit({ type: "start", totalSteps: total, step: state.step });
     while (state.step < total) {
-      // Lets the message of an interruption in.
+      // Yields to the event loop, so that an interruption is noticed.
       await turn();
       if (ctx.interrupted()) return false;
       const count = Math.min(sampler.config.engine.questions, total - state.step);
