@@ -234,7 +234,7 @@ test("a_question_is_what_its_prompt_says_whatever_records_call_it", () => {
 test("pairs_of_a_question_are_each_right_output_with_each_wrong_one_up_to_the_limit", () => {
   const text = (name: string, label: number) =>
     ({
-      ids: Int32Array.of(1),
+      ids: Int32Array.of(1, name.charCodeAt(0)),
       promptLength: 0,
       ends: [{ at: 0, label }],
       question: name,
@@ -244,6 +244,9 @@ test("pairs_of_a_question_are_each_right_output_with_each_wrong_one_up_to_the_li
   const names = (most: number, key: number) =>
     pairsOf(texts, most, new Rng(1, 2), key).map((pair) => pair.map(({ question }) => question).join(""));
   expect(names(9, 0).sort()).toEqual(["ab", "ad", "ae", "cb", "cd", "ce"]);
+  // What was sampled again gives no pair again.
+  const again = pairsOf([...texts, text("a", 1), text("d", 0), text("a", 1)], 99, new Rng(1, 2), 0);
+  expect(again).toHaveLength(6);
   expect(names(2, 0)).toHaveLength(2);
   expect(names(2, 0)).toEqual(names(2, 0));
 });

@@ -54,14 +54,17 @@ function readAll(config: RewardModelConfig, tokenizer: Tokenizer, log: Log): Lab
   return records;
 }
 
-/** Pairs of a right and a wrong output of one question, at most `most`, each at most once, in a seeded order. */
+/** Pairs of a right and a wrong output of one question, at most `most`, each once however often it was sampled, in a seeded order. */
 export function pairsOf(
   texts: readonly LabelledText[],
   most: number,
   rng: Rng,
   key: number,
 ): RewardExample[] {
-  const of = (right: boolean) => texts.filter(({ ends }) => ends[0]!.label > 0.5 === right);
+  const of = (right: boolean) => {
+    const own = texts.filter(({ ends }) => ends[0]!.label > 0.5 === right);
+    return [...new Map(own.map((text) => [text.ids.join(), text])).values()];
+  };
   const [right, wrong] = [of(true), of(false)];
   const all = right.flatMap((better) => wrong.map((worse): RewardExample => [better, worse]));
   return rng.shuffle(all, key).slice(0, most);
