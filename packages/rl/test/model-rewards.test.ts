@@ -6,8 +6,9 @@ import { Tokenizer, trainBpe } from "@nsa/data";
 import { Device } from "@nsa/kernels";
 import { REWARD_FILE, type RewardModelFile, saveCheckpoint, writeRewardFile } from "@nsa/model";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { makeScorer, type Scored, type Scorer } from "../src/index.ts";
+import { advantages, makeScorer, type Scored, type Scorer } from "../src/index.ts";
 import { rewardSchema } from "../src/rewards/config.ts";
+import { rewardsByToken } from "../src/stages/grpo/rollout.ts";
 import { scoreTable } from "./score-table.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-model-rewards-"));
@@ -100,6 +101,20 @@ test("a_process_model_s_rewards_are_its_numbers_at_the_tokens_that_end_steps", a
     undefined,
   ]);
   expect(rewards.map(({ total }) => total)).toEqual([line + last, 2 * line + c, 0].map(near));
+});
+
+test("advantages_of_process_supervision_by_a_model_are_the_normalized_numbers_of_this_and_later_steps", async () => {
+  // Ids of the first output: a \n b end; of the second one: c, cut.
+  const outputs = [output("p", "a\nb"), output("p", "c", false)];
+  const rewards = await score({ kind: "process_model", checkpoint: steps, weight: 3 }, outputs);
+  const samples = rewards.map((reward, i) => rewardsByToken(tokenizer, 7, { ids: outputs[i]!.ids }, reward));
+  expect(samples.map((s) => s.steps.map(({ token }) => token))).toEqual([[1, 3], [0]]);
+  const all = [0.5, -1, -2].map((x) => 3 * sigmoid(x)) as [number, number, number];
+  const mean = (all[0] + all[1] + all[2]) / 3;
+  const std = Math.sqrt(all.reduce((sum, x) => sum + (x - mean) ** 2, 0) / 3);
+  const [first, last, alone] = all.map((x) => (x - mean) / std) as [number, number, number];
+  const got = advantages(samples, "process");
+  expect(got.map((a) => [...a])).toEqual([[first + last, first + last, last, last].map(near), [near(alone)]]);
 });
 
 test("an_ensemble_s_reward_is_the_mean_of_its_models_and_their_population_deviation_a_note", async () => {
