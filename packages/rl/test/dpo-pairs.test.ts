@@ -184,7 +184,7 @@ for (const [name, row, code, line, why] of [
     { ...sampled("q", "plus", "right"), ids: foreign.encode("quux plus") },
     "tokenizer_mismatch",
     2,
-    "the ids stand for",
+    "the ids decode to",
   ],
   [
     "pairs_of_another_tokenizer",

@@ -8,7 +8,7 @@ import type { Device } from "@nsa/kernels";
 import type { Gold } from "@nsa/tasks";
 import type { RewardConfig } from "./config.ts";
 
-/** An output to be scored, with the problem's gold and what else is known of it. */
+/** An output to be scored, with its problem and gold. */
 export interface Scored extends Gold {
   /** Name of the problem, where it has one. */
   id?: string;

@@ -87,7 +87,7 @@ function fault(problem: AskedProblem, { maxSeqLen }: Asking): string | undefined
   return gold === undefined ? undefined : `the gold answer ${JSON.stringify(problem.answer)}: ${gold}`;
 }
 
-/** Leaves out the problems that cannot be asked or judged, and says how many and why. */
+/** Leaves out the problems that cannot be asked or judged, with a warning that counts them and names the first. */
 function usable(problems: readonly AskedProblem[], asking: Asking, from: string): AskedProblem[] {
   const faults = problems.map((p) => fault(p, asking));
   const first = faults.findIndex((f) => f !== undefined);

@@ -11,7 +11,7 @@ export interface SampleRewards {
   length: number;
   /** Reward given at the end of a step, by the index of the step's last token, ascending. */
   steps: { token: number; reward: number }[];
-  /** Added to the reward of each token after normalization by steps, such as −β·KL; outcomes take in their sum. */
+  /** Added to the reward of each token after normalization by steps, such as −β·KL; outcome rewards include their sum. */
   perToken?: ArrayLike<number>;
   /** V of the state in which each token was sampled, where a value model estimates it; [length]. */
   values?: ArrayLike<number>;

@@ -57,7 +57,7 @@ function idsOf(value: unknown, field: string, place: string, tokenizer: Tokenize
   );
 }
 
-/** Throws NsaError `tokenizer_mismatch` (exit 3) where ids stand for another text than the record says. */
+/** Throws NsaError `tokenizer_mismatch` (exit 3) where the ids decode to another text than the record's. */
 function checkText(
   ids: readonly number[],
   text: unknown,
@@ -70,7 +70,7 @@ function checkText(
   if ([ids, ids.slice(0, end)].some((part) => tokenizer.decode(part) === text)) return;
   throw invalid(
     place,
-    `the ids stand for ${JSON.stringify(tokenizer.decode(ids).slice(0, 60))}, and \`${field}\` is ${JSON.stringify(text.slice(0, 60))}`,
+    `the ids decode to ${JSON.stringify(tokenizer.decode(ids).slice(0, 60))}, and \`${field}\` is ${JSON.stringify(text.slice(0, 60))}`,
     "take files that were made with the tokenizer of init.checkpoint",
     "tokenizer_mismatch",
   );

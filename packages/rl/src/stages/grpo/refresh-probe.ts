@@ -18,7 +18,7 @@ const PROBE_TOKENS = 8;
 const PROBE_REQUEST = 2 ** 30;
 /** Change of the trainer's log-probabilities, nats, that no rounding makes; smaller ones add up over the steps. */
 const MOVED = 1e-4;
-/** Tokens that check 2 looks at. */
+/** Tokens that check 2 compares. */
 const FIRST_TOKENS = 256;
 /** Mean differences, nats, far above those of rounding: below 1e-4 in fp32, some hundredths in bf16. */
 const MAX_DIFFERENCE = { fp32: 0.02, bf16: 0.5 } as const;

@@ -235,7 +235,7 @@ class GrpoRun {
     );
   }
 
-  /** Where an iteration is over, goes on with the reward model that comes of it. False where that was interrupted. */
+  /** Where an iteration is over, retrains the reward model and scores by it from here on. False where that was interrupted. */
   async enterIteration(): Promise<boolean> {
     const { step, config, parts, ctx, model } = this;
     const { retraining, tokenizer } = parts;

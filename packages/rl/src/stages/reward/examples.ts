@@ -72,7 +72,7 @@ export function pairsOf(
 
 /**
  * What records of one question share: the ids of their prompt. Names do not decide: the parts of a mixed task and runs of other seeds
- * count their questions alike, and a family may ask the same sum twice.
+ * number their questions from 0 each, and a family may ask the same sum twice.
  */
 export function questionOf(record: LabelledRecord): string {
   const { ids, promptLength } = "better" in record ? record.better : record;

@@ -39,7 +39,7 @@ function check(first: AskedProblem, outputs: number, { rewards }: SampleConfig):
     refuse(
       "sample_tests_unscored",
       `problem ${first.id} has unit tests, and no reward of the recipe runs them`,
-      "whether a program is right is what its tests say",
+      "only its tests decide whether a program is right",
       "add {kind: code} to rewards",
     );
 }
