@@ -270,6 +270,25 @@ test("iterative_grpo_labels_steps_by_roll_outs_for_a_process_model", async () =>
   for (const { steps: own } of labelled) for (const { soft, n } of own!) expect((soft * n) % 1).toBe(0);
 });
 
+test.each([
+  ["outcome", "preference", /set labels: rule/],
+  ["process", "rule", /shepherd_soft or shepherd_hard/],
+])("a_recipe_of_a_%s_model_with_labels_%s_is_refused_for_iterations", async (kind, labels, fix) => {
+  const recipe = join(root, `labels-${labels}.yaml`);
+  writeFileSync(
+    recipe,
+    `{init: {checkpoint: none}, kind: ${kind}, labels: ${labels}, data: {files: [none.jsonl]}}`,
+  );
+  const rewards = [{ kind: kind === "outcome" ? "model" : "process_model", checkpoint: "none" }];
+  const iterations = { count: 2, steps: 2, reward_model: { recipe } };
+  await expect(run("refused", { iterations, rewards })).rejects.toMatchObject({
+    code: "reward_recipe_invalid",
+    exitCode: 2,
+    what: `${recipe}: labels ${labels} in iterations`,
+    fix: expect.stringMatching(fix),
+  });
+});
+
 test("history_that_cannot_be_read_ends_the_run_before_its_first_step", async () => {
   const file = join(root, "broken.jsonl");
   const [first] = readFileSync(outputs, "utf8").split("\n");
