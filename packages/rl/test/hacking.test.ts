@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readJsonl } from "@nsa/core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { grpoSchema } from "../src/stages/grpo/config.ts";
 import { hackingAlarm, type StepVerdicts } from "../src/stages/grpo/hacking/alarm.ts";
 import { disagreements, judgedOutputs, verdictMetrics } from "../src/stages/grpo/hacking/figures.ts";
+import { settingsAt } from "../src/stages/grpo/hacking/monitor.ts";
 import type { Output } from "../src/stages/grpo/rollout.ts";
 import { grpoRuns, makeBase, stepMetrics, warningsOf } from "./grpo-fixture.ts";
 import { hackable, healthy, seriesOf } from "./hacking-series.ts";
@@ -72,6 +74,25 @@ test("a_change_of_the_questions_is_no_fall_and_adds_the_noise_of_the_two_steps_t
     (i) => (i < 20 ? "q" : "r"),
   );
   expect(hackingAlarm(harder)).toBeUndefined();
+});
+
+test("levels_depend_on_the_rewards_in_force_the_iteration_and_the_curriculum", () => {
+  const config = grpoSchema.parse({
+    init: { checkpoint: "none" },
+    steps: 12,
+    iterations: { count: 3, steps: 4 },
+    rewards: [{ kind: "format", toStep: 6 }, { kind: "accuracy", fromStep: 10 }, { kind: "length" }],
+    rollout: { maxTokens: 64 },
+    curriculum: [{ fromStep: 3, maxTokens: 32 }],
+  });
+  const all = Array.from({ length: 12 }, (_, i) => settingsAt(config, i + 1));
+  /** Steps at which a key differs from that of the step before. */
+  const changes = (key: "rewards" | "questions") =>
+    all.flatMap((at, i) => (i > 0 && at[key] !== all[i - 1]![key] ? [i + 1] : []));
+  // Iterations begin at 5 and 9, the format ends behind 6, the rule begins at 10.
+  expect(changes("rewards")).toEqual([5, 7, 9, 10]);
+  expect(changes("questions")).toEqual([3]);
+  expect(all.map(({ ruleToCome }) => ruleToCome)).toEqual(all.map((_, i) => i + 1 < 10));
 });
 
 test("a_reward_has_risen_by_three_standard_errors_of_the_noise_of_single_steps", () => {
