@@ -53,13 +53,21 @@ const source = z.union([
       .min(0)
       .max(1)
       .default(0)
-      .describe("Share of outputs that call a tool and answer what it gives (products, links)"),
+      .describe(
+        "Share of outputs that call a tool and answer what it gives (products, links, word_problems)",
+      ),
     toolSlipShare: z
       .number()
       .min(0)
       .max(1)
       .default(0)
-      .describe("Share of outputs that call it carelessly: with a wrong digit, or one time too few"),
+      .describe("Share of outputs that call it carelessly: with the first number twice, or one time too few"),
+    problemsPerDocument: z
+      .number()
+      .int()
+      .min(1)
+      .default(1)
+      .describe("Problems of one document, one after another and all answered in the same way"),
   }),
 ]);
 
