@@ -67,7 +67,7 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
     family: z
       .string()
       .describe(
-        "addition, arithmetic, modular, products, links, functions, repairs, countdown or word_problems",
+        "addition, arithmetic, modular, products, links, functions, repairs, countdown, word_problems, column_sums, column_differences, greetings or lists",
       ),
     difficulty: count("Digits, links, numbers (countdown) or steps (word_problems)", 2),
     template: z

@@ -16,6 +16,7 @@ import {
   requireSandbox,
   type TaskProblem,
   taskPrompt,
+  unreadableGold,
 } from "@nsa/tasks";
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { programRows } from "./programs.ts";
@@ -28,6 +29,8 @@ import { type Trajectory, wholeIds } from "./trajectories/trajectory.ts";
 /** A step writes its rows; steps of a config are always the same, so a resumed run skips those that are done. */
 export interface EvalStep {
   task: string;
+  /** What is to be said of the task's data before the first step runs. */
+  warning?: string;
   run(session: Session, step: number): EvalRow[] | Promise<EvalRow[]>;
 }
 
@@ -197,6 +200,18 @@ function thoughtOf(
 /** An entry of the recipe with its name in rows and tables. */
 type Named<K extends EvalTask["kind"]> = Extract<EvalTask, { kind: K }> & { name: string };
 
+/** How many gold answers only their own text can meet, with the first of them; undefined when there is none. */
+function unreadableGolds(name: string, problems: readonly TaskProblem[]): string | undefined {
+  const faults = problems.flatMap((problem) => {
+    const why = unreadableGold(problem);
+    return why === undefined ? [] : [{ problem, why }];
+  });
+  if (faults.length === 0) return undefined;
+  const { problem, why } = faults[0]!;
+  const first = `${problem.id}: ${JSON.stringify(problem.answer.slice(0, 60))}, ${why}`;
+  return `${name}: ${faults.length} of ${problems.length} gold answers can be compared by their text alone (the first is ${first}); answer_pattern in a task file takes the answer out of its field`;
+}
+
 export function problemSteps(
   spec: Named<"problems">,
   index: number,
@@ -220,8 +235,10 @@ export function problemSteps(
     grading: { fallback: task.fallback },
     ...thoughtOf(spec, format === "cot" && !tested),
   };
+  const warning = unreadableGolds(name, problems);
   return inChunks(problems, options.problems).map((chunk, c) => ({
     task: name,
+    ...(c === 0 && warning !== undefined ? { warning } : {}),
     run(session, step) {
       const questions = chunk.map((problem) => ({
         problem,

@@ -166,11 +166,14 @@ test("step_rewards_are_found_at_the_token_that_ends_the_step", () => {
   );
   const text = "a 4+8=12 é 3+5=8";
   const ids = [...tokenizer.encode(text), tokenizer.eosId];
-  const ends = [text.indexOf("12") + 2, text.length];
+  const ends = [text.indexOf("12") + 2, text.indexOf("3+5") + 1];
   for (const [i, token] of tokensAt(tokenizer, ids, ends).entries()) {
     expect(tokenizer.decode(ids.slice(0, token + 1)).length).toBeGreaterThanOrEqual(ends[i]!);
     expect(tokenizer.decode(ids.slice(0, token)).length).toBeLessThan(ends[i]!);
   }
+  // The end belongs to the step that it ends: without a reward there, nothing would teach the policy to end.
+  expect(tokensAt(tokenizer, ids, [text.length])).toEqual([ids.length - 1]);
+  expect(tokensAt(tokenizer, ids.slice(0, -1), [text.length])).toEqual([ids.length - 2]);
 });
 
 test("a_reward_file_may_give_steps_and_bad_ones_are_named", async () => {

@@ -14,8 +14,10 @@ import {
 const make = (name: string, difficulty: number, split: "train" | "heldout" = "train") =>
   makeFamily(name, { difficulty, seed: 1, split });
 
-/** Functions and repairs are judged by their tests: programs.test.ts, repositories.test.ts. */
-const answered = families.names.filter((name) => name !== "functions" && name !== "repairs");
+/** Functions and repairs are judged by their tests (programs.test.ts, repositories.test.ts), greetings and lists by a judge (worded-families.test.ts). */
+const answered = families.names.filter(
+  (name) => name !== "functions" && name !== "repairs" && !families.get(name).judge,
+);
 
 test("splits_of_functions_are_disjoint_and_deterministic", () => {
   const [train, held] = [make("functions", 2), make("functions", 2, "heldout")];
@@ -128,7 +130,7 @@ test("a_call_of_products_reads_the_first_number_twice_where_it_slips", () => {
 test("documents_of_several_problems_answer_them_in_one_way_and_show_no_problem_twice", () => {
   const options = { family: "word_problems", difficulty: 2, template: "Q: {question} A:", seed: 4 };
   const shares = { rightShare: 0.3, slipShare: 0, toolShare: 0.4 };
-  const documents = [...familyDocuments({ ...options, ...shares, documents: 60, problemsPerDocument: 3 })];
+  const documents = [...familyDocuments({ ...options, ...shares, documents: 60, shots: 2, oneFate: true })];
   const ways = new Set<string>();
   const questions = new Set<string>();
   for (const document of documents) {
@@ -144,9 +146,9 @@ test("documents_of_several_problems_answer_them_in_one_way_and_show_no_problem_t
   }
   expect(ways.size).toBeGreaterThan(2);
   expect(questions.size).toBe(180);
-  // One problem a document is as ever.
-  const one = { ...options, ...shares, documents: 5 };
-  expect([...familyDocuments({ ...one, problemsPerDocument: 1 })]).toEqual([...familyDocuments(one)]);
+  // Without it each has a fate of its own.
+  const mixed = [...familyDocuments({ ...options, ...shares, documents: 60, shots: 2 })];
+  expect(mixed.some((text) => text.includes("```calculator") && text.includes("<think>"))).toBe(true);
 });
 
 test("shots_are_solved_problems_of_the_training_split", () => {

@@ -23,6 +23,8 @@ export interface Gold {
   repository?: Repository;
   /** What form a right answer must have; any where it is absent. */
   answerForm?: AnswerForm;
+  /** Name of the family whose judge says how good an answer is: no rule decides, and `answer` is but one that does. */
+  judge?: string;
   /** The question, whose own expression is no answer. */
   question?: string;
 }
@@ -38,6 +40,8 @@ export function gradingOf(gold: Gold): GradeOptions {
 
 /** Grades a completion by a problem's gold; unit tests are run by the sandbox. */
 export function gradeProblem(completion: string, gold: Gold, options: GradeOptions = {}): Grade {
+  if (gold.judge !== undefined)
+    return { verdict: "unknown", answer: "", form: "none", why: "no rule decides this question" };
   if (gold.countdown) {
     const { kind, text, why } = extractAnswer(completion, options);
     if (kind === "none" || text === "") return { verdict: "unknown", answer: "", form: kind, why };
@@ -49,14 +53,14 @@ export function gradeProblem(completion: string, gold: Gold, options: GradeOptio
 
 /** Whether a graded answer echoes its question: see `isEcho`. Countdown's answers are expressions, and never do. */
 export function isEchoOf(answer: string, gold: Gold): boolean {
-  if (gold.countdown || gold.tests) return false;
+  if (gold.countdown || gold.tests || gold.judge !== undefined) return false;
   const { answerForm: form = "any", question = "" } = gold;
   return isEcho(answer, gold.answer, { form, question });
 }
 
 /** Why a gold answer cannot be compared with others than itself; nothing when it can. */
 export function unreadableGold(gold: Gold): string | undefined {
-  if (gold.countdown || gold.options || gold.tests) return undefined;
+  if (gold.countdown || gold.options || gold.tests || gold.judge !== undefined) return undefined;
   try {
     parseAnswer(gold.answer);
     return undefined;

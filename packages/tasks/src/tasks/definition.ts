@@ -4,6 +4,15 @@ import { ExitCode, loadConfig, NsaError } from "@nsa/core";
 import { z } from "zod";
 import { answerForms } from "../grader/form.ts";
 
+function isExpression(source: string): boolean {
+  try {
+    new RegExp(source, "gu");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export const taskSchema = z.strictObject({
   name: z.string().describe("Name in tables and sample files"),
   about: z.string().default("").describe("One line"),
@@ -36,6 +45,13 @@ export const taskSchema = z.strictObject({
     .string()
     .optional()
     .describe("The gold answer is what follows the last of this text (GSM8K: `####`)"),
+  answerPattern: z
+    .string()
+    .refine(isExpression, "it is no regular expression")
+    .optional()
+    .describe(
+      "Regular expression for the gold answer within the field's text: its first group, or all that it matches, at the last place where it does. `^([-\\d.]+)` takes 9 of `9 (apples)`; a record where it matches nothing is an error",
+    ),
   answerForm: z
     .enum(answerForms)
     .default("value")

@@ -57,6 +57,15 @@ function goldAnswer(task: TaskDefinition, record: Record<string, unknown>, place
     const at = answer.lastIndexOf(task.answerAfter);
     if (at >= 0) answer = answer.slice(at + task.answerAfter.length).trim();
   }
+  if (task.answerPattern !== undefined) {
+    const match = [...answer.matchAll(new RegExp(task.answerPattern, "gu"))].at(-1);
+    const found = (match?.[1] ?? match?.[0] ?? "").trim();
+    if (found === "") {
+      const why = `answer_pattern ${task.answerPattern} matches nothing in the answer ${JSON.stringify(answer.slice(0, 60))}`;
+      throw complain(place, why, "correct the pattern or the record");
+    }
+    return found;
+  }
   // MATH's own files hold the solution; the answer is in its box.
   if (answer.includes("\\boxed") && answer.length > 40) answer = extractAnswer(answer).text;
   return answer;

@@ -26,7 +26,7 @@ const source = z.union([
     family: z
       .string()
       .describe(
-        "addition, arithmetic, modular, products, links, functions, repairs, countdown or word_problems; only problems outside the held-out split",
+        "addition, arithmetic, modular, products, links, functions, repairs, countdown, word_problems, column_sums, column_differences, greetings or lists; only problems outside the held-out split",
       ),
     difficulty: z
       .number()
@@ -62,12 +62,20 @@ const source = z.union([
       .max(1)
       .default(0)
       .describe("Share of outputs that call it carelessly: with the first number twice, or one time too few"),
-    problemsPerDocument: z
+    shots: z
       .number()
       .int()
-      .min(1)
-      .default(1)
-      .describe("Problems of one document, one after another and all answered in the same way"),
+      .min(0)
+      .default(0)
+      .describe(
+        "Solved problems in front of each document's last one, all by one hand (one language, checked or not), as few-shot prompts have them",
+      ),
+    oneFate: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Whether all problems of a document are answered in one way: worked, careless, malformed, or by tools",
+      ),
   }),
 ]);
 
