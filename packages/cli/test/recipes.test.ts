@@ -282,7 +282,7 @@ test.each(of("dpo"))("%s_takes_a_step", (file) => {
 test("configs_sample_sums_samples_outputs_and_step_labels_judges_their_steps", () => {
   expect(of("sample")).toEqual(
     [
-      ...["learned-rewards", "r1-ask", "r1-cold", "r1-preferences", "r1-rejected", "r1-teach"],
+      ...["distill", "learned-rewards", "r1-ask", "r1-cold", "r1-preferences", "r1-rejected", "r1-teach"],
       ...["step-labels", "sums", "unified"],
     ].map((name) => `configs/sample/${name}.yaml`),
   );
@@ -367,6 +367,7 @@ for (const file of of("sft").filter((f) => has("adapter")(f) || has("distill")(f
     const examples = join(runs, "examples.jsonl");
     const words = Array.from({ length: 9 }, (_, i) => ({
       ...{ question: `1+${i}`, working: `1+${i}`, answer: `${1 + i}`, solution: `${1 + i}` },
+      ...{ prompt: `1+${i}:`, completion: ` ${1 + i}` },
       messages: [
         { role: "user", content: `1+${i}` },
         { role: "assistant", content: `${1 + i}` },
