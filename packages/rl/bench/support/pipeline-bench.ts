@@ -90,13 +90,18 @@ export interface SeedRun {
   methods: Record<string, Measured>;
 }
 
-/** Runs the pipeline of this recipe with the seed in all its stages but crawls. */
-export async function runSeed(recipe: string, seed: number): Promise<SeedRun> {
+/** Runs the pipeline of this recipe with the seed in all its stages but crawls; its folder and its stages. */
+export async function runPipeline(recipe: string, seed: number): Promise<{ run: string; stages: Stage[] }> {
   const cwd = mkdtempSync(join(tmpdir(), "nsa-pipeline-bench-"));
   const { stages } = loadConfig(pipelineSchema, recipe).config;
   const set = stages.filter(({ stage }) => SEEDED.includes(stage)).map(({ name }) => `${name}.seed=${seed}`);
   await nsa(cwd, ["pipeline", "run", recipe, ...set.flatMap((text) => ["--set", text])]);
-  const run = join(cwd, "runs", readdirSync(join(cwd, "runs"))[0]!);
+  return { run: join(cwd, "runs", readdirSync(join(cwd, "runs"))[0]!), stages };
+}
+
+/** Runs the pipeline of this recipe with the seed, and measures what each stage X that a stage ask-X asks has become. */
+export async function runSeed(recipe: string, seed: number): Promise<SeedRun> {
+  const { run, stages } = await runPipeline(recipe, seed);
   const methods = stages.filter(({ name }) => stages.some((s) => s.name === `ask-${name}`));
   const measured: Record<string, Measured> = {};
   for (const method of methods) measured[method.name] = await measure(run, method, stages);
