@@ -206,6 +206,27 @@ const faults: [name: string, run: Run, step: number, cause: RegExp][] = [
     /3.0 nats per token: algorithm.kl_coef 0.001/,
   ],
   [
+    "the KL outweighs the rewards",
+    { steps: [{ "kl/mean": 0.03 }], config: { algorithm: { klCoef: 20 } } },
+    3,
+    /kl_coef 20 times a KL of 0.030 nats per token is 0.60, .* lower algorithm.kl_coef/,
+  ],
+  [
+    "questions repeat",
+    {
+      steps: [{ "rollout/distinct_question_share": 0.25 }],
+      config: { rollout: { questionsPerStep: 12 }, task: { file: "golds.jsonl" } },
+    },
+    3,
+    /only 25 % of the 12 questions of a step are different ones: golds.jsonl holds the same ones/,
+  ],
+  [
+    "questions repeat",
+    { steps: [{ "rollout/distinct_question_share": 0.3 }], config: { task: { limit: 5 } } },
+    3,
+    /only 30 % of the 16 questions .* task.limit 5 leaves no more/,
+  ],
+  [
     "training and held-out accuracy differ",
     { steps: [{ "verdict/pass_rate": 0.9 }], held: { "eval/pass_at_1": 0.4, "eval/pass_at_1_high": 0.55 } },
     20,

@@ -16,6 +16,7 @@ export const healthy: Row = {
   "rollout/zero_variance_share": 0.1,
   "rollout/distinct_share": 0.6,
   "rollout/top_answer_share": 0.1,
+  "rollout/distinct_question_share": 0.95,
   "rollout/gold_answers": 11,
   "rollout/pass_rate": 0.4,
   "completion/truncated_share": 0.1,

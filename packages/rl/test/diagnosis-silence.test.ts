@@ -18,6 +18,12 @@ const solving = Array.from({ length: 20 }, (_, i): Row => {
 });
 
 const silent: [string, Run][] = [
+  ["a_kl_below_the_rewards", { steps: [{ "kl/mean": 0.6 }], config: { algorithm: { klCoef: 0.04 } } }],
+  ["a_question_asked_twice", { steps: [{ "rollout/distinct_question_share": 0.6 }] }],
+  [
+    "a_step_of_two_questions",
+    { steps: [{ "rollout/distinct_question_share": 0.4 }], config: { rollout: { questionsPerStep: 2 } } },
+  ],
   ["a_run_that_learns", { steps: [{}] }],
   [
     "a_run_without_verdicts",
