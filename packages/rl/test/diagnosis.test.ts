@@ -209,19 +209,22 @@ for (const [name, set, finding, cause] of sabotages)
   });
 
 test("a_policy_that_repeats_the_question_is_named_where_that_is_paid_and_only_there", async () => {
-  // Texts in which the question itself stands where the answer should be.
-  const rows = Array.from({ length: 1500 }, (_, i) => {
-    const question = `${i % 9}+${(i * 7) % 10}`;
+  // Texts in which the question itself stands where the answer should be; two questions, since a tiny policy hardly copies.
+  const questions = ["3+4", "5+1"];
+  const texts = Array.from({ length: 3000 }, (_, i) => {
+    const question = questions[i % 2];
     return JSON.stringify({
       text: `${question}= <think> ${question} </think> <answer> ${question} </answer>`,
     });
   });
+  const task = questions.map((question, i) => JSON.stringify({ question, answer: ["7", "6"][i] }));
+  const path = file("doubles.jsonl", task.join("\n"));
   const dir = join(root, "echoes");
-  const echoing = await makeBase(dir, {}, [{ files: [file("echoes.jsonl", rows.join("\n"))] }]);
+  const echoing = await makeBase(dir, {}, [{ files: [file("echoes.jsonl", texts.join("\n"))] }]);
   const named = async (name: string, answer_form: string) => {
     const { events } = await runs.run(name, {
       init: { checkpoint: echoing },
-      task: { family: "addition", difficulty: 1, template: "{question}=", answer_form },
+      task: { file: path, template: "{question}=", answer_form },
       steps: 4,
       train: { optimizer: { lr: 1e-4, weight_decay: 0 } },
       checkpoint: { every: 20 },
