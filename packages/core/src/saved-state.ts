@@ -1,17 +1,18 @@
 // Checks of what a checkpoint holds for its owner, before the owner takes it up: the form of the state, and that it belongs to the data
 // and the step that it is used with.
 import type { z } from "zod";
+import { firstComplaint } from "./config/plain-words.ts";
 import { ExitCode, NsaError } from "./errors.ts";
 
 /** The state of `owner` as its schema has it. Throws NsaError `state_invalid` (exit 3). */
 export function parseState<T>(owner: string, schema: z.ZodType<T>, state: unknown): T {
   const parsed = schema.safeParse(state);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
+  const { path, why } = firstComplaint(parsed.error, state);
   throw new NsaError({
     code: "state_invalid",
     what: `the saved state of ${owner} cannot be used`,
-    why: [...issue!.path, issue!.message].join(" "),
+    why: path === "" ? why : `${path}: ${why}`,
     fix: "use an earlier checkpoint: --resume takes the path of one, too",
     exitCode: ExitCode.data,
   });

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
+import { firstComplaint } from "./config/plain-words.ts";
 
 /** The schema of a seal, for the file's own. */
 export const sealSchema = z.string().regex(/^[0-9a-f]{64}$/, "is not a SHA-256");
@@ -38,8 +39,8 @@ export function readSealed<T extends object>(path: string, schema: z.ZodType<T>)
   }
   const parsed = schema.safeParse(json);
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    return { fault: `it is not what was written: ${[...issue!.path, issue!.message].join(" ")}` };
+    const { path, why } = firstComplaint(parsed.error, json);
+    return { fault: `it is not what was written: ${path === "" ? why : `${path}: ${why}`}` };
   }
   if ("seal" in (json as object) && !isIntact(bytes, json as object))
     return { fault: "it is not what was written (its seal differs)" };

@@ -32,11 +32,11 @@ const root = mkdtempSync(join(tmpdir(), "nsa-saved-"));
 afterAll(() => rmSync(root, { recursive: true }));
 
 test.each<[string, unknown, RegExp]>([
-  ["null", null, /expected object/],
-  ["a text for a number", { epoch: 0, index: "1" }, /index .*number/],
-  ["half a place", { epoch: 0, index: 1.5 }, /index .*int/],
-  ["a place before the first", { epoch: 0, index: -1 }, /index .*>=0/],
-  ["a place behind the last", { epoch: 0, index: 5 }, /index .*<=4/],
+  ["null", null, /must be an object/],
+  ["a text for a number", { epoch: 0, index: "1" }, /index: it must be a number, and is "1"/],
+  ["half a place", { epoch: 0, index: 1.5 }, /index: it must be a whole number, and is 1.5/],
+  ["a place before the first", { epoch: 0, index: -1 }, /index: it must be at least 0, and is -1/],
+  ["a place behind the last", { epoch: 0, index: 5 }, /index: it must be at most 4, and is 5/],
   ["a negative epoch", { epoch: -1, index: 0 }, /epoch/],
   ["nothing", {}, /epoch/],
   ["more than there is", { epoch: 0, index: 0, seed: 3 }, /seed|key/],

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+torch.set_num_threads(1)
+
 SIZES = dict(
     vocab_size=61, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
     max_position_embeddings=256, rms_norm_eps=1e-5, hidden_act="silu", initializer_range=0.12, tie_word_embeddings=False,

@@ -99,5 +99,5 @@ needs(python !== undefined, "no Python with torch and transformers")(
     for (const name of names)
       expect.soft(distance(read[name].flat(), expectedOf(name).logits.flat()), name).toBeLessThan(1e-4);
   },
-  180_000,
+  600_000,
 );

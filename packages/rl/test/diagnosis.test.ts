@@ -81,6 +81,8 @@ test("figures_of_seven_outputs_to_two_questions_by_hand", () => {
     // 2 of 5 texts and 2 of 2.
     "rollout/distinct_share": near((2 / 5 + 1) / 2),
     "rollout/top_answer_share": near(4 / 7),
+    // Both ask the same.
+    "rollout/distinct_question_share": near(1 / 2),
     "rollout/gold_answers": 2,
     "completion/missed_end_share": near(1 / 2),
     "completion/looping_share": near(1 / 2),
@@ -152,6 +154,18 @@ const sabotages: [name: string, set: () => object | Promise<object>, finding: st
     "2 updates are too large",
     /optimizer.lr 0.1 is too high/,
   ],
+  [
+    "one_question",
+    () => ({
+      task: {
+        file: file("one.jsonl", `${JSON.stringify({ question: "1+2", answer: "3" })}\n`.repeat(50)),
+        template: "{question}=",
+      },
+      train: { optimizer: { lr: 1e-5 } },
+    }),
+    "3 questions repeat",
+    /only 17 % of the 6 questions .*one.jsonl holds the same ones many times/,
+  ],
   ["rate_0", () => ({ train: { optimizer: { lr: 0 } } }), "3 no update", /optimizer.lr is 0/],
   [
     "truncated",
@@ -193,6 +207,36 @@ for (const [name, set, finding, cause] of sabotages)
     expect(named(texts).join()).toMatch(finding);
     expect(texts).toEqual([expect.stringMatching(cause)]);
   });
+
+test("a_policy_that_repeats_the_question_is_named_where_that_is_paid_and_only_there", async () => {
+  // Texts in which the question itself stands where the answer should be; two questions, since a tiny policy hardly copies.
+  const questions = ["3+4", "5+1"];
+  const texts = Array.from({ length: 3000 }, (_, i) => {
+    const question = questions[i % 2];
+    return JSON.stringify({
+      text: `${question}= <think> ${question} </think> <answer> ${question} </answer>`,
+    });
+  });
+  const task = questions.map((question, i) => JSON.stringify({ question, answer: ["7", "6"][i] }));
+  const path = file("doubles.jsonl", task.join("\n"));
+  const dir = join(root, "echoes");
+  const echoing = await makeBase(dir, {}, [{ files: [file("echoes.jsonl", texts.join("\n"))] }]);
+  const named = async (name: string, answer_form: string) => {
+    const { events } = await runs.run(name, {
+      init: { checkpoint: echoing },
+      task: { file: path, template: "{question}=", answer_form },
+      steps: 4,
+      train: { optimizer: { lr: 1e-4, weight_decay: 0 } },
+      checkpoint: { every: 20 },
+      evaluation: { questions: 2, samples: 2 },
+    });
+    const shares = stepMetrics(events).map((m) => m["reward/echo_share"]!);
+    expect(Math.min(...shares)).toBeGreaterThan(0.1);
+    return warningsOf(events).filter((text) => text.includes("echoes are paid"));
+  };
+  expect(await named("echo-paid", "any")).toEqual([expect.stringMatching(/^step 3: .*task.answer_form any/)]);
+  expect(await named("echo-unpaid", "value")).toEqual([]);
+}, 240_000);
 
 test("golds_that_belong_to_other_questions_are_named", async () => {
   // The base solves few of its own sums, so that it needs a task that it has by heart: the sum of nothing and nothing.

@@ -39,14 +39,19 @@ export async function runStage<T>(
   return { result, dir, events };
 }
 
-/** A base model that solves about a third of one-digit sums; its checkpoint folder. */
-export async function makeBase(root: string, model: Record<string, unknown> = {}): Promise<string> {
+/** A base model that solves about a third of one-digit sums; its checkpoint folder. `more`: further sources of its texts. */
+export async function makeBase(
+  root: string,
+  model: Record<string, unknown> = {},
+  more: readonly Record<string, unknown>[] = [],
+): Promise<string> {
   const config = parseConfig(
     pretrainSchema,
     {
       data: {
         sources: [
           { family: "addition", difficulty: 1, documents: 1500, template: "{question}=", right_share: 0.5 },
+          ...more,
         ],
         vocab_size: 300,
       },

@@ -55,6 +55,8 @@ export function plainWords(issue: Issue, value: unknown): string {
       return issue.format === "url"
         ? `it must be a web address${is}`
         : `it does not have the right form${is}`;
+    case "unrecognized_keys":
+      return `it has ${issue.keys.length === 1 ? "a key" : "keys"} that nothing reads: ${issue.keys.join(", ")}`;
     case "invalid_union":
       return `it has none of the forms that are possible here${is}`;
     default:

@@ -3,6 +3,7 @@
 // The header is validated as the format's own reader does it: at most 100 MB, tensors that follow one another without a gap or an
 // overlap and end with the file. A dtype that is not served is an error only for the tensor that is read, not for the file.
 import { z } from "zod";
+import { firstComplaint } from "../config/plain-words.ts";
 import { ExitCode, NsaError } from "../errors.ts";
 
 /** Dtypes that are written here. */
@@ -97,8 +98,11 @@ export function headerLengthOf(path: string, first: Uint8Array, fileBytes: numbe
 function parseEntry(path: string, name: string, value: unknown, base: number): SafetensorsEntry {
   const parsed = entrySchema.safeParse(value);
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw safetensorsCorrupt(path, `tensor ${name}: ${issue!.path.join(".")} ${issue!.message}`);
+    const issue = firstComplaint(parsed.error, value);
+    throw safetensorsCorrupt(
+      path,
+      `tensor ${name}: ${issue.path === "" ? "" : `${issue.path}: `}${issue.why}`,
+    );
   }
   const { dtype, shape, data_offsets } = parsed.data;
   const [start, end] = data_offsets;

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   ExitCode,
+  firstComplaint,
   sealSchema as hex,
   isIntact,
   NsaError,
@@ -129,8 +130,8 @@ function parseModel(dir: string, model: Record<string, unknown>): ModelConfig {
   try {
     return resolveModelConfig(model);
   } catch (cause) {
-    const issue = cause instanceof z.ZodError ? cause.issues[0] : undefined;
-    const why = issue ? `${issue.path.join(".")} ${issue.message}` : (cause as Error).message;
+    const issue = cause instanceof z.ZodError ? firstComplaint(cause, model) : undefined;
+    const why = issue ? `${issue.path}: ${issue.why}` : (cause as Error).message;
     throw badCheckpoint(dir, `the architecture in state.json is not valid: ${why}`);
   }
 }
@@ -152,8 +153,8 @@ export function readState(dir: string): CheckpointState {
   }
   const parsed = stateSchema.safeParse(json);
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw badCheckpoint(dir, `state.json is not what was saved: ${issue!.path.join(".")} ${issue!.message}`);
+    const { path, why } = firstComplaint(parsed.error, json);
+    throw badCheckpoint(dir, `state.json is not what was saved: ${path === "" ? why : `${path}: ${why}`}`);
   }
   const { data } = parsed;
   if (data.format === 2 && !isIntact(bytes, json)) {

@@ -1,7 +1,7 @@
 // reward.json beside the weights of a reward model: what its numbers mean, and which tokenizer it reads.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ExitCode, NsaError } from "@nsa/core";
+import { ExitCode, firstComplaint, NsaError } from "@nsa/core";
 import { z } from "zod";
 
 export const REWARD_FILE = "reward.json";
@@ -42,13 +42,14 @@ export function readRewardFile(checkpoint: string): RewardModelFile {
       cause,
     });
   if (!existsSync(path)) throw refuse(`it has no ${REWARD_FILE}`);
+  let json: unknown;
   try {
-    return fileSchema.parse(JSON.parse(readFileSync(path, "utf8")));
+    json = JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {
-    const issue = cause instanceof z.ZodError ? cause.issues[0] : undefined;
-    throw refuse(
-      `${REWARD_FILE}: ${issue ? `${issue.path.join(".")}: ${issue.message}` : (cause as Error).message}`,
-      cause,
-    );
+    throw refuse(`${REWARD_FILE}: ${(cause as Error).message}`, cause);
   }
+  const parsed = fileSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = firstComplaint(parsed.error, json);
+  throw refuse(`${REWARD_FILE}: ${issue.path === "" ? "" : `${issue.path}: `}${issue.why}`, parsed.error);
 }

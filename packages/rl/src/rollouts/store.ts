@@ -9,7 +9,14 @@
 // take the newest files; what a checkpoint has passed is never needed to resume.
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { ExitCode, NsaError, SafetensorsReader, writeSafetensors, writeWhole } from "@nsa/core";
+import {
+  ExitCode,
+  firstComplaint,
+  NsaError,
+  SafetensorsReader,
+  writeSafetensors,
+  writeWhole,
+} from "@nsa/core";
 import { insertedCount, sampledMask, splitIds, wholeIds } from "@nsa/eval";
 import { z } from "zod";
 import type { RecordedOutput, RecordedStep, RecordedTokens } from "./record.ts";
@@ -57,9 +64,10 @@ export class RolloutStore {
       return readFileSync(path, "utf8")
         .split("\n")
         .filter((line) => line !== "")
-        .map((line) => rowSchema.parse(JSON.parse(line)) as unknown as RecordedOutput);
+        .map((line) => rowOf(path, JSON.parse(line)));
     } catch (cause) {
-      throw corrupt(path, reasonOf(cause), cause);
+      if (cause instanceof NsaError) throw cause;
+      throw corrupt(path, (cause as Error).message, cause);
     }
   }
 
@@ -143,11 +151,13 @@ const rowSchema = z.looseObject({
   parts: z.record(z.string(), z.number()),
 });
 
-/** The first issue of a row that does not fit, by its key; other errors as they are. */
-const reasonOf = (cause: unknown) =>
-  cause instanceof z.ZodError
-    ? `a row's ${cause.issues[0]!.path.join(".") || "value"}: ${cause.issues[0]!.message}`
-    : (cause as Error).message;
+/** Throws NsaError `rollout_corrupt` (exit 3) where a row is no recorded output. */
+function rowOf(path: string, row: unknown): RecordedOutput {
+  const parsed = rowSchema.safeParse(row);
+  if (parsed.success) return parsed.data as unknown as RecordedOutput;
+  const issue = firstComplaint(parsed.error, row);
+  throw corrupt(path, `a row's ${issue.path || "value"}: ${issue.why}`, parsed.error);
+}
 
 function corrupt(path: string, why: string, cause?: unknown): NsaError {
   return new NsaError({

@@ -1,7 +1,14 @@
 // Token shards read lazily: the borders of documents in memory, tokens by positioned reads.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { isIntact, NsaError, SafetensorsReader, sealSchema, sha256OfFileSync } from "@nsa/core";
+import {
+  firstComplaint,
+  isIntact,
+  NsaError,
+  SafetensorsReader,
+  sealSchema,
+  sha256OfFileSync,
+} from "@nsa/core";
 import { z } from "zod";
 import type { Documents, SharedDocuments } from "../loader/documents.ts";
 import type { ShardEntry, TokenIndex } from "./write.ts";
@@ -89,8 +96,11 @@ function parseIndex(path: string, bytes: Buffer): TokenIndex {
   }
   const parsed = indexSchema.safeParse(json);
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw corrupt(path, `it is not what was written: ${[...issue!.path, issue!.message].join(" ")}`);
+    const issue = firstComplaint(parsed.error, json);
+    throw corrupt(
+      path,
+      `it is not what was written: ${issue.path === "" ? "" : `${issue.path}: `}${issue.why}`,
+    );
   }
   if ("seal" in (json as object) && !isIntact(bytes, json as object))
     throw corrupt(path, "it is not what was written (its seal differs)");

@@ -175,6 +175,7 @@ export function diagnosisFigures(
   const metrics: Metrics = {
     "rollout/distinct_share": mean(distinct),
     "rollout/top_answer_share": most / outputs.length,
+    "rollout/distinct_question_share": new Set(outputs.map(({ row }) => row.question)).size / distinct.length,
     "rollout/gold_answers": new Set(outputs.map(({ row }) => row.answer)).size,
     ...endFigures(outputs, tokenizer, evidence),
     ...echoFigures(outputs, evidence),

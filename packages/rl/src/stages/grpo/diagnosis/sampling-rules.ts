@@ -36,6 +36,24 @@ const noVariance: Diagnosis = {
   },
 };
 
+/** A step asks the same question again and again. */
+const repeatedQuestions: Diagnosis = {
+  name: "questions repeat",
+  needs: ["rollout/distinct_question_share"],
+  find(view) {
+    const rows = newest(view, STEPS);
+    const { questionsPerStep } = view.config.rollout;
+    const share = rows ? meanOf(rows, "rollout/distinct_question_share") : Number.NaN;
+    if (questionsPerStep < 4 || !(share < 0.5)) return undefined;
+    const { file, task, limit } = view.config.task;
+    const cause =
+      limit === undefined
+        ? `${file || task || "the task"} holds the same ones many times`
+        : `task.limit ${limit} leaves no more, or they are the same ones many times`;
+    return `only ${percent(share)} of the ${questionsPerStep} questions of a step are different ones: ${cause}`;
+  },
+};
+
 /** Most outputs are cut at the longest length. */
 const truncation: Diagnosis = {
   name: "outputs are cut",
@@ -116,6 +134,7 @@ const narrowSampling: Diagnosis = {
 };
 
 export const samplingRules = [
+  repeatedQuestions,
   noVariance,
   truncation,
   ordinaryEnd,

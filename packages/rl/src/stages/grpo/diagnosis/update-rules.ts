@@ -17,6 +17,8 @@ const VERY_LARGE = 0.5;
 const STILL = 1e-7;
 /** Mean KL to the reference, nats per token, of a policy that has left it. */
 const FAR = 2;
+/** Size of the KL's term from which on it counts as much as advantages do. */
+const OUTWEIGHS = 0.5;
 /** Share of tokens whose ratio is clipped from which on most of the update is lost. */
 const CLIPPED = 0.5;
 /** Training steps that are held against one evaluation, and the gap of accuracies that counts. */
@@ -66,6 +68,7 @@ const largeUpdate: Diagnosis = {
     "wrong golds",
     "most tokens are clipped",
     "far from the reference",
+    "the KL outweighs the rewards",
   ],
   find(view) {
     const rows = view.rows.slice(-STEPS);
@@ -107,6 +110,18 @@ const farFromReference: Diagnosis = {
   },
 };
 
+/** Advantages are of size 1: the KL counts as much as they do. */
+const klOutweighs: Diagnosis = {
+  name: "the KL outweighs the rewards",
+  needs: ["kl/mean"],
+  find(view) {
+    const rows = newest(view, STEPS);
+    const { klCoef } = view.config.algorithm;
+    if (!rows || !rows.every((row) => klCoef * row["kl/mean"]! >= OUTWEIGHS)) return undefined;
+    return `algorithm.kl_coef ${klCoef} times a KL of ${meanOf(rows, "kl/mean").toPrecision(2)} nats per token is ${(klCoef * meanOf(rows, "kl/mean")).toPrecision(2)}, beside advantages of size 1: the policy is pulled back to its reference more than it is moved by rewards; lower algorithm.kl_coef`;
+  },
+};
+
 /** Standard error of a mean over steps. */
 function errorOf(values: readonly number[]): number {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
@@ -130,4 +145,4 @@ const heldOutGap: Diagnosis = {
   },
 };
 
-export const updateRules = [noUpdate, largeUpdate, clipped, farFromReference, heldOutGap];
+export const updateRules = [noUpdate, largeUpdate, clipped, farFromReference, klOutweighs, heldOutGap];
