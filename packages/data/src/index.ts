@@ -72,6 +72,7 @@ export { type CorpusStats, corpusStats } from "./corpus/loop/stats.ts";
 export { type Document, domainOf, type ReadEvent, type Refusal } from "./corpus/readers/document.ts";
 export { formatOf, type InputFormat } from "./corpus/readers/formats.ts";
 export { expandInputs, shardName } from "./corpus/readers/inputs.ts";
+export { parsePythonJson } from "./corpus/readers/numbers.ts";
 export { readParquetRows } from "./corpus/readers/parquet.ts";
 export { type ReadOptions, readDocuments } from "./corpus/readers/read.ts";
 export { type ArchiveEvent, type ArchiveRecord, readArchive } from "./corpus/readers/warc.ts";

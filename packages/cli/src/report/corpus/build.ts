@@ -37,7 +37,7 @@ ${table(
 }
 
 function roundSection(round: RoundReport): string {
-  const { rank, quality } = round;
+  const { rank, quality, cut } = round;
   const figures: Cell[][] = [
     ["pages ranked", rank.documents],
     ["collected", rank.collected],
@@ -45,6 +45,16 @@ function roundSection(round: RoundReport): string {
     ["new since the round before", percent(round.newShare)],
     ["lowest collected score", rank.threshold.toFixed(4)],
   ];
+  if (cut)
+    figures.push([
+      "min_precision",
+      `scores from ${cut.score.toFixed(4)} up: ${cut.wanted} of ${cut.pages} labelled pages wanted`,
+    ]);
+  for (const { budget, documents, tokens, threshold, files } of rank.budgets ?? [])
+    figures.push([
+      `budget of ${budget} tokens`,
+      `${documents} pages, ${tokens} tokens, scores from ${threshold.toFixed(4)}: the first ${files} files`,
+    ]);
   if (quality)
     figures.push(
       ["average precision (labels)", quality.averagePrecision.toFixed(4)],

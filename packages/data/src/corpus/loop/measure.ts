@@ -41,12 +41,13 @@ export async function readLabels(path: string, positive: string): Promise<Map<st
   return labels;
 }
 
-export function measureRanking(
+/** Scores of the labelled pages, and whether each is wanted. Throws NsaError `labels_do_not_fit` (exit 3) where there is none. */
+function labelledScores(
   outDir: string,
   shards: CleanShard[],
   scoreFiles: string[],
   labels: Map<string, boolean>,
-): Quality {
+): { scores: number[]; wanted: boolean[]; unlabelled: number } {
   const scores: number[] = [];
   const wanted: boolean[] = [];
   let unlabelled = 0;
@@ -62,15 +63,70 @@ export function measureRanking(
       wanted.push(label);
     });
   });
-  if (scores.length === 0) {
-    throw new NsaError({
-      code: "labels_do_not_fit",
-      what: "no document of the pool has a label",
-      why: `the ${labels.size} ids of the labels file match none of the ${unlabelled} documents`,
-      fix: "give the labels file of this pool, or leave `labels` out",
-      exitCode: 3,
-    });
+  if (scores.length > 0) return { scores, wanted, unlabelled };
+  throw new NsaError({
+    code: "labels_do_not_fit",
+    what: "no document of the pool has a label",
+    why: `the ${labels.size} ids of the labels file match none of the ${unlabelled} documents`,
+    fix: "give the labels file of this pool, or leave `labels` out",
+    exitCode: 3,
+  });
+}
+
+/** A cut of the ranking: its score, and among the labelled pages from it up how many there are and how many are wanted. */
+export interface Cut {
+  score: number;
+  pages: number;
+  wanted: number;
+}
+
+/**
+ * The lowest score from which up at least the share `target` of the pages is wanted; undefined where no score has it. Pages of one
+ * score are on one side.
+ */
+export function cutForPrecision(
+  scores: readonly number[],
+  wanted: readonly boolean[],
+  target: number,
+): Cut | undefined {
+  const order = rankOrder(Float32Array.from(scores));
+  let cut: Cut | undefined;
+  let hits = 0;
+  for (let k = 0; k < order.length; k++) {
+    if (wanted[order[k]!]) hits++;
+    const score = scores[order[k]!]!;
+    const ends = k + 1 === order.length || scores[order[k + 1]!]! < score;
+    if (ends && hits >= target * (k + 1)) cut = { score, pages: k + 1, wanted: hits };
   }
+  return cut;
+}
+
+/** The cut of a round's scores. Throws NsaError `precision_not_reached` (exit 3). */
+export function precisionCut(
+  outDir: string,
+  shards: CleanShard[],
+  scoreFiles: string[],
+  { labels, target }: { labels: Map<string, boolean>; target: number },
+): Cut {
+  const { scores, wanted } = labelledScores(outDir, shards, scoreFiles, labels);
+  const cut = cutForPrecision(scores, wanted, target);
+  if (cut) return cut;
+  throw new NsaError({
+    code: "precision_not_reached",
+    what: `min_precision ${target}`,
+    why: `from no score up so large a share of the ${scores.length} labelled pages is wanted`,
+    fix: "lower min_precision, or give more seeds",
+    exitCode: 3,
+  });
+}
+
+export function measureRanking(
+  outDir: string,
+  shards: CleanShard[],
+  scoreFiles: string[],
+  labels: Map<string, boolean>,
+): Quality {
+  const { scores, wanted, unlabelled } = labelledScores(outDir, shards, scoreFiles, labels);
   const order = rankOrder(Float32Array.from(scores));
   const ranked = Array.from(order, (i) => wanted[i]!);
   const calibration = Array.from({ length: 10 }, (_, b) => ({ from: b / 10, documents: 0, wanted: 0 }));
