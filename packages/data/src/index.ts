@@ -62,7 +62,7 @@ export { type BuildContext, jobContext } from "./corpus/loop/context.ts";
 export { dedupShards } from "./corpus/loop/dedup.ts";
 export type { DomainRow, PathProposal } from "./corpus/loop/domains.ts";
 export type { Quality } from "./corpus/loop/measure.ts";
-export { type RankingQuality, rankingQuality } from "./corpus/loop/metrics.ts";
+export { type KindScores, type RankingQuality, rankingQuality } from "./corpus/loop/metrics.ts";
 export type { FunnelRow } from "./corpus/loop/prepare.ts";
 export type { RoundReport } from "./corpus/loop/round.ts";
 export { CORPUS_STEPS, type CorpusStep, runCorpusStep, type StepReport } from "./corpus/loop/run-step.ts";

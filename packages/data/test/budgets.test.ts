@@ -7,6 +7,7 @@ import { Rng } from "@nsa/core";
 import { afterAll, expect, test } from "vitest";
 import { idleLimits, warnOfPool } from "../src/corpus/loop/limits.ts";
 import { cutForPrecision } from "../src/corpus/loop/measure.ts";
+import { scoresByKind } from "../src/corpus/loop/metrics.ts";
 import type { RankStats } from "../src/corpus/steps/rank.ts";
 import {
   BuildConfig,
@@ -124,6 +125,54 @@ test("pages_of_one_score_are_on_one_side_of_a_cut", () => {
   });
   expect(cutForPrecision([0.5], [false], 0.1)).toBeUndefined();
   expect(cutForPrecision([0.5], [true], 1)).toEqual({ score: 0.5, pages: 1, wanted: 1 });
+});
+
+test("scores_are_reported_by_kind_of_page", () => {
+  // By falling score: a+ b- a+ c- b+ a+ c- a-, where + is wanted.
+  const scores = [0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.1];
+  const kinds = ["a", "b", "a", "c", "b", "a", "c", "a"];
+  const wanted = [true, false, true, false, true, true, false, false];
+  const turned = [3, 1, 7, 0, 5, 2, 6, 4];
+  const pick = <T>(list: T[]) => turned.map((i) => list[i]!);
+  expect(scoresByKind(pick(scores), pick(wanted), pick(kinds))).toEqual([
+    // a+ at 1, 3 and 5 of a+ b- a+ c- a+ c- a-.
+    {
+      kind: "a",
+      wanted: true,
+      documents: 3,
+      median: 0.8,
+      overHalf: 1,
+      averagePrecision: (1 + 2 / 3 + 3 / 5) / 3,
+    },
+    // b+ third of b- c- b+ c- a-.
+    { kind: "b", wanted: true, documents: 1, median: 0.6, overHalf: 1, averagePrecision: 1 / 3 },
+    { kind: "a", wanted: false, documents: 1, median: 0.1, overHalf: 0 },
+    { kind: "b", wanted: false, documents: 1, median: 0.9, overHalf: 1 },
+    { kind: "c", wanted: false, documents: 2, median: 0.4, overHalf: 0.5 },
+  ]);
+});
+
+test("kinds_of_a_labels_file_are_in_the_report", async () => {
+  const labels = join(root, "kinds.jsonl");
+  const rows = readFileSync(crawl.labels, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { id: string; label: string });
+  writeFileSync(
+    labels,
+    rows.map((row, i) => JSON.stringify({ ...row, kind: i % 2 === 0 ? "even" : "odd" })).join("\n"),
+  );
+  const { rounds } = await buildCorpus(config("kinds", { labels }));
+  const { kinds, documents, positives } = rounds[0]!.quality!;
+  expect(kinds!.map(({ kind, wanted }) => [kind, wanted])).toEqual([
+    ["even", true],
+    ["odd", true],
+    ["even", false],
+    ["odd", false],
+  ]);
+  const count = (rows: typeof kinds) => rows!.reduce((n, row) => n + row.documents, 0);
+  expect(count(kinds)).toBe(documents);
+  expect(count(kinds!.filter(({ wanted }) => wanted))).toBe(positives);
 });
 
 const crawl = writeCrawl(join(root, "crawl"), { pages: 400, seed: 3, mathShare: 0.15 });

@@ -143,7 +143,7 @@ export const BuildConfig = z.strictObject({
     .string()
     .optional()
     .describe(
-      "JSONL of {id, label} for pages of the pool, all or a sample: to measure precision and recall, and for `min_precision`; never to train.",
+      "JSONL of {id, label} and, for scores by kind of page, kind, for pages of the pool, all or a sample: to measure precision and recall, and for `min_precision`; never to train.",
     ),
   positiveLabel: z.string().default("math").describe("Name of the wanted class, also in `labels`."),
   fasttext: FastTextConfig.prefault({}).describe("The classifier."),

@@ -5,7 +5,7 @@ import { forEachJson } from "../readers/each.ts";
 import { readDocumentsRows } from "../readers/rows.ts";
 import type { CleanShard } from "../steps/clean.ts";
 import { rankOrder } from "../steps/rank.ts";
-import { type RankingQuality, rankingQuality } from "./metrics.ts";
+import { type KindScores, type RankingQuality, rankingQuality, scoresByKind } from "./metrics.ts";
 import { type Page, readScores } from "./shards.ts";
 
 /** A tenth of the score range: how often its documents are wanted. */
@@ -19,13 +19,24 @@ export interface Quality extends RankingQuality {
   /** Documents of the pool without a label (left out). */
   unlabelled: number;
   calibration: CalibrationBin[];
+  /** Scores by kind of page, where the labels have kinds. */
+  kinds?: KindScores[];
   /** Points of the precision/recall curve. */
   curve: { threshold: number; precision: number; recall: number }[];
 }
 
-/** Labels by document id: true where wanted. */
-export async function readLabels(path: string, positive: string): Promise<Map<string, boolean>> {
-  const labels = new Map<string, boolean>();
+/** What a labels file says of a document. */
+export interface Label {
+  wanted: boolean;
+  /** Kind of page (prose, word problems, a language …), by which scores are reported; may be empty. */
+  kind: string;
+}
+
+export type Labels = ReadonlyMap<string, Label>;
+
+/** Labels by document id. Throws NsaError `labels_bad` (exit 3). */
+export async function readLabels(path: string, positive: string): Promise<Labels> {
+  const labels = new Map<string, Label>();
   for await (const row of readDocumentsRows(path)) {
     if (typeof row.id !== "string" || typeof row.label !== "string") {
       throw new NsaError({
@@ -36,7 +47,10 @@ export async function readLabels(path: string, positive: string): Promise<Map<st
         exitCode: 3,
       });
     }
-    labels.set(row.id, row.label === positive);
+    labels.set(row.id, {
+      wanted: row.label === positive,
+      kind: typeof row.kind === "string" ? row.kind : "",
+    });
   }
   return labels;
 }
@@ -46,9 +60,10 @@ function labelledScores(
   outDir: string,
   shards: CleanShard[],
   scoreFiles: string[],
-  labels: Map<string, boolean>,
-): { scores: number[]; wanted: boolean[]; unlabelled: number } {
+  labels: Labels,
+): { scores: number[]; wanted: boolean[]; kinds: string[]; unlabelled: number } {
   const scores: number[] = [];
+  const kinds: string[] = [];
   const wanted: boolean[] = [];
   let unlabelled = 0;
   shards.forEach((shard, s) => {
@@ -60,10 +75,11 @@ function labelledScores(
         return;
       }
       scores.push(column[i]!);
-      wanted.push(label);
+      wanted.push(label.wanted);
+      kinds.push(label.kind);
     });
   });
-  if (scores.length > 0) return { scores, wanted, unlabelled };
+  if (scores.length > 0) return { scores, wanted, kinds, unlabelled };
   throw new NsaError({
     code: "labels_do_not_fit",
     what: "no document of the pool has a label",
@@ -106,7 +122,7 @@ export function precisionCut(
   outDir: string,
   shards: CleanShard[],
   scoreFiles: string[],
-  { labels, target }: { labels: Map<string, boolean>; target: number },
+  { labels, target }: { labels: Labels; target: number },
 ): Cut {
   const { scores, wanted } = labelledScores(outDir, shards, scoreFiles, labels);
   const cut = cutForPrecision(scores, wanted, target);
@@ -124,9 +140,9 @@ export function measureRanking(
   outDir: string,
   shards: CleanShard[],
   scoreFiles: string[],
-  labels: Map<string, boolean>,
+  labels: Labels,
 ): Quality {
-  const { scores, wanted, unlabelled } = labelledScores(outDir, shards, scoreFiles, labels);
+  const { scores, wanted, kinds, unlabelled } = labelledScores(outDir, shards, scoreFiles, labels);
   const order = rankOrder(Float32Array.from(scores));
   const ranked = Array.from(order, (i) => wanted[i]!);
   const calibration = Array.from({ length: 10 }, (_, b) => ({ from: b / 10, documents: 0, wanted: 0 }));
@@ -148,5 +164,6 @@ export function measureRanking(
         recall: quality.positives === 0 ? 0 : hits / quality.positives,
       });
   });
-  return { ...quality, unlabelled, calibration, curve };
+  const byKind = kinds.some((kind) => kind !== "") ? { kinds: scoresByKind(scores, wanted, kinds) } : {};
+  return { ...quality, unlabelled, calibration, curve, ...byKind };
 }

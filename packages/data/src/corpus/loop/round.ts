@@ -11,7 +11,7 @@ import { scoreShards } from "../steps/score.ts";
 import { type History, type Seeds, trainRound } from "../steps/train.ts";
 import type { BuildConfig } from "./config.ts";
 import type { DomainRow, PathProposal } from "./domains.ts";
-import { type Cut, measureRanking, precisionCut, type Quality } from "./measure.ts";
+import { type Cut, type Labels, measureRanking, precisionCut, type Quality } from "./measure.ts";
 
 export interface RoundReport {
   round: number;
@@ -66,7 +66,7 @@ export interface RoundInputs {
   /** What the rounds before collected and annotated. */
   history: History;
   /** True labels by document id: with them, the ranking is measured. */
-  labels?: Map<string, boolean>;
+  labels?: Labels;
 }
 
 /** Trains (or takes the given model) and scores all shards. */
