@@ -3,6 +3,7 @@ import { fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -14,6 +15,7 @@ import {
 } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
+import { atomicWriteDir, atomicWriteFile, JsonlFile, writeWhole } from "@nsa/core";
 import { expect, test } from "vitest";
 import { holdRun } from "../src/child/hold-run.ts";
 
@@ -156,4 +158,53 @@ test("a_trainer_that_does_not_end_is_named", async () => {
     what: expect.stringContaining(String(child.pid)),
   });
   child.kill("SIGKILL");
+});
+
+/** What another machine does that takes a lock for abandoned. */
+function takeOver(dir: string, n: number): void {
+  const name = (i: number) => join(dir, `.lock-${String(i).padStart(6, "0")}`);
+  writeFileSync(name(n + 1), JSON.stringify({ ...owner, host: "elsewhere" }));
+  rmSync(name(n), { force: true });
+}
+
+test.each<[string, (dir: string) => unknown]>([
+  ["a_file_written_whole", (dir) => atomicWriteFile(join(dir, "summary.json"), "{}")],
+  ["a_checkpoint", (dir) => atomicWriteDir(join(dir, "checkpoints/step-000001"), () => {})],
+  ["a_row", (dir) => new JsonlFile(join(dir, "metrics.jsonl")).append({ step: 1 })],
+  ["a_cut_of_rows", (dir) => new JsonlFile(join(dir, "rows.jsonl")).truncateToStep(0)],
+  ["a_file_of_any_size", (dir) => writeWhole(join(dir, "large"), new Uint8Array(3))],
+  ["a_file_below", (dir) => atomicWriteFile(join(dir, "checkpoints/best.json"), "{}")],
+])("a_holder_whose_lock_was_taken_over_writes_no_more_%s", async (_, write) => {
+  const dir = folder();
+  mkdirSync(join(dir, "checkpoints"));
+  writeFileSync(join(dir, "rows.jsonl"), '{"step":1}\n');
+  const entries = () => readdirSync(dir, { recursive: true }).sort();
+  let left: unknown[];
+  {
+    using _held = await holdRun(dir);
+    await write(dir);
+    for (const name of entries() as string[])
+      if (!/^(checkpoints|rows\.jsonl|\.lock.*)$/.test(name)) rmSync(join(dir, name), { recursive: true });
+    writeFileSync(join(dir, "rows.jsonl"), '{"step":1}\n');
+    takeOver(dir, 1);
+    left = entries();
+    await expect((async () => write(dir))()).rejects.toMatchObject({ code: "run_taken_over", exitCode: 3 });
+    // Elsewhere it may write.
+    atomicWriteFile(`${dir}-report.html`, "");
+    rmSync(`${dir}-report.html`);
+  }
+  // Letting go leaves the other's lock, and nothing beside it.
+  expect(entries()).toEqual(left);
+  expect(readFileSync(join(dir, "rows.jsonl"), "utf8")).toBe('{"step":1}\n');
+});
+
+test("a_lock_taken_over_while_a_checkpoint_is_written_leaves_the_folder_to_the_other", async () => {
+  const dir = folder();
+  using _held = await holdRun(dir);
+  const saving = atomicWriteDir(join(dir, "checkpoints/step-000001"), (temporary) => {
+    writeFileSync(join(temporary, "state.json"), "{}");
+    takeOver(dir, 1);
+  });
+  await expect(saving).rejects.toMatchObject({ code: "run_taken_over" });
+  expect(readdirSync(join(dir, "checkpoints"))).toEqual([]);
 });

@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { ExitCode, NsaError } from "./errors.ts";
+import { checkHeld } from "./held-folder.ts";
 
 const diskFull = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
 
@@ -33,9 +34,10 @@ export function explainWriteError(path: string, error: unknown): unknown {
 
 /**
  * Runs what writes to `path`; a full disk becomes NsaError `disk_full` (exit 3). Whoever writes without {@link atomicWriteFile} and its
- * like goes through this.
+ * like goes through this. In a folder whose lock another process has taken nothing is written.
  */
 export function withWriteErrors<T>(path: string, write: () => T): T {
+  checkHeld(path);
   try {
     return write();
   } catch (error) {
@@ -102,6 +104,7 @@ export function atomicConcat(path: string, parts: readonly string[]): void {
 }
 
 function atomicWrite(path: string, fill: (fd: number) => void): void {
+  checkHeld(path);
   const temporary = `${path}.tmp-${process.pid}`;
   try {
     const fd = openSync(temporary, "w");
@@ -111,6 +114,7 @@ function atomicWrite(path: string, fill: (fd: number) => void): void {
     } finally {
       closeSync(fd);
     }
+    checkHeld(path);
     renameSync(temporary, path);
     fsyncPath(dirname(path));
   } catch (error) {
@@ -127,6 +131,7 @@ export async function atomicWriteDir(
   path: string,
   fill: (temporary: string) => void | Promise<void>,
 ): Promise<void> {
+  checkHeld(path);
   const [temporary, replaced] = [`${path}.tmp-${process.pid}`, `${path}.old-${process.pid}`];
   mkdirSync(dirname(path), { recursive: true });
   const name = basename(path);
@@ -135,6 +140,7 @@ export async function atomicWriteDir(
   try {
     await fill(temporary);
     fsyncTree(temporary);
+    checkHeld(path);
     // A folder cannot be renamed onto a non-empty one. The old one steps aside and goes last: a kill in between leaves both, and
     // `restoreReplaced` puts the old one back.
     if (existsSync(path)) renameSync(path, replaced);

@@ -10,6 +10,7 @@ export { snakeCase } from "./config/schema-walk.ts";
 export { CHECKPOINT_KEYS } from "./config/source.ts";
 export * from "./environment.ts";
 export * from "./errors.ts";
+export { guardFolder } from "./held-folder.ts";
 export * from "./interrupt.ts";
 export * from "./jsonl.ts";
 export { eachLine, lineSplitter } from "./lines.ts";

@@ -1,7 +1,8 @@
 // Append-only JSONL files that can be cut back to a step, so that resumed runs have no doubled rows.
 import { closeSync, existsSync, fsyncSync, openSync, statSync, truncateSync } from "node:fs";
-import { withWriteErrors, writeFully } from "./atomic.ts";
+import { explainWriteError, withWriteErrors, writeFully } from "./atomic.ts";
 import { ExitCode, NsaError } from "./errors.ts";
+import { checkHeld } from "./held-folder.ts";
 import { eachLine } from "./lines.ts";
 
 function damagedRow(path: string): NsaError {
@@ -38,6 +39,7 @@ export class JsonlFile {
   /** Cuts the file to `offset` bytes. */
   truncate(offset: number): void {
     this.close();
+    checkHeld(this.path);
     if (existsSync(this.path)) truncateSync(this.path, offset);
   }
 
@@ -62,6 +64,7 @@ export class JsonlFile {
       if (typeof row.step === "number" && row.step > step) break;
       keep = end;
     }
+    checkHeld(this.path);
     if (keep !== size) truncateSync(this.path, keep);
   }
 
@@ -72,10 +75,16 @@ export class JsonlFile {
   }
 
   close(): void {
-    if (this.#fd === null) return;
-    this.sync();
-    closeSync(this.#fd);
+    const fd = this.#fd;
+    if (fd === null) return;
     this.#fd = null;
+    try {
+      fsyncSync(fd);
+    } catch (error) {
+      throw explainWriteError(this.path, error);
+    } finally {
+      closeSync(fd);
+    }
   }
 }
 

@@ -164,6 +164,48 @@ test("nesting_takes_no_way_that_grows_with_its_square", () => {
   }
 });
 
+test("wide_pages_in_many_elements_are_not_given_to_readability_either", () => {
+  const page = (levels: number) =>
+    extractHtml(`<html><body>${"<table>".repeat(levels)}${"<p>a, b</p>".repeat(4000)}`);
+  expect(page(97).method).toBe("body");
+  expect(page(10).method).toBe("readability");
+});
+
+const SHOWN = "<p>one</p><p>two</p>";
+test.each([
+  ["without_a_body_tag", `<html><head><title>T</title></head>${SHOWN}</html>`],
+  ["without_head_and_body_tags", `<!doctype html><html><title>T</title>${SHOWN}</html>`],
+  ["whose_head_has_no_end", `<html><head><title>T</title><meta name=a content=b>${SHOWN}</html>`],
+  [
+    "with_a_script_before_the_body",
+    `<html><head><title>T</title></head><script>1</script><body>${SHOWN}</body></html>`,
+  ],
+  [
+    "with_text_behind_the_body",
+    `<html><head><title>T</title></head><body><p>one</p></body><p>two</p></html>`,
+  ],
+  [
+    "with_text_behind_the_page",
+    `<html><head><title>T</title></head><body><p>one</p></body></html><p>two</p>`,
+  ],
+  [
+    "with_two_bodies",
+    `<html><head><title>T</title></head><body><p>one</p></body><body><p>two</p></body></html>`,
+  ],
+  [
+    "with_an_element_before_the_page",
+    `<meta><html><head><title>T</title></head><body>${SHOWN}</body></html>`,
+  ],
+  [
+    "with_two_heads",
+    `<html><head><meta charset=utf-8></head><head><title>T</title></head><body>${SHOWN}</body></html>`,
+  ],
+  ["whose_body_comes_before_its_head", `<html><body>${SHOWN}</body><head><title>T</title></head></html>`],
+])("a_page_%s_shows_all_of_its_text", (_, html) => {
+  const { title, text: got } = extractHtml(html);
+  expect([title, got]).toEqual(["T", "one\n\ntwo"]);
+});
+
 /** Characters that searches in strings pass over, and matches that patterns are asked for, in a function. */
 function searched(run: () => void): number {
   const { indexOf } = String.prototype;

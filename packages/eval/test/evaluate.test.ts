@@ -242,6 +242,35 @@ test("contexts_tasks_and_tokenizers_that_do_not_fit_are_refused", async () => {
   });
 });
 
+test("entries_with_a_budget_for_thoughts_are_answered_within_it_and_paired", async () => {
+  const thought = { tokens: 3, answer_tokens: 2, end: "=", mark: "#" };
+  const { rows, runDir } = await run("forced", {
+    tasks: [
+      { ...family, questions: 4, samples: 2, name: "free" },
+      { ...family, questions: 4, samples: 2, name: "forced", thought },
+      { kind: "problems", task: join(tiny.dir, "problems.yaml"), name: "task", greedy: true, thought },
+    ],
+    sampling: { temperature: 1 },
+  });
+  const own = (task: string) => rows.filter((r): r is SampleRow => r.kind === "sample" && r.task === task);
+  expect(own("free").every((row) => row.budget === undefined)).toBe(true);
+  for (const row of [...own("forced"), ...own("task")]) {
+    expect(row.tokens).toBeLessThanOrEqual(5);
+    expect(row.budget).toMatchObject({ tokens: 3, waits: 0 });
+    if (row.budget!.ended) expect(row.completion).toContain("=");
+  }
+  expect(rows.filter((r) => r.kind === "greedy")).toHaveLength(3);
+  expect(readJsonl(join(runDir, "pairs.jsonl"))).toMatchObject([{ task: "forced", against: "free" }]);
+  for (const entry of [
+    { ...family, format: "tool", thought },
+    { kind: "family", family: "functions", thought },
+  ])
+    await expect(run("refused-thought", { tasks: [entry] })).rejects.toMatchObject({
+      code: "thought_with_programs",
+      exitCode: 2,
+    });
+});
+
 test("a_template_replaces_the_prompt_of_a_task", async () => {
   const task = join(tiny.dir, "problems.yaml");
   const { rows } = await run("template", {

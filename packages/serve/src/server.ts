@@ -41,8 +41,8 @@ const LIMIT_SECONDS = 30;
 /** Paths by which requests are counted; all others are one. */
 const ROUTES = new Set([...Object.keys(POST), "/health", "/metrics", "/v1/models", "/v1/models/{model}"]);
 
-/** The client that has gone gets no answer: aborting frees its places in the engine. */
-class Gone extends Error {}
+/** A client that has disconnected gets no answer: aborting frees its places in the engine. */
+class ClientDisconnected extends Error {}
 
 export function makeServer(session: ServingSession, options: ServerOptions): RunningServer {
   const running = new ModelServer(session, options);
@@ -78,7 +78,7 @@ class ModelServer {
       // A socket that closes while it is written to is no error of ours.
       res.on("error", () => {});
       this.route(req, res).catch((error: unknown) => {
-        if (error instanceof Gone || res.destroyed) return;
+        if (error instanceof ClientDisconnected || res.destroyed) return;
         sendError(res, error instanceof URIError ? new ApiError(400, error.message) : error);
         req.resume();
       });
@@ -145,7 +145,7 @@ class ModelServer {
     this.underWay++;
     // Closed is when the last byte is out, or the client has gone.
     res.on("close", () => {
-      if (!res.writableFinished) controller.abort(new Gone());
+      if (!res.writableFinished) controller.abort(new ClientDisconnected());
       if (--this.underWay === 0) this.onQuiet();
     });
     watchReader(res, options.readSeconds ?? LIMIT_SECONDS);

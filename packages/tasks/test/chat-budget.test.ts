@@ -21,6 +21,10 @@ test.each([
     "a text that doubles",
     "{% set n = namespace(t='x') %}{% for i in range(64) %}{% set n.t = n.t ~ n.t %}{% endfor %}{{ n.t }}",
   ],
+  [
+    "a long text that is gone through again and again",
+    "{% set n = namespace(t='ab') %}{% for i in range(24) %}{% set n.t = n.t ~ n.t %}{% endfor %}{% for i in range(3000) %}{{ (n.t | upper) | length }}{% endfor %}",
+  ],
   ["a macro that calls itself", "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}"],
   [
     "macros that call each other twice",

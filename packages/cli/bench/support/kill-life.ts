@@ -23,11 +23,20 @@ export interface Life {
   ms: number;
 }
 
-/** Runs the command to its end or its blow. `count` names a file for the number of changes. */
+interface LifeOptions {
+  blow?: Blow;
+  resume?: boolean;
+  /** A file for the number of changes that `who` makes. */
+  count?: { who: Who; file: string };
+  /** `cpu` where it is not given. */
+  device?: string;
+}
+
+/** Runs the command to its end or its blow. */
 export function live(
   words: readonly string[],
   runs: string,
-  { blow, resume = false, count }: { blow?: Blow; resume?: boolean; count?: { who: Who; file: string } } = {},
+  { blow, resume = false, count, device = "cpu" }: LifeOptions = {},
 ): Promise<Life> {
   mkdirSync(runs, { recursive: true });
   const own = words.map((word) => word.replaceAll("{runs}", runs));
@@ -37,7 +46,7 @@ export function live(
     "--runs",
     runs,
     "--device",
-    "cpu",
+    device,
     "--plain",
     ...(resume ? ["--resume", "latest"] : []),
   ];

@@ -2,7 +2,7 @@
 //
 // The pipeline's own stages give the recipes: config.yaml of each, with the paths of what it was given. Stages that no pipeline of
 // seconds has (sample, reward, dpo) take that pipeline's checkpoint.
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { listRuns } from "@nsa/core";
 import { parse, stringify } from "yaml";
@@ -65,8 +65,10 @@ function afterTraining(checkpoint: string, outputs: string, pairs: string): Reco
   };
 }
 
-/** Makes the inputs of all stages under `root`. Throws where the unbroken pipeline fails. */
+/** Makes the inputs of all stages under `root`, where they are not there yet. Throws where the unbroken pipeline fails. */
 export async function makeKillWords(root: string): Promise<KillWords> {
+  const kept = join(root, "words.json");
+  if (existsSync(kept)) return JSON.parse(readFileSync(kept, "utf8")) as KillWords;
   mkdirSync(root, { recursive: true });
   for (const [name, text] of Object.entries(tinyPipeline)) writeFileSync(join(root, name), text);
   const pipeline = ["pipeline", "run", join(root, "pipeline.yaml")];
@@ -96,5 +98,6 @@ export async function makeKillWords(root: string): Promise<KillWords> {
     words[stage] = ["run", stage, write(`${stage}-alone.yaml`, stringify(recipe))];
   const absent = Object.keys(STAGE_TABLE).filter((stage) => !(stage in words));
   if (absent.length > 0) throw new Error(`no recipe to kill for ${absent.join(", ")}`);
+  writeFileSync(kept, JSON.stringify(words));
   return words;
 }

@@ -1,8 +1,10 @@
 // One trainer process a run folder: a killed command may leave its trainer saving while the next one starts.
 //
-// A lock is a file `.lock-<n>` that names its owner, linked into place whole. Whoever finds the newest lock free, or its owner gone,
-// takes the next number, which one process alone can do; the newest lock is never removed, so that no number is taken twice.
+// A lock is a file `.lock-<n>` that names its owner, linked into place whole. Whoever finds the newest lock free, or its owner ended,
+// takes the next number, which one process alone can do; the newest lock is never removed, so that no number is taken twice. A holder that
+// stood still and was taken for ended finds a newer lock before it writes, and ends.
 import {
+  existsSync,
   linkSync,
   readdirSync,
   readFileSync,
@@ -16,13 +18,13 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { ExitCode, explainWriteError, NsaError } from "@nsa/core";
+import { ExitCode, explainWriteError, guardFolder, NsaError } from "@nsa/core";
 import { z } from "zod";
 
 const POLL_MS = 50;
-/** A trainer whose command is gone saves after its step and ends. */
+/** A trainer whose command has ended saves after its step and ends. */
 const PATIENCE_MS = 120_000;
-/** An owner marks its lock so often; one of another machine that has not for ten times as long is gone. */
+/** An owner marks its lock so often; one of another machine that has not for ten times as long has ended. */
 const BEAT_MS = 20_000;
 /** A lock without an owner is one that was made a moment ago, or left by a file system without links. */
 const UNWRITTEN_MS = 2000;
@@ -71,8 +73,8 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Whether the owner of a lock is gone, by its process here or by the age of its last mark, milliseconds. */
-function isGone(owner: Owner, age: number): boolean {
+/** Whether the owner of a lock has ended, by its process here or by the age of its last mark, milliseconds. */
+function hasEnded(owner: Owner, age: number): boolean {
   const here = self();
   if (owner.host !== here.host || owner.space !== here.space) return age > 10 * BEAT_MS;
   return !isRunning(owner.pid) || startOf(owner.pid) !== owner.started;
@@ -98,7 +100,7 @@ function holder(path: string): Owner | "unwritten" | null {
   if (text === "free\n") return null;
   const parsed = ownerSchema.safeParse(tryParse(text));
   if (!parsed.success) return age > UNWRITTEN_MS ? null : "unwritten";
-  return isGone(parsed.data, age) ? null : parsed.data;
+  return hasEnded(parsed.data, age) ? null : parsed.data;
 }
 
 function tryParse(text: string): unknown {
@@ -188,6 +190,16 @@ function inUse(runDir: string, path: string, owner: Owner | "unwritten"): NsaErr
   });
 }
 
+function takenOver(runDir: string): NsaError {
+  return new NsaError({
+    code: "run_taken_over",
+    what: `another process has taken over the run ${runDir}`,
+    why: "this one stood still for so long that it was taken for ended, as on a machine that was suspended; it has written nothing since",
+    fix: "leave the run to the other process, which resumed it from its newest checkpoint",
+    exitCode: ExitCode.data,
+  });
+}
+
 const numbersIn = (runDir: string): number[] =>
   readdirSync(runDir)
     .flatMap((name) => LOCK.exec(name)?.[1] ?? [])
@@ -215,7 +227,30 @@ function heldBy(runDir: string, newest: number): { path: string; owner: Owner | 
   return owner ? { path, owner } : null;
 }
 
-/** Takes the folder, waiting for a trainer that is still in it. Throws NsaError `run_in_use` (exit 2). */
+/** Whether lock `n` is still the newest: whoever takes the next removes this one, and then its own only for the one after it. */
+const isNewest = (runDir: string, n: number) =>
+  existsSync(lockPath(runDir, n)) && !existsSync(lockPath(runDir, n + 1));
+
+/** Marks the lock and checks it before each write, until it is disposed of. */
+function hold(runDir: string, n: number, beatMs: number): Disposable {
+  const path = lockPath(runDir, n);
+  const beat = startBeat(path, beatMs);
+  const guard = guardFolder(runDir, () => {
+    if (!isNewest(runDir, n)) throw takenOver(runDir);
+  });
+  return {
+    [Symbol.dispose]() {
+      guard[Symbol.dispose]();
+      void beat.terminate();
+      if (isNewest(runDir, n)) release(path);
+    },
+  };
+}
+
+/**
+ * Takes the folder, waiting for a trainer that is still in it. Throws NsaError `run_in_use` (exit 2). Until the lock is disposed of,
+ * writes of this process in the folder throw `run_taken_over` (exit 3) once another has taken it.
+ */
 export async function holdRun(
   runDir: string,
   patienceMs = PATIENCE_MS,
@@ -246,12 +281,6 @@ export async function holdRun(
     }
     for (const n of numbersIn(runDir)) if (n <= newest) rmSync(lockPath(runDir, n), { force: true });
     sweepLeft(runDir);
-    const beat = startBeat(path, beatMs);
-    return {
-      [Symbol.dispose]: () => {
-        void beat.terminate();
-        release(path);
-      },
-    };
+    return hold(runDir, newest + 1, beatMs);
   }
 }

@@ -130,6 +130,7 @@ export async function runStage(
     return result.status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;
   } catch (error) {
     // Settings that the run refused must not stand between it and the next resume.
+    if (isTakenOver(error)) throw error;
     const inUse = error instanceof NsaError && error.code === "run_in_use";
     if (resumed && (inUse || latestCheckpoint(runDir) === reached)) atomicWriteFile(settings, before);
     // A start that did nothing leaves nothing.
@@ -138,9 +139,13 @@ export async function runStage(
   }
 }
 
+/** The folder is another process's now, and nothing may be written there. */
+const isTakenOver = (error: unknown) => error instanceof NsaError && error.code === "run_taken_over";
+
 /** The report of a run that an error ended, where there is something to show. */
 async function reportFailure(runDir: string, stage: StageDefinition, error: unknown): Promise<void> {
-  if (!existsSync(join(runDir, "metrics.jsonl")) || (error as NsaError).code === "run_in_use") return;
+  if (!existsSync(join(runDir, "metrics.jsonl"))) return;
+  if (isTakenOver(error) || (error as NsaError).code === "run_in_use") return;
   try {
     await writeReport(runDir, stage.sections?.(runDir), error);
   } catch {

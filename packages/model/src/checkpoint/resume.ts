@@ -6,10 +6,10 @@ import { type CheckpointParts, loadCheckpoint, machineOf } from "./checkpoint.ts
 import { badCheckpoint, type CheckpointState } from "./state.ts";
 
 /** What may change between the lives of a run: how values are stored, and the longest document. */
-const FREE: readonly string[] = ["dtype", "maxSeqLen"];
+const MAY_CHANGE: readonly string[] = ["dtype", "maxSeqLen"];
 
 /** The settings in which two architectures differ, as text, `free` ones left out; "" where there are none. */
-export function differencesOf(held: ModelConfig, wanted: ModelConfig, free = FREE): string {
+export function differencesOf(held: ModelConfig, wanted: ModelConfig, free = MAY_CHANGE): string {
   const [saved, own] = [held, wanted] as Record<string, unknown>[] as [
     Record<string, unknown>,
     Record<string, unknown>,

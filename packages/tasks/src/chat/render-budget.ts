@@ -1,11 +1,13 @@
 // The work of rendering a template, counted: templates come from other people's model folders, and loops in loops may never end.
 //
-// Every node that the interpreter evaluates counts, wherever it is, so that the same template and messages always end alike, on any
+// Every node that the interpreter evaluates counts, by the length of its text, wherever it is, so that the same template and messages always end alike, on any
 // machine. The interpreter has no hook of its own; its `evaluate` is wrapped once, and so is what gives it its `range`.
 import { Environment, Interpreter } from "@huggingface/jinja";
 
 /** Nodes for one rendering; Llama 3's template needs about a hundred for a message. */
 const MAX_NODES = 1_000_000;
+/** Characters of a node's text that count as another node: texts that grow make single nodes dear. */
+const STEP_CHARACTERS = 256;
 /** Numbers that `range` gives at once. */
 const MAX_RANGE = 100_000;
 
@@ -21,7 +23,10 @@ const prototype = Interpreter.prototype as unknown as { evaluate: Evaluate };
 const { evaluate } = prototype;
 prototype.evaluate = function (this: unknown, ...args: unknown[]) {
   spend(1);
-  return evaluate.apply(this, args);
+  const made = evaluate.apply(this, args);
+  const text = (made as { value?: unknown } | undefined)?.value;
+  if (typeof text === "string") spend(Math.floor(text.length / STEP_CHARACTERS));
+  return made;
 };
 
 /** `range` of Jinja, which makes its numbers at once. */

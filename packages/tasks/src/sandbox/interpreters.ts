@@ -49,7 +49,7 @@ interface Answer {
 }
 
 /** The process that forks interpreters is gone. */
-class ServerGone extends Error {}
+class ServerEnded extends Error {}
 
 const keyOf = (seed: number, history: readonly string[]) => JSON.stringify([seed, ...history]);
 
@@ -108,7 +108,7 @@ class Server {
   }
 
   private request(key: number, code: string, seed: number, fresh: boolean): Promise<Answer> {
-    if (!this.alive) return Promise.reject(new ServerGone());
+    if (!this.alive) return Promise.reject(new ServerEnded());
     const id = this.calls++;
     const { timeoutMs: timeout, outputBytes: bytes } = this.limits;
     return new Promise<Answer>((resolve, reject) => {
@@ -120,7 +120,7 @@ class Server {
         clearTimeout(silence);
         this.waiting.delete(id);
         if (answer) resolve(answer);
-        else reject(new ServerGone());
+        else reject(new ServerEnded());
       });
       this.send({ id, key, code, seed, timeout, bytes, fresh });
     });
@@ -146,7 +146,7 @@ class Server {
     return { key: this.made++, fresh: true };
   }
 
-  /** Runs a piece behind its history. Throws {@link ServerGone}. */
+  /** Runs a piece behind its history. Throws {@link ServerEnded}. */
   async run({ history, code, seed }: Call): Promise<Answer> {
     const { key, fresh } = this.take(keyOf(seed, history));
     this.busy++;
@@ -215,14 +215,14 @@ export class Interpreters {
     try {
       return await this.place(keyOf(call.seed, call.history)).run(call);
     } catch (error) {
-      if (!(error instanceof ServerGone)) throw error;
+      if (!(error instanceof ServerEnded)) throw error;
     }
     const alone = new Server(this.limits, 1);
     this.servers.push(alone);
     try {
       return await alone.run(call);
     } catch (error) {
-      if (!(error instanceof ServerGone)) throw error;
+      if (!(error instanceof ServerEnded)) throw error;
       return { status: "died", output: "", why: "" };
     } finally {
       alone.close();

@@ -36,9 +36,11 @@ export const taskSchema = z.strictObject({
     .prefault({})
     .describe("Names of the records' fields"),
   layout: z
-    .enum(["fields", "humaneval", "mbpp"])
+    .enum(["fields", "humaneval", "mbpp", "repository"])
     .default("fields")
-    .describe("Records by `fields`, or in the published layout of HumanEval or MBPP, judged by their tests"),
+    .describe(
+      "Records by `fields`, in the published layout of HumanEval or MBPP, or repository: {question, files, setup, tests}, where the answer is a patch; these are judged by their tests",
+    ),
   answerAfter: z
     .string()
     .optional()

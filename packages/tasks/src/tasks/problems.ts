@@ -7,6 +7,7 @@ import { z } from "zod";
 import { extractAnswer } from "../grader/extract.ts";
 import { answerForms } from "../grader/form.ts";
 import type { Gold } from "../grader/gold.ts";
+import { repositorySchema } from "../protocol/tested-program.ts";
 import { readRecords } from "../records.ts";
 import type { UnitTest } from "../sandbox/unit-tests.ts";
 import type { TaskDefinition } from "./definition.ts";
@@ -91,6 +92,19 @@ function unitTests(
   );
 }
 
+/** What an answer to a problem with tests continues or patches, as `nsa sample` writes it into a pool. */
+function testedBy({ starter, repository }: Record<string, unknown>, place: string) {
+  const own = z.object({ starter: z.string().optional(), repository: repositorySchema.optional() });
+  const parsed = own.safeParse({ starter, repository });
+  if (parsed.success) return parsed.data;
+  const { path } = parsed.error.issues[0]!;
+  throw complain(
+    place,
+    `\`${path.join(".")}\` is not what \`nsa sample\` writes there`,
+    "correct the record",
+  );
+}
+
 const goalSchema = z.strictObject({ numbers: z.array(z.number().int()).min(1), target: z.number().int() });
 
 /** The goal of a countdown problem, as `nsa sample` writes it into a pool. */
@@ -140,7 +154,7 @@ export function toProblem(
   const id = fields.id in record ? String(record[fields.id]) : `${task.name}-${index}`;
   const question = text(record, fields.question, place);
   const tests = unitTests(task, record, place);
-  if (tests) return { id, question, answer: "", tests };
+  if (tests) return { id, question, answer: "", tests, ...testedBy(record, place) };
   const answer = goldAnswer(task, record, place);
   const form = ownForm(record, place);
   const countdown = ownGoal(record, place);

@@ -5,7 +5,13 @@ import { loadConfig, SafetensorsReader } from "@nsa/core";
 import { extractHtml, readDocuments, readModel, Tokenizer } from "@nsa/data";
 import { grade, jinjaTemplate } from "@nsa/tasks";
 import { pretrainStage } from "@nsa/train";
-import * as grammars from "./grammars.ts";
+import { answer } from "./grammars/answer.ts";
+import { fastText, safetensors } from "./grammars/binary.ts";
+import { jinja } from "./grammars/jinja.ts";
+import { html, mathml } from "./grammars/pages.ts";
+import { recipe } from "./grammars/recipe.ts";
+import { jsonl, warc } from "./grammars/records.ts";
+import { tokenizerJson } from "./grammars/tokenizer.ts";
 import type { Draw } from "./inputs.ts";
 
 export interface FuzzTarget {
@@ -25,9 +31,17 @@ const file = (name: string, read: (path: string) => unknown) => (input: Buffer, 
   return read(path);
 };
 
+/** What the engine says of a mistake in a program; a refusal with such a reason is a raw error. */
+const MISTAKE =
+  /Cannot (?:read|set|destructure|convert|access|mix)|is not (?:a function|iterable|defined|a constructor)|Maximum call stack|Invalid (?:array|typed array|string) length|Reduce of empty/;
+
 const documents = async (path: string) => {
   let count = 0;
-  for await (const _ of readDocuments(path, { maxRecordBytes: 1 << 20 })) count++;
+  for await (const event of readDocuments(path, { maxRecordBytes: 1 << 20 })) {
+    if ("refusal" in event && event.refusal.reason !== "not_json" && MISTAKE.test(event.refusal.excerpt))
+      throw new Error(`refused as ${event.refusal.reason}: ${event.refusal.excerpt}`);
+    count++;
+  }
   return count;
 };
 
@@ -35,12 +49,12 @@ const parquet = readFileSync(join(import.meta.dirname, "rows.parquet"));
 
 export const fuzzTargets: Readonly<Record<string, FuzzTarget>> = {
   recipe: {
-    build: grammars.recipe,
+    build: recipe,
     read: file("recipe.yaml", (path) => loadConfig(pretrainStage.schema, path)),
     limitMs: LIMIT_MS,
   },
   tokenizer: {
-    build: grammars.tokenizerJson,
+    build: tokenizerJson,
     read: file("tokenizer.json", (path) => {
       const tokenizer = Tokenizer.load(path);
       return tokenizer.decode(tokenizer.encode("a ab é 12 <s> aaaaaaaaaaaaaaaaaaaaaaaaaaaab"));
@@ -48,20 +62,20 @@ export const fuzzTargets: Readonly<Record<string, FuzzTarget>> = {
     limitMs: LIMIT_MS,
   },
   safetensors: {
-    build: grammars.safetensors,
+    build: safetensors,
     read: file("x.safetensors", (path) => {
       using reader = SafetensorsReader.open(path);
       for (const name of reader.entries.keys()) reader.bytes(name);
     }),
     limitMs: LIMIT_MS,
   },
-  fasttext: { build: grammars.fastText, read: file("x.bin", readModel), limitMs: LIMIT_MS },
-  warc: { build: grammars.warc, read: file("x.warc", documents), limitMs: LIMIT_MS },
-  jsonl: { build: grammars.jsonl, read: file("x.jsonl", documents), limitMs: LIMIT_MS },
+  fasttext: { build: fastText, read: file("x.bin", readModel), limitMs: LIMIT_MS },
+  warc: { build: warc, read: file("x.warc", documents), limitMs: LIMIT_MS },
+  jsonl: { build: jsonl, read: file("x.jsonl", documents), limitMs: LIMIT_MS },
   // A page that never ends is given up after its budget, which is longer.
   parquet: { build: () => parquet, read: file("x.parquet", documents), limitMs: 60_000 },
   grader: {
-    build: grammars.answer,
+    build: answer,
     read: (input) => {
       const [completion = "", gold = ""] = input.toString().split("\u0001");
       return grade(completion, gold, { fallback: "any" } as never);
@@ -69,11 +83,11 @@ export const fuzzTargets: Readonly<Record<string, FuzzTarget>> = {
     limitMs: 50,
   },
   jinja: {
-    build: grammars.jinja,
+    build: jinja,
     read: (input) =>
       jinjaTemplate(input.toString(), { place: "fuzz" }).render([{ role: "user", content: "Hi" }], true),
     limitMs: LIMIT_MS,
   },
-  mathml: { build: grammars.mathml, read: (input) => extractHtml(input.toString()), limitMs: LIMIT_MS },
-  html: { build: grammars.html, read: file("x.html", documents), limitMs: LIMIT_MS },
+  mathml: { build: mathml, read: (input) => extractHtml(input.toString()), limitMs: LIMIT_MS },
+  html: { build: html, read: file("x.html", documents), limitMs: LIMIT_MS },
 };

@@ -22,6 +22,7 @@ export interface DomElement extends DomNode {
   querySelectorAll(selector: string): Iterable<DomElement>;
   getElementsByTagName(name: string): Iterable<DomElement>;
   closest(selector: string): DomElement | null;
+  append(...nodes: DomNode[]): void;
   replaceWith(node: DomNode): void;
   remove(): void;
 }
@@ -32,6 +33,7 @@ export interface DomDocument extends DomNode {
   querySelector(selector: string): DomElement | null;
   createElement(name: string): DomElement;
   createTextNode(text: string): DomNode;
+  append(...nodes: DomNode[]): void;
 }
 
 export function parseDom(html: string): DomDocument {

@@ -1,5 +1,6 @@
 // HTML to title and text: math marked first, then the page's own main element or Readability's choice, else the body.
 import { Readability } from "@mozilla/readability";
+import { gatherBody } from "./body.ts";
 import { nestsDeeperThan } from "./depth.ts";
 import { type DomDocument, type DomElement, type DomNode, parseDom } from "./dom.ts";
 import { markDelimiters } from "./math/delimiters.ts";
@@ -21,6 +22,8 @@ const MATH_SHARE = 0.9;
 /** Readability's time grows faster than a page: larger and deeper ones are taken whole. */
 const READABLE_ELEMENTS = 20_000;
 const READABLE_DEPTH = 100;
+/** Depths of all elements together: it walks what is below an element for each element around it. */
+const READABLE_DEPTHS = 300_000;
 const BOILERPLATE = new Set(["nav", "footer", "header", "script", "style", "noscript", "template", "iframe"]);
 const ROLES = /^(?:navigation|banner|contentinfo|search)$/;
 /** Names of what stands beside the text of a page. */
@@ -33,14 +36,16 @@ const FORM_OF_SITE = /search|log-?in|sign-?(?:in|up)|subscri|newsletter|comment-
 /** A site's own form is short. */
 const FORM_CHARACTERS = 300;
 
-/** Lengths of text below each element, and how large and deep the page is. */
+/** Lengths of text below each element, and how large and deep the page is (`depths`: of all elements together). */
 class Measure {
   readonly lengths = new Map<DomNode, number>();
   elements = 0;
   depth = 0;
+  depths = 0;
 
   length(root: DomNode, depth = 0): number {
     this.elements++;
+    this.depths += depth;
     if (depth > this.depth) this.depth = depth;
     let n = 0;
     for (let c = root.firstChild; c; c = c.nextSibling) {
@@ -111,6 +116,7 @@ function closePrefixed(html: string): string {
 export function extractHtml(html: string): Extracted {
   const source = /<html[\s>]/i.test(html) ? html : `<!DOCTYPE html><html><body>${html}</body></html>`;
   const document = parseDom(closePrefixed(source.replace(NO_CHARACTERS, "")));
+  gatherBody(document);
   const title = (document.querySelector("title")?.textContent ?? "").replace(/\s+/g, " ").trim();
   const body = document.body;
   if (!body) return { title, text: "", method: "body" };
@@ -121,7 +127,8 @@ export function extractHtml(html: string): Extracted {
   const main = ownMain(body);
   if (main) return { title, text: markDelimiters(domText(main)), method: "main" };
   const whole = domText(body);
-  const small = measure.elements < READABLE_ELEMENTS && measure.depth < READABLE_DEPTH;
+  const { elements, depth, depths } = measure;
+  const small = elements < READABLE_ELEMENTS && depth < READABLE_DEPTH && depths < READABLE_DEPTHS;
   const content = small ? readable(document) : undefined;
   const trusted = content !== undefined && formulas(content) >= MATH_SHARE * formulas(whole);
   return { title, text: markDelimiters(trusted ? content : whole), method: trusted ? "readability" : "body" };

@@ -1,24 +1,24 @@
 // Documents of WARC, WET and ARC files: HTML responses extracted, plain text taken as it is.
 import { decodePage, looksBinary } from "../extract/charset.ts";
-import { extractPage } from "../extract/html.ts";
+import { extractWithin } from "../extract/page.ts";
 import type { Source } from "./bytes.ts";
 import { type Document, domainOf, type ReadEvent, refuse } from "./document.ts";
 import { parseHttp } from "./http.ts";
 import { type ArchiveRecord, readArchive } from "./warc.ts";
 
-function page(
+async function page(
   record: ArchiveRecord,
   file: string,
   body: Uint8Array,
   contentType: string,
-): Document | { skipped: string } {
+): Promise<Document | { skipped: string }> {
   if (record.url !== "" && !/^https?:/i.test(record.url)) return { skipped: "not_web" };
   const html =
     /html/i.test(contentType) || (contentType === "" && /^\s*</.test(decodePage(body.subarray(0, 64), "")));
   if (!html && !/^text\/plain/i.test(contentType)) return { skipped: "not_text" };
   const text = decodePage(body, contentType);
   if (looksBinary(text)) throw new Error("binary, no text");
-  const extracted = html ? extractPage(text) : { title: "", text };
+  const extracted = html ? await extractWithin(text) : { title: "", text };
   if ("reason" in extracted) throw new Error(extracted.reason);
   if (extracted.text.trim() === "") return { skipped: "no_text" };
   return {
@@ -31,11 +31,11 @@ function page(
   };
 }
 
-function documentOfRecord(
+async function documentOfRecord(
   record: ArchiveRecord,
   file: string,
   maxBytes: number,
-): Document | { skipped: string } {
+): Promise<Document | { skipped: string }> {
   // Converted text is UTF-8 by definition, whatever it was before.
   if (record.type === "conversion" && !/html/i.test(record.contentType))
     return page(record, file, record.block, "text/plain; charset=utf-8");
@@ -57,7 +57,7 @@ export async function* readArchiveDocuments(source: Source, maxBytes: number): A
     }
     const { record } = event;
     try {
-      const result = documentOfRecord(record, file, maxBytes);
+      const result = await documentOfRecord(record, file, maxBytes);
       yield "skipped" in result ? result : { document: result };
     } catch (error) {
       const reason = error instanceof RangeError ? "record_too_long" : "bad_body";

@@ -1,6 +1,6 @@
 // JSONL (plain, .gz, .zst): one object a line with `text` (or `html`) and, if known, `id`, `url`, `domain`, `title`.
 import { decodePage } from "../extract/charset.ts";
-import { extractPage } from "../extract/html.ts";
+import { extractWithin } from "../extract/page.ts";
 import { decodeUtf8 } from "../text/decode.ts";
 import { type Source, splitLines } from "./bytes.ts";
 import { type Document, domainOf, type ReadEvent, refuse } from "./document.ts";
@@ -18,12 +18,12 @@ function field(row: Record<string, unknown>, names: string[], contentType = "tex
 }
 
 /** One parsed row as a document, or why it is none. */
-export function documentOf(
+export async function documentOf(
   row: unknown,
   file: string,
   offset: number,
   ordinal: number,
-): Document | { reason: string } {
+): Promise<Document | { reason: string }> {
   if (row === null || typeof row !== "object" || Array.isArray(row)) return { reason: "not_an_object" };
   const fields = row as Record<string, unknown>;
   let text = field(fields, ["text", "content", "raw_content"]);
@@ -31,7 +31,7 @@ export function documentOf(
   if (text === "") {
     const html = field(fields, ["html"], "text/html");
     if (html === "") return { reason: "no_text" };
-    const extracted = extractPage(html);
+    const extracted = await extractWithin(html);
     if ("reason" in extracted) return extracted;
     text = extracted.text;
     title ||= extracted.title;
@@ -75,7 +75,7 @@ export async function* readJsonl(source: Source, maxBytes: number): AsyncGenerat
       yield refuse(file, offset, "not_json", line);
       continue;
     }
-    const document = documentOf(row, file, offset, ordinal++);
+    const document = await documentOf(row, file, offset, ordinal++);
     yield "reason" in document ? refuse(file, offset, document.reason, line) : { document };
   }
 }

@@ -22,7 +22,7 @@ export async function* readParquet(
       // Bytes that are not said to be UTF-8 stay bytes: an HTML page declares its own encoding.
       const rows = await decoder.rows({ first: start, end: start + count, columns, utf8: false });
       for (let i = 0; i < rows.length; i++) {
-        const document = documentOf(rows[i], file, start + i, start + i);
+        const document = await documentOf(rows[i], file, start + i, start + i);
         yield "reason" in document ? refuse(file, start + i, document.reason, "") : { document };
       }
       start += count;

@@ -1,6 +1,6 @@
 // Files that are one document: pages, plain texts, source code, TeX.
 import { decodePage, looksBinary } from "../extract/charset.ts";
-import { extractPage } from "../extract/html.ts";
+import { extractWithin } from "../extract/page.ts";
 import type { Source } from "./bytes.ts";
 import { isGenerated } from "./code.ts";
 import { type ReadEvent, refuse } from "./document.ts";
@@ -65,7 +65,7 @@ export async function* readWhole(
     yield { skipped: "generated_code" };
     return;
   }
-  const page = kind === "html" ? extractPage(plain.text) : { title: "", text: plain.text };
+  const page = kind === "html" ? await extractWithin(plain.text) : { title: "", text: plain.text };
   if ("reason" in page) {
     yield refuse(file, 0, page.reason, plain.text);
     return;

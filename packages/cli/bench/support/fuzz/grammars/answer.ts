@@ -1,0 +1,57 @@
+// Grammar of answers and golds for the grader.
+import type { Draw } from "../inputs.ts";
+
+const SYMBOLS = [
+  "1",
+  "2",
+  "x",
+  "+",
+  "-",
+  "*",
+  "/",
+  "^",
+  "(",
+  ")",
+  "{",
+  "}",
+  "\\frac",
+  "\\sqrt",
+  "=",
+  ",",
+  ".",
+  "\\pi",
+  "\\text{ m}",
+  "%",
+  "\\boxed{",
+  "$",
+  "!",
+  "<",
+  "\\cup",
+  "[",
+  "]",
+  "\\overline{",
+  "e",
+  "i",
+  "sin",
+  "|",
+  "_",
+  " ",
+  "10^",
+  "million",
+  "٣",
+  "½",
+  "\\begin{pmatrix}",
+  "&",
+  "\\\\",
+  "\\sum",
+  ":",
+  "°",
+  "**",
+  "####",
+  "\n",
+];
+export const answer = (d: Draw): Buffer => {
+  const part = () =>
+    d.many(30, () => (d.chance(0.03) ? d.pick(SYMBOLS).repeat(d.below(3000)) : d.pick(SYMBOLS))).join("");
+  return Buffer.from(`${part()}\u0001${part()}`);
+};
