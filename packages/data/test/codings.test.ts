@@ -185,3 +185,17 @@ test("strings_with_escapes_and_digits_are_no_numbers", () => {
       list: [text, wide, `-${wide}`],
     });
 });
+
+test.each([
+  ['{"a": NaN}', { a: null }],
+  ['{"a": [NaN, 1, Infinity, -Infinity]}', { a: [null, 1, null, null] }],
+  ['{"a": "NaN, NaN", "b": NaN}', { a: "NaN, NaN", b: null }],
+  ['{"NaN": NaN}', { NaN: null }],
+  ['{"a": "\\"NaN\\\\", "b":NaN}', { a: '"NaN\\', b: null }],
+  ['{"a": NaN, "id": 12345678901234567890}', { a: null, id: "12345678901234567890" }],
+  ['{"a": "of 12345678901234567890, NaN", "b": -Infinity}', { a: "of 12345678901234567890, NaN", b: null }],
+])("python's_%s_is_read", (line, row) => expect(parseRow(line)).toEqual(row));
+
+test.each(['{"a": NaNs}', '{"a": xNaN}', '{"a": nan}', '{"a": NaN', "NaN NaN"])("%s_is_no_json", (line) =>
+  expect(() => parseRow(line)).toThrow(SyntaxError),
+);

@@ -91,3 +91,65 @@ test.each(pages("code"))("code_stands_as_it_is: $markup", ({ html, code }) => {
   const { text } = extractHtml(html);
   for (const block of code!) expect(text).toContain(block);
 });
+
+const long =
+  "<p>This page has enough words of its own to be read as a page about numbers and figures. </p>".repeat(4);
+const read = (html: string) =>
+  extractHtml(`<html><body><article>${long}<p>Then ${html} holds.</p>${long}</article></body></html>`).text;
+
+const SHAPES = [
+  "\\triangle ABC\\sim\\triangle DEF",
+  "\\angle ABC=\\angle DEF",
+  "\\overline{AB}\\parallel\\overline{CD}",
+  "\\triangle PQR\\cong\\triangle XYZ",
+  "ABCD\\perp EFGH",
+  "\\overrightarrow{AB}+\\overrightarrow{BC}=AC\\quad ABC",
+  "\\odot ABC\\cap\\odot DEF",
+];
+const PLACES = [
+  (tex: string) => `<span class="math">${tex}</span>`,
+  (tex: string) => `<code class="js-render-math">${tex}</code>`,
+  (tex: string) => `<d-math>${tex}</d-math>`,
+  (tex: string) => `<span class="wp-katex-eq">${tex}</span>`,
+  (tex: string) => `<img class="latex" src="a.png" alt="${tex}">`,
+  (tex: string) =>
+    `<img src="https://s0.wp.com/latex.php?latex=${encodeURIComponent(tex)}&bg=ffffff" alt="">`,
+  (tex: string) => `<span class="tex" data-tex="${tex}">picture</span>`,
+  (tex: string) => `<img src="https://latex.codecogs.com/png.image?${encodeURIComponent(tex)}">`,
+];
+test.each(SHAPES)("names_of_points_are_no_prose_in_%s", (tex) => {
+  for (const place of PLACES)
+    expect(read(place(tex)), place(tex)).toMatch(new RegExp(`\\$${tex.replace(/[\\{}+^]/g, "\\$&")}\\$`));
+});
+
+test.each([
+  ["NASA and ESA", "class"],
+  ["A photograph of DNA", "class"],
+  ["USA UK", "none"],
+])("%s_beside_a_picture_is_no_formula", (alt, marked) => {
+  expect(read(`<img ${marked === "class" ? 'class="photo"' : ""} src="a.png" alt="${alt}">`)).not.toContain(
+    "$",
+  );
+});
+
+const mi = (text: string) => [...text].map((c) => `<mi mathvariant="normal">${c}</mi>`).join("");
+test.each([
+  [`<math>${mi("Var")}<mo>(</mo><mi>X</mi><mo>)</mo></math>`, "\\mathrm{Var}(X)"],
+  [`<math>${mi("d")}<mi>x</mi></math>`, "\\mathrm{d}x"],
+  [`<math><mi>v</mi><mo>=</mo><mn>3</mn>${mi("kmh")}</math>`, "v=3\\mathrm{kmh}"],
+  [`<math><msub><mi>x</mi><mrow>${mi("max")}</mrow></msub></math>`, "x_{\\mathrm{max}}"],
+  [
+    `<math><mi>a</mi><mo>≡</mo><mi>b</mi><mo>(</mo>${mi("mod")}<mi>n</mi><mo>)</mo></math>`,
+    "a\\equiv b\\pmod{n}",
+  ],
+  [
+    `<math><mi>a</mi><mo>≡</mo><mi>b</mi><mspace width="1em"></mspace><mo>(</mo><mi>mod</mi><mspace width="0.333em"></mspace><mn>12</mn><mo>)</mo></math>`,
+    "a\\equiv b\\pmod{12}",
+  ],
+  [
+    `<math><mi>a</mi><mo>≡</mo><mi>b</mi><mo>(</mo><mi>mod</mi><mi>p</mi><mo>-</mo><mn>1</mn><mo>)</mo></math>`,
+    "a\\equiv b\\pmod{p-1}",
+  ],
+])("letters_drawn_one_by_one_and_moduli_are_read: %s", (html, tex) =>
+  expect(read(html)).toContain(`$${tex}$`),
+);

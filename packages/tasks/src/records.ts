@@ -2,6 +2,7 @@
 import { statSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { eachLine, NsaError, readWhole } from "@nsa/core";
+import { parsePythonJson } from "@nsa/data";
 
 /** The template with every `{field}` replaced. Throws NsaError `data_field_missing` (exit 3). */
 export function fillTemplate(template: string, record: Record<string, unknown>, place: string): string {
@@ -16,16 +17,6 @@ export function fillTemplate(template: string, record: Record<string, unknown>, 
       exitCode: 3,
     });
   });
-}
-
-/** Python writes NaN where a value is absent; JSON has only null. */
-function parseRow(row: string): unknown {
-  try {
-    return JSON.parse(row);
-  } catch (error) {
-    if (!row.includes("NaN")) throw error;
-    return JSON.parse(row.replace(/([[,:]\s*)NaN(?=\s*[,\]}])/g, "$1null"));
-  }
 }
 
 /** Lines of a text that is longer than a string can be. */
@@ -56,7 +47,7 @@ export function* readRecords(path: string): Generator<{ record: Record<string, u
     const place = `${path}:${line}`;
     let record: unknown;
     try {
-      record = parseRow(row);
+      record = parsePythonJson(row);
     } catch {
       record = null;
     }

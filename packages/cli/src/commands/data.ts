@@ -40,11 +40,19 @@ function printContamination({ benchmarks, warning }: BuildReport["contamination"
 function printBuild(report: BuildReport, outDir: string): void {
   printFunnel(report.funnel);
   printContamination(report.contamination);
-  for (const { round, newShare, proposedDomains, quality } of report.rounds) {
+  for (const { round, newShare, proposedDomains, quality, cut } of report.rounds) {
     const found = proposedDomains.length > 0 ? `, proposes ${proposedDomains.join(" ")}` : "";
     const measured = quality ? `, average precision ${figure(quality.averagePrecision)}` : "";
     console.log(`round ${round}: ${percent(newShare)} of the collected pages are new${measured}${found}`);
+    if (cut)
+      console.log(
+        `min_precision: scores from ${figure(cut.score)} up, ${cut.wanted} of ${cut.pages} labelled pages wanted`,
+      );
   }
+  for (const { budget, documents, tokens, files } of report.rounds.at(-1)?.rank.budgets ?? [])
+    console.log(
+      `budget ${budget}: ${documents} documents, ${tokens} tokens: the first ${files} files of ranked/`,
+    );
   for (const warning of report.warnings) console.error(`warning: ${warning}`);
   if (report.status === "annotation_needed")
     console.log(`edit ${report.annotationFile}, then run the command again`);
@@ -90,7 +98,8 @@ async function withReport<R>(
   const config = loadConfig(corpusStage.schema as never, file, options).config as BuildConfig;
   return resumable(async (signal) => {
     const onProgress = stageProgress({ changing: changingLine(options) });
-    const report = await run(config, { onProgress, signal });
+    const onWarning = (text: string) => console.error(`warning: ${text}`);
+    const report = await run(config, { onProgress, onWarning, signal });
     writePage(config.outDir, report);
     if (options.json) console.log(JSON.stringify(report, null, 1));
     else print(report, config.outDir);

@@ -14,6 +14,22 @@ export function calibrationTable(quality: Quality): string {
   )}`;
 }
 
+/** Scores by kind of page, where the labels have kinds. */
+export function kindTable({ kinds }: Quality): string {
+  if (!kinds) return "";
+  return `<h3>Scores by kind of page</h3>${table(
+    ["kind", "wanted", "pages", "median score", "from 0.5 up", "average precision against the unwanted"],
+    kinds.map((k) => [
+      k.kind,
+      k.wanted ? "yes" : "no",
+      k.documents,
+      k.median.toFixed(3),
+      percent(k.overHalf),
+      k.averagePrecision === undefined ? "" : k.averagePrecision.toFixed(4),
+    ]),
+  )}`;
+}
+
 /** The domain table and the proposed paths. */
 export function domainSection(found: Pick<RoundReport, "domains" | "proposedDomains" | "paths">): string {
   return `<h3>Domains</h3>
@@ -37,7 +53,7 @@ ${table(
 }
 
 function roundSection(round: RoundReport): string {
-  const { rank, quality } = round;
+  const { rank, quality, cut } = round;
   const figures: Cell[][] = [
     ["pages ranked", rank.documents],
     ["collected", rank.collected],
@@ -45,6 +61,16 @@ function roundSection(round: RoundReport): string {
     ["new since the round before", percent(round.newShare)],
     ["lowest collected score", rank.threshold.toFixed(4)],
   ];
+  if (cut)
+    figures.push([
+      "min_precision",
+      `scores from ${cut.score.toFixed(4)} up: ${cut.wanted} of ${cut.pages} labelled pages wanted`,
+    ]);
+  for (const { budget, documents, tokens, threshold, files } of rank.budgets ?? [])
+    figures.push([
+      `budget of ${budget} tokens`,
+      `${documents} pages, ${tokens} tokens, scores from ${threshold.toFixed(4)}: the first ${files} files`,
+    ]);
   if (quality)
     figures.push(
       ["average precision (labels)", quality.averagePrecision.toFixed(4)],
@@ -54,7 +80,7 @@ function roundSection(round: RoundReport): string {
 ${table(["", ""], figures)}
 ${scoreHistogram(rank.histogram, rank.threshold)}
 ${domainSection(round)}
-${quality ? calibrationTable(quality) : ""}`;
+${quality ? calibrationTable(quality) + kindTable(quality) : ""}`;
 }
 
 /** The whole report as one HTML document. */

@@ -1,7 +1,7 @@
 // The page of one step of the corpus loop, in the sections that the page of a build is made of.
 import type { StepReport } from "@nsa/data";
 import { type Cell, page, scoreHistogram, table } from "@nsa/report";
-import { calibrationTable, domainSection } from "./build.ts";
+import { calibrationTable, domainSection, kindTable } from "./build.ts";
 import { contaminationSection, funnelSection, samplesSection } from "./parts.ts";
 
 /** One self-contained page; no clock in it, so reruns give equal bytes. */
@@ -17,7 +17,7 @@ export function stepReportHtml(report: StepReport): string {
     funnelSection(funnel),
     rows.length > 0 ? `<h2>Figures</h2>${table(["", ""], rows as [string, Cell][])}` : "",
     histogram ? `<h2>Scores</h2>${scoreHistogram(histogram, threshold)}` : "",
-    quality ? calibrationTable(quality) : "",
+    quality ? calibrationTable(quality) + kindTable(quality) : "",
     contamination ? contaminationSection(contamination) : "",
     domains ? domainSection(domains) : "",
     samples ? samplesSection(samples) : "",

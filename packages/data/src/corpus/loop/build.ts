@@ -9,6 +9,7 @@ import { offerAnnotations } from "./annotations.ts";
 import type { BuildConfig } from "./config.ts";
 import { type ContaminationReport, contaminationReport } from "./contamination.ts";
 import { type BuildContext, jobContext } from "./context.ts";
+import { checkLimits, idleLimits, warnOfPool } from "./limits.ts";
 import { readLabels } from "./measure.ts";
 import { checkedPages, type FunnelRow, preparePool } from "./prepare.ts";
 import { type Round, type RoundReport, readSeeds, runRound } from "./round.ts";
@@ -34,20 +35,27 @@ export interface BuildReport {
  * round's proposals with status `annotation_needed`; the next call goes on with the edited file.
  */
 export async function buildCorpus(config: BuildConfig, ctx: BuildContext = {}): Promise<BuildReport> {
+  checkLimits(config);
   const job = jobContext(config, ctx);
   try {
-    return await build(job, config);
+    return await build(job, config, ctx.onWarning);
   } finally {
     job.executor.close?.();
   }
 }
 
-async function build(job: JobContext, config: BuildConfig): Promise<BuildReport> {
+async function build(
+  job: JobContext,
+  config: BuildConfig,
+  onWarning?: (text: string) => void,
+): Promise<BuildReport> {
   clearTemporaries(job.outDir);
   const labels = config.labels ? await readLabels(config.labels, config.positiveLabel) : undefined;
   const seeds = await readSeeds(job, config);
   const { shards, funnel } = await preparePool(job, config);
   const contamination = contaminationReport(job.outDir, shards, checkedPages(funnel));
+  const early = warnOfPool(config, funnel.at(-1)!.tokens!);
+  if (early !== undefined) onWarning?.(early);
 
   const rounds: RoundReport[] = [];
   const history: History = { columns: [], annotations: [] };
@@ -90,12 +98,7 @@ async function build(job: JobContext, config: BuildConfig): Promise<BuildReport>
 }
 
 function warningsOf(config: BuildConfig, rounds: readonly RoundReport[]): string[] {
-  const out: string[] = [];
-  const { rank } = rounds.at(-1)!;
-  if (rank.documents > 0 && rank.collected === rank.documents)
-    out.push(
-      `budget_tokens (${config.budgetTokens}) and min_score (${config.minScore}) bind nothing: all ${rank.documents} pages (${rank.tokens} tokens) were collected, whatever their scores; lower the budget or raise min_score`,
-    );
+  const out = idleLimits(config, rounds);
   const unmatched = new Set(rounds.flatMap((r) => (r.train.unmatched_paths as string[] | undefined) ?? []));
   if (unmatched.size > 0) out.push(`annotated paths match no page: ${[...unmatched].join(", ")}`);
   return out;

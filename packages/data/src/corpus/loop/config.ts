@@ -142,21 +142,42 @@ export const BuildConfig = z.strictObject({
   labels: z
     .string()
     .optional()
-    .describe("JSONL of {id, label}: used only to measure precision and recall, never to train."),
+    .describe(
+      "JSONL of {id, label} and, for scores by kind of page, kind, for pages of the pool, all or a sample: to measure precision and recall, and for `min_precision`; never to train.",
+    ),
   positiveLabel: z.string().default("math").describe("Name of the wanted class, also in `labels`."),
   fasttext: FastTextConfig.prefault({}).describe("The classifier."),
   budgetTokens: z.int().min(1).describe("Tokens to keep from the top of the ranking, each round."),
+  nestedBudgets: z
+    .array(z.int().min(1))
+    .default([])
+    .refine((budgets) => budgets.every((b, i) => i === 0 || b > budgets[i - 1]!), "they do not rise")
+    .describe(
+      "Smaller budgets within the same ranking, rising: the pages of each are the first files of ranked/, which the report names. The paper compares 40, 80, 120 and 160 billion.",
+    ),
+  tokenizer: z
+    .string()
+    .optional()
+    .describe("A tokenizer.json, or a folder with one, that counts the tokens of budgets."),
   minScore: z
     .number()
     .min(0)
     .max(1)
     .default(0)
     .describe("Pages below this probability are not collected even when the budget has room."),
+  minPrecision: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe(
+      "Share of wanted pages among those collected: each round's `min_score` is raised to the lowest score from which up the labelled pages reach it. Needs `labels`; 0 asks for nothing.",
+    ),
   bytesPerToken: z
     .number()
     .positive()
     .default(4)
-    .describe("Bytes of UTF-8 a token stands for when the budget is counted."),
+    .describe("Bytes of UTF-8 that count as a token where there is no `tokenizer`."),
   minChars: z.int().min(0).default(100).describe("Shorter pages are dropped."),
   maxRecordBytes: z.int().min(1024).default(32_000_000).describe("Longer records are quarantined."),
   maxQuarantineShare: z

@@ -11,6 +11,8 @@ export interface BuildContext {
   /** Instead of the config's. */
   executor?: Executor;
   onProgress?: (p: StageProgress) => void;
+  /** What is likelier a mistake than meant, as soon as it is known. */
+  onWarning?: (text: string) => void;
   signal?: AbortSignal;
   /** Instead of a clock's, between attempts to fetch an input. */
   sleep?: (ms: number) => Promise<void>;

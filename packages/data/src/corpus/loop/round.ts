@@ -11,10 +11,12 @@ import { scoreShards } from "../steps/score.ts";
 import { type History, type Seeds, trainRound } from "../steps/train.ts";
 import type { BuildConfig } from "./config.ts";
 import type { DomainRow, PathProposal } from "./domains.ts";
-import { measureRanking, type Quality } from "./measure.ts";
+import { type Cut, type Labels, measureRanking, precisionCut, type Quality } from "./measure.ts";
 
 export interface RoundReport {
   round: number;
+  /** Where `min_precision` set the lowest score. */
+  cut?: Cut;
   train: Record<string, unknown>;
   rank: RankStats;
   /** Share of the collected pages that the round before had not collected. */
@@ -64,7 +66,7 @@ export interface RoundInputs {
   /** What the rounds before collected and annotated. */
   history: History;
   /** True labels by document id: with them, the ranking is measured. */
-  labels?: Map<string, boolean>;
+  labels?: Labels;
 }
 
 /** Trains (or takes the given model) and scores all shards. */
@@ -83,6 +85,7 @@ export interface Ranked {
   order: string;
   collected: string[];
   stats: RankStats;
+  cut?: Cut;
   quality?: Quality;
 }
 
@@ -90,8 +93,13 @@ export interface Ranked {
 export async function rankRound(inputs: RoundInputs): Promise<Ranked> {
   const { job, config, round, shards, history, labels } = inputs;
   const { scores, train } = await scoreRound(inputs);
-  const ranked = await rankShards(job, config, shards, scores, `round-${round}`, history.columns.at(-1));
-  return { scores, train, ...ranked, quality: labels && measureRanking(job.outDir, shards, scores, labels) };
+  const target = config.minPrecision;
+  const cut = labels && target > 0 ? precisionCut(job.outDir, shards, scores, { labels, target }) : undefined;
+  const minScore = Math.max(config.minScore, cut?.score ?? 0);
+  const settings = { ...config, minScore };
+  const ranked = await rankShards(job, settings, shards, scores, `round-${round}`, history.columns.at(-1));
+  const quality = labels && measureRanking(job.outDir, shards, scores, labels);
+  return { scores, train, ...ranked, ...(cut ? { cut } : {}), quality };
 }
 
 /** Trains, scores and ranks, and proposes domains and paths to annotate. */
@@ -118,6 +126,7 @@ export async function runRound(inputs: RoundInputs): Promise<Round> {
       domains: found.domains,
       proposedDomains: found.proposed.map((d) => d.domain),
       paths: found.paths,
+      ...(ranked.cut ? { cut: ranked.cut } : {}),
       quality: ranked.quality,
     },
   };

@@ -10,6 +10,7 @@ import type { BuildConfig } from "./config.ts";
 import { type ContaminationReport, contaminationReport } from "./contamination.ts";
 import { type BuildContext, jobContext } from "./context.ts";
 import { dedupShards } from "./dedup.ts";
+import { checkLimits } from "./limits.ts";
 import { measureRanking, type Quality, readLabels } from "./measure.ts";
 import { checkedPages, type FunnelRow, preparePool, readPool } from "./prepare.ts";
 import { type RoundReport, rankRound, readSeeds, runRound, scoreRound } from "./round.ts";
@@ -46,6 +47,7 @@ export async function runCorpusStep(
   config: BuildConfig,
   ctx: BuildContext = {},
 ): Promise<StepReport> {
+  checkLimits(config);
   const job = jobContext(config, ctx);
   clearTemporaries(job.outDir);
   try {

@@ -36,7 +36,8 @@ export class ShardWriter {
     documentsPath: string,
     private rowsPath: string,
     pagesPath: string,
-    private bytesPerToken: number,
+    /** Tokens of a text, as budgets count them. */
+    private tokensOf: (text: string) => number,
   ) {
     this.documents = new JsonlWriter(documentsPath);
     this.pages = new JsonlWriter(pagesPath);
@@ -44,7 +45,7 @@ export class ShardWriter {
   /** `line` is the document in JSON, without a newline. */
   write(document: Document, line: Buffer): void {
     const bytes = line.length;
-    const tokens = tokenCount(document.text, this.bytesPerToken);
+    const tokens = this.tokensOf(document.text);
     const row = this.rows.extend(ROW_BYTES);
     row.bytes.writeDoubleLE(this.offset, row.at);
     row.bytes.writeUInt32LE(bytes, row.at + 8);

@@ -27,6 +27,7 @@ export const runCorpus: StageRunner<BuildConfig> = async (config, context) => {
   try {
     report = await buildCorpus(config, {
       signal: context.signal,
+      onWarning: (text) => context.log(text, "warn"),
       onProgress: ({ stage, done, total, skipped }) => {
         if (done === total) context.log(`${stage}: ${total - skipped} done, ${skipped} from before`);
       },

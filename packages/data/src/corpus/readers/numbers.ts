@@ -1,4 +1,4 @@
-// JSON whose numbers may be wider than a double: those are read as the digits that are written.
+// JSON whose numbers may be wider than a double: those are read as the digits that are written. And JSON with NaN.
 
 const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 /** Digits that every double has. */
@@ -19,19 +19,32 @@ function stringEnd(line: string, open: number): number {
   return line.length;
 }
 
-/** Parses a row; a number that a double cannot hold becomes the string of its digits. Throws SyntaxError. */
-export function parseRow(line: string): unknown {
-  const row: unknown = JSON.parse(line);
-  if (!/\d{16}|\d\.\d{15}/.test(line)) return row;
+/** The line with what stands outside its strings changed. */
+function outsideStrings(line: string, change: (part: string) => string): string {
   const parts: string[] = [];
-  let changed = false;
   for (let at = 0; at < line.length; ) {
     const open = line.indexOf('"', at);
-    const between = line.slice(at, open < 0 ? line.length : open);
-    const digits = between.replace(NUMBER, exact);
-    changed ||= digits !== between;
+    parts.push(change(line.slice(at, open < 0 ? line.length : open)));
     at = open < 0 ? line.length : stringEnd(line, open);
-    parts.push(digits, open < 0 ? "" : line.slice(open, at));
+    if (open >= 0) parts.push(line.slice(open, at));
   }
-  return changed ? JSON.parse(parts.join("")) : row;
+  return parts.join("");
+}
+
+/** Parses JSON as Python writes it: NaN and Infinity, for which JSON has no words, are null. Throws SyntaxError. */
+export function parsePythonJson(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    if (!/NaN|Infinity/.test(line)) throw error;
+    return JSON.parse(outsideStrings(line, (part) => part.replace(/-?\b(?:NaN|Infinity)\b/g, "null")));
+  }
+}
+
+/** Parses a row; a number that a double cannot hold becomes the string of its digits. Throws SyntaxError. */
+export function parseRow(line: string): unknown {
+  const row = parsePythonJson(line);
+  if (!/\d{16}|\d\.\d{15}/.test(line)) return row;
+  const digits = outsideStrings(line, (part) => part.replace(NUMBER, exact));
+  return digits === line ? row : parsePythonJson(digits);
 }

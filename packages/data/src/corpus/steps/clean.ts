@@ -1,15 +1,17 @@
 // Step `clean`: applies the duplicate verdicts and the filters of a single page (length, language, contamination),
 // and writes the shard's index columns.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { writeWhole } from "@nsa/core";
 import { z } from "zod";
+import { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { benchmarkLabels, comparableText, readBenchmark } from "../decontaminate/benchmarks.ts";
 import { GramIndex, type GramRules } from "../decontaminate/index-grams.ts";
 import { identifyLanguage } from "../extract/language.ts";
 import { canonicalJson, hashFile } from "../jobs/manifest.ts";
 import type { JobContext } from "../jobs/stage.ts";
 import type { BuildConfig } from "../loop/config.ts";
-import { ShardWriter } from "../loop/shards.ts";
+import { ShardWriter, tokenCount } from "../loop/shards.ts";
 import type { Document } from "../readers/document.ts";
 import { eachRow } from "../readers/each.ts";
 import { expandInputs } from "../readers/inputs.ts";
@@ -32,6 +34,7 @@ export interface CleanShard {
 const spec = z.strictObject({
   minChars: z.number().int().min(0).describe("Shorter pages are dropped."),
   bytesPerToken: z.number().positive().describe("Bytes of UTF-8 that count as a token."),
+  tokenizer: z.string().optional().describe("Hash of the last input, a tokenizer that counts instead."),
   languages: z.array(z.string()).describe("ISO 639 codes to keep; empty keeps all."),
   languageProbability: z.number().min(0).max(1).describe("Least certainty of the language."),
   fields: z.array(z.string()).describe("Fields that hold benchmark text."),
@@ -46,6 +49,8 @@ interface Plan {
   shards: ReadShard[];
   verdicts: string[];
   benchmarks: string[];
+  /** A tokenizer's file, or none. */
+  tokenizer: string[];
   out: CleanShard[];
   spec: CleanSpec;
 }
@@ -53,11 +58,11 @@ interface Plan {
 export const cleanStep = defineStep({
   kind: "clean",
   spec,
-  plan: ({ set, shards, verdicts, benchmarks, out, spec }: Plan) =>
+  plan: ({ set, shards, verdicts, benchmarks, tokenizer, out, spec }: Plan) =>
     shards.map((s, i) => ({
       name: `${set}-${s.name}`,
       spec,
-      inputs: [s.documents, verdicts[i]!, ...benchmarks],
+      inputs: [s.documents, verdicts[i]!, ...benchmarks, ...tokenizer],
       outputs: [out[i]!.documents, out[i]!.rows, out[i]!.pages, out[i]!.hits],
     })),
   run: cleanShard,
@@ -80,14 +85,26 @@ async function gramIndex(
   return cached.index;
 }
 
-/** Inputs: [documents, verdicts, benchmark files …]. Outputs: [documents, rows, pages, hits]. */
+let loaded: { hash: string; tokenizer: Tokenizer } | undefined;
+
+/** Counts the tokens of a text: those of a tokenizer, at least 1, or bytes. */
+function counter({ bytesPerToken, tokenizer: hash }: CleanSpec, path: string): (text: string) => number {
+  if (hash === undefined) return (text) => tokenCount(text, bytesPerToken);
+  if (loaded?.hash !== hash) loaded = { hash, tokenizer: Tokenizer.load(path) };
+  const { tokenizer } = loaded;
+  return (text) => Math.max(1, tokenizer.encodeIds(text, { plain: true, inner: true }).length);
+}
+
+/** Inputs: [documents, verdicts, benchmark files …, tokenizer if any]. Outputs: [documents, rows, pages, hits]. */
 async function cleanShard(io: StepIo<CleanSpec>): Promise<Stats> {
-  const { minChars, bytesPerToken, languages, languageProbability, fields, rules, benchmarksHash } = io.spec;
+  const { minChars, languages, languageProbability, fields, rules, benchmarksHash } = io.spec;
+  const benchmarks = io.inputs.slice(2, io.spec.tokenizer ? -1 : undefined);
+  const tokensOf = counter(io.spec, io.inputs.at(-1)!);
   const verdicts = readFileSync(io.inputs[1]!);
   const [documents, rows, pages, hits] = io.outputs as [string, string, string, string];
-  const writer = new ShardWriter(documents, rows, pages, bytesPerToken);
+  const writer = new ShardWriter(documents, rows, pages, tokensOf);
   const report = new JsonlWriter(hits);
-  const index = await gramIndex(io.inputs.slice(2), fields, rules, benchmarksHash);
+  const index = await gramIndex(benchmarks, fields, rules, benchmarksHash);
   const dropped = { duplicates: 0, short: 0, language: 0, contaminated: 0 };
   const kept = { deduplicated: 0, filtered: 0 };
   let i = 0;
@@ -122,6 +139,10 @@ async function cleanShard(io: StepIo<CleanSpec>): Promise<Stats> {
   return { documents: writer.documentsWritten, tokens: writer.tokens, ...kept, dropped };
 }
 
+/** The file of a tokenizer: itself, or the one in a folder. */
+const tokenizerFile = (path: string): string =>
+  resolve(existsSync(path) && statSync(path).isDirectory() ? join(path, "tokenizer.json") : path);
+
 export interface CleanResult {
   shards: CleanShard[];
   documents: number;
@@ -136,7 +157,7 @@ export async function cleanShards(
   ctx: JobContext,
   config: Pick<
     BuildConfig,
-    "minChars" | "bytesPerToken" | "languages" | "languageProbability" | "decontaminate"
+    "minChars" | "bytesPerToken" | "tokenizer" | "languages" | "languageProbability" | "decontaminate"
   >,
   shards: ReadShard[],
   verdicts: string[],
@@ -152,10 +173,12 @@ export async function cleanShards(
   const { minChars, bytesPerToken, languages, languageProbability, decontaminate } = config;
   const benchmarks = expandInputs(decontaminate.benchmarks);
   const hashes = await Promise.all(benchmarks.map(hashFile));
+  const tokenizer = config.tokenizer === undefined ? [] : [tokenizerFile(config.tokenizer)];
   const { ngram, minWords, distinctive, fields } = decontaminate;
   const spec = {
     minChars,
     bytesPerToken,
+    ...(tokenizer[0] === undefined ? {} : { tokenizer: await hashFile(tokenizer[0]) }),
     languages,
     languageProbability,
     fields,
@@ -169,7 +192,7 @@ export async function cleanShards(
       distinctive,
     ]),
   };
-  const given = { set, shards, verdicts, benchmarks, out, spec };
+  const given = { set, shards, verdicts, benchmarks, tokenizer, out, spec };
   const manifests = await runStep(ctx, `clean ${set}`, cleanStep, given);
   const result: CleanResult = {
     shards: out,

@@ -16,6 +16,16 @@ const SAMPLES = 10;
 /** Shard u32, row u32, score f32, pad u32. */
 export const ORDER_BYTES = 16;
 
+/** A budget within the largest: its pages are the first `files` of the ranked files. */
+export interface BudgetRow {
+  budget: number;
+  documents: number;
+  tokens: number;
+  /** Lowest score among them. */
+  threshold: number;
+  files: number;
+}
+
 export interface RankStats {
   documents: number;
   tokens: number;
@@ -28,6 +38,8 @@ export interface RankStats {
   histogram: number[];
   /** First rank of each output shard, and the end. */
   shard_starts: number[];
+  /** The smaller budgets: what the first files of the ranking hold. Absent without any. */
+  budgets?: BudgetRow[];
   near_threshold: { shard: number; row: number; score: number; kept: boolean }[];
 }
 
@@ -48,6 +60,7 @@ export function rankOrder(scores: Float32Array): Uint32Array {
 const spec = z.strictObject({
   budgetTokens: z.number().min(0).describe("Tokens to collect from the top of the ranking."),
   minScore: z.number().min(0).max(1).describe("Pages below this probability are not collected."),
+  nested: z.array(z.number()).optional().describe("Smaller budgets, rising, at which a ranked file ends."),
   outputShardBytes: z.number().min(1).describe("Bytes after which the ranked documents begin another file."),
   shards: z.number().int().min(0).describe("Number of shards."),
   previous: z.boolean().describe("Whether the collected columns of the round before are inputs."),
@@ -93,6 +106,7 @@ async function rank(io: StepIo<RankSpec>): Promise<Stats> {
     threshold: cut.kept > 0 ? scores[order[cut.kept - 1]!]! : 1,
     histogram: histogramOf(parts),
     shard_starts: cut.starts,
+    ...(cut.budgets.length > 0 ? { budgets: cut.budgets } : {}),
     near_threshold: nearCut(ranking, cut.kept),
   };
   return { ...stats };
@@ -127,15 +141,24 @@ function rankingOf(parts: readonly Float32Array[]): Ranking {
 function collect(
   { order, scores, shardOf, rowOf }: Ranking,
   rows: readonly Rows[],
-  { budgetTokens, minScore, outputShardBytes }: RankSpec,
+  { budgetTokens, minScore, outputShardBytes, nested = [] }: RankSpec,
   collected: readonly Uint8Array[],
-): { kept: number; keptTokens: number; tokens: number; starts: number[] } {
+): { kept: number; keptTokens: number; tokens: number; starts: number[]; budgets: BudgetRow[] } {
   let kept = 0;
   let keptTokens = 0;
   let tokens = 0;
   let full = false;
   let shardBytes = 0;
   const starts = [0];
+  const budgets: BudgetRow[] = [];
+  /** Ends the ranked file, where it holds anything, and with it the next nested budget. */
+  const endBudget = () => {
+    if (shardBytes > 0) starts.push(kept);
+    shardBytes = 0;
+    const threshold = kept > 0 ? scores[order[kept - 1]!]! : 1;
+    const files = starts.length - 1;
+    budgets.push({ budget: nested[budgets.length]!, documents: kept, tokens: keptTokens, threshold, files });
+  };
   for (const i of order) {
     const row = rows[shardOf[i]!]!;
     const t = row.tokens(rowOf[i]!);
@@ -145,6 +168,7 @@ function collect(
       full = true;
       continue;
     }
+    while (budgets.length < nested.length && keptTokens + t > nested[budgets.length]!) endBudget();
     const bytes = row.bytes(rowOf[i]!) + 1;
     if (shardBytes > 0 && shardBytes + bytes > outputShardBytes) {
       starts.push(kept);
@@ -155,8 +179,9 @@ function collect(
     keptTokens += t;
     kept++;
   }
-  starts.push(kept);
-  return { kept, keptTokens, tokens, starts };
+  while (budgets.length < nested.length) endBudget();
+  if (starts.at(-1) !== kept || starts.length === 1) starts.push(kept);
+  return { kept, keptTokens, tokens, starts, budgets };
 }
 
 /** The collected documents in rank order, ORDER_BYTES each. */
@@ -184,7 +209,7 @@ function nearCut({ order, scores, shardOf, rowOf }: Ranking, kept: number): Rank
 /** Ranks all shards and collects the top up to the budget. */
 export async function rankShards(
   ctx: JobContext,
-  config: Pick<BuildConfig, "budgetTokens" | "minScore" | "outputShardBytes">,
+  config: Pick<BuildConfig, "budgetTokens" | "nestedBudgets" | "minScore" | "outputShardBytes">,
   shards: CleanShard[],
   scores: string[],
   folder: string,
@@ -192,9 +217,10 @@ export async function rankShards(
 ): Promise<{ order: string; collected: string[]; stats: RankStats }> {
   const order = `${folder}/order.bin`;
   const collected = shards.map((s) => `${folder}/collected/${s.name}.u8`);
-  const { budgetTokens, minScore, outputShardBytes } = config;
+  const { budgetTokens, nestedBudgets, minScore, outputShardBytes } = config;
   const spec = {
     budgetTokens,
+    ...(nestedBudgets.length > 0 ? { nested: nestedBudgets } : {}),
     minScore,
     outputShardBytes,
     shards: shards.length,

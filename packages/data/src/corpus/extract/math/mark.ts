@@ -4,10 +4,10 @@ import type { DomDocument, DomElement } from "../dom.ts";
 import { parseDom } from "../dom.ts";
 import { texOfImage, wirisMathml } from "./images.ts";
 import { readKatex } from "./katex.ts";
-import { latexOf } from "./latex.ts";
 import { MATH_END, MATH_START } from "./marks.ts";
 import { readContainer } from "./mathjax.ts";
 import { localName, mathmlToLatex } from "./mathml.ts";
+import { printed } from "./printed.ts";
 import { attributeSource, isDisplay, textSource } from "./sources.ts";
 import { delimited, hasTexMarks, isFormula, isProse } from "./tex.ts";
 
@@ -78,7 +78,7 @@ function ofContainer(e: DomElement): Formula | undefined {
   const found = readContainer(e);
   if (typeof found === "string") return { tex: found, display };
   if (math) return { tex: texOfMath(math), display };
-  const tex = found ? latexOf(found) : "";
+  const tex = found ? printed(found) : "";
   return tex.trim() === "" ? undefined : { tex, display };
 }
 
@@ -91,7 +91,7 @@ function ofKatex(e: DomElement): Formula | undefined {
   const math = first(e, "math");
   if (math) return { tex: texOfMath(math), display };
   const html = e.querySelector(".katex-html");
-  if (html) return { tex: latexOf(readKatex(html)), display };
+  if (html) return { tex: printed(readKatex(html)), display };
   const text = textSource(e);
   return text === undefined ? undefined : { tex: text, display };
 }

@@ -1,8 +1,8 @@
 // MathML of a page, presentation or content, with or without a prefix, as a tree, and as LaTeX.
 import { type DomElement, type DomNode, isElement } from "../dom.ts";
 import { contentMath, isContentMath } from "./content.ts";
-import { latexOf } from "./latex.ts";
 import { type MathNode, mathNode, token } from "./node.ts";
+import { printed } from "./printed.ts";
 
 const TOKENS = new Set(["mi", "mn", "mo", "mtext", "ms", "mglyph", "ci", "cn", "csymbol"]);
 
@@ -73,5 +73,5 @@ export function readMathml(node: DomNode): MathNode {
 
 /** LaTeX of a `<math>` element or of any element inside one. */
 export function mathmlToLatex(node: DomNode): string {
-  return latexOf(readMathml(node));
+  return printed(readMathml(node));
 }

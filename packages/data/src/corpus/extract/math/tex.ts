@@ -96,7 +96,9 @@ export function isFormula(text: string): boolean {
     )
   )
     return true;
-  return !isProse(t) && !/^[^\p{L}\p{N}]*$/u.test(t);
+  // Beside commands, capitals are the names of points: \triangle ABC.
+  const words = /\\[a-zA-Z]{2,}/.test(t) ? t.replace(/(?<!\p{L})\p{Lu}{2,6}(?!\p{L})/gu, " ") : t;
+  return !isProse(words) && !/^[^\p{L}\p{N}]*$/u.test(t);
 }
 
 /** A formula between delimiters; empty for nothing. */
