@@ -1,5 +1,5 @@
 // `pnpm kills <stage> [--kills 200] [--seed 1] [--start] [--seconds N] [--device cpu] [--inputs folder] [--json]`: a stage of the registry,
-// or `pipeline`, killed at many points and resumed.
+// `pipeline`, or the recipe of a pipeline (a path that ends in .yaml), killed at many points and resumed.
 //
 // Half of the kills fall at a change of a file (the n-th of those that an unbroken run makes: in the start of the command, in the
 // trainer, or of the command alone), half at a moment in time. A run is killed until it is done or has been killed eight times; then it is
@@ -8,7 +8,7 @@
 // `--inputs` names a folder for what the stages start from, which several commands may share once one has made it.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { atLeast, atMost, type BenchResult, describeMachine, Rng } from "@nsa/core";
 import { type Blow, differencesOf, factsOf, hasRun, live, type Who } from "./support/kill-life.ts";
@@ -142,14 +142,19 @@ export async function killStages(
   options: KillOptions & { inputs?: string; onTally?: (tally: KillTally) => void },
 ): Promise<{ tallies: KillTally[]; root: string }> {
   const root = mkdtempSync(join(tmpdir(), "nsa-kills-"));
-  const words: KillWords = await makeKillWords(options.inputs ?? join(root, "recipes"));
+  const recipes = wanted.filter((name) => name.endsWith(".yaml"));
+  const others = recipes.length < wanted.length || wanted.length === 0;
+  const words: KillWords = {
+    ...(others ? await makeKillWords(options.inputs ?? join(root, "recipes")) : {}),
+    ...Object.fromEntries(recipes.map((path) => [path, ["pipeline", "run", resolve(path)]])),
+  };
   const names = wanted.length > 0 ? wanted : Object.keys(words);
   const unknown = names.find((name) => !(name in words));
   if (unknown !== undefined)
     throw new Error(`there is no stage ${unknown}: ${Object.keys(words).join(", ")}`);
   const tallies: KillTally[] = [];
   for (const name of names) {
-    const tally = await killStage(name, words[name]!, { ...options, folder: join(root, name) });
+    const tally = await killStage(name, words[name]!, { ...options, folder: join(root, basename(name)) });
     options.onTally?.(tally);
     tallies.push(tally);
   }

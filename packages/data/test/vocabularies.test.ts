@@ -4,7 +4,8 @@ import { NsaError } from "@nsa/core";
 import { expect, test } from "vitest";
 import { publicVocabularies } from "../bench/support/vocabularies.ts";
 import { Tokenizer } from "../src/index.ts";
-import { type PreTokenizerJson, splitterOf } from "../src/tokenizer/split.ts";
+import type { PreTokenizerJson } from "../src/tokenizer/json.ts";
+import { splitterOf } from "../src/tokenizer/split.ts";
 import { edgeStrings } from "./edge-strings.ts";
 
 const edges = edgeStrings(400);

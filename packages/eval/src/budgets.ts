@@ -21,6 +21,36 @@ export function rightWithin(rows: readonly SampleRow[], budgets: readonly number
   });
 }
 
+/** Entries with a budget for their thoughts, those on the same problems together, by what they spent: mean tokens and accuracy. */
+export function forcedFrontiers(
+  rows: readonly SampleRow[],
+): { task: string; tokens: number; accuracy: number }[][] {
+  const groups = new Map<string, { task: string; tokens: number; accuracy: number }[]>();
+  for (const task of new Set(rows.flatMap((row) => (row.budget ? [row.task] : [])))) {
+    const own = rows.filter((row) => row.task === task);
+    const problems = [...new Set(own.map(({ id }) => id))].sort().join("\n");
+    const share = (xs: readonly number[]) => xs.reduce((a, b) => a + b, 0) / own.length;
+    const point = {
+      task,
+      tokens: share(own.map(({ tokens }) => tokens)),
+      accuracy: share(own.map(({ verdict }) => (verdict === "correct" ? 1 : 0))),
+    };
+    groups.set(problems, [...(groups.get(problems) ?? []), point]);
+  }
+  return [...groups.values()].map((points) => points.sort((a, b) => a.tokens - b.tokens));
+}
+
+function forcedSections(rows: readonly SampleRow[]): ReportSection[] {
+  return forcedFrontiers(rows)
+    .filter((points) => points.length > 1)
+    .map((points) => ({
+      title: `Accuracy by the tokens spent, thoughts forced to a budget: ${points.map(({ task }) => task).join(", ")}`,
+      kind: "curve",
+      columns: ["tokens an answer", "accuracy"],
+      rows: points.map(({ tokens, accuracy }) => [tokens, accuracy]),
+    }));
+}
+
 /** One curve for each entry of a run; nothing where no answers were sampled. */
 export function budgetSections(runDir: string): ReportSection[] {
   const rows = samplesOf(readJsonl<EvalRow>(join(runDir, "samples.jsonl")));
@@ -40,5 +70,6 @@ export function budgetSections(runDir: string): ReportSection[] {
       columns: ["tokens", ...tasks],
       rows: budgets.map((budget, i) => [budget, ...curves.map((curve) => curve[i]!)]),
     },
+    ...forcedSections(rows),
   ];
 }

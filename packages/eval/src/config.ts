@@ -2,6 +2,7 @@
 import { loggingSchema } from "@nsa/core";
 import { environmentSchema } from "@nsa/tasks";
 import { z } from "zod";
+import { thoughtSchema } from "./trajectories/thoughts.ts";
 
 const count = (what: string, value: number) => z.number().int().min(1).default(value).describe(what);
 
@@ -20,6 +21,7 @@ const generated = {
     .describe("Also one greedy answer per problem, reported beside the sampled ones"),
   limit: z.number().int().min(1).optional().describe("Takes the first so many problems"),
   maxTokens: z.number().int().min(1).optional().describe("Longest answer, tokens; the task's own by default"),
+  thought: thoughtSchema.optional(),
 };
 
 export const evalTaskSchema = z.discriminatedUnion("kind", [
@@ -64,7 +66,9 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
     name: entryName,
     family: z
       .string()
-      .describe("addition, arithmetic, modular, products, links, functions, countdown or word_problems"),
+      .describe(
+        "addition, arithmetic, modular, products, links, functions, repairs, countdown, word_problems, column_sums, column_differences, greetings or lists",
+      ),
     difficulty: count("Digits, links, numbers (countdown) or steps (word_problems)", 2),
     template: z
       .string()
@@ -78,6 +82,7 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
     samples: generated.samples,
     greedy: generated.greedy,
     maxTokens: count("Longest answer, tokens", 64),
+    thought: generated.thought,
   }),
   z.strictObject({
     kind: z.literal("needle").describe("A fact hidden in a long text is asked for at its end"),

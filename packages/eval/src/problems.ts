@@ -1,6 +1,5 @@
 // Steps of the tasks that generate answers, and of multiple choice by log-likelihood.
 import { ExitCode, NsaError } from "@nsa/core";
-import type { GeneratedSample } from "@nsa/model";
 import type { GradeOptions, TaskDefinition } from "@nsa/tasks";
 import {
   asksInChat,
@@ -16,16 +15,21 @@ import {
   requireSandbox,
   type TaskProblem,
   taskPrompt,
+  unreadableGold,
 } from "@nsa/tasks";
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { programRows } from "./programs.ts";
 import type { Generation, Question } from "./question.ts";
 import type { ChoiceRow, EvalRow, GreedyRow, SampleRow } from "./rows.ts";
 import { type Session, scoreTokens } from "./session.ts";
+import { type ForcedSample, generateForced, type ThoughtBudget } from "./trajectories/thoughts.ts";
+import { type Trajectory, wholeIds } from "./trajectories/trajectory.ts";
 
 /** A step writes its rows; steps of a config are always the same, so a resumed run skips those that are done. */
 export interface EvalStep {
   task: string;
+  /** What is to be said of the task's data before the first step runs. */
+  warning?: string;
   run(session: Session, step: number): EvalRow[] | Promise<EvalRow[]>;
 }
 
@@ -37,13 +41,13 @@ function cutAtStop(text: string, stop: readonly string[]): string {
 /** The reward model's number of each output; undefined without one, or where an interruption cut outputs short. */
 function rewardsOf(
   { rewardModel, config }: Session,
-  outputs: readonly (readonly GeneratedSample[])[],
+  outputs: readonly (readonly Trajectory[])[],
   prompts: readonly (readonly number[])[],
 ): number[][] | undefined {
   if (!rewardModel) return undefined;
   const texts = outputs.map((group, q) =>
-    group.map(({ ids }) => {
-      const all = [...prompts[q]!, ...ids];
+    group.map((output) => {
+      const all = [...prompts[q]!, ...wholeIds(output)];
       return { ids: all, at: [all.length - 1] };
     }),
   );
@@ -69,22 +73,23 @@ function generateRows(
   first: number,
 ): SampleRow[] {
   const { engine, tokenizer, model, config } = session;
-  const { name, samples, maxTokens, stop, grading } = generation;
+  const { name, samples, maxTokens, stop, grading, thought } = generation;
   const prompts = questions.map((q) => tokenizer.encode(q.prompt));
   const fits = prompts.map((p) => p.length + 1 <= model.config.maxSeqLen && p.length > 0);
   const asked = questions.flatMap((_, i) => (fits[i] ? [i] : []));
-  const outputs = engine.generate(
-    asked.map((i) => ({
-      prompt: prompts[i]!,
-      n: samples,
-      maxTokens,
-      sampling: generation.greedy ? { ...config.sampling, temperature: 0 } : config.sampling,
-      seed: config.seed + generation.index,
-      id: (first + i) * samples,
-      stopIds: tokenizer.eosIds,
-      stopStrings: stop,
-    })),
-  );
+  const requests = asked.map((i) => ({
+    prompt: prompts[i]!,
+    n: samples,
+    maxTokens,
+    sampling: generation.greedy ? { ...config.sampling, temperature: 0 } : config.sampling,
+    seed: config.seed + generation.index,
+    id: (first + i) * samples,
+    stopIds: tokenizer.eosIds,
+    stopStrings: stop,
+  }));
+  const outputs: readonly (readonly (Trajectory & Partial<ForcedSample>)[])[] = thought
+    ? generateForced(engine, requests, thought, tokenizer)
+    : engine.generate(requests);
   const rewards = rewardsOf(
     session,
     outputs,
@@ -108,7 +113,7 @@ function generateRows(
       return Array.from({ length: samples }, (_, sample) => ({ ...base, ...empty, sample, why }));
     }
     return group.map((output, sample) => {
-      const ids = output.ids.filter((id) => !tokenizer.isEnd(id));
+      const ids = wholeIds(output).filter((id) => !tokenizer.isEnd(id));
       const completion = cutAtStop(tokenizer.decode(ids), stop);
       const { verdict, answer, form, why } = gradeProblem(completion, problem, grading);
       const echo = isEchoOf(answer, problem) ? { echo: true as const } : {};
@@ -122,9 +127,10 @@ function generateRows(
         verdict,
         form,
         why,
-        tokens: output.ids.length,
+        tokens: output.sampled ?? output.ids.length,
         finish,
         logp,
+        ...(output.budget ? { budget: output.budget } : {}),
         ...(rewards ? { reward: rewards[asked.indexOf(i)]![sample]! } : {}),
         ...echo,
       };
@@ -174,8 +180,36 @@ function inChat(session: Session, generation: Generation, template: string | und
   return { ...generation, stop: [...new Set([...generation.stop, ...session.chat().stop])] };
 }
 
+/** Budget forcing is of texts alone. Throws NsaError `thought_with_programs` (exit 2). */
+function thoughtOf(
+  { name, thought }: { name: string; thought?: ThoughtBudget | undefined },
+  text: boolean,
+): { thought?: ThoughtBudget } {
+  if (!thought) return {};
+  if (text) return { thought };
+  throw new NsaError({
+    code: "thought_with_programs",
+    what: `entry ${name} has a budget for its thoughts`,
+    why: "its answers hold programs or calls of tools, whose outputs are not forced",
+    fix: "leave out `thought`, or measure the entry with format cot on problems without tests",
+    exitCode: ExitCode.usage,
+  });
+}
+
 /** An entry of the recipe with its name in rows and tables. */
 type Named<K extends EvalTask["kind"]> = Extract<EvalTask, { kind: K }> & { name: string };
+
+/** How many gold answers only their own text can meet, with the first of them; undefined when there is none. */
+function unreadableGolds(name: string, problems: readonly TaskProblem[]): string | undefined {
+  const faults = problems.flatMap((problem) => {
+    const why = unreadableGold(problem);
+    return why === undefined ? [] : [{ problem, why }];
+  });
+  if (faults.length === 0) return undefined;
+  const { problem, why } = faults[0]!;
+  const first = `${problem.id}: ${JSON.stringify(problem.answer.slice(0, 60))}, ${why}`;
+  return `${name}: ${faults.length} of ${problems.length} gold answers can be compared by their text alone (the first is ${first}); answer_pattern in a task file takes the answer out of its field`;
+}
 
 export function problemSteps(
   spec: Named<"problems">,
@@ -198,9 +232,12 @@ export function problemSteps(
     maxTokens,
     stop: format === "cot" || shots === 0 ? task.stop : [...new Set([...task.stop, PROGRAM_STOP])],
     grading: { fallback: task.fallback },
+    ...thoughtOf(spec, format === "cot" && !tested),
   };
+  const warning = unreadableGolds(name, problems);
   return inChunks(problems, options.problems).map((chunk, c) => ({
     task: name,
+    ...(c === 0 && warning !== undefined ? { warning } : {}),
     run(session, step) {
       const questions = chunk.map((problem) => ({
         problem,
@@ -232,7 +269,11 @@ export function familySteps(
   const problems = Array.from({ length: spec.questions }, (_, i) => family.problem(i));
   const { samples, greedy, maxTokens } = spec;
   const grading: GradeOptions = { fallback: "none" };
-  const generation: Generation = { name, index, samples, greedy, maxTokens, stop: [], grading };
+  const text = spec.format === "cot" && !problems.some(({ tests }) => tests);
+  const generation: Generation = {
+    ...{ name, index, samples, greedy, maxTokens, stop: [], grading },
+    ...thoughtOf(spec, text),
+  };
   return inChunks(problems, options.problems).map((chunk, c) => ({
     task: name,
     run(session, step) {

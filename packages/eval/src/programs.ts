@@ -8,10 +8,10 @@ import {
   gradingOf,
   isEchoOf,
   lastLine,
-  programOf,
   runProgram,
   runUnitTests,
   splitStops,
+  testedProgram,
 } from "@nsa/tasks";
 import type { Generation, Question } from "./question.ts";
 import type { GreedyRow, SampleRow } from "./rows.ts";
@@ -72,11 +72,11 @@ async function testProgram(
   const { backend, unsafeExec, timeoutMs, memoryMb } = config.sandbox;
   // What a prompt has opened, the answer goes on with: the block of Python at the end of MBPP's.
   const opened = prompt.endsWith(OPENED) ? OPENED : "";
-  const code = programOf(opened + text, problem.starter);
+  const tested = testedProgram(opened + text, problem);
   const base = { completion: text, programAnswer: "", programs: [] };
-  if (code === undefined) return base;
+  if ("fault" in tested) return { ...base, failure: tested.fault };
   const options = { backend, unsafeExec, limits: { timeoutMs, memoryMb } };
-  const { failures, program } = await runUnitTests(code, problem.tests!, options);
+  const { failures, program } = await runUnitTests(tested.code, problem.tests!, options);
   const { status, why } = program;
   const failure = failures.find((f) => f !== "") ?? "";
   return { ...base, failure, programs: [{ status, why }] };

@@ -1,5 +1,6 @@
 // What a step of an evaluation asks, and how its answers are sampled and graded.
 import type { GradeOptions, TaskProblem } from "@nsa/tasks";
+import type { ThoughtBudget } from "./trajectories/thoughts.ts";
 
 export interface Question {
   problem: TaskProblem;
@@ -15,4 +16,6 @@ export interface Generation {
   maxTokens: number;
   stop: readonly string[];
   grading: GradeOptions;
+  /** Budget forcing, of answers in text alone. */
+  thought?: ThoughtBudget;
 }

@@ -1,5 +1,6 @@
 // Rows of samples.jsonl: everything that the summary is made of.
 import type { AnswerKind, ProgramStatus, Verdict } from "@nsa/tasks";
+import type { Forcing } from "./trajectories/thoughts.ts";
 
 interface Place {
   /** Step of the run that wrote the row. */
@@ -27,6 +28,8 @@ export interface SampleRow extends Place {
   reward?: number;
   /** Its answer is the question's own expression, or arithmetic left undone. */
   echo?: true;
+  /** Of budget forcing. */
+  budget?: Forcing;
   /** How its programs ended. */
   programs?: { status: ProgramStatus; why: string }[];
 }

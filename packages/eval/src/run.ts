@@ -95,6 +95,7 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
   const names = namesOf(config.tasks);
   const steps = config.tasks.flatMap((spec, index) => stepsOf(spec, index, config, names[index]!));
   warnOfSandbox(config, context);
+  for (const { warning } of steps) if (warning !== undefined) context.log(warning, "warn");
   const session = await openSession(config, {
     device: context.device,
     log: (text) => context.log(text),

@@ -21,6 +21,7 @@ import {
   type TaskSummary,
 } from "../src/index.ts";
 import { namesOf } from "../src/names.ts";
+import { problemSteps } from "../src/problems.ts";
 
 let tiny: TinyCheckpoint;
 beforeAll(async () => {
@@ -104,6 +105,30 @@ test("echoes_and_greedy_answers_are_counted_by_hand", async () => {
   expect(s!.accuracy.mean).toBeCloseTo(1 / 3, 12);
   expect(s!.greedy!.accuracy.mean).toBeCloseTo(2 / 3, 12);
   expect(s!.greedy!.echoes).toBeCloseTo(1 / 3, 12);
+});
+
+test("gold_answers_that_only_their_text_can_meet_are_counted_before_the_first_step", () => {
+  const golds = ["9 (apples)", "9 (a \\foo, or so)", "\\foo 7", "12", "5 of \\bar 8"];
+  const records = golds.map((answer, i) => JSON.stringify({ id: `g${i}`, question: `q${i}`, answer }));
+  writeFileSync(join(tiny.dir, "golds.jsonl"), `${records.join("\n")}\n`);
+  const steps = (extra: string) => {
+    writeFileSync(join(tiny.dir, "golds.yaml"), `name: golds\nfiles: [golds.jsonl]\n${extra}`);
+    const task = join(tiny.dir, "golds.yaml");
+    const { tasks, sandbox } = parseConfig(
+      evalSchema,
+      { checkpoint: "x", tasks: [{ kind: "problems", task }] },
+      "test",
+    );
+    const spec = { ...(tasks[0] as Extract<(typeof tasks)[number], { kind: "problems" }>), name: "golds" };
+    return problemSteps(spec, 0, { dataDir: tiny.dir, problems: 2, sandbox });
+  };
+  const [first, ...others] = steps("");
+  expect(first!.warning).toContain("3 of 5 gold answers");
+  expect(first!.warning).toContain('g1: "9 (a \\\\foo, or so)"');
+  expect(others).toHaveLength(2);
+  expect(others.map(({ warning }) => warning)).toEqual([undefined, undefined]);
+  const patterned = steps('answer_pattern: "\\\\d+"\n');
+  expect(patterned.map(({ warning }) => warning)).toEqual([undefined, undefined, undefined]);
 });
 
 test("a_greedy_answer_a_problem_stands_beside_the_sampled_ones_and_changes_none", async () => {
@@ -215,6 +240,35 @@ test("contexts_tasks_and_tokenizers_that_do_not_fit_are_refused", async () => {
   await expect(run("r4", { tasks: [family], tokenizer })).rejects.toMatchObject({
     code: "tokenizer_mismatch",
   });
+});
+
+test("entries_with_a_budget_for_thoughts_are_answered_within_it_and_paired", async () => {
+  const thought = { tokens: 3, answer_tokens: 2, end: "=", mark: "#" };
+  const { rows, runDir } = await run("forced", {
+    tasks: [
+      { ...family, questions: 4, samples: 2, name: "free" },
+      { ...family, questions: 4, samples: 2, name: "forced", thought },
+      { kind: "problems", task: join(tiny.dir, "problems.yaml"), name: "task", greedy: true, thought },
+    ],
+    sampling: { temperature: 1 },
+  });
+  const own = (task: string) => rows.filter((r): r is SampleRow => r.kind === "sample" && r.task === task);
+  expect(own("free").every((row) => row.budget === undefined)).toBe(true);
+  for (const row of [...own("forced"), ...own("task")]) {
+    expect(row.tokens).toBeLessThanOrEqual(5);
+    expect(row.budget).toMatchObject({ tokens: 3, waits: 0 });
+    if (row.budget!.ended) expect(row.completion).toContain("=");
+  }
+  expect(rows.filter((r) => r.kind === "greedy")).toHaveLength(3);
+  expect(readJsonl(join(runDir, "pairs.jsonl"))).toMatchObject([{ task: "forced", against: "free" }]);
+  for (const entry of [
+    { ...family, format: "tool", thought },
+    { kind: "family", family: "functions", thought },
+  ])
+    await expect(run("refused-thought", { tasks: [entry] })).rejects.toMatchObject({
+      code: "thought_with_programs",
+      exitCode: 2,
+    });
 });
 
 test("a_template_replaces_the_prompt_of_a_task", async () => {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { budgetSections, rightWithin } from "../src/budgets.ts";
+import { budgetSections, forcedFrontiers, rightWithin } from "../src/budgets.ts";
 import { evalTaskSchema, type SampleRow } from "../src/index.ts";
 import { pairedEntries, pairedSections } from "../src/paired.ts";
 
@@ -68,6 +68,33 @@ test("right_answers_are_counted_within_budgets_of_tokens", () => {
     [4, 0.25, 0, 1, 0],
     [8, 0.25, 0.5, 1, 0.75],
     [16, 0.25, 0.5, 1, 0.75],
+  ]);
+});
+
+test("entries_with_budgets_are_points_of_a_frontier_by_hand", () => {
+  const forced = (task: string, id: string, right: boolean, tokens: number) => ({
+    ...row(task, id, right, tokens),
+    budget: { tokens: 9, ended: true, waits: 0 },
+  });
+  const all = [
+    row("plain", "p0", true, 50),
+    ...[forced("long", "p0", true, 12), forced("long", "p1", true, 9), forced("long", "p0", false, 15)],
+    ...[forced("short", "p0", true, 4), forced("short", "p1", false, 2)],
+    forced("other", "q0", true, 1),
+  ];
+  expect(forcedFrontiers(all)).toEqual([
+    [
+      { task: "short", tokens: 3, accuracy: 1 / 2 },
+      { task: "long", tokens: 12, accuracy: 2 / 3 },
+    ],
+    [{ task: "other", tokens: 1, accuracy: 1 }],
+  ]);
+  writeFileSync(join(root, "samples.jsonl"), all.map((r) => `${JSON.stringify(r)}\n`).join(""));
+  const [, frontier, ...more] = budgetSections(root);
+  expect(more).toEqual([]);
+  expect(frontier!.rows).toEqual([
+    [3, 1 / 2],
+    [12, 2 / 3],
   ]);
 });
 

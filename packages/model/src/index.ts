@@ -48,7 +48,7 @@ export type { ScalarOutputs } from "./heads/scalar.ts";
 export { type SupportPosition, supportLogp } from "./heads/support.ts";
 export { fromHfConfig, toHfConfig } from "./hf/config.ts";
 export type { HfConfig } from "./hf/fields.ts";
-export { exportHuggingFace, importHuggingFace, inspectHuggingFace } from "./hf/transfer.ts";
+export { exportHuggingFace, importHuggingFace, initHuggingFace, inspectHuggingFace } from "./hf/transfer.ts";
 export type { MlpKind, MlpLayer, MlpResult } from "./mlp/kind.ts";
 export { mlpKinds } from "./mlp/registry.ts";
 export { BackwardProgress, type BucketReady, type GradientBucket } from "./parameters/buckets.ts";

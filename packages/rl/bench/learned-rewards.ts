@@ -1,6 +1,6 @@
 // Learned rewards over seeds: a first reward model that knows its task in part, iterating with and without replay, and a control.
 //
-// `pnpm bench learned-rewards [--seeds 3] [--from 31] [--keep folder] [--device cuda] --json`: runs configs/pipelines/learned-rewards.yaml once a seed; accuracy of each arm,
+// `pnpm bench learned-rewards [--seeds 5] [--from 51] [--keep folder] [--device cuda] --json`: runs configs/pipelines/learned-rewards.yaml once a seed; accuracy of each arm,
 // the reward models' held-out AUC beside what length and form tell, their AUC on outputs by the step of the policy, and claims over seeds.
 import { join } from "node:path";
 import { atLeast, type BenchResult, describeMachine, readJsonl } from "@nsa/core";
@@ -56,8 +56,8 @@ function leastLead(figures: BenchResult["figures"], seeds: readonly number[]): n
 }
 
 async function run(): Promise<BenchResult> {
-  const first = argument("from", 31);
-  const count = argument("seeds", 3);
+  const first = argument("from", 51);
+  const count = argument("seeds", 5);
   const numbers = Array.from({ length: count }, (_, i) => first + i);
   const seeds: Readonly<Record<string, Measured>>[] = [];
   let figures: BenchResult["figures"] = {};
@@ -75,7 +75,7 @@ async function run(): Promise<BenchResult> {
     figures: { ...figures, ...claims(seeds, CLAIMS) },
     ratios: {},
     bars: [
-      atLeast("seeds", count, 3),
+      atLeast("seeds", count, 5),
       atLeast(
         "AUC of the first reward models over length and form, least lead",
         leastLead(figures, numbers),

@@ -1,4 +1,5 @@
-// Rollouts on the CPU: 32 prompts with 16 samples each against a plain KV-cache loop over the same model.
+// Rollouts on the CPU: 32 prompts with 16 samples each against a plain KV-cache loop over the same model. With `--device cuda`, on a
+// GPU against steady decoding of the same batch.
 //
 // The plain loop answers one output after another: its prompt is run, then one token at a time is decoded from the cache. A
 // second baseline decodes the 16 samples of a prompt together, prompt by prompt, until the longest has ended. The plain loop
@@ -6,6 +7,8 @@
 import { atLeast, type BenchResult, describeMachine } from "@nsa/core";
 import { Device } from "@nsa/kernels";
 import { Engine, type GenerateRequest, plainSampling, resolveModelConfig, Transformer } from "@nsa/model";
+import { deviceArgument } from "./support/command-line.ts";
+import { rolloutsOnGpu } from "./support/rollout-gpu.ts";
 
 const PROMPTS = 32;
 const SAMPLES = 16;
@@ -45,6 +48,10 @@ function timed(body: () => Ids): { perSecond: number; perCpuSecond: number; ids:
 const median = (xs: number[]) => [...xs].sort((a, b) => a - b)[xs.length >> 1]!;
 
 async function run(): Promise<BenchResult> {
+  return deviceArgument() === "cuda" ? rolloutsOnGpu() : onCpu();
+}
+
+function onCpu(): BenchResult {
   const device = Device.open("cpu", { threads: 2 });
   const model = new Transformer(
     device,
@@ -119,6 +126,7 @@ async function run(): Promise<BenchResult> {
 
 export default {
   name: "rollout",
-  about: "rollouts of 32 prompts × 16 samples against a plain KV-cache loop over the same model",
+  about:
+    "rollouts of 32 prompts × 16 samples against a plain KV-cache loop; with --device cuda, against steady decoding",
   run,
 };

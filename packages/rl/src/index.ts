@@ -1,4 +1,6 @@
 // Public surface of @nsa/rl.
+
+export { labelsInForce, verdictsOf } from "@nsa/tasks";
 export { type AdvantageKind, meanStd, type SampleRewards } from "./algorithm/advantages/kind.ts";
 export { advantageKinds, advantages, flatGroups } from "./algorithm/advantages/registry.ts";
 export { type Aggregation, aggregationWeights } from "./algorithm/aggregation.ts";
@@ -41,7 +43,7 @@ export {
   type ShownOutput,
   stepsOf,
 } from "./rollouts/groups.ts";
-export { LabelFile, labelsInForce, verdictsOf } from "./rollouts/labels.ts";
+export { LabelFile } from "./rollouts/labels.ts";
 export { RolloutStore } from "./rollouts/store.ts";
 export { type DpoConfig, dpoSchema } from "./stages/dpo/config.ts";
 export { runDpo } from "./stages/dpo/run.ts";
@@ -57,5 +59,6 @@ export { type RewardModelConfig, rewardModelSchema } from "./stages/reward/confi
 export { rewardStage } from "./stages/reward/stage.ts";
 export { type SampleConfig, sampleSchema } from "./stages/sample/config.ts";
 export { estimateSample } from "./stages/sample/estimate.ts";
+export { type PartFigures, readPartFigures, shownFigure } from "./stages/sample/held-out.ts";
 export { runSample } from "./stages/sample/run.ts";
 export { sampleStage } from "./stages/sample/stage.ts";

@@ -107,6 +107,29 @@ test("a_verdict_that_is_none_quarantines_its_output_alone_and_later_rewards_do_n
   expect(rewards[0]!.parts).toEqual({});
 });
 
+test("notes_become_parts_of_their_outputs_and_one_that_is_no_number_quarantines", async () => {
+  const noted = custom(`export default { scoreBatch: (outputs) => outputs.map((o) => {
+    if (o.completion === "plain") return { reward: 3 };
+    if (o.completion === "odd") return { reward: 3, notes: { sure: 0.5, words: "many" } };
+    if (o.completion === "nan") return { steps: [], notes: { sure: Number.NaN } };
+    return { steps: [{ end: 2, reward: 4 }], notes: { sure: 0.25 } };
+  }) };`);
+  const score = await open({ ...noted, weight: 2 });
+  const texts = ["plain", "odd", "nan", "steps"];
+  const rewards = await score(
+    texts.map((t) => output(t)),
+    { step: 1, group: [1, 1, 1, 1] },
+  );
+  expect(rewards.map(({ fault }) => fault)).toEqual([
+    undefined,
+    "custom returned a note `words` of many",
+    "custom returned a note `sure` of NaN",
+    undefined,
+  ]);
+  expect([rewards[0]!.total, rewards[0]!.parts]).toEqual([6, { custom: 3 }]);
+  expect([rewards[3]!.total, rewards[3]!.parts]).toEqual([8, { custom: 4, custom_sure: 0.25 }]);
+});
+
 test("an_error_or_a_wrong_number_of_verdicts_quarantines_the_batch_with_its_reason", async () => {
   const faultsOf = async (body: string) => {
     const score = await open(custom(`export default { scoreBatch: ${body} };`));

@@ -184,7 +184,7 @@ for (const [name, row, code, line, why] of [
     { ...sampled("q", "plus", "right"), ids: foreign.encode("quux plus") },
     "tokenizer_mismatch",
     2,
-    "the ids stand for",
+    "the ids decode to",
   ],
   [
     "pairs_of_another_tokenizer",
@@ -318,4 +318,22 @@ test("pairs_of_one_question_are_held_out_together", () => {
   const single = () => splitHeldOut(pairs.slice(0, 1), config);
   expect(single).toThrow("no pair is left");
   expect(splitHeldOut(pairs, { ...config, data: { ...config.data, heldOut: 0 } }).train).toHaveLength(40);
+});
+
+test("a_prompt_that_was_sampled_under_two_names_is_on_one_side", () => {
+  // Six sums, each asked twice; a right and a wrong output each time.
+  const rows = Array.from({ length: 12 }, (_, i) => {
+    const prompt_ids = ids(`plus ${i % 6}`);
+    return ["right", "wrong"].map((verdict) => ({
+      ...{ id: `addition-train-${i}`, prompt_ids, verdict },
+      ids: [...ids(`${verdict} ${i}`), eosId],
+    }));
+  }).flat();
+  const { pairs, config, sampledQuestions } = read(rows, { heldOut: 0.34, pairsPerQuestion: 9 });
+  // Two right ones against two wrong ones.
+  expect([sampledQuestions, pairs.length]).toEqual([6, 24]);
+  const { train, heldOut } = splitHeldOut(pairs, config);
+  expect([train.length, heldOut.length]).toEqual([16, 8]);
+  const prompts = (some: readonly Pair[]) => new Set(some.map(({ prompt }) => text(prompt)));
+  for (const prompt of prompts(heldOut)) expect(prompts(train).has(prompt)).toBe(false);
 });

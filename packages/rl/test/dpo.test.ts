@@ -3,9 +3,12 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseConfig, readJsonl } from "@nsa/core";
+import { layoutOf, readModelConfig, trainFlops } from "@nsa/model";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { dpoStage, runDpo, runSample, sampleSchema } from "../src/index.ts";
 import { estimateDpo } from "../src/stages/dpo/estimate.ts";
+import { bestAgainstWorst } from "../src/stages/dpo/online.ts";
+import type { Output } from "../src/stages/grpo/rollout.ts";
 import { offlineRecipe, onlineRecipe, preferenceFile } from "./dpo-fixture.ts";
 import { makeBase, runStage, type StageRun, stepMetrics, warningsOf, weightsOf } from "./grpo-fixture.ts";
 
@@ -96,6 +99,24 @@ test("online_pairs_are_the_best_and_the_worst_output_of_a_question_and_ties_give
   ]);
 });
 
+test("the_best_and_the_worst_are_the_first_of_equals_among_outputs_that_count", () => {
+  const output = (group: number, total: number, discarded = false) =>
+    ({ discarded, rewards: { group }, row: { reward: { total } } }) as unknown as Output;
+  const outputs = [
+    ...[output(4, 1), output(7, 0.5), output(4, 3), output(4, Number.NaN), output(4, 3), output(4, 1)],
+    // A question whose outputs all earn the same, and one with a single reward.
+    ...[output(7, 0.5), output(8, 2), output(8, Number.NaN)],
+    ...[output(9, -1), output(9, 5, true), output(9, -2), output(9, -9, true), output(9, -2)],
+  ];
+  const places = bestAgainstWorst(outputs).map(({ best, worst }) =>
+    [best, worst].map((o) => outputs.indexOf(o)),
+  );
+  expect(places).toEqual([
+    [2, 0],
+    [9, 11],
+  ]);
+});
+
 test("the_outputs_of_a_sampling_run_become_pairs_of_right_against_wrong", async () => {
   const config = parseConfig(
     sampleSchema,
@@ -157,9 +178,16 @@ test("an_estimate_counts_pairs_tokens_the_reference_and_the_cache", () => {
   // The model's context of 64 is shorter than data.max_length.
   expect(off.pairs_at_most).toBe(8 * 8);
   expect(off.tokens_at_most).toBe(8 * 8 * 2 * 64);
-  expect(off.memory_reference_bytes).toBeGreaterThan(0);
+  const model = readModelConfig(base);
+  expect(off.memory_reference_bytes).toBe(4 * layoutOf(model).numel);
+  // A training step of both outputs and the reference's forward, a third of one.
+  const step = trainFlops(model, 64).actual;
+  expect(off.flops! / step).toBeCloseTo((4 / 3) * off.tokens_at_most!, 3);
   const on = estimateDpo(onlineRecipe(base));
   expect(on.samples_at_most).toBe(8 * 6 * 8);
+  expect(on.sampled_tokens_at_most).toBe(8 * 6 * 8 * 64);
+  // Besides, a forward for each token that is sampled: six pairs a step, eight outputs to each question.
+  expect(on.flops! / step).toBeCloseTo((4 / 3) * (8 * 6 * 2 * 64) + (8 * 6 * 8 * 64) / 3, 3);
   // 8 held-out questions of 8 samples are more outputs than 6 of 8; each has at most 64 positions.
   const fewer = estimateDpo(onlineRecipe(base, { evaluation: { questions: 6, samples: 8 } }));
   expect(on.memory_cache_bytes! / fewer.memory_cache_bytes!).toBeCloseTo(64 / 48, 10);

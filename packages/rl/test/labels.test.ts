@@ -1,9 +1,19 @@
 // Recorded outputs by question, their filter, a person's labels, and the part of the report that shows them.
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readJsonl } from "@nsa/core";
 import { afterAll, expect, test } from "vitest";
+import { needs } from "../../core/test/needs.ts";
 import {
   groupsOf,
   grpoStage,
@@ -149,3 +159,25 @@ test("the_report_shows_questions_of_the_newest_step_those_that_taught_something_
   expect(sections[1]!.rows.map((row) => row[4])).toEqual(["learned", "discarded"]);
   expect(grpoStage.sections!(root)).toEqual([]);
 });
+
+needs(existsSync("/dev/full"), "there is no /dev/full")(
+  "a_full_disk_is_one_error_for_labels_and_for_recorded_steps",
+  () => {
+    const dir = mkdtempSync(join(root, "full-"));
+    const full = expect.objectContaining({ code: "disk_full", exitCode: 3 });
+    const labels = new LabelFile(join(dir, "labels.jsonl"), () => new Date(0));
+    symlinkSync("/dev/full", labels.path);
+    const [group] = groupsOf(store, 5);
+    expect(() => labels.verdict(group!, group!.outputs[0]!, "right")).toThrow(full);
+    // Rows or tensors that do not fit: the step is not there, and an earlier one still is.
+    for (const kind of ["jsonl", "safetensors"]) {
+      const own = join(dir, kind);
+      const kept = storeWith(own, 1, [output(0, 7, 1, [2])]);
+      mkdirSync(join(own, "rollouts"), { recursive: true });
+      symlinkSync("/dev/full", join(own, "rollouts", `step-000002.${kind}.partial`));
+      expect(() => storeWith(own, 2, [output(0, 7, 1, [2])])).toThrow(full);
+      expect(kept.steps()).toEqual([1]);
+      expect(kept.read(1).outputs).toHaveLength(1);
+    }
+  },
+);

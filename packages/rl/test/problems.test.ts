@@ -6,6 +6,7 @@ import { parseConfig } from "@nsa/core";
 import { findTemplate } from "@nsa/tasks";
 import { expect, test } from "vitest";
 import { grpoSchema } from "../src/stages/grpo/config.ts";
+import { goldFields, goldOf } from "../src/stages/sample/rows.ts";
 import { withChatStops } from "../src/task/chat.ts";
 import { makeProblems } from "../src/task/problems.ts";
 
@@ -121,6 +122,28 @@ test("problems_with_unit_tests_need_no_answer", () => {
   const row = (i: number) => ({ question: `write f${i}`, tests: [`assert f${i}() == ${i}`] });
   const problems = ofTask({ file: jsonl("code.jsonl", [row(0), row(1), row(2)]) });
   expect(problems.train(0).tests![0]).toMatch(/^assert f\d/);
+});
+
+test("what_an_answer_continues_or_patches_comes_back_from_a_pool", () => {
+  const repository = { files: { "a.py": "x = 1\n" }, setup: "from a import x" };
+  const asked = { id: "r", question: "x must be 2", answer: "", tests: ["assert x == 2"], repository };
+  const headed = {
+    id: "s",
+    question: "write f",
+    answer: "",
+    tests: ["assert f() == 2"],
+    starter: "def f():\n",
+  };
+  const rows = [asked, headed].map((gold) => goldFields({ ...gold, text: "", prompt: [] }));
+  expect(rows.map(goldOf)).toMatchObject([{ repository }, { starter: headed.starter }]);
+  // A row of a pool is such fields with the gold as the answer.
+  const pool = rows.map(({ gold, ...fields }) => ({ ...fields, answer: gold }));
+  const problems = ofTask({ file: jsonl("pool.jsonl", pool) });
+  const both = [problems.train(0), problems.heldOut(0)].sort((a, b) => a.id.localeCompare(b.id));
+  expect(both).toMatchObject([{ repository }, { starter: headed.starter }]);
+  expect(() =>
+    ofTask({ file: jsonl("bad.jsonl", [{ ...pool[0], repository: { files: { "../a": "" } } }]) }),
+  ).toThrow(/is not what `nsa sample` writes there/);
 });
 
 test("problems_that_cannot_be_asked_or_judged_are_left_out_and_said", () => {

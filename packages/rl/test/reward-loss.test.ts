@@ -120,6 +120,26 @@ test("held_out_figures_count_numbers_on_the_side_of_their_labels_by_policy_step_
   expect(metrics["held_out/policy_step_10/accuracy"]).toBe(0.5);
   expect(metrics).not.toHaveProperty("held_out/policy_step_10/auc");
   expect(numbers.map((n) => n.number)).toEqual([0.5, -1.25, 2, 0, 0.75].map((x) => expect.closeTo(x, 9)));
+  // Probabilities 0.62 and 0.68 in one bin, both of right outputs, 0.22, 0.88 and 0.5 each in a bin of its own.
+  const p = numbers.map(({ number }) => sigmoid(number)) as [number, number, number, number, number];
+  const error = 2 - p[0] - p[4] + (1 - p[1]) + p[2] + p[3];
+  expect(metrics["held_out/calibration_error"]).toBeCloseTo(error / 5, 9);
+  // The mean over all numbers: a text of two numbers counts twice.
+  const two = text(
+    [1, 2],
+    [
+      [0, 1],
+      [1, 0.25],
+    ],
+  );
+  const steps = measureHeldOut(model, [[two], [text([3], [[0, 0]])]], "pointwise");
+  const cross = (v: number, y: number) => -y * ln(sigmoid(v)) - (1 - y) * ln(sigmoid(-v));
+  expect(steps.metrics["val/loss"]).toBeCloseTo((cross(0.5, 1) + cross(-1.25, 0.25) + cross(2, 0)) / 3, 9);
+  expect(steps.numbers.map(({ index, of, label }) => [index, of, label])).toEqual([
+    [0, 2, 1],
+    [1, 2, 0.25],
+    [0, 1, 0],
+  ]);
   const pairs = measureHeldOut(
     model,
     [
@@ -132,6 +152,30 @@ test("held_out_figures_count_numbers_on_the_side_of_their_labels_by_policy_step_
   expect(pairs.metrics["val/loss"]).toBeCloseTo((ln(1 + Math.exp(-1.75)) + ln(1 + Math.exp(1.25))) / 2, 9);
   expect(pairs.metrics).not.toHaveProperty("held_out/calibration_error");
   model.free();
+});
+
+test("the_baseline_gives_the_log_odds_of_each_length_prompt_and_end", () => {
+  /** `right` of `n` outputs of this length to a prompt of this length. */
+  const outputs = (n: number, right: number, length: number, promptLength: number, ended = true) =>
+    Array.from({ length: n }, (_, i) =>
+      text(Array(promptLength + length).fill(1), [[promptLength + length - 1, i < right ? 1 : 0]], {
+        promptLength,
+        ended,
+      }),
+    );
+  const at = (score: (t: LabelledText) => number, length: number, prompt: number, ended = true) =>
+    score(outputs(1, 1, length, prompt, ended)[0]!);
+  // Log-odds ln(1/3) at 1 token and ln 2 at 8; 2 tokens are a third of the way in logarithms. The ridge moves them by a few hundredths.
+  const byLength = lengthAndFormBaseline([...outputs(8, 2, 1, 3), ...outputs(6, 4, 8, 3)]);
+  const [low, high] = [ln(1 / 3), ln(2)];
+  expect(Math.abs(at(byLength, 1, 3) - low)).toBeLessThan(0.03);
+  expect(Math.abs(at(byLength, 8, 3) - high)).toBeLessThan(0.03);
+  expect(Math.abs(at(byLength, 2, 3) - (low + (high - low) / 3))).toBeLessThan(0.03);
+  const byPrompt = lengthAndFormBaseline([...outputs(8, 2, 5, 1), ...outputs(6, 4, 5, 8)]);
+  expect(Math.abs(at(byPrompt, 5, 2) - (low + (high - low) / 3))).toBeLessThan(0.03);
+  const byEnd = lengthAndFormBaseline([...outputs(8, 2, 1, 1, false), ...outputs(6, 4, 1, 1)]);
+  expect(Math.abs(at(byEnd, 1, 1, false) - low)).toBeLessThan(0.03);
+  expect(Math.abs(at(byEnd, 1, 1) - high)).toBeLessThan(0.03);
 });
 
 test("the_baseline_finds_what_length_tells_and_nothing_where_there_is_nothing", () => {

@@ -152,7 +152,9 @@ test.each([
   );
 });
 
-const row = (id: string, verdict: string, completion: string) => ({ id, prompt: "p", completion, verdict });
+const row = (id: string, verdict: string, completion: string, prompt = id) => ({
+  ...{ id, prompt, completion, verdict },
+});
 
 test("ties_empty_outputs_long_ones_and_records_without_steps_are_left_out_and_counted", () => {
   const { learned } = dataOf(
@@ -209,10 +211,30 @@ test("outputs_of_a_question_are_held_out_together", () => {
   for (const question of questions(heldOut)) expect(questions(learned).has(question)).toBe(false);
 });
 
+test("a_question_is_what_its_prompt_says_whatever_records_call_it", () => {
+  // The parts of a mixed task both count from 0: a right and a wrong output of two questions are no pair.
+  const parts = [
+    row("addition-train-0", "right", "7", "3+4="),
+    row("addition-train-0", "wrong", "9", "30+40="),
+  ];
+  expect(() => dataOf({ loss: "bradley_terry", held_out: 0 }, parts)).toThrowError(/give no pair/);
+  // Forty outputs of ten questions, each under a name of its own: none is trained on and held out.
+  const rows = Array.from({ length: 40 }, (_, i) =>
+    row(`addition-train-${i}`, i % 3 ? "right" : "wrong", `${i}`, `${i % 10}+1=`),
+  );
+  const { learned, heldOut } = dataOf({ held_out: 0.2, seed: 4 }, rows);
+  const prompts = (examples: typeof learned) =>
+    new Set(
+      examples.flat().map(({ ids, promptLength }) => tokenizer.decode([...ids.slice(0, promptLength)])),
+    );
+  expect([learned.length, heldOut.length, prompts(heldOut).size]).toEqual([32, 8, 2]);
+  for (const prompt of prompts(heldOut)) expect(prompts(learned).has(prompt)).toBe(false);
+});
+
 test("pairs_of_a_question_are_each_right_output_with_each_wrong_one_up_to_the_limit", () => {
   const text = (name: string, label: number) =>
     ({
-      ids: Int32Array.of(1),
+      ids: Int32Array.of(1, name.charCodeAt(0)),
       promptLength: 0,
       ends: [{ at: 0, label }],
       question: name,
@@ -222,6 +244,9 @@ test("pairs_of_a_question_are_each_right_output_with_each_wrong_one_up_to_the_li
   const names = (most: number, key: number) =>
     pairsOf(texts, most, new Rng(1, 2), key).map((pair) => pair.map(({ question }) => question).join(""));
   expect(names(9, 0).sort()).toEqual(["ab", "ad", "ae", "cb", "cd", "ce"]);
+  // What was sampled again gives no pair again.
+  const again = pairsOf([...texts, text("a", 1), text("d", 0), text("a", 1)], 99, new Rng(1, 2), 0);
+  expect(again).toHaveLength(6);
   expect(names(2, 0)).toHaveLength(2);
   expect(names(2, 0)).toEqual(names(2, 0));
 });

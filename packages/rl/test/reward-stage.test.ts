@@ -1,7 +1,8 @@
 // Reward models from start to end: trained on sampled sums, resumed with equal bits, and at work as a reward of GRPO.
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { openStageContext, parseConfig, readJsonl, type StageResult } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -55,6 +56,7 @@ beforeAll(async () => {
   const write = (file: string, all: object[]) =>
     writeFileSync(file, all.map((row) => JSON.stringify(row)).join("\n"));
   write(outputs, rows);
+  writeFileSync(`${outputs}.gz`, gzipSync(readFileSync(outputs)));
   write(steps, stepRows);
 });
 
@@ -168,6 +170,7 @@ async function iterative(
   name: string,
   kind: "outcome" | "process",
   options: { resumeFrom?: string; stopAt?: number } = {},
+  history: string[] = [],
 ) {
   const recipe = join(root, `${kind}.yaml`);
   const rows = kind === "outcome" ? outputs : steps;
@@ -183,7 +186,7 @@ async function iterative(
   return run(
     name,
     {
-      iterations: { count: 3, steps: 2, reward_model: { recipe, rollouts: 2, fresh: 56 } },
+      iterations: { count: 3, steps: 2, reward_model: { recipe, rollouts: 2, fresh: 56, history } },
       algorithm: {
         kl_coef: 0.01,
         advantage: kind === "outcome" ? "grpo" : "process",
@@ -202,7 +205,7 @@ async function iterative(
 }
 
 test("iterative_grpo_retrains_the_reward_model_after_each_iteration_but_the_last", async () => {
-  const { dir, events, result } = await iterative("iterative", "outcome");
+  const { dir, events, result } = await iterative("iterative", "outcome", {}, [`${outputs}.gz`]);
   expect(result).toMatchObject({ status: "completed", step: 6 });
   const retrained = events.flatMap((e) =>
     e.type === "eval" && "reward_model/train_loss" in e.metrics ? [e] : [],
@@ -211,14 +214,23 @@ test("iterative_grpo_retrains_the_reward_model_after_each_iteration_but_the_last
   const folder = join(dir, "reward-model");
   // 48 outputs a step: some questions are held out, at most 56 of the rest are trained on.
   expect(readJsonl(join(folder, "iteration-001/outputs.jsonl"))).toHaveLength(96);
-  const history = (i: number) => readJsonl<{ seen?: number }>(join(folder, `iteration-00${i}/history.jsonl`));
-  expect(history(1)[0]!.seen).toBe(256);
-  expect(history(2)[0]!.seen).toBe(312);
-  expect(history(2)).toHaveLength(313);
-  const heldOut = readJsonl<{ id: string; policy_step: number }>(
-    join(folder, "iteration-002/held-out.jsonl"),
-  );
+  type Row = { prompt_ids: number[]; policy_step: number };
+  const rowsOf = (file: string) => readJsonl<Row>(join(folder, file));
+  const history = (i: number) => {
+    const [head, ...rows] = rowsOf(`iteration-00${i}/history.jsonl`);
+    return { seen: (head as unknown as { seen: number }).seen, rows };
+  };
+  // The reward model's own data has two outputs of each of the hundred sums; a tenth of the sums is held out of all training.
+  const prompts = (rows: Row[]) => new Set(rows.map((row) => row.prompt_ids.join()));
+  const first = prompts(history(1).rows.slice(0, -56));
+  expect(history(1).seen).toBe(2 * first.size + 56);
+  expect([first.size < 97, first.size > 80]).toEqual([true, true]);
+  expect(history(2).seen).toBe(history(1).seen + 56);
+  expect(history(2).rows).toHaveLength(history(2).seen);
+  const heldOut = rowsOf("iteration-002/held-out.jsonl");
+  expect(heldOut.length).toBeGreaterThan(0);
   for (const row of heldOut) expect(row.policy_step).toBe(2);
+  for (const prompt of prompts(heldOut)) expect(prompts(history(2).rows).has(prompt)).toBe(false);
   const weights = (path: string) => readFileSync(join(folder, path, "model/model.safetensors"));
   expect(weights("iteration-001").equals(weights("iteration-002"))).toBe(false);
   // Each iteration begins with reference ← policy: the KL of its first step is 0.
@@ -256,6 +268,24 @@ test("iterative_grpo_labels_steps_by_roll_outs_for_a_process_model", async () =>
   const labelled = history.filter((row) => row.ids);
   expect(labelled.length).toBeGreaterThan(0);
   for (const { steps: own } of labelled) for (const { soft, n } of own!) expect((soft * n) % 1).toBe(0);
+});
+
+test("history_that_cannot_be_read_ends_the_run_before_its_first_step", async () => {
+  const file = join(root, "broken.jsonl");
+  const [first] = readFileSync(outputs, "utf8").split("\n");
+  for (const [line, code] of [
+    ['{"id": "cut', "data_not_json"],
+    ['{"prompt_ids": [1], "ids": [2]}', "reward_record_invalid"],
+  ] as const) {
+    writeFileSync(file, `${first}\n${line}\n`);
+    const name = `broken-${code}`;
+    await expect(iterative(name, "outcome", {}, [file])).rejects.toMatchObject({
+      code,
+      exitCode: 3,
+      what: `${file}:2`,
+    });
+    expect(existsSync(join(root, name, "metrics.jsonl"))).toBe(false);
+  }
 });
 
 test.each([

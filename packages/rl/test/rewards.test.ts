@@ -166,11 +166,14 @@ test("step_rewards_are_found_at_the_token_that_ends_the_step", () => {
   );
   const text = "a 4+8=12 é 3+5=8";
   const ids = [...tokenizer.encode(text), tokenizer.eosId];
-  const ends = [text.indexOf("12") + 2, text.length];
+  const ends = [text.indexOf("12") + 2, text.indexOf("3+5") + 1];
   for (const [i, token] of tokensAt(tokenizer, ids, ends).entries()) {
     expect(tokenizer.decode(ids.slice(0, token + 1)).length).toBeGreaterThanOrEqual(ends[i]!);
     expect(tokenizer.decode(ids.slice(0, token)).length).toBeLessThan(ends[i]!);
   }
+  // The end belongs to the step that it ends: without a reward there, nothing would teach the policy to end.
+  expect(tokensAt(tokenizer, ids, [text.length])).toEqual([ids.length - 1]);
+  expect(tokensAt(tokenizer, ids.slice(0, -1), [text.length])).toEqual([ids.length - 2]);
 });
 
 test("a_reward_file_may_give_steps_and_bad_ones_are_named", async () => {
@@ -240,6 +243,12 @@ needs(usable, why)("programs_are_paid_for_passing_every_unit_test", async () => 
   expect((await rewardOf(code, fenced("pass"))).fault).toContain("no tests");
   const equal = "class A:\n    def __eq__(s, o): return True\ndef double(x): return A()";
   expect(await total(fenced(equal))).toBe(0);
+  const repository = { files: { "a.py": "x = 3\n" }, setup: "from a import x" };
+  const patched = async (by: string) => {
+    const patch = `<think>hm</think>\na.py\n<<<<<<< SEARCH\nx = 3\n=======\nx = ${by}\n>>>>>>> REPLACE\n`;
+    return (await rewardOf(code, patch, { tests: ["assert x == 5"], repository })).total;
+  };
+  expect([await patched("5"), await patched("4"), await patched("(")]).toEqual([1, 0, 0]);
   const printed = [{ input: "3\n", output: "6\n" }];
   const asked = async (text: string) => (await rewardOf(code, fenced(text), { tests: printed })).total;
   expect([await asked("print(2 * int(input()))"), await asked("print(input())")]).toEqual([1, 0]);

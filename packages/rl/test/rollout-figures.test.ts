@@ -5,7 +5,7 @@ import { afterAll, afterEach, expect, test, vi } from "vitest";
 import { bigramModel } from "../../model/test/bigram-model.ts";
 import { grpoSchema } from "../src/stages/grpo/config.ts";
 import { evaluatePolicy } from "../src/stages/grpo/evaluate.ts";
-import { rolloutMetrics } from "../src/stages/grpo/metrics.ts";
+import { rolloutMetrics, timeMetrics } from "../src/stages/grpo/metrics.ts";
 import type { Output } from "../src/stages/grpo/rollout.ts";
 import { evaluationMetrics } from "../src/stages/grpo/watch.ts";
 import type { AskedProblem } from "../src/task/problems.ts";
@@ -54,6 +54,49 @@ test("one_of_four_outputs_is_truncated_and_three_are_right", () => {
     "completion/terminated_length_mean": 5,
     "completion/truncated_length_mean": 33,
     "completion/reflective_words": 0,
+  });
+});
+
+test("kept_masses_notes_of_some_outputs_and_calls_of_tools_are_means_over_those_that_have_them", () => {
+  const made = (calls: number, failedCalls: number, keptLogmass: number[], notes: Record<string, number>) => {
+    const { row, ...rest } = output(3, "stop", 1, 0);
+    const reward = { ...row.reward, parts: { ...notes, ...row.reward.parts } };
+    return {
+      ...rest,
+      sample: { ...rest.sample, keptLogmass },
+      row: { ...row, reward, calls, failedCalls },
+    };
+  };
+  const outputs = [
+    made(0, 0, [Math.log(0.5)], {}),
+    made(4, 1, [Math.log(0.25), 0], { custom_sure: 0.5 }),
+    made(1, 1, [Math.log(0.75)], { custom_sure: 0.25 }),
+    made(0, 0, [0], {}),
+  ];
+  const rollout = { outputs, cursor: 4, flatGroups: 1, groups: 4, sampling: 1, scoring: 1 };
+  expect(rolloutMetrics(rollout)).toMatchObject({
+    // Of five tokens: 0.5, 0.25, 1, 0.75, 1.
+    "policy/kept_mass_mean": near(0.7),
+    "reward/custom_sure": near(0.375),
+    "reward/custom_sure_std": near(0.125),
+    "tools/calls_mean": 5 / 4,
+    "tools/failed_share": 2 / 5,
+    "tools/used_share": 1 / 2,
+  });
+});
+
+test("times_of_a_step_are_tokens_a_second_and_shares", () => {
+  const outputs = [output(30, "stop", 1, 1), output(90, "length", 0, 1)];
+  const rollout = { outputs, cursor: 1, flatGroups: 0, groups: 1, sampling: 400, scoring: 100 };
+  // 120 tokens; 400 + 100 + 1500 ms of the step, and 500 ms to record it.
+  expect(timeMetrics(rollout, 1500, 500)).toEqual({
+    "perf/rollout_tokens_per_sec": near(300),
+    "perf/update_tokens_per_sec": near(80),
+    "perf/step_seconds": 2,
+    "perf/rollout_share": near(0.2),
+    "perf/scoring_share": near(0.05),
+    "perf/update_share": near(0.75),
+    "perf/recording_share": near(0.2),
   });
 });
 

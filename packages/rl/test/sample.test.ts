@@ -2,6 +2,7 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { packBatch, parseConfig, readJsonl } from "@nsa/core";
 import { openDevice } from "@nsa/kernels";
 import { loadModel, logprobs, readModelConfig, trainFlops } from "@nsa/model";
@@ -163,7 +164,9 @@ interface PoolRow {
   question: string;
   n: number;
   right: number;
+  unread: number;
   pass_rate: number;
+  tokens_mean: number;
 }
 
 test.each([
@@ -183,7 +186,9 @@ test.each([
     for (const p of pool) {
       const own = rows.filter(({ id }) => id === p.id);
       const right = own.filter(({ verdict }) => verdict === "right").length;
-      expect([p.n, p.right, p.pass_rate]).toEqual([6, right, right / 6]);
+      const unread = own.filter(({ verdict }) => verdict === "unread").length;
+      expect([p.n, p.right, p.unread, p.pass_rate]).toEqual([6, right, unread, right / 6]);
+      expect(p.tokens_mean).toBeCloseTo(own.reduce((sum, { ids }) => sum + ids.length, 0) / 6, 9);
     }
     const questions = (range?: object) => {
       const config = parseConfig(
@@ -286,14 +291,17 @@ test("the_report_counts_questions_by_pass_rate", () => {
 test("a_dry_run_counts_outputs_tokens_and_one_forward", () => {
   const task = (set: Record<string, unknown>) => estimateSample(sampleRecipe(base, set));
   const got = task({ prompts: {}, engine: { max_sequences: 10, cache_tokens: 9999 } });
-  // 256 questions of a family, 6 outputs each; 64 tokens of prompt and 24 of output.
-  expect([got.samples_at_most, got.tokens_at_most]).toEqual([256 * 6, 256 * 6 * 88]);
-  expect(got.flops! / trainFlops(readModelConfig(base), 88).actual).toBeCloseTo((256 * 6 * 88) / 3, 3);
-  // Two layers, k and v of 2 heads of 24, fp32, for 10 outputs of 88 tokens.
-  expect(got.memory_cache_bytes).toBe(2 * 2 * 48 * 4 * 880);
+  // 256 questions of a family, 6 outputs each; 4 tokens of prompt (`3+5=`) and 24 of output.
+  expect([got.samples_at_most, got.tokens_at_most]).toEqual([256 * 6, 256 * 6 * 28]);
+  expect(got.flops! / trainFlops(readModelConfig(base), 28).actual).toBeCloseTo((256 * 6 * 28) / 3, 3);
+  // Two layers, k and v of 2 heads of 24, fp32, for 10 outputs of 28 tokens.
+  expect(got.memory_cache_bytes).toBe(2 * 2 * 48 * 4 * 280);
   const file = join(root, "estimate.jsonl");
   writeFileSync(file, '{"question":"1+1","answer":2}\n'.repeat(30));
   expect(task({ prompts: {}, task: { file } }).samples_at_most).toBe(27 * 6);
+  // Compressed, all of it is less than a line.
+  writeFileSync(`${file}.gz`, gzipSync(readFileSync(file)));
+  expect(task({ prompts: {}, task: { file: `${file}.gz` } }).samples_at_most).toBe(27 * 6);
   expect(task({ prompts: { split: "heldout" }, task: { file } }).samples_at_most).toBe(3 * 6);
   expect(task({ prompts: { questions: 4 }, task: { file } }).samples_at_most).toBe(4 * 6);
 });

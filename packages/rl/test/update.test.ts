@@ -74,6 +74,9 @@ for (const budget of [3, 100])
       "policy/entropy": near(entropy * LN2),
       "policy/sampler_difference_mean": near(0.75 / 4),
       "policy/sampler_difference_max": near(0.5),
+      // Ratios of π_old and the sampler: e^−0.25, 1, e^0.5, 1.
+      "policy/sampler_ratio_outside_share": near(2 / 4),
+      "policy/ratio_outside_share": near(1),
     });
     expect(metrics).not.toHaveProperty("kl/mean");
   });
@@ -102,6 +105,16 @@ test("losses_of_the_other_kinds_by_hand", () => {
   // gspo: the ratio of a sequence is (2·0.5·0.7)^(1/3) = 0.888 for all its tokens, here inside the clip.
   const s = 0.7 ** (1 / 3);
   expect(loss({ loss: "gspo" })).toBeCloseTo(-((s * (2 - 1 - 2)) / 3 - 4.5) / 2, 5);
+  // Its clips are counted by that ratio: 0.888 is below 1 − 0.1, where two of three tokens have a negative advantage.
+  const low = stepOf({ ...clip, loss: "gspo", clipEpsLow: 0.1 });
+  expect(low).toMatchObject({
+    "policy/ratio_mean": near((3 * s + 1.5) / 4),
+    "policy/ratio_max": near(1.5),
+    "policy/ratio_outside_share": near(1),
+    "policy/clip_fraction_low": near(2 / 4),
+    "policy/clip_fraction_high": 0,
+  });
+  expect(low["train/loss"]).toBeCloseTo(-((s * 2 - 0.9 - 0.9 * 2) / 3 - 4.5) / 2, 5);
   // The sampler's correction: min(π_old/π_sampler, cap) = e^−0.25, 1, e^0.5 cut at 1.5, 1.
   const weights = [exp(-0.25), 1, 1.5, 1];
   const objectives = [2.8, -0.8, -1.6, -4.5].map((x, t) => x * weights[t]!);

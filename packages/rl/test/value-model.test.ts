@@ -3,15 +3,18 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packBatch } from "@nsa/core";
-import { Device } from "@nsa/kernels";
-import { Trainer } from "@nsa/train";
+import { Device, Tape, type Tensor, TensorMath } from "@nsa/kernels";
+import { type LossFunction, Trainer } from "@nsa/train";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { SampleRewards } from "../src/algorithm/advantages/kind.ts";
 import { advantages, flatGroups } from "../src/algorithm/advantages/registry.ts";
 import type { PolicySample } from "../src/stages/grpo/batch.ts";
-import { whiten } from "../src/stages/grpo/value/apply.ts";
+import { type GrpoConfig, grpoSchema } from "../src/stages/grpo/config.ts";
+import { lossOf as updateLoss } from "../src/stages/grpo/update.ts";
+import { setAdvantages, whiten } from "../src/stages/grpo/value/apply.ts";
 import { valueMetrics } from "../src/stages/grpo/value/figures.ts";
 import { valueLoss } from "../src/stages/grpo/value/loss.ts";
+import type { ValueModel } from "../src/stages/grpo/value/value-model.ts";
 import { grpoRuns, makeBase, stepMetrics } from "./grpo-fixture.ts";
 import { scoreTable } from "./score-table.ts";
 
@@ -123,6 +126,84 @@ test("value_loss_is_half_the_larger_of_the_free_and_the_clipped_squared_error", 
   expect(lossOf(0, old, returns).loss).toBeCloseTo((0.25 + 0.0625 + 1 + 2 * 0.5625) / 4 / 2, 9);
 });
 
+test("returns_are_advantages_and_old_values_before_the_advantages_are_whitened", () => {
+  const sample = (id: number, length: number, weight: number) =>
+    ({
+      ...{ id, weight, prompt: [], ids: Array<number>(length).fill(1), samplerLogp: [] },
+      advantage: new Float32Array(length),
+    }) as PolicySample;
+  // The second output is masked: it has no value and takes no part in the whitening.
+  const samples = [sample(0, 2, 0.5), sample(1, 2, 0), sample(2, 1, 1)];
+  const values: Record<number, number[]> = { 0: [0.5, 0.25], 2: [1] };
+  const model = { valuesOf: (some: readonly PolicySample[]) => some.map(({ id }) => values[id]!) };
+  const rewards = [output([], [[1, 2]]), output([], [[1, 5]]), { ...output([], [[0, 4]]), group: 1 }].map(
+    (r, i) => ({ ...r, length: samples[i]!.ids.length }),
+  );
+  const { algorithm } = grpoSchema.parse({
+    init: { checkpoint: "none" },
+    algorithm: { advantage: "gae", gaeGamma: 0.5, gaeLambda: 0.25 },
+  });
+  const settings = { whiten: true } as NonNullable<GrpoConfig["value"]>;
+  const metrics = setAdvantages(
+    samples,
+    rewards,
+    { algorithm, value: settings },
+    model as unknown as ValueModel,
+  );
+  // δ: ½·0.25 − 0.5 = −0.375 and 2 − 0.25 = 1.75; γλ = ⅛. The third: 4 − 1.
+  const [a, b, c] = [-0.375 + 1.75 / 8, 1.75, 3] as const;
+  const returns = [a + 0.5, 2, 4];
+  expect(samples.map((s) => (s.returns ? [...Array.from(s.returns)] : undefined))).toEqual([
+    near(returns[0]!, returns[1]!),
+    undefined,
+    near(returns[2]!),
+  ]);
+  const mean = (a + b + c) / 3;
+  const std = Math.sqrt(((a - mean) ** 2 + (b - mean) ** 2 + (c - mean) ** 2) / 3);
+  expect([...samples[0]!.advantage, ...samples[2]!.advantage]).toEqual(
+    near((a - mean) / std, (b - mean) / std, (c - mean) / std),
+  );
+  expect(metrics["value/return_mean"]).toBeCloseTo((returns[0]! + 6) / 3, 6);
+  expect(metrics["value/mean"]).toBeCloseTo(1.75 / 3, 6);
+});
+
+test("on_a_shared_trunk_the_values_loss_is_weighed_by_its_coefficient_and_alone_while_it_warms_up", () => {
+  using _ = reference.scope();
+  const at = (x: number[]) => reference.from(Float64Array.from(x), [x.length], "f64");
+  const columns: Record<string, number[]> = { old_value: [0, 0], return: [1, -1] };
+  const context = {
+    math: new TensorMath(new Tape()),
+    value: at([0.5, 1]),
+    column: (name: string) => at(columns[name]!),
+    weight: at([1, 3]),
+    inverseWeightSum: at([0.5]),
+  };
+  const policy = () => ({ loss: at([7]), metrics: { x: at([2]) }, rows: {} });
+  const config = grpoSchema.parse({
+    init: { checkpoint: "none" },
+    algorithm: { advantage: "gae" },
+    value: { shared: true, coef: 0.25, clip: 0 },
+  });
+  const of = (warming: boolean) => {
+    const loss = updateLoss(config, policy as unknown as LossFunction, warming)!;
+    const { loss: total, metrics } = loss({} as never, context as never);
+    const read = (x: unknown) => (x as Tensor).item();
+    return [read(total), ...Object.entries(metrics!).map(([name, x]) => [name, read(x)])];
+  };
+  // ½·(1·0.5² + 3·2²)/2.
+  const own = (0.25 + 12) / 4;
+  expect(of(false)).toEqual([
+    expect.closeTo(7 + 0.25 * own, 9),
+    ["x", 2],
+    ["value/loss", expect.closeTo(own, 9)],
+  ]);
+  expect(of(true)).toEqual([expect.closeTo(0.25 * own, 9), ["value/loss", expect.closeTo(own, 9)]]);
+  // A model of its own leaves the policy's loss as it is; while it warms up there is no update of the policy.
+  const apart = { ...config, value: { ...config.value!, shared: false } };
+  expect(updateLoss(apart, policy as unknown as LossFunction, false)).toBe(policy);
+  expect(updateLoss(apart, policy as unknown as LossFunction, true)).toBeUndefined();
+});
+
 const ppo = (set: object = {}, value: object = {}) => ({
   steps: 6,
   algorithm: {
@@ -164,6 +245,15 @@ test.each([
     true,
   );
   expect(readdirSync(join(whole.dir, "value")).sort()).toEqual(["step-000004", "step-000006"]);
+});
+
+test("a_value_model_of_its_own_has_a_learning_rate_of_its_own", async () => {
+  const { events } = await run("slow-values", ppo({ steps: 3 }, { lr: 1e-12 }));
+  const [first, , third] = stepMetrics(events);
+  expect(Math.abs(third!["value/mean"]!)).toBeLessThan(1e-8);
+  expect(third!["value/loss"]).toBeGreaterThan(0);
+  // The policy has moved: its rate is that of `train`.
+  expect(third!["kl/mean"]! - first!["kl/mean"]!).toBeGreaterThan(1e-6);
 });
 
 test("a_value_model_and_an_advantage_that_reads_none_are_refused_together", async () => {

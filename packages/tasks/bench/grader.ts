@@ -1,10 +1,12 @@
-// The grader on Math-Verify's pairs (equal or not), on recorded GPT-3 solutions of GSM8K, and on random strings.
+// The grader on Math-Verify's pairs (equal or not), on recorded GPT-3 solutions of GSM8K, on random strings, and on pairs that are
+// right or wrong by construction: `pnpm bench grader [--made 1000000] [--seed 1]`.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { atLeast, atMost, type Bench, type BenchResult, describeMachine, NsaError } from "@nsa/core";
 import { sharedData } from "../../core/test/shared-data.ts";
 import { compareAnswers, extractAnswer, grade } from "../src/index.ts";
+import { madePair } from "../test/wrong-answers.ts";
 import { fuzzString } from "./support/fuzz.ts";
 
 const FUZZ = 100_000;
@@ -141,10 +143,40 @@ function runFuzz() {
   return { max, mean: total / FUZZ, worst, hard };
 }
 
+const FEW_EXAMPLES = 10;
+
+/** Pairs that are right or wrong by construction: how many wrong ones are credited and right ones are not. */
+function runMade() {
+  const words = JSON.parse(process.env.NSA_BENCH_ARGS ?? "[]") as string[];
+  const setting = (name: string, otherwise: number) => {
+    const at = words.indexOf(`--${name}`);
+    return at < 0 ? otherwise : Number(words[at + 1]);
+  };
+  const [count, seed] = [setting("made", 100_000), setting("seed", 1)];
+  let [wrong, credited, right, missed, max] = [0, 0, 0, 0, 0];
+  const examples: string[] = [];
+  for (let i = 0; i < count; i++) {
+    const pair = madePair(i, seed);
+    const start = process.cpuUsage();
+    const correct = compareAnswers(pair.answer, pair.gold).verdict === "correct";
+    const { user, system } = process.cpuUsage(start);
+    // The first pairs pay for compiling what they run.
+    if (i > 1000) max = Math.max(max, (user + system) / 1000);
+    if (pair.right) right++;
+    else wrong++;
+    if (correct === pair.right) continue;
+    if (correct) credited++;
+    else missed++;
+    if (examples.length < FEW_EXAMPLES) examples.push(`${pair.answer} for ${pair.gold}`);
+  }
+  return { wrong, credited, right, missed, max, examples };
+}
+
 async function run(): Promise<BenchResult> {
   const pairs = runPairs();
   const solutions = runSolutions();
   const fuzz = runFuzz();
+  const made = runMade();
   const hardest = Math.max(...fuzz.hard.map((h) => h.ms));
   return {
     name: "grader",
@@ -164,6 +196,12 @@ async function run(): Promise<BenchResult> {
       fuzz_mean_ms: fuzz.mean,
       fuzz_max_ms: fuzz.max,
       fuzz_slowest: fuzz.worst.slice(0, 120),
+      made_wrong: made.wrong,
+      made_wrong_credited: made.credited,
+      made_right: made.right,
+      made_right_missed: made.missed,
+      made_max_cpu_ms: made.max,
+      made_examples: made.examples.join("; "),
       towers_max_ms: hardest,
       towers_credited: fuzz.hard.filter((h) => h.verdict === "correct").length,
     },
@@ -171,6 +209,8 @@ async function run(): Promise<BenchResult> {
     bars: [
       atLeast("pairs graded as labelled", pairs.right, 263),
       atMost("negatives credited", pairs.falsePositives, 0),
+      atMost("wrong answers credited, of those made", made.credited, 0),
+      atMost("slowest made pair, ms of the processor", made.max, 50),
       atMost("mean ms a pair", pairs.mean, 0.5),
       atMost("slowest input, ms", Math.max(pairs.max, fuzz.max, hardest), 50),
       atLeast("agreement with recorded flags", 1 - solutions.disagreements.length / solutions.total, 0.995),
@@ -180,6 +220,7 @@ async function run(): Promise<BenchResult> {
 
 export default {
   name: "grader",
-  about: "the answer grader on Math-Verify's pairs, recorded GPT-3 solutions and 100,000 random strings",
+  about:
+    "the answer grader on Math-Verify's pairs, recorded GPT-3 solutions, 100,000 random strings and as many made pairs",
   run,
 } satisfies Bench;

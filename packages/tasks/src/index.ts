@@ -23,7 +23,7 @@ export { environmentKinds } from "./environments/registry.ts";
 export { familyDocuments } from "./families/corpus.ts";
 export { crawlStage } from "./families/crawl.ts";
 export type { Draw, FamilyDefinition, Problem, Split, Working } from "./families/definition.ts";
-export { type Family, makeFamily } from "./families/family.ts";
+export { type Family, judgeCompletion, makeFamily } from "./families/family.ts";
 export { families } from "./families/registry.ts";
 export { type CountdownGoal, checkCountdown } from "./grader/countdown.ts";
 export { type AnswerKind, type Extracted, type ExtractOptions, extractAnswer } from "./grader/extract.ts";
@@ -38,6 +38,13 @@ export {
   sameAnswer,
   type Verdict,
 } from "./grader/grade.ts";
+export {
+  type Label,
+  labelsInForce,
+  type PreferenceLabel,
+  type VerdictLabel,
+  verdictsOf,
+} from "./labels.ts";
 export { bootstrapInterval } from "./metrics/bootstrap.ts";
 export { type Calibration, majorityCalibration } from "./metrics/calibration.ts";
 export { type AnswerClasses, groupAnswers } from "./metrics/classes.ts";
@@ -50,6 +57,7 @@ export { rmAtK } from "./metrics/rm-at-k.ts";
 export { PROGRAM_STOP, type ProgramFormat, programPrompt } from "./prompt/programs.ts";
 export { asksInChat, renderPrompt } from "./prompt/template.ts";
 export { codeBlocks, lastLine, programOf } from "./protocol/code-blocks.ts";
+export { type Repository, repositorySchema, testedProgram } from "./protocol/tested-program.ts";
 export {
   chatCalls,
   chatProtocol,

@@ -41,6 +41,40 @@ test("complaints_name_file_and_record", () => {
   expect(() => problemsOf(wrong, options)).toThrow(/none of its 2 options/);
 });
 
+const APPLES = "^([-\\d.,/]+)";
+test.each([
+  [APPLES, "9 (apples)", "9"],
+  [APPLES, "0.75 (hours)", "0.75"],
+  [APPLES, "-3 (degrees)", "-3"],
+  [APPLES, "2/3", "2/3"],
+  [APPLES, "1,250 (people)", "1,250"],
+  ["= ?(\\S+)$", "5+4 = 9", "9"],
+  ["####\\s*(.+)", "3 + 4 = 7\n#### 7\nand then\n#### 8", "8"],
+  ["\\d+", "first 4, then 15 of them", "15"],
+  ["Answer: (?:\\w+ )?(\\d+)", "Answer: about 60", "60"],
+  ["([A-E])\\)", "It is C)", "C"],
+  ["(?<=is )\\p{L}+", "the colour is żółty", "żółty"],
+])("answer_pattern_%s_takes_from_%s: %s", (answerPattern, answer, gold) => {
+  const record = `${JSON.stringify({ question: "q?", answer })}\n`;
+  expect(problemsOf(record, { answerPattern })[0]!.answer).toBe(gold);
+});
+
+test("an_answer_pattern_that_matches_nothing_or_is_none_is_an_error", () => {
+  const record = '{"question": "q?", "answer": "nine"}\n';
+  expect(() => problemsOf(record, { answerPattern: "\\d+" })).toThrow(
+    expect.objectContaining({
+      code: "task_record_invalid",
+      why: expect.stringContaining('"nine"'),
+      exitCode: 3,
+    }),
+  );
+  // A group that takes part in no match is no answer either.
+  expect(() => problemsOf(record, { answerPattern: "nine(x*)" })).toThrow(/matches nothing/);
+  expect(() => taskSchema.parse({ name: "t", files: ["t.jsonl"], answerPattern: "(" })).toThrow(
+    /no regular expression/,
+  );
+});
+
 test("problems_of_one_name_stay_apart", () => {
   const row = (id: string, answer: number) =>
     `{"id": "${id}", "question": "${answer}?", "answer": ${answer}}\n`;

@@ -14,6 +14,8 @@ export interface TrainingSize {
   recompute: boolean;
   logitsBudgetMb: number;
   optimizer?: OptimizerConfig;
+  /** Tokens of a micro-batch that have a target. Default all. */
+  headRows?: number | undefined;
   /** Frozen groups count with their weights alone. */
   groups?: readonly ParameterGroup[] | undefined;
   /** Where it will run; scratch memory differs. */
@@ -30,6 +32,7 @@ export function estimateTraining(model: ModelConfig, size: TrainingSize): Record
     logitsBudgetBytes: size.logitsBudgetMb * 2 ** 20,
     device: size.device,
     groups: size.groups,
+    headRows: size.headRows,
   });
   return {
     parameters: parameterCount(model),

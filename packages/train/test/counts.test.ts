@@ -161,15 +161,20 @@ test("memory_of_activations_by_hand", () => {
   // A token of a layer: 4 streams of 10, q, k, v 24 + 20, o 16, three of the MLP's 7; 4 bytes each, and 6 statistics.
   const layer = 8 * (4 * (40 + 44 + 16 + 21) + 4 * 6);
   const [stream, logits] = [8 * 10 * 4, 8 * 1300 * 4];
+  // The CPU has 1,024 columns of the logits' gradient at work.
+  const atWork = 8 * 1024 * 4;
   const kept = trainMemory(full, 8, options);
-  expect(kept.activations).toBe(2 * layer + 3 * stream + 3 * logits);
+  expect(kept.activations).toBe(2 * layer + 3 * stream + logits + atWork);
   expect(kept.total).toBe(kept.parameters + kept.activations);
   // Logits over the budget are there for rows at work alone.
   const again = trainMemory(full, 8, { ...options, logitsBudgetBytes: logits - 1 });
-  expect(again.activations).toBe(2 * layer + 3 * stream + 2 * logits);
+  expect(again.activations).toBe(2 * layer + 3 * stream + atWork);
   // Recomputed: each layer's input, then the larger of a layer in its backward and of the head.
   const recomputed = trainMemory(full, 8, { ...options, recompute: true });
-  expect(recomputed.activations).toBe(2 * stream + 3 * stream + 3 * logits);
+  expect(recomputed.activations).toBe(2 * stream + 3 * stream + logits + atWork);
+  // Five of the eight tokens have a target: their hidden states and gradients are copied.
+  const five = trainMemory(full, 8, { ...options, headRows: 5 });
+  expect(five.activations).toBe(2 * layer + 3 * stream + 5 * (1300 * 4 + 2 * 10 * 4 + 1024 * 4));
   expect(trainMemory(full, 8, { ...options, device: "cuda" }).activations).toBe(
     2 * layer + 3 * stream + logits,
   );
@@ -179,7 +184,12 @@ test("memory_in_bf16_halves_activations_and_not_statistics_or_logits", () => {
   const layer = 8 * (2 * (40 + 44 + 16 + 21) + 4 * 6);
   const [stream, logits] = [8 * 10 * 2, 8 * 1300 * 4];
   const half = { ...full, dtype: "bf16" } as const;
-  expect(trainMemory(half, 8, options).activations).toBe(2 * layer + 3 * stream + 3 * logits);
+  // Its gradient is rounded for the products, and what it gives the hidden states is summed in fp32.
+  const rounded = 8 * (1024 * 2 + 10 * 4);
+  expect(trainMemory(half, 8, options).activations).toBe(2 * layer + 3 * stream + logits + rounded);
+  expect(trainMemory(half, 8, { ...options, logitsBudgetBytes: 0 }).activations).toBe(
+    2 * layer + 3 * stream + rounded + 8 * 1024 * 4,
+  );
   // A GPU holds the rounded gradient of the logits beside them, or logits and gradient of the rows at work.
   const cuda = { ...options, device: "cuda" };
   expect(trainMemory(half, 8, cuda).activations).toBe(2 * layer + 3 * stream + 1.5 * logits);
@@ -188,7 +198,8 @@ test("memory_in_bf16_halves_activations_and_not_statistics_or_logits", () => {
 });
 
 test("memory_of_an_nsa_layer_has_three_branches_their_blocks_and_phi", () => {
-  const nsa = all("nsa", { numLayers: 1 });
+  // Without logits, which would take more than attention.
+  const nsa = all("nsa", { numLayers: 1, head: "scalar" });
   // k and v of three branches 60, q 24, their outputs and the gated one 4·16; 2 + 12 statistics; gates 12 numbers,
   // 2 indices for each of 2 KV heads, φ's hidden layer 8·20 and its output 20, once every 2 tokens.
   const layer = 8 * (4 * (40 + 84 + 64 + 21) + 4 * 14 + 4 * 12 + 4 * 2 * 2 + (4 * 160) / 2 + (4 * 20) / 2);

@@ -1,4 +1,4 @@
-// `nsa model import|export|inspect`: checkpoints from and to folders of Hugging Face and of PEFT.
+// `nsa model import|init|export|inspect`: checkpoints from and to folders of Hugging Face and of PEFT.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ExitCode, NsaError } from "@nsa/core";
@@ -8,6 +8,7 @@ import {
   exportHuggingFace,
   exportPeft,
   importHuggingFace,
+  initHuggingFace,
   inspectHuggingFace,
   loadModel,
   parameterCount,
@@ -20,11 +21,20 @@ function usage(code: string, what: string, why: string, fix: string): NsaError {
   return new NsaError({ code, what, why, fix, exitCode: ExitCode.usage });
 }
 
-/** Throws NsaError `base_wanted`, `base_unused` (exit 2) and what reading the folder throws. */
-export async function importCommand(from: string, to: string, base?: string): Promise<void> {
+/** What a whole model computes in once it is a checkpoint. */
+type Dtype = "fp32" | "bf16";
+
+/** Throws NsaError `base_wanted`, `base_unused`, `dtype_unused` (exit 2) and what reading the folder throws. */
+export async function importCommand(
+  from: string,
+  to: string,
+  { base, dtype }: { base?: string; dtype?: Dtype } = {},
+): Promise<void> {
   const whole = existsSync(join(from, "config.json"));
   if (base !== undefined && whole)
     throw usage("base_unused", "--base", `${from} holds a whole model`, "leave out --base");
+  if (base !== undefined && dtype !== undefined)
+    throw usage("dtype_unused", "--dtype", "adapters compute in what their base computes in", "leave it out");
   if (base !== undefined) return importPeftCommand(from, base, to);
   if (!whole && existsSync(join(from, "adapter_config.json")))
     throw usage(
@@ -35,7 +45,22 @@ export async function importCommand(from: string, to: string, base?: string): Pr
     );
   const device = openDevice("cpu");
   try {
-    const model = importHuggingFace(device, from);
+    const model = importHuggingFace(device, from, dtype ? { dtype } : {}, "f32");
+    await saveCheckpoint(to, { model, step: 0, files: modelFiles(from) });
+  } finally {
+    device.close();
+  }
+}
+
+/** A checkpoint of random weights in the shape of a Hugging Face folder; throws as reading its config.json and its tokenizer does. */
+export async function initCommand(
+  from: string,
+  to: string,
+  { seed, dtype, device: name }: { seed: number; dtype?: Dtype; device: string },
+): Promise<void> {
+  const device = openDevice(name);
+  try {
+    const model = initHuggingFace(device, from, { seed, ...(dtype ? { dtype } : {}) });
     await saveCheckpoint(to, { model, step: 0, files: modelFiles(from) });
   } finally {
     device.close();

@@ -8,7 +8,7 @@ import { findCheckpointsIn } from "./recipe-checkpoints.ts";
 import { loadStage, stageNames } from "./stages.ts";
 
 /** What no stage may be called: `{stage.dir}` is a stage's own folder, the others are keys of the recipe. */
-const RESERVED = ["stage", "stages", "name", "plugins"];
+const RESERVED = ["stage", "stages", "name", "plugins", "set"];
 
 /** Stages are those registered by now. */
 export const pipelineSchema = () =>
@@ -34,6 +34,12 @@ export const pipelineSchema = () =>
         )
         .min(1)
         .describe("In order"),
+      set: z
+        .array(z.string())
+        .default([])
+        .describe(
+          "Overrides STAGE.key=value behind the stages' own, as `--set` has them: what a recipe that `extends` another one changes of its stages",
+        ),
     }),
   );
 
@@ -85,7 +91,7 @@ export async function loadPipeline(
   await loadPluginsOfRecipe(file, { set: own });
   const { config, yaml } = loadConfig(pipelineSchema(), file, { set: own });
   checkNames(file, config);
-  for (const text of overrides.filter((o) => !own.includes(o))) {
+  for (const text of [...config.set, ...overrides.filter((o) => !own.includes(o))]) {
     const stage = config.stages.find(({ name }) => text.startsWith(`${name}.`));
     if (stage) {
       stage.set.push(text.slice(stage.name.length + 1));
@@ -95,7 +101,7 @@ export async function loadPipeline(
     const near = didYouMean(headOf(text), names);
     throw usage(
       "pipeline_set",
-      `--set ${text}`,
+      `${config.set.includes(text) ? `${file}: set: ` : "--set "}${text}`,
       `it names no stage; there are ${names.join(", ")}`,
       near ? `did you mean ${near}?` : "write --set STAGE.key=value, e.g. --set base.train.steps=100",
     );

@@ -1,14 +1,16 @@
 // `nsa pipeline run`: stages in order, each a normal run; outputs of one feed the next; finished stages are kept.
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import {
   atomicWriteFile,
   createRunDir,
   describeEnvironment,
+  didYouMean,
   ExitCode,
   findRun,
   latestCheckpoint,
+  NsaError,
   readRunJson,
   type StageResult,
 } from "@nsa/core";
@@ -57,12 +59,32 @@ function keptOverrides(dir: string | undefined): string[] {
   return ((dir && readRunJson(dir, "overrides.json")) || []) as string[];
 }
 
-export async function runPipeline(recipe: string | undefined, options: StageOptions): Promise<number> {
+interface PipelineOptions extends StageOptions {
+  /** The last stage to be run. */
+  until?: string;
+}
+
+/** Throws NsaError `pipeline_until_unknown` (exit 2). */
+function checkUntil(until: string | undefined, { stages }: Pipeline): void {
+  if (until === undefined || stages.some(({ name }) => name === until)) return;
+  const names = stages.map(({ name }) => name);
+  const near = didYouMean(until, names);
+  throw new NsaError({
+    code: "pipeline_until_unknown",
+    what: `--until ${until}`,
+    why: `no stage has this name; there are ${names.join(", ")}`,
+    fix: near ? `did you mean ${near}?` : "name one of them",
+    exitCode: ExitCode.usage,
+  });
+}
+
+export async function runPipeline(recipe: string | undefined, options: PipelineOptions): Promise<number> {
   const resumed = options.resume ? findRun(options.runs, options.resume, "pipeline").path : undefined;
   const kept = resumed && (readRunJson(resumed, SOURCE) as { recipe: string } | null);
   const file = recipe ?? (kept ? kept.recipe : namedRecipe(undefined, "pipeline run"));
   const overrides = [...keptOverrides(resumed), ...options.set];
   const { config, yaml } = await loadPipeline(file, overrides);
+  checkUntil(options.until, config);
   const done = finishedStages(resumed, config);
   const plan = await checked(config, file, done, options.runs);
   if (options.dryRun) {
@@ -80,7 +102,12 @@ export async function runPipeline(recipe: string | undefined, options: StageOpti
     resumed ??
     createRunDir({ root: options.runs, stage: "pipeline", name: config.name, configYaml: yaml, files });
   if (resumed) for (const [name, text] of Object.entries(files)) atomicWriteFile(join(dir, name), text);
+  const last = config.stages.findIndex(({ name }) => name === options.until);
   for (const [i, stage] of config.stages.entries()) {
+    if (last >= 0 && i > last) {
+      console.error(`stopped behind ${options.until}; go on with --resume ${basename(dir)}`);
+      break;
+    }
     if (done[stage.name]) {
       if (options.set.some((text) => text.startsWith(`${stage.name}.`)))
         console.error(`warning: stage ${stage.name} is finished; what is set for it changes nothing`);

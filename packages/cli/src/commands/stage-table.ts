@@ -54,7 +54,7 @@ export const STAGE_TABLE: Readonly<Record<string, BuiltIn>> = {
     command: {},
   },
   grpo: {
-    about: "reinforcement learning: GRPO and its kin, PPO; rewards by rules, reward models and programs",
+    about: "reinforcement learning: GRPO, its variants and PPO; rewards by rules, reward models and programs",
     load: async () => (await import("@nsa/rl")).grpoStage,
     command: {},
   },

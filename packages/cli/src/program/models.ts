@@ -7,7 +7,16 @@ interface ModelOptions {
   plugin: string[];
   base?: string;
   peft?: true;
+  dtype?: "fp32" | "bf16";
 }
+
+const withDtype = (command: Command) =>
+  command.addOption(
+    new Option(
+      "--dtype <type>",
+      "what it computes in; weights that learn stay fp32 in either (default: fp32; GPUs want bf16)",
+    ).choices(["fp32", "bf16"]),
+  );
 
 function registerModel(program: Command): void {
   const model = program
@@ -15,7 +24,7 @@ function registerModel(program: Command): void {
     .description(
       "Hugging Face weights both ways; low-rank adapters: merge them, find their base, PEFT's folders",
     );
-  withPluginFiles(model.command("import <from> <to>"))
+  withDtype(withPluginFiles(model.command("import <from> <to>")))
     .description(
       "a Llama, Mistral, Qwen2 or Qwen3 folder, or with --base a PEFT folder, becomes a checkpoint",
     )
@@ -26,7 +35,15 @@ function registerModel(program: Command): void {
     .action(async (from: string, to: string, options: ModelOptions) => {
       const { loadPluginsOfCheckpoint } = await import("../plugins/load.ts");
       await loadPluginsOfCheckpoint(options.base ?? from, options.plugin);
-      await (await import("../commands/model.ts")).importCommand(from, to, options.base);
+      await (await import("../commands/model.ts")).importCommand(from, to, options);
+    });
+  withDtype(withDevice(model.command("init <from> <to>")))
+    .description(
+      "a checkpoint of random weights in the shape of a Hugging Face folder's config.json, to measure memory and speed before its weights are there",
+    )
+    .option("--seed <n>", "of the weights", wholeFrom(0), 0)
+    .action(async (from: string, to: string, options) => {
+      await (await import("../commands/model.ts")).initCommand(from, to, options);
     });
   withPluginFiles(model.command("export <from> <to>"))
     .description(

@@ -9,8 +9,16 @@ export function registerRollouts(program: Command): void {
     )
     .option("--step <n>", "outputs of this step only", wholeFrom(1))
     .option("--question <text>", "questions with this name, or that contain this text")
-    .option("--min-reward <x>", "questions with an output of at least this reward", numberFrom(-1e15))
-    .option("--max-reward <x>", "questions with an output of at most this reward", numberFrom(-1e15))
+    .option(
+      "--min-reward <x>",
+      "questions with an output of at least this reward; with --json these outputs alone",
+      numberFrom(-1e15),
+    )
+    .option(
+      "--max-reward <x>",
+      "questions with an output of at most this reward; with --json these outputs alone",
+      numberFrom(-1e15),
+    )
     .option("--label", "keys write verdicts and preferences to labels.jsonl in the run's folder")
     .addOption(
       new Option(

@@ -1,4 +1,4 @@
-// `nsa pretrain`, `nsa sft`, `nsa dpo`, `nsa grpo`, `nsa sample`, `nsa eval`, `nsa pipeline run`.
+// The stages as commands (`nsa pretrain`, `nsa grpo`, `nsa eval`, …), `nsa run` and `nsa pipeline run`.
 import type { Command } from "commander";
 import { STAGE_TABLE } from "../commands/stage-table.ts";
 import { collect, exitWith, withDevice, withOutput, withRuns, withSet } from "./options.ts";
@@ -55,6 +55,10 @@ export function registerStages(program: Command): void {
     .description("run all stages; finished ones are not run again")
     .option("--resume <run>", "go on with a pipeline run: its name, its path, or `latest`")
     .option("--dry-run", "check all recipes, print what they would cost and stop")
+    .option(
+      "--until <stage>",
+      "stop behind this stage, e.g. to correct the labels that it wrote; --resume goes on",
+    )
     .option(
       "--set <stage.key=value>",
       "override a setting of a stage, e.g. --set base.train.steps=100",

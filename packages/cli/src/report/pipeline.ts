@@ -11,6 +11,7 @@ import { count, duration } from "../view/format.ts";
 import { CHARTS, drawChart } from "./charts.ts";
 import { resultOf } from "./overview.ts";
 import { evaluationsOverview, heldOutBars } from "./pipeline-evaluations.ts";
+import { heldOutTables } from "./pipeline-held-out.ts";
 import { atK } from "./report.ts";
 import { drawSections } from "./sections.ts";
 import { readFolder, type StageFolder } from "./stage-folder.ts";
@@ -98,6 +99,7 @@ export async function writePipelineReport(dir: string, config: Pipeline): Promis
   const machine = env ? ` · ${env.cpu}, ${env.cores} cores, Node ${env.node}` : "";
   const body = `<p class="note">${config.stages.length} stages · ${duration(seconds)} of running${escapeHtml(machine)}</p>
 ${heldOutBars(folders)}
+${heldOutTables(folders)}
 <h2>Stages</h2>${stagesTable(config, folders, definitions)}
 ${folders.map((folder) => stageSection(folder, definitions.get(folder.stage.stage)!, dir)).join("\n")}
 ${evaluationsOverview(folders)}`;

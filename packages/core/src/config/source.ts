@@ -83,7 +83,7 @@ export const CHECKPOINT_KEYS: ReadonlySet<string> = new Set([
 /** Keys whose texts are files or folders that a run reads. */
 const INPUT_KEYS = new Set([
   ...CHECKPOINT_KEYS,
-  ...["tokenizer", "file", "files", "history"],
+  ...["tokenizer", "file", "files", "history", "examples"],
   ...["shards", "data_dir", "inputs", "seeds", "benchmarks", "recipe", "plans"],
 ]);
 

@@ -2,11 +2,47 @@
 import { NsaError } from "@nsa/core";
 import type { AddedToken } from "./added-tokens.ts";
 import type { PostProcessorJson } from "./post-processor.ts";
-import type { PreTokenizerJson } from "./split.ts";
+
+export interface PreTokenizerJson {
+  type: string;
+  pretokenizers?: PreTokenizerJson[];
+  individual_digits?: boolean;
+  use_regex?: boolean;
+  add_prefix_space?: boolean;
+  pattern?: { Regex?: string; String?: string };
+  behavior?: string;
+  invert?: boolean;
+  delimiter?: string;
+  length?: number;
+  replacement?: string;
+  prepend_scheme?: string;
+  split?: boolean;
+}
+
+export interface DecoderJson {
+  type: string;
+  decoders?: DecoderJson[];
+  pattern?: { Regex?: string; String?: string };
+  content?: string;
+  start?: number;
+  stop?: number;
+  replacement?: string;
+  prepend_scheme?: string;
+  add_prefix_space?: boolean;
+}
 
 export interface NormalizerJson {
   type: string;
   normalizers?: NormalizerJson[];
+  pattern?: { Regex?: string; String?: string };
+  content?: string;
+  prepend?: string;
+  strip_left?: boolean;
+  strip_right?: boolean;
+  clean_text?: boolean;
+  handle_chinese_chars?: boolean;
+  strip_accents?: boolean | null;
+  lowercase?: boolean;
 }
 
 export interface TokenizerJson {
@@ -14,7 +50,7 @@ export interface TokenizerJson {
   pre_tokenizer?: PreTokenizerJson | null;
   normalizer?: NormalizerJson | null;
   post_processor?: PostProcessorJson | null;
-  decoder?: { type: string } | null;
+  decoder?: DecoderJson | null;
   model: {
     type: string;
     vocab: Record<string, number>;

@@ -1,50 +1,26 @@
 // The codec of every tokenizer that is no byte-level BPE of ours: Unigram, WordPiece, BPE with byte fallback, other normalizers and
-// pre-tokenizers. The work is done by @huggingface/tokenizers; added tokens and what frames a text are ours.
+// pre-tokenizers. The models are those of @huggingface/tokenizers; what comes before them and behind them is ours.
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { NsaError } from "@nsa/core";
 import type { AddedToken, TextPart } from "./added-tokens.ts";
 import type { Codec } from "./codec.ts";
+import { type Decode, decoderOf } from "./decoders.ts";
 import type { TokenizerJson } from "./json.ts";
+import { normalizerOf } from "./normalizers.ts";
+import { type PreTokenize, preTokenizerOf } from "./pre-tokenizers.ts";
 
-const PARTS = ["normalizer", "pre_tokenizer", "post_processor", "decoder"] as const;
-
-type Json = Record<string, unknown>;
-
-/** The same part without what marks the beginning of a text: a prepended blank. */
-function withoutPrefix(part: unknown): unknown {
-  if (Array.isArray(part)) {
-    return part.filter((p) => (p as Json | null)?.type !== "Prepend").map(withoutPrefix);
-  }
-  if (typeof part !== "object" || part === null) return part;
-  const changed = Object.entries(part as Json).map(([key, value]): [string, unknown] => {
-    if (key === "prepend_scheme") return [key, "never"];
-    if (key === "add_prefix_space") return [key, false];
-    return [key, withoutPrefix(value)];
-  });
-  const same = Object.fromEntries(changed);
-  if (same.type === "Metaspace") return { ...same, prepend_scheme: "never" };
-  return same;
-}
-
-/** Metaspace of files from before `prepend_scheme`: a flag. */
-function withScheme(part: unknown): unknown {
-  if (Array.isArray(part)) return part.map(withScheme);
-  if (typeof part !== "object" || part === null) return part;
-  const same = Object.fromEntries(
-    Object.entries(part as Json).map(([key, value]) => [key, withScheme(value)]),
-  );
-  if (same.type === "Metaspace" && same.prepend_scheme === undefined && same.add_prefix_space === false)
-    return { ...same, prepend_scheme: "never" };
-  return same;
-}
-
-function open(json: TokenizerJson, change: (part: unknown) => unknown): Library {
-  const parts = Object.fromEntries(PARTS.map((name) => [name, change(json[name] ?? null)]));
-  const alone = (part: unknown) => ((part as Json | null)?.type === "Prepend" ? null : part);
-  const normalizer = change === withoutPrefix ? alone(parts.normalizer) : parts.normalizer;
+/** The library's model alone: what comes before it and behind it is ours. */
+function openModel(json: TokenizerJson): Library {
   try {
     return new Library(
-      { ...json, ...parts, normalizer, post_processor: null, added_tokens: [] },
+      {
+        ...json,
+        normalizer: null,
+        pre_tokenizer: null,
+        post_processor: null,
+        decoder: null,
+        added_tokens: [],
+      },
       { clean_up_tokenization_spaces: false },
     );
   } catch (cause) {
@@ -64,7 +40,8 @@ const BYTE = /^<0x([0-9A-Fa-f]{2})>$/;
 export class LibraryCodec implements Codec {
   readonly normalize: ((text: string, inner?: boolean) => string) | undefined;
   private readonly library: Library;
-  private continuing: Library | undefined;
+  private readonly split: PreTokenize;
+  private readonly decoder: Decode | undefined;
   private readonly added: ReadonlyMap<number, string>;
   private readonly fallback: boolean;
   /** A token that others are decoded behind. */
@@ -94,11 +71,13 @@ export class LibraryCodec implements Codec {
         exitCode: 4,
       });
     }
-    this.library = open(json, withScheme);
+    this.split = preTokenizerOf(json.pre_tokenizer);
+    if (json.decoder) this.decoder = decoderOf(json.decoder);
+    const normalize = normalizerOf(json.normalizer);
+    if (normalize) this.normalize = (text, inner = false) => normalize(text, inner);
+    this.library = openModel(json);
     this.added = new Map(added.map(({ id, content }) => [id, content]));
     this.fallback = JSON.stringify(json.decoder ?? null).includes('"ByteFallback"');
-    if (this.library.normalizer)
-      this.normalize = (text, inner = false) => this.at(inner).normalizer?.(text) ?? text;
   }
 
   encode(parts: readonly TextPart[], inner: boolean): Int32Array {
@@ -110,17 +89,11 @@ export class LibraryCodec implements Codec {
     return Int32Array.from(ids);
   }
 
-  /** The library's tokenizer for texts that begin, or for those that continue others. */
-  private at(inner: boolean): Library {
-    if (!inner) return this.library;
-    this.continuing ??= open(this.json, withoutPrefix);
-    return this.continuing;
-  }
-
   /** Normalized text, the `index`-th part of the text. */
   private idsOf(text: string, index: number, inner: boolean): number[] {
-    const { pre_tokenizer: split, model } = this.at(inner);
-    const words = split ? split(text, { section_index: index } as never) : [text];
+    const { model } = this.library;
+    const words = this.split(text, { first: index === 0, inner }).filter((word) => word !== "");
+    if (words.length === 0) return [];
     const unknown = (model as unknown as { unk_token_id?: number }).unk_token_id;
     return (model!(words) as string[])
       .flatMap((token) => model!.tokens_to_ids.get(token) ?? this.bytesIds(token) ?? unknown)
@@ -143,7 +116,7 @@ export class LibraryCodec implements Codec {
 
   private textOf(tokens: string[]): string {
     if (tokens.length === 0) return "";
-    return this.library.decoder ? this.library.decoder(tokens) : tokens.join(" ");
+    return this.decoder ? this.decoder(tokens).join("") : tokens.join(" ");
   }
 
   bytesOf(id: number): Uint8Array {

@@ -1,6 +1,8 @@
 // Splitters: from a text to the borders of its words, by a scanner where the expression is known, by RegExp otherwise.
 import { NsaError } from "@nsa/core";
 import { toRegExp } from "./expression.ts";
+import type { PreTokenizerJson } from "./json.ts";
+import { GPT2, literal } from "./pre-tokenizers.ts";
 import { deepSeekScan, digitsScan, gpt2Scan, llama3Scan, o200kScan, qwen2Scan, type Scan } from "./scan.ts";
 
 /** Writes the end of each word of `text` (its UTF-16 units are `codes[0 … n)`) into `ends`, returns how many. */
@@ -81,17 +83,6 @@ const known = new Map<string, Scan>([
   [deepSeek.join("\n"), deepSeekScan],
 ]);
 
-export interface PreTokenizerJson {
-  type: string;
-  pretokenizers?: PreTokenizerJson[];
-  individual_digits?: boolean;
-  use_regex?: boolean;
-  add_prefix_space?: boolean;
-  pattern?: { Regex?: string; String?: string };
-  behavior?: string;
-  invert?: boolean;
-}
-
 function unsupported(what: string, cause?: unknown): NsaError {
   return new NsaError({
     code: "tokenizer_unsupported",
@@ -118,10 +109,12 @@ export function splitterOf(json: PreTokenizerJson | null | undefined, regex = fa
   }
   const sources = before.map((p) => {
     if (p.type === "Digits") return p.individual_digits ? "\\p{N}" : "\\p{N}+";
-    // An inverted split keeps the matches; what lies between them is then dropped, and the known ones leave nothing.
-    const kept = (p.behavior === "Isolated" && !p.invert) || (p.behavior === "Removed" && p.invert);
-    if (p.type !== "Split" || !kept) throw unsupported(`pre-tokenizer ${p.type} ${p.behavior ?? ""}`);
-    return p.pattern?.Regex ?? (p.pattern?.String ?? "").replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
+    // Where matches alone are kept, what lies between them is dropped: the known expressions leave nothing.
+    const isolated =
+      p.behavior === "Isolated" ||
+      (p.behavior === "Removed" && p.invert && known.has(p.pattern?.Regex ?? ""));
+    if (p.type !== "Split" || !isolated) throw unsupported(`pre-tokenizer ${p.type} ${p.behavior ?? ""}`);
+    return p.pattern?.Regex ?? literal(p.pattern?.String ?? "");
   });
   const scan = regex ? undefined : known.get(sources.join("\n"));
   if (scan && last.use_regex === false) return scanSplitter(scan);
@@ -129,5 +122,3 @@ export function splitterOf(json: PreTokenizerJson | null | undefined, regex = fa
   if (last.use_regex !== false) patterns.push(GPT2);
   return regexSplitter(patterns);
 }
-
-const GPT2 = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;

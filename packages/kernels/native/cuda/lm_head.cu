@@ -224,8 +224,8 @@ struct Chunk {
   int64_t ld;
 };
 template <class P>
-Chunk chunk_of(const P& p, bool kept, const Scratch& own, const Scratch& narrow, int64_t from, int64_t rows) {
-  Chunk c{from, rows, kept ? static_cast<float*>(p.logits.ptr) + from * p.v : own.as<float>(), kept ? p.v : padded(p.v), {}, 0};
+Chunk chunk_of(const P& p, bool kept, int64_t ldz, const Scratch& own, const Scratch& narrow, int64_t from, int64_t rows) {
+  Chunk c{from, rows, kept ? static_cast<float*>(p.logits.ptr) + from * ldz : own.as<float>(), ldz, {}, 0};
   const bool low = narrow.as<void>() != nullptr;
   c.ld = low ? padded(p.v) : c.ldz;
   c.dz = low ? buffer(narrow.as<void>(), rows * c.ld, NSA_BF16) : buffer(c.z, rows * c.ld, NSA_F32);
@@ -283,15 +283,18 @@ int step(void* ctx, const Nsa_lm_head_fwd_params& p, const Chunk& c) {
 int fwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_lm_head_fwd_params*>(params);
   if (const char* why = fault(p)) return bad_argument(ctx, why);
-  const bool both = p.dlogp.ptr != nullptr, kept = p.logits.ptr && !both;
+  const bool both = p.dlogp.ptr != nullptr;
+  // With a slope the logits are used up here: their memory holds them on their way, rows padded, where it is large enough.
+  const int64_t ldz = both || !p.logits.ptr ? padded(p.v) : p.v;
+  const bool kept = p.logits.ptr && p.logits.numel >= p.n * ldz;
   if (p.logp.numel < p.n || (both && (p.dlogp.numel < p.n || !p.dh.ptr))) return bad_argument(ctx, "lm_head: a tensor is too short");
   if (p.n == 0) return NSA_OK;
   // Kept logits are made by one matmul. A row is a block of the grid's y in the gradient.
-  const int64_t chunk = kept ? p.n : std::min<int64_t>(chunk_rows(p.n, p.v), 65535), floats = chunk * padded(p.v);
+  const int64_t chunk = kept && !both ? p.n : std::min<int64_t>(chunk_rows(p.n, p.v), 65535), floats = chunk * padded(p.v);
   Scratch own(ctx, kept ? 0 : size_t(floats) * 4), narrow(ctx, both && is_low(p) ? size_t(floats) * 2 : 0);
   if (!own || !narrow) return out_of_memory(ctx);
   for (int64_t from = 0; from < p.n; from += chunk) {
-    const Chunk c = chunk_of(p, kept, own, narrow, from, std::min(chunk, p.n - from));
+    const Chunk c = chunk_of(p, kept, ldz, own, narrow, from, std::min(chunk, p.n - from));
     if (int status = logits_of(ctx, p, c)) return status;
     if (!both) {
       stats(ctx, p, c);
@@ -312,7 +315,7 @@ int bwd(void* ctx, const void* params) {
   Scratch own(ctx, kept ? 0 : size_t(floats) * 4), narrow(ctx, is_low(p) ? size_t(floats) * 2 : 0);
   if (!own || !narrow) return out_of_memory(ctx);
   for (int64_t from = 0; from < p.n; from += chunk) {
-    const Chunk c = chunk_of(p, kept, own, narrow, from, std::min(chunk, p.n - from));
+    const Chunk c = chunk_of(p, kept, kept ? p.v : padded(p.v), own, narrow, from, std::min(chunk, p.n - from));
     if (!kept)
       if (int status = logits_of(ctx, p, c)) return status;
     if (int status = slope(ctx, p, c, p.dlse, p.dentropy)) return status;

@@ -51,7 +51,9 @@ export function lmHead(
     // A frozen w has no gradient, and none is made: it would be as large as w.
     dw: w.requiresGrad ? gradientBuffer(w) : undefined,
   });
-  const logits = taped && n * v * 4 <= budget ? device.empty([n, v], stats) : undefined;
+  // A slope uses them up in the forward, where a GPU pads rows to 8 columns.
+  const columns = options.slope ? Math.ceil(v / 8) * 8 : v;
+  const logits = taped && n * v * 4 <= budget ? device.empty([n, columns], stats) : undefined;
   if (taped && options.slope) {
     const { dh, dw } = gradients();
     const slope = { dlogp: options.slope, dh, dw };

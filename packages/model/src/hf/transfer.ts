@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { atomicWriteDir, atomicWriteFile, ExitCode, NsaError, SafetensorsReader } from "@nsa/core";
-import type { Device } from "@nsa/kernels";
+import type { Device, FloatDtype } from "@nsa/kernels";
 import { loadNamed, writeWeights } from "../checkpoint/weights.ts";
 import type { ModelConfig } from "../config/schema.ts";
 import { Transformer } from "../transformer/transformer.ts";
@@ -128,13 +128,14 @@ function weightMap(index: string, raw: unknown): Map<string, string> {
   });
 }
 
-/** The architecture of a Hugging Face folder, without reading weights. */
+/** The architecture of a Hugging Face folder, without reading weights. Throws NsaError `hf_unsupported` (exit 4), `hf_config_invalid`, `hf_unreadable` (exit 3). */
 export function inspectHuggingFace(folder: string): ModelConfig {
   return fromHfConfig(readJson(join(folder, "config.json")));
 }
 
 /**
- * A model with the weights of a Llama, Mistral, Qwen2 or Qwen3 folder.
+ * A model with the weights of a Llama, Mistral, Qwen2 or Qwen3 folder. `weights`: "f32" where it is only saved again, so that no bf16
+ * copy is made.
  * Throws NsaError `hf_unsupported`, `tensor_dtype_unsupported` (exit 4), `hf_config_invalid`, `hf_unreadable`,
  * `hf_shard_missing`, `checkpoint_mismatch` (exit 3), and what reading a file throws.
  */
@@ -142,15 +143,30 @@ export function importHuggingFace(
   device: Device,
   folder: string,
   overrides: Partial<ModelConfig> = {},
+  weights?: FloatDtype,
 ): Transformer {
   const config = { ...inspectHuggingFace(folder), ...overrides };
   // Before memory is taken: what config.json states must be what the files hold.
   using files = new WeightFiles(folder);
   files.checkVocabulary(config);
-  const model = new Transformer(device, config);
+  const model = new Transformer(device, config, weights);
   const tensors = model.parameters.tensors.map((t) => ({ ...t, name: files.nameOf(t.name) }));
   loadNamed((name) => files.find(name), tensors);
   model.parameters.refreshLow();
+  return model;
+}
+
+/**
+ * A model of the shape of a Hugging Face folder with random weights, to measure memory and speed before the weights are there. Reads
+ * config.json alone, and throws as {@link inspectHuggingFace}.
+ */
+export function initHuggingFace(
+  device: Device,
+  folder: string,
+  { seed, ...overrides }: Partial<ModelConfig> & { seed: number },
+): Transformer {
+  const model = new Transformer(device, { ...inspectHuggingFace(folder), ...overrides }, "f32");
+  model.parameters.init(seed);
   return model;
 }
 

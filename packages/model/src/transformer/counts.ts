@@ -93,10 +93,30 @@ export function trainFlops(config: ModelConfig, T: number, groups?: readonly Par
   return { ...sums, readShare: read / c.numLayers / visible };
 }
 
-/** Bytes of the head besides kept logits: those of the rows at work and their gradient. */
-function headScratch(logits: number, kept: boolean, bf16: boolean, device: string | undefined): number {
-  if (device !== "cuda") return 2 * Math.min(logits, 2 ** 24);
-  return Math.min(logits, 2 ** 29) * ((kept ? 0 : 1) + (bf16 ? 0.5 : 0));
+/** Columns of logits that the CPU has at work. */
+const CPU_COLUMNS = 1024;
+/** Bytes of logits that a GPU has at work, at most. */
+const GPU_CHUNK = 2 ** 29;
+
+/** Bytes of the head over `rows` of T positions: its logits where they are kept, and the logits and gradients at work. */
+function headBytes(
+  c: ModelConfig,
+  rows: number,
+  T: number,
+  budget: number,
+  device: string | undefined,
+): number {
+  const bf16 = c.dtype === "bf16";
+  const logits = rows * headKinds.get(c.head).logits(c) * 4;
+  if (logits === 0) return 0;
+  const kept = logits <= budget;
+  // Rows that are picked out of all are copied, and so is their gradient.
+  const picked = rows < T ? 2 * rows * c.dModel * (bf16 ? 2 : 4) : 0;
+  const atWork =
+    device === "cuda"
+      ? Math.min(logits, GPU_CHUNK) * ((kept ? 0 : 1) + (bf16 ? 0.5 : 0))
+      : rows * (bf16 ? CPU_COLUMNS * (2 + (kept ? 0 : 4)) + 4 * c.dModel : CPU_COLUMNS * 4);
+  return (kept ? logits : 0) + picked + atWork;
 }
 
 /** Bytes of a token in the KV cache of all layers. */
@@ -137,6 +157,8 @@ export function trainMemory(
     device?: string;
     /** A frozen group counts with its weights alone. */
     groups?: readonly ParameterGroup[];
+    /** Positions that have a target. Default T. */
+    headRows?: number | undefined;
   },
 ): { parameters: number; activations: number; total: number } {
   const c = config;
@@ -165,9 +187,7 @@ export function trainMemory(
     gradients = Math.max(gradients, T * width * Math.max(mlp, attention));
     sum += bytes;
   }
-  const logits = T * headKinds.get(c.head).logits(c) * 4;
-  const kept = logits <= options.logitsBudgetBytes;
-  const head = (kept ? logits : 0) + headScratch(logits, kept, c.dtype === "bf16", options.device);
+  const head = headBytes(c, options.headRows ?? T, T, options.logitsBudgetBytes, options.device);
   const stream = T * c.dModel * width;
   // On the CPU attention backwards pack keys and values twice and sum their gradients in two shares, all in fp32; a GPU keeps two
   // statistics of every query.

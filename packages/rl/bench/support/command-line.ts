@@ -7,7 +7,7 @@ import { atomicWriteFile } from "@nsa/core";
 export const root = resolve(import.meta.dirname, "../../../..");
 
 /** The text behind `--name` among the bench's arguments. */
-function textArgument(name: string): string | undefined {
+export function textArgument(name: string): string | undefined {
   const words: string[] = JSON.parse(process.env.NSA_BENCH_ARGS ?? "[]");
   const at = words.indexOf(`--${name}`);
   return at < 0 ? undefined : words[at + 1];

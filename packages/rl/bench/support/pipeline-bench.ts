@@ -1,11 +1,11 @@
 // A pipeline run once a seed as a bench: what each checkpoint that a stage ask-X measures can solve, tokens sampled for it, memory, and
 // claims about differences between two of them.
-import { mkdtempSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { type BenchResult, loadConfig, readJsonl, readRunJson } from "@nsa/core";
 import { z } from "zod";
-import { nsa } from "./command-line.ts";
+import { nsa, textArgument } from "./command-line.ts";
 import { differenceOverSeeds, verdictOn } from "./differences.ts";
 
 const pipelineSchema = z.looseObject({
@@ -90,17 +90,26 @@ export interface SeedRun {
   methods: Record<string, Measured>;
 }
 
-/** Runs the pipeline of this recipe with the seed in all its stages but crawls. */
+/**
+ * Runs the pipeline of this recipe with the seed in all its stages but crawls. With `--runs folder` a run that lies there finished, as
+ * `<recipe>-<seed>`, is measured instead: one that was made on another machine.
+ */
 export async function runSeed(recipe: string, seed: number): Promise<SeedRun> {
-  const cwd = mkdtempSync(join(tmpdir(), "nsa-pipeline-bench-"));
   const { stages } = loadConfig(pipelineSchema, recipe).config;
-  const set = stages.filter(({ stage }) => SEEDED.includes(stage)).map(({ name }) => `${name}.seed=${seed}`);
-  await nsa(cwd, ["pipeline", "run", recipe, ...set.flatMap((text) => ["--set", text])]);
-  const run = join(cwd, "runs", readdirSync(join(cwd, "runs"))[0]!);
+  const kept = join(textArgument("runs") ?? "", `${basename(recipe, ".yaml")}-${seed}`);
+  const run = existsSync(kept) ? kept : await runPipeline(recipe, stages, seed);
   const methods = stages.filter(({ name }) => stages.some((s) => s.name === `ask-${name}`));
   const measured: Record<string, Measured> = {};
   for (const method of methods) measured[method.name] = await measure(run, method, stages);
   return { folder: run, methods: measured };
+}
+
+/** The folder of a new run. */
+async function runPipeline(recipe: string, stages: readonly Stage[], seed: number): Promise<string> {
+  const cwd = mkdtempSync(join(tmpdir(), "nsa-pipeline-bench-"));
+  const set = stages.filter(({ stage }) => SEEDED.includes(stage)).map(({ name }) => `${name}.seed=${seed}`);
+  await nsa(cwd, ["pipeline", "run", recipe, ...set.flatMap((text) => ["--set", text])]);
+  return join(cwd, "runs", readdirSync(join(cwd, "runs"))[0]!);
 }
 
 type Figures = BenchResult["figures"];

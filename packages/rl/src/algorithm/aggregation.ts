@@ -1,7 +1,7 @@
 // How token losses become one number: a weight per token, fixed before the first micro-batch, so that splitting a step
 // into micro-batches changes nothing.
 
-/** `sequence_mean`: 1/|o_i| (GRPO); `token_mean`: all tokens alike (DAPO); `fixed_length`: 1/max_tokens (Dr. GRPO). */
+/** `sequence_mean`: 1/|o_i| (GRPO); `token_mean`: 1 for every token (DAPO); `fixed_length`: 1/max_tokens (Dr. GRPO). */
 export type Aggregation = "sequence_mean" | "token_mean" | "fixed_length";
 
 /**

@@ -1,4 +1,4 @@
-// What a step tells about its ratios: clip fractions and importance ratios, computed on the host from read values.
+// Importance ratios and clip fractions of a step's tokens, computed on the host from log-probabilities that were read back.
 
 export interface RatioDiagnostics {
   ratioMean: number;

@@ -31,7 +31,7 @@ export interface PolicyLossInputs {
 }
 
 /**
- * Objective of each token, [n], to be maximised. Outputs are drawn from the sampler's π, which rounds otherwise than the
+ * Objective of each token, [n], to be maximised. Outputs are drawn from the sampler's π, which rounds differently from the
  * trainer's π_old: the truncated weight min(π_old/π_sampler, cap) takes the objective's expectation to π_old.
  */
 export function policyObjective(m: TensorMath, inputs: PolicyLossInputs, config: PolicyLossConfig): Tensor {

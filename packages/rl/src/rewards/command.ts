@@ -1,7 +1,7 @@
 // A reward by any program: it gets a step's outputs as JSON lines on its standard input and answers each with a line.
 //
-// One process serves the whole run; one that ends between batches is started again. A batch is a line for each output, {id, step, group, prompt, question, answer, completion, tokens,
-// max_tokens}, then an empty line. The program answers each id once, in any order: {id, reward}, {id, steps: [{end, reward}]} with ends
+// One process serves the whole run; one that ends between batches is started again. A batch is a line for each output, {id, step, group,
+// prompt, question, answer, completion, tokens, max_tokens}, then an empty line. The program answers each id once, in any order: {id, reward}, {id, steps: [{end, reward}]} with ends
 // that count characters of the completion, or {id, error}. What it writes to its standard error is shown when it fails.
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { ExitCode, NsaError, tiedCommand, wasNotRun } from "@nsa/core";
@@ -15,11 +15,11 @@ import {
   VerifierError,
 } from "./kind.ts";
 
-/** Characters that a program may write for one output, and keeps for errors of its standard error. */
+/** Characters that a program may write for one output, and those of its standard error that are kept for error messages. */
 const MAX_ANSWER = 1 << 20;
 const ERROR_TAIL = 2000;
 
-/** Milliseconds for what a program wrote before its end, and for its end once it is killed. */
+/** Milliseconds to wait for output that is still in the pipe when a program exits, and for its exit once it is killed. */
 const GRACE_MS = 200;
 const END_MS = 2000;
 
@@ -47,7 +47,7 @@ interface Pending {
   reject: (why: Error) => void;
 }
 
-/** The line of a program's standard error that says most: the last that names an error, else the last one. */
+/** The line of a program's standard error that is shown: the last that names an error, else the last one. */
 function errorLine(text: string): string {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   return (
@@ -164,7 +164,7 @@ class CommandProcess {
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.errors = (this.errors + text).slice(-ERROR_TAIL);
     });
-    // Writing to a program that has ended is no news: its end is.
+    // Writing to a program that has ended fails; its exit is handled below.
     child.stdin.on("error", () => {});
     child.on("error", (error) => this.fail(`cannot be run: ${error.message}`));
     child.on("exit", (code, signal) => {
@@ -194,9 +194,9 @@ class CommandProcess {
   }
 
   private fail(why: string): void {
-    const said = errorLine(this.errors);
+    const line = errorLine(this.errors);
     this.pending?.reject(
-      new VerifierError(said === "" ? why : `${why}; its error output says: ${said.slice(0, 200)}`),
+      new VerifierError(line === "" ? why : `${why}; its error output: ${line.slice(0, 200)}`),
     );
   }
 

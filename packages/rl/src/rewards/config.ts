@@ -7,7 +7,7 @@ const count = z.number().int().min(1);
 
 export const rewardSchema = z.strictObject({
   kind: memberName("reward").describe(
-    "accuracy and format are R1-Zero's; code runs the problem's unit tests; equations rewards each step of the working (for advantage process); model and process_model are reward models of `nsa reward`; command is any program that answers JSON lines; custom is a TypeScript file of yours",
+    "accuracy and format are R1-Zero's; code runs the problem's unit tests; equations rewards each step of the working (for advantage process); model and process_model are reward models of `nsa reward`; command is any program that answers JSON lines; judge is that of a family without a rule (greetings, lists), for measuring; custom is a TypeScript file of yours",
   ),
   weight: z.number().default(1).describe("Factor in the summed reward"),
   language: z
@@ -48,9 +48,15 @@ export const rewardSchema = z.strictObject({
     .describe("command: milliseconds for the answers to a step's outputs, after which the run stops"),
   maxSteps: count
     .default(16)
-    .describe("equations: at most so many equations of an output are paid, the first ones"),
+    .describe("equations: number of equations of an output that are paid at most, from the first one on"),
   fromStep: count.default(1).describe("First step at which this reward counts"),
   toStep: count.optional().describe("Last step at which this reward counts; by default the run's last"),
+  parts: z
+    .array(z.string())
+    .default([])
+    .describe(
+      "Parts of task.mix whose outputs it scores, by family or as family_difficulty; the others get nothing from it. Empty: all",
+    ),
   options: z
     .record(z.string(), z.unknown())
     .optional()

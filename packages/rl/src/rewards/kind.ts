@@ -1,4 +1,4 @@
-// The contract of a reward: it scores a batch of outputs, each with its group, question and metadata, and may look at all of them.
+// The contract of a reward: it scores a batch of outputs, each with its group, question and metadata, and may compare all of them.
 // Most rewards score one output by itself; `perOutput` makes a batch reward of such a function.
 import { availableParallelism } from "node:os";
 import { inspect } from "node:util";
@@ -8,7 +8,7 @@ import type { Device } from "@nsa/kernels";
 import type { Gold } from "@nsa/tasks";
 import type { RewardConfig } from "./config.ts";
 
-/** An output to be scored, with the problem's gold and what else is known of it. */
+/** An output to be scored, with its problem and gold. */
 export interface Scored extends Gold {
   /** Name of the problem, where it has one. */
   id?: string;
@@ -51,7 +51,7 @@ export interface RewardEnvironment {
 
 /** What a batch reward is given besides the outputs. */
 export interface RewardContext {
-  /** Exploration step, from 1. */
+  /** Step of the run, from 1. */
   step: number;
   /** Number of each output's question: outputs of one question are a group. */
   group: readonly number[];
@@ -78,9 +78,9 @@ export class VerifierError extends Error {
 /** A member of the registry: makes the reward of one entry of a recipe's `rewards`. */
 export interface RewardKind {
   readonly name: string;
-  /** It looks at how an output is written, not at whether its answer is right. */
+  /** It depends on how an output is written, not on whether its answer is right. */
   readonly ofForm?: true;
-  /** Throws NsaError where the entry, or this machine, does not do. */
+  /** Throws NsaError where the entry is not valid or this machine lacks what it needs. */
   open(config: RewardConfig, environment: RewardEnvironment): BatchReward | Promise<BatchReward>;
 }
 

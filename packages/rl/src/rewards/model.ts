@@ -48,7 +48,7 @@ function combined(scores: readonly number[][]): { mean: number[]; spread: number
   return { mean, spread };
 }
 
-/** What a wrong number of a model is worth saying about. */
+/** The first number that is not finite. */
 const broken = (numbers: readonly number[]) => numbers.find((x) => !Number.isFinite(x));
 
 /** Scores texts by all models; too long ones and those with a number that is not finite are at fault. */
@@ -60,7 +60,9 @@ function scoreAll(
   const longest = Math.min(...models.map((m) => m.maxTokens));
   const fits = texts.flatMap(({ ids }, i) => (ids.length <= longest ? [i] : []));
   const out = texts.map(
-    ({ ids }): Verdict => ({ fault: `has ${ids.length} tokens, the reward model reads ${longest}` }),
+    ({ ids }): Verdict => ({
+      fault: `was given ${ids.length} tokens of prompt and output, and its checkpoint reads ${longest} at most`,
+    }),
   );
   const scores = models.map((model) => model.score(fits.map((i) => texts[i]!)));
   for (const [n, i] of fits.entries()) {

@@ -5,6 +5,7 @@ import { code } from "./code.ts";
 import { command } from "./command.ts";
 import { custom } from "./custom.ts";
 import { format } from "./format.ts";
+import { judge } from "./judge.ts";
 import type { RewardKind } from "./kind.ts";
 import { language } from "./language.ts";
 import { model, processModel } from "./model.ts";
@@ -24,4 +25,5 @@ export const rewardKinds = new Registry<RewardKind>("reward", { needs: { open: "
   model,
   processModel,
   command,
+  judge,
 );

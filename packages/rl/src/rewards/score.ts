@@ -1,4 +1,5 @@
 // Scores a batch of outputs by the configured rewards. A reward that throws or gives no number quarantines the outputs concerned.
+import { isPart } from "../task/config.ts";
 import type { RewardConfig } from "./config.ts";
 import {
   type BatchReward,
@@ -38,10 +39,12 @@ interface OpenReward {
   /** Steps at which it counts. */
   from: number;
   to: number;
+  /** Parts of a mixed task whose outputs it scores; all where empty. */
+  parts: readonly string[];
   reward: BatchReward;
 }
 
-/** Larger ones leave no room for their squares in a standard deviation. */
+/** Larger rewards could overflow when a standard deviation squares them. */
 const MAX_REWARD = 1e15;
 
 /** The steps of a verdict, or why it is none. */
@@ -59,7 +62,7 @@ function stepsOf(verdict: unknown, completion: string): StepReward[] | string {
   return steps as StepReward[];
 }
 
-/** What the rewards of one output add up to. */
+/** Adds up the rewards of one output. */
 class OutputScore {
   fault: string | undefined;
   private readonly parts: Record<string, number> = {};
@@ -70,6 +73,7 @@ class OutputScore {
 
   add({ label, weight }: OpenReward, given: unknown): void {
     const verdict = this.plain(label, given);
+    if (this.fault !== undefined) return;
     if (typeof verdict === "number") {
       if (!(Math.abs(verdict) <= MAX_REWARD)) {
         this.fault = `${label} returned ${verdict}`;
@@ -90,7 +94,7 @@ class OutputScore {
     this.steps.push(...own.map(({ end, reward }) => ({ end, reward: weight * reward, of: label })));
   }
 
-  /** A weighted reward must leave room for its square, too. */
+  /** A weighted reward has the same limit. */
   private checkSize(label: string, weighted: number): void {
     if (!(Math.abs(weighted) <= MAX_REWARD)) this.fault = `${label} with its weight came to ${weighted}`;
   }
@@ -99,7 +103,10 @@ class OutputScore {
   private plain(label: string, verdict: unknown): unknown {
     if (typeof verdict !== "object" || verdict === null) return verdict;
     const { notes, reward } = verdict as { notes?: Notes; reward?: unknown };
-    for (const [name, value] of Object.entries(notes ?? {})) this.parts[`${label}_${name}`] = value;
+    for (const [name, value] of Object.entries(notes ?? {})) {
+      this.parts[`${label}_${name}`] = value;
+      if (!Number.isFinite(value)) this.fault = `${label} returned a note \`${name}\` of ${oneLine(value)}`;
+    }
     return reward === undefined ? verdict : reward;
   }
 
@@ -128,10 +135,17 @@ async function verdictsOf(
     const found = Array.isArray(verdicts) ? `${verdicts.length} verdicts` : oneLine(verdicts);
     return all(`returned ${found} for ${outputs.length} outputs`);
   } catch (error) {
-    // What a verifier did is said as it is; it threw nothing.
-    const said = error instanceof VerifierError ? error.message : `threw: ${oneLine(error)}`;
-    return all(said);
+    // A program's failure is worded to follow the reward's name; anything else was thrown.
+    return all(error instanceof VerifierError ? error.message : `threw: ${oneLine(error)}`);
   }
+}
+
+/** Labels of a recipe's rewards: the kind, and the number of further ones of a kind. */
+export function labelsOfRewards(configs: readonly RewardConfig[]): string[] {
+  return configs.map(({ kind }, i) => {
+    const before = configs.slice(0, i).filter((other) => other.kind === kind).length;
+    return before === 0 ? kind : `${kind}_${before + 1}`;
+  });
 }
 
 async function openAll(
@@ -139,15 +153,18 @@ async function openAll(
   environment: RewardEnvironment,
 ): Promise<OpenReward[]> {
   const rewards: OpenReward[] = [];
+  const labels = labelsOfRewards(configs);
   for (const [i, c] of configs.entries()) {
     const reward = await rewardKinds.get(c.kind).open(c, environment);
-    const before = configs.slice(0, i).filter(({ kind }) => kind === c.kind).length;
-    const label = before === 0 ? c.kind : `${c.kind}_${before + 1}`;
+    const label = labels[i]!;
     const steps = { from: c.fromStep, to: c.toStep ?? Number.POSITIVE_INFINITY };
-    rewards.push({ label, weight: c.weight, ...steps, reward });
+    rewards.push({ label, weight: c.weight, ...steps, parts: c.parts, reward });
   }
   return rewards;
 }
+
+const isOf = ({ part }: Scored, parts: readonly string[]) =>
+  parts.length === 0 || parts.some((name) => isPart(part, name));
 
 /**
  * Prepares the rewards of a recipe. Throws NsaError `reward_file_invalid`, `reward_model_unfit`, `reward_command_missing` (exit 2),
@@ -162,8 +179,10 @@ export async function makeScorer(
     const scores = outputs.map(({ completion }) => new OutputScore(completion));
     for (const reward of rewards) {
       if (step < reward.from || step > reward.to) continue;
-      const open = scores.flatMap((score, i) => (score.fault === undefined ? [i] : []));
-      if (open.length === 0) break;
+      const open = scores.flatMap((score, i) =>
+        score.fault === undefined && isOf(outputs[i]!, reward.parts) ? [i] : [],
+      );
+      if (open.length === 0) continue;
       const context = { step, group: open.map((i) => group[i]!) };
       const verdicts = await verdictsOf(
         reward,

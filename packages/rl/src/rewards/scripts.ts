@@ -47,7 +47,7 @@ export const languageError = (code: string): string =>
 export const writes = (language: string, script: string): boolean =>
   byScript.get(script)?.includes(language) ?? false;
 
-/** Whether a word's script decides by itself whether it may be of a language, or other languages have to be told apart. */
+/** Whether a word's script decides by itself whether it may be of a language, or an identifier must choose among its languages. */
 export const isDecisive = (script: string): boolean => script === "Han" || byScript.get(script)?.length === 1;
 
 /** Whether some script of the language is shared, so that an identifier is needed. */

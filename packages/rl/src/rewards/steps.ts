@@ -44,11 +44,12 @@ export function tokenEnds(tokenizer: Tokenizer, ids: readonly number[]): number[
   });
 }
 
-/** Token that holds the character before each place. */
+/**
+ * Token that holds the character before each place. A place at the end of the text is at the last token: an end token has no characters,
+ * and belongs to the step that it ends.
+ */
 export function tokensAt(tokenizer: Tokenizer, ids: readonly number[], ends: readonly number[]): number[] {
   const lengths = tokenEnds(tokenizer, ids);
-  return ends.map((end) => {
-    const at = lengths.findIndex((l) => l >= end);
-    return at < 0 ? ids.length - 1 : at;
-  });
+  const last = ids.length - 1;
+  return ends.map((end) => (end >= lengths[last]! ? last : lengths.findIndex((l) => l >= end)));
 }

@@ -12,6 +12,10 @@ export const mixPart = z.strictObject({
   share: z.number().positive().describe("Weight of this part among the questions"),
 });
 
+/** Whether a part of a mix, family_difficulty, has this name, which may leave its difficulty out. */
+export const isPart = (part: string | undefined, name: string): boolean =>
+  part !== undefined && (name === part || name === part.replace(/_\d+$/, ""));
+
 /** What decides the questions of a step beside the task. */
 export interface QuestionPlan {
   /** Shares of the parts of task.mix, in its order; they sum to 1. */
@@ -26,7 +30,7 @@ export const rlTaskSchema = z
       .string()
       .default("addition")
       .describe(
-        "Problem family: addition, arithmetic, modular, products, links, functions, countdown or word_problems",
+        "Problem family: addition, arithmetic, modular, products, links, functions, repairs, countdown, word_problems, column_sums, column_differences, greetings or lists",
       ),
     difficulty: count
       .default(2)

@@ -52,6 +52,8 @@ export interface Asking {
 }
 
 const SHUFFLE_STREAM = 41;
+/** Held-out problems of a mix that are looked at for each one wanted. */
+const LOOKED_THROUGH = 16;
 
 function noneLeft(what: string, why: string): NsaError {
   return new NsaError({
@@ -87,7 +89,7 @@ function fault(problem: AskedProblem, { maxSeqLen }: Asking): string | undefined
   return gold === undefined ? undefined : `the gold answer ${JSON.stringify(problem.answer)}: ${gold}`;
 }
 
-/** Leaves out the problems that cannot be asked or judged, and says how many and why. */
+/** Leaves out the problems that cannot be asked or judged, with a warning that counts them and names the first. */
 function usable(problems: readonly AskedProblem[], asking: Asking, from: string): AskedProblem[] {
   const faults = problems.map((p) => fault(p, asking));
   const first = faults.findIndex((f) => f !== undefined);
@@ -261,6 +263,21 @@ export function makeProblems(config: TaskConfig, asking: Asking, schedule?: Ques
   const { file, task } = config.task;
   const make = file !== "" || task !== "" ? fromRecords : fromFamilies;
   return make(config, asking, schedule);
+}
+
+/**
+ * The first `count` held-out problems that a rule decides, so that shares of right answers mean something in a mix with families that a
+ * judge decides. Where no rule decides any, the first ones as they are.
+ */
+export function heldOutProblems(problems: ProblemSource, count: number): AskedProblem[] {
+  const wanted = Math.min(count, problems.heldOutCount);
+  const found: AskedProblem[] = [];
+  for (let i = 0; found.length < wanted && i < LOOKED_THROUGH * wanted; i++) {
+    if (i >= problems.heldOutCount) break;
+    const problem = problems.heldOut(i);
+    if (problem.judge === undefined) found.push(problem);
+  }
+  return found.length > 0 ? found : Array.from({ length: wanted }, (_, i) => problems.heldOut(i));
 }
 
 const nameOf = (part: { family: string; difficulty: number }) => `${part.family}_${part.difficulty}`;

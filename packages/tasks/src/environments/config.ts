@@ -28,6 +28,10 @@ export const environmentSchema = z
       .describe(
         "Tokens of one result that the model reads; longer ones are cut. They do not count in max_tokens",
       ),
+    unsafeExec: z
+      .boolean()
+      .default(false)
+      .describe("python: run programs with your rights where there is no bubblewrap"),
     parallel: count.optional().describe("Calls that run at once; by default twice the cores"),
   })
   .describe("Tools that the model may call while it answers");
@@ -70,6 +74,7 @@ export async function openEnvironment(
   sandbox: EnvironmentLimits["sandbox"] = {},
 ): Promise<Environment> {
   const { kind, file, timeoutMs, memoryMb, parallel = 2 * availableParallelism() } = config;
+  const unsafeExec = config.unsafeExec || sandbox.unsafeExec;
   const member = file === "" ? environmentKinds.get(kind) : memberOf(file, await fromFile(file));
-  return await member.open({ timeoutMs, memoryMb, parallel, sandbox });
+  return await member.open({ timeoutMs, memoryMb, parallel, sandbox: { ...sandbox, unsafeExec } });
 }

@@ -68,15 +68,7 @@ export const arithmetic: FamilyDefinition = {
   working: ({ question, answer }, int, slip) => restated(question, answer, int, slip),
 };
 
-/** The question with one of its digits changed. */
-function misread(question: string, int: (n: number) => number): string {
-  const places = [...question.matchAll(/\d/g)].map(({ index }) => index);
-  const at = places[int(places.length)]!;
-  const digit = (Number(question[at]) + 1 + int(8)) % 9;
-  return question.slice(0, at) + (digit || 9) + question.slice(at + 1);
-}
-
-/** a × b with operands of exactly `difficulty` digits; a slip of a call has another digit. */
+/** a × b with operands of exactly `difficulty` digits; a slip of a call reads the first one twice. */
 export const products: FamilyDefinition = {
   name: "products",
   difficulty: "digits",
@@ -91,10 +83,10 @@ export const products: FamilyDefinition = {
     return m ? pair(Number(m[1]), Number(m[2])) : question;
   },
   working: ({ question, answer }, int, slip) => restated(question, answer, int, slip),
-  calls: ({ question }, int, slip) => {
-    const read = slip ? misread(question, int) : question;
-    const [a, b] = read.split("*").map(Number) as [number, number];
-    return [{ tool: "python", text: `print(${read})`, output: String(a * b) }];
+  calls: ({ question }, _, slip) => {
+    const [a, b] = question.split("*").map(Number) as [number, number];
+    const by = slip ? a : b;
+    return [{ tool: "python", text: `print(${a}*${by})`, output: String(a * by) }];
   },
 };
 

@@ -1,8 +1,8 @@
 // Pretraining text about a problem family: prompts with outputs that are right, wrong, or malformed, as raw text is.
 import { Rng } from "@nsa/core";
 import { renderPrompt } from "../prompt/template.ts";
-import type { WorkedCall, Working } from "./definition.ts";
-import { makeFamily } from "./family.ts";
+import type { Manner, Problem, WorkedCall, Working } from "./definition.ts";
+import { type Family, makeFamily } from "./family.ts";
 
 const STREAM = 22;
 /** Random numbers before this one decide what kind of document it is. */
@@ -21,6 +21,8 @@ export interface FamilyCorpus {
   /** Share of documents that call tools and answer what they give, and of those that call them carelessly; of the others nothing changes. */
   toolShare?: number;
   toolSlipShare?: number;
+  /** Solved problems by the same hand in front of each document's last one, as few-shot prompts have them. */
+  shots?: number;
   seed: number;
 }
 
@@ -48,31 +50,72 @@ function withCalls(calls: readonly WorkedCall[], program: boolean): string {
   return `\n${blocks.join("")}<answer> ${calls.at(-1)!.output} </answer>`;
 }
 
+/** What the documents are made with. */
+interface Making {
+  options: FamilyCorpus;
+  family: Family;
+  rng: Rng;
+}
+
+/**
+ * The output of problem number `i`: right, careless, or malformed by its fate. Random numbers are those of the document `of`, behind
+ * `first`; documents of one problem begin at 0.
+ */
+function outputOf(
+  { options, family, rng }: Making,
+  problem: Problem,
+  { of, first, manner }: { of: number; first: number; manner?: Manner },
+): string {
+  const uniform = (n: number) => rng.uniform(of, first + n);
+  const fate = uniform(0);
+  const slip = fate >= options.rightShare;
+  let draws = FIRST_DRAW;
+  const int = (n: number) => Math.min(n - 1, Math.floor(uniform(draws++) * n));
+  const { toolShare = 0, toolSlipShare = 0 } = options;
+  const tool = toolShare + toolSlipShare > 0 ? uniform(3) : 1;
+  if (family.calls && tool < toolShare + toolSlipShare)
+    return withCalls(family.calls(problem, int, tool >= toolShare), problem.tests !== undefined);
+  if (fate < options.rightShare + (options.slipShare ?? 0)) {
+    const { text, answer } = family.working(problem, int, slip, manner);
+    return ` <think> ${text} </think> <answer> ${answer} </answer>`;
+  }
+  const kind = 1 + Math.floor(uniform(1) * 4);
+  const off = Math.floor(uniform(2) * 10 ** options.difficulty);
+  const wrong = String(off === Number(problem.answer) ? off + 1 : off);
+  return malformed(kind, family.working(problem, int, false, manner), wrong);
+}
+
+/** Random numbers between two problems of a document, and those of its hand, in front of them. */
+const PROBLEM_DRAWS = 4096;
+/** What stands between the problems of a document. */
+const BETWEEN = "\n\n";
+
+/** Several problems by one hand, so that what comes next can be read off what came before. */
+function byOneHand(making: Making, i: number, count: number): string {
+  const { options, family, rng } = making;
+  const hand = rng.uniform(i, 4);
+  const manner = { language: hand % 0.5 < 0.25 ? "en" : "zh", long: hand < 0.5 } as const;
+  const problems = Array.from({ length: count }, (_, n) => {
+    const problem = family.problem(i * count + n);
+    const first = (n + 1) * PROBLEM_DRAWS;
+    return (
+      renderPrompt(options.template, problem.question) + outputOf(making, problem, { of: i, first, manner })
+    );
+  });
+  return problems.join(BETWEEN);
+}
+
 /** Documents by number; none holds a held-out problem. */
 export function* familyDocuments(options: FamilyCorpus): Generator<string> {
   const family = makeFamily(options.family, { ...options, split: "train" });
-  const rng = new Rng(options.seed, STREAM);
+  const making = { options, family, rng: new Rng(options.seed, STREAM) };
+  const { shots = 0 } = options;
   for (let i = 0; i < options.documents; i++) {
+    if (shots > 0) {
+      yield byOneHand(making, i, shots + 1);
+      continue;
+    }
     const problem = family.problem(i);
-    const fate = rng.uniform(i, 0);
-    const slip = fate >= options.rightShare;
-    const prompt = renderPrompt(options.template, problem.question);
-    let draws = FIRST_DRAW;
-    const int = (n: number) => Math.min(n - 1, Math.floor(rng.uniform(i, draws++) * n));
-    const { toolShare = 0, toolSlipShare = 0 } = options;
-    const tool = toolShare + toolSlipShare > 0 ? rng.uniform(i, 3) : 1;
-    if (family.calls && tool < toolShare + toolSlipShare) {
-      yield prompt + withCalls(family.calls(problem, int, tool >= toolShare), problem.tests !== undefined);
-      continue;
-    }
-    if (fate < options.rightShare + (options.slipShare ?? 0)) {
-      const { text, answer } = family.working(problem, int, slip);
-      yield `${prompt} <think> ${text} </think> <answer> ${answer} </answer>`;
-      continue;
-    }
-    const kind = 1 + Math.floor(rng.uniform(i, 1) * 4);
-    const off = Math.floor(rng.uniform(i, 2) * 10 ** options.difficulty);
-    const wrong = String(off === Number(problem.answer) ? off + 1 : off);
-    yield prompt + malformed(kind, family.working(problem, int, false), wrong);
+    yield renderPrompt(options.template, problem.question) + outputOf(making, problem, { of: i, first: 0 });
   }
 }

@@ -25,6 +25,13 @@ export interface WorkedCall {
   output: string;
 }
 
+/** How a hand writes: what the documents of one hand have in common. */
+export interface Manner {
+  language: "en" | "zh";
+  /** Whether work is checked at its end. */
+  long: boolean;
+}
+
 /** What a family is made of. */
 export interface FamilyDefinition {
   readonly name: string;
@@ -36,8 +43,13 @@ export interface FamilyDefinition {
   draw(int: Draw, difficulty: number): Omit<Problem, "id">;
   /** What makes two questions one problem, whatever the order of its terms or the names in it. */
   keyOf(question: string): string;
-  /** A worked answer; with `slip`, one that is careless and often wrong. */
-  working(problem: Omit<Problem, "id">, int: Draw, slip: boolean): Working;
+  /** A worked answer; with `slip`, one that is careless and often wrong. Families that can be written in several manners mix them where none is given. */
+  working(problem: Omit<Problem, "id">, int: Draw, slip: boolean, manner?: Manner): Working;
+  /**
+   * Of families whose questions no rule decides: how good an answer is, from 0 to 1, as people would see it. It makes preferences and
+   * measures; training never sees it.
+   */
+  judge?(problem: Pick<Problem, "question">, answer: string): number;
   /** Calls that work it out, the last one giving the answer; with `slip`, careless ones. Absent where no tool is of use. */
   calls?(problem: Omit<Problem, "id">, int: Draw, slip: boolean): WorkedCall[];
 }

@@ -60,7 +60,13 @@ export function makeFamily(name: string, options: FamilyOptions): Family {
           Math.min(n - 1, Math.floor(rng.uniform(2 * i + splitStep, attempt, word++) * n));
         const problem = family.draw(int, options.difficulty);
         if (isHeldOut(problem.question) === (options.split === "heldout")) {
-          return { id: `${name}-${options.split}-${i}`, ...problem, answerForm: family.answerForm };
+          const { answerForm, judge } = family;
+          return {
+            id: `${name}-${options.split}-${i}`,
+            ...problem,
+            answerForm,
+            ...(judge ? { judge: name } : {}),
+          };
         }
       }
       throw new NsaError({
@@ -72,4 +78,18 @@ export function makeFamily(name: string, options: FamilyOptions): Family {
       });
     },
   };
+}
+
+/**
+ * How good a completion is where a judge decides in place of a rule, from 0 to 1: that of its one `<answer>`, 0 without one. Undefined
+ * where the problem has no judge.
+ */
+export function judgeCompletion(
+  problem: Pick<Problem, "judge" | "question">,
+  completion: string,
+): number | undefined {
+  if (problem.judge === undefined) return undefined;
+  const judge = families.get(problem.judge).judge!;
+  const answers = [...completion.matchAll(/<answer>([\s\S]*?)<\/answer>/g)];
+  return answers.length === 1 ? judge(problem, answers[0]![1]!.trim()) : 0;
 }

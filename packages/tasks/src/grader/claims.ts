@@ -17,7 +17,7 @@ const opaque = (n: Node) =>
   n.t === "text" ||
   n.t === "based" ||
   n.t === "pm" ||
-  (n.t === "call" && /^(?:[fghFGWP]|phi|varphi|psi|sum|prod|int|det)(?:_|'|$)/.test(n.fn));
+  (n.t === "call" && /^(?:[fghFGWP]|phi|varphi|psi|sum|prod|int|derivative|det)(?:_|'|$)/.test(n.fn));
 
 /** A side without its unit; nothing where symbols, bases or units inside leave the value open. */
 function numberOf(node: Node): { value: Node; unit: string } | undefined {

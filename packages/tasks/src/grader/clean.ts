@@ -51,7 +51,7 @@ export function cleanAnswer(raw: string): string {
   s = s.replace(/(\d\.)\((\d{1,20})\)/g, "$1\\overline{$2}");
   s = ordinaryBrackets(s);
   // x**2 is a power, **42** emphasis.
-  s = s.replace(/(?<=[\d)\]}]|(?<![A-Za-z])[A-Za-z])\*\*(?=[\d({A-Za-z-])/g, "^");
+  s = s.replace(/(?<=[\d)\]}]|(?<![A-Za-z])[A-Za-z])(?:\*\*| \*\* )(?=[\d({A-Za-z-])/g, "^");
   s = s.replace(/[~$*`]/g, (c) => (c === "*" ? "*" : " ")).replace(/\*\*/g, " ");
   s = s.replace(/[€£¥￥₹]/g, " ");
   return s
@@ -62,14 +62,18 @@ export function cleanAnswer(raw: string): string {
     .trim();
 }
 
-/** Letters, digits and signs only, words in lower case (n and N are two letters): equal texts are equal answers. */
+/** Digits in groups of three: 12 345 678. */
+const grouped = /(?<![\d.])\d{1,3}(?: \d{3})+(?!\d)/g;
+
+/** Letters, digits and signs only, two numbers side by side apart, words in lower case (n and N are two letters): equal texts are equal answers. */
 export function bareText(clean: string): string {
   return clean
     .replace(
       /\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mbox|operatorname)\s*\{([^{}]*)\}/g,
       "$1",
     )
-    .replace(/\s+/g, "")
+    .replace(grouped, (digits) => digits.replaceAll(" ", ""))
+    .replace(/(?<!\d)\s+|\s+(?!\d)/g, "")
     .replace(/^\((.)\)$/, "$1")
     .replace(/[a-zA-Z]{2,}/g, (word) => word.toLowerCase());
 }

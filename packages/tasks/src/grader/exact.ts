@@ -13,7 +13,15 @@ import {
   type Polynomial,
 } from "./polynomial.ts";
 import { print } from "./print.ts";
-import { isInteger, multiply as multiplyRational, ONE, power, type Rational, rational } from "./rational.ts";
+import {
+  gcd,
+  isInteger,
+  multiply as multiplyRational,
+  ONE,
+  power,
+  type Rational,
+  rational,
+} from "./rational.ts";
 
 /** numerator / denominator. */
 export interface Quotient {
@@ -126,6 +134,22 @@ function call(fn: string, args: (Quotient | undefined)[], node: Node): Quotient 
       );
       return over(constant(pick));
     }
+    case "gcd":
+    case "lcm":
+      return values.every((v) => v && isInteger(v) && v.p !== 0n) && values.length > 1
+        ? over(
+            constant(
+              commonOf(
+                fn,
+                values.map((v) => v!.p),
+              ),
+            ),
+          )
+        : undefined;
+    case "det": {
+      const [matrix] = node.t === "call" ? node.args : [];
+      return matrix?.t === "matrix" ? determinant(matrix.rows) : undefined;
+    }
     default:
       // Functions that the numeric check can evaluate go there; f(x), sums and the like are atoms by their text.
       return opaque.has(fn) || /^[a-zA-Z]+_|^(?:[fghFGW]|phi|varphi|psi)'*$/.test(fn)
@@ -133,7 +157,41 @@ function call(fn: string, args: (Quotient | undefined)[], node: Node): Quotient 
         : undefined;
   }
 }
-const opaque = new Set(["sum", "prod", "int", "det"]);
+const opaque = new Set(["sum", "prod", "int", "derivative"]);
+
+const LARGEST_MATRIX = 5;
+
+/** Greatest common divisor or least common multiple of integers. */
+function commonOf(fn: "gcd" | "lcm", values: readonly bigint[]): Rational {
+  const p = values.reduce((x, y) => {
+    const common = gcd(x, y);
+    return fn === "gcd" ? common : (x * y) / common;
+  });
+  return { p: p < 0n ? -p : p, q: 1n };
+}
+
+/** Determinant by the first row; undefined for what is not square, too large, or has an entry without a value. */
+function determinant(rows: readonly (readonly Node[])[]): Quotient | undefined {
+  if (rows.length > LARGEST_MATRIX || rows.some((row) => row.length !== rows.length)) return undefined;
+  const entries = rows.map((row) => row.map((node) => exactValue(node)));
+  if (entries.some((row) => row.includes(undefined))) return undefined;
+  const of = (from: number, columns: readonly number[]): Quotient => {
+    if (columns.length === 0) return over(UNIT);
+    let total = over(new Map());
+    for (const [k, column] of columns.entries()) {
+      const a = entries[from]![column]!;
+      const minor = of(
+        from + 1,
+        columns.filter((c) => c !== column),
+      );
+      const n = multiply(k % 2 === 0 ? a.n : negate(a.n), minor.n);
+      const d = multiply(a.d, minor.d);
+      total = over(add(multiply(total.n, d), multiply(n, total.d)), multiply(total.d, d));
+    }
+    return total;
+  };
+  return of(0, [...rows.keys()]);
+}
 
 export function constantOf(q: Quotient): Rational | undefined {
   const [n, d] = [asConstant(q.n), asConstant(q.d)];

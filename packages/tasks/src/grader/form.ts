@@ -14,10 +14,11 @@ import { constantFactor, exactValue } from "./exact.ts";
 import { comesToNumber, isCallOfKnownValue, isRational, symbolicCall } from "./known-value.ts";
 import { TooMuchWork, Unreadable } from "./limits.ts";
 import { type Node, some } from "./node.ts";
-import { gcd, integerOf, isFraction, isNumber, isNumeral } from "./numeral.ts";
+import { integerOf, isFraction, isNumber, isNumeral } from "./numeral.ts";
 import { parseAnswer } from "./parse.ts";
 import { multiply } from "./polynomial.ts";
 import { copiesQuestion, repeatsQuestion } from "./question.ts";
+import { gcd } from "./rational.ts";
 import { asInterval, assignment, expandPlusMinus, withoutName } from "./shape.ts";
 
 export const answerForms = ["number", "value", "any"] as const;
@@ -191,10 +192,14 @@ function faultOf(answer: Node, gold: Node, { form = "any", question = "" }: Form
   return isClosed(goal) && hasLooseSymbols(own) ? "other_form" : undefined;
 }
 
+/** Whether the grader itself worked out a part: a sum, an integral, a determinant. */
+const isWorked = (node: Node): boolean => some(node, (n) => n.t === "num" && n.worked === true);
+
 /** Whether a parsed answer, whatever its value, is of the form that a task asks for. */
 export function judgeForm(answer: Node, gold: Node, task: FormTask): FormJudgement {
-  const reason =
-    canonical(answer, "literal") === canonical(gold, "literal") ? undefined : faultOf(answer, gold, task);
+  const asWritten =
+    isWorked(answer) === isWorked(gold) && canonical(answer, "literal") === canonical(gold, "literal");
+  const reason = asWritten ? undefined : faultOf(answer, gold, task);
   return { ok: reason === undefined || (task.form ?? "any") === "any", ...(reason ? { reason } : {}) };
 }
 

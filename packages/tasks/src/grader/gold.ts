@@ -1,4 +1,5 @@
 // What an answer is judged by: a gold answer, the options of a choice, or a goal that many answers reach.
+import type { Repository } from "../protocol/tested-program.ts";
 import type { UnitTest } from "../sandbox/unit-tests.ts";
 import { type CountdownGoal, checkCountdown } from "./countdown.ts";
 import { extractAnswer } from "./extract.ts";
@@ -18,8 +19,12 @@ export interface Gold {
   tests?: UnitTest[];
   /** Code in front of an answer that holds no program of its own: the head of the function to be written. */
   starter?: string;
+  /** The repository that an answer patches before the tests judge it. */
+  repository?: Repository;
   /** What form a right answer must have; any where it is absent. */
   answerForm?: AnswerForm;
+  /** Name of the family whose judge says how good an answer is: no rule decides, and `answer` is but one that does. */
+  judge?: string;
   /** The question, whose own expression is no answer. */
   question?: string;
 }
@@ -35,6 +40,8 @@ export function gradingOf(gold: Gold): GradeOptions {
 
 /** Grades a completion by a problem's gold; unit tests are run by the sandbox. */
 export function gradeProblem(completion: string, gold: Gold, options: GradeOptions = {}): Grade {
+  if (gold.judge !== undefined)
+    return { verdict: "unknown", answer: "", form: "none", why: "no rule decides this question" };
   if (gold.countdown) {
     const { kind, text, why } = extractAnswer(completion, options);
     if (kind === "none" || text === "") return { verdict: "unknown", answer: "", form: kind, why };
@@ -46,14 +53,14 @@ export function gradeProblem(completion: string, gold: Gold, options: GradeOptio
 
 /** Whether a graded answer echoes its question: see `isEcho`. Countdown's answers are expressions, and never do. */
 export function isEchoOf(answer: string, gold: Gold): boolean {
-  if (gold.countdown || gold.tests) return false;
+  if (gold.countdown || gold.tests || gold.judge !== undefined) return false;
   const { answerForm: form = "any", question = "" } = gold;
   return isEcho(answer, gold.answer, { form, question });
 }
 
 /** Why a gold answer cannot be compared with others than itself; nothing when it can. */
 export function unreadableGold(gold: Gold): string | undefined {
-  if (gold.countdown || gold.options || gold.tests) return undefined;
+  if (gold.countdown || gold.options || gold.tests || gold.judge !== undefined) return undefined;
   try {
     parseAnswer(gold.answer);
     return undefined;

@@ -155,6 +155,8 @@ class Lexer {
       const unit = this.isAfterValue() && letterUnits.has(inner);
       this.push(unit ? { t: "word", text: inner, bare: false } : { t: "sym", name: inner });
     }
+    // \operatorname{lcm} is the function, wherever it is no remark behind a value.
+    else if (functionNames.has(inner) && !this.isAfterValue()) this.push({ t: "cmd", name: inner });
     // \mathrm{gb} is a product of letters in another font, \mathrm{cm} a unit.
     else if (font && /^[a-zA-Z]{2,3}$/.test(inner) && !isUnitWord(inner) && !functionNames.has(inner)) {
       for (const c of inner) this.push({ t: "sym", name: c });
@@ -225,6 +227,12 @@ class Lexer {
   private operator(start: number): number {
     const { s } = this;
     const two = s.slice(start, start + 2);
+    // 5!=120 begins with a factorial.
+    const factorial = two === "!=" && this.tokens.length === 1 && /\d/.test(s[start - 1] ?? "");
+    if (factorial) {
+      this.push({ t: "op", text: "!" });
+      return start + 1;
+    }
     if (two === "<=" || two === ">=" || two === "!=" || two === "==" || two === "**") {
       this.push({ t: "op", text: two === "==" ? "=" : two === "**" ? "^" : two });
       return start + 2;

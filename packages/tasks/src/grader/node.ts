@@ -2,7 +2,7 @@
 import type { Rational } from "./rational.ts";
 
 export type Node =
-  /** `power`: the power of ten that was written with it, as in 8.7e5; `worked`: it was a sum or an integral. */
+  /** `power`: the power of ten that was written with it, as in 8.7e5; `worked`: it was a sum, an integral or a determinant. */
   | { t: "num"; value: Rational; decimals: number; digits: number; power?: number; worked?: true }
   | { t: "based"; value: Rational; digits: string; base: number }
   | { t: "sym"; name: string }

@@ -1,5 +1,6 @@
 // Written numbers: digits, fractions, mixed numbers, scientific notation, with a sign, a percent sign or a unit.
 import { type Node, some } from "./node.ts";
+import { gcd } from "./rational.ts";
 import { withoutName } from "./shape.ts";
 
 export type Fractions = "lowest_terms" | "any_fraction";
@@ -10,10 +11,6 @@ export function integerOf(n: Node): bigint | undefined {
     return a === undefined ? undefined : -a;
   }
   return n.t === "num" && n.decimals === 0 && n.value.q === 1n ? n.value.p : undefined;
-}
-
-export function gcd(a: bigint, b: bigint): bigint {
-  return b === 0n ? (a < 0n ? -a : a) : gcd(b, a % b);
 }
 
 /** p/q of two written integers that is no integer. */

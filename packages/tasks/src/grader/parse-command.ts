@@ -4,7 +4,7 @@ import { Unreadable } from "./limits.ts";
 import { mapChildren, type Node } from "./node.ts";
 import { print } from "./print.ts";
 import { workedOut } from "./sums.ts";
-import { number, product } from "./terms.ts";
+import { number, product, quotient } from "./terms.ts";
 import { TokenReader } from "./token-reader.ts";
 
 const ignored = new Set([
@@ -18,6 +18,7 @@ const ignored = new Set([
   "nolimits",
   "therefore",
 ]);
+const ofSets = new Set(["max", "min", "gcd", "lcm"]);
 const inverse: Record<string, string> = { sin: "arcsin", cos: "arccos", tan: "arctan" };
 
 const PI_OVER_180: Node = {
@@ -32,6 +33,12 @@ function inRadians(node: Node): Node {
   return inside.t === "unit" && inside.unit === "degree"
     ? { t: "mul", args: [inside.a, PI_OVER_180] }
     : inside;
+}
+
+/** The number that a call comes to where it is worked out at once, as sums and determinants are; else the call. */
+function worked(call: Node & { t: "call" }): Node {
+  const value = workedOut(call);
+  return value ? { t: "num", value, decimals: 0, digits: 1, worked: true } : call;
 }
 
 /** Parses what follows a command; the grammar around it is the subclass's. */
@@ -72,7 +79,7 @@ export abstract class CommandParser extends TokenReader {
     switch (name) {
       case "frac": {
         const a = this.argument();
-        return { t: "div", a, b: this.argument() };
+        return quotient(a, this.argument());
       }
       case "sqrt":
         return this.root();
@@ -156,12 +163,13 @@ export abstract class CommandParser extends TokenReader {
       let a = this.parseUnary();
       while (this.startsAtom() && !this.startsFunction() && !this.isOp("("))
         a = product(a, this.parsePower());
-      args = [a];
+      // \min\{3, 5\} is the least of a set.
+      args = a.t === "list" && ofSets.has(name) ? a.items : [a];
     }
     if (base) args = [...args, base];
     if (/^(?:sin|cos|tan|cot|sec|csc)$/.test(name)) args = args.map(inRadians);
     const call: Node =
-      name === "sqrt" ? { t: "root", a: args[0]!, n: number("2") } : { t: "call", fn: name, args };
+      name === "sqrt" ? { t: "root", a: args[0]!, n: number("2") } : worked({ t: "call", fn: name, args });
     return outer ? { t: "pow", a: call, b: outer } : call;
   }
 
@@ -176,8 +184,7 @@ export abstract class CommandParser extends TokenReader {
     if (this.skipOp("_")) args.push(this.parseScript());
     if (this.skipOp("^")) args.push(this.parseScript());
     args.push(this.parseProduct());
-    const value = workedOut(name, args);
-    return value ? { t: "num", value, decimals: 0, digits: 1, worked: true } : { t: "call", fn: name, args };
+    return worked({ t: "call", fn: name, args });
   }
 
   private environment(): Node {
@@ -199,7 +206,7 @@ export abstract class CommandParser extends TokenReader {
     }
     this.environmentName();
     if (rows.at(-1)!.length === 0) rows.pop();
-    if (name === "vmatrix") return { t: "call", fn: "det", args: [{ t: "matrix", rows }] };
+    if (name === "vmatrix") return worked({ t: "call", fn: "det", args: [{ t: "matrix", rows }] });
     return { t: "matrix", rows };
   }
 

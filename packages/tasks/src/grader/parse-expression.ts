@@ -4,7 +4,7 @@ import { Unreadable } from "./limits.ts";
 import type { Node } from "./node.ts";
 import { CommandParser, startsAtomCommand } from "./parse-command.ts";
 import { print } from "./print.ts";
-import { based, mixedNumber, number, product, sum } from "./terms.ts";
+import { based, isDifferential, mixedNumber, number, product, quotient, sum } from "./terms.ts";
 import { unitFactor, unitName } from "./words.ts";
 
 const MAX_DEPTH = 60;
@@ -112,7 +112,7 @@ export abstract class ExpressionParser extends CommandParser {
         left = product(left, this.parseUnary());
       else if (this.isOp("/") || this.isCommand("div")) {
         this.next();
-        left = { t: "div", a: left, b: this.parseUnary() };
+        left = quotient(left, this.divisor(left));
       } else if (this.startsAtom()) {
         const plainMixed = left.t === "num" && this.peek()?.t === "num";
         let juxtaposed = this.parsePower();
@@ -128,6 +128,14 @@ export abstract class ExpressionParser extends CommandParser {
       } else break;
     }
     return left;
+  }
+
+  /** What stands behind a slash: one factor, or the whole dx of dy/dx. */
+  private divisor(above: Node): Node {
+    const [d, x] = [this.peek(), this.peek(1)];
+    if (!isDifferential(above) || d?.t !== "sym" || d.name !== "d" || x?.t !== "sym")
+      return this.parseUnary();
+    return product(this.parseAtom(true), this.parsePower());
   }
 
   protected parseUnary(): Node {

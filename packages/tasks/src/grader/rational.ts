@@ -16,7 +16,7 @@ export const ONE: Rational = { p: 1n, q: 1n };
 
 export const rational = (p: number, q = 1): Rational => make(BigInt(p), BigInt(q));
 
-function gcd(a: bigint, b: bigint): bigint {
+export function gcd(a: bigint, b: bigint): bigint {
   if (a < 0n) a = -a;
   while (b) [a, b] = [b, a % b];
   return a < 0n ? -a : a;

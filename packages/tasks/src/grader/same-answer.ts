@@ -243,6 +243,8 @@ function otherSubject(gold: Node, answer: Node): boolean {
     const first = n.t === "relation" ? n.parts.find((p) => isName(p)) : undefined;
     if (first?.t === "call" && /^(?:[fghFGWP]|phi|varphi|psi)'*$/.test(first.fn)) return first.fn;
     if (first?.t === "call" && first.fn.endsWith("'")) return first.fn;
+    const order = first && derivativeOrder(first);
+    if (order) return `y${"'".repeat(order)}`;
     return first?.t === "sym" ? first.name : undefined;
   };
   const [g, a] = [head(gold), head(answer)];
@@ -250,6 +252,18 @@ function otherSubject(gold: Node, answer: Node): boolean {
   const primes = (name: string) => name.length - name.replace(/'+$/, "").length;
   return primes(g) !== primes(a);
 }
+
+/** How often a derivative, alone or before its function, derives; 0 for others. */
+function derivativeOrder(node: Node): number {
+  const of = node.t === "mul" ? node.args[0]! : node;
+  if (of.t !== "call" || of.fn !== "derivative") return 0;
+  const head = of.args[0]!.t === "mul" ? of.args[0].args[0]! : of.args[0]!;
+  if (head.t !== "pow") return 1;
+  return head.b.t === "num" && head.b.value.q === 1n && head.b.value.p <= MAX_ORDER
+    ? Number(head.b.value.p)
+    : 1;
+}
+const MAX_ORDER = 9n;
 
 /** Words that say that there is no value, or no solution. */
 const NOTHING: [RegExp, string][] = [

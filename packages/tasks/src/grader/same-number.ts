@@ -73,9 +73,23 @@ export function sameNumber(gold: Node, answer: Node): Same {
   return bare === "same" ? "same" : plain;
 }
 
-/** Sums, integrals and limits that are no value yet. */
+/** Sums, integrals, derivatives and their like that are no value yet. */
 const leftOpen = (node: Node): boolean =>
-  some(node, (n) => n.t === "call" && /^(?:sum|prod|int|lim)$/.test(n.fn));
+  some(
+    node,
+    (n) =>
+      n.t === "call" &&
+      (/^(?:sum|prod|int|lim|derivative)$/.test(n.fn) || (/^(?:det|gcd|lcm)$/.test(n.fn) && !isExact(n))),
+  );
+
+function isExact(node: Node): boolean {
+  try {
+    return exactValue(node) !== undefined;
+  } catch (error) {
+    if (error instanceof TooMuchWork) return false;
+    throw error;
+  }
+}
 
 function constantValue(node: Node): Rational | undefined {
   const value = exactValue(node);

@@ -1,4 +1,5 @@
 // Brings answers of one meaning into one shape: assignments, chains of equalities, ±, inequalities as intervals.
+import { symbolicCall } from "./known-value.ts";
 import { mapChildren, type Node, type RelationOp, some } from "./node.ts";
 import { print } from "./print.ts";
 
@@ -14,8 +15,10 @@ export function isName(node: Node): boolean {
     case "call":
       return node.fn === "abs"
         ? isName(node.args[0]!)
-        : /^(?:[fghFGWP]|phi|varphi|psi)(?:_|'|$)/.test(node.fn);
+        : /^(?:[fghFGWP]|phi|varphi|psi)(?:_|'|$)|^(?:sum|prod|int|derivative)$/.test(node.fn);
     case "mul":
+      // The derivative of anything is named by it.
+      if (node.args[0]!.t === "call" && node.args[0]!.fn === "derivative") return true;
       return node.args.every(
         (a) =>
           (a.t === "sym" && /^[A-Za-z]/.test(a.name)) || a.t === "const" || a.t === "call" || a.t === "add",
@@ -59,8 +62,9 @@ export function assignment(node: Node): Assignment | undefined {
     return { name: print(value), value: first };
   }
   // A chain of values ends in the answer; 2x + z = 1 is an equation.
-  const numbers = !some(first, (n) => n.t === "sym" || n.t === "call");
-  const valueIsNumber = !some(value, (n) => n.t === "sym" || n.t === "call");
+  const isOpen = (n: Node) => n.t === "sym" || (n.t === "call" && symbolicCall.test(n.fn));
+  const numbers = !some(first, isOpen);
+  const valueIsNumber = !some(value, isOpen);
   if ((numbers && valueIsNumber) || (parts.length > 2 && valueIsNumber)) return { name: "", value };
   return undefined;
 }

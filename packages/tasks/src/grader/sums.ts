@@ -126,11 +126,14 @@ function integrand(body: Node): { body: Node; name: string } | undefined {
   };
 }
 
-/** The value of a call of sum, prod or int; undefined where it is endless, open or too much work. */
-export function workedOut(fn: string, args: readonly Node[]): Rational | undefined {
+/** The value of a call of sum, prod, int or det; undefined for others, and where it is endless, open or too much work. */
+export function workedOut(call: Node & { t: "call" }): Rational | undefined {
+  const { fn, args } = call;
   try {
+    if (fn === "det") return rationalOf(call);
     if (fn === "sum" || fn === "prod") return args.length === 3 ? overIntegers(fn, args) : undefined;
     const [low, high, whole] = args;
+    if (fn !== "int") return undefined;
     const inner = args.length === 3 && whole ? integrand(whole) : undefined;
     const [from, to] = [low && rationalOf(low), high && rationalOf(high)];
     return inner && from && to ? integral(inner.body, inner.name, from, to) : undefined;

@@ -20,6 +20,28 @@ export function product(a: Node, b: Node): Node {
   return a.t === "mul" ? { t: "mul", args: [...a.args, b] } : { t: "mul", args: [a, b] };
 }
 
+/** Whether a node is d or dⁿ, or a product that begins with it: what stands above the line of a derivative. */
+export function isDifferential(node: Node): boolean {
+  const head = node.t === "mul" ? node.args[0]! : node;
+  const base = head.t === "pow" ? head.a : head;
+  return base.t === "sym" && base.name === "d";
+}
+
+/** a/b, or the derivative that \frac{d}{dx}, \frac{d^2y}{dx^2} and their like are: d and x are no factors there. */
+export function quotient(a: Node, b: Node): Node {
+  const per = b.t === "mul" ? b.args : [];
+  const variable = per[1]?.t === "pow" ? per[1].a : per[1];
+  if (
+    per.length === 2 &&
+    variable?.t === "sym" &&
+    per[0]!.t === "sym" &&
+    isDifferential(b) &&
+    isDifferential(a)
+  )
+    return { t: "call", fn: "derivative", args: [a, b] };
+  return { t: "div", a, b };
+}
+
 /** 1\frac{1}{2} is one and a half: a whole number before a proper fraction of literals. */
 export function mixedNumber(whole: Node, fraction: Node): Node | undefined {
   const isWhole = whole.t === "num" && whole.decimals === 0;

@@ -4,6 +4,15 @@ import { ExitCode, loadConfig, NsaError } from "@nsa/core";
 import { z } from "zod";
 import { answerForms } from "../grader/form.ts";
 
+function isExpression(source: string): boolean {
+  try {
+    new RegExp(source, "gu");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export const taskSchema = z.strictObject({
   name: z.string().describe("Name in tables and sample files"),
   about: z.string().default("").describe("One line"),
@@ -27,13 +36,22 @@ export const taskSchema = z.strictObject({
     .prefault({})
     .describe("Names of the records' fields"),
   layout: z
-    .enum(["fields", "humaneval", "mbpp"])
+    .enum(["fields", "humaneval", "mbpp", "repository"])
     .default("fields")
-    .describe("Records by `fields`, or in the published layout of HumanEval or MBPP, judged by their tests"),
+    .describe(
+      "Records by `fields`, in the published layout of HumanEval or MBPP, or repository: {question, files, setup, tests}, where the answer is a patch; these are judged by their tests",
+    ),
   answerAfter: z
     .string()
     .optional()
     .describe("The gold answer is what follows the last of this text (GSM8K: `####`)"),
+  answerPattern: z
+    .string()
+    .refine(isExpression, "it is no regular expression")
+    .optional()
+    .describe(
+      "Regular expression for the gold answer within the field's text: its first group, or all that it matches, at the last place where it does. `^([-\\d.]+)` takes 9 of `9 (apples)`; a record where it matches nothing is an error",
+    ),
   answerForm: z
     .enum(answerForms)
     .default("value")

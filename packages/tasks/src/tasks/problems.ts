@@ -7,6 +7,7 @@ import { z } from "zod";
 import { extractAnswer } from "../grader/extract.ts";
 import { answerForms } from "../grader/form.ts";
 import type { Gold } from "../grader/gold.ts";
+import { repositorySchema } from "../protocol/tested-program.ts";
 import { readRecords } from "../records.ts";
 import type { UnitTest } from "../sandbox/unit-tests.ts";
 import type { TaskDefinition } from "./definition.ts";
@@ -56,6 +57,15 @@ function goldAnswer(task: TaskDefinition, record: Record<string, unknown>, place
     const at = answer.lastIndexOf(task.answerAfter);
     if (at >= 0) answer = answer.slice(at + task.answerAfter.length).trim();
   }
+  if (task.answerPattern !== undefined) {
+    const match = [...answer.matchAll(new RegExp(task.answerPattern, "gu"))].at(-1);
+    const found = (match?.[1] ?? match?.[0] ?? "").trim();
+    if (found === "") {
+      const why = `answer_pattern ${task.answerPattern} matches nothing in the answer ${JSON.stringify(answer.slice(0, 60))}`;
+      throw complain(place, why, "correct the pattern or the record");
+    }
+    return found;
+  }
   // MATH's own files hold the solution; the answer is in its box.
   if (answer.includes("\\boxed") && answer.length > 40) answer = extractAnswer(answer).text;
   return answer;
@@ -78,6 +88,19 @@ function unitTests(
   throw complain(
     place,
     `\`${field}\` is not a list of Python statements or of {input, output}`,
+    "correct the record",
+  );
+}
+
+/** What an answer to a problem with tests continues or patches, as `nsa sample` writes it into a pool. */
+function testedBy({ starter, repository }: Record<string, unknown>, place: string) {
+  const own = z.object({ starter: z.string().optional(), repository: repositorySchema.optional() });
+  const parsed = own.safeParse({ starter, repository });
+  if (parsed.success) return parsed.data;
+  const { path } = parsed.error.issues[0]!;
+  throw complain(
+    place,
+    `\`${path.join(".")}\` is not what \`nsa sample\` writes there`,
     "correct the record",
   );
 }
@@ -131,7 +154,7 @@ export function toProblem(
   const id = fields.id in record ? String(record[fields.id]) : `${task.name}-${index}`;
   const question = text(record, fields.question, place);
   const tests = unitTests(task, record, place);
-  if (tests) return { id, question, answer: "", tests };
+  if (tests) return { id, question, answer: "", tests, ...testedBy(record, place) };
   const answer = goldAnswer(task, record, place);
   const form = ownForm(record, place);
   const countdown = ownGoal(record, place);

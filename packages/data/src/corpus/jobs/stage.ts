@@ -34,6 +34,8 @@ export interface JobContext {
   hashes: Map<string, string>;
   onProgress?: (p: StageProgress) => void;
   signal?: AbortSignal;
+  /** Waits between attempts to fetch an input; replaced in tests. */
+  sleep?: (ms: number) => Promise<void>;
 }
 
 export function inlineExecutor(table: TaskTable): Executor {

@@ -97,14 +97,39 @@ export const DecontaminateConfig = z.strictObject({
     ),
 });
 
+export const FetchConfig = z.strictObject({
+  base: z
+    .string()
+    .default("")
+    .describe(
+      "Folder or http(s) address below which the files of lists and indexes lie; empty: beside the list, or in a folder above it.",
+    ),
+  connections: z.int().min(1).max(64).default(4).describe("Requests at once."),
+  retries: z
+    .int()
+    .min(0)
+    .default(8)
+    .describe(
+      "Attempts in a row without a byte of progress before the run ends with exit 4; each waits twice as long.",
+    ),
+  idleSeconds: z
+    .number()
+    .positive()
+    .default(60)
+    .describe("Seconds without a byte after which a transfer is cut."),
+});
+
 export const BuildConfig = z.strictObject({
   outDir: z.string().describe("Folder of all outputs; a rerun there does only what is missing."),
   inputs: z
     .array(z.string())
     .min(1)
     .describe(
-      "Crawl files to collect from (the pool): `*` matches within a name, `**` any folders; a `.paths` list (Common Crawl) names its files.",
+      "Crawl files to collect from (the pool): `*` matches within a name, `**` any folders; a `.paths` list (Common Crawl) names its files, an index (`cdx-00000.gz`, `.cdxj`, `.cdx`) its records. http(s) addresses are fetched into `out_dir`/inputs.",
     ),
+  fetch: FetchConfig.prefault({}).describe(
+    "How inputs that are addresses, lists or indexes are found and fetched.",
+  ),
   model: z
     .string()
     .optional()

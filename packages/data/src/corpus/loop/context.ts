@@ -12,6 +12,8 @@ export interface BuildContext {
   executor?: Executor;
   onProgress?: (p: StageProgress) => void;
   signal?: AbortSignal;
+  /** Instead of a clock's, between attempts to fetch an input. */
+  sleep?: (ms: number) => Promise<void>;
 }
 
 type ExecutorConfig = Pick<BuildConfig, "executor" | "workers" | "slurm">;
@@ -38,5 +40,6 @@ export function jobContext(config: ExecutorConfig & { outDir: string }, ctx: Bui
     hashes: new Map(),
     onProgress: ctx.onProgress,
     signal: ctx.signal,
+    sleep: ctx.sleep,
   };
 }

@@ -1,7 +1,7 @@
 // Documents of WARC, WET and ARC files: HTML responses extracted, plain text taken as it is.
 import { decodePage, looksBinary } from "../extract/charset.ts";
 import { extractWithin } from "../extract/page.ts";
-import { readParts } from "./bytes.ts";
+import type { Source } from "./bytes.ts";
 import { type Document, domainOf, type ReadEvent, refuse } from "./document.ts";
 import { parseHttp } from "./http.ts";
 import { type ArchiveRecord, readArchive } from "./warc.ts";
@@ -47,12 +47,9 @@ async function documentOfRecord(
   return page(record, file, http.body, http.headers.get("content-type") ?? "");
 }
 
-export async function* readArchiveDocuments(
-  path: string,
-  file: string,
-  maxBytes: number,
-): AsyncGenerator<ReadEvent> {
-  for await (const event of readArchive(readParts(path), maxBytes)) {
+export async function* readArchiveDocuments(source: Source, maxBytes: number): AsyncGenerator<ReadEvent> {
+  const file = source.name;
+  for await (const event of readArchive(source.parts(), maxBytes)) {
     if ("broken" in event) {
       const { offset, reason, excerpt } = event.broken;
       yield refuse(file, offset, reason, excerpt);

@@ -1,18 +1,19 @@
 // Byte streams of files, decompressed by extension: plain, .gz (many members) and .zst, in bounded memory.
 import { createReadStream } from "node:fs";
+import { basename } from "node:path";
 import { Decompress } from "fzstd";
-import { Gap, gunzipMembers } from "./members.ts";
+import { Gap, gunzipMembers, type Reopen } from "./members.ts";
 
-async function* zstd(path: string): AsyncGenerator<Uint8Array | Gap> {
+async function* zstd(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array | Gap> {
   let ready: Uint8Array[] = [];
   const stream = new Decompress((chunk) => {
     ready.push(chunk.slice());
   });
   let at = 0;
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 18 })) {
-      stream.push(chunk as Uint8Array);
-      at += (chunk as Uint8Array).length;
+    for await (const chunk of chunks) {
+      stream.push(chunk);
+      at += chunk.length;
       yield* ready;
       ready = [];
     }
@@ -27,17 +28,33 @@ async function* zstd(path: string): AsyncGenerator<Uint8Array | Gap> {
   yield* ready;
 }
 
+/** What a reader reads: a file, or a member of an archive. */
+export interface Source {
+  /** Name that documents and refusals carry; its endings say the compression and the format. */
+  name: string;
+  /** Chunks of the decompressed content, and gaps where the stream is damaged or cut. */
+  parts(): AsyncIterable<Uint8Array | Gap>;
+}
+
+/** The content of a file of this name, decompressed by its ending. `reopen` begins its bytes again at an offset. */
+export async function* decompressed(
+  name: string,
+  chunks: AsyncIterable<Uint8Array>,
+  reopen?: Reopen,
+): AsyncGenerator<Uint8Array | Gap> {
+  if (name.endsWith(".zst")) yield* zstd(chunks);
+  else if (/\.t?gz$/i.test(name)) yield* gunzipMembers(chunks, reopen);
+  else yield* chunks;
+}
+
 /** Chunks of the decompressed file, and gaps where the compressed stream is damaged or cut. */
 export async function* readParts(path: string): AsyncGenerator<Uint8Array | Gap> {
-  if (path.endsWith(".zst")) {
-    yield* zstd(path);
-    return;
-  }
   const from = (start: number) =>
     createReadStream(path, { highWaterMark: 1 << 20, start }) as AsyncIterable<Uint8Array>;
-  if (path.endsWith(".gz")) yield* gunzipMembers(from(0), from);
-  else yield* from(0);
+  yield* decompressed(path, from(0), from);
 }
+
+export const fileSource = (path: string): Source => ({ name: basename(path), parts: () => readParts(path) });
 
 /** The same for files that must be whole: throws at the first gap, after what came before it. */
 export async function* readBytes(path: string): AsyncGenerator<Uint8Array> {

@@ -76,10 +76,18 @@ function listed(list: string): string[] {
   return files;
 }
 
-/** Absolute paths for a list of paths and patterns, in the given order, matches sorted, each file once. */
-export function expandInputs(patterns: string[], base = process.cwd()): string[] {
+/**
+ * Absolute paths for a list of paths and patterns, in the given order, matches sorted, each file once. `lists: false` leaves
+ * lists of paths as files of their own.
+ */
+export function expandInputs(patterns: string[], base = process.cwd(), { lists = true } = {}): string[] {
   const out = new Set<string>();
   for (const pattern of patterns) {
+    if (/^https?:\/\//i.test(pattern))
+      throw missing(
+        pattern,
+        "addresses are inputs of `nsa data build` and its steps alone; fetch the file first",
+      );
     const path = resolve(base, pattern);
     if (!pattern.includes("*") && !existsSync(path)) throw missing(pattern, "the file is not there");
     const fixed = dirname(path.slice(0, path.includes("*") ? path.indexOf("*") + 1 : undefined));
@@ -87,7 +95,7 @@ export function expandInputs(patterns: string[], base = process.cwd()): string[]
     const found = pattern.includes("*") ? matches(path).sort() : [path];
     if (found.length === 0) throw missing(pattern, "nothing matches");
     for (const file of found)
-      for (const one of /\.paths(?:\.gz)?$/.test(file) ? listed(file) : [file]) out.add(one);
+      for (const one of lists && /\.paths(?:\.gz)?$/.test(file) ? listed(file) : [file]) out.add(one);
   }
   return [...out];
 }

@@ -2,7 +2,7 @@
 import { decodePage } from "../extract/charset.ts";
 import { extractWithin } from "../extract/page.ts";
 import { decodeUtf8 } from "../text/decode.ts";
-import { readParts, splitLines } from "./bytes.ts";
+import { type Source, splitLines } from "./bytes.ts";
 import { type Document, domainOf, type ReadEvent, refuse } from "./document.ts";
 import { parseRow } from "./numbers.ts";
 
@@ -48,9 +48,10 @@ export async function documentOf(
   };
 }
 
-export async function* readJsonl(path: string, file: string, maxBytes: number): AsyncGenerator<ReadEvent> {
+export async function* readJsonl(source: Source, maxBytes: number): AsyncGenerator<ReadEvent> {
+  const file = source.name;
   let ordinal = 0;
-  for await (const { bytes, offset, tooLong, gap } of splitLines(readParts(path), maxBytes)) {
+  for await (const { bytes, offset, tooLong, gap } of splitLines(source.parts(), maxBytes)) {
     if (gap) {
       yield refuse(file, offset, "stream_broken", `${gap.reason} (byte ${gap.at})`);
       continue;

@@ -1,113 +1,53 @@
 // Picks the reader of a file by its name, and turns a broken stream into a refusal that keeps what came before.
-import { basename } from "node:path";
 import { NsaError } from "@nsa/core";
-import { decodePage, looksBinary } from "../extract/charset.ts";
-import { extractWithin } from "../extract/page.ts";
 import { readArchiveDocuments } from "./archive.ts";
-import { readParts } from "./bytes.ts";
+import { fileSource, type Source } from "./bytes.ts";
 import { type ReadEvent, refuse } from "./document.ts";
+import { formatOf } from "./formats.ts";
 import { readJsonl } from "./jsonl.ts";
-import { Gap } from "./members.ts";
+import { decodeTex } from "./latex.ts";
 import { readParquet } from "./parquet.ts";
-
-export type InputFormat = "jsonl" | "archive" | "parquet" | "html" | "text";
-
-const FORMATS: [RegExp, InputFormat][] = [
-  [/\.(jsonl|ndjson|json)$/, "jsonl"],
-  [/\.(warc|wet|arc)$/, "archive"],
-  [/\.parquet$/, "parquet"],
-  [/\.(html?|xhtml)$/, "html"],
-  [/\.(txt|text|md|tex)$/, "text"],
-];
-
-/** Format by name, compression suffix aside. Throws NsaError `input_format` (exit 2). */
-export function formatOf(path: string): InputFormat {
-  const name = basename(path)
-    .toLowerCase()
-    .replace(/\.(gz|zst)$/, "");
-  for (const [pattern, format] of FORMATS) if (pattern.test(name)) return format;
-  throw new NsaError({
-    code: "input_format",
-    what: `cannot tell the format of ${path}`,
-    why: "its name ends in none of .jsonl .warc .wet .arc .parquet .html .txt (with .gz or .zst, but for Parquet)",
-    fix: "rename the file",
-    exitCode: 2,
-  });
-}
+import { readTarball, texEvents } from "./tarball.ts";
+import { readContent, readWhole } from "./whole.ts";
 
 export interface ReadOptions {
   /** Longest record in bytes; longer ones are quarantined. */
   maxRecordBytes: number;
 }
 
-const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
-
-/** Text of a plain file: UTF-8, or UTF-16 with its mark. Unlike pages, files do not say what else they might be. */
-function plainText(bytes: Buffer): { text: string } | { reason: "binary" | "not_utf8" } {
-  const mark = bytes.subarray(0, 2).toString("hex");
-  if (mark === "fffe" || mark === "feff") return { text: decodePage(bytes, "") };
-  if (bytes.includes(0)) return { reason: "binary" };
-  try {
-    return { text: strictUtf8.decode(bytes) };
-  } catch {
-    return { reason: "not_utf8" };
-  }
-}
-
-function pageText(bytes: Buffer): { text: string } | { reason: "binary" } {
-  const text = decodePage(bytes, "");
-  return looksBinary(text) ? { reason: "binary" } : { text };
-}
-
-/** A text or HTML file is one document. */
-async function* readWhole(
-  path: string,
-  file: string,
-  html: boolean,
-  maxBytes: number,
-): AsyncGenerator<ReadEvent> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const part of readParts(path)) {
-    if (part instanceof Gap) {
-      yield refuse(file, bytes, "stream_broken", `${part.reason} (byte ${part.at})`);
-      continue;
-    }
-    bytes += part.length;
-    if (bytes > maxBytes) {
-      yield refuse(file, 0, "record_too_long", file);
-      return;
-    }
-    parts.push(part);
-  }
-  const content = Buffer.concat(parts);
-  const plain = html ? pageText(content) : plainText(content);
-  if ("reason" in plain) {
-    yield refuse(file, 0, plain.reason, content.subarray(0, 120).toString("latin1"));
+/** A TeX file that stands by itself; files that it includes are not looked for. */
+async function* readTex(source: Source, maxBytes: number): AsyncGenerator<ReadEvent> {
+  const { content, refusals } = await readContent(source, maxBytes);
+  yield* refusals;
+  if (!content) return;
+  const raw = content.includes(0) ? undefined : decodeTex(content);
+  if (raw === undefined) {
+    yield refuse(source.name, 0, "binary", content.subarray(0, 120).toString("latin1"));
     return;
   }
-  const page = html ? await extractWithin(plain.text) : { title: "", text: plain.text };
-  if ("reason" in page) {
-    yield refuse(file, 0, page.reason, plain.text);
-    return;
-  }
-  const { title, text } = page;
-  if (text.trim() === "") yield refuse(file, 0, "no_text", plain.text);
-  else yield { document: { id: file, url: "", domain: "", title, text, source: { file, offset: 0 } } };
+  const events = [...texEvents(source.name, new Map([["", raw]]), maxBytes)];
+  if (events.some((event) => "document" in event)) yield* events;
+  else yield refuse(source.name, 0, "no_text", raw);
 }
 
-function reader(path: string, file: string, maxBytes: number): AsyncGenerator<ReadEvent> {
-  switch (formatOf(path)) {
+function reader(path: string, maxBytes: number): AsyncGenerator<ReadEvent> {
+  const format = formatOf(path);
+  const source = fileSource(path);
+  switch (format) {
     case "jsonl":
-      return readJsonl(path, file, maxBytes);
+      return readJsonl(source, maxBytes);
     case "archive":
-      return readArchiveDocuments(path, file, maxBytes);
+      return readArchiveDocuments(source, maxBytes);
     case "parquet":
-      return readParquet(path, file);
+      return readParquet(path, source.name);
+    case "tar":
+      return readTarball(source, maxBytes);
+    case "latex":
+      return readTex(source, maxBytes);
     case "html":
-      return readWhole(path, file, true, maxBytes);
     case "text":
-      return readWhole(path, file, false, maxBytes);
+    case "code":
+      return readWhole(source, format, maxBytes);
   }
 }
 
@@ -116,11 +56,10 @@ function reader(path: string, file: string, maxBytes: number): AsyncGenerator<Re
  * gives the refusal `stream_broken`; what is sound before and after it is kept.
  */
 export async function* readDocuments(path: string, options: ReadOptions): AsyncGenerator<ReadEvent> {
-  const file = basename(path);
   try {
-    yield* reader(path, file, options.maxRecordBytes);
+    yield* reader(path, options.maxRecordBytes);
   } catch (error) {
     if (error instanceof NsaError) throw error;
-    yield refuse(file, -1, "stream_broken", (error as Error).message);
+    yield refuse(fileSource(path).name, -1, "stream_broken", (error as Error).message);
   }
 }

@@ -7,10 +7,11 @@ import { KeySet } from "../dedup/key-set.ts";
 import type { JobContext } from "../jobs/stage.ts";
 import { ByteColumn } from "../loop/column.ts";
 import type { BuildConfig } from "../loop/config.ts";
-import { expandInputs, shardName } from "../readers/inputs.ts";
+import { shardName } from "../readers/inputs.ts";
 import { checkQuarantine } from "../readers/quarantine.ts";
 import { readDocuments } from "../readers/read.ts";
 import { JsonlWriter } from "../readers/write.ts";
+import { inputFiles } from "../remote/inputs.ts";
 import { TextLines } from "../text/lines.ts";
 import { defineStep, runStep, type Stats, type StepIo } from "./step.ts";
 
@@ -94,11 +95,11 @@ async function readFile(io: StepIo<z.infer<typeof spec>>): Promise<Stats> {
 /** Reads input files into JSONL shards. Throws NsaError `too_many_refused` (exit 3) over the quarantine limit. */
 export async function readShards(
   ctx: JobContext,
-  config: Pick<BuildConfig, "maxRecordBytes" | "maxQuarantineShare">,
+  config: Pick<BuildConfig, "maxRecordBytes" | "maxQuarantineShare" | "fetch">,
   patterns: string[],
   set = "pool",
 ): Promise<{ shards: ReadShard[]; documents: number; refused: number; reasons: Record<string, number> }> {
-  const files = expandInputs(patterns);
+  const files = await inputFiles(ctx, config.fetch, patterns);
   const shards: ReadShard[] = files.map((path, i) => {
     const name = shardName(path, i);
     const stem = `read/${set}/${name}`;

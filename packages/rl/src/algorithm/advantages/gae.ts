@@ -1,5 +1,4 @@
-// Generalized advantage estimation (arXiv 1506.02438), PPO's: a value model says what a state is worth, a token's advantage is what it
-// brought beyond that.
+// Generalized advantage estimation (arXiv 1506.02438), PPO's: sums of the temporal-difference errors of a value model, discounted by γλ.
 import type { AdvantageKind } from "./kind.ts";
 
 /**

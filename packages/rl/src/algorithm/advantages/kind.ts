@@ -11,13 +11,13 @@ export interface SampleRewards {
   length: number;
   /** Reward given at the end of a step, by the index of the step's last token, ascending. */
   steps: { token: number; reward: number }[];
-  /** Added to the reward of each token after normalization by steps, such as −β·KL; outcomes take in their sum. */
+  /** Added to the reward of each token after normalization by steps, such as −β·KL; outcome rewards include their sum. */
   perToken?: ArrayLike<number>;
   /** V of the state in which each token was sampled, where a value model estimates it; [length]. */
   values?: ArrayLike<number>;
 }
 
-/** What estimators are told besides the rewards. */
+/** Settings of estimators. */
 export interface AdvantageSettings {
   /** γ, the discount of later rewards, and λ of generalized advantage estimation. */
   gamma: number;

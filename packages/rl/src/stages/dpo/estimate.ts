@@ -10,15 +10,15 @@ import {
   weightBytes,
 } from "@nsa/model";
 import { estimateTraining } from "@nsa/train";
+import { promptLength } from "../../task/prompt-length.ts";
 import { checkDpo, type DpoConfig } from "./config.ts";
 import { referenceFolder } from "./reference.ts";
 
-/** Prompts are short beside outputs in the problem families; a file's may be longer. */
-const PROMPT_TOKENS = 64;
-
 /** Longest prompt and output, positions. */
-function lengthOf({ pairs, data, rollout }: DpoConfig, maxSeqLen: number): number {
-  const wanted = pairs === "offline" ? data.maxLength : PROMPT_TOKENS + rollout.maxTokens;
+function lengthOf(config: DpoConfig, maxSeqLen: number): number {
+  const { pairs, data, rollout, init } = config;
+  const prompt = () => promptLength(config, init.checkpoint).longest;
+  const wanted = pairs === "offline" ? data.maxLength : prompt() + rollout.maxTokens;
   return Math.min(wanted, maxSeqLen);
 }
 

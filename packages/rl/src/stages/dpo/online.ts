@@ -137,7 +137,7 @@ export class OnlinePairs implements BatchSource {
   }
 }
 
-/** One row per output in samples.jsonl; `pair` says what became of it. */
+/** One row per output in samples.jsonl; `pair` is its side of a pair, where it is in one. */
 function appendSamples(
   ctx: StageContext,
   { outputs }: Rollout,

@@ -3,7 +3,7 @@
 // Legend: T tokens of the micro-batch, P pairs in it.
 import { type Batch, type PackItem, packBatch } from "@nsa/core";
 
-/** An output with its end; `learned` says of each id whether the policy writes it (1), all where it is absent. */
+/** An output with its end, [N]; `learned` [N] is 1 for each id that the policy writes, 0 for what a tool wrote; all are learned where it is absent. */
 export interface Answer {
   ids: ArrayLike<number>;
   learned?: ArrayLike<number>;

@@ -57,7 +57,7 @@ function idsOf(value: unknown, field: string, place: string, tokenizer: Tokenize
   );
 }
 
-/** Throws NsaError `tokenizer_mismatch` (exit 3) where ids stand for another text than the record says. */
+/** Throws NsaError `tokenizer_mismatch` (exit 3) where the ids decode to another text than the record's. */
 function checkText(
   ids: readonly number[],
   text: unknown,
@@ -70,20 +70,21 @@ function checkText(
   if ([ids, ids.slice(0, end)].some((part) => tokenizer.decode(part) === text)) return;
   throw invalid(
     place,
-    `the ids stand for ${JSON.stringify(tokenizer.decode(ids).slice(0, 60))}, and \`${field}\` is ${JSON.stringify(text.slice(0, 60))}`,
+    `the ids decode to ${JSON.stringify(tokenizer.decode(ids).slice(0, 60))}, and \`${field}\` is ${JSON.stringify(text.slice(0, 60))}`,
     "take files that were made with the tokenizer of init.checkpoint",
     "tokenizer_mismatch",
   );
 }
 
-const questionOf = (prompt: ArrayLike<number>, id: unknown = "") => `${id} ${Array.from(prompt).join(",")}`;
+/** Outputs to the same prompt answer one question, whatever the records call it: a family may ask the same sum twice. */
+const questionOf = (prompt: ArrayLike<number>) => Array.from(prompt).join(",");
 
 /** An output of `nsa sample`; undefined where the record is none. */
 export function sampledOutput(
   { record, place }: PlacedRecord,
   { tokenizer }: RecordReader,
 ): SampledOutput | undefined {
-  const { verdict, completion, id } = record;
+  const { verdict, completion } = record;
   if (!("ids" in record && "prompt_ids" in record)) return undefined;
   if (verdict !== "right" && verdict !== "wrong" && verdict !== "unread")
     throw invalid(
@@ -96,7 +97,7 @@ export function sampledOutput(
   checkText(ids, completion, "completion", place, tokenizer);
   const learned = maskOf(record.mask, ids.length, place);
   const right = verdict === "right";
-  return { place, question: questionOf(prompt, id), prompt, ids, ...(learned ? { learned } : {}), right };
+  return { place, question: questionOf(prompt), prompt, ids, ...(learned ? { learned } : {}), right };
 }
 
 function maskOf(mask: unknown, length: number, place: string): Uint8Array | undefined {

@@ -11,7 +11,7 @@ import { type ChatTemplate, chatTemplateOf, checkVocabulary } from "@nsa/tasks";
 import { chatFiles, runTraining, Trainer, type TrainingRun } from "@nsa/train";
 import { makeScorer } from "../../rewards/score.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
-import { makeProblems } from "../../task/problems.ts";
+import { heldOutProblems, makeProblems } from "../../task/problems.ts";
 import { evaluatePolicy } from "../grpo/evaluate.ts";
 import { evaluationMetrics } from "../grpo/watch.ts";
 import { checkDpo, type DpoConfig } from "./config.ts";
@@ -134,8 +134,7 @@ async function onlineRun(opened: Opened): Promise<PairRun> {
     config,
     ctx,
   );
-  const count = Math.min(evaluation.questions, problems.heldOutCount);
-  const heldOut = Array.from({ length: count }, (_, i) => problems.heldOut(i));
+  const heldOut = heldOutProblems(problems, evaluation.questions);
   return {
     source,
     files: modelFiles(init.checkpoint),

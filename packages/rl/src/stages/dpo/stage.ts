@@ -66,8 +66,9 @@ export const dpoStage = defineStage({
   run: runDpo,
   estimate: estimateDpo,
   plannedOutputs: ({ init }) => ({ checkpoint: init.checkpoint }),
-  inputFiles: ({ init, pairs, data, task, rewards }) => [
+  inputFiles: ({ init, reference, pairs, data, task, rewards }) => [
     ...policyInputs(init.checkpoint),
+    ...(reference === "init" ? [] : policyInputs(reference)),
     ...(pairs === "offline" ? data.files : [...taskInputs(task), ...rewardInputs(rewards)]),
   ],
   figures,

@@ -2,9 +2,10 @@
 import { type Batch, type PackItem, packBatch, type StepBatch } from "@nsa/core";
 import { type Insert, insertedCount, sampledMask, wholeIds } from "@nsa/eval";
 
+/** An output as the update reads it. Values of tokens are [N], of its N sampled ids. */
 export interface PolicySample {
   prompt: ArrayLike<number>;
-  /** Sampled ids; all values of tokens are of these. */
+  /** Sampled ids, [N]. */
   ids: readonly number[];
   /** What tools wrote between them: it is read and never learned. */
   inserts?: readonly Insert[];
@@ -18,7 +19,7 @@ export interface PolicySample {
   /** V of the state in which each token was sampled, and the return that it should have been. */
   oldValue?: ArrayLike<number>;
   returns?: ArrayLike<number>;
-  /** What the sampler said. */
+  /** log π of the sampler, nats. */
   samplerLogp: readonly number[];
   /** Ids that each token was drawn among, itself first; log-probabilities are then over them alone. */
   kept?: readonly (readonly number[])[];

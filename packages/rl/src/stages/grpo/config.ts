@@ -36,10 +36,10 @@ export const rlDefaults = {
 
 export const grpoSchema = z.strictObject({
   name: z.string().default("grpo").describe("Name of the run"),
-  seed: z.number().int().min(0).default(0).describe("Of prompts and sampling"),
+  seed: z.number().int().min(0).default(0).describe("Of the questions and of sampling"),
   logging: loggingSchema,
   memoryLimitMb,
-  steps: count.default(100).describe("Exploration steps: each samples anew"),
+  steps: count.default(100).describe("Steps: each samples outputs, scores them and updates the policy"),
   init: z
     .strictObject({ checkpoint: z.string().describe("Folder of the policy's first checkpoint") })
     .describe("Where learning starts"),
@@ -51,7 +51,7 @@ export const grpoSchema = z.strictObject({
   iterations: z
     .strictObject({
       count: count.describe("Iterations; each begins with reference ← policy"),
-      steps: count.describe("Exploration steps of an iteration; they replace the recipe's `steps`"),
+      steps: count.describe("Steps of an iteration; count × steps replaces the recipe's `steps`"),
       rewardModel: z
         .strictObject({
           recipe: z
@@ -99,7 +99,11 @@ export const grpoSchema = z.strictObject({
         .positive()
         .default(1)
         .describe("Of sampling; also of the trainer's log-probabilities"),
-      topP: share.default(1).describe("Nucleus mass; the trainer's log-probabilities stay full-vocabulary"),
+      topP: share
+        .default(1)
+        .describe(
+          "Nucleus mass; the trainer's log-probabilities stay full-vocabulary unless replay_support is set",
+        ),
       topK: z.number().int().min(0).default(0).describe("Most likely tokens kept; 0 = all"),
       minP: share.default(0).describe("Least probability relative to the most likely token"),
       stop: z
@@ -152,7 +156,9 @@ export const grpoSchema = z.strictObject({
       aggregation: z
         .enum(["sequence_mean", "token_mean", "fixed_length"])
         .default("sequence_mean")
-        .describe("sequence_mean is GRPO's 1/|o|; R1 and DAPO weigh tokens alike"),
+        .describe(
+          "sequence_mean is GRPO's 1/|o|; token_mean (R1, DAPO) weighs all tokens equally; fixed_length is Dr. GRPO's 1/max_tokens",
+        ),
       clipEpsLow: z.number().min(0).default(0.2).describe("Lower clip range of the ratio"),
       clipEpsHigh: z.number().min(0).default(0.2).describe("Upper clip range (DAPO raises it)"),
       klCoef: z.number().min(0).default(0).describe("β of the KL to the reference; 0 holds no reference"),
@@ -168,7 +174,7 @@ export const grpoSchema = z.strictObject({
         .int()
         .min(0)
         .default(0)
-        .describe("Reference ← policy every so many steps; 0 = never"),
+        .describe("The policy becomes the reference every N steps; 0 = never"),
       samplerCorrection: z
         .enum(["none", "truncate"])
         .default("none")
@@ -179,7 +185,7 @@ export const grpoSchema = z.strictObject({
       maskTruncated: z.boolean().default(false).describe("Leave outputs without an end out of the loss"),
     })
     .prefault({})
-    .describe("GRPO and its kin"),
+    .describe("The update"),
   value: z
     .strictObject({
       init: z

@@ -1,7 +1,7 @@
 // The curriculum of a recipe: which questions are asked at a step and how long outputs may be, as a function of the step alone.
 //
 // Entries hold from their step on; what one does not set stays as the entry before it, or the recipe, has it. An entry with
-// `blend: linear` moves evenly from its own values to the next entry's. Nothing is kept between steps, so a resumed run goes on exactly.
+// `blend: linear` moves evenly from its own values to the next entry's. There is no state between steps, so a resumed run needs none.
 import { ExitCode, type Metrics, NsaError } from "@nsa/core";
 import { z } from "zod";
 import { mixPart, type QuestionPlan, type RlTask } from "../../task/config.ts";

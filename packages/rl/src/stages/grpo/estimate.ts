@@ -10,32 +10,33 @@ import {
   weightBytes,
 } from "@nsa/model";
 import { estimateTraining } from "@nsa/train";
+import { promptLength } from "../../task/prompt-length.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { withIterations } from "./iterations/plan.ts";
 
-/** Prompts are short beside outputs in the problem families; a file's may be longer. */
-const PROMPT_TOKENS = 64;
-
 /** Bytes a token of what a policy loss makes besides the head: columns, ratios, objectives and their gradients, measured. */
-const LOSS_BYTES = 200;
+const LOSS_BYTES = 100;
 
-/** Bytes of the logits that the head keeps for its backward: a policy loss has no slope that would free them in the forward. */
-function keptLogits(tokens: number, vocabulary: number, budgetMb: number): number {
-  const bytes = 4 * tokens * vocabulary;
-  return bytes <= budgetMb * 2 ** 20 ? bytes : 0;
-}
-
-/** Weights, gradients and moments of a value model of its own; its activations come when the policy's are gone. */
-function valueBytes(config: GrpoConfig, policy: number, resize: Resize): number {
-  const { value, init, adapter, train, microBatchTokens } = config;
+/**
+ * Weights, gradients and moments of a value model of its own. Where steps are captured (CUDA) its activations lie in memory apart, which
+ * it holds between steps; else they come when the policy's are gone.
+ */
+function valueBytes(
+  config: GrpoConfig,
+  length: number,
+  tokens: number,
+  device: string | undefined,
+  resize: Resize,
+) {
+  const { value, init, adapter, train } = config;
   if (!value || value.shared) return 0;
-  if (value.init === "policy" && !train.groups?.length) return policy;
-  const from = value.init === "policy" ? init.checkpoint : value.init;
-  const size = { ...train, steps: 1, microBatches: 1, microBatchTokens, seqLen: 1, groups: [] };
-  const base = readModelConfig(from);
-  const lora = loraOfRecipe(adapter, base);
-  const model = resolveModelConfig({ ...base, head: "scalar", lora });
-  return estimateTraining(resize(model), size).memory_parameters_bytes!;
+  const base = readModelConfig(value.init === "policy" ? init.checkpoint : value.init);
+  const model = resize(resolveModelConfig({ ...base, head: "scalar", lora: loraOfRecipe(adapter, base) }));
+  const { recompute, logitsBudgetMb, optimizer } = train;
+  const settings = { recompute, logitsBudgetMb, optimizer, device, groups: [] };
+  const size = { ...settings, steps: 1, microBatches: 1, microBatchTokens: tokens, seqLen: length };
+  const bytes = estimateTraining(model, size);
+  return bytes.memory_parameters_bytes! + (device === "cuda" ? bytes.memory_activations_bytes! : 0);
 }
 
 /**
@@ -54,7 +55,8 @@ export function estimateGrpo(
   const base = readModelConfig(config.init.checkpoint);
   const lora = loraOfRecipe(config.adapter, base);
   const model = resize(resolveModelConfig({ ...base, lora }));
-  const length = PROMPT_TOKENS + rollout.maxTokens;
+  const prompt = promptLength(config, config.init.checkpoint);
+  const length = Math.min(prompt.longest + rollout.maxTokens, model.maxSeqLen);
   const rounds = 1 + rollout.dynamicSamplingRounds;
   const samples = config.steps * rollout.questionsPerStep * rollout.groupSize * rounds;
   const asked = rollout.questionsPerStep * rollout.groupSize;
@@ -62,11 +64,10 @@ export function estimateGrpo(
   const microBatchTokens = Math.min(config.microBatchTokens, asked * length);
   const { recompute, logitsBudgetMb, optimizer, groups } = config.train;
   const size = { recompute, logitsBudgetMb, optimizer, groups, device, seqLen: length };
-  const update = estimateTraining(model, { ...size, steps: 1, microBatches: 1, microBatchTokens });
-  const activations =
-    update.memory_activations_bytes! +
-    LOSS_BYTES * microBatchTokens +
-    keptLogits(microBatchTokens, model.vocabSize, logitsBudgetMb);
+  // Prompts have no targets.
+  const headRows = Math.ceil((microBatchTokens * rollout.maxTokens) / (prompt.mean + rollout.maxTokens));
+  const update = estimateTraining(model, { ...size, steps: 1, microBatches: 1, microBatchTokens, headRows });
+  const activations = update.memory_activations_bytes! + LOSS_BYTES * microBatchTokens;
   const perToken = cacheBytesPerToken(model);
   const { questions, samples: answers } = config.evaluation;
   const together = Math.min(rollout.maxSequences, Math.max(asked, questions * answers));
@@ -80,7 +81,7 @@ export function estimateGrpo(
     checkpoint ? [checkpoint, ...ensemble] : [],
   );
   const reward = judges.reduce((n, folder) => n + weightBytes(readModelConfig(folder), INFERENCE_ONLY), 0);
-  const value = valueBytes(config, update.memory_parameters_bytes!, resize);
+  const value = valueBytes(config, length, microBatchTokens, device, resize);
   return {
     parameters: update.parameters!,
     samples_at_most: samples,

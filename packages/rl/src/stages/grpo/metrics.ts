@@ -33,8 +33,9 @@ export function rolloutMetrics(rollout: Rollout): Record<string, number> {
   // A mean over none is no number to draw.
   if (ended.length > 0) metrics["completion/terminated_length_mean"] = mean(ended);
   if (cut.length > 0) metrics["completion/truncated_length_mean"] = mean(cut);
-  for (const label of Object.keys(valid[0]?.reward.parts ?? {})) {
-    const part = meanStd(valid.map((row) => row.reward.parts[label]!));
+  // Notes may be of some outputs alone: their mean is over those.
+  for (const label of new Set(valid.flatMap((row) => Object.keys(row.reward.parts)))) {
+    const part = meanStd(valid.flatMap((row) => row.reward.parts[label] ?? []));
     metrics[`reward/${label}`] = part.mean;
     metrics[`reward/${label}_std`] = part.std;
   }

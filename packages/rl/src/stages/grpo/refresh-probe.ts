@@ -18,7 +18,7 @@ const PROBE_TOKENS = 8;
 const PROBE_REQUEST = 2 ** 30;
 /** Change of the trainer's log-probabilities, nats, that no rounding makes; smaller ones add up over the steps. */
 const MOVED = 1e-4;
-/** Tokens that check 2 looks at. */
+/** Tokens that check 2 compares. */
 const FIRST_TOKENS = 256;
 /** Mean differences, nats, far above those of rounding: below 1e-4 in fp32, some hundredths in bf16. */
 const MAX_DIFFERENCE = { fp32: 0.02, bf16: 0.5 } as const;
@@ -78,8 +78,8 @@ export class RefreshProbe {
   }
 
   /** Checks 2 and 3, after the step's updates. Throws NsaError `sampler_stale` (exit 1). */
-  checkUpdated(step: number, lesson: RecordableBatch, notes: UpdateNotes): void {
-    this.checkTokens(step, lesson, notes);
+  checkUpdated(step: number, batch: RecordableBatch, notes: UpdateNotes): void {
+    this.checkTokens(step, batch, notes);
     this.checkCopies(step);
   }
 

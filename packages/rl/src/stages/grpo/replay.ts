@@ -131,7 +131,7 @@ interface Gradient {
   fingerprint: string;
 }
 
-/** The gradient of the whole step at the weights of now, which stay as they are. Zeros where a value model warms up alone. */
+/** The gradient of the whole step at the current weights, which stay as they are. Zeros where a value model warms up alone. */
 function gradientOf(
   trainer: Trainer,
   { samples, weightSum }: UpdateBatch,

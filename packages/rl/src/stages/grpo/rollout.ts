@@ -56,7 +56,7 @@ export interface Rollout {
   /** Groups that teach nothing, among all. */
   flatGroups: number;
   groups: number;
-  /** What came of the explorer's probe. */
+  /** The output of the probe that was sampled besides. */
   probed?: GeneratedSample;
   /** Milliseconds of sampling and of scoring. */
   sampling: number;
@@ -195,7 +195,7 @@ async function ask(e: RolloutInputs, first: number, count: number, probe?: Gener
 
 /**
  * Asks the step's questions from number `cursor` on. With dynamic sampling, groups that teach nothing are replaced by
- * further questions, for a few rounds; all outputs are told, the replaced ones as discarded.
+ * further questions, for a few rounds; all outputs are reported, the replaced ones as discarded.
  */
 export async function rollout(e: RolloutInputs, cursor: number): Promise<Rollout> {
   const { rollout: r, algorithm } = e.config;

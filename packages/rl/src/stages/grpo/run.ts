@@ -31,7 +31,7 @@ import { z } from "zod";
 import { makeScorer, type Scorer } from "../../rewards/score.ts";
 import type { RolloutStore } from "../../rollouts/store.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
-import { type AskedProblem, makeProblems, type ProblemSource } from "../../task/problems.ts";
+import { type AskedProblem, heldOutProblems, makeProblems, type ProblemSource } from "../../task/problems.ts";
 import { openToolsOf } from "../../task/tools.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { curriculumAt, curriculumMetrics, recipeAt } from "./curriculum.ts";
@@ -69,7 +69,7 @@ export async function runGrpo(recipe: GrpoConfig, ctx: StageContext): Promise<St
   }
 }
 
-/** How many questions were asked: with dynamic sampling the steps alone do not tell. */
+/** How many questions were asked: with dynamic sampling the number of steps does not determine it. */
 class QuestionCursor implements Stateful {
   readonly name = "questions";
   asked = 0;
@@ -152,9 +152,8 @@ class GrpoRun {
     this.step = parts.step;
     this.model = parts.model;
     this.store = new CheckpointStore(checkpoints, config.checkpoint.keepLast);
-    const count = Math.min(config.evaluation.questions, problems.heldOutCount);
     this.probe = new RefreshProbe(parts.model, problems.train(0).prompt, config);
-    this.heldOut = Array.from({ length: count }, (_, i) => problems.heldOut(i));
+    this.heldOut = heldOutProblems(problems, config.evaluation.questions);
   }
 
   /** Loads the models, the problems and, where the context names one, the checkpoint to resume. */
@@ -231,11 +230,11 @@ class GrpoRun {
         `${warming === 1 ? "step 1 trains" : `steps 1 to ${warming} train`} the value model alone (value.warmup_steps): the policy is not updated`,
       );
     ctx.log(
-      "an on-policy loss carries no information (it is 0 by construction where all outputs weigh alike): see reward/mean and eval/pass_at_1",
+      "the loss of an on-policy step is no measure of progress (it is 0 by construction where all outputs have the same weight): see reward/mean and eval/pass_at_1",
     );
   }
 
-  /** Where an iteration is over, goes on with the reward model that comes of it. False where that was interrupted. */
+  /** Where an iteration is over, retrains the reward model and scores by it from here on. False where that was interrupted. */
   async enterIteration(): Promise<boolean> {
     const { step, config, parts, ctx, model } = this;
     const { retraining, tokenizer } = parts;

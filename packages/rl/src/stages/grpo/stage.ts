@@ -48,16 +48,17 @@ const figures: StageFigure[] = [
 
 export const grpoStage = defineStage({
   name: "grpo",
-  about: "reinforcement learning: GRPO and its kin, PPO; rewards by rules, reward models and programs",
+  about: "reinforcement learning: GRPO, its variants and PPO; rewards by rules, reward models and programs",
   schema: grpoSchema,
   run: runGrpo,
   estimate: estimateGrpo,
   plannedOutputs: ({ init }) => ({ checkpoint: init.checkpoint }),
-  inputFiles: ({ init, task, rewards, value }) => [
+  inputFiles: ({ init, task, rewards, value, iterations }) => [
     ...policyInputs(init.checkpoint),
     ...taskInputs(task),
     ...rewardInputs(rewards),
     ...(value && value.init !== "policy" ? policyInputs(value.init) : []),
+    ...(iterations?.rewardModel ? [iterations.rewardModel.recipe, ...iterations.rewardModel.history] : []),
   ],
   figures,
   plots: [

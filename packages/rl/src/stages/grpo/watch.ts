@@ -60,7 +60,7 @@ export function preflight(ctx: StageContext, result: EvaluationResult, groupSize
       `${percent(result.echoes)} of the first policy's answers repeat the question's expression or leave the arithmetic undone; unless task.answer_form is any they count as wrong`,
     );
   const mixed = mixedGroupShare(result.rates, groupSize);
-  // A few questions that were sampled a few times say little.
+  // A few questions that were sampled a few times are no evidence.
   if (mixed.high >= MIXED_SHARE || result.rates.length < QUESTIONS) return;
   const rate = result.passAtK[1]!.mean;
   const why = rate < 0.5 ? "too few right answers to learn from" : "too few wrong ones to learn from";
@@ -98,7 +98,7 @@ export function recordFaults(ctx: StageContext, rollout: Rollout, quarantine: Js
       code: "reward_failed",
       what: `step ${step}: ${count}`,
       why: first!.reward.fault!,
-      fix: "mend the reward; the outputs are in quarantine.jsonl",
+      fix: "correct the reward; the outputs are in quarantine.jsonl",
       exitCode: ExitCode.data,
     });
   }

@@ -51,7 +51,7 @@ export const rewardModelSchema = z.strictObject({
       pairsPerQuestion: count
         .default(4)
         .describe("bradley_terry: pairs of a right and a wrong output taken from a question, at most"),
-      limit: count.optional().describe("Takes the first so many records"),
+      limit: count.optional().describe("Records that are read at most; by default all"),
     })
     .describe("Labelled outputs"),
   labels: z

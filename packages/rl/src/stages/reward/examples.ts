@@ -54,20 +54,30 @@ function readAll(config: RewardModelConfig, tokenizer: Tokenizer, log: Log): Lab
   return records;
 }
 
-/** Pairs of a right and a wrong output of one question, at most `most`, each at most once, in a seeded order. */
+/** Pairs of a right and a wrong output of one question, at most `most`, each once however often it was sampled, in a seeded order. */
 export function pairsOf(
   texts: readonly LabelledText[],
   most: number,
   rng: Rng,
   key: number,
 ): RewardExample[] {
-  const of = (right: boolean) => texts.filter(({ ends }) => ends[0]!.label > 0.5 === right);
+  const of = (right: boolean) => {
+    const own = texts.filter(({ ends }) => ends[0]!.label > 0.5 === right);
+    return [...new Map(own.map((text) => [text.ids.join(), text])).values()];
+  };
   const [right, wrong] = [of(true), of(false)];
   const all = right.flatMap((better) => wrong.map((worse): RewardExample => [better, worse]));
   return rng.shuffle(all, key).slice(0, most);
 }
 
-export const questionOf = (record: LabelledRecord) => ("better" in record ? record.better : record).question;
+/**
+ * What records of one question share: the ids of their prompt. Names do not decide: the parts of a mixed task and runs of other seeds
+ * number their questions from 0 each, and a family may ask the same sum twice.
+ */
+export function questionOf(record: LabelledRecord): string {
+  const { ids, promptLength } = "better" in record ? record.better : record;
+  return ids.subarray(0, promptLength).join();
+}
 
 /** Records of each question, in the order of the questions' first records. */
 export function byQuestion(records: readonly LabelledRecord[]): Map<string, LabelledRecord[]> {
@@ -103,7 +113,7 @@ function examplesOf(
   return [...pairs, ...pairsOf(singles, config.data.pairsPerQuestion, rng, key)];
 }
 
-/** Throws where the labels teach nothing. */
+/** Throws NsaError `reward_data_useless` (exit 3) where there is no example, or all labels are equal. */
 function checkLabels(learned: readonly RewardExample[], config: RewardModelConfig, records: number): void {
   const { loss, labels } = config;
   if (learned.length === 0) {
@@ -121,7 +131,7 @@ function checkLabels(learned: readonly RewardExample[], config: RewardModelConfi
   if (equal)
     throw nothingToLearn(
       `all labels (${labels}) are ${first}`,
-      "a reward model learns from what tells right from wrong",
+      "a reward model learns from differences between right and wrong outputs",
       "give right and wrong outputs both, such as those of questions that the policy solves sometimes",
     );
 }

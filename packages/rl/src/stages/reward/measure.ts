@@ -42,7 +42,7 @@ function figuresOf(rows: readonly HeldOutNumber[], probability: boolean, prefix:
   return metrics;
 }
 
-/** Figures by the step of the policy that wrote an output, where records say so. */
+/** Figures by the step of the policy that wrote an output, where records have it. */
 function byPolicyStep(rows: readonly HeldOutNumber[], probability: boolean): Metrics {
   const steps = [...new Set(rows.flatMap((r) => r.policyStep ?? []))].sort((a, b) => a - b);
   if (steps.length < 2) return {};

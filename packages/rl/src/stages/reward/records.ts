@@ -10,11 +10,11 @@ import type { RewardModelConfig } from "./config.ts";
 export interface LabelledText {
   ids: Int32Array;
   promptLength: number;
-  /** Positions in `ids`, ascending, and what the number there should say, in [0, 1]. */
+  /** Positions in `ids`, ascending, and the label of the number there, in [0, 1]. */
   ends: readonly { at: number; label: number }[];
-  /** What texts of one question share; a question is trained on or held out as a whole. */
+  /** Name or text of the question, for people. */
   question: string;
-  /** Step of the policy that wrote it, where the record says so. */
+  /** Step of the policy that wrote it, where the record has it. */
   policyStep?: number;
   /** Whether the output ended by itself. */
   ended: boolean;
@@ -79,7 +79,7 @@ function parsed<S extends z.ZodType>(schema: S, record: unknown, place: string, 
   throw invalid(place, `${path || "the record"}: ${why}`, `give records of ${wanted}`);
 }
 
-/** Reads records as the recipe's `kind` and `labels` say. */
+/** Reads records by the recipe's `kind` and `labels`. */
 export class RecordReader {
   constructor(
     private readonly config: Pick<RewardModelConfig, "kind" | "labels">,

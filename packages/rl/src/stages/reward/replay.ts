@@ -33,7 +33,7 @@ const RESERVOIR_STREAM = 63;
 const FRESH_STREAM = 64;
 const HISTORY_STREAM = 65;
 
-/** Items of a list without end: all of them in an order drawn anew, again and again. */
+/** Endless draws from a list: all items once, shuffled, then again in another order. */
 function* endless<T>(items: readonly T[], seed: number, stream: number): Generator<T> {
   const rng = new Rng(seed, stream);
   for (let epoch = 0; ; epoch++) yield* rng.shuffle(items, epoch);

@@ -36,7 +36,7 @@ export interface Retraining {
   interrupted: () => boolean | Promise<boolean>;
 }
 
-/** Whether examples tell right from wrong: their labels are not all one. */
+/** Whether the examples' labels differ: equal ones teach nothing. */
 function teaches(examples: readonly RewardExample[]): boolean {
   const labels = new Set(
     examples.flatMap((texts) => texts.flatMap(({ ends }) => ends.map(({ label }) => label))),

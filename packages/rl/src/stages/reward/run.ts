@@ -1,4 +1,4 @@
-// `nsa reward`: a checkpoint with a scalar head learns to tell right outputs, or right steps, from wrong ones.
+// `nsa reward`: a checkpoint with a scalar head learns to score right outputs, or right steps, above wrong ones.
 import { join } from "node:path";
 import {
   JsonlFile,
@@ -47,7 +47,7 @@ export function estimateReward(
   return estimateTraining(resize(model), { ...config.train, device });
 }
 
-/** Steps over the learned examples, in an order drawn anew each epoch. */
+/** Steps over the learned examples, shuffled again each epoch. */
 function sourceOf({ learned }: RewardData, { train, seed, loss }: RewardModelConfig): ShuffledSource {
   const at = (indices: readonly number[]) => indices.map((i) => learned[i]!);
   return new ShuffledSource(
@@ -61,7 +61,7 @@ function sourceOf({ learned }: RewardData, { train, seed, loss }: RewardModelCon
   );
 }
 
-/** Area under the ROC curve of what length and form alone tell, on the held-out outputs. */
+/** Area under the ROC curve of the baseline on length and form, on the held-out outputs. */
 function baselineMetrics({ learned, heldOut }: RewardData): Metrics {
   const texts = [...new Set(heldOut.flat())];
   const score = lengthAndFormBaseline([...new Set(learned.flat())]);

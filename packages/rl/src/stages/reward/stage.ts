@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { defineStage, type ReportSection, readJsonl } from "@nsa/core";
 import { calibrationError, rocAuc } from "@nsa/tasks";
+import { policyInputs } from "../../task/inputs.ts";
 import { rewardModelSchema } from "./config.ts";
 import { estimateReward, HELD_OUT_FILE, runReward } from "./run.ts";
 
@@ -62,7 +63,7 @@ export const rewardStage = defineStage({
   run: runReward,
   estimate: estimateReward,
   plannedOutputs: ({ init }) => ({ checkpoint: init.checkpoint }),
-  inputFiles: ({ data }) => data.files,
+  inputFiles: ({ init, data }) => [...policyInputs(init.checkpoint), ...data.files],
   figures: [
     { metric: "train/loss", label: "loss", format: "figure" },
     { metric: "val/loss", label: "held-out loss", format: "figure" },

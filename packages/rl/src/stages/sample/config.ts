@@ -6,6 +6,7 @@ import { z } from "zod";
 import { rewardSchema } from "../../rewards/config.ts";
 import "../../rewards/registry.ts";
 import { rlTaskSchema } from "../../task/config.ts";
+import { keepSchema } from "./keep.ts";
 
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(1);
@@ -41,6 +42,24 @@ export const sampleSchema = z.strictObject({
       questions: count
         .optional()
         .describe("task: number of questions; by default all of a file or task, and 256 of a family"),
+      shots: z
+        .number()
+        .int()
+        .min(0)
+        .default(0)
+        .describe("task: solved examples in front of each question, drawn by seed (few-shot)"),
+      examples: z
+        .array(z.string())
+        .default([])
+        .describe(
+          "shots: JSONL of {question, completion}, with a `part` (a family of task.mix) where an example is for one alone",
+        ),
+      shotTemplate: z
+        .string()
+        .optional()
+        .describe(
+          "shots: template of the examples and of the question behind them; rows still name the question's prompt by task.template",
+        ),
       rollouts: count.default(8).describe("steps: roll-outs from the end of each step"),
     })
     .prefault({})
@@ -75,10 +94,21 @@ export const sampleSchema = z.strictObject({
     })
     .prefault({})
     .describe("How outputs are drawn"),
-  keep: z
-    .enum(["all", "correct"])
-    .default("all")
-    .describe("task: write all outputs, or the right ones alone (rejection sampling)"),
+  keep: keepSchema,
+  pairs: z
+    .strictObject({
+      by: z.string().describe("Label of the reward that decides, e.g. judge"),
+      perQuestion: count.default(2).describe("Pairs of a question, at most; each text is in one"),
+      least: z.number().min(0).default(0.05).describe("Smaller differences make no pair"),
+    })
+    .optional()
+    .describe("task: also writes pairs.jsonl {prompt, chosen, rejected}, data of `nsa reward` and `nsa dpo`"),
+  labels: z
+    .boolean()
+    .default(false)
+    .describe(
+      "task: also writes labels.jsonl, a verdict on each output that is kept, as `nsa rollouts --label` writes them: correct it before `nsa sft` learns from it",
+    ),
   rewards: z
     .array(rewardSchema)
     .min(1)
@@ -100,7 +130,15 @@ export const sampleSchema = z.strictObject({
 export type SampleConfig = z.output<typeof sampleSchema>;
 
 /** Refuses settings that contradict each other. Throws NsaError `sample_settings` (exit 2). */
-export function checkSample({ prompts, data, sampling, keep, environment }: SampleConfig): void {
+export function checkSample({
+  prompts,
+  data,
+  sampling,
+  keep,
+  pairs,
+  labels,
+  environment,
+}: SampleConfig): void {
   const refuse = (what: string, why: string, fix: string) => {
     throw new NsaError({ code: "sample_settings", what, why, fix, exitCode: ExitCode.usage });
   };
@@ -116,17 +154,23 @@ export function checkSample({ prompts, data, sampling, keep, environment }: Samp
       "the questions come from the task, and the files would not be read",
       "remove data.files, or set prompts.from to steps",
     );
-  if (prompts.from === "steps" && keep === "correct")
+  if (prompts.from === "steps" && (keep !== "all" || pairs || labels || prompts.shots > 0))
     refuse(
-      "keep correct with prompts.from steps",
-      "labels of wrong steps are as much needed as those of right ones",
-      "remove keep",
+      "keep, pairs, labels or prompts.shots with prompts.from steps",
+      "labels of wrong steps are as much needed as those of right ones, and a roll-out has its output's own prompt",
+      "remove them",
     );
   if (prompts.from === "steps" && environment)
     refuse(
       "environment with prompts.from steps",
       "a roll-out would begin in a state of the tools that is not recorded with the steps",
       "remove environment",
+    );
+  if (prompts.shots > 0 && prompts.examples.length === 0)
+    refuse(
+      `prompts.shots ${prompts.shots} without prompts.examples`,
+      "solved examples come from a file",
+      "name a JSONL of {question, completion} in prompts.examples",
     );
   const drawn = prompts.from === "task" ? sampling.n : prompts.rollouts;
   if (sampling.temperature === 0 && drawn > 1)

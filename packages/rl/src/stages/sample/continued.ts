@@ -1,7 +1,7 @@
 // Outputs of earlier runs, read from samples.jsonl one after another: they may be more than memory holds.
 import { ExitCode, firstComplaint, NsaError } from "@nsa/core";
 import { expandInputs, type Tokenizer } from "@nsa/data";
-import { answerForms, readRecords } from "@nsa/tasks";
+import { answerForms, readRecords, repositorySchema } from "@nsa/tasks";
 import { z } from "zod";
 import { stepEnds } from "../../rewards/step-rules.ts";
 import { tokenEnds } from "../../rewards/steps.ts";
@@ -31,6 +31,8 @@ const rowSchema = z.object({
   options: z.array(z.string()).optional(),
   countdown: z.object({ numbers: z.array(z.number()), target: z.number() }).optional(),
   tests: z.array(z.union([z.string(), z.object({ input: z.string(), output: z.string() })])).optional(),
+  starter: z.string().optional(),
+  repository: repositorySchema.optional(),
   prompt: z.string().optional(),
   prompt_ids: z.array(id).min(1),
   ids: z.array(id).min(1),

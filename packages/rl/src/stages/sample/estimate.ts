@@ -13,11 +13,9 @@ import {
 } from "@nsa/model";
 import { readRecords } from "@nsa/tasks";
 import { stepEnds } from "../../rewards/step-rules.ts";
+import { promptLength } from "../../task/prompt-length.ts";
 import { FAMILY_QUESTIONS, HELD_OUT_SHARE, recordCount } from "../../task/size.ts";
 import { checkSample, type SampleConfig } from "./config.ts";
-
-/** Prompts are short beside outputs in the problem families; a file's may be longer. */
-const PROMPT_TOKENS = 64;
 
 /** Questions of the run, before those that cannot be asked are left out. */
 function questions({ task, prompts }: SampleConfig): number {
@@ -48,7 +46,7 @@ export function estimateSample(
   checkSample(config);
   const { sampling, engine, init } = config;
   const model = resize(readModelConfig(init.checkpoint));
-  const length = PROMPT_TOKENS + sampling.maxTokens;
+  const length = promptLength(config, init.checkpoint).longest + sampling.maxTokens;
   const outputs = config.prompts.from === "steps" ? rolloutCount(config) : questions(config) * sampling.n;
   const held = Math.min(engine.cacheTokens, Math.min(engine.maxSequences, outputs) * length);
   const cache = cacheBytesPerToken(model) * held;

@@ -4,10 +4,13 @@ import { ExitCode, NsaError } from "@nsa/core";
 import { generateTrajectories, type Trajectory, wholeIds, withToolStops } from "@nsa/eval";
 import { splitStops } from "@nsa/tasks";
 import type { Scored } from "../../rewards/kind.ts";
+import { labelsOfRewards } from "../../rewards/score.ts";
 import type { AskedProblem, ProblemSource } from "../../task/problems.ts";
 import { FAMILY_QUESTIONS } from "../../task/size.ts";
 import type { SampleConfig } from "./config.ts";
+import { checkKeep, keepOf } from "./keep.ts";
 import { goldFields, type SampleRow, sampleRow, tokensOf } from "./rows.ts";
+import { BETWEEN_SHOTS, shotsOf } from "./shots.ts";
 import { addTally, outputMetrics, type Tally, tallyQuestion } from "./tally.ts";
 import type { Batch, Sampler, Work } from "./work.ts";
 
@@ -39,7 +42,7 @@ function check(first: AskedProblem, outputs: number, { rewards }: SampleConfig):
     refuse(
       "sample_tests_unscored",
       `problem ${first.id} has unit tests, and no reward of the recipe runs them`,
-      "whether a program is right is what its tests say",
+      "only its tests decide whether a program is right",
       "add {kind: code} to rewards",
     );
 }
@@ -66,7 +69,10 @@ export function taskWork(sampler: Sampler, problems: ProblemSource): Work {
   const { sampling, prompts, keep } = config;
   const { n, maxTokens } = sampling;
   const total = questionCount(problems, config, sampler.log);
-  const problem = (i: number) => (prompts.split === "train" ? problems.train(i) : problems.heldOut(i));
+  const shots = shotsOf(config, (text) => tokenizer.encode(text));
+  const plain = (i: number) => (prompts.split === "train" ? problems.train(i) : problems.heldOut(i));
+  const problem = (i: number) => shots(plain(i), i);
+  checkKeep(keep, labelsOfRewards(config.rewards));
   check(problem(0), total * n, config);
 
   const request = (asked: AskedProblem, question: number) => ({
@@ -77,7 +83,8 @@ export function taskWork(sampler: Sampler, problems: ProblemSource): Work {
     sampling,
     seed: config.seed,
     id: question * n,
-    ...splitStops(tokenizer, sampling.stop),
+    // Behind examples, a model that goes on to the next question has ended its answer.
+    ...splitStops(tokenizer, prompts.shots > 0 ? [...sampling.stop, BETWEEN_SHOTS] : sampling.stop),
   });
 
   async function sample(requests: ReturnType<typeof request>[]): Promise<Trajectory[][]> {
@@ -111,10 +118,11 @@ export function taskWork(sampler: Sampler, problems: ProblemSource): Work {
     const tally: Tally = {};
     for (const [q, a] of asked.entries()) {
       const own = rows.slice(q * n, (q + 1) * n);
-      const kept = own.filter(({ verdict }) => keep === "all" || verdict === "right");
+      const { kept, left } = keepOf(own, keep);
       written.push(...kept);
       pool.push(poolRow(a, own, first + q + 1));
       addTally(tally, tallyQuestion(own, kept.length));
+      addTally(tally, left);
     }
     return { rows: written, pool, tally, faults: rows.filter((row) => row.fault !== undefined) };
   }

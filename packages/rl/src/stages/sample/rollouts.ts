@@ -63,7 +63,7 @@ function countOutputs(sampler: Sampler, options: ReadingOptions): number {
     refuse(
       "sample_tests_unscored",
       `problem ${untested} has unit tests, and no reward of the recipe runs them`,
-      "whether a program is right is what its tests say",
+      "only its tests decide whether a program is right",
       "add {kind: code} to rewards",
       ExitCode.usage,
     );

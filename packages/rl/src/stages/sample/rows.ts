@@ -18,6 +18,9 @@ export interface GoldFields {
   options?: Gold["options"];
   countdown?: Gold["countdown"];
   tests?: Gold["tests"];
+  starter?: Gold["starter"];
+  repository?: Gold["repository"];
+  judge?: Gold["judge"];
 }
 
 /** A row of samples.jsonl. */
@@ -27,7 +30,10 @@ export interface SampleRow extends GoldFields {
   /** Number of the output among those of its question, from 0. */
   output: number;
   prompt: string;
+  /** What it was sampled from. */
   prompt_ids: readonly number[];
+  /** The text of these where examples stood in front of the question; `prompt` is the question's own. */
+  shown?: string;
   ids: readonly number[];
   /** The sampler's full-vocabulary log-probability of each id, nats; null where a tool wrote it. */
   logp: readonly (number | null)[];
@@ -58,6 +64,9 @@ export function goldFields({ id, part, question, answer, ...gold }: AskedProblem
     ...(gold.options ? { options: gold.options } : {}),
     ...(gold.countdown ? { countdown: gold.countdown } : {}),
     ...(gold.tests ? { tests: gold.tests } : {}),
+    ...(gold.starter ? { starter: gold.starter } : {}),
+    ...(gold.repository ? { repository: gold.repository } : {}),
+    ...(gold.judge === undefined ? {} : { judge: gold.judge }),
   };
 }
 
@@ -70,6 +79,9 @@ export function goldOf(row: GoldFields): Gold {
     ...(row.options ? { options: row.options } : {}),
     ...(row.countdown ? { countdown: row.countdown } : {}),
     ...(row.tests ? { tests: row.tests } : {}),
+    ...(row.starter ? { starter: row.starter } : {}),
+    ...(row.repository ? { repository: row.repository } : {}),
+    ...(row.judge === undefined ? {} : { judge: row.judge }),
   };
 }
 
@@ -86,7 +98,7 @@ export function verdictOf(completion: string, gold: Gold, { parts }: Reward): Sa
 export const tokensOf = ({ ids, mask }: Pick<SampleRow, "ids" | "mask">): number =>
   mask ? mask.reduce((n, own) => n + own, 0) : ids.length;
 
-/** Log-probabilities by id, and what tells the ids of tools apart where there are any. */
+/** Log-probabilities by id; where tools were called, also the mask of ids that were sampled, and the calls. */
 function toolFields(sample: Trajectory): Pick<SampleRow, "logp" | "mask" | "calls"> {
   const { logp, inserts, calls } = sample;
   if (!inserts) return { logp };
@@ -98,7 +110,7 @@ function toolFields(sample: Trajectory): Pick<SampleRow, "logp" | "mask" | "call
 export function sampleRow(
   step: number,
   output: number,
-  asked: AskedProblem,
+  asked: AskedProblem & { shown?: string },
   sample: Trajectory,
   completion: string,
   reward: Reward,
@@ -110,6 +122,7 @@ export function sampleRow(
     ...goldFields(asked),
     prompt: asked.text,
     prompt_ids: asked.prompt,
+    ...(asked.shown === undefined ? {} : { shown: asked.shown }),
     ids: wholeIds(sample),
     ...toolFields(sample),
     completion,

@@ -5,6 +5,7 @@
 // no row is lost or doubled. An output's random numbers are keyed by seed, question and output: batches of any size give the same rows.
 import { join } from "node:path";
 import {
+  atomicWriteFile,
   ExitCode,
   JsonlFile,
   markProgress,
@@ -24,7 +25,9 @@ import { makeScorer } from "../../rewards/score.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
 import { makeProblems } from "../../task/problems.ts";
 import { openToolsOf } from "../../task/tools.ts";
+import { writeCollected } from "./collected.ts";
 import { checkSample, type SampleConfig } from "./config.ts";
+import { measuredParts, PARTS_FILE } from "./held-out.ts";
 import { taskWork } from "./outputs.ts";
 import { stepWork } from "./rollouts.ts";
 import { addTally, type Tally } from "./tally.ts";
@@ -133,7 +136,7 @@ class SampleRun {
     const { total } = work;
     ctx.emit({ type: "start", totalSteps: total, step: state.step });
     while (state.step < total) {
-      // Lets the message of an interruption in.
+      // Yields to the event loop, so that an interruption is noticed.
       await turn();
       if (ctx.interrupted()) return false;
       const count = Math.min(sampler.config.engine.questions, total - state.step);
@@ -198,8 +201,15 @@ class SampleRun {
     ctx.emit({ type: "eval", step: work.total + 1, metrics });
     ctx.emit({ type: "done", step: state.step, metrics });
     const samples = join(ctx.runDir, "samples.jsonl");
-    const { from } = this.sampler.config.prompts;
-    const outputs: Record<string, string> = from === "task" ? { samples, pool: this.pool.path } : { samples };
+    const { keep, prompts } = this.sampler.config;
+    const { from } = prompts;
+    // Of kept outputs alone a share of right ones would flatter.
+    if (from === "task" && keep === "all")
+      atomicWriteFile(join(ctx.runDir, PARTS_FILE), JSON.stringify(measuredParts(ctx.runDir)));
+    const outputs: Record<string, string> =
+      from === "task"
+        ? { samples, pool: this.pool.path, ...writeCollected(ctx.runDir, this.sampler.config) }
+        : { samples };
     return { status: "completed", step: state.step, metrics, outputs };
   }
 }

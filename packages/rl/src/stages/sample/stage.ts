@@ -3,8 +3,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { defineStage, type ReportSection, readJsonl, type StageFigure } from "@nsa/core";
 import { policyInputs, rewardInputs, taskInputs } from "../../task/inputs.ts";
+import { plannedFiles } from "./collected.ts";
 import { sampleSchema } from "./config.ts";
 import { estimateSample } from "./estimate.ts";
+import { partsTable } from "./held-out.ts";
 import { runSample } from "./run.ts";
 
 const figures: StageFigure[] = [
@@ -35,13 +37,16 @@ function barOf(rate: number): string {
 /** Questions by pass rate: the difficulty of the pool at a glance. */
 function sections(runDir: string): ReportSection[] {
   const path = join(runDir, "pool.jsonl");
-  if (!existsSync(path)) return [];
+  if (!existsSync(path)) return partsTable(runDir);
   const labels = ["0", ...EDGES.map((edge) => barOf(edge + 0.05)), "1"];
   const counts = new Map(labels.map((label) => [label, 0]));
   for (const { pass_rate: rate } of readJsonl<{ pass_rate: number }>(path))
     counts.set(barOf(rate), counts.get(barOf(rate))! + 1);
   const rows = [...counts].map(([label, n]) => [label, n, String(n)]);
-  return [{ title: "Questions by pass rate", kind: "bars", columns: ["pass rate", "questions"], rows }];
+  return [
+    ...partsTable(runDir),
+    { title: "Questions by pass rate", kind: "bars", columns: ["pass rate", "questions"], rows },
+  ];
 }
 
 export const sampleStage = defineStage({
@@ -50,13 +55,15 @@ export const sampleStage = defineStage({
   schema: sampleSchema,
   run: runSample,
   estimate: estimateSample,
-  plannedOutputs: ({ prompts }, folder) => ({
+  plannedOutputs: ({ prompts, pairs, labels }, folder) => ({
     samples: join(folder, "samples.jsonl"),
-    ...(prompts.from === "task" ? { pool: join(folder, "pool.jsonl") } : {}),
+    ...(prompts.from === "task"
+      ? { pool: join(folder, "pool.jsonl"), ...plannedFiles(folder, { pairs, labels }) }
+      : {}),
   }),
   inputFiles: ({ init, task, data, rewards, prompts }) => [
     ...policyInputs(init.checkpoint),
-    ...(prompts.from === "task" ? taskInputs(task) : data.files),
+    ...(prompts.from === "task" ? [...taskInputs(task), ...prompts.examples] : data.files),
     ...rewardInputs(rewards),
   ],
   figures,

@@ -1,4 +1,4 @@
-// Steps of a sampled output, and what the roll-outs from their ends say about them: Math-Shepherd's labels (arXiv 2312.08935).
+// Steps of a sampled output, and their labels by roll-outs from their ends (Math-Shepherd, arXiv 2312.08935).
 import type { SampleVerdict } from "./rows.ts";
 
 /** A step with its label. */
@@ -8,9 +8,9 @@ export interface LabeledStep {
   end: number;
   /** Index of the step's last token in `ids`. */
   token: number;
-  /** 1 where any output that goes on from here is right (hard estimation), else 0. */
+  /** 1 where any output that continues from here is right (hard estimation), else 0. */
   hard: 0 | 1;
-  /** Share of right outputs among those that go on from here (soft estimation). */
+  /** Share of right outputs among those that continue from here (soft estimation). */
   soft: number;
   /** Outputs behind the label: the roll-outs, or, for the last step, the output itself. */
   n: number;
@@ -37,7 +37,7 @@ export function alignSteps(
 }
 
 /**
- * The labels of an output's steps. `rollouts[j]` are the verdicts of the outputs that go on from the end of step j; the last step has none
+ * The labels of an output's steps. `rollouts[j]` are the verdicts of the outputs that continue from the end of step j; the last step has none
  * and is judged by the output itself. Only `right` counts: an output whose answer cannot be read did not get there.
  */
 export function labelSteps(

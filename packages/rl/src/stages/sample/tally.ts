@@ -60,6 +60,8 @@ export function outputMetrics(t: Tally): Metrics {
     metrics["tools/calls_mean"] = t.calls / outputs;
     metrics["tools/failed_share"] = t.failed_calls! / Math.max(1, t.calls);
   }
+  for (const [name, count] of Object.entries(t))
+    if (name.startsWith("left/")) metrics[`sample/left_out_${name.slice(5)}`] = count;
   if (scored > 0) {
     metrics["reward/mean"] = t.reward! / scored;
     for (const [name, sum] of Object.entries(t))

@@ -26,7 +26,7 @@ const source = z.union([
     family: z
       .string()
       .describe(
-        "addition, arithmetic, modular, products, links, functions, countdown or word_problems; only problems outside the held-out split",
+        "addition, arithmetic, modular, products, links, functions, repairs, countdown, word_problems, column_sums, column_differences, greetings or lists; only problems outside the held-out split",
       ),
     difficulty: z
       .number()
@@ -60,6 +60,14 @@ const source = z.union([
       .max(1)
       .default(0)
       .describe("Share of outputs that call it carelessly: with a wrong digit, or one time too few"),
+    shots: z
+      .number()
+      .int()
+      .min(0)
+      .default(0)
+      .describe(
+        "Solved problems in front of each document's last one, all by one hand (one language, checked or not), as few-shot prompts have them",
+      ),
   }),
 ]);
 

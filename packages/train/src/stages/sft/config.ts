@@ -41,6 +41,12 @@ export const sftSchema = z.strictObject({
                 "Instead of both: the field that holds a conversation, a list of {role, content}; " +
                   "the assistant's turns are learned",
               ),
+            labels: z
+              .boolean()
+              .default(false)
+              .describe(
+                "The files are labels.jsonl of `nsa sample` or of `nsa rollouts --label`: only outputs whose last verdict is right are learned",
+              ),
             maskOutputs: z
               .boolean()
               .default(true)

@@ -8,15 +8,18 @@ import {
   encodeAnswer,
   encodeSegments,
   fillTemplate,
+  type Label,
+  labelsInForce,
   readRecords,
 } from "@nsa/tasks";
+import { z } from "zod";
 import type { SftConfig } from "./config.ts";
 import type { Example } from "./source.ts";
 
 type Configured = SftConfig["data"]["sources"][number];
 /** A source of a recipe; outputs of tools are masked where it does not say. */
-export type Source = Omit<Configured, "maskOutputs" | "weight"> &
-  Partial<Pick<Configured, "maskOutputs" | "weight">>;
+export type Source = Omit<Configured, "maskOutputs" | "weight" | "labels"> &
+  Partial<Pick<Configured, "maskOutputs" | "weight" | "labels">>;
 
 const answered = conversationSchema.refine(
   (all) => all.some((m) => m.role === "assistant"),
@@ -57,6 +60,39 @@ interface Encoded {
   example: Example;
   /** Whether an output of a tool has no end, so that nothing behind its opening is learned. */
   open: boolean;
+}
+
+const verdictSchema = z.looseObject({
+  kind: z.literal("verdict"),
+  step: z.number().int(),
+  output: z.number().int(),
+  verdict: z.enum(["right", "wrong"]),
+});
+
+/**
+ * Records of a label file that are learned: verdicts `right` that no later row on the same output corrects; preferences are passed over.
+ * Throws NsaError `data_not_a_label` (exit 3).
+ */
+function learnedLabels(path: string): { record: Record<string, unknown>; place: string }[] {
+  const rows = [...readRecords(path)].filter(({ record }) => record.kind !== "preference");
+  for (const { record, place } of rows) {
+    const read = verdictSchema.safeParse(record);
+    if (read.success) continue;
+    const { path: at, why } = firstComplaint(read.error, record);
+    throw new NsaError({
+      code: "data_not_a_label",
+      what: place,
+      why: `${at || "the record"}: ${why}`,
+      fix: "give rows of labels.jsonl, {kind: verdict, step, output, verdict: right | wrong, …}, or remove `labels`",
+      exitCode: 3,
+    });
+  }
+  const placeOf = new Map(rows.map(({ record, place }) => [record as unknown as Label, place]));
+  return labelsInForce([...placeOf.keys()], "verdict").flatMap((label) =>
+    label.kind === "verdict" && label.verdict === "right"
+      ? [{ record: label as unknown as Record<string, unknown>, place: placeOf.get(label)! }]
+      : [],
+  );
 }
 
 /** One record as examples, by templates or as a conversation, which is several where its template rewrites earlier turns. */
@@ -140,7 +176,7 @@ export function readExamples(
     checkSource(source);
     const limit = examples.length + (source.maxExamples ?? Number.POSITIVE_INFINITY);
     for (const path of expandInputs(source.files)) {
-      for (const { record, place } of readRecords(path)) {
+      for (const { record, place } of source.labels ? learnedLabels(path) : readRecords(path)) {
         if (examples.length >= limit) break;
         for (const encoded of refusals.catch(() => examplesOf(source, record, place, tokenizer, from.chat))) {
           const { example } = encoded;

@@ -41,7 +41,17 @@ export class OnDemandExamples {
   /** Throws NsaError `corpus_empty`, `data_*`, `disk_full` (exit 3), `sft_source_invalid` (exit 2). */
   static async open(options: OnDemandOptions): Promise<OnDemandExamples> {
     const { sources, dir } = options;
-    for (const source of sources) checkSource(source);
+    for (const source of sources) {
+      checkSource(source);
+      if (source.labels)
+        throw new NsaError({
+          code: "sft_source_invalid",
+          what: `the source ${source.files.join(", ")} has labels, and data.on_demand is set`,
+          why: "which verdict on an output is the last is known only when the whole file is read",
+          fix: "remove on_demand",
+          exitCode: 2,
+        });
+    }
     const files = sources.flatMap((s, source) => expandInputs(s.files).map((path) => ({ path, source })));
     const limits = sources.map(({ maxExamples }) => maxExamples ?? Number.POSITIVE_INFINITY);
     const index = await RecordIndex.open(files, limits, join(dir, "records"));

@@ -43,7 +43,7 @@ export interface DiagnosisView {
 
 export interface Diagnosis {
   readonly name: string;
-  /** Figures without which nothing can be said: rows of runs that did not record them are passed over. */
+  /** Figures that the rule needs: rows of runs that did not record them are skipped. */
   readonly needs: readonly string[];
   /** Diagnoses that only describe what follows from this one: they are silent while it lasts, and a while after. */
   readonly explains?: readonly string[];

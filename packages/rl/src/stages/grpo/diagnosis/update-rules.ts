@@ -1,4 +1,4 @@
-// Diagnoses of updates: none at all, far too large ones, and what training and held-out figures say of each other.
+// Diagnoses of updates: none at all, far too large ones, and training accuracy that differs from held-out accuracy.
 import {
   type Diagnosis,
   type DiagnosisView,
@@ -41,7 +41,7 @@ const noUpdate: Diagnosis = {
     }
     if (rows.every((row) => row["train/skipped"] === 1))
       return `the policy has not changed in ${STEPS} steps: train.skip_z_score takes every gradient for an outlier`;
-    // In bf16 the same weights may give log-probabilities that differ by rounding, so that small changes say nothing.
+    // In bf16 the same weights may give log-probabilities that differ by rounding, so that small changes are no evidence.
     const still = (row: StepRow) => (row["policy/update_change_mean"] ?? 1) <= STILL;
     if (view.facts.dtype !== "fp32" || !rows.every(still)) return undefined;
     // Without a gradient the reward's or the sampling's diagnosis names the cause.

@@ -59,7 +59,7 @@ const [FALL_ERRORS, RISE_ERRORS, RANK_ERRORS] = [4, 3, 3];
 
 const mean = (xs: readonly number[]) => xs.reduce((a, b) => a + b, 0) / xs.length;
 
-/** A series whose level goes on across changes of what it depends on. */
+/** A series whose level is continued across changes of what it depends on: the jump itself counts as nothing. */
 interface Linked {
   level: number[];
   /** Changes before each step. */
@@ -104,7 +104,7 @@ function differ({ level, changes, noise }: Linked, before: Stretch, now: Stretch
 
 /**
  * Standard error of a difference of pass rates if both stretches had one rate: binomial, times what steps vary beyond that, since
- * outputs of one question are alike. The noise of steps alone would miss a fall to none from a few.
+ * outputs of one question are correlated. The noise of steps alone would miss a fall to none from a few.
  */
 function passError(series: readonly StepVerdicts[], noise: number, before: Stretch, now: Stretch): number {
   const binomial = (steps: readonly StepVerdicts[]) =>

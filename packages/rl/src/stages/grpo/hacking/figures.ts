@@ -29,6 +29,7 @@ export function judgedOutputs(outputs: readonly Output[]): Judged[] {
     const { asked, row } = output;
     const { total, parts } = row.reward;
     if (!Number.isFinite(total) || (asked.tests && parts.code === undefined)) return [];
+    if (asked.judge !== undefined) return [];
     // The reward `accuracy` is the same verdict; grading twice would take time.
     const right =
       parts.accuracy === undefined
@@ -81,8 +82,9 @@ export function verdictMetrics(judged: readonly Judged[]): Record<string, number
   if (total.auc === undefined) return metrics;
   metrics["verdict/auc"] = total.auc;
   metrics["verdict/auc_std"] = total.std;
-  const labels = Object.keys(judged[0]!.output.row.reward.parts).filter((label) => !isRule(label));
+  const labels = new Set(judged.flatMap(({ output }) => Object.keys(output.row.reward.parts)));
   for (const label of labels) {
+    if (isRule(label)) continue;
     const { auc } = rankingOf(judged, ({ output }) => output.row.reward.parts[label]);
     if (auc !== undefined) metrics[`verdict/auc_${label}`] = auc;
   }

@@ -5,11 +5,13 @@
 // same bits. The last iteration leaves the model as it is: no rollout would use another.
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { atomicWriteFile, configYaml, ExitCode, eachLine, loadConfig, NsaError, Rng, turn } from "@nsa/core";
+import { atomicWriteFile, configYaml, ExitCode, loadConfig, NsaError, Rng, turn } from "@nsa/core";
 import { expandInputs } from "@nsa/data";
 import { readRewardFile, streamOf, type Transformer } from "@nsa/model";
+import { readRecords } from "@nsa/tasks";
 import type { RewardConfig } from "../../../rewards/config.ts";
 import { checkRewardRecipe, type RewardModelConfig, rewardModelSchema } from "../../reward/config.ts";
+import { questionOf } from "../../reward/examples.ts";
 import { type LabelledRecord, RecordReader } from "../../reward/records.ts";
 import { Reservoir } from "../../reward/replay.ts";
 import { retrainRewardModel } from "../../reward/retrain.ts";
@@ -26,7 +28,7 @@ const HELD_OUT_STREAM = 67;
 /** Held-out outputs of an iteration that are measured, at most. */
 const HELD_OUT_ROWS = 2000;
 
-/** Whether a question's outputs are kept out of training: the same in all iterations. */
+/** Whether a question's outputs are kept out of training: the same in all iterations. `question`: as `questionOf` has it. */
 const isHeldOut = (question: string, share: number, seed: number) =>
   new Rng(seed, HELD_OUT_STREAM).uniform(streamOf(question), 0) < share;
 
@@ -34,6 +36,7 @@ export class RewardRetraining {
   private readonly files: IterationFiles;
   private readonly settings: NonNullable<NonNullable<GrpoConfig["iterations"]>["rewardModel"]>;
   private readonly steps: number;
+  private readonly reader: RecordReader;
 
   private constructor(
     private readonly parts: RetrainingParts,
@@ -44,11 +47,13 @@ export class RewardRetraining {
     this.files = new IterationFiles(join(parts.ctx.runDir, "reward-model"));
     this.settings = iterations!.rewardModel!;
     this.steps = iterations!.steps;
+    this.reader = new RecordReader(recipe, parts.tokenizer, recipe.train.seqLen);
   }
 
   /**
    * Undefined where the recipe retrains no reward model. `step`: the last one done. The reward model's recipe is copied into the run
-   * folder, and resumes read the copy. Throws NsaError `reward_recipe_invalid`, `config_*` (exit 2).
+   * folder, and resumes read the copy. Throws NsaError `reward_recipe_invalid`, `config_*` (exit 2), `reward_record_invalid`, `data_*`
+   * (exit 3).
    */
   static open(parts: RetrainingParts, step: number): RewardRetraining | undefined {
     const { config, ctx } = parts;
@@ -72,6 +77,8 @@ export class RewardRetraining {
     if (!existsSync(copy)) atomicWriteFile(copy, configYaml(rewardModelSchema, recipe));
     const retraining = new RewardRetraining(parts, recipe, reward.checkpoint);
     retraining.files.rewind(step, retraining.steps);
+    // A file that cannot be read ends the run here and not after its first iteration.
+    if (retraining.over(step) === 0) retraining.firstHistory();
     return retraining;
   }
 
@@ -138,8 +145,10 @@ export class RewardRetraining {
     const { ctx, config, device } = parts;
     const seed = config.seed + iteration;
     const lines = files.lines(iteration, "outputs");
-    const held = (line: Line) =>
-      isHeldOut((JSON.parse(line) as { id: string }).id, recipe.heldOut, config.seed);
+    const held = (line: Line) => {
+      const { prompt_ids: prompt } = JSON.parse(line) as { prompt_ids: number[] };
+      return isHeldOut(prompt.join(), recipe.heldOut, config.seed);
+    };
     const chosen = this.draw(
       lines.filter((line) => !held(line)),
       seed,
@@ -196,21 +205,32 @@ export class RewardRetraining {
 
   /** History after an iteration; before the first one, what the recipe names. */
   private history(iteration: number): Reservoir<Line> {
-    const { settings, recipe, files, parts } = this;
-    const { seed } = parts.config;
-    const found = iteration > 0 ? files.history(iteration, settings.reservoir, seed) : undefined;
-    if (found) return found;
-    if (iteration > 0) throw this.missing(iteration);
+    if (iteration === 0) return this.firstHistory();
+    const found = this.files.history(iteration, this.settings.reservoir, this.parts.config.seed);
+    if (!found) throw this.missing(iteration);
+    return found;
+  }
+
+  /**
+   * What history begins with: the records of the recipe's files that can be trained on, without those of held-out questions.
+   * Throws NsaError `reward_record_invalid`, `data_*` (exit 3) with the record's place.
+   */
+  private firstHistory(): Reservoir<Line> {
+    const { settings, recipe, reader } = this;
+    const { seed } = this.parts.config;
     const history = new Reservoir<Line>(settings.reservoir, seed);
     for (const path of expandInputs(settings.history.length > 0 ? settings.history : recipe.data.files))
-      for (const line of eachLine(path)) if (line.length > 0) history.add(line.toString("utf8"));
+      for (const { record, place } of readRecords(path)) {
+        const read = reader.read(record, place);
+        if (typeof read === "string" || isHeldOut(questionOf(read), recipe.heldOut, seed)) continue;
+        history.add(JSON.stringify(record));
+      }
     return history;
   }
 
   private read(lines: readonly Line[]): LabelledRecord[] {
-    const reader = new RecordReader(this.recipe, this.parts.tokenizer, this.recipe.train.seqLen);
     return lines.flatMap((line, i) => {
-      const record = reader.read(JSON.parse(line), `record ${i + 1} of the reward model's outputs`);
+      const record = this.reader.read(JSON.parse(line), `record ${i + 1} of the reward model's outputs`);
       return typeof record === "string" ? [] : [record];
     });
   }

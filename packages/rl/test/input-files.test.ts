@@ -1,0 +1,54 @@
+// Files that each stage reads, so that those that are not there are named before a run begins.
+import { expect, test } from "vitest";
+import {
+  dpoSchema,
+  dpoStage,
+  grpoSchema,
+  grpoStage,
+  rewardModelSchema,
+  rewardStage,
+  sampleSchema,
+  sampleStage,
+} from "../src/index.ts";
+
+const init = { checkpoint: "policy" };
+
+test("a_grpo_run_reads_its_reward_models_their_recipe_and_history_and_the_value_models_start", () => {
+  const config = grpoSchema.parse({
+    init,
+    task: { file: "problems.jsonl" },
+    iterations: { count: 2, steps: 3, rewardModel: { recipe: "reward.yaml", history: ["old-*.jsonl"] } },
+    algorithm: { advantage: "gae" },
+    value: { init: "judge" },
+    rewards: [
+      { kind: "model", checkpoint: "judge", ensemble: ["other"] },
+      { kind: "custom", file: "length.ts" },
+    ],
+  });
+  expect(grpoStage.inputFiles!(config).sort()).toEqual([
+    "judge/reward.json",
+    "judge/tokenizer.json",
+    "length.ts",
+    "old-*.jsonl",
+    "other/reward.json",
+    "policy/tokenizer.json",
+    "problems.jsonl",
+    "reward.yaml",
+  ]);
+});
+
+test("the_other_stages_read_their_checkpoints_and_data", () => {
+  const files = ["rows.jsonl"];
+  const reward = rewardModelSchema.parse({ init, data: { files } });
+  expect(rewardStage.inputFiles!(reward)).toEqual(["policy/tokenizer.json", "rows.jsonl"]);
+  const offline = dpoSchema.parse({ init, reference: "older", data: { files } });
+  expect(dpoStage.inputFiles!(offline)).toEqual([
+    "policy/tokenizer.json",
+    "older/tokenizer.json",
+    "rows.jsonl",
+  ]);
+  const online = dpoSchema.parse({ init, pairs: "online", task: { file: "asked.jsonl" } });
+  expect(dpoStage.inputFiles!(online)).toEqual(["policy/tokenizer.json", "asked.jsonl"]);
+  const steps = sampleSchema.parse({ init, prompts: { from: "steps" }, data: { files } });
+  expect(sampleStage.inputFiles!(steps)).toEqual(["policy/tokenizer.json", "rows.jsonl"]);
+});
