@@ -4,7 +4,7 @@
 // Half of the kills fall at a change of a file (the n-th of those that an unbroken run makes: in the start of the command, in the
 // trainer, or of the command alone), half at a moment in time. A run is killed until it is done or has been killed eight times; then it is
 // left alone to its end, and every file of its folder must be what the unbroken run's is. `--kills` counts kills that hit; with
-// `--seconds` no run begins after that time. `--start` aims at the start alone: the first changes, and the first half of the time.
+// `--seconds` no run begins so long after the unbroken one. `--start` aims at the start alone: the first changes, and the first half of the time.
 // `--inputs` names a folder for what the stages start from, which several commands may share once one has made it.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -43,7 +43,7 @@ interface Whole {
 export interface KillOptions {
   kills: number;
   seed: number;
-  /** No run begins after so many seconds. */
+  /** No run begins so many seconds after the unbroken one. */
   seconds?: number;
   /** Blows at the start alone. */
   start?: boolean;
@@ -91,9 +91,9 @@ export async function killStage(
     device = "cpu",
   }: KillOptions & { folder: string },
 ): Promise<KillTally> {
-  const until = performance.now() + 1000 * seconds;
   mkdirSync(folder, { recursive: true });
   const whole = await unbroken(words, folder, device);
+  const until = performance.now() + 1000 * seconds;
   const window = start ? "start" : "whole";
   const tally: KillTally = {
     stage,

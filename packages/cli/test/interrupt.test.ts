@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { tinyPipeline } from "../bench/support/tiny-pipeline.ts";
 import { buildOnce, bundle, nsa, root } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";
@@ -84,6 +84,50 @@ test("one_sigint_stops_grpo_too_although_its_steps_wait_for_nothing", async () =
   expect(out).not.toContain("done at");
   expect(code).toBe(130);
 }, 60_000);
+
+function groupRuns(group: number): boolean {
+  try {
+    return process.kill(-group, 0);
+  } catch {
+    return false;
+  }
+}
+
+test("a_second_sigint_ends_a_stage_at_once_that_cannot_stop_half_way", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "nsa-interrupt-"));
+  const texts = join(dir, "texts.jsonl");
+  const words = (i: number) => Array.from({ length: 40 }, (_, k) => `w${(i * 7919 + k * 104_729) % 900_001}`);
+  writeFileSync(
+    texts,
+    Array.from({ length: 60_000 }, (_, i) => `${JSON.stringify({ text: words(i).join(" ") })}\n`).join(""),
+  );
+  const recipe = join(dir, "tokenizer.yaml");
+  writeFileSync(recipe, `files: [${texts}]\nvocab_size: 30000\n`);
+  buildOnce();
+  const args = [bundle, "run", "tokenizer", recipe, "--runs", join(dir, "runs"), "--plain"];
+  const child = spawn(process.execPath, args, {
+    cwd: root,
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let [out, sent] = ["", 0];
+  const signal = () => {
+    sent++;
+    process.kill(-child.pid!, "SIGINT");
+  };
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (chunk) => {
+      out += chunk;
+      if (sent === 0 && out.includes("tokenizer: ")) signal();
+      // The command answers while its trainer is busy, and the answer says how to end it.
+      else if (sent === 1 && out.includes("press Ctrl-C again")) signal();
+    });
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  expect([code, sent], out).toEqual([130, 2]);
+  expect(out).not.toContain("report: ");
+  // The trainer ends, too.
+  await vi.waitUntil(() => !groupRuns(child.pid!), { timeout: 20_000 });
+}, 120_000);
 
 test("json_output_is_one_object_per_line_from_start_to_done", () => {
   const dir = mkdtempSync(join(tmpdir(), "nsa-json-"));

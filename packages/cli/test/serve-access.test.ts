@@ -266,6 +266,10 @@ test(
         ["/v1/completions", JSON.stringify({ prompt: ["The", long] })],
         ["/v1/chat/completions", chat],
         [
+          "/v1/chat/completions",
+          JSON.stringify({ messages: Array(5000).fill({ role: "user", content: "a" }) }),
+        ],
+        [
           "/v1/completions",
           JSON.stringify({ prompt: Array.from({ length: 5000 }, () => "The"), max_tokens: 0, echo: true }),
         ],
@@ -277,6 +281,28 @@ test(
     }),
   60_000,
 );
+
+test("a_long_prompt_is_encoded_beside_the_serving_thread_to_the_same_ids", () =>
+  opened({}, async (port) => {
+    const long = "The cat. ".repeat(2000);
+    const own = session.tokenizer.encode(long);
+    const encode = vi.spyOn(session.tokenizer, "encode");
+    expect(await session.encode(long)).toEqual(own);
+    expect(encode).not.toHaveBeenCalled();
+    // Both endpoints ask the session.
+    const asked = vi.spyOn(session, "encode");
+    await complete(port, json);
+    await ask(
+      port,
+      "POST",
+      "/v1/chat/completions",
+      json,
+      '{"messages":[{"role":"user","content":"a"}],"max_tokens":1}',
+    );
+    expect(asked.mock.calls).toEqual([["The"], [expect.stringContaining("user")]]);
+    asked.mockRestore();
+    encode.mockRestore();
+  }));
 
 test("metrics_count_requests_tokens_and_errors_in_the_form_of_prometheus", () =>
   opened({}, async (port) => {

@@ -96,6 +96,7 @@ export {
 } from "./synthetic/crawl.ts";
 export { mathParagraph, proseParagraph, wordProblem } from "./synthetic/passages.ts";
 export { type Choices, choices } from "./synthetic/random.ts";
+export { EncoderThread } from "./tokenizer/encoder-thread.ts";
 export { modelFiles, tokenizerFiles } from "./tokenizer/files.ts";
 export { tokenizerStage, trainTokenizerFrom } from "./tokenizer/from-files.ts";
 export { type PreTokenizer, preTokenize } from "./tokenizer/pretokenize.ts";

@@ -8,6 +8,7 @@ import { chatLogprobs } from "./logprobs.ts";
 import { OutputText } from "./output-text.ts";
 import { type ChatBody, chatSchema, checkBody } from "./schema.ts";
 import {
+  checkMessages,
   checkModel,
   checkPrompt,
   checkText,
@@ -30,19 +31,20 @@ interface Job {
   head: { id: string; created: number; model: string };
 }
 
-function jobOf(service: Service, raw: unknown): Job {
+async function jobOf(service: Service, raw: unknown, signal: AbortSignal): Promise<Job> {
   const body = checkBody(chatSchema, raw);
   checkModel(service, body.model);
-  const { template, tokenizer, model, name } = service.session;
+  const { template, model, name } = service.session;
   const messages = body.messages.map(({ role, content, ...more }) => ({
     // A client sends back what it was given; a template without calls of tools reads the rest of the conversation.
     ...(template.source.includes("tool_calls") ? more : {}),
     role: role === "developer" ? "system" : role,
     content,
   }));
-  for (const { content } of messages) checkText(service, content, "messages");
+  checkMessages(service, messages);
   const tools = toolsOf(service, body);
-  const prompt = tokenizer.encode(rendered(service, messages, tools));
+  const prompt = await service.session.encode(rendered(service, messages, tools));
+  signal.throwIfAborted();
   checkPrompt(service, prompt, 1);
   const { stopIds, stopStrings } = stopsOf(service, body.stop, template.stop);
   const room = model.config.maxSeqLen - prompt.length;
@@ -86,7 +88,7 @@ export async function chatCompletions(
   res: ServerResponse,
   signal: AbortSignal,
 ): Promise<void> {
-  const job = jobOf(service, raw);
+  const job = await jobOf(service, raw, signal);
   if (job.body.stream && job.tools.length > 0) return streamCalls(service, job, res, signal);
   if (job.body.stream) return streamChat(service, job, res, signal);
   const { body, request, head } = job;

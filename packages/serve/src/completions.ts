@@ -29,7 +29,7 @@ interface Prompt {
 }
 
 /** Characters or ids that are encoded before others have their turn. */
-const ENCODED_AT_ONCE = 1 << 17;
+const ENCODED_AT_ONCE = 1 << 14;
 
 async function promptsOf(
   service: Service,
@@ -53,8 +53,10 @@ async function promptsOf(
       encoded = p.length;
     }
     if (typeof p === "string") {
-      out.push({ ids: tokenizer.encode(p), text: p });
-      checkPrompt(service, out.at(-1)!.ids, room);
+      const ids = await service.session.encode(p);
+      signal.throwIfAborted();
+      out.push({ ids, text: p });
+      checkPrompt(service, ids, room);
     } else out.push({ ids: p, text: tokenizer.decode(p, { special: true }) });
   }
   return out;

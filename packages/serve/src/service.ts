@@ -62,20 +62,35 @@ export function checkModel(service: Service, model: string | undefined): void {
 /** Text may be shorter as its tokenizer sees it, by so many times at most. */
 const SHRINKS = 4;
 
-/** Throws ApiError 400 for a text that cannot fit the context, whatever its tokens: before it is encoded, which takes its time. */
-export function checkText(service: Service, text: string, param: string): void {
-  const { longestToken, model } = service.session;
+/** Throws ApiError 400 for so many characters, where they cannot fit the context whatever their tokens. */
+function checkCharacters({ session }: Service, characters: number, param: string): void {
+  const { longestToken, model } = session;
   const { maxSeqLen } = model.config;
   const most = SHRINKS * longestToken * maxSeqLen;
-  if (text.length <= most) return;
+  if (characters <= most) return;
   throw new ApiError(
     400,
-    `the prompt has ${text.length} characters, and the model's context of ${maxSeqLen} tokens holds at most ${most}`,
-    {
-      param,
-      code: "context_length_exceeded",
-    },
+    `the prompt has ${characters} characters, and the model's context of ${maxSeqLen} tokens holds at most ${most}`,
+    { param, code: "context_length_exceeded" },
   );
+}
+
+/** Throws ApiError 400 for a text that cannot fit the context: before it is encoded, which takes its time. */
+export function checkText(service: Service, text: string, param: string): void {
+  checkCharacters(service, text.length, param);
+}
+
+/** The same for a conversation, before its template is rendered. */
+export function checkMessages(service: Service, messages: readonly { content: string }[]): void {
+  const { maxSeqLen } = service.session.model.config;
+  if (messages.length > maxSeqLen)
+    throw new ApiError(
+      400,
+      `there are ${messages.length} messages, and the model's context has ${maxSeqLen} tokens`,
+      { param: "messages", code: "context_length_exceeded" },
+    );
+  const characters = messages.reduce((sum, { content }) => sum + content.length, 0);
+  checkCharacters(service, characters, "messages");
 }
 
 /** Throws ApiError 400 for ids outside the vocabulary, nothing at all, and more tokens than the context. */

@@ -1,6 +1,6 @@
 // What `nsa serve` and `nsa chat` load: model, tokenizer, chat template, and the ids that end an answer.
 import { basename, dirname } from "node:path";
-import { Tokenizer } from "@nsa/data";
+import { EncoderThread, Tokenizer } from "@nsa/data";
 import { openDevice } from "@nsa/kernels";
 import { INFERENCE_ONLY, loadModel, type Transformer } from "@nsa/model";
 import { type ChatTemplate, chatTemplateOf, checkVocabulary } from "@nsa/tasks";
@@ -12,7 +12,12 @@ export interface ServingSession extends Disposable {
   template: ChatTemplate;
   /** Characters of the longest token. */
   longestToken: number;
+  /** Ids of a prompt; those of a long one come from a thread of their own. */
+  encode(text: string): Promise<number[]>;
 }
+
+/** Longer texts are encoded beside the thread that serves: this many take it about a millisecond. */
+const AT_ONCE = 1 << 13;
 
 /** `runs/<run>/checkpoints/step-1` is called by its run. */
 function nameOf(checkpoint: string): string {
@@ -47,7 +52,15 @@ export async function openServingSession(
     checkVocabulary(tokenizer, model, checkpoint);
     const name = options.name ?? nameOf(checkpoint);
     const longestToken = longestOf(tokenizer);
-    return { name, model, tokenizer, template, longestToken, [Symbol.dispose]: () => device.close() };
+    const thread = new EncoderThread(checkpoint);
+    return {
+      ...{ name, model, tokenizer, template, longestToken },
+      encode: async (text) => (text.length <= AT_ONCE ? tokenizer.encode(text) : thread.encode(text)),
+      [Symbol.dispose]() {
+        thread[Symbol.dispose]();
+        device.close();
+      },
+    };
   } catch (error) {
     device.close();
     throw error;

@@ -4,6 +4,7 @@ import { openDevice } from "@nsa/kernels";
 import { count, duration, percent } from "../view/format.ts";
 import { describeLargest, largestModel, memoryOf } from "./largest-model.ts";
 import type { CheckedStage } from "./pipeline-recipe.ts";
+import { processBytes } from "./process-memory.ts";
 import { matmulRate } from "./self-check.ts";
 
 /** Share of the matmul's rate that whole training steps reached: quickstart on two cores, see docs/LOG.md. */
@@ -58,6 +59,8 @@ export function printEstimate(
 ): void {
   const { device, seconds: secondsOf } = timer(options.device);
   const seconds = secondsOf(estimate.flops);
+  // On a GPU tensors are elsewhere.
+  const bytes = device === "cuda" ? undefined : processBytes(estimate, config);
   const limit = (config as { memoryLimitMb?: number }).memoryLimitMb;
   const largest = device && largestModel(stage, config, device, memoryOf(device, limit));
   if (options.json) {
@@ -69,11 +72,19 @@ export function printEstimate(
       next_model_parameters: next?.estimate.parameters,
       next_model_bytes: next?.estimate.memory_bytes,
     };
-    console.log(JSON.stringify({ ...estimate, ...(seconds === undefined ? {} : { seconds }), ...figures }));
+    console.log(
+      JSON.stringify({
+        ...estimate,
+        ...(bytes === undefined ? {} : { process_bytes: bytes }),
+        ...(seconds === undefined ? {} : { seconds }),
+        ...figures,
+      }),
+    );
     return;
   }
   for (const [key, value] of Object.entries(estimate))
     console.log(`${key.replace(/_bytes$/, "")}\t${show(key, value)}`);
+  if (bytes !== undefined) console.log(`process\t${show("process_bytes", bytes)}`);
   if (seconds !== undefined) console.log(`time\t${duration(seconds)} on ${device}, a rough guess`);
   if (largest) console.log(`largest model\t${describeLargest(largest, count)}`);
 }
