@@ -20,7 +20,7 @@ type Stage = z.output<typeof pipelineSchema>["stages"][number];
 const SEEDED = ["pretrain", "sft", "sample", "dpo", "grpo"];
 
 export interface Measured {
-  /** By task: pass_at_1, greedy, maj_at_64, pass_at_64. */
+  /** By task: pass_at_1, greedy, maj_at_64, pass_at_64, as far as the evaluation has them. */
   accuracy: Record<string, Record<string, number>>;
   sampledTokens: number;
   seconds: number;
@@ -31,7 +31,7 @@ export interface Measured {
 type Summary = {
   task: string;
   accuracy: { mean: number };
-  greedy: { accuracy: { mean: number } };
+  greedy?: { accuracy: { mean: number } };
   passAtK: Record<string, number>;
   majAtK: Record<string, number>;
 };
@@ -61,7 +61,7 @@ async function measure(run: string, method: Stage, stages: readonly Stage[]): Pr
       s.task,
       {
         pass_at_1: s.accuracy.mean,
-        greedy: s.greedy.accuracy.mean,
+        ...(s.greedy ? { greedy: s.greedy.accuracy.mean } : {}),
         maj_at_64: s.majAtK["64"]!,
         pass_at_64: s.passAtK["64"]!,
       },
