@@ -7,6 +7,7 @@ import { heatMap } from "@nsa/report";
 import { afterAll, expect, test } from "vitest";
 import { pairedEvaluations, pairedTable } from "../src/commands/compare-evaluations.ts";
 import { evaluationSections, summaryTable } from "../src/report/evaluation.ts";
+import { tokenFrontier } from "../src/report/pipeline-evaluations.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-cli-eval-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -111,4 +112,16 @@ test("two_evaluations_are_compared_problem_by_problem", async () => {
   expect(rows[0]!.slice(0, 4)).toEqual(["t", "6", "16.7 %", "100.0 %"]);
   const other = { ...first, path: join(dir, "nowhere") };
   expect(await pairedEvaluations([first, other])).toEqual([]);
+});
+
+test("the_frontier_of_a_pipeline_has_a_point_a_checkpoint_by_tokens", () => {
+  const asked = (of: string, task: string, length: number, mean: number) => ({
+    of,
+    summaries: [{ ...problems, task, length, accuracy: { ...problems.accuracy, mean } }, needle],
+  });
+  const all = [asked("free", "t", 31, 0.9), asked("other", "u", 1, 1), asked("short", "t", 12, 0.75)];
+  expect(tokenFrontier(all, "t")).toEqual([
+    { of: "short", tokens: 12, accuracy: 0.75 },
+    { of: "free", tokens: 31, accuracy: 0.9 },
+  ]);
 });

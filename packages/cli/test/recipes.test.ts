@@ -11,10 +11,12 @@ import { loadSchema } from "../src/commands/recipes.ts";
 import { nsa, root } from "./built.ts";
 
 const recipes = readdirSync(join(root, "configs")).flatMap((folder) =>
-  readdirSync(join(root, "configs", folder)).map((file) => ({
-    kind: folder === "pipelines" ? "pipeline" : folder,
-    file: `configs/${folder}/${file}`,
-  })),
+  readdirSync(join(root, "configs", folder))
+    .filter((file) => file.endsWith(".yaml"))
+    .map((file) => ({
+      kind: folder === "pipelines" ? "pipeline" : folder,
+      file: `configs/${folder}/${file}`,
+    })),
 );
 const of = (kind: string) => recipes.filter((r) => r.kind === kind).map((r) => r.file);
 const needsData = (file: string): boolean => {
@@ -172,6 +174,9 @@ function keysOf(file: string): Set<string> {
   const base = recipe.extends ? keysOf(join(file, "..", recipe.extends)) : [];
   return new Set([...Object.keys(recipe), ...base]);
 }
+/** Whether it needs a reward model, which another recipe makes. */
+const byModel = (file: string) => readFileSync(join(root, file), "utf8").includes("kind: model");
+const prefers = (file: string) => readFileSync(join(root, file), "utf8").includes("labels: preference");
 const iterates = (file: string) => keysOf(file).has("iterations");
 /** Whether its iterations retrain the reward model. */
 const retrains = (file: string) => readFileSync(join(root, file), "utf8").includes("reward_model:");
@@ -187,7 +192,30 @@ function writeOutputs(): string {
   return path;
 }
 
-test.each(of("reward"))("%s_takes_a_step_and_serves_iterative_grpo", (file) => {
+test.each(of("reward").filter(prefers))("%s_takes_a_step_and_serves_rl_on_all_tasks", (file) => {
+  const pairs = join(runs, "preferred.jsonl");
+  const lines = Array.from({ length: 12 }, (_, i) => ({
+    ...{ id: `q${i}`, question: `list ${i}`, prompt: `list ${i}:`, chosen: ` 1) ${i}`, rejected: ` ${i}` },
+  }));
+  writeFileSync(pairs, lines.map((line) => JSON.stringify(line)).join("\n"));
+  const own = [`init.checkpoint=${checkpoint}`, `data.files.0=${pairs}`, "train.steps=1"];
+  const reward = runToItsEnd("reward", file, own);
+  expect(rows(reward).at(-1)!["held_out/pair_accuracy"]).toBeGreaterThanOrEqual(0);
+  for (const recipe of of("grpo").filter((f) => byModel(f) && !iterates(f))) {
+    const set = [
+      `init.checkpoint=${checkpoint}`,
+      `rewards.3.checkpoint=${join(reward, "checkpoints/step-000001")}`,
+      "rewards.3.from_step=2",
+      ...["steps=2", "rollout.questions_per_step=4", "rollout.group_size=2", "rollout.max_tokens=4"],
+      ...["evaluation.questions=2", "evaluation.samples=2"],
+    ];
+    const all = rows(runToItsEnd("grpo", recipe, set)).filter((row) => "reward/mean" in row);
+    // Preferences count from their own step on, and for the families without a rule alone.
+    expect(all.map((row) => "reward/model" in row)).toEqual([false, true]);
+  }
+});
+
+test.each(of("reward").filter((f) => !prefers(f)))("%s_takes_a_step_and_serves_iterative_grpo", (file) => {
   const outputs = writeOutputs();
   const own = [`init.checkpoint=${checkpoint}`, `data.files.0=${outputs}`, "train.steps=1"];
   const reward = runToItsEnd("reward", file, own);
@@ -210,20 +238,23 @@ test.each(of("reward"))("%s_takes_a_step_and_serves_iterative_grpo", (file) => {
   }
 });
 
-test.each(of("grpo").filter((f) => (hasData || !needsData(f)) && !iterates(f)))("%s_takes_a_step", (file) => {
-  const set = [
-    `init.checkpoint=${checkpoint}`,
-    "steps=1",
-    "rollout.questions_per_step=2",
-    "rollout.group_size=2",
-    "rollout.max_tokens=4",
-    "evaluation.questions=2",
-    "evaluation.samples=2",
-  ];
-  const all = rows(runToItsEnd("grpo", file, set));
-  expect(all.some((row) => "reward/mean" in row)).toBe(true);
-  expect(all.some((row) => "eval/pass_at_1" in row)).toBe(true);
-});
+test.each(of("grpo").filter((f) => (hasData || !needsData(f)) && !byModel(f) && !iterates(f)))(
+  "%s_takes_a_step",
+  (file) => {
+    const set = [
+      `init.checkpoint=${checkpoint}`,
+      "steps=1",
+      "rollout.questions_per_step=2",
+      "rollout.group_size=2",
+      "rollout.max_tokens=4",
+      "evaluation.questions=2",
+      "evaluation.samples=2",
+    ];
+    const all = rows(runToItsEnd("grpo", file, set));
+    expect(all.some((row) => "reward/mean" in row)).toBe(true);
+    expect(all.some((row) => "eval/pass_at_1" in row)).toBe(true);
+  },
+);
 
 test.each(of("dpo"))("%s_takes_a_step", (file) => {
   const online = readFileSync(join(root, file), "utf8").includes("pairs: online");
@@ -250,7 +281,10 @@ test.each(of("dpo"))("%s_takes_a_step", (file) => {
 
 test("configs_sample_sums_samples_outputs_and_step_labels_judges_their_steps", () => {
   expect(of("sample")).toEqual(
-    ["learned-rewards", "step-labels", "sums", "unified"].map((name) => `configs/sample/${name}.yaml`),
+    [
+      ...["distill", "learned-rewards", "r1-ask", "r1-cold", "r1-preferences", "r1-rejected", "r1-teach"],
+      ...["step-labels", "sums", "unified"],
+    ].map((name) => `configs/sample/${name}.yaml`),
   );
   const small = [`init.checkpoint=${checkpoint}`, "sampling.max_tokens=8", "engine.questions=2"];
   const questions = ["prompts.questions=3", "sampling.n=2"];
@@ -334,6 +368,7 @@ for (const file of of("sft").filter((f) => has("adapter")(f) || has("distill")(f
     const examples = join(runs, "examples.jsonl");
     const words = Array.from({ length: 9 }, (_, i) => ({
       ...{ question: `1+${i}`, working: `1+${i}`, answer: `${1 + i}`, solution: `${1 + i}` },
+      ...{ prompt: `1+${i}:`, completion: ` ${1 + i}` },
       messages: [
         { role: "user", content: `1+${i}` },
         { role: "assistant", content: `${1 + i}` },

@@ -118,6 +118,17 @@ test("json_schema_and_explanation_use_file_names", () => {
   expect(rows[2]).toMatchObject({ type: "integer", required: true, description: "Optimizer steps." });
 });
 
+test("explanation_of_a_list_shows_the_keys_of_its_elements", () => {
+  const paths = (section: string) => explainConfig(schema, section).map((row) => row.path);
+  expect(paths("layers")[0]).toBe("layers");
+  expect(paths("layers").length).toBeGreaterThan(1);
+  for (const named of ["layers[].kind", "layers.kind", "layers.0.kind"])
+    expect(paths(named)).toEqual(["layers[].kind"]);
+  expect(paths("layers.0")).toEqual(paths("layers"));
+  expect(paths("layer")).toEqual([]);
+  expect(paths("0")).toEqual([]);
+});
+
 test("sections_without_a_file_are_checked_too", () => {
   expect(parseConfig(schema, { train: { max_steps: 2 } }, "pipeline").train.maxSteps).toBe(2);
   expect(() => parseConfig(schema, {}, "pipeline")).toThrow(/pipeline: train/);

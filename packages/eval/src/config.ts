@@ -78,6 +78,14 @@ export const evalTaskSchema = z.discriminatedUnion("kind", [
       .enum(["cot", "tool"])
       .default("cot")
       .describe("Text alone, or with the tools of the recipe's environment"),
+    shots: z
+      .number()
+      .int()
+      .min(0)
+      .default(0)
+      .describe(
+        "Solved problems of the training split before each question, with format tool by calls of tools; not in chat",
+      ),
     questions: count("Problems", 64),
     samples: generated.samples,
     greedy: generated.greedy,

@@ -3,6 +3,7 @@ import { ExitCode, NsaError } from "@nsa/core";
 import type { GradeOptions, TaskDefinition } from "@nsa/tasks";
 import {
   asksInChat,
+  familyShots,
   findTask,
   gradeProblem,
   isEchoOf,
@@ -255,6 +256,21 @@ export function problemSteps(
   }));
 }
 
+/** Solved problems in front of each question. Throws NsaError `shots_in_chat` (exit 2). */
+function shotsOf({ shots, template, format, name, ...spec }: Named<"family">, seed: number): string {
+  if (shots === 0) return "";
+  if (asksInChat(template))
+    throw new NsaError({
+      code: "shots_in_chat",
+      what: `entry ${name} has solved problems before its questions`,
+      why: "its questions are asked in the chat template, which has one message",
+      fix: "leave out `shots`, or ask by a text with {question}",
+      exitCode: ExitCode.usage,
+    });
+  const family = makeFamily(spec.family, { difficulty: spec.difficulty, seed, split: "train" });
+  return familyShots(family, template, shots, format === "tool");
+}
+
 export function familySteps(
   spec: Named<"family">,
   index: number,
@@ -269,9 +285,10 @@ export function familySteps(
   const problems = Array.from({ length: spec.questions }, (_, i) => family.problem(i));
   const { samples, greedy, maxTokens } = spec;
   const grading: GradeOptions = { fallback: "none" };
+  const shots = shotsOf(spec, options.seed);
   const text = spec.format === "cot" && !problems.some(({ tests }) => tests);
   const generation: Generation = {
-    ...{ name, index, samples, greedy, maxTokens, stop: [], grading },
+    ...{ name, index, samples, greedy, maxTokens, stop: spec.shots > 0 ? ["\n\n"] : [], grading },
     ...thoughtOf(spec, text),
   };
   return inChunks(problems, options.problems).map((chunk, c) => ({
@@ -279,7 +296,7 @@ export function familySteps(
     run(session, step) {
       const questions = chunk.map((problem) => ({
         problem,
-        prompt: renderPrompt(spec.template, problem.question, session.chat),
+        prompt: shots + renderPrompt(spec.template, problem.question, session.chat),
       }));
       const asked = inChat(session, generation, spec.template);
       const first = c * options.problems;

@@ -271,6 +271,28 @@ test("entries_with_a_budget_for_thoughts_are_answered_within_it_and_paired", asy
     });
 });
 
+test("solved_problems_stand_before_the_questions_of_a_family", async () => {
+  const { rows } = await run("family-shots", {
+    tasks: [
+      { ...family, questions: 2, name: "zero" },
+      { ...family, questions: 2, shots: 1, name: "one" },
+    ],
+  });
+  const prompts = (task: string) =>
+    rows.flatMap((r) => (r.kind === "sample" && r.task === task ? [r.prompt] : []));
+  const [zero, one] = [prompts("zero"), prompts("one")];
+  for (const [i, prompt] of one.entries()) {
+    expect(prompt.endsWith(zero[i]!)).toBe(true);
+    expect(prompt.slice(0, -zero[i]!.length)).toMatch(/^\d\+\d= <think> .* <answer> \d+ <\/answer>\n\n$/);
+    expect(prompt.slice(0, 3)).not.toBe(zero[i]!.slice(0, 3));
+  }
+  const chat = { ...family, template: "chat", shots: 1 };
+  await expect(run("chat-shots", { tasks: [chat] })).rejects.toMatchObject({
+    code: "shots_in_chat",
+    exitCode: 2,
+  });
+});
+
 test("a_template_replaces_the_prompt_of_a_task", async () => {
   const task = join(tiny.dir, "problems.yaml");
   const { rows } = await run("template", {

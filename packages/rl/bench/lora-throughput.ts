@@ -3,7 +3,8 @@
 // `pnpm bench lora-throughput [--device cuda] [--width 4096] [--layers 32] [--vocabulary 128256] [--context 4096] [--outputs 256]
 // [--output-tokens 1060] [--rank 16] --json`: by default the shape of Llama 3.1 8B in bf16. Training: one document of the context a step.
 // GRPO: outputs are sampled, 16 a prompt, scored by the policy without its adapters, and learned from in one update on the policy itself.
-// Outputs do not end, so all have their full length. The bars are those of the default shape on a GPU; other shapes print figures alone.
+// Outputs do not end, so all have their full length. What is met for the first time is met in a short warm-up: one GRPO step of the default
+// shape is timed, not two of which the first is thrown away. A line to stderr says what each part took, from the process's start on. The bars are those of the default shape on a GPU; other shapes print figures alone.
 import { atLeast, type BenchResult, describeMachine, packBatch, Rng } from "@nsa/core";
 import { openDevice } from "@nsa/kernels";
 import {
@@ -63,8 +64,16 @@ function makeModel(): Transformer {
     lora: { rank: size.rank, alpha: 2 * size.rank },
   });
   const model = new Transformer(openDevice(deviceArgument()), config);
+  progress("device opened, weights allocated");
   model.parameters.init(7);
+  model.device.sync();
+  progress("weights drawn, on the device");
   return model;
+}
+
+/** Seconds since the process began, beside what is done by then. */
+function progress(what: string): void {
+  console.error(`${(performance.now() / 1000).toFixed(1).padStart(7)} s  ${what}`);
 }
 
 const median = (xs: number[]) => [...xs].sort((a, b) => a - b)[xs.length >> 1]!;
@@ -89,52 +98,84 @@ function trainingRate(model: Transformer, trainer: Trainer): number {
   return size.context / median(Array.from({ length: TIMED }, () => seconds(model, step)));
 }
 
-/** One GRPO step: its seconds by part. */
-function grpoStep(model: Transformer, trainer: Trainer, seed: number): Record<string, number> {
-  const prompts = Array.from({ length: Math.ceil(size.outputs / GROUP) }, (_, q) =>
+const promptsOf = (outputs: number) =>
+  Array.from({ length: Math.ceil(outputs / GROUP) }, (_, q) =>
     Array.from({ length: PROMPT_TOKENS }, (_x, t) => (t * 31 + q * 17 + 1) % size.vocabulary),
   );
-  const samples: PolicySample[] = [];
-  const sampling = seconds(model, () => {
-    const engine = new Engine(model, {
-      maxSequences: size.outputs,
-      cacheTokens: 2 ** 19,
-      prefillTokens: 16_384,
-    });
-    const requests = prompts.map((prompt, q) => ({
-      ...{
-        prompt,
-        n: GROUP,
-        maxTokens: size.length,
-        sampling: plainSampling,
-        seed,
-        id: q * GROUP,
-        stopIds: [],
-      },
-    }));
-    for (const [q, group] of engine.generate(requests).entries())
-      for (const [i, { ids, logp }] of group.entries())
-        samples.push({
-          ...{ prompt: prompts[q]!, ids, weight: 1, samplerLogp: logp, id: q * GROUP + i },
-          advantage: new Float32Array(ids.length).fill(i % 2 ? 1 : -1),
-        });
+
+type Output = { ids: readonly number[]; logp: readonly number[] };
+
+/** An output as the update takes it; advantages of a group sum to 0. */
+const sampleOf = (prompt: readonly number[], { ids, logp }: Output, id: number): PolicySample => ({
+  ...{ prompt, ids, weight: 1, samplerLogp: logp, id },
+  advantage: new Float32Array(ids.length).fill(id % 2 ? 1 : -1),
+});
+
+/** Outputs of the step's prompts, sampled. */
+function sampled(model: Transformer, seed: number, maxTokens: number): PolicySample[] {
+  const engine = new Engine(model, {
+    maxSequences: size.outputs,
+    cacheTokens: 2 ** 19,
+    prefillTokens: 16_384,
   });
+  const prompts = promptsOf(size.outputs);
+  const requests = prompts.map((prompt, q) => ({
+    ...{ prompt, n: GROUP, maxTokens, sampling: plainSampling, seed, id: q * GROUP, stopIds: [] },
+  }));
+  return engine
+    .generate(requests)
+    .flatMap((group, q) => group.map((output, i) => sampleOf(prompts[q]!, output, q * GROUP + i)));
+}
+
+/** Gives each output the reference's log-probabilities. */
+function score(model: Transformer, samples: readonly PolicySample[]): void {
   const reference = adapterReference(model);
-  const scoring = seconds(model, () => {
-    for (const group of splitByTokens(samples, MICRO_BATCH_TOKENS)) {
-      const batch = policyBatch(group);
-      const rows = outputsOf(batch, reference.logprobs(batch).logp);
-      for (const [i, row] of rows.entries()) group[i]!.refLogp = row;
-    }
-  });
-  const { algorithm } = grpoSchema.parse({
-    ...{ init: { checkpoint: "-" }, task: { family: "addition" }, algorithm: { klCoef: 0.001 } },
-  });
+  for (const group of splitByTokens(samples, MICRO_BATCH_TOKENS)) {
+    const batch = policyBatch(group);
+    const rows = outputsOf(batch, reference.logprobs(batch).logp);
+    for (const [i, row] of rows.entries()) group[i]!.refLogp = row;
+  }
+}
+
+const { algorithm } = grpoSchema.parse({
+  ...{ init: { checkpoint: "-" }, task: { family: "addition" }, algorithm: { klCoef: 0.001 } },
+});
+
+function update(trainer: Trainer, samples: readonly PolicySample[]): void {
   const tokens = samples.reduce((n, { ids }) => n + ids.length, 0);
-  const updating = seconds(model, () => {
-    const step = policyStep(samples, MICRO_BATCH_TOKENS, tokens);
-    trainer.step(step, grpoLoss(algorithm, { onPolicy: true, totalTokens: tokens }));
+  const step = policyStep(samples, MICRO_BATCH_TOKENS, tokens);
+  trainer.step(step, grpoLoss(algorithm, { onPolicy: true, totalTokens: tokens }));
+}
+
+/** Tokens of an output that is decoded to meet the shapes of decoding. */
+const WARM_TOKENS = 8;
+
+/** Every shape of a step once: decoding of all outputs at once, and one micro-batch of outputs of full length, which nobody sampled. */
+function meetShapes(model: Transformer, trainer: Trainer): void {
+  sampled(model, 1, WARM_TOKENS);
+  const [prompt] = promptsOf(1) as [number[]];
+  const count = Math.max(2, Math.floor(MICRO_BATCH_TOKENS / (PROMPT_TOKENS + size.length)));
+  const ids = Array.from({ length: size.length }, (_, t) => (t * 7 + 3) % size.vocabulary);
+  const output = { ids, logp: ids.map(() => -Math.log(size.vocabulary)) };
+  const samples = Array.from({ length: Math.min(count, size.outputs) }, (_, i) =>
+    sampleOf(prompt, output, i),
+  );
+  score(model, samples);
+  update(trainer, samples);
+  model.device.sync();
+}
+
+/** One GRPO step: its seconds by part. */
+function grpoStep(model: Transformer, trainer: Trainer) {
+  let samples: PolicySample[] = [];
+  const sampling = seconds(model, () => {
+    samples = sampled(model, 2, size.length);
   });
+  progress(`${samples.length} outputs sampled in ${sampling.toFixed(1)} s`);
+  const scoring = seconds(model, () => score(model, samples));
+  progress(`scored by the reference in ${scoring.toFixed(1)} s`);
+  const updating = seconds(model, () => update(trainer, samples));
+  progress(`learned from in ${updating.toFixed(1)} s`);
   return { sampling, scoring, updating, outputs: samples.length };
 }
 
@@ -147,13 +188,14 @@ async function run(): Promise<BenchResult> {
   device.stats(true);
   const tokens = trainingRate(model, trainer);
   const peak = device.stats(true).peakBytes;
-  // The first step meets every shape for the first time.
-  grpoStep(model, trainer, 1);
-  const { sampling, scoring, updating, outputs } = grpoStep(model, trainer, 2) as Record<string, number>;
+  progress(`trained on ${WARM + TIMED} documents: ${Math.round(tokens)} tokens/s`);
+  meetShapes(model, trainer);
+  progress("shapes of a GRPO step met");
+  const { sampling, scoring, updating, outputs } = grpoStep(model, trainer);
   const estimate = trainMemory(config, size.context, {
     ...{ recompute: true, logitsBudgetBytes: 64 * 2 ** 20, device: device.name },
   });
-  const rate = outputs! / (sampling! + scoring! + updating!);
+  const rate = outputs / (sampling + scoring + updating);
   device.close();
   return {
     name: "lora-throughput",
@@ -166,9 +208,9 @@ async function run(): Promise<BenchResult> {
       training_peak_bytes: peak,
       training_estimate_bytes: estimate.total,
       grpo_outputs_per_sec: rate,
-      grpo_sampling_seconds: sampling!,
-      grpo_scoring_seconds: scoring!,
-      grpo_updating_seconds: updating!,
+      grpo_sampling_seconds: sampling,
+      grpo_scoring_seconds: scoring,
+      grpo_updating_seconds: updating,
     },
     ratios: { estimate_over_peak: estimate.total / peak },
     bars:

@@ -1,5 +1,6 @@
 // What the benches of methods and of TopK conclude from their seeds, by hand.
 import { expect, test } from "vitest";
+import { promptFigures, promptSpread } from "../bench/prompts.ts";
 import { differenceOverSeeds, verdictOn } from "../bench/support/differences.ts";
 import { chooseProblems, topKVerdict } from "../bench/support/topk.ts";
 
@@ -37,6 +38,44 @@ test("topk_measures_medium_problems_in_their_share_and_hard_ones_and_needs_enoug
   expect(chooseProblems(few, "medium", 5)).toBeUndefined();
   expect(chooseProblems(few, "any", 5)!.map(({ id }) => id)).toEqual(["m0", "m1", "h0", "h1", "h2"]);
   expect(chooseProblems(few, "any", 6)).toBeUndefined();
+});
+
+test("prompts_are_compared_by_checkpoint_and_seed", () => {
+  const names = [
+    "zero-shot",
+    "few-shot",
+    "step by step",
+    "few-shot step by step",
+    "zero-shot tools",
+    "few-shot tools",
+  ];
+  const checkpoint = (values: number[]) => ({
+    accuracy: Object.fromEntries(names.map((name, i) => [name, { pass_at_1: values[i]! }])),
+    ...{ sampledTokens: 0, seconds: 0 },
+  });
+  const seed = (up: number) => ({
+    base: checkpoint([0.1, 0.2, 0.4, 0.3, 0.15, 0.9]),
+    sft: checkpoint([0.5, 0.5, 0.5, 0.25, 0, 0]),
+    rl: checkpoint([0.7 + up, 0.6, 0.7, 0.65, 0.1, 0.2]),
+  });
+  // Tools are no prompt in text.
+  expect(promptSpread(seed(0), "base")).toBeCloseTo(0.3, 12);
+  const figures = promptFigures(
+    new Map([
+      [5, seed(0)],
+      [6, seed(0.1)],
+    ]),
+  );
+  const close = (x: number) => expect.closeTo(x, 12);
+  expect(figures).toMatchObject({
+    ...{ seed_5_base_spread: close(0.3), seed_6_rl_zero_shot: 0.7 + 0.1, seed_6_rl_spread: close(0.2) },
+    // 0.6 and 0.7: mean 0.65, deviation 0.1/√2, t of one degree of freedom 12.706.
+    ...{ rl_minus_base_zero_shot: close(0.65), rl_minus_base_zero_shot_low: close(0.65 - 12.706 * 0.05) },
+    ...{ rl_minus_base_zero_shot_verdict: "agrees", base_step_by_step_minus_zero_shot: close(0.3) },
+    ...{ base_tools_minus_text_few_shot: close(0.7), sft_tools_minus_text_zero_shot: close(-0.5) },
+    // Spreads: base 0.3 twice, RL 0.1 and 0.2.
+    ...{ rl_minus_base_spread: close(-0.15), sft_minus_base_spread: close(-0.05) },
+  });
 });
 
 test("the_verdict_on_topk_can_be_each_of_three", () => {

@@ -7,11 +7,13 @@ import { readJsonl } from "@nsa/core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { makeScorer, readPartFigures, runSample, type Scored, sampleStage } from "../src/index.ts";
 import { rewardSchema } from "../src/rewards/config.ts";
+import { rolloutMetrics } from "../src/stages/grpo/metrics.ts";
 import { pairsOf } from "../src/stages/sample/collected.ts";
 import { partFigures } from "../src/stages/sample/held-out.ts";
 import { checkKeep, keepOf, keepSchema } from "../src/stages/sample/keep.ts";
 import type { SampleRow } from "../src/stages/sample/rows.ts";
 import { shotsOf } from "../src/stages/sample/shots.ts";
+import { addTally, outputMetrics, tallyQuestion } from "../src/stages/sample/tally.ts";
 import { heldOutProblems, makeProblems } from "../src/task/problems.ts";
 import { makeBase, runStage } from "./grpo-fixture.ts";
 import { sampleRecipe } from "./sample-fixture.ts";
@@ -235,6 +237,39 @@ test("figures_by_part_have_wilsons_interval_for_one_answer_a_question", () => {
   expect([mean, low, high].map((x) => x.toFixed(5))).toEqual(["0.50000", "0.15004", "0.84996"]);
   expect(Object.keys(lists!.figures)).toEqual(["judge", "format"]);
   expect(lists!.figures.judge!.mean).toBe(0.5);
+});
+
+test("figures_of_a_run_count_what_a_rule_decides_and_a_reward_scores", () => {
+  const tally = {};
+  const question = (rows: SampleRow[]) =>
+    addTally(tally, tallyQuestion(rows, rows.length, ["accuracy", "judge"]));
+  question([row(0, { parts: { accuracy: 1 } }), row(1, { verdict: "wrong", parts: { accuracy: 0 } })]);
+  question([row(0, { verdict: "unread", judge: "lists", parts: { judge: 0.75 } })]);
+  question([row(0, { verdict: "unread", judge: "lists", parts: { judge: 0.25 }, finish: "length" })]);
+  question([row(0, { verdict: "unread", parts: { accuracy: 0 } })]);
+  expect(outputMetrics(tally)).toMatchObject({
+    ...{ "sample/outputs": 5, "sample/pass_rate": 1 / 3, "sample/unread_share": 1 / 3 },
+    ...{ "sample/solved_once_share": 0.5, "sample/never_solved_share": 0.5, "sample/always_solved_share": 0 },
+    ...{ "reward/accuracy": 1 / 3, "reward/judge": 0.5, "completion/truncated_share": 0.2 },
+  });
+  const judgedAlone = outputMetrics(tallyQuestion([row(0, { judge: "lists", verdict: "unread" })], 1));
+  expect("sample/pass_rate" in judgedAlone).toBe(false);
+});
+
+test("metrics_of_a_step_are_of_the_outputs_that_a_reward_scored", () => {
+  const output = (parts: Record<string, number>, total: number) => ({
+    sample: { keptLogmass: [] },
+    row: { reward: { total, parts }, tokens: 3, finish: "stop", completion: "x", echo: false },
+  });
+  const outputs = [
+    output({ format: 1 }, 1),
+    output({ format: 0, model: 0.5 }, 0.5),
+    output({ model: -1 }, -1),
+  ];
+  const metrics = rolloutMetrics({ outputs, flatGroups: 0, groups: 1 } as never);
+  expect(metrics["reward/format"]).toBe(0.5);
+  expect(metrics["reward/model"]).toBe(-0.25);
+  expect(metrics["reward/model_std"]).toBe(0.75);
 });
 
 test("a_run_on_held_out_questions_leaves_its_figures_by_part", async () => {

@@ -212,6 +212,9 @@ test("figures_under_tables_of_probabilities_are_those_computed_by_hand", () => {
   // Bits gained on the reference: 4 − 3 = 1 against −1; 2 − log₂(4/3) against −1. Half of them, since β takes bits to 1/2.
   const b = 2 - Math.log2(4 / 3);
   const z = [0.5 * 2, 0.5 * (b + 1)];
+  const together = [fillReference(wholeReference(uniform), pairBatch(two))];
+  const whole = heldOutMetrics(policy, together, { loss: "sigmoid", beta });
+  for (const [name, value] of Object.entries(got)) expect(whole[name], name).toEqual(near(value, 6));
   expect(got).toEqual({
     "val/loss": near((log(1 + exp(-z[0]!)) + log(1 + exp(-z[1]!))) / 2, 5),
     "val/rewards/chosen": near((0.5 + 0.5 * b) / 2, 5),

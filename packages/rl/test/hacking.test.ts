@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readJsonl } from "@nsa/core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { grpoSchema } from "../src/stages/grpo/config.ts";
 import { hackingAlarm, type StepVerdicts } from "../src/stages/grpo/hacking/alarm.ts";
 import { disagreements, judgedOutputs, verdictMetrics } from "../src/stages/grpo/hacking/figures.ts";
+import { settingsAt } from "../src/stages/grpo/hacking/monitor.ts";
 import type { Output } from "../src/stages/grpo/rollout.ts";
 import { grpoRuns, makeBase, stepMetrics, warningsOf } from "./grpo-fixture.ts";
 import { hackable, healthy, seriesOf } from "./hacking-series.ts";
@@ -51,6 +53,60 @@ test("too_few_steps_or_no_verdicts_are_no_reason_for_an_alarm", () => {
   expect(hackingAlarm(series)?.sign).toBe("unranked");
   expect(hackingAlarm(series.map((s) => ({ ...s, mixed: 2 })))).toBeUndefined();
   expect(hackingAlarm([])).toBeUndefined();
+});
+
+test("a_change_of_the_questions_is_no_fall_and_adds_the_noise_of_the_two_steps_that_bridge_it", () => {
+  const series = (passRate: (i: number) => number, questions: (i: number) => string) =>
+    Array.from({ length: 28 }, (_, i) =>
+      flat({
+        ...{ step: i + 1, passRate: passRate(i), questions: questions(i) },
+        ...{ reward: 0.1 * i, rewardStd: 1e-6, auc: 0.7 },
+      }),
+    );
+  const falling = (i: number) => (i < 21 ? 0.5 : 0.3);
+  expect(hackingAlarm(series(falling, () => "q"))?.sign).toBe("parted");
+  // Twelve bridges alone have √(2 · 12) · 0.05 = 0.24, as large as the fall.
+  const changing = (i: number) => (i < 8 ? "q" : i < 20 ? `q${i}` : "r");
+  expect(hackingAlarm(series(falling, changing))).toBeUndefined();
+  // From 0.9 to 0.1 with the questions alone: they became harder.
+  const harder = series(
+    (i) => (i < 20 ? 0.9 : 0.1),
+    (i) => (i < 20 ? "q" : "r"),
+  );
+  expect(hackingAlarm(harder)).toBeUndefined();
+});
+
+test("levels_depend_on_the_rewards_in_force_the_iteration_and_the_curriculum", () => {
+  const config = grpoSchema.parse({
+    init: { checkpoint: "none" },
+    steps: 12,
+    iterations: { count: 3, steps: 4 },
+    rewards: [{ kind: "format", toStep: 6 }, { kind: "accuracy", fromStep: 10 }, { kind: "length" }],
+    rollout: { maxTokens: 64 },
+    curriculum: [{ fromStep: 3, maxTokens: 32 }],
+  });
+  const all = Array.from({ length: 12 }, (_, i) => settingsAt(config, i + 1));
+  /** Steps at which a key differs from that of the step before. */
+  const changes = (key: "rewards" | "questions") =>
+    all.flatMap((at, i) => (i > 0 && at[key] !== all[i - 1]![key] ? [i + 1] : []));
+  // Iterations begin at 5 and 9, the format ends behind 6, the rule begins at 10.
+  expect(changes("rewards")).toEqual([5, 7, 9, 10]);
+  expect(changes("questions")).toEqual([3]);
+  expect(all.map(({ ruleToCome }) => ruleToCome)).toEqual(all.map((_, i) => i + 1 < 10));
+});
+
+test("a_reward_has_risen_by_three_standard_errors_of_the_noise_of_single_steps", () => {
+  // Rewards alternate by ±1, so that successive ones differ by 2: a deviation of √2. The pass rate falls after 21 steps, when the reward
+  // rises by `rise`: nine steps against nine, seven of which have it, differ by 7/9·rise − 2/9, and three errors are 3·√2·√(2/9) = 2.
+  const risen = (rise: number) =>
+    Array.from({ length: 28 }, (_, i) =>
+      flat({
+        ...{ step: i + 1, passRate: i < 21 ? 0.5 : 0.3, rewardStd: 1e-6, auc: 0.7 },
+        reward: (i % 2 ? -1 : 1) + (i < 21 ? 0 : rise),
+      }),
+    );
+  expect(hackingAlarm(risen(3.2))?.sign).toBe("parted");
+  expect(hackingAlarm(risen(2.5))).toBeUndefined();
 });
 
 /** An output of question `group`, whose gold answer is 7. */

@@ -64,6 +64,14 @@ test("a_reservoir_holds_every_item_with_the_same_chance_and_goes_on_where_it_was
   }
   // A quarter of 2,000, within five deviations of √(2000 · ¼ · ¾) = 19.4.
   for (const n of hits) expect(Math.abs(n - 500)).toBeLessThan(97);
+  // Two of four: the third and the fourth item come in with 2/3 and 2/4, and each is there in half of all cases, ± five deviations.
+  const few = Array<number>(4).fill(0);
+  for (let seed = 0; seed < 2000; seed++) {
+    const reservoir = new Reservoir<number>(2, seed);
+    for (let i = 0; i < 4; i++) reservoir.add(i);
+    for (const i of reservoir.items) few[i]!++;
+  }
+  for (const n of few) expect(Math.abs(n - 1000)).toBeLessThan(112);
   const whole = new Reservoir<number>(5, 7);
   for (let i = 0; i < 20; i++) whole.add(i);
   const first = new Reservoir<number>(5, 7);

@@ -289,6 +289,43 @@ test("history_that_cannot_be_read_ends_the_run_before_its_first_step", async () 
 });
 
 test.each([
+  ["outcome", "preference", /set labels: rule/],
+  ["process", "rule", /shepherd_soft or shepherd_hard/],
+])("a_recipe_of_a_%s_model_with_labels_%s_is_refused_for_iterations", async (kind, labels, fix) => {
+  const recipe = join(root, `labels-${labels}.yaml`);
+  writeFileSync(
+    recipe,
+    `{init: {checkpoint: none}, kind: ${kind}, labels: ${labels}, data: {files: [none.jsonl]}}`,
+  );
+  const rewards = [{ kind: kind === "outcome" ? "model" : "process_model", checkpoint: "none" }];
+  const iterations = { count: 2, steps: 2, reward_model: { recipe } };
+  await expect(run("refused", { iterations, rewards })).rejects.toMatchObject({
+    code: "reward_recipe_invalid",
+    exitCode: 2,
+    what: `${recipe}: labels ${labels} in iterations`,
+    fix: expect.stringMatching(fix),
+  });
+});
+
+test("history_that_cannot_be_read_ends_the_run_before_its_first_step", async () => {
+  const file = join(root, "broken.jsonl");
+  const [first] = readFileSync(outputs, "utf8").split("\n");
+  for (const [line, code] of [
+    ['{"id": "cut', "data_not_json"],
+    ['{"prompt_ids": [1], "ids": [2]}', "reward_record_invalid"],
+  ] as const) {
+    writeFileSync(file, `${first}\n${line}\n`);
+    const name = `broken-${code}`;
+    await expect(iterative(name, "outcome", {}, [file])).rejects.toMatchObject({
+      code,
+      exitCode: 3,
+      what: `${file}:2`,
+    });
+    expect(existsSync(join(root, name, "metrics.jsonl"))).toBe(false);
+  }
+});
+
+test.each([
   [{ algorithm: { reference_every: 3 } }, /reference_every/],
   [{ rewards: [{ kind: "accuracy" }] }, /0 rewards of kind model/],
 ])("iterations_that_contradict_%j_are_refused", async (set, what) => {

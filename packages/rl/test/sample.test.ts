@@ -138,24 +138,35 @@ test("figures_of_a_question_and_of_the_run_by_hand", () => {
     [some, 1],
     [all, 2],
     [none, 0],
+    [[row("wrong", 1, 0)], 0],
   ] as const)
     for (const [name, value] of Object.entries(tallyQuestion(rows, kept)))
       tally[name] = (tally[name] ?? 0) + value;
   expect(outputMetrics(tally)).toEqual({
-    "sample/questions": 3,
-    "sample/outputs": 7,
+    "sample/questions": 4,
+    "sample/outputs": 8,
     "sample/kept": 3,
-    "sample/pass_rate": 3 / 7,
-    "sample/unread_share": 2 / 7,
+    "sample/pass_rate": 3 / 8,
+    "sample/unread_share": 2 / 8,
     "sample/faults": 1,
-    "sample/solved_once_share": 2 / 3,
-    "sample/never_solved_share": 1 / 3,
-    "sample/always_solved_share": 1 / 3,
-    "completion/length_mean": 24 / 7,
-    "completion/truncated_share": 1 / 7,
-    // Of the six outputs that could be scored.
-    "reward/mean": 2.25 / 6,
-    "reward/accuracy": 2.25 / 6,
+    "sample/solved_once_share": 2 / 4,
+    "sample/never_solved_share": 2 / 4,
+    "sample/always_solved_share": 1 / 4,
+    "completion/length_mean": 25 / 8,
+    "completion/truncated_share": 1 / 8,
+    // Of the seven outputs that could be scored.
+    "reward/mean": 2.25 / 7,
+    "reward/accuracy": 2.25 / 7,
+  });
+  // Five calls of four outputs, two of which failed; an output without calls counts, too.
+  const called = (...failed: boolean[]) => ({
+    ...row("right", 2, 1),
+    calls: failed.map((f) => ({ failed: f })),
+  });
+  const rows = [called(true, false, false), called(true, false), called(), row("right", 2, 1)];
+  expect(outputMetrics(tallyQuestion(rows as unknown as SampleRow[], 4))).toMatchObject({
+    "tools/calls_mean": 5 / 4,
+    "tools/failed_share": 2 / 5,
   });
 });
 

@@ -252,6 +252,18 @@ test("masked_outputs_leave_the_loss_and_stay_in_their_group_s_mean", () => {
   expect(updateBatch.weightSum).toBe(2);
 });
 
+test("an_output_without_a_reward_leaves_the_loss_its_divisor_and_its_groups_statistics", () => {
+  const outputs = [output(0, [0], [1, 1], 1), output(0, [0], [1], Number.NaN), output(0, [0], [2, 0, 1], 0)];
+  const batch = buildUpdateBatch(bigramModel(cpu), rollout(outputs), config({ aggregation: "token_mean" }));
+  expect(batch.samples.map(({ id, weight }) => [id, weight])).toEqual([
+    [0, 1],
+    [2, 1],
+  ]);
+  // Five tokens of two outputs, whose rewards 1 and 0 have mean ½ and deviation ½.
+  expect(batch.weightSum).toBe(5);
+  expect(batch.all.map(({ advantage }) => advantage[0])).toEqual([near(1), 0, near(-1)]);
+});
+
 test("old_and_reference_log_probabilities_are_those_of_their_models_at_the_temperature", () => {
   // The reference gives 0→1 and 1→1 a quarter each, the policy a quarter and a half.
   const model = bigramModel(

@@ -20,7 +20,7 @@ export type {
   ToolResult,
 } from "./environments/definition.ts";
 export { environmentKinds } from "./environments/registry.ts";
-export { familyDocuments } from "./families/corpus.ts";
+export { familyDocuments, familyShots } from "./families/corpus.ts";
 export { crawlStage } from "./families/crawl.ts";
 export type { Draw, FamilyDefinition, Problem, Split, Working } from "./families/definition.ts";
 export { type Family, judgeCompletion, makeFamily } from "./families/family.ts";

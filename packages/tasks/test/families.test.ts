@@ -1,6 +1,15 @@
 // Problem families: disjoint splits, right answers, difficulty that means what it says, workings, countdown's judge.
 import { expect, test } from "vitest";
-import { checkCountdown, families, familyDocuments, gradeProblem, makeFamily } from "../src/index.ts";
+import {
+  checkCountdown,
+  environmentSchema,
+  families,
+  familyDocuments,
+  familyShots,
+  gradeProblem,
+  makeFamily,
+  openEnvironment,
+} from "../src/index.ts";
 
 const make = (name: string, difficulty: number, split: "train" | "heldout" = "train") =>
   makeFamily(name, { difficulty, seed: 1, split });
@@ -79,6 +88,83 @@ test("difficulty_counts_digits_numbers_and_steps", () => {
     expect(make("countdown", 4).problem(i).countdown!.numbers).toHaveLength(4);
     expect(make("word_problems", 5).problem(i).question.match(/[.?]/g)).toHaveLength(7);
   }
+});
+
+test("calls_of_word_problems_compute_the_answer_in_one_expression", async () => {
+  const calculator = await openEnvironment(environmentSchema.parse({ kind: "calculator" }));
+  const family = make("word_problems", 3);
+  let wrong = 0;
+  for (let i = 0; i < 200; i++) {
+    const problem = family.problem(i);
+    const [call] = family.calls!(problem, () => 0, false);
+    const { output } = await calculator.step(null, {
+      name: "calculator",
+      arguments: { expression: call!.text },
+    });
+    expect([output, call!.output], `${problem.question} ${call!.text}`).toEqual([
+      problem.answer,
+      problem.answer,
+    ]);
+    if (family.calls!(problem, () => 0, true)[0]!.output !== problem.answer) wrong++;
+  }
+  expect(wrong).toBeGreaterThan(150);
+  const { text } = family.calls!(
+    {
+      question:
+        "Ana has 8 pens. Ana gives 5 pens to Kim. Kim brings Ana 2 bags with 3 pens each. Ana doubles the number of pens. How many pens does Ana have now?",
+      answer: "18",
+    },
+    () => 0,
+    false,
+  )[0]!;
+  expect(text).toBe("(8-5+2*3)*2");
+});
+
+test("a_call_of_products_reads_the_first_number_twice_where_it_slips", () => {
+  const { calls } = make("products", 4);
+  const call = (slip: boolean) => calls!({ question: "1234*5678", answer: "" }, () => 0, slip);
+  expect(call(false)).toEqual([{ tool: "python", text: "print(1234*5678)", output: "7006652" }]);
+  expect(call(true)).toEqual([{ tool: "python", text: "print(1234*1234)", output: "1522756" }]);
+});
+
+test("documents_of_several_problems_answer_them_in_one_way_and_show_no_problem_twice", () => {
+  const options = { family: "word_problems", difficulty: 2, template: "Q: {question} A:", seed: 4 };
+  const shares = { rightShare: 0.3, slipShare: 0, toolShare: 0.4 };
+  const documents = [...familyDocuments({ ...options, ...shares, documents: 60, shots: 2, oneFate: true })];
+  const ways = new Set<string>();
+  const questions = new Set<string>();
+  for (const document of documents) {
+    const problems = document.split("\n\nQ: ");
+    expect(problems).toHaveLength(3);
+    const of = (text: string) => {
+      const tags = ["```calculator", "<think>", "</answer>"].map((tag) => (text.includes(tag) ? "1" : "0"));
+      return tags.join("");
+    };
+    expect(new Set(problems.map(of)).size).toBe(1);
+    ways.add(of(problems[0]!));
+    for (const problem of problems) questions.add(problem.replace("Q: ", "").split(" A:")[0]!);
+  }
+  expect(ways.size).toBeGreaterThan(2);
+  expect(questions.size).toBe(180);
+  // Without it each has a fate of its own.
+  const mixed = [...familyDocuments({ ...options, ...shares, documents: 60, shots: 2 })];
+  expect(mixed.some((text) => text.includes("```calculator") && text.includes("<think>"))).toBe(true);
+});
+
+test("shots_are_solved_problems_of_the_training_split", () => {
+  const family = make("products", 2);
+  const [first, second] = [family.problem(0), family.problem(1)];
+  expect(familyShots(family, "{question}:", 2, false)).toBe(
+    [first, second]
+      .map(
+        ({ question, answer }) =>
+          `${question}: <think> ${question}=${answer} </think> <answer> ${answer} </answer>\n\n`,
+      )
+      .join(""),
+  );
+  expect(familyShots(family, "{question}:", 1, true)).toBe(
+    `${first!.question}:\n\`\`\`python\nprint(${first!.question})\n\`\`\`\n\`\`\`output\n${first!.answer}\n\`\`\`\n<answer> ${first!.answer} </answer>\n\n`,
+  );
 });
 
 test("a_family_without_problems_in_a_split_is_refused", () => {

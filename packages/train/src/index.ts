@@ -9,6 +9,7 @@ export type { OptimizerContext, OptimizerGroup, OptimizerKind } from "./optim/ki
 export { Optimizer } from "./optim/optimizer.ts";
 export { optimizerKinds } from "./optim/registry.ts";
 export { type StepProfile, StepProfiler } from "./profile.ts";
+export { collectivesOf, openStageDevice } from "./rank-device.ts";
 export { shareOf } from "./rank-source.ts";
 export {
   lrShare,

@@ -42,6 +42,8 @@ export interface TrainingRun {
   loss: AnyLoss;
   config: LoopConfig;
   validation: readonly Batch[];
+  /** Parts of it that are measured by themselves, as `val/loss_<name>`. */
+  parts?: readonly { name: string; batches: readonly Batch[] }[];
   /** Figures on held-out data in place of the cross-entropy of `validation`; their `val/loss`, if any, decides on the best checkpoint. */
   evaluate?: () => Metrics | Promise<Metrics>;
   /** Whether a run that is not resumed is evaluated before its first step, too. */
@@ -193,17 +195,27 @@ class TrainingLoop {
     this.valLoss = metrics["val/loss"];
     this.final = { ...this.final, ...metrics };
     this.context.emit({ type: "eval", step: trainer.stepsDone, metrics });
+    for (const { name, batches } of this.run.parts ?? []) {
+      const loss = this.lossOver(batches);
+      this.context.emit({ type: "eval", step: trainer.stepsDone, metrics: { [`val/loss_${name}`]: loss } });
+    }
     if (rank === 0) await onEval?.(trainer.stepsDone);
   }
 
   /** Cross-entropy of the validation batches; each rank measures its share. */
   private crossEntropies(): Metrics {
-    const { trainer, validation, bytesPerToken } = this.run;
-    const { rank, world } = trainer.collectives;
-    const { loss } = trainer.evaluate(validation.filter((_, i) => i % world === rank));
+    const { validation, bytesPerToken } = this.run;
+    const loss = this.lossOver(validation);
     const metrics: Metrics = { "val/loss": loss };
     if (bytesPerToken) metrics["val/bits_per_byte"] = loss / Math.LN2 / bytesPerToken;
     return metrics;
+  }
+
+  /** Mean over these batches, of which each rank measures its share. */
+  private lossOver(batches: readonly Batch[]): number {
+    const { trainer } = this.run;
+    const { rank, world } = trainer.collectives;
+    return trainer.evaluate(batches.filter((_, i) => i % world === rank)).loss;
   }
 
   /** Saves a checkpoint; the first rank alone does. */

@@ -81,10 +81,14 @@ export class MicroSteps {
     progress?.finish();
   }
 
-  private progress({ onReady }: MicroStepOptions): BackwardProgress | undefined {
-    if (!onReady) return undefined;
+  /** Buckets of gradients in the order of the backward. */
+  gradientBuckets(): readonly GradientBucket[] {
     this.buckets ??= this.model.parameters.buckets(this.config.bucketBytes);
-    return new BackwardProgress(this.buckets, onReady);
+    return this.buckets;
+  }
+
+  private progress({ onReady }: MicroStepOptions): BackwardProgress | undefined {
+    return onReady && new BackwardProgress(this.gradientBuckets(), onReady);
   }
 
   /** Runs the shape met last `times` times, without a pause of the host: for measuring. False where it is not captured. */

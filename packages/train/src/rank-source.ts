@@ -1,11 +1,8 @@
 // A rank's share of every step: the order of data depends on the step alone, never on the rank.
-import { type BatchSource, ExitCode, NsaError, type StepBatch } from "@nsa/core";
+import type { BatchSource, StepBatch } from "@nsa/core";
 import type { Collectives } from "@nsa/kernels";
 
-/**
- * Micro-batch i goes to rank i mod world; the weight sum stays that of the whole step.
- * Throws NsaError `ranks_uneven` (exit 2) when the micro-batches of a step cannot be shared out equally.
- */
+/** Micro-batch i goes to rank i mod world, so a rank's share may be empty; the weight sum stays that of the whole step. */
 export function shareOf(source: BatchSource, { rank, world }: Collectives): BatchSource {
   if (world === 1) return source;
   return {
@@ -14,17 +11,7 @@ export function shareOf(source: BatchSource, { rank, world }: Collectives): Batc
     save: () => source.save(),
     load: (state) => source.load(state),
     async *[Symbol.asyncIterator](): AsyncIterator<StepBatch> {
-      for await (const step of source) {
-        const { microBatches, weightSum } = step;
-        if (microBatches.length % world) {
-          throw new NsaError({
-            code: "ranks_uneven",
-            what: `${world} ranks for steps of ${microBatches.length} micro-batches`,
-            why: "every rank takes the same number",
-            fix: `set train.micro_batches to a multiple of ${world}`,
-            exitCode: ExitCode.usage,
-          });
-        }
+      for await (const { microBatches, weightSum } of source) {
         yield { microBatches: microBatches.filter((_, i) => i % world === rank), weightSum };
       }
     },

@@ -28,11 +28,13 @@ export class StepResults {
 
   /** Starts a step. */
   begin(microBatches: number): void {
-    if (microBatches > this.capacity) {
+    // A rank without a micro-batch has a loss of 0.
+    const wanted = Math.max(1, microBatches);
+    if (wanted > this.capacity) {
       this.table?.free();
       using scope = this.device.scope();
-      this.table = scope.detach(this.device.empty([MAX_RESULTS, microBatches], this.dtype));
-      this.capacity = microBatches;
+      this.table = scope.detach(this.device.empty([MAX_RESULTS, wanted], this.dtype));
+      this.capacity = wanted;
     }
     this.device.run("fill", { x: this.table!, value: 0 });
     this.names = ["loss"];

@@ -8,6 +8,7 @@ import type { AnyLoss, LossContext, LossFunction } from "./loss.ts";
 import { MicroSteps } from "./micro-step.ts";
 import { groupsSchema, optimizerSchema } from "./optim/config.ts";
 import { Optimizer, type UpdateOutcome } from "./optim/optimizer.ts";
+import { figuresOverRanks } from "./rank-figures.ts";
 import { lrShare, scheduleSchema } from "./schedule.ts";
 import { addPart, StepResults } from "./step-results.ts";
 
@@ -119,6 +120,9 @@ export class Trainer implements Stateful {
         },
       );
     }
+    // A rank without a share of the step adds zeros to each bucket, in the order of the others' backward.
+    if (microBatches.length === 0 && reduce)
+      for (const bucket of this.microSteps.gradientBuckets()) ready(bucket);
     const step = this.stepsDone + 1;
     const lr =
       this.config.optimizer.lr * lrShare(this.config.schedule, options.scheduleStep ?? step, this.totalSteps);
@@ -134,6 +138,7 @@ export class Trainer implements Stateful {
     }
     this.stepsDone = step;
     const { loss: total, ...others } = sums;
+    const figures = figuresOverRanks(this.collectives, { ...others, ...figuresOf(loss, microBatches, rows) });
     this.lossEma = this.lossEma === undefined ? total! : EMA * this.lossEma + (1 - EMA) * total!;
     return {
       "train/loss": total!,
@@ -142,8 +147,7 @@ export class Trainer implements Stateful {
       "train/lr": lr,
       "train/tokens": tokens,
       "train/skipped": skip ? 1 : 0,
-      ...others,
-      ...figuresOf(loss, microBatches, rows),
+      ...figures,
     };
   }
 

@@ -7,14 +7,19 @@ import { ExitCode, NsaError, type StageResult } from "@nsa/core";
 import type { Job } from "./messages.ts";
 import { type ChildOptions, runInChild } from "./run-in-child.ts";
 
-/** The number that --ranks names. Throws `ranks_invalid` (exit 2). */
+/** The number that --ranks names. Throws `ranks_invalid` (exit 2; 4 on GPUs). */
 export function worldOf({ ranks = "1", device }: { ranks?: string; device: string }): number {
   const world = Number(ranks);
-  const refuse = (why: string, fix: string) =>
-    new NsaError({ code: "ranks_invalid", what: `--ranks ${ranks}`, why, fix, exitCode: ExitCode.usage });
+  const refuse = (why: string, fix: string, exitCode: ExitCode = ExitCode.usage) =>
+    new NsaError({ code: "ranks_invalid", what: `--ranks ${ranks}`, why, fix, exitCode });
   if (!Number.isInteger(world) || world < 1)
     throw refuse("it is not a count", "give a whole number from 1 on");
-  if (world > 1 && device === "cuda") throw refuse("ranks share the CPU only", "use --device cpu");
+  if (world > 1 && device === "cuda")
+    throw refuse(
+      "ranks share the CPU; several GPUs are not built yet",
+      "use --device cpu",
+      ExitCode.unavailable,
+    );
   return world;
 }
 

@@ -41,17 +41,17 @@ export const STAGE_TABLE: Readonly<Record<string, BuiltIn>> = {
   sft: {
     about: "teach a checkpoint to answer in the formats of examples",
     load: async () => (await import("@nsa/train")).sftStage,
-    command: {},
+    command: { ranks: true },
   },
   reward: {
     about: "train a reward model on labelled outputs or steps",
     load: async () => (await import("@nsa/rl")).rewardStage,
-    command: {},
+    command: { ranks: true },
   },
   dpo: {
     about: "learn from preferences without a reward model (DPO), offline or from the policy's own outputs",
     load: async () => (await import("@nsa/rl")).dpoStage,
-    command: {},
+    command: { ranks: true },
   },
   grpo: {
     about: "reinforcement learning: GRPO, its variants and PPO; rewards by rules, reward models and programs",

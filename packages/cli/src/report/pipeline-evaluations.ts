@@ -124,6 +124,29 @@ function curves(all: readonly Evaluation[], task: string): string {
   return drawn.join("");
 }
 
+/** Accuracy of a task by the mean tokens of an answer, one point a checkpoint, fewest tokens first. */
+export function tokenFrontier(
+  all: readonly { of: string; summaries: readonly TaskSummary[] }[],
+  task: string,
+): { of: string; tokens: number; accuracy: number }[] {
+  const points = all.flatMap(({ of, summaries }) =>
+    summaries.flatMap((s) =>
+      s.kind === "problems" && s.task === task ? [{ of, tokens: s.length, accuracy: s.accuracy.mean }] : [],
+    ),
+  );
+  return points.sort((a, b) => a.tokens - b.tokens);
+}
+
+/** The frontier as a chart and its points as a note; nothing for fewer than three checkpoints. */
+function frontier(all: readonly Evaluation[], task: string): string {
+  const points = tokenFrontier(all, task);
+  if (points.length < 3) return "";
+  const series = [{ name: "checkpoints", points: points.map(({ tokens: x, accuracy: y }) => ({ x, y })) }];
+  const named = points.map(({ of, tokens, accuracy }) => `${of} ${tokens.toFixed(1)}: ${percent(accuracy)}`);
+  return `<div class="charts">${curve(`${escapeHtml(task)}: accuracy by tokens an answer`, series)}</div>
+<p class="note">Tokens an answer and accuracy: ${escapeHtml(named.join(" · "))}</p>`;
+}
+
 /** A few problems with the first answer of each checkpoint: those that the last one gets right first. */
 function answers(all: readonly Evaluation[], task: string): string {
   const firsts = all.map((e) => {
@@ -159,7 +182,8 @@ export function evaluationsOverview(folders: readonly StageFolder[]): string {
       .map((row) => [`<a href="${folder.link}">${escapeHtml(of)}</a>`, ...row]),
   );
   const shared = sharedTasks(all).map(
-    (task) => `<div class="charts">${curves(all, task)}</div><h3>First answers</h3>${answers(all, task)}`,
+    (task) =>
+      `<div class="charts">${curves(all, task)}</div>${frontier(all, task)}<h3>First answers</h3>${answers(all, task)}`,
   );
   return `<h2>Evaluation</h2>${table(["checkpoint", ...header!], rows, [0])}${shared.join("")}`;
 }

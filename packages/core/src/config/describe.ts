@@ -113,13 +113,25 @@ function listFields(schema: Schema, prefix: string, out: ConfigField[]): void {
   }
 }
 
-/** Every key below `section` (dotted, snake_case; empty for all) with type, default and description. */
+/** A path without what picks an element of a list: `rewards[].kind` and `rewards.0.kind` are `rewards.kind`. */
+function withoutElements(path: string): string {
+  return path
+    .replaceAll("[]", "")
+    .split(".")
+    .filter((key) => !/^\d+$/.test(key))
+    .join(".");
+}
+
+/**
+ * Every key below `section` (dotted, snake_case; empty for all) with type, default and description. A list's keys are
+ * those of its elements, which may be named as --set does: `rewards`, `rewards[].kind`, `rewards.0.kind`.
+ */
 export function explainConfig(schema: Schema, section = ""): ConfigField[] {
   const all: ConfigField[] = [];
   listFields(schema, "", all);
-  return all.filter(
-    (field) => section === "" || field.path === section || field.path.startsWith(`${section}.`),
-  );
+  const wanted = withoutElements(section);
+  if (wanted === "") return section === "" ? all : [];
+  return all.filter(({ path }) => `${withoutElements(path)}.`.startsWith(`${wanted}.`));
 }
 
 /** Paths of fields without a description: a schema that is complete has none. */

@@ -35,14 +35,14 @@ int gate_fwd(void* ctx, const void* params) {
 
 int gate_bwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_nsa_gate_bwd_params*>(params);
-  if (!all_fast(p.do_, p.gate, p.o_cmp, p.o_slc, p.o_win, p.dgate, p.do_cmp, p.do_slc, p.do_win))
+  if (!all_fast(p.do_, p.gate, p.o_cmp, p.o_slc, p.o_win, p.dgate, p.do_cmp, p.do_slc, p.do_win) || (p.deltas.ptr && p.deltas.dtype != NSA_F32))
     return reference_bwd(ctx, params);
   const AttnKernels& kernels = attn_kernels();
   const NsaBuf* branch[3] = {&p.o_cmp, &p.o_slc, &p.o_win};
   const NsaBuf* dbranch[3] = {&p.do_cmp, &p.do_slc, &p.do_win};
   const int64_t dv = padded(p.dim_v);
   pool(ctx).parallel_for(ceil_div(p.tokens, kTokens), [&](int64_t task) {
-    std::vector<float> gate(3 * p.hq), dgate(3 * p.hq), x(dv, 0.f), dy(dv, 0.f);
+    std::vector<float> gate(3 * p.hq), dgate(3 * p.hq), x(dv, 0.f), dy(dv, 0.f), stored(dv, 0.f);
     for (int64_t t = task * kTokens; t < std::min(p.tokens, (task + 1) * kTokens); ++t) {
       load_row(p.gate, t * p.ldg, gate.data(), 3 * p.hq, 1.f);
       for (int64_t h = 0; h < p.hq; ++h) {
@@ -55,6 +55,9 @@ int gate_bwd(void* ctx, const void* params) {
           kernels.dot_rows(x.data(), dv, dy.data(), dv, 1, dv, &dot);
           dgate[h * 3 + b] = dot * g * (1 - g);
           store_row(*dbranch[b], at, dy.data(), p.dim_v, g, false);
+          if (!p.deltas.ptr) continue;
+          load_row(*dbranch[b], at, stored.data(), p.dim_v, 1.f);
+          kernels.dot_rows(x.data(), dv, stored.data(), dv, 1, dv, static_cast<float*>(p.deltas.ptr) + (b * p.tokens + t) * p.hq + h);
         }
       }
       store_row(p.dgate, t * p.ldg, dgate.data(), 3 * p.hq, 1.f, false);

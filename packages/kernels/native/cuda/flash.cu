@@ -64,6 +64,8 @@ int bwd(void* ctx, const void* params) {
   FlashArgs a = common(p);
   a.o = p.o.ptr, a.do_ = p.do_.ptr, a.dq = p.dq.ptr, a.dk = p.dk.ptr, a.dv = p.dv.ptr;
   a.add_dq = p.accumulate & 1, a.add_dkv = p.accumulate & 2;
+  if (p.delta.ptr && (p.delta.numel < p.tq * p.hq || p.delta.dtype != NSA_F32)) return bad_argument(ctx, "flash_bwd: delta");
+  a.delta = static_cast<const float*>(p.delta.ptr);
   const bool turned = p.cos.ptr != nullptr;
   if (turned && (p.tq != p.tk || p.accumulate || p.positions.numel < p.tq)) return bad_argument(ctx, "flash_bwd: dq and dk cannot be turned back");
   int status = NSA_OK;

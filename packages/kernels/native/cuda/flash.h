@@ -14,7 +14,7 @@ struct FlashArgs {
   const void *q, *k, *v, *o, *do_;
   void *out, *dq, *dk, *dv;
   float* lse;
-  const float* delta;  // rowsum(dO∘O), [tq, hq]
+  const float* delta;  // rowsum(dO∘O), [tq, hq]; null: to be summed
   const int32_t *cu_q, *cu_k, *q_start;
   int64_t n_docs, tq, tk, hq, hkv, dim_k, dim_v, ldq, ldk, ldv, ldo, window, block, stride;
   float scale;

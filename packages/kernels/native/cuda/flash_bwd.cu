@@ -338,16 +338,17 @@ int launch(void* ctx, FlashArgs a) {
   if (q_tiles > 65535 || k_tiles > 65535 || a.hkv > 65535) return unsupported(ctx, "too many tiles in one call");
   const int64_t wanted = ceil_div(int64_t(context(ctx).sm_count) * 4, std::max<int64_t>(1, (a.tk / kOwn) * a.hkv));
   const auto splits = int(std::min(heads, std::max<int64_t>(1, wanted)));
-  Scratch delta(ctx, size_t(a.tq * a.hq) * 4), q_table(ctx, size_t(q_tiles) * sizeof(Tile)), k_table(ctx, size_t(k_tiles) * sizeof(Tile)),
+  Scratch delta(ctx, a.delta ? 0 : size_t(a.tq * a.hq) * 4), q_table(ctx, size_t(q_tiles) * sizeof(Tile)), k_table(ctx, size_t(k_tiles) * sizeof(Tile)),
       part(ctx, splits > 1 ? size_t(splits * a.tk * a.hkv * (a.dim_k + a.dim_v)) * 4 : 0);
   if (!delta || !q_table || !k_table || !part) return out_of_memory(ctx);
   auto stream = context(ctx).stream;
-  a.delta = delta.as<float>();
+  const bool summed = a.delta != nullptr;
+  if (!summed) a.delta = delta.as<float>();
   auto dkv = dkv_kernel<DK, DV, MT, NB>;
   auto dq = dq_kernel<DK, DV, MT, NB>;
   if (int status = check(ctx, cudaFuncSetAttribute(dkv, cudaFuncAttributeMaxDynamicSharedMemorySize, int(dkv_smem<DK, DV, MT>)))) return status;
   if (int status = check(ctx, cudaFuncSetAttribute(dq, cudaFuncAttributeMaxDynamicSharedMemorySize, int(dq_smem<DK, DV, MT>)))) return status;
-  delta_kernel<<<unsigned(ceil_div(a.tq * a.hq, 8)), 256, 0, stream>>>(a, delta.as<float>());
+  if (!summed) delta_kernel<<<unsigned(ceil_div(a.tq * a.hq, 8)), 256, 0, stream>>>(a, delta.as<float>());
   tile_table_kernel<<<1, 1024, 0, stream>>>(a.cu_q, a.n_docs, kOwn, q_table.as<Tile>(), q_tiles);
   tile_table_kernel<<<1, 1024, 0, stream>>>(a.cu_k, a.n_docs, kOwn, k_table.as<Tile>(), k_tiles);
   if (a.tk > 0)

@@ -347,7 +347,7 @@ int launch(void* ctx, FlashArgs a) {
   Tile *q_table = tables.as<Tile>(), *k_table = q_table + q_tiles;
   if (int status = check(ctx, cudaFuncSetAttribute(dkv_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(KeyShape<D>::smem)))) return status;
   if (int status = check(ctx, cudaFuncSetAttribute(dq_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(QueryShape<D>::smem)))) return status;
-  statistics_kernel<D><<<dim3(unsigned(ceil_div(a.tq, 2048 / D)), unsigned(a.hq)), 256, 0, stream>>>(a, lse2, delta);
+  make_statistics<D>(a, lse2, delta, stream);
   work_table_kernel<<<2, 1024, 0, stream>>>(a, kOwnRows, QueryShape<D>::BN, KeyShape<D>::BN, q_table, q_tiles, k_table, k_tiles, k_table + k_tiles);
   if (a.tk > 0) {
     dkv_kernel<D><<<unsigned(std::min<int64_t>(sms, k_tiles * a.hkv * splits)), kHopperThreads, KeyShape<D>::smem, stream>>>(

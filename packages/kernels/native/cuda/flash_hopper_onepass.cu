@@ -327,7 +327,7 @@ int launch(void* ctx, FlashArgs a) {
   w.dq_turn = counters.as<int>(), w.dkv_turn = w.dq_turn + a.hq * w.q_capacity;
   if (int status = check(ctx, cudaFuncSetAttribute(onepass_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(S::smem)))) return status;
   if (int status = check(ctx, cudaMemsetAsync(counters.as<int>(), 0, size_t(turns) * 4, stream))) return status;
-  statistics_kernel<D><<<dim3(unsigned(ceil_div(a.tq, 2048 / D)), unsigned(a.hq)), 256, 0, stream>>>(a, lse2, lse2 + a.tq * a.hq);
+  make_statistics<D>(a, lse2, lse2 + a.tq * a.hq, stream);
   tile_table_kernel<<<1, 1024, 0, stream>>>(a.cu_k, a.n_docs, kOwnRows, k_tiles, w.k_capacity);
   tile_table_kernel<<<1, 1024, 0, stream>>>(a.cu_q, a.n_docs, S::BM, q_tiles, w.q_capacity);
   for (int pass = 0; pass < launches; ++pass) {

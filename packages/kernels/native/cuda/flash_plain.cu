@@ -156,10 +156,11 @@ int flash_fwd_plain(void* ctx, const FlashArgs& a) {
 template <class T>
 int flash_bwd_plain(void* ctx, FlashArgs a) {
   auto stream = context(ctx).stream;
-  Scratch delta(ctx, size_t(a.tq * a.hq) * 4);
+  Scratch delta(ctx, a.delta ? 0 : size_t(a.tq * a.hq) * 4);
   if (!delta) return out_of_memory(ctx);
-  a.delta = delta.as<float>();
-  delta_kernel<T><<<blocks(a.tq * a.hq), kWarps * 32, 0, stream>>>(a, delta.as<float>());
+  const bool summed = a.delta != nullptr;
+  if (!summed) a.delta = delta.as<float>();
+  if (!summed) delta_kernel<T><<<blocks(a.tq * a.hq), kWarps * 32, 0, stream>>>(a, delta.as<float>());
   if (a.tk > 0) dkv_kernel<T><<<blocks(a.tk * a.hkv), kWarps * 32, 0, stream>>>(a);
   dq_kernel<T><<<blocks(a.tq * a.hq), kWarps * 32, 0, stream>>>(a);
   return launched(ctx);

@@ -52,11 +52,11 @@ struct Branches {
 };
 
 template <class T, class G, int V, int LANES>
-__global__ void __launch_bounds__(kThreadsHere) bwd_kernel(const T* do_, const G* gate, Branches<T> b, G* dgate, int64_t items, int64_t hq, int64_t dv, int64_t ldg) {
+__global__ void __launch_bounds__(kThreadsHere) bwd_kernel(const T* do_, const G* gate, Branches<T> b, G* dgate, float* deltas, int64_t items, int64_t hq, int64_t dv, int64_t ldg) {
   const int64_t item = item_here<LANES>();
   const bool live = item < items;
   const int64_t at = live ? item / hq * ldg + item % hq * 3 : 0;
-  float g[3], sum[3] = {};
+  float g[3], sum[3] = {}, delta[3] = {};
 #pragma unroll
   for (int i = 0; i < 3; ++i) g[i] = live ? sigmoid(to_float(gate[at + i])) : 0.f;
   for (int64_t c = int64_t(threadIdx.x % LANES) * V; live && c < dv; c += LANES * V) {
@@ -68,16 +68,23 @@ __global__ void __launch_bounds__(kThreadsHere) bwd_kernel(const T* do_, const G
 #pragma unroll
     for (int i = 0; i < 3; ++i) {
 #pragma unroll
-      for (int j = 0; j < V; ++j) sum[i] += d[j] * x[i][j], x[i][j] = g[i] * d[j];
+      for (int j = 0; j < V; ++j) {
+        T stored;
+        from_float(g[i] * d[j], stored);
+        sum[i] += d[j] * x[i][j], delta[i] += to_float(stored) * x[i][j];
+        x[i][j] = g[i] * d[j];
+      }
       store_some(b.d[i] + item * dv + c, x[i]);
     }
   }
 #pragma unroll
   for (int i = 0; i < 3; ++i) {
-    float total = sum[i];
+    float total = sum[i], of_branch = delta[i];
 #pragma unroll
-    for (int m = LANES / 2; m > 0; m >>= 1) total += __shfl_xor_sync(~0u, total, m);
-    if (live && threadIdx.x % LANES == 0) from_float(total * g[i] * (1.f - g[i]), dgate[at + i]);
+    for (int m = LANES / 2; m > 0; m >>= 1) total += __shfl_xor_sync(~0u, total, m), of_branch += __shfl_xor_sync(~0u, of_branch, m);
+    if (!live || threadIdx.x % LANES != 0) continue;
+    from_float(total * g[i] * (1.f - g[i]), dgate[at + i]);
+    if (deltas) deltas[i * items + item] = of_branch;
   }
 }
 
@@ -135,11 +142,12 @@ int bwd(void* ctx, const void* params) {
   const auto& p = *static_cast<const Nsa_nsa_gate_bwd_params*>(params);
   int64_t items = p.tokens * p.hq;
   if (items == 0) return NSA_OK;
-  if (too_short(p, {&p.do_, &p.o_cmp, &p.o_slc, &p.o_win, &p.do_cmp, &p.do_slc, &p.do_win}) || p.dgate.numel < (p.tokens - 1) * p.ldg + p.hq * 3)
+  if (too_short(p, {&p.do_, &p.o_cmp, &p.o_slc, &p.o_win, &p.do_cmp, &p.do_slc, &p.do_win}) || p.dgate.numel < (p.tokens - 1) * p.ldg + p.hq * 3 ||
+      (p.deltas.ptr && p.deltas.numel < 3 * items))
     return bad_argument(ctx, "nsa_gate_bwd: a tensor is too short");
   for (const NsaBuf* b : {&p.o_cmp, &p.o_slc, &p.o_win, &p.do_cmp, &p.do_slc, &p.do_win})
     if (b->dtype != p.do_.dtype) return unsupported(ctx, "nsa_gate_bwd of mixed dtypes");
-  if (p.gate.dtype != p.dgate.dtype) return unsupported(ctx, "nsa_gate_bwd of mixed dtypes");
+  if (p.gate.dtype != p.dgate.dtype || (p.deltas.ptr && p.deltas.dtype != NSA_F32)) return unsupported(ctx, "nsa_gate_bwd of mixed dtypes");
   bool ok = with_types(p.do_.dtype, p.gate.dtype, [&](auto* tt, auto* gt) {
     using T = std::remove_pointer_t<decltype(tt)>;
     using G = std::remove_pointer_t<decltype(gt)>;
@@ -149,7 +157,7 @@ int bwd(void* ctx, const void* params) {
     const bool vectors = wide(p.dim_v, kVec<T>, {p.do_.ptr, p.o_cmp.ptr, p.o_slc.ptr, p.o_win.ptr, p.do_cmp.ptr, p.do_slc.ptr, p.do_win.ptr});
     with_shape<T>(p.dim_v, vectors, [&](auto v, auto lanes) {
       bwd_kernel<T, G, v(), lanes()><<<unsigned(ceil_div(items * lanes(), kThreadsHere)), kThreadsHere, 0, context(ctx).stream>>>(
-          in(p.do_), static_cast<const G*>(p.gate.ptr), b, static_cast<G*>(p.dgate.ptr), items, p.hq, p.dim_v, p.ldg);
+          in(p.do_), static_cast<const G*>(p.gate.ptr), b, static_cast<G*>(p.dgate.ptr), static_cast<float*>(p.deltas.ptr), items, p.hq, p.dim_v, p.ldg);
     });
   });
   return ok ? launched(ctx) : unsupported(ctx, "nsa_gate_bwd takes f32 and bf16");

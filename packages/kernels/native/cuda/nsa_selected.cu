@@ -281,11 +281,12 @@ template <class T>
 int bwd_of(void* ctx, SelectedArgs a) {
   auto stream = context(ctx).stream;
   if (a.rows * a.hkv * a.num_selected > INT32_MAX) return unsupported(ctx, "nsa_selected_bwd: more than 2^31 selected blocks");
-  Scratch delta(ctx, size_t(a.rows * a.hq) * 4);
+  const bool summed = a.delta != nullptr;
+  Scratch delta(ctx, summed ? 0 : size_t(a.rows * a.hq) * 4);
   if (!delta) return out_of_memory(ctx);
-  a.delta = delta.as<float>();
+  if (!summed) a.delta = delta.as<float>();
   const auto blocks = unsigned(ceil_div(a.rows * a.hq, kWarps));
-  delta_kernel<T><<<blocks, kWarps * 32, 0, stream>>>(a, delta.as<float>());
+  if (!summed) delta_kernel<T><<<blocks, kWarps * 32, 0, stream>>>(a, delta.as<float>());
   if (sizeof(T) == 2 && selected_mma_takes(a)) {
     if (int status = selected_tiles_take(ctx, a) ? selected_dq_tiles(ctx, a) : selected_dq_mma(ctx, a)) return status;
   } else if (wide<T>(a)) dq_kernel<T, true><<<blocks, kWarps * 32, 0, stream>>>(a);
@@ -306,6 +307,8 @@ int bwd(void* ctx, const void* params) {
   SelectedArgs a = common(p);
   a.o = p.o.ptr, a.do_ = p.do_.ptr, a.dq = p.dq.ptr, a.dk = p.dk.ptr, a.dv = p.dv.ptr;
   a.add_dq = p.accumulate & 1, a.add_dkv = p.accumulate & 2;
+  if (p.delta.ptr && (p.delta.numel < p.tokens * p.hq || p.delta.dtype != NSA_F32)) return bad_argument(ctx, "nsa_selected_bwd: delta");
+  a.delta = static_cast<const float*>(p.delta.ptr);
   if (p.q.dtype == NSA_F32) return bwd_of<float>(ctx, a);
   if (p.q.dtype == NSA_BF16) return bwd_of<bf16>(ctx, a);
   return unsupported(ctx, "nsa_selected_bwd takes f32 and bf16");

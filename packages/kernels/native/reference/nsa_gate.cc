@@ -27,18 +27,20 @@ int gate_bwd(void*, const void* params) {
   const NsaBuf* dbranch[3] = {&p.do_cmp, &p.do_slc, &p.do_win};
   for (int64_t t = 0; t < p.tokens; ++t)
     for (int64_t h = 0; h < p.hq; ++h) {
-      double dgate[3] = {0, 0, 0};
+      double dgate[3] = {0, 0, 0}, delta[3] = {0, 0, 0};
       for (int64_t c = 0; c < p.dim_v; ++c) {
         int64_t at = (t * p.hq + h) * p.dim_v + c;
         double dy = get(p.do_, at);
         for (int b = 0; b < 3; ++b) {
           dgate[b] += dy * get(*branch[b], at);
           set(*dbranch[b], at, sigmoid(get(p.gate, t * p.ldg + h * 3 + b)) * dy);
+          delta[b] += get(*dbranch[b], at) * get(*branch[b], at);
         }
       }
       for (int b = 0; b < 3; ++b) {
         double g = sigmoid(get(p.gate, t * p.ldg + h * 3 + b));
         set(p.dgate, t * p.ldg + h * 3 + b, dgate[b] * g * (1 - g));
+        if (p.deltas.ptr) set(p.deltas, (b * p.tokens + t) * p.hq + h, delta[b]);
       }
     }
   return NSA_OK;

@@ -168,6 +168,14 @@ export function nsaAttention(
     const like = (t: Tensor) => device.empty(t.shape, t.dtype);
     const dgate = like(gate);
     const [do_cmp, do_slc, do_win] = [like(o), like(o), like(o)];
+    const deltas = device.empty([3, docs.tokens, c.heads], statsDtype(q));
+    const [deltaCmp, deltaSlc, deltaWin] = [0, 1, 2].map((branch) =>
+      device.view(deltas, branch * docs.tokens * c.heads, [docs.tokens, c.heads]),
+    ) as [Tensor, Tensor, Tensor];
+    // A branch's own tensors go as soon as its gradients are there.
+    const free = (...tensors: Tensor[]) => {
+      for (const t of tensors) t.free();
+    };
     device.run("nsa_gate_bwd", {
       do_: o.grad!,
       gate,
@@ -178,12 +186,13 @@ export function nsaAttention(
       do_cmp,
       do_slc,
       do_win,
+      deltas,
       ...gateSizes,
     });
     // Queries are shared: the first branch overwrites dq, the others add to it (accumulate bit 0).
     const dq = like(q);
     const [dkWin, dvWin, dkSlc, dvSlc] = [like(kWin), like(vWin), like(kSlc), like(vSlc)];
-    const winGrads = { do_: do_win, dq, dk: dkWin, dv: dvWin, accumulate: 0 };
+    const winGrads = { do_: do_win, delta: deltaWin, dq, dk: dkWin, dv: dvWin, accumulate: 0 };
     device.run("flash_bwd", {
       q,
       k: kWin,
@@ -193,10 +202,12 @@ export function nsaAttention(
       ...flashSizes(docs, dense, window),
       rot_dim: 0,
     });
-    const slcGrads = { do_: do_slc, dq, dk: dkSlc, dv: dvSlc, accumulate: 1 };
+    free(do_win, deltaWin, win.o, win.lse);
+    const slcGrads = { do_: do_slc, delta: deltaSlc, dq, dk: dkSlc, dv: dvSlc, accumulate: 1 };
     device.run("nsa_selected_bwd", { q, k: kSlc, v: vSlc, idx: selected, ...slc, ...slcGrads, ...slcSizes });
+    free(do_slc, deltaSlc, slc.o, slc.lse);
     const [dkBlocks, dvBlocks] = [like(kBlocks), like(vBlocks)];
-    const cmpGrads = { do_: do_cmp, dq, dk: dkBlocks, dv: dvBlocks, accumulate: 1 };
+    const cmpGrads = { do_: do_cmp, delta: deltaCmp, dq, dk: dkBlocks, dv: dvBlocks, accumulate: 1 };
     device.run("flash_bwd", {
       q,
       k: kBlocks,
@@ -206,7 +217,7 @@ export function nsaAttention(
       ...flashSizes(docs, blocks, branch),
       rot_dim: 0,
     });
-    for (const t of [do_cmp, do_slc, do_win, ...saved]) t.free();
+    free(do_cmp, deltaCmp, deltas, cmp.o, cmp.lse);
     tape.accumulate(gate, dgate);
     tape.accumulate(q, dq);
     tape.accumulate(kWin, dkWin);
@@ -215,7 +226,7 @@ export function nsaAttention(
     tape.accumulate(vSlc, dvSlc);
     tape.accumulate(kCmp, compressedK.backward(dkBlocks));
     tape.accumulate(vCmp, compressedV.backward(dvBlocks));
-    for (const t of [dkBlocks, dvBlocks]) t.free();
+    free(dkBlocks, dvBlocks);
   });
   return result;
 }

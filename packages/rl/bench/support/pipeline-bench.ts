@@ -91,25 +91,26 @@ export interface SeedRun {
 }
 
 /**
- * Runs the pipeline of this recipe with the seed in all its stages but crawls. With `--runs folder` a run that lies there finished, as
- * `<recipe>-<seed>`, is measured instead: one that was made on another machine.
+ * Runs the pipeline of this recipe with the seed in all its stages but crawls; its folder and its stages. With `--runs folder` a run that
+ * lies there finished, as `<recipe>-<seed>`, is taken instead: one that was made on another machine.
  */
-export async function runSeed(recipe: string, seed: number): Promise<SeedRun> {
+export async function runPipeline(recipe: string, seed: number): Promise<{ run: string; stages: Stage[] }> {
   const { stages } = loadConfig(pipelineSchema, recipe).config;
   const kept = join(textArgument("runs") ?? "", `${basename(recipe, ".yaml")}-${seed}`);
-  const run = existsSync(kept) ? kept : await runPipeline(recipe, stages, seed);
+  if (existsSync(kept)) return { run: kept, stages };
+  const cwd = mkdtempSync(join(tmpdir(), "nsa-pipeline-bench-"));
+  const set = stages.filter(({ stage }) => SEEDED.includes(stage)).map(({ name }) => `${name}.seed=${seed}`);
+  await nsa(cwd, ["pipeline", "run", recipe, ...set.flatMap((text) => ["--set", text])]);
+  return { run: join(cwd, "runs", readdirSync(join(cwd, "runs"))[0]!), stages };
+}
+
+/** Runs the pipeline of this recipe with the seed, and measures what each stage X that a stage ask-X asks has become. */
+export async function runSeed(recipe: string, seed: number): Promise<SeedRun> {
+  const { run, stages } = await runPipeline(recipe, seed);
   const methods = stages.filter(({ name }) => stages.some((s) => s.name === `ask-${name}`));
   const measured: Record<string, Measured> = {};
   for (const method of methods) measured[method.name] = await measure(run, method, stages);
   return { folder: run, methods: measured };
-}
-
-/** The folder of a new run. */
-async function runPipeline(recipe: string, stages: readonly Stage[], seed: number): Promise<string> {
-  const cwd = mkdtempSync(join(tmpdir(), "nsa-pipeline-bench-"));
-  const set = stages.filter(({ stage }) => SEEDED.includes(stage)).map(({ name }) => `${name}.seed=${seed}`);
-  await nsa(cwd, ["pipeline", "run", recipe, ...set.flatMap((text) => ["--set", text])]);
-  return join(cwd, "runs", readdirSync(join(cwd, "runs"))[0]!);
 }
 
 type Figures = BenchResult["figures"];

@@ -24,6 +24,11 @@ export interface Reward {
   fault?: string;
 }
 
+/** Labels of all that scored any of the outputs, in the order in which they are met. */
+export const labelsOf = (rewards: readonly Pick<Reward, "parts">[]): string[] => [
+  ...new Set(rewards.flatMap(({ parts }) => Object.keys(parts))),
+];
+
 /** The rewards of a recipe, opened. */
 export interface Scorer {
   /** Scores all outputs of a batch, in their order. */

@@ -23,6 +23,8 @@ export interface FamilyCorpus {
   toolSlipShare?: number;
   /** Solved problems by the same hand in front of each document's last one, as few-shot prompts have them. */
   shots?: number;
+  /** All problems of a document have one fate: worked, careless, malformed, or by calls of tools. */
+  oneFate?: boolean;
   seed: number;
 }
 
@@ -50,6 +52,9 @@ function withCalls(calls: readonly WorkedCall[], program: boolean): string {
   return `\n${blocks.join("")}<answer> ${calls.at(-1)!.output} </answer>`;
 }
 
+/** A well-formed output. */
+const worked = ({ text, answer }: Working) => ` <think> ${text} </think> <answer> ${answer} </answer>`;
+
 /** What the documents are made with. */
 interface Making {
   options: FamilyCorpus;
@@ -64,22 +69,26 @@ interface Making {
 function outputOf(
   { options, family, rng }: Making,
   problem: Problem,
-  { of, first, manner }: { of: number; first: number; manner?: Manner },
+  {
+    of,
+    first,
+    fateFirst = first,
+    manner,
+  }: { of: number; first: number; fateFirst?: number; manner?: Manner },
 ): string {
   const uniform = (n: number) => rng.uniform(of, first + n);
-  const fate = uniform(0);
+  const decide = (n: number) => rng.uniform(of, fateFirst + n);
+  const fate = decide(0);
   const slip = fate >= options.rightShare;
   let draws = FIRST_DRAW;
   const int = (n: number) => Math.min(n - 1, Math.floor(uniform(draws++) * n));
   const { toolShare = 0, toolSlipShare = 0 } = options;
-  const tool = toolShare + toolSlipShare > 0 ? uniform(3) : 1;
+  const tool = toolShare + toolSlipShare > 0 ? decide(3) : 1;
   if (family.calls && tool < toolShare + toolSlipShare)
     return withCalls(family.calls(problem, int, tool >= toolShare), problem.tests !== undefined);
-  if (fate < options.rightShare + (options.slipShare ?? 0)) {
-    const { text, answer } = family.working(problem, int, slip, manner);
-    return ` <think> ${text} </think> <answer> ${answer} </answer>`;
-  }
-  const kind = 1 + Math.floor(uniform(1) * 4);
+  if (fate < options.rightShare + (options.slipShare ?? 0))
+    return worked(family.working(problem, int, slip, manner));
+  const kind = 1 + Math.floor(decide(1) * 4);
   const off = Math.floor(uniform(2) * 10 ** options.difficulty);
   const wrong = String(off === Number(problem.answer) ? off + 1 : off);
   return malformed(kind, family.working(problem, int, false, manner), wrong);
@@ -98,11 +107,24 @@ function byOneHand(making: Making, i: number, count: number): string {
   const problems = Array.from({ length: count }, (_, n) => {
     const problem = family.problem(i * count + n);
     const first = (n + 1) * PROBLEM_DRAWS;
-    return (
-      renderPrompt(options.template, problem.question) + outputOf(making, problem, { of: i, first, manner })
-    );
+    const place = { of: i, first, manner, ...(options.oneFate ? { fateFirst: PROBLEM_DRAWS } : {}) };
+    return renderPrompt(options.template, problem.question) + outputOf(making, problem, place);
   });
   return problems.join(BETWEEN);
+}
+
+/** Solved problems of the training split in front of a question, as documents of {@link familyDocuments} show them, with calls of tools or without. */
+export function familyShots(family: Family, template: string, count: number, tools: boolean): string {
+  const none = () => 0;
+  const parts = Array.from({ length: count }, (_, i) => {
+    const problem = family.problem(i);
+    const output =
+      tools && family.calls
+        ? withCalls(family.calls(problem, none, false), false)
+        : worked(family.working(problem, none, false));
+    return `${renderPrompt(template, problem.question)}${output}${BETWEEN}`;
+  });
+  return parts.join("");
 }
 
 /** Documents by number; none holds a held-out problem. */

@@ -76,6 +76,21 @@ function solve(question: string, int: Draw, slip: boolean): Working {
   return { text: equations.join(" "), answer: String(had) };
 }
 
+/** The steps as one expression of the question's numbers; without the last one in a slip. */
+function expressionOf(question: string, slip: boolean): { text: string; value: number } {
+  const sentences = question.split(/(?<=\.) /).slice(0, -1);
+  let [value] = numbersOf(sentences[0]!) as [number];
+  let text = String(value);
+  for (const sentence of slip ? sentences.slice(1, -1) : sentences.slice(1)) {
+    const verb = verbs.find((v) => sentence.includes(v))!;
+    const [equation, after] = kinds[verb]!.apply(value, numbersOf(sentence));
+    const rest = equation.slice(String(value).length);
+    text = /^[*/]/.test(rest) && /[-+]/.test(text) ? `(${text})${rest}` : text + rest;
+    value = after;
+  }
+  return { text, value };
+}
+
 /** `difficulty` steps; who does it and with what makes no other problem. */
 export const wordProblems: FamilyDefinition = {
   name: "word_problems",
@@ -84,4 +99,8 @@ export const wordProblems: FamilyDefinition = {
   draw: story,
   keyOf: (question) => (question.match(new RegExp(`\\d+|${verbs.join("|")}`, "g")) ?? []).join(" "),
   working: ({ question }, int, slip) => solve(question, int, slip),
+  calls: ({ question }, _, slip) => {
+    const { text, value } = expressionOf(question, slip);
+    return [{ tool: "calculator", text, output: String(value) }];
+  },
 };

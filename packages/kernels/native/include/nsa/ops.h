@@ -91,9 +91,9 @@
   I(ldq) I(ldk) I(ldv) I(ldo) I(window) I(block_size) I(stride) F(scale)
 // dq, dk, dv have the strides of q, k, v; do_ that of o. Overwritten, or added to when accumulate (bit 0 dq, bit 1 dk and dv).
 // With cos, sin and positions [tq] (tq = tk, no accumulate) dq and dk are turned back as by an inverse rope of rot_dim; positions are
-// the rows' local indices.
+// the rows' local indices. delta, f32 [tq, hq], is the sum of do_∘o over a row where that is known; backends may sum it themselves.
 #define NSA_FIELDS_flash_bwd(T, O, I, F) \
-  T(q) T(k) T(v) T(o) T(lse) T(do_) T(dq) T(dk) T(dv) O(cos) O(sin) O(positions) T(cu_q) T(cu_k) I(rot_dim) I(n_docs) I(tq) I(tk) I(hq) I(hkv) I(dim_k) I(dim_v) \
+  T(q) T(k) T(v) T(o) T(lse) T(do_) T(dq) T(dk) T(dv) O(delta) O(cos) O(sin) O(positions) T(cu_q) T(cu_k) I(rot_dim) I(n_docs) I(tq) I(tk) I(hq) I(hkv) I(dim_k) I(dim_v) \
   I(ldq) I(ldk) I(ldv) I(ldo) I(window) I(block_size) I(stride) I(accumulate) F(scale)
 
 // Input of φ (NSA eq. 7): y[b·hkv + h, j·d + c] = x[block_start[b] + j, h, c] + pos[j, c]; block_start [nb] holds
@@ -123,15 +123,16 @@
 #define NSA_FIELDS_nsa_selected_fwd(T, O, I, F) \
   T(q) T(k) T(v) T(idx) T(o) T(lse) T(cu_seqlens) I(n_docs) I(tokens) I(hq) I(hkv) I(dim_k) I(dim_v) I(ldq) I(ldk) I(ldv) \
   I(ldo) I(selection_block_size) I(num_selected) F(scale)
+// delta as of flash_bwd.
 #define NSA_FIELDS_nsa_selected_bwd(T, O, I, F) \
-  T(q) T(k) T(v) T(idx) T(o) T(lse) T(do_) T(dq) T(dk) T(dv) T(cu_seqlens) I(n_docs) I(tokens) I(hq) I(hkv) I(dim_k) I(dim_v) \
+  T(q) T(k) T(v) T(idx) T(o) T(lse) T(do_) T(dq) T(dk) T(dv) O(delta) T(cu_seqlens) I(n_docs) I(tokens) I(hq) I(hkv) I(dim_k) I(dim_v) \
   I(ldq) I(ldk) I(ldv) I(ldo) I(selection_block_size) I(num_selected) I(accumulate) F(scale)
 // o[t,h,:] = Σ_c sigmoid(gate[t, h·3 + c])·o_c[t,h,:], c = cmp, slc, win; gate rows ldg apart; o_* and o [tokens, hq, dv].
 #define NSA_FIELDS_nsa_gate_fwd(T, O, I, F) \
   T(gate) T(o_cmp) T(o_slc) T(o_win) T(o) I(tokens) I(hq) I(dim_v) I(ldg)
-// dgate has the strides of gate.
+// dgate has the strides of gate. deltas, f32 [3, tokens, hq], receives the sums of do_c∘o_c over a row, of what is stored as do_c.
 #define NSA_FIELDS_nsa_gate_bwd(T, O, I, F) \
-  T(do_) T(gate) T(o_cmp) T(o_slc) T(o_win) T(dgate) T(do_cmp) T(do_slc) T(do_win) I(tokens) I(hq) I(dim_v) I(ldg)
+  T(do_) T(gate) T(o_cmp) T(o_slc) T(o_win) T(dgate) T(do_cmp) T(do_slc) T(do_win) O(deltas) I(tokens) I(hq) I(dim_v) I(ldg)
 
 // ---- lm head --------------------------------------------------------------------------------------------------
 // z = inv_temperature·h·Wᵀ; lse = logsumexp(z), logp = z[target] − lse (0 where target = −1), entropy = lse − Σ p·z.

@@ -70,6 +70,14 @@ const strides = (s: Sizes) => ({
   scale: 1 / Math.sqrt(s.dimK),
 });
 
+/** Sums of a∘b over the channels of each (row, head). */
+const rowSums = (a: ArrayLike<number>, b: ArrayLike<number>, { dimV }: Sizes) =>
+  Float64Array.from({ length: a.length / dimV }, (_, i) => {
+    let sum = 0;
+    for (let c = i * dimV; c < (i + 1) * dimV; c++) sum += a[c]! * b[c]!;
+    return sum;
+  });
+
 /** Forward and backward of one op; `fields` and `numbers` are what it takes besides q, k, v and their like. */
 export function both(
   op: string,
@@ -125,6 +133,10 @@ export function both(
           dq: gradient(shapes.q, 6),
           dk: gradient(shapes.k, 7),
           dv: gradient(shapes.v, 8),
+          // Known in the one, summed by the op in the other.
+          ...(accumulate
+            ? { delta: given(rowSums(stats.o, normal(5, stats.o.length), s), "f32", [rows, s.hq]) }
+            : {}),
         },
         numbers: { ...strides(s), ...numbers, accumulate },
       };
@@ -210,7 +222,7 @@ function compressed(name: string, s: Sizes, block: number, stride: number, unuse
   return unturned(both("flash", name, { ...s, keyRows }, false, keysOf, rows * keyRows, fields, numbers));
 }
 
-function gate(tokens: number, hq: number, dimV: number, perfOnly = false): OpCase[] {
+function gate(tokens: number, hq: number, dimV: number, { perfOnly = false, sums = true } = {}): OpCase[] {
   const [wide, ldg] = [[tokens, hq * dimV], 3 * hq + 2];
   const shared = {
     gate: input(1, [tokens, ldg]),
@@ -234,6 +246,7 @@ function gate(tokens: number, hq: number, dimV: number, perfOnly = false): OpCas
         do_cmp: output(wide),
         do_slc: output(wide),
         do_win: output(wide),
+        ...(sums ? { deltas: output([3 * tokens, hq], "f32") } : {}),
       },
       numbers,
     },
@@ -300,8 +313,8 @@ export const attentionCases: OpCase[] = [
   ),
   ...flash("dense 2k, 16 q / 4 kv", { borders: long, hq: 16, hkv: 4, dimK: 64, dimV: 64 }, 0, true),
   ...gate(37, 6, 16),
-  ...gate(5, 3, 7),
+  ...gate(5, 3, 7, { sums: false }),
   // Less than, exactly and more than the accesses of 8, 16 and 32 lanes.
   ...[24, 72, 128, 136, 264].flatMap((dimV) => gate(11, 3, dimV)),
-  ...gate(2048, 16, 64, true),
+  ...gate(2048, 16, 64, { perfOnly: true }),
 ];

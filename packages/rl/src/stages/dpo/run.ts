@@ -3,12 +3,19 @@
 // 1. Open policy and reference, read or prepare the pairs. 2. Each step: pairs, the reference's log-probabilities, one update; online
 // pairs are sampled and scored first. 3. Held-out pairs (offline) or questions (online) are measured on the way.
 import { join } from "node:path";
-import { JsonlFile, type Metrics, type StageContext, type StageResult } from "@nsa/core";
+import { ExitCode, JsonlFile, type Metrics, NsaError, type StageContext, type StageResult } from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
-import { type Device, openDevice, openPlans } from "@nsa/kernels";
+import { type Device, openPlans } from "@nsa/kernels";
 import { loadWithAdapters, type ReferencePolicy, type Transformer } from "@nsa/model";
 import { type ChatTemplate, chatTemplateOf, checkVocabulary } from "@nsa/tasks";
-import { chatFiles, runTraining, Trainer, type TrainingRun } from "@nsa/train";
+import {
+  chatFiles,
+  collectivesOf,
+  openStageDevice,
+  runTraining,
+  Trainer,
+  type TrainingRun,
+} from "@nsa/train";
 import { makeScorer } from "../../rewards/score.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
 import { heldOutProblems, makeProblems } from "../../task/problems.ts";
@@ -42,9 +49,15 @@ type PairRun = Pick<TrainingRun, "source" | "evaluate" | "stepMetrics" | "files"
 /** Runs the stage; resumes exactly when the context names a checkpoint. */
 export async function runDpo(config: DpoConfig, ctx: StageContext): Promise<StageResult> {
   checkDpo(config);
-  const log = (text: string) => ctx.log(text);
-  const { threads, memoryLimitMb } = config;
-  const device = openDevice(ctx.device, { threads, memoryLimitMb, log });
+  if (ctx.ranks && config.pairs === "online")
+    throw new NsaError({
+      code: "ranks_unsupported",
+      what: "nsa dpo --ranks with pairs: online",
+      why: "sampling is not shared out over ranks",
+      fix: "leave out --ranks, or take pairs: offline",
+      exitCode: ExitCode.unavailable,
+    });
+  const device = openStageDevice(ctx, config);
   try {
     openPlans(device, ctx);
     return await train(device, config, ctx);
@@ -64,7 +77,7 @@ async function train(device: Device, config: DpoConfig, ctx: StageContext): Prom
   const reference = await loadReference(device, config, policy);
   const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = settings;
   const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
-  const trainer = new Trainer(policy, settings.steps, trained);
+  const trainer = new Trainer(policy, settings.steps, trained, collectivesOf(ctx));
   const opened = { config, ctx, policy, reference, tokenizer, trainer };
   const run = config.pairs === "offline" ? offlineRun(opened) : await onlineRun(opened);
   const loss = dpoLoss(config);

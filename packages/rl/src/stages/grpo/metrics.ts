@@ -1,5 +1,6 @@
 // Metrics of a rollout: rewards and their parts, pass rate, lengths, reflective words, groups without a signal.
 import { meanStd } from "../../algorithm/advantages/kind.ts";
+import { labelsOf } from "../../rewards/score.ts";
 import { reflectiveWords } from "../../rewards/text.ts";
 import type { Rollout } from "./rollout.ts";
 
@@ -33,8 +34,8 @@ export function rolloutMetrics(rollout: Rollout): Record<string, number> {
   // A mean over none is no number to draw.
   if (ended.length > 0) metrics["completion/terminated_length_mean"] = mean(ended);
   if (cut.length > 0) metrics["completion/truncated_length_mean"] = mean(cut);
-  // Notes may be of some outputs alone: their mean is over those.
-  for (const label of new Set(valid.flatMap((row) => Object.keys(row.reward.parts)))) {
+  for (const label of labelsOf(valid.map((row) => row.reward))) {
+    // Of the outputs that it scored: a reward may be for some parts of the task alone.
     const part = meanStd(valid.flatMap((row) => row.reward.parts[label] ?? []));
     metrics[`reward/${label}`] = part.mean;
     metrics[`reward/${label}_std`] = part.std;

@@ -9,7 +9,7 @@ import {
   sameSize,
 } from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
-import { openDevice, openPlans } from "@nsa/kernels";
+import { openPlans } from "@nsa/kernels";
 import {
   loadWithAdapters,
   loraOfRecipe,
@@ -19,7 +19,14 @@ import {
   writeRewardFile,
 } from "@nsa/model";
 import { checkVocabulary, rocAuc } from "@nsa/tasks";
-import { estimateTraining, runTraining, ShuffledSource, Trainer } from "@nsa/train";
+import {
+  collectivesOf,
+  estimateTraining,
+  openStageDevice,
+  runTraining,
+  ShuffledSource,
+  Trainer,
+} from "@nsa/train";
 import { lengthAndFormBaseline } from "./baseline.ts";
 import { checkRewardRecipe, type RewardModelConfig } from "./config.ts";
 import {
@@ -93,11 +100,7 @@ export const runReward: StageRunner<RewardModelConfig> = async (config, context)
   const init = config.init.checkpoint;
   const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
   const data = readRewardData(config, tokenizer, (text, level) => context.log(text, level));
-  const device = openDevice(context.device, {
-    threads: config.threads,
-    memoryLimitMb: config.memoryLimitMb,
-    log: (text) => context.log(text),
-  });
+  const device = openStageDevice(context, config);
   try {
     openPlans(device, context);
     const { adapter, seed, train } = config;
@@ -106,7 +109,7 @@ export const runReward: StageRunner<RewardModelConfig> = async (config, context)
     checkVocabulary(tokenizer, model, init);
     const { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore };
-    const trainer = new Trainer(model, config.train.steps, trained);
+    const trainer = new Trainer(model, config.train.steps, trained, collectivesOf(context));
     const { kind, loss, steps } = config;
     const { probability } = rewardLosses.get(loss);
     const file = { format: 1 as const, kind, loss, probability, steps, tokenizer: tokenizer.hash };

@@ -72,7 +72,8 @@ export function taskWork(sampler: Sampler, problems: ProblemSource): Work {
   const shots = shotsOf(config, (text) => tokenizer.encode(text));
   const plain = (i: number) => (prompts.split === "train" ? problems.train(i) : problems.heldOut(i));
   const problem = (i: number) => shots(plain(i), i);
-  checkKeep(keep, labelsOfRewards(config.rewards));
+  const labels = labelsOfRewards(config.rewards);
+  checkKeep(keep, labels);
   check(problem(0), total * n, config);
 
   const request = (asked: AskedProblem, question: number) => ({
@@ -121,7 +122,7 @@ export function taskWork(sampler: Sampler, problems: ProblemSource): Work {
       const { kept, left } = keepOf(own, keep);
       written.push(...kept);
       pool.push(poolRow(a, own, first + q + 1));
-      addTally(tally, tallyQuestion(own, kept.length));
+      addTally(tally, tallyQuestion(own, kept.length, labels));
       addTally(tally, left);
     }
     return { rows: written, pool, tally, faults: rows.filter((row) => row.fault !== undefined) };

@@ -53,13 +53,15 @@ const source = z.union([
       .min(0)
       .max(1)
       .default(0)
-      .describe("Share of outputs that call a tool and answer what it gives (products, links)"),
+      .describe(
+        "Share of outputs that call a tool and answer what it gives (products, links, word_problems)",
+      ),
     toolSlipShare: z
       .number()
       .min(0)
       .max(1)
       .default(0)
-      .describe("Share of outputs that call it carelessly: with a wrong digit, or one time too few"),
+      .describe("Share of outputs that call it carelessly: with the first number twice, or one time too few"),
     shots: z
       .number()
       .int()
@@ -67,6 +69,12 @@ const source = z.union([
       .default(0)
       .describe(
         "Solved problems in front of each document's last one, all by one hand (one language, checked or not), as few-shot prompts have them",
+      ),
+    oneFate: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Whether all problems of a document are answered in one way: worked, careless, malformed, or by tools",
       ),
   }),
 ]);

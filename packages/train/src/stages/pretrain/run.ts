@@ -1,6 +1,5 @@
 // `nsa pretrain`: texts → tokenizer → packed steps → a trained transformer with its checkpoints.
 import { existsSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import {
   atomicWriteFile,
@@ -15,11 +14,12 @@ import {
   sameSize,
 } from "@nsa/core";
 import { PrefetchedSource, tokenizerFiles } from "@nsa/data";
-import { type Device, openDevice, openPlans, openRankPipes, singleRank } from "@nsa/kernels";
+import { type Device, openPlans } from "@nsa/kernels";
 import { loadCheckpoint, type ModelConfig, resolveModelConfig, Transformer } from "@nsa/model";
 import { estimateTraining } from "../../estimate.ts";
 import { runTraining } from "../../loop.ts";
 import { crossEntropy } from "../../loss.ts";
+import { collectivesOf, openStageDevice } from "../../rank-device.ts";
 import { Trainer } from "../../trainer.ts";
 import { writeSamples } from "../samples.ts";
 import type { PretrainConfig } from "./config.ts";
@@ -86,13 +86,8 @@ function fittingVocabulary(config: PretrainConfig, corpus: Corpus): number {
 
 /** Runs the stage; resumes exactly when the context names a checkpoint. */
 export const runPretrain: StageRunner<PretrainConfig> = async (config, context): Promise<StageResult> => {
-  const log = (text: string) => context.log(text);
-  const { ranks, parallel } = context;
-  const cores = ranks ? Math.max(1, Math.floor(availableParallelism() / parallel.world)) : 0;
   // Before the texts are read: a device that is not there should not cost minutes.
-  const { memoryLimitMb } = config;
-  const threads = config.threads || cores;
-  const device = openDevice(ranks ? "cpu" : context.device, { threads, memoryLimitMb, log });
+  const device = openStageDevice(context, config);
   let corpus: Corpus | undefined;
   let loader: PrefetchedSource | undefined;
   try {
@@ -134,8 +129,6 @@ async function openTrainer(
   config: PretrainConfig,
   context: StageContext,
 ): Promise<Trainer> {
-  const { ranks } = context;
-  const collectives = ranks ? openRankPipes(ranks) : singleRank;
   const vocabSize = fittingVocabulary(config, corpus);
   const architecture = pretrainModelConfig({ ...config, model: { ...config.model, vocabSize } });
   const model = new Transformer(device, architecture, undefined, config.train.groups);
@@ -143,7 +136,7 @@ async function openTrainer(
   if (config.train.initFrom && !context.resumeFrom) await loadCheckpoint(config.train.initFrom, { model });
   const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
   const settings = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
-  return new Trainer(model, config.train.steps, settings, collectives);
+  return new Trainer(model, config.train.steps, settings, collectivesOf(context));
 }
 
 /** Steps packed from the corpus by a thread of their own. */

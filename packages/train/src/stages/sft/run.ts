@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { type BatchSource, NsaError, type Resize, Rng, type StageRunner, sameSize } from "@nsa/core";
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
-import { openDevice, openPlans } from "@nsa/kernels";
+import { openPlans } from "@nsa/kernels";
 import {
   cacheBytesPerToken,
   INFERENCE_ONLY,
@@ -17,6 +17,7 @@ import {
 import { chatTemplateOf, checkVocabulary } from "@nsa/tasks";
 import { estimateTraining } from "../../estimate.ts";
 import { runTraining } from "../../loop.ts";
+import { collectivesOf, openStageDevice } from "../../rank-device.ts";
 import { Trainer } from "../../trainer.ts";
 import { chatFiles } from "../chat-files.ts";
 import { writeSamples } from "../samples.ts";
@@ -166,11 +167,7 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
   const { validation, examples } = data;
   log(`${data.count} ${config.data.onDemand ? "records" : "examples"}, ${data.held} held out`);
 
-  const device = openDevice(context.device, {
-    threads: config.threads,
-    memoryLimitMb: config.memoryLimitMb,
-    log,
-  });
+  const device = openStageDevice(context, config);
   try {
     openPlans(device, context);
     const { initFrom, adapter, train, seed } = config;
@@ -178,7 +175,7 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
     checkVocabulary(tokenizer, model, config.initFrom);
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
-    const trainer = new Trainer(model, config.train.steps, trained);
+    const trainer = new Trainer(model, config.train.steps, trained, collectivesOf(context));
     const objective = await objectiveOf(config, { student: model, tokenizer, examples });
     const formats = [...new Set(validation.map((e) => e.format))];
     return await runTraining(
@@ -190,12 +187,11 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
         validation: validation.map((_, i) => packExamples(validation, [i])),
         files: chatFiles(config.initFrom, tokenizer, chat),
         sequenceLength: examples.reduce((n, e) => n + e.ids.length, 0) / examples.length,
+        parts: formats.map((format) => {
+          const own = validation.filter((e) => e.format === format);
+          return { name: format, batches: own.map((_, i) => packExamples(own, [i])) };
+        }),
         onEval: (step) => {
-          for (const format of formats) {
-            const own = validation.filter((e) => e.format === format);
-            const { loss } = trainer.evaluate(own.map((_, i) => packExamples(own, [i])));
-            context.emit({ type: "eval", step, metrics: { [`val/loss_${format}`]: loss } });
-          }
           const prompts = validation.flatMap((e) => e.prompt || []).slice(0, config.sample.prompts);
           const { maxTokens } = config.sample;
           writeSamples(

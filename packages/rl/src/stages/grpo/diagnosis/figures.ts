@@ -4,6 +4,7 @@ import type { Metrics } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
 import { meanStd } from "../../../algorithm/advantages/kind.ts";
 import { rewardKinds } from "../../../rewards/registry.ts";
+import { labelsOf } from "../../../rewards/score.ts";
 import { byQuestion, type Judged } from "../hacking/figures.ts";
 import type { Output } from "../rollout.ts";
 import type { Evidence } from "./rule.ts";
@@ -121,7 +122,7 @@ function echoFigures(outputs: readonly Output[], evidence: Evidence): Metrics {
   const [first] = echoes!;
   if (!first) return {};
   evidence.echo = `${short(first.row.completion)} to ${short(first.row.question)}`;
-  const labels = Object.keys(first.row.reward.parts).filter(judgesAnswer);
+  const labels = labelsOf(scored.map(({ row }) => row.reward)).filter(judgesAnswer);
   if (labels.length === 0) return {};
   const rewards = (some: readonly Output[]) =>
     mean(

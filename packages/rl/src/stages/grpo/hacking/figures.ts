@@ -3,6 +3,7 @@
 // Ranks are taken inside each question, as advantages are: a reward that only separates easy questions from hard ones ranks nothing.
 import { rocAuc } from "@nsa/tasks";
 import { meanStd } from "../../../algorithm/advantages/kind.ts";
+import { labelsOf } from "../../../rewards/score.ts";
 import { verdictOf } from "../../sample/rows.ts";
 import type { Output } from "../rollout.ts";
 
@@ -82,9 +83,8 @@ export function verdictMetrics(judged: readonly Judged[]): Record<string, number
   if (total.auc === undefined) return metrics;
   metrics["verdict/auc"] = total.auc;
   metrics["verdict/auc_std"] = total.std;
-  const labels = new Set(judged.flatMap(({ output }) => Object.keys(output.row.reward.parts)));
+  const labels = labelsOf(judged.map(({ output }) => output.row.reward)).filter((label) => !isRule(label));
   for (const label of labels) {
-    if (isRule(label)) continue;
     const { auc } = rankingOf(judged, ({ output }) => output.row.reward.parts[label]);
     if (auc !== undefined) metrics[`verdict/auc_${label}`] = auc;
   }

@@ -19,7 +19,7 @@ const SHOWN = 3;
 const isRule = ({ kind }: RewardConfig) => kind === "accuracy" || kind === "code";
 
 /** What decides the level of rewards and of pass rates at a step. */
-function settingsAt(
+export function settingsAt(
   config: GrpoConfig,
   step: number,
 ): Pick<StepVerdicts, "rewards" | "questions" | "ruleToCome"> {

@@ -32,6 +32,25 @@ const HELD_OUT_ROWS = 2000;
 const isHeldOut = (question: string, share: number, seed: number) =>
   new Rng(seed, HELD_OUT_STREAM).uniform(streamOf(question), 0) < share;
 
+/** What an iteration can label: outputs by the task's rule, or steps by roll-outs. Throws NsaError `reward_recipe_invalid` (exit 2). */
+function checkLabels(file: string, { kind, labels }: RewardModelConfig): void {
+  const byRollouts = labels.startsWith("shepherd");
+  if (kind === "process" ? byRollouts : labels === "rule") return;
+  throw new NsaError({
+    code: "reward_recipe_invalid",
+    what: `${file}: labels ${labels} in iterations`,
+    why:
+      kind === "process"
+        ? "the steps of an iteration's outputs are labelled by roll-outs of the policy"
+        : "an iteration's outputs are labelled by the task's rule",
+    fix:
+      kind === "process"
+        ? "set labels: shepherd_soft or shepherd_hard"
+        : "set labels: rule, and history to match",
+    exitCode: ExitCode.usage,
+  });
+}
+
 export class RewardRetraining {
   private readonly files: IterationFiles;
   private readonly settings: NonNullable<NonNullable<GrpoConfig["iterations"]>["rewardModel"]>;
@@ -63,6 +82,7 @@ export class RewardRetraining {
     const copy = join(folder, "recipe.yaml");
     const { config: recipe } = loadConfig(rewardModelSchema, existsSync(copy) ? copy : settings.recipe);
     checkRewardRecipe(recipe);
+    checkLabels(settings.recipe, recipe);
     const reward = config.rewards.find(isRewardModel)!;
     const { kind } = readRewardFile(reward.checkpoint);
     if (kind !== recipe.kind)
