@@ -1,5 +1,5 @@
 // A pipeline stopped behind a stage, so that a person corrects what it wrote; a recipe that extends a pipeline and changes its stages.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
@@ -76,6 +76,7 @@ set: ["bse.train.steps=2"]
 `,
 };
 beforeAll(() => {
+  mkdirSync(runs);
   for (const [name, text] of Object.entries(recipes)) writeFileSync(join(dir, name), text);
 });
 
