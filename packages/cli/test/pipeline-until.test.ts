@@ -1,5 +1,5 @@
 // A pipeline stopped behind a stage, so that a person corrects what it wrote; a recipe that extends a pipeline and changes its stages.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
@@ -42,12 +42,41 @@ extends: collected.yaml
 name: smaller
 set: ["base.train.steps=2", "collect.prompts.questions=3"]
 `,
+  "reward.yaml": `
+init: {checkpoint: unset}
+loss: bradley_terry
+labels: preference
+data: {files: [preferred.jsonl]}
+train: {steps: 1, micro_batch_tokens: 64, eval_every: 0}
+`,
+  "rl.yaml": `
+steps: 1
+init: {checkpoint: unset}
+task: {family: addition, difficulty: 1, template: "{question}="}
+rollout: {questions_per_step: 2, group_size: 2, max_tokens: 4}
+rewards: [{kind: model, checkpoint: unset}]
+evaluation: {questions: 2, samples: 2}
+`,
+  "preferred.jsonl": Array.from({ length: 6 }, (_, i) =>
+    JSON.stringify({ id: `q${i}`, prompt: `${i}+1=`, chosen: ` ${i + 1}`, rejected: ` ${i}` }),
+  ).join("\n"),
+  "rewarded.yaml": `
+name: rewarded
+stages:
+  - {name: base, stage: pretrain, config: tiny.yaml}
+  - {name: reward, stage: reward, config: reward.yaml, set: ["init.checkpoint={base.checkpoint}"]}
+  - name: rl
+    stage: grpo
+    config: rl.yaml
+    set: ["init.checkpoint={base.checkpoint}", "rewards.0.checkpoint={reward.checkpoint}"]
+`,
   "wrong.yaml": `
 extends: collected.yaml
 set: ["bse.train.steps=2"]
 `,
 };
 beforeAll(() => {
+  mkdirSync(runs);
   for (const [name, text] of Object.entries(recipes)) writeFileSync(join(dir, name), text);
 });
 
@@ -90,6 +119,20 @@ test("a_recipe_that_extends_a_pipeline_overrides_its_stages_and_set_comes_last",
   expect(readFileSync(join(folder, "stages/collect/labels.jsonl"), "utf8").trim().split("\n")).toHaveLength(
     3,
   );
+});
+
+test("a_resume_takes_no_finished_checkpoint_for_a_reward_model_that_is_still_to_be_made", () => {
+  const before = new Set(readdirSync(runs));
+  const first = run("rewarded.yaml", "--until", "base");
+  expect(first.status, first.stderr).toBe(0);
+  const folder = join(runs, readdirSync(runs).find((name) => !before.has(name))!);
+  const checkpoint = join(folder, "stages/base/checkpoints");
+  const written = readdirSync(checkpoint, { recursive: true });
+  const rest = run("rewarded.yaml", "--resume", "latest");
+  expect(rest.status, rest.stderr).toBe(0);
+  expect(stagesOf(folder)).toEqual(["base", "reward", "rl"]);
+  // The stand-ins of the check are gone, and what they stood in for is not.
+  expect(readdirSync(checkpoint, { recursive: true })).toEqual(written);
 });
 
 test("an_override_of_no_stage_and_a_stop_behind_none_are_refused", () => {

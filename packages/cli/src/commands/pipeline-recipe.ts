@@ -1,4 +1,5 @@
 // The recipe of `nsa pipeline run`: its schema, overrides of its stages, and the check of all of them beforehand.
+import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { configYaml, didYouMean, ExitCode, loadConfig, NsaError, withPlugins } from "@nsa/core";
 import { z } from "zod";
@@ -133,6 +134,21 @@ export interface CheckedStage {
 }
 
 /**
+ * Planned outputs as stand-ins below `folder`. A stage that trains plans the checkpoint it begins with, which has the architecture; where an
+ * earlier stage is finished that is a real one, and would be taken for what is still to be made (a reward model without its reward.json).
+ */
+function standIns(planned: Record<string, string>, own: string, folder: string): Record<string, string> {
+  const entries = Object.entries(planned).map(([output, path]) => {
+    if (path.startsWith(folder) || !existsSync(path)) return [output, path] as const;
+    const link = join(own, output);
+    mkdirSync(own, { recursive: true });
+    if (!existsSync(link)) symlinkSync(resolve(path), link);
+    return [output, link] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+/**
  * Checks every recipe before the first stage runs: the last one may start hours later. Outputs that are not there yet
  * are stood in for in `folder`.
  */
@@ -159,7 +175,7 @@ export async function checkStages(
       estimate: definition.estimate(loaded.config),
       missing: await missingFiles(definition, loaded.config, folder),
     });
-    outputs[name] = definition.plannedOutputs(loaded.config, own);
+    outputs[name] = standIns(definition.plannedOutputs(loaded.config, own), own, folder);
   }
   return checked;
 }
