@@ -75,3 +75,14 @@ test("a_recipe_that_cannot_be_read_says_why", () => {
   expect(why("absent")).toMatchObject({ code: "config_missing", why: "there is no such file" });
   expect(why("file/x")).toMatchObject({ code: "config_missing", why: "a part of the path is a file" });
 });
+
+test("a_text_within_a_set_value_is_described_as_what_it_is", () => {
+  const nested = z.strictObject({ words: z.array(z.string()).default([]), text: z.string().default("") });
+  const given = (text: string) => () => loadConfig(nested as never, null, { set: [text] });
+  for (const value of ["null", "{a: 1}", "[b]"]) {
+    expect(given(`words=[node, ${value}]`)).toThrowError(/words\.1.*must be a text/s);
+    expect(given(`words=[node, ${value}]`)).not.toThrowError(/in YAML/);
+  }
+  expect(given("text=[a]")).toThrowError(/its value is a list in YAML/);
+  expect(given("text={a: 1}")).toThrowError(/its value is a mapping in YAML/);
+});

@@ -132,6 +132,28 @@ test("a_program_that_stops_half_way_is_named_with_what_it_answered", async () =>
     expect(fault).toBe("command answered 1 of 3 within 300 ms");
 });
 
+test("the_last_line_of_a_program_that_ended_counts_without_its_line_break_if_it_is_whole", async () => {
+  const last = (end: string) => `for (const r of rows) {
+    const row = JSON.stringify({ id: r.id, reward: r.tokens });
+    process.stdout.write(r === rows.at(-1) ? row${end} : row + "\\n");
+  }`;
+  const whole = await scorerOf(`${last("")} process.exit(0);`, { deadlineMs: 60_000 });
+  for (let batch = 0; batch < 2; batch++)
+    expect((await whole.score(texts, context)).map((r) => r.total)).toEqual([2, 5, 1]);
+  const cut = await scorerOf(`${last(".slice(0, 9)")} process.exit(3);`, { deadlineMs: 60_000 });
+  for (const fault of await faults(cut))
+    expect(fault).toMatch(
+      /ended with exit code 3 before it had answered; its last line has no end: {"id":2,"/,
+    );
+  const written = join(root, "cut-off");
+  const done = `(await import("node:fs")).writeFileSync(${JSON.stringify(written)}, "\\n");`;
+  const waits = await scorerOf(`${last("")} ${done}`, { deadlineMs: 300 });
+  for (const fault of await faultsAtDeadline(waits, written))
+    expect(fault).toBe(
+      'command answered 2 of 3 within 300 ms; its last line has no end: {"id":2,"reward":1}',
+    );
+});
+
 test("an_answer_without_a_number_and_a_program_that_is_not_there_are_faults", async () => {
   const wrong = await scorerOf('for (const r of rows) out({ id: r.id, reward: "good" });');
   for (const fault of await faults(wrong)) expect(fault).toBe('command returned "good"');
@@ -217,8 +239,18 @@ test("a_reward_that_its_weight_makes_too_large_and_an_answer_without_a_plain_num
   );
   expect(await faults(scorer)).toEqual([
     expect.stringMatching(/command answered no number/),
-    "command with its weight came to 1e+215",
-    "command with its weight came to 1e+215",
+    "command with its weight came to 1e+215, which is beyond ±1e+15",
+    "command with its weight came to 1e+215, which is beyond ±1e+15",
+  ]);
+  const large = await scorerOf(`for (const r of rows) {
+    const end = r.tokens;
+    if (end === 1) process.stdout.write('{"id": ' + r.id + ', "reward": 1e999}\\n');
+    else out(end === 2 ? { id: r.id, reward: -1e16 } : { id: r.id, steps: [{ end, reward: 2e15 }] });
+  }`);
+  expect(await faults(large)).toEqual([
+    "command returned -10000000000000000, which is beyond ±1e+15",
+    "command returned a step of 2000000000000000, which is beyond ±1e+15",
+    "command returned Infinity",
   ]);
 });
 

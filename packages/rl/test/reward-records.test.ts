@@ -211,6 +211,32 @@ test("outputs_of_a_question_are_held_out_together", () => {
   for (const question of questions(heldOut)) expect(questions(learned).has(question)).toBe(false);
 });
 
+test("held_out_labels_of_one_side_and_held_out_questions_without_a_pair_are_warned_of", () => {
+  // Of ten questions each of the last five has outputs of one verdict; the first five have the other one, too.
+  const rows = (verdict: "right" | "wrong") =>
+    Array.from({ length: 20 }, (_, i) => {
+      const other = verdict === "right" ? "wrong" : "right";
+      return row(`q${i % 10}`, i % 10 < 5 && i < 10 ? other : verdict, `${i}`);
+    });
+  const warned = (set: object, of: object[]) => {
+    dataOf(set, of);
+    return logged.filter((text) => /held-out (labels|question)/.test(text));
+  };
+  const seeds = Array.from({ length: 30 }, (_, seed) => seed);
+  const last = (verdict: "right" | "wrong", set: object) =>
+    seeds.map((seed) => warned({ held_out: 0.1, seed, ...set }, rows(verdict)));
+  const wrong = last("wrong", {});
+  expect(new Set(wrong.flat())).toEqual(
+    new Set([expect.stringMatching(/all held-out labels are wrong: accuracy/)]),
+  );
+  expect(wrong.some((texts) => texts.length === 0)).toBe(true);
+  expect(last("right", {}).flat()).toContainEqual(expect.stringMatching(/all held-out labels are right/));
+  expect(last("wrong", { loss: "bradley_terry" }).flat()).toContainEqual(
+    expect.stringMatching(/no held-out question has both/),
+  );
+  expect(warned({ held_out: 0 }, rows("wrong"))).toEqual([]);
+});
+
 test("a_question_is_what_its_prompt_says_whatever_records_call_it", () => {
   // The parts of a mixed task both count from 0: a right and a wrong output of two questions are no pair.
   const parts = [

@@ -49,7 +49,7 @@ function valueAt(data: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], data);
 }
 
-/** A `--set` whose braces YAML read as a mapping, quoted. */
+/** A `--set` whose braces or brackets YAML read as a mapping or as a list, quoted. */
 function quoted(assignment: string): string {
   const at = assignment.indexOf("=");
   const value = JSON.stringify(assignment.slice(at + 1)).replaceAll("'", "'\\''");
@@ -81,14 +81,17 @@ function describeIssue(
   const value = valueAt(data, issue.path);
   const why = missing ? "this key is required and not given" : plainWords(issue, value);
   const set = /^--set (.*)$/s.exec(place ?? "")?.[1];
-  const isMapping = issue.code === "invalid_type" && issue.expected === "string" && typeof value === "object";
-  if (set !== undefined && isMapping)
+  const wantsText = issue.code === "invalid_type" && issue.expected === "string";
+  // A text within the value is not mended by quotes around the whole.
+  if (set?.startsWith(`${dotted}=`) && wantsText && typeof value === "object" && value !== null) {
+    const read = Array.isArray(value) ? "list" : "mapping";
     return {
       code: "config_invalid",
       what,
-      why: "its value is a mapping in YAML, and must be a text",
+      why: `its value is a ${read} in YAML, and must be a text`,
       fix: quoted(set),
     };
+  }
   const about = schemaAt(schema, issue.path)?.description;
   const fix = about ? `\`${dotted}\`: ${about}` : `see \`nsa config explain\` for what \`${dotted}\` takes`;
   return { code: missing ? "config_missing_key" : "config_invalid", what, why, fix };

@@ -57,6 +57,17 @@ function errorLine(text: string): string {
   ).trim();
 }
 
+const shortened = (line: string) => (line.length > 120 ? `${line.slice(0, 120)}…` : line);
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The program ended after it had answered a batch and before it answered anything of the next. */
 class EndedBetweenBatches extends VerifierError {}
 
@@ -108,7 +119,7 @@ class CommandProcess {
       const late = () =>
         reject(
           new VerifierError(
-            `answered ${this.pending?.verdicts.size ?? 0} of ${outputs.length} within ${this.deadlineMs} ms`,
+            `answered ${this.pending?.verdicts.size ?? 0} of ${outputs.length} within ${this.deadlineMs} ms${this.cutOff()}`,
           ),
         );
       timer = setTimeout(late, this.deadlineMs);
@@ -188,9 +199,17 @@ class CommandProcess {
     }
     if (this.child !== child) return;
     this.child = undefined;
+    // The last line of a program that ended may do without its line break.
+    if (isJson(this.rest)) this.read("\n");
+    else why += this.cutOff();
     if (this.served > 0 && this.pending?.verdicts.size === 0)
       this.pending.reject(new EndedBetweenBatches(why));
     else this.fail(why);
+  }
+
+  /** What was written of a line whose end has not come; nothing where there is none. */
+  private cutOff(): string {
+    return this.rest.trim() === "" ? "" : `; its last line has no end: ${shortened(this.rest)}`;
   }
 
   private fail(why: string): void {
@@ -215,7 +234,7 @@ class CommandProcess {
   }
 
   private answer(line: string, { wanted, verdicts }: Pending): void {
-    const shown = line.length > 120 ? `${line.slice(0, 120)}…` : line;
+    const shown = shortened(line);
     let row: { id?: unknown; reward?: unknown; steps?: unknown; error?: unknown };
     try {
       row = JSON.parse(line);

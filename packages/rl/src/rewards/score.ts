@@ -52,6 +52,10 @@ interface OpenReward {
 /** Larger rewards could overflow when a standard deviation squares them. */
 const MAX_REWARD = 1e15;
 
+/** Why a finite number is refused all the same. */
+const tooLarge = (x: unknown) =>
+  Number.isFinite(x) ? `, which is beyond ±${MAX_REWARD.toExponential()}` : "";
+
 /** The steps of a verdict, or why it is none. */
 function stepsOf(verdict: unknown, completion: string): StepReward[] | string {
   const { steps, fault } = (verdict ?? {}) as { steps?: unknown; fault?: unknown };
@@ -60,7 +64,7 @@ function stepsOf(verdict: unknown, completion: string): StepReward[] | string {
     return `returned ${typeof verdict === "string" ? JSON.stringify(verdict) : oneLine(verdict)}`;
   for (const step of steps as Partial<StepReward>[]) {
     if (typeof step?.reward !== "number" || !(Math.abs(step.reward) <= MAX_REWARD))
-      return `returned a step of ${oneLine(step?.reward)}`;
+      return `returned a step of ${oneLine(step?.reward)}${tooLarge(step?.reward)}`;
     if (!(Number.isInteger(step.end) && step.end! > 0 && step.end! <= completion.length))
       return `returned a step that ends at ${step.end} of ${completion.length} characters`;
   }
@@ -81,7 +85,7 @@ class OutputScore {
     if (this.fault !== undefined) return;
     if (typeof verdict === "number") {
       if (!(Math.abs(verdict) <= MAX_REWARD)) {
-        this.fault = `${label} returned ${verdict}`;
+        this.fault = `${label} returned ${verdict}${tooLarge(verdict)}`;
         return;
       }
       this.parts[label] = verdict;
@@ -101,7 +105,8 @@ class OutputScore {
 
   /** A weighted reward has the same limit. */
   private checkSize(label: string, weighted: number): void {
-    if (!(Math.abs(weighted) <= MAX_REWARD)) this.fault = `${label} with its weight came to ${weighted}`;
+    if (!(Math.abs(weighted) <= MAX_REWARD))
+      this.fault = `${label} with its weight came to ${weighted}${tooLarge(weighted)}`;
   }
 
   /** A verdict without its notes, which become parts of their own. */

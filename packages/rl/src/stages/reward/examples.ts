@@ -136,6 +136,23 @@ function checkLabels(learned: readonly RewardExample[], config: RewardModelConfi
     );
 }
 
+/** Warns where held-out examples cannot measure the model: there are none, or the labels of all are on one side of ½. */
+function checkHeldOut(heldOut: readonly RewardExample[], questions: number, log: Log): void {
+  if (questions > 0 && heldOut.length === 0)
+    log(
+      "no held-out question has both a right and a wrong output, so nothing is measured: raise held_out",
+      "warn",
+    );
+  const sides = new Set(heldOut.flat().flatMap(({ ends }) => ends.map(({ label }) => label > 0.5)));
+  if (sides.size !== 1) return;
+  const side = sides.has(true) ? "right" : "wrong";
+  log(
+    `all held-out labels are ${side}: accuracy is that of a model that calls everything ${side}, and there is no AUC; ` +
+      "raise held_out, or give more questions with right and wrong outputs",
+    "warn",
+  );
+}
+
 /**
  * Reads and splits the recipe's data. Held-out questions are drawn by seed; at least one, where there are two and any are wanted.
  * Throws NsaError `reward_recipe_invalid` (exit 2), `reward_record_invalid`, `reward_data_useless`, `data_*` (exit 3).
@@ -158,6 +175,7 @@ export function readRewardData(config: RewardModelConfig, tokenizer: Tokenizer, 
   log(
     `${data.learned.length} examples of ${questions.length - held} questions; ${data.heldOut.length} of ${held} questions held out`,
   );
+  checkHeldOut(data.heldOut, held, log);
   return data;
 }
 
