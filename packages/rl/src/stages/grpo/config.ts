@@ -269,10 +269,34 @@ export const grpoSchema = z.strictObject({
 
 export type GrpoConfig = z.output<typeof grpoSchema>;
 
+/** Outputs of a step, or of an evaluation, that are held at once: more than this is a slip of the pen. */
+const MAX_OUTPUTS = 2 ** 24;
+
+/** Refuses steps of more outputs than any memory holds, and rewards that end before they begin. */
+function checkSizes({ rollout, evaluation, rewards }: GrpoConfig): void {
+  const refuse = (what: string, why: string, fix: string) =>
+    new NsaError({ code: "grpo_recipe_invalid", what, why, fix, exitCode: ExitCode.usage });
+  const products = [
+    ["rollout.questions_per_step × rollout.group_size", rollout.questionsPerStep * rollout.groupSize],
+    ["evaluation.questions × evaluation.samples", evaluation.questions * evaluation.samples],
+  ] as const;
+  for (const [what, count] of products)
+    if (count > MAX_OUTPUTS)
+      throw refuse(what, `${count} outputs at once; at most ${MAX_OUTPUTS} can be`, "lower one of the two");
+  for (const [i, { kind, fromStep = 1, toStep }] of rewards.entries())
+    if (toStep !== undefined && toStep < fromStep)
+      throw refuse(
+        `rewards.${i} (${kind}): to_step ${toStep} is before from_step ${fromStep}`,
+        "this reward would count at no step",
+        "exchange the two, or remove the reward",
+      );
+}
+
 /** Refuses settings that cannot learn anything. Throws NsaError `group_of_one`, `value_model_mismatch`, `curriculum_invalid` (exit 2). */
 export function checkGrpo(config: GrpoConfig): void {
   const { rollout, algorithm, value, environment } = config;
   checkCurriculum(config);
+  checkSizes(config);
   if (environment && rollout.replaySupport)
     throw new NsaError({
       code: "environment_with_support",
