@@ -69,7 +69,7 @@ export const rewardModelSchema = z.strictObject({
     .min(0)
     .max(0.5)
     .default(0.05)
-    .describe("Share of the questions whose outputs are never trained on, by seed"),
+    .describe("Share of the questions whose outputs are never trained on; the same questions for every seed"),
   train: z
     .strictObject({
       ...loopSchema.shape,

@@ -3,6 +3,7 @@ import { ExitCode, NsaError, type PackItem, packBatch, Rng } from "@nsa/core";
 import { expandInputs, type Tokenizer } from "@nsa/data";
 import { readRecords } from "@nsa/tasks";
 import { checkRewardRecipe, type RewardModelConfig } from "./config.ts";
+import { splitQuestions } from "./held-out-questions.ts";
 import { rewardLosses } from "./loss.ts";
 import { type LabelledRecord, type LabelledText, type LeftOut, RecordReader } from "./records.ts";
 
@@ -15,7 +16,6 @@ export interface RewardData {
   heldOut: RewardExample[];
 }
 
-const HELD_OUT_STREAM = 61;
 const PAIR_STREAM = 62;
 
 const reasons: Record<LeftOut, string> = {
@@ -154,26 +154,23 @@ function checkHeldOut(heldOut: readonly RewardExample[], questions: number, log:
 }
 
 /**
- * Reads and splits the recipe's data. Held-out questions are drawn by seed; at least one, where there are two and any are wanted.
+ * Reads and splits the recipe's data. Held-out questions are the same for all seeds and iterations; at least one, where there are two and any are wanted.
  * Throws NsaError `reward_recipe_invalid` (exit 2), `reward_record_invalid`, `reward_data_useless`, `data_*` (exit 3).
  */
 export function readRewardData(config: RewardModelConfig, tokenizer: Tokenizer, log: Log): RewardData {
   checkRewardRecipe(config);
   const records = readAll(config, tokenizer, log);
   const groups = byQuestion(records);
-  const questions = new Rng(config.seed, HELD_OUT_STREAM).shuffle([...groups.keys()]);
-  const held =
-    config.heldOut === 0 || questions.length < 2
-      ? 0
-      : Math.max(1, Math.floor(questions.length * config.heldOut));
+  const questions = splitQuestions([...groups.keys()], config.heldOut);
+  const held = questions.heldOut.length;
   const rng = new Rng(config.seed, PAIR_STREAM);
   const numbers = new Map([...groups.keys()].map((question, i) => [question, i]));
   const of = (names: readonly string[]) =>
     names.flatMap((name) => examplesOf(groups.get(name)!, config, rng, numbers.get(name)!));
-  const data = { learned: of(questions.slice(held)), heldOut: of(questions.slice(0, held)) };
+  const data = { learned: of(questions.learned), heldOut: of(questions.heldOut) };
   checkLabels(data.learned, config, records.length);
   log(
-    `${data.learned.length} examples of ${questions.length - held} questions; ${data.heldOut.length} of ${held} questions held out`,
+    `${data.learned.length} examples of ${questions.learned.length} questions; ${data.heldOut.length} of ${held} questions held out`,
   );
   checkHeldOut(data.heldOut, held, log);
   return data;

@@ -7,11 +7,12 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { atomicWriteFile, configYaml, ExitCode, loadConfig, NsaError, Rng, turn } from "@nsa/core";
 import { expandInputs } from "@nsa/data";
-import { readRewardFile, streamOf, type Transformer } from "@nsa/model";
+import { readRewardFile, type Transformer } from "@nsa/model";
 import { readRecords } from "@nsa/tasks";
 import type { RewardConfig } from "../../../rewards/config.ts";
 import { checkRewardRecipe, type RewardModelConfig, rewardModelSchema } from "../../reward/config.ts";
 import { questionOf } from "../../reward/examples.ts";
+import { isHeldOut } from "../../reward/held-out-questions.ts";
 import { type LabelledRecord, RecordReader } from "../../reward/records.ts";
 import { Reservoir } from "../../reward/replay.ts";
 import { retrainRewardModel } from "../../reward/retrain.ts";
@@ -24,13 +25,8 @@ import { isRewardModel } from "./plan.ts";
 import { labelSteps } from "./shepherd.ts";
 
 const FRESH_STREAM = 66;
-const HELD_OUT_STREAM = 67;
 /** Held-out outputs of an iteration that are measured, at most. */
 const HELD_OUT_ROWS = 2000;
-
-/** Whether a question's outputs are kept out of training: the same in all iterations. `question`: as `questionOf` has it. */
-const isHeldOut = (question: string, share: number, seed: number) =>
-  new Rng(seed, HELD_OUT_STREAM).uniform(streamOf(question), 0) < share;
 
 /** What an iteration can label: outputs by the task's rule, or steps by roll-outs. Throws NsaError `reward_recipe_invalid` (exit 2). */
 function checkLabels(file: string, { kind, labels }: RewardModelConfig): void {
@@ -167,7 +163,7 @@ export class RewardRetraining {
     const lines = files.lines(iteration, "outputs");
     const held = (line: Line) => {
       const { prompt_ids: prompt } = JSON.parse(line) as { prompt_ids: number[] };
-      return isHeldOut(prompt.join(), recipe.heldOut, config.seed);
+      return isHeldOut(prompt.join(), recipe.heldOut);
     };
     const chosen = this.draw(
       lines.filter((line) => !held(line)),
@@ -242,7 +238,7 @@ export class RewardRetraining {
     for (const path of expandInputs(settings.history.length > 0 ? settings.history : recipe.data.files))
       for (const { record, place } of readRecords(path)) {
         const read = reader.read(record, place);
-        if (typeof read === "string" || isHeldOut(questionOf(read), recipe.heldOut, seed)) continue;
+        if (typeof read === "string" || isHeldOut(questionOf(read), recipe.heldOut)) continue;
         history.add(JSON.stringify(record));
       }
     return history;
