@@ -15,6 +15,7 @@ import { findTask, readProblems, requireSandbox, STANDARD_LIBRARY_ONLY } from "@
 import { z } from "zod";
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { needleSteps, positionSteps } from "./long-context.ts";
+import { refuseTooManyOutputs } from "./most-outputs.ts";
 import { namesOf } from "./names.ts";
 import { pairedEntries } from "./paired.ts";
 import { choiceSteps, type EvalStep, familySteps, problemSteps } from "./problems.ts";
@@ -40,8 +41,22 @@ function stepsOf(given: EvalTask, index: number, config: EvalConfig, name: strin
   }
 }
 
+/** Throws NsaError `eval_recipe_invalid` (exit 2) where more answers are asked together than can be held. */
+function checkAnswers({ tasks, engine }: EvalConfig): void {
+  for (const [i, t] of tasks.entries()) {
+    if (t.kind !== "problems" && t.kind !== "family") continue;
+    const products: [string, number][] = [
+      [`engine.problems × tasks.${i}.samples`, engine.problems * t.samples],
+    ];
+    if (t.kind === "family")
+      products.push([`tasks.${i}.questions × tasks.${i}.samples`, t.questions * t.samples]);
+    refuseTooManyOutputs("eval_recipe_invalid", products);
+  }
+}
+
 /** What a run will do, from the recipe and the tasks' records. */
 export function estimateEval(config: EvalConfig): Record<string, number> {
+  checkAnswers(config);
   const names = namesOf(config.tasks);
   const steps = config.tasks.map((spec, index) => stepsOf(spec, index, config, names[index]!).length);
   const answers = config.tasks.map((t) => {
@@ -92,6 +107,7 @@ function warnOfSandbox(config: EvalConfig, context: StageContext): void {
 
 /** Runs the stage; a resumed run goes on behind the last step that was written. */
 export const runEval: StageRunner<EvalConfig> = async (config, context) => {
+  checkAnswers(config);
   const names = namesOf(config.tasks);
   const steps = config.tasks.flatMap((spec, index) => stepsOf(spec, index, config, names[index]!));
   warnOfSandbox(config, context);

@@ -129,18 +129,20 @@ test("the_outputs_of_a_sampling_run_become_pairs_of_right_against_wrong", async 
     "test",
   );
   const sampled = await runStage(root, "sampled", runSample, config);
-  const rows = readJsonl<{ id: string; verdict: string }>(join(sampled.dir, "samples.jsonl"));
+  const rows = readJsonl<{ prompt: string; verdict: string }>(join(sampled.dir, "samples.jsonl"));
+  // A sum that was asked twice is one question.
   const verdicts = new Map<string, Set<boolean>>();
-  for (const { id, verdict } of rows)
-    verdicts.set(id, (verdicts.get(id) ?? new Set()).add(verdict === "right"));
+  for (const { prompt, verdict } of rows)
+    verdicts.set(prompt, (verdicts.get(prompt) ?? new Set()).add(verdict === "right"));
   const mixed = [...verdicts.values()].filter((own) => own.size === 2).length;
-  expect([verdicts.size, mixed > 2]).toEqual([12, true]);
+  const asked = verdicts.size;
+  expect([rows.length, asked > 8, mixed > 2]).toEqual([96, true, true]);
   const data = { files: [join(sampled.dir, "samples.jsonl")], pairs_per_question: 1, held_out: 0 };
   const run = await offline("from-samples", { data, train: { steps: 1, optimizer: { lr: 1e-3 } } });
   const told = run.events.flatMap((e) => (e.type === "log" ? [e.text] : []));
   expect(told).toContain(`${mixed} pairs, 0 held out`);
   expect(told).toContain(
-    `${12 - mixed} of 12 sampled questions have no right or no wrong output and give no pair`,
+    `${asked - mixed} of ${asked} sampled questions have no right or no wrong output and give no pair`,
   );
 });
 
@@ -185,10 +187,12 @@ test("an_estimate_counts_pairs_tokens_the_reference_and_the_cache", () => {
   expect(off.flops! / step).toBeCloseTo((4 / 3) * off.tokens_at_most!, 3);
   const on = estimateDpo(onlineRecipe(base));
   expect(on.samples_at_most).toBe(8 * 6 * 8);
-  expect(on.sampled_tokens_at_most).toBe(8 * 6 * 8 * 64);
+  // Prompts of 4 tokens (`3+5=`), outputs of 24.
+  expect(on.sampled_tokens_at_most).toBe(8 * 6 * 8 * 28);
   // Besides, a forward for each token that is sampled: six pairs a step, eight outputs to each question.
-  expect(on.flops! / step).toBeCloseTo((4 / 3) * (8 * 6 * 2 * 64) + (8 * 6 * 8 * 64) / 3, 3);
-  // 8 held-out questions of 8 samples are more outputs than 6 of 8; each has at most 64 positions.
+  const short = trainFlops(model, 28).actual;
+  expect(on.flops! / short).toBeCloseTo((4 / 3) * (8 * 6 * 2 * 28) + (8 * 6 * 8 * 28) / 3, 3);
+  // 8 held-out questions of 8 samples are more outputs than 6 of 8; each has at most 28 positions.
   const fewer = estimateDpo(onlineRecipe(base, { evaluation: { questions: 6, samples: 8 } }));
   expect(on.memory_cache_bytes! / fewer.memory_cache_bytes!).toBeCloseTo(64 / 48, 10);
   const held = on.memory_parameters_bytes! + on.memory_reference_bytes!;

@@ -221,7 +221,7 @@ export default (s: { completion: string }) => odd[s.completion]!();\n`,
     "custom threw: a text",
     "custom returned 1",
     expect.stringMatching(/^custom returned <ref/),
-    "custom returned 1e+160",
+    "custom returned 1e+160, which is beyond ±1e+15",
     "custom threw: two",
   ]);
   await expect(makeScorer([rewardSchema.parse({ kind: "custom" })], {} as never)).rejects.toMatchObject({

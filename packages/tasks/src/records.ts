@@ -56,7 +56,7 @@ export function* readRecords(path: string): Generator<{ record: Record<string, u
         code: "data_not_json",
         what: place,
         why: "the line is not a JSON object",
-        fix: "a template needs one JSON object a line",
+        fix: "give one JSON object a line, or remove the line",
         exitCode: 3,
       });
     }

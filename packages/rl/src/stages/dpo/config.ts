@@ -1,5 +1,6 @@
 // The recipe of `nsa dpo`: one strict schema, every field described.
 import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
+import { refuseTooManyOutputs } from "@nsa/eval";
 import { memoryLimitMb } from "@nsa/kernels";
 import { adapterSchema } from "@nsa/model";
 import { loopSchema, trainerSchema } from "@nsa/train";
@@ -113,7 +114,12 @@ export const dpoSchema = z.strictObject({
 export type DpoConfig = z.output<typeof dpoSchema>;
 
 /** Refuses settings that cannot give a pair. Throws NsaError `dpo_data`, `group_of_one` (exit 2). */
-export function checkDpo({ pairs, data, rollout }: DpoConfig): void {
+export function checkDpo({ pairs, data, rollout, evaluation }: DpoConfig): void {
+  if (pairs === "online")
+    refuseTooManyOutputs("dpo_recipe_invalid", [
+      ["rollout.questions_per_step × rollout.group_size", rollout.questionsPerStep * rollout.groupSize],
+      ["evaluation.questions × evaluation.samples", evaluation.questions * evaluation.samples],
+    ]);
   const refuse = (code: string, what: string, why: string, fix: string) => {
     throw new NsaError({ code, what, why, fix, exitCode: ExitCode.usage });
   };

@@ -1,5 +1,6 @@
 // The recipe of `nsa grpo`: one strict schema, every field described.
 import { ExitCode, loggingSchema, memberName, NsaError } from "@nsa/core";
+import { refuseTooManyOutputs } from "@nsa/eval";
 import { memoryLimitMb } from "@nsa/kernels";
 import { adapterSchema } from "@nsa/model";
 import { environmentSchema } from "@nsa/tasks";
@@ -269,20 +270,14 @@ export const grpoSchema = z.strictObject({
 
 export type GrpoConfig = z.output<typeof grpoSchema>;
 
-/** Outputs of a step, or of an evaluation, that are held at once: more than this is a slip of the pen. */
-const MAX_OUTPUTS = 2 ** 24;
-
 /** Refuses steps of more outputs than any memory holds, and rewards that end before they begin. */
 function checkSizes({ rollout, evaluation, rewards }: GrpoConfig): void {
   const refuse = (what: string, why: string, fix: string) =>
     new NsaError({ code: "grpo_recipe_invalid", what, why, fix, exitCode: ExitCode.usage });
-  const products = [
+  refuseTooManyOutputs("grpo_recipe_invalid", [
     ["rollout.questions_per_step × rollout.group_size", rollout.questionsPerStep * rollout.groupSize],
     ["evaluation.questions × evaluation.samples", evaluation.questions * evaluation.samples],
-  ] as const;
-  for (const [what, count] of products)
-    if (count > MAX_OUTPUTS)
-      throw refuse(what, `${count} outputs at once; at most ${MAX_OUTPUTS} can be`, "lower one of the two");
+  ]);
   for (const [i, { kind, fromStep = 1, toStep }] of rewards.entries())
     if (toStep !== undefined && toStep < fromStep)
       throw refuse(

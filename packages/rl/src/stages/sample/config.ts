@@ -1,5 +1,6 @@
 // The recipe of `nsa sample`: one strict schema, every field described.
 import { ExitCode, loggingSchema, NsaError } from "@nsa/core";
+import { refuseTooManyOutputs } from "@nsa/eval";
 import { memoryLimitMb } from "@nsa/kernels";
 import { environmentSchema } from "@nsa/tasks";
 import { z } from "zod";
@@ -138,7 +139,11 @@ export function checkSample({
   pairs,
   labels,
   environment,
+  engine,
 }: SampleConfig): void {
+  const each = prompts.from === "steps" ? prompts.rollouts : sampling.n;
+  const name = prompts.from === "steps" ? "prompts.rollouts" : "sampling.n";
+  refuseTooManyOutputs("sample_settings", [[`engine.questions × ${name}`, engine.questions * each]]);
   const refuse = (what: string, why: string, fix: string) => {
     throw new NsaError({ code: "sample_settings", what, why, fix, exitCode: ExitCode.usage });
   };
