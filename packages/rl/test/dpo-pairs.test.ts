@@ -234,6 +234,7 @@ test("records_that_the_template_cannot_render_are_left_out_and_counted", () => {
   ]);
   expect(some.pairs).toHaveLength(2);
   expect(some.warnings).toEqual([
+    expect.stringMatching(/^1 preference states an earlier one again \(first at .*:4\)/),
     expect.stringMatching(/^2 records that cannot be rendered are left out; the first: .*:2/),
   ]);
   const none = refusing([conversation("tool")]);

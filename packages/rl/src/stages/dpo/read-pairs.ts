@@ -2,6 +2,7 @@
 import { ExitCode, NsaError, Rng } from "@nsa/core";
 import { expandInputs } from "@nsa/data";
 import { readRecords } from "@nsa/tasks";
+import { clashesOf } from "../../task/clashes.ts";
 import type { DpoConfig } from "./config.ts";
 import { type Answer, learnedTokens, longestOf, type Pair } from "./pair.ts";
 import {
@@ -152,6 +153,13 @@ export function readPairs(
       else sampled.set(output.question, [output]);
     }
   }
+  const text = ({ prompt }: Pair, { ids }: Answer) => `${Array.from(prompt)}|${Array.from(ids)}`;
+  const stated = found.map((p) => ({
+    better: text(p, p.chosen),
+    worse: text(p, p.rejected),
+    place: p.place,
+  }));
+  for (const line of clashesOf(stated)) reader.warn(line);
   const rng = new Rng(seed, CHOICE_STREAM);
   let withoutPair = 0;
   for (const [number, outputs] of [...sampled.values()].entries()) {

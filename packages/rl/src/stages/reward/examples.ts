@@ -2,6 +2,7 @@
 import { ExitCode, NsaError, type PackItem, packBatch, Rng } from "@nsa/core";
 import { expandInputs, type Tokenizer } from "@nsa/data";
 import { readRecords } from "@nsa/tasks";
+import { clashesOf, type Preference } from "../../task/clashes.ts";
 import { checkRewardRecipe, type RewardModelConfig } from "./config.ts";
 import { splitQuestions } from "./held-out-questions.ts";
 import { rewardLosses } from "./loss.ts";
@@ -35,6 +36,7 @@ type Log = (text: string, level?: "info" | "warn") => void;
 function readAll(config: RewardModelConfig, tokenizer: Tokenizer, log: Log): LabelledRecord[] {
   const reader = new RecordReader(config, tokenizer, config.train.seqLen);
   const records: LabelledRecord[] = [];
+  const preferences: Preference[] = [];
   const left = new Map<LeftOut, { count: number; first: string }>();
   let total = 0;
   for (const path of expandInputs(config.data.files)) {
@@ -42,8 +44,11 @@ function readAll(config: RewardModelConfig, tokenizer: Tokenizer, log: Log): Lab
       if (total >= (config.data.limit ?? Number.POSITIVE_INFINITY)) break;
       total++;
       const read = reader.read(record, place);
-      if (typeof read !== "string") records.push(read);
-      else {
+      if (typeof read !== "string") {
+        records.push(read);
+        if ("better" in read)
+          preferences.push({ better: read.better.ids.join(), worse: read.worse.ids.join(), place });
+      } else {
         const seen = left.get(read) ?? { count: 0, first: place };
         left.set(read, { ...seen, count: seen.count + 1 });
       }
@@ -51,6 +56,7 @@ function readAll(config: RewardModelConfig, tokenizer: Tokenizer, log: Log): Lab
   }
   for (const [reason, { count, first }] of left)
     log(`${count} of ${total} records ${reasons[reason]} and are left out; the first is ${first}`, "warn");
+  for (const line of clashesOf(preferences)) log(line, "warn");
   return records;
 }
 
@@ -113,6 +119,14 @@ function examplesOf(
   return [...pairs, ...pairsOf(singles, config.data.pairsPerQuestion, rng, key)];
 }
 
+/** Why records gave no example. */
+const whyNothing = ({ labels, loss }: RewardModelConfig): string =>
+  labels === "preference"
+    ? "none of them prefers one output to another that can be used"
+    : rewardLosses.get(loss).texts === 2
+      ? "no question has both a right and a wrong output"
+      : "none of them can be used";
+
 /** Throws NsaError `reward_data_useless` (exit 3) where there is no example, or all labels are equal. */
 function checkLabels(learned: readonly RewardExample[], config: RewardModelConfig, records: number): void {
   const { loss, labels } = config;
@@ -120,8 +134,12 @@ function checkLabels(learned: readonly RewardExample[], config: RewardModelConfi
     const pairs = rewardLosses.get(loss).texts === 2;
     throw nothingToLearn(
       `${records} records give no ${pairs ? "pair" : "example"} to learn from`,
-      pairs ? "no question has both a right and a wrong output" : "none of them can be used",
-      pairs ? "sample more outputs per question, or set loss: pointwise" : "name files with labelled outputs",
+      whyNothing(config),
+      labels === "preference"
+        ? "name files with preferences whose sides differ"
+        : pairs
+          ? "sample more outputs per question, or set loss: pointwise"
+          : "name files with labelled outputs",
     );
   }
   const first = learned[0]![0]!.ends[0]!.label;
