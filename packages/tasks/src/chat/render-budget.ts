@@ -1,6 +1,6 @@
 // The work of rendering a template, counted: templates come from other people's model folders, and loops in loops may never end.
 //
-// Every node that the interpreter evaluates counts, by the length of its text, wherever it is, so that the same template and messages always end alike, on any
+// Every node that the interpreter evaluates counts, by the length of its text, wherever it is, so that the same template and messages always end in the same way, on any
 // machine. The interpreter has no hook of its own; its `evaluate` is wrapped once, and so is what gives it its `range`.
 import { Environment, Interpreter } from "@huggingface/jinja";
 

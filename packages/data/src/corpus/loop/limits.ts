@@ -24,7 +24,7 @@ export function checkLimits({ budgetTokens, nestedBudgets, minPrecision, labels 
     );
 }
 
-/** What to say before the rounds: a budget that takes in the whole pool. */
+/** What to say before the rounds: a budget that covers the whole pool. */
 export function warnOfPool(
   { budgetTokens, minScore, minPrecision }: Limits,
   tokens: number,

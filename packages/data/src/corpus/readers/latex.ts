@@ -28,7 +28,7 @@ const ENCODINGS: Record<string, string> = {
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** Bytes of a TeX file as text: UTF-8, else what inputenc is told, else windows-1252. */
+/** Bytes of a TeX file as text: UTF-8, else the encoding that inputenc names, else windows-1252. */
 export function decodeTex(bytes: Uint8Array): string {
   try {
     return strictUtf8.decode(bytes);
