@@ -23,7 +23,10 @@ async function ask(body: object, text: string, template = writes) {
     isSpecial: () => false,
   };
   const service = {
-    session: { template, tokenizer, longestToken: 1, model: { config: { maxSeqLen: 4096 } }, name: "tiny" },
+    session: {
+      ...{ template, tokenizer, longestToken: 1, model: { config: { maxSeqLen: 4096 } }, name: "tiny" },
+      encode: async (words: string) => tokenizer.encode(words),
+    },
     scheduler: {
       complete: async (request: { prompt: number[] }) => {
         prompt = tokenizer.decode(request.prompt);

@@ -7,6 +7,7 @@ type Figures = Record<string, number>;
 function textOfFirst(collectives: Collectives, text: string): string {
   const mine = collectives.rank === 0 ? Buffer.from(text) : Buffer.alloc(0);
   const [length] = collectives.allReduceNumbers([mine.length]);
+  if (length === 0) return "";
   const codes = Array.from({ length: length! }, (_, i) => mine[i] ?? 0);
   return Buffer.from(collectives.allReduceNumbers(codes)).toString();
 }
@@ -18,8 +19,9 @@ function textOfFirst(collectives: Collectives, text: string): string {
 export function figuresOverRanks(collectives: Collectives, own: Figures): Figures {
   const { rank, world } = collectives;
   if (world === 1) return own;
-  const names = JSON.parse(textOfFirst(collectives, JSON.stringify(Object.keys(own)))) as string[];
-  if (names.length === 0) return own;
+  const text = textOfFirst(collectives, Object.keys(own).join("\n"));
+  if (text === "") return own;
+  const names = text.split("\n");
   const largest = names.filter((name) => name.endsWith("_max"));
   const sums = collectives.allReduceNumbers(
     names.map((name) => (name.endsWith("_max") ? 0 : (own[name] ?? 0))),
