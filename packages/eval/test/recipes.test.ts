@@ -14,7 +14,8 @@ test("every_pretrain_recipe_loads_and_the_quickstart_has_a_million_parameters", 
   for (const file of files) {
     const { config } = loadConfig(pretrainSchema, `${configs}pretrain/${file}`);
     const estimate = estimatePretrain(config);
-    expect(estimate.parameters, file).toBeGreaterThan(1e5);
+    // The smallest are students of distillation.
+    expect(estimate.parameters, file).toBeGreaterThan(5e4);
     if (file !== "quickstart.yaml") continue;
     expect(estimate.parameters).toBeGreaterThan(1e6);
     expect(estimate.parameters).toBeLessThan(1.6e6);
