@@ -17,7 +17,7 @@ export {
 export { type BandFile, bandRun, type NearOptions, nearDuplicates } from "./corpus/dedup/near.ts";
 export { normaliseUrl } from "./corpus/dedup/url.ts";
 export { decodePage } from "./corpus/extract/charset.ts";
-export { type Extracted, extractHtml } from "./corpus/extract/html.ts";
+export { type Extracted, extractHtml, extractPage } from "./corpus/extract/html.ts";
 export {
   identifyLanguage,
   identifyLanguages,
