@@ -53,6 +53,21 @@ test("a_free_folder_is_held_by_a_named_owner_until_the_run_ends", async () => {
   }
 });
 
+test("what_processes_that_asked_for_the_folder_and_were_killed_have_left_goes_with_the_start_and_the_end", async () => {
+  const dir = folder();
+  const leave = (name: string) => writeFileSync(join(dir, name), "");
+  // No process has such a number.
+  leave(".lock-000001.clock-4194303999");
+  {
+    using _held = await holdRun(dir);
+    expect(locks(dir)).toEqual([".lock-000001"]);
+    leave(".lock-000001.clock-4194303998");
+    leave(`.lock-000002.tmp-${process.ppid}`);
+  }
+  // The second is of a process that runs.
+  expect(locks(dir)).toEqual([".lock-000001", `.lock-000002.tmp-${process.ppid}`]);
+});
+
 test.each(["4194303999", "", "no number", String(process.pid)])(
   "what_a_dead_trainer_left_is_taken_over_%j",
   async (left) => {

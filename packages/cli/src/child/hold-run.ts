@@ -242,7 +242,10 @@ function hold(runDir: string, n: number, beatMs: number): Disposable {
     [Symbol.dispose]() {
       guard[Symbol.dispose]();
       void beat.terminate();
-      if (isNewest(runDir, n)) release(path);
+      if (!isNewest(runDir, n)) return;
+      // Of one that asked for the folder, and was killed, while this process held it.
+      sweepLeft(runDir);
+      release(path);
     },
   };
 }
