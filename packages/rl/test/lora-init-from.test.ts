@@ -117,7 +117,7 @@ test("a_reward_model_begins_with_the_adapters_of_a_language_model_and_goes_on_fr
     root,
     "reward-trained",
     rewardStage.run,
-    rewardRecipe({ init_from: first }, 30, 0.01),
+    rewardRecipe({ init_from: first }, 45, 0.003),
   );
   const own = { init_from: trained.result.outputs.checkpoint! };
   const on = await runStage(root, "reward-on", rewardStage.run, rewardRecipe(own, 1, 1e-6));
