@@ -73,10 +73,10 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Whether the owner of a lock has ended, by its process here or by the age of its last mark, milliseconds. */
-function hasEnded(owner: Owner, age: number): boolean {
+/** Whether the owner of a lock has ended, by its process here or by the age of its last mark, milliseconds, which costs a file. */
+function hasEnded(owner: Owner, age: () => number): boolean {
   const here = self();
-  if (owner.host !== here.host || owner.space !== here.space) return age > 10 * BEAT_MS;
+  if (owner.host !== here.host || owner.space !== here.space) return age() > 10 * BEAT_MS;
   return !isRunning(owner.pid) || startOf(owner.pid) !== owner.started;
 }
 
@@ -96,10 +96,10 @@ function clockOf(path: string): number {
 /** Who holds the newest lock; null where nobody does, "unwritten" where it cannot be read yet. */
 function holder(path: string): Owner | "unwritten" | null {
   const text = readFileSync(path, "utf8");
-  const age = clockOf(path) - statSync(path).mtimeMs;
   if (text === "free\n") return null;
+  const age = () => clockOf(path) - statSync(path).mtimeMs;
   const parsed = ownerSchema.safeParse(tryParse(text));
-  if (!parsed.success) return age > UNWRITTEN_MS ? null : "unwritten";
+  if (!parsed.success) return age() > UNWRITTEN_MS ? null : "unwritten";
   return hasEnded(parsed.data, age) ? null : parsed.data;
 }
 
@@ -209,7 +209,7 @@ const numbersIn = (runDir: string): number[] =>
 const LEFT = /^\.lock(-\d+)?\.(clock|tmp)-(\d+)$/;
 
 /** Removes what processes that were killed while they asked for the folder have left. */
-function sweepLeft(runDir: string): void {
+export function sweepLeft(runDir: string): void {
   for (const name of readdirSync(runDir)) {
     const pid = Number(LEFT.exec(name)?.[3] ?? process.pid);
     if (pid !== process.pid && !isRunning(pid)) rmSync(join(runDir, name), { force: true });

@@ -17,6 +17,7 @@ import {
   type StageResult,
   watchInterruption,
 } from "@nsa/core";
+import { sweepLeft } from "../child/hold-run.ts";
 import type { Job } from "../child/messages.ts";
 import { runRanks, worldOf } from "../child/run-ranks.ts";
 import { loadPluginsOfRecipe, namesPlugins } from "../plugins/load.ts";
@@ -200,6 +201,7 @@ export async function execute(
   } finally {
     view.close();
   }
+  sweepLeft(runDir);
   writeOutputPage(name, result.outputs);
   const report = await writeReport(runDir, stage.sections?.(runDir));
   printEvaluation(runDir, options.json === true);
