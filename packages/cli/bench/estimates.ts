@@ -1,7 +1,7 @@
 // `pnpm bench estimates [recipe …]`: the memory of the process that `--dry-run` names for recipes of every kind beside the peak of the process that runs them.
 //
 // The recipes form one chain: a base of 11M weights, then what starts from it, a step or two each. They run on the CPU, where the
-// system tells the peak of a process. Evaluations and the corpus name no memory yet: their peak stands alone.
+// system reports the peak of a process. Evaluations and the corpus name no memory yet: their peak stands alone.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -174,12 +174,12 @@ function measure(
   const [runs, peaks] = [join(folder, "runs", name), join(folder, "peaks", name)];
   mkdirSync(peaks, { recursive: true });
   const words = ["run", stage, path, "--device", "cpu", "--runs", runs];
-  const told = JSON.parse(nsa([...words, "--dry-run", "--json"])) as { process_bytes?: number };
+  const estimate = JSON.parse(nsa([...words, "--dry-run", "--json"])) as { process_bytes?: number };
   nsa([...words, "--plain"], { NODE_OPTIONS: `--import=${preload}`, NSA_PEAKS: peaks });
   const trainer = readdirSync(peaks).filter((file) => file.startsWith("trainer-"));
   const most = Math.max(...trainer.map((file) => Number(readFileSync(join(peaks, file), "utf8"))));
   const measured = most / 2 ** 20;
-  const estimated = told.process_bytes === undefined ? undefined : told.process_bytes / 2 ** 20;
+  const estimated = estimate.process_bytes === undefined ? undefined : estimate.process_bytes / 2 ** 20;
   return { row: { recipe: name, estimated, measured }, runs };
 }
 

@@ -15,8 +15,8 @@ import { inputOf } from "./support/fuzz/inputs.ts";
 import { fuzzTargets } from "./support/fuzz/targets.ts";
 
 /** How often a process is looked at, and how often it may have used little of the processor since its input began: a busy machine. */
-const LOOK_MS = 15_000;
-const MAX_LOOKS = 40;
+const CHECK_MS = 15_000;
+const MAX_CHECKS = 40;
 const MAX_FAULTS = 20;
 const PLANTS = join(import.meta.dirname, "support/fuzz/plants.mjs");
 
@@ -37,7 +37,7 @@ export interface FuzzTally {
   memory: { early: number; most: number };
 }
 
-/** What a process has used of the processor, milliseconds; 0 where the system does not tell. */
+/** What a process has used of the processor, milliseconds; 0 where the system does not report it. */
 function processorMs(pid: number): number {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -78,20 +78,20 @@ function stint(target: string, first: number, left: { ms: number }, tally: FuzzT
     errors = (errors + text.toString()).slice(-500);
   });
   let hang: NodeJS.Timeout | undefined;
-  const limit = LOOK_MS / 2 + fuzzTargets[target]!.limitMs;
+  const limit = CHECK_MS / 2 + fuzzTargets[target]!.limitMs;
   const watch = () => {
     clearTimeout(hang);
     const before = processorMs(child.pid!);
-    const look = (looks: number) => {
+    const check = (checks: number) => {
       // Before its first input a process is being loaded.
       const spent = from === undefined ? 0 : processorMs(child.pid!) - before;
-      if (spent < limit && looks < MAX_LOOKS) hang = setTimeout(() => look(looks + 1), LOOK_MS);
+      if (spent < limit && checks < MAX_CHECKS) hang = setTimeout(() => check(checks + 1), CHECK_MS);
       else {
         end = "has no end";
         child.kill("SIGKILL");
       }
     };
-    look(0);
+    check(0);
   };
   watch();
   createInterface({ input: child.stdout }).on("line", (line) => {

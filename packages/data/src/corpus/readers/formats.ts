@@ -29,7 +29,7 @@ export function formatOf(path: string): InputFormat {
   if (format) return format;
   throw new NsaError({
     code: "input_format",
-    what: `cannot tell the format of ${path}`,
+    what: `the format of ${path} is unknown`,
     why: "its name ends in none of .jsonl .warc .wet .arc .parquet .html .txt .tex .tar or a programming language's (with .gz or .zst, but for Parquet)",
     fix: "rename the file",
     exitCode: 2,

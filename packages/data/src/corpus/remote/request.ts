@@ -34,7 +34,7 @@ export function remoteError(url: string, why: string, exitCode: 3 | 4 = 3): NsaE
     why,
     fix:
       exitCode === 4
-        ? "check the network, then run the same command again: it goes on where it was"
+        ? "check the network, then run the same command again: it resumes where it was"
         : "check the address, and `fetch.base` for the files of lists and indexes",
     exitCode,
   });
