@@ -130,10 +130,19 @@ test("a_value_model_grows_with_the_policy", () => {
     // Groups of the policy's, which the value model does not have: it is counted by itself.
     const train = { groups: [{ name: "norms", weights: ["*norm*"], lrMultiplier: 0.5 }] };
     const algorithm = { advantage: "gae" };
-    const config = grpoSchema.parse({ init: { checkpoint }, algorithm, train, value: { init } });
+    const config = grpoSchema.parse({
+      ...{ init: { checkpoint }, algorithm, train, value: { init }, microBatchTokens: 4096 },
+    });
     expect(estimateGrpo(config).memory_value_bytes, init).toBe(bytes(2));
     const got = estimateGrpo(config, undefined, (model) => ({ ...model, numLayers: 5 }));
     expect(got.memory_value_bytes, init).toBe(bytes(5));
+    // On CUDA its steps are captured, and hold activations of their own between steps.
+    const cuda = estimateGrpo(config, "cuda");
+    const model = resolveModelConfig({ ...sizes, head: "scalar" });
+    const captured = { ...size, device: "cuda", microBatchTokens: 4096, seqLen: 128, groups: [] };
+    const activations = estimateTraining(model, captured).memory_activations_bytes!;
+    expect(activations).toBeGreaterThan(4096 * 100);
+    expect(cuda.memory_value_bytes, init).toBe(bytes(2) + activations);
   }
 });
 
