@@ -3,11 +3,11 @@ import { setTimeout } from "node:timers/promises";
 import { holdRun } from "../src/child/hold-run.ts";
 
 process.on("message", async (dir: string) => {
-  const held = await holdRun(dir, 20_000);
+  const held = await holdRun(dir, { patienceMs: 20_000 });
   const from = process.hrtime.bigint();
   await setTimeout(20);
   const to = process.hrtime.bigint();
-  held[Symbol.dispose]();
+  held?.[Symbol.dispose]();
   process.send!([String(from), String(to)]);
 });
 process.send!("ready");

@@ -47,7 +47,7 @@ test("a_free_folder_is_held_by_a_named_owner_until_the_run_ends", async () => {
         pid: process.pid,
         host: hostname(),
       });
-      await expect(holdRun(dir, 100)).rejects.toMatchObject({ code: "run_in_use" });
+      await expect(holdRun(dir, { patienceMs: 100 })).rejects.toMatchObject({ code: "run_in_use" });
     }
     expect(readFileSync(join(dir, lock), "utf8")).toBe("free\n");
   }
@@ -73,7 +73,7 @@ test.each(["4194303999", "", "no number", String(process.pid)])(
   async (left) => {
     const dir = folder();
     writeFileSync(pidFile(dir), left);
-    using _held = await holdRun(dir, 5000);
+    using _held = await holdRun(dir, { patienceMs: 5000 });
     expect([existsSync(pidFile(dir)), locks(dir)]).toEqual([false, [".lock-000001"]]);
   },
 );
@@ -92,15 +92,15 @@ test.each([
   const then = Date.now() / 1000 - seconds;
   utimesSync(path, then, then);
   if (free) {
-    using _held = await holdRun(dir, 100);
+    using _held = await holdRun(dir, { patienceMs: 100 });
     expect(locks(dir)).toEqual([".lock-000008"]);
-  } else await expect(holdRun(dir, 100)).rejects.toMatchObject({ code: "run_in_use" });
+  } else await expect(holdRun(dir, { patienceMs: 100 })).rejects.toMatchObject({ code: "run_in_use" });
 });
 
 test("an_owner_that_is_busy_marks_its_lock_all_the_same", async () => {
   const dir = folder();
   {
-    using _held = await holdRun(dir, 100, 20);
+    using _held = await holdRun(dir, { patienceMs: 100, beatMs: 20 });
     const path = join(dir, ".lock-000001");
     const text = readFileSync(path, "utf8");
     utimesSync(path, 1, 1);
@@ -115,10 +115,10 @@ test("an_owner_that_is_busy_marks_its_lock_all_the_same", async () => {
 test("a_lock_that_was_left_without_an_owner_is_taken_over_after_a_moment", async () => {
   const dir = folder();
   writeFileSync(join(dir, ".lock-000001"), "");
-  await expect(holdRun(dir, 100)).rejects.toMatchObject({ code: "run_in_use" });
+  await expect(holdRun(dir, { patienceMs: 100 })).rejects.toMatchObject({ code: "run_in_use" });
   const then = Date.now() / 1000 - 60;
   utimesSync(join(dir, ".lock-000001"), then, then);
-  using _held = await holdRun(dir, 100);
+  using _held = await holdRun(dir, { patienceMs: 100 });
   expect(locks(dir)).toEqual([".lock-000002"]);
 });
 
@@ -153,7 +153,7 @@ test("the_next_trainer_starts_when_the_one_before_has_ended", async () => {
   const dir = folder();
   const child = await other(dir);
   let held = false;
-  const waiting = holdRun(dir, 20_000).then((hold) => {
+  const waiting = holdRun(dir, { patienceMs: 20_000 }).then((hold) => {
     held = true;
     return hold;
   });
@@ -167,7 +167,7 @@ test("the_next_trainer_starts_when_the_one_before_has_ended", async () => {
 test("a_trainer_that_does_not_end_is_named", async () => {
   const dir = folder();
   const child = await other(dir);
-  await expect(holdRun(dir, 200)).rejects.toMatchObject({
+  await expect(holdRun(dir, { patienceMs: 200 })).rejects.toMatchObject({
     code: "run_in_use",
     exitCode: 2,
     what: expect.stringContaining(String(child.pid)),

@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { ExitCode, explainWriteError, guardFolder, NsaError } from "@nsa/core";
 import { z } from "zod";
@@ -250,16 +250,26 @@ function hold(runDir: string, n: number, beatMs: number): Disposable {
   };
 }
 
+export interface HoldOptions {
+  /** How long to wait for a trainer that is still in the folder. */
+  patienceMs?: number;
+  /** How often the owner marks its lock. */
+  beatMs?: number;
+  /** Aborted: this process no longer wants the folder. */
+  signal?: AbortSignal;
+}
+
 /**
- * Takes the folder, waiting for a trainer that is still in it. Throws NsaError `run_in_use` (exit 2). Until the lock is disposed of,
- * writes of this process in the folder throw `run_taken_over` (exit 3) once another has taken it.
+ * Takes the folder, waiting for a trainer that is still in it; null where `signal` aborts first. Throws NsaError `run_in_use` (exit 2). Until
+ * the lock is disposed of, writes of this process in the folder throw `run_taken_over` (exit 3) once another has taken it.
  */
 export async function holdRun(
   runDir: string,
-  patienceMs = PATIENCE_MS,
-  beatMs = BEAT_MS,
-): Promise<Disposable> {
-  for (let waited = 0; ; ) {
+  { patienceMs = PATIENCE_MS, beatMs = BEAT_MS, signal }: HoldOptions = {},
+): Promise<Disposable | null> {
+  // A stop that came while this process did something else is read first.
+  await setImmediate();
+  for (let waited = 0; !signal?.aborted; ) {
     const newest = numbersIn(runDir).at(-1) ?? 0;
     let held: ReturnType<typeof heldBy>;
     try {
@@ -286,4 +296,5 @@ export async function holdRun(
     sweepLeft(runDir);
     return hold(runDir, newest + 1, beatMs);
   }
+  return null;
 }

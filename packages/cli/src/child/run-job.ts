@@ -48,7 +48,9 @@ export async function runJob(
   const rank = job.ranks?.rank ?? 0;
   const runDir = rank === 0 ? job.runDir : join(job.runDir, "ranks", String(rank));
   mkdirSync(runDir, { recursive: true });
-  using _held = await holdRun(runDir);
+  using held = await holdRun(runDir, { signal });
+  // Stopped before it had the folder, which another process may have brought to the end of the run: nothing there is touched.
+  if (!held) return { status: "interrupted", step: 0, metrics: {}, outputs: {} };
   if (rank === 0) restoreCheckpoints(job.runDir);
   const place = { runDir, runName: basename(job.runDir), time: now(), onError };
   const newest = job.resume === true ? latestCheckpoint(job.runDir) : null;
