@@ -196,7 +196,7 @@ export const mutations = [
   },
   {
     bug: "a resumed run forgets how many questions were asked",
-    file: `${rl}/src/stages/grpo/run.ts`,
+    file: `${rl}/src/stages/grpo/open.ts`,
     from: "stateful: [trainer, cursor]",
     to: "stateful: [trainer]",
     tests: runs,

@@ -28,6 +28,8 @@ export interface RankPlace {
   rank: number;
   world: number;
   folder: string;
+  /** Folder of the run, which is rank 0's own; the others record in folders of theirs. */
+  runDir?: string;
   /** Named groups of ranks besides `data`. */
   groups?: Record<string, readonly number[]>;
 }
@@ -80,6 +82,10 @@ export interface StageContext {
   sync(): void;
   log(text: string, level?: "info" | "warn"): void;
 }
+
+/** Folder of the run that all ranks share: where checkpoints and what belongs to them are. */
+export const runFolderOf = ({ ranks, runDir }: Pick<StageContext, "ranks" | "runDir">): string =>
+  ranks?.runDir ?? runDir;
 
 export interface StageResult {
   status: "completed" | "interrupted";

@@ -5,7 +5,7 @@ import { fillTemplate, readRecords } from "@nsa/tasks";
 import type { EvalTask } from "./config.ts";
 import type { EvalStep } from "./problems.ts";
 import type { NeedleRow, PositionRow } from "./rows.ts";
-import { type Session, scoreTokens } from "./session.ts";
+import { type Session, scoreTokens, shareQuestions } from "./session.ts";
 
 const STREAM = 41;
 const filler =
@@ -103,8 +103,9 @@ export function needleSteps(spec: Extract<EvalTask, { kind: "needle" }>): EvalSt
       task: spec.name,
       run(session: Session, step: number) {
         fits(session, length, spec.name);
-        return Array.from({ length: spec.trials }, (_, trial) =>
-          needleRow(session, spec, { length, depth, trial, step }),
+        const trials = Array.from({ length: spec.trials }, (_, trial) => trial);
+        return shareQuestions(session, trials, 0, (own) =>
+          own.map((trial) => needleRow(session, spec, { length, depth, trial, step })),
         );
       },
     })),

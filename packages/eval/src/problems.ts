@@ -22,7 +22,7 @@ import type { EvalConfig, EvalTask } from "./config.ts";
 import { programRows } from "./programs.ts";
 import type { Generation, Question } from "./question.ts";
 import type { ChoiceRow, EvalRow, GreedyRow, SampleRow } from "./rows.ts";
-import { type Session, scoreTokens } from "./session.ts";
+import { type Session, scoreTokens, shareQuestions } from "./session.ts";
 import { type ForcedSample, generateForced, type ThoughtBudget } from "./trajectories/thoughts.ts";
 import { type Trajectory, wholeIds } from "./trajectories/trajectory.ts";
 
@@ -66,7 +66,17 @@ function rewardsOf(
   return texts.map((group) => group.map(() => numbers[next++]!));
 }
 
-function generateRows(
+/** Rows of all questions, shared out over ranks. */
+const generateRows = (
+  session: Session,
+  step: number,
+  generation: Generation,
+  questions: readonly Question[],
+  first: number,
+): Promise<SampleRow[]> =>
+  shareQuestions(session, questions, first, (own, from) => ownRows(session, step, generation, own, from));
+
+function ownRows(
   session: Session,
   step: number,
   generation: Generation,
@@ -140,16 +150,16 @@ function generateRows(
 }
 
 /** Sampled answers to the questions, and greedy ones where the recipe asks for them. */
-function answerRows(
+async function answerRows(
   session: Session,
   step: number,
   generation: Generation,
   questions: readonly Question[],
   first: number,
-): (SampleRow | GreedyRow)[] {
-  const sampled = generateRows(session, step, { ...generation, greedy: false }, questions, first);
+): Promise<(SampleRow | GreedyRow)[]> {
+  const sampled = await generateRows(session, step, { ...generation, greedy: false }, questions, first);
   if (!generation.greedy) return sampled;
-  const once = generateRows(session, step, { ...generation, samples: 1 }, questions, first);
+  const once = await generateRows(session, step, { ...generation, samples: 1 }, questions, first);
   return [...sampled, ...once.map((row): GreedyRow => ({ ...row, kind: "greedy" }))];
 }
 
@@ -309,6 +319,40 @@ export function familySteps(
   }));
 }
 
+/** Multiple choice by log-likelihood: the rows of some questions. */
+function choiceRows(
+  session: Session,
+  step: number,
+  { task, ...spec }: Omit<Named<"choice">, "task"> & { task: TaskDefinition },
+  questions: readonly TaskProblem[],
+): ChoiceRow[] {
+  const { tokenizer } = session;
+  const letters = "ABCDEFGHIJ";
+  const items = questions.flatMap((problem) => {
+    const listed = spec.score === "letter" ? problem : { question: problem.question };
+    const head = tokenizer.encode(
+      fittingPrompt(session, task, { ...problem, ...listed }, { shots: spec.shots, room: 64 }),
+    );
+    return problem.options!.map((option, o) => {
+      const tail = tokenizer.encode(spec.score === "letter" ? ` ${letters[o]}` : ` ${option}`, {
+        inner: true,
+      });
+      return { ids: [...head, ...tail], from: head.length };
+    });
+  });
+  const scores = scoreTokens(session, items).map((logp) => logp.reduce((a, b) => a + b, 0));
+  let at = 0;
+  return questions.map((problem): ChoiceRow => {
+    const logps = scores.slice(at, at + problem.options!.length);
+    at += logps.length;
+    const perByte = logps.map((x, o) => x / Math.max(1, Buffer.byteLength(problem.options![o]!)));
+    const best = (xs: number[]) => letters[xs.indexOf(Math.max(...xs))]!;
+    const { id, answer: gold } = problem;
+    const place = { kind: "choice" as const, step, task: spec.name, id, gold };
+    return { ...place, answer: best(logps), answerPerByte: best(perByte), logps };
+  });
+}
+
 export function choiceSteps(
   spec: Named<"choice">,
   options: { dataDir: string; problems: number },
@@ -324,34 +368,9 @@ export function choiceSteps(
     });
   }
   const problems = readProblems(task, options.dataDir, spec.limit);
-  const letters = "ABCDEFGHIJ";
   return inChunks(problems, options.problems).map((chunk) => ({
     task: spec.name,
-    run(session, step) {
-      const { tokenizer } = session;
-      const items = chunk.flatMap((problem) => {
-        const listed = spec.score === "letter" ? problem : { question: problem.question };
-        const head = tokenizer.encode(
-          fittingPrompt(session, task, { ...problem, ...listed }, { shots: spec.shots, room: 64 }),
-        );
-        return problem.options!.map((option, o) => {
-          const tail = tokenizer.encode(spec.score === "letter" ? ` ${letters[o]}` : ` ${option}`, {
-            inner: true,
-          });
-          return { ids: [...head, ...tail], from: head.length };
-        });
-      });
-      const scores = scoreTokens(session, items).map((logp) => logp.reduce((a, b) => a + b, 0));
-      let at = 0;
-      return chunk.map((problem): ChoiceRow => {
-        const logps = scores.slice(at, at + problem.options!.length);
-        at += logps.length;
-        const perByte = logps.map((x, o) => x / Math.max(1, Buffer.byteLength(problem.options![o]!)));
-        const best = (xs: number[]) => letters[xs.indexOf(Math.max(...xs))]!;
-        const { id, answer: gold } = problem;
-        const place = { kind: "choice" as const, step, task: spec.name, id, gold };
-        return { ...place, answer: best(logps), answerPerByte: best(perByte), logps };
-      });
-    },
+    run: (session, step) =>
+      shareQuestions(session, chunk, 0, (own) => choiceRows(session, step, { ...spec, task }, own)),
   }));
 }

@@ -15,7 +15,7 @@ import {
 } from "@nsa/tasks";
 import type { Generation, Question } from "./question.ts";
 import type { GreedyRow, SampleRow } from "./rows.ts";
-import type { Session } from "./session.ts";
+import { type Session, shareQuestions } from "./session.ts";
 import { generateTrajectories } from "./trajectories/driver.ts";
 import { withToolStops } from "./trajectories/tools.ts";
 import { type Trajectory, wholeIds } from "./trajectories/trajectory.ts";
@@ -107,7 +107,17 @@ function answeredByTools(completion: string, { calls = [] }: Trajectory): Answer
   };
 }
 
-async function sampledRows(
+/** Rows of all questions, shared out over ranks. */
+const sampledRows = (
+  session: Session,
+  step: number,
+  generation: ProgramGeneration,
+  questions: readonly Question[],
+  first: number,
+): Promise<SampleRow[]> =>
+  shareQuestions(session, questions, first, (own, from) => ownRows(session, step, generation, own, from));
+
+async function ownRows(
   session: Session,
   step: number,
   generation: ProgramGeneration,

@@ -12,6 +12,7 @@ import {
   turn,
 } from "@nsa/core";
 import { findTask, readProblems, requireSandbox, STANDARD_LIBRARY_ONLY } from "@nsa/tasks";
+import { anyRank, collectivesOf } from "@nsa/train";
 import { z } from "zod";
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { needleSteps, positionSteps } from "./long-context.ts";
@@ -112,11 +113,9 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
   const steps = config.tasks.flatMap((spec, index) => stepsOf(spec, index, config, names[index]!));
   warnOfSandbox(config, context);
   for (const { warning } of steps) if (warning !== undefined) context.log(warning, "warn");
-  const session = await openSession(config, {
-    device: context.device,
-    log: (text) => context.log(text),
-    cancelled: () => context.interrupted(),
-  });
+  const collectives = collectivesOf(context);
+  const writes = collectives.rank === 0;
+  const session = await openSession(config, context, collectives);
   try {
     let done = context.resumeFrom ? stepsDone(context.resumeFrom, steps.length) : 0;
     if (context.resumeFrom) context.rewind(done);
@@ -133,8 +132,9 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
       const started = performance.now();
       const rows = await step.run(session, i + 1);
       // Answers that an interruption cut short are not kept.
-      if (context.interrupted()) return { status: "interrupted", step: done, metrics: {}, outputs: {} };
-      for (const row of rows) context.samples.append(row);
+      if (anyRank(collectives, context.interrupted()))
+        return { status: "interrupted", step: done, metrics: {}, outputs: {} };
+      if (writes) for (const row of rows) context.samples.append(row);
       done = i + 1;
       const seconds = (performance.now() - started) / 1000;
       const metrics: Record<string, number> = {
@@ -144,13 +144,14 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
       if (accuracy !== undefined) metrics["eval/step_accuracy"] = accuracy;
       context.emit({ type: "step", step: done, totalSteps: steps.length, metrics });
       // After all of the step's records: a resume forgets those of steps that are not marked.
-      markProgress(context, { step: done, of: steps.length });
+      if (writes) markProgress(context, { step: done, of: steps.length });
       // Lets the message of the user's interruption in.
       await turn();
     }
   } finally {
     session.close();
   }
+  if (!writes) return { status: "completed", step: steps.length, metrics: {}, outputs: {} };
   const summaries = await finish(config, context);
   const metrics = Object.assign({}, ...summaries.map(summaryMetrics)) as Record<string, number>;
   // One past the last step, so that a resume forgets these figures and does not record them twice.

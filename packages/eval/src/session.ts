@@ -1,9 +1,9 @@
 // The model under evaluation: checkpoint, tokenizer, engine, and scoring by log-likelihood.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { ExitCode, NsaError, packBatch } from "@nsa/core";
+import { ExitCode, NsaError, packBatch, type StageContext } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
-import { type Device, openDevice } from "@nsa/kernels";
+import { type Collectives, type Device, shareLengths } from "@nsa/kernels";
 import {
   Engine,
   type EngineOptions,
@@ -20,6 +20,7 @@ import {
   checkVocabulary,
   environmentSchema,
 } from "@nsa/tasks";
+import { gatherValues, openStageDevice } from "@nsa/train";
 import type { EvalConfig } from "./config.ts";
 import { type OpenTools, openTools } from "./trajectories/tools.ts";
 
@@ -34,7 +35,24 @@ export interface Session {
   /** For entries with format tool. */
   tools?: OpenTools;
   config: EvalConfig;
+  /** Ranks that share the questions of a step; each gets all rows. */
+  collectives: Collectives;
   close(): void;
+}
+
+/** Rows of all questions, in their order, on every rank; each rank answers a stretch of them, of which the first has the number `first`. */
+export async function shareQuestions<T, R>(
+  { collectives }: Pick<Session, "collectives">,
+  questions: readonly T[],
+  first: number,
+  rows: (own: readonly T[], first: number) => R[] | Promise<R[]>,
+): Promise<R[]> {
+  const { rank, world } = collectives;
+  if (world === 1) return await rows(questions, first);
+  const lengths = shareLengths(questions.length, world);
+  const from = lengths.slice(0, rank).reduce((a, b) => a + b, 0);
+  const own = questions.slice(from, from + lengths[rank]!);
+  return gatherValues(collectives, own.length > 0 ? await rows(own, first + from) : []).flat();
 }
 
 /** The tokenizer of a checkpoint. Throws NsaError `tokenizer_missing`, `tokenizer_mismatch` (exit 3). */
@@ -97,10 +115,11 @@ async function toolsOf(
 
 export async function openSession(
   config: EvalConfig,
-  options: { device: string; log: (text: string) => void; cancelled: () => boolean },
+  context: Pick<StageContext, "ranks" | "parallel" | "device" | "log" | "interrupted">,
+  collectives: Collectives,
 ): Promise<Session> {
   const tokenizer = tokenizerOf(config);
-  const device = openDevice(options.device, { threads: config.threads, log: options.log });
+  const device = openStageDevice(context, { threads: config.threads });
   try {
     const overrides = config.maxSeqLen ? { maxSeqLen: config.maxSeqLen } : {};
     const model = await loadModel(device, config.checkpoint, overrides, INFERENCE_ONLY);
@@ -111,7 +130,7 @@ export async function openSession(
       cacheTokens,
       prefillTokens,
       decode: (ids) => tokenizer.decode(ids),
-      cancelled: options.cancelled,
+      cancelled: () => context.interrupted(),
     };
     const engine = new Engine(model, engineOptions);
     const rewardModel = await openRewardModel(device, config, tokenizer);
@@ -121,7 +140,8 @@ export async function openSession(
       tools?.close();
       device.close();
     };
-    return { model, tokenizer, engine, chat, config, ...rewardModel, ...(tools ? { tools } : {}), close };
+    const opened = { model, tokenizer, engine, chat, config, collectives, close };
+    return { ...opened, ...rewardModel, ...(tools ? { tools } : {}) };
   } catch (error) {
     device.close();
     throw error;

@@ -2,7 +2,15 @@
 import { Device, openRankPipes, type PartOptions, singleRank } from "../src/index.ts";
 
 export interface Call {
-  op: "allReduce" | "allReduceNumbers" | "reduceScatter" | "allGather" | "broadcast" | "barrier" | "die";
+  op:
+    | "allReduce"
+    | "allReduceNumbers"
+    | "reduceScatter"
+    | "allGather"
+    | "broadcast"
+    | "gatherBytes"
+    | "barrier"
+    | "die";
   /** The values of each rank; of reduceScatter the whole, of allGather the part. */
   values?: number[][];
   dtype?: "f32" | "f64" | "i32" | "bf16";
@@ -33,6 +41,7 @@ try {
     const share = (n: number) => lengths?.[place] ?? Math.floor(n / size) + (place < n % size ? 1 : 0);
     if (op === "die") return process.kill(process.pid, "SIGKILL");
     if (op === "barrier") return all.barrier(group) ?? "passed";
+    if (op === "gatherBytes") return all.gatherBytes(Uint8Array.from(own), group).map((b) => [...b]);
     if (op === "allReduceNumbers") return all.allReduceNumbers(own, group);
     if (op === "allReduce") {
       const x = t();

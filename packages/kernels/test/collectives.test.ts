@@ -86,6 +86,20 @@ test("parts_may_have_any_lengths_and_none", async () => {
   for (const [, gathered, empty] of got) expect([gathered, empty]).toEqual([[1, 2, 3, 4, 9], []]);
 }, 60_000);
 
+test("bytes_of_any_length_are_gathered_in_ascending_order_of_ranks", async () => {
+  const values = [[7, 8, 9], [], [1]];
+  const got = await run(3, [
+    { op: "gatherBytes", values },
+    { op: "gatherBytes", values, group: [2, 0] },
+  ]);
+  const pair = [[7, 8, 9], [1]];
+  expect(got).toEqual([
+    [values, pair],
+    [values, null],
+    [values, pair],
+  ]);
+}, 60_000);
+
 test("groups_work_apart_in_any_order_of_their_names_and_leave_the_others_alone", async () => {
   const values = ramp(4, 4);
   const got = await run(4, [

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readJsonl } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
+import { singleRank } from "@nsa/kernels";
 import type { Engine, GenerateRequest } from "@nsa/model";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { estimateSample, makeScorer, runSample } from "../src/index.ts";
@@ -120,7 +121,15 @@ test("roll_outs_go_on_from_the_tokens_of_each_step_and_label_it", async () => {
       }),
   } as unknown as Engine;
   const scorer = await makeScorer(config.rewards, {} as never);
-  const work = stepWork({ config, engine, tokenizer, scorer, log: () => {}, interrupted: () => false });
+  const work = stepWork({
+    config,
+    engine,
+    tokenizer,
+    scorer,
+    log: () => {},
+    interrupted: () => false,
+    collectives: singleRank,
+  });
   expect(work.total).toBe(3);
   const one = (await work.batch(0, 1))!;
   const two = (await work.batch(1, 2))!;

@@ -1,5 +1,5 @@
 // An update's loss, its reported figures, mini-batches and advantages, under a policy whose probabilities are a table.
-import { Device } from "@nsa/kernels";
+import { Device, singleRank } from "@nsa/kernels";
 import { wholeReference } from "@nsa/model";
 import { Trainer } from "@nsa/train";
 import { afterAll, expect, test } from "vitest";
@@ -133,6 +133,7 @@ test("mini_batches_are_divided_by_their_share_and_figures_are_means_over_updates
   }));
   const seen: { weightSum: number; ids: number[]; temperature?: number }[] = [];
   const trainer = {
+    collectives: singleRank,
     step(batch: ReturnType<typeof policyStep>, _: unknown, options: { temperature: number }) {
       const ids = batch.microBatches.flatMap((b) => [...b.sampleIds]);
       seen.push({ weightSum: batch.weightSum, ids, temperature: options.temperature });

@@ -10,7 +10,8 @@ export { Optimizer } from "./optim/optimizer.ts";
 export { optimizerKinds } from "./optim/registry.ts";
 export { type StepProfile, StepProfiler } from "./profile.ts";
 export { collectivesOf, openStageDevice } from "./rank-device.ts";
-export { shareOf } from "./rank-source.ts";
+export { anyRank, gatherValues, shareItems, shareItemsLater } from "./rank-share.ts";
+export { shareOf, shareOfStep } from "./rank-source.ts";
 export {
   lrShare,
   type Schedule,

@@ -16,6 +16,7 @@ import { z } from "zod";
 import type { AnyLoss } from "./loss.ts";
 import { peakTflops } from "./peak.ts";
 import { StepProfiler } from "./profile.ts";
+import { anyRank } from "./rank-share.ts";
 import { shareOf } from "./rank-source.ts";
 import type { Trainer } from "./trainer.ts";
 
@@ -232,7 +233,7 @@ class TrainingLoop {
 
   /** All ranks must stop after the same step. */
   private anyRank(yes: boolean): boolean {
-    return this.run.trainer.collectives.allReduceNumbers([yes ? 1 : 0]).some((n) => n > 0);
+    return anyRank(this.run.trainer.collectives, yes);
   }
 
   private timeIsUp(): boolean {

@@ -6,7 +6,7 @@ import { type Collectives, type Device, openDevice, openRankPipes, singleRank } 
 /** The device of the context; ranks share the CPU, each with its part of the cores unless the recipe says how many. */
 export function openStageDevice(
   { ranks, parallel, device, log }: Pick<StageContext, "ranks" | "parallel" | "device" | "log">,
-  { threads, memoryLimitMb }: { threads: number; memoryLimitMb: number },
+  { threads, memoryLimitMb }: { threads: number; memoryLimitMb?: number },
 ): Device {
   const cores = ranks ? Math.max(1, Math.floor(availableParallelism() / parallel.world)) : 0;
   const options = { threads: threads || cores, memoryLimitMb, log: (text: string) => log(text) };

@@ -36,7 +36,7 @@ export async function runRanks(job: Job, world: number, options: ChildOptions): 
       Array.from({ length: world }, async (_, rank) => {
         try {
           return await runInChild(
-            { ...job, ranks: { rank, world, folder } },
+            { ...job, ranks: { rank, world, folder, runDir: job.runDir } },
             {
               ...options,
               onEvent: rank === 0 ? options.onEvent : () => undefined,

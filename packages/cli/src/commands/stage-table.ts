@@ -56,16 +56,16 @@ export const STAGE_TABLE: Readonly<Record<string, BuiltIn>> = {
   grpo: {
     about: "reinforcement learning: GRPO, its variants and PPO; rewards by rules, reward models and programs",
     load: async () => (await import("@nsa/rl")).grpoStage,
-    command: {},
+    command: { ranks: true },
   },
   sample: {
     about: "sample a checkpoint's outputs for questions, graded, with their log-probabilities",
     load: async () => (await import("@nsa/rl")).sampleStage,
-    command: {},
+    command: { ranks: true },
   },
   eval: {
     about: "measure a checkpoint on tasks",
     load: async () => (await import("@nsa/eval")).evalStage,
-    command: { programs: true, records: true },
+    command: { ranks: true, programs: true, records: true },
   },
 };

@@ -24,6 +24,8 @@ export interface Collectives {
   allGather(part: Tensor, out: Tensor, options?: PartOptions): void;
   /** t of rank `root` on every rank; any dtype. */
   broadcast(t: Tensor, root: number, group?: RankGroup): void;
+  /** Bytes of the host, of any length on each rank, on all ranks: in ascending order of ranks. */
+  gatherBytes(own: Uint8Array, group?: RankGroup): Uint8Array[];
   /** Returns when all ranks of the group have called it. */
   barrier(group?: RankGroup): void;
 }
@@ -53,5 +55,6 @@ export const singleRank: Collectives = {
   reduceScatter: copyInto,
   allGather: copyInto,
   broadcast: () => {},
+  gatherBytes: (own) => [own],
   barrier: () => {},
 };

@@ -91,6 +91,18 @@ class PipeCollectives implements Collectives {
     });
   }
 
+  gatherBytes(own: Uint8Array, group?: RankGroup): Uint8Array[] {
+    const ranks = this.members(group);
+    // Each rank fills its own place, so the sum holds the lengths of all.
+    const filled = Float64Array.from(ranks, (rank) => (rank === this.rank ? own.length : 0));
+    const lengths = this.sumOnAll("gather", filled, ranks);
+    return ranks.map((rank, i) => {
+      const bytes = rank === this.rank ? own : new Uint8Array(lengths[i]!);
+      this.passOn("gather", bytes, rank, ranks);
+      return bytes;
+    });
+  }
+
   barrier(group?: RankGroup): void {
     this.sumOnAll("barrier", new Float64Array(1), this.members(group));
   }

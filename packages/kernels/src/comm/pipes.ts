@@ -32,7 +32,15 @@ export function makeRankPipes(folder: string, world: number): void {
 }
 
 /** Operations as the head of a message names them. */
-const OPERATIONS = ["join", "all-reduce", "reduce-scatter", "all-gather", "broadcast", "barrier"] as const;
+const OPERATIONS = [
+  "join",
+  "all-reduce",
+  "reduce-scatter",
+  "all-gather",
+  "broadcast",
+  "barrier",
+  "gather",
+] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
 const HEAD_BYTES = 16;

@@ -58,6 +58,8 @@ export interface RewardContext {
 }
 
 export interface BatchReward {
+  /** It scores each output by itself, so that ranks may share a batch; others see whole batches, on rank 0. */
+  readonly single?: true;
   /**
    * A verdict for each output, in their order. Outputs that an earlier reward could not score are left out. A verdict that is no finite
    * number quarantines its output; an error, or a wrong number of verdicts, quarantines all of them.
@@ -100,6 +102,7 @@ export type OutputVerdict = number | { steps: StepReward[] };
 /** A reward of each output by itself; one that throws quarantines its own output alone. */
 export function perOutput(score: (output: Scored) => OutputVerdict | Promise<OutputVerdict>): BatchReward {
   return {
+    single: true,
     scoreBatch: (outputs) =>
       inParallel(outputs, availableParallelism(), async (output): Promise<Verdict> => {
         try {

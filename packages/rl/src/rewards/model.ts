@@ -88,6 +88,7 @@ export const model: RewardKind = {
   async open(config, environment): Promise<BatchReward> {
     const models = await openModels(config, "outcome", environment);
     return {
+      single: true,
       scoreBatch: (outputs) => {
         const texts = outputs.map((output) => {
           const ids = idsOf(output);
@@ -108,6 +109,7 @@ export const processModel: RewardKind = {
     const models = await openModels(config, "process", environment);
     const { steps: rule } = models[0]!.file;
     return {
+      single: true,
       scoreBatch: (outputs) => {
         const ends = outputs.map(({ completion }) => stepEndsBy(rule, completion));
         const texts = outputs.map((output, i) => ({

@@ -1,4 +1,6 @@
 // Scores a batch of outputs by the configured rewards. A reward that throws or gives no number quarantines the outputs concerned.
+import { type Collectives, singleRank } from "@nsa/kernels";
+import { gatherValues, shareItemsLater } from "@nsa/train";
 import { isPart } from "../task/config.ts";
 import type { RewardConfig } from "./config.ts";
 import {
@@ -150,6 +152,33 @@ async function verdictsOf(
   }
 }
 
+/** A verdict that passes between ranks: what is no plain data becomes the fault that it is. */
+function plainVerdict(verdict: unknown): unknown {
+  try {
+    return structuredClone(verdict);
+  } catch {
+    return { fault: `returned ${oneLine(verdict)}` };
+  }
+}
+
+/** The verdicts of a batch that all ranks have: shared out where each output is scored by itself, else made by rank 0. */
+async function verdictsOfRanks(
+  open: OpenReward,
+  outputs: readonly Scored[],
+  { step, group }: RewardContext,
+  collectives: Collectives,
+): Promise<readonly unknown[]> {
+  if (collectives.world === 1) return verdictsOf(open, outputs, { step, group });
+  const score = async (own: readonly number[]) => {
+    const context = { step, group: own.map((i) => group[i]!) };
+    const mine = own.map((i) => outputs[i]!);
+    return mine.length === 0 ? [] : (await verdictsOf(open, mine, context)).map(plainVerdict);
+  };
+  const all = outputs.map((_, i) => i);
+  if (open.reward.single) return shareItemsLater(collectives, all, score);
+  return gatherValues(collectives, collectives.rank === 0 ? await score(all) : [])[0]!;
+}
+
 /** Labels of a recipe's rewards: the kind, and the number of further ones of a kind. */
 export function labelsOfRewards(configs: readonly RewardConfig[]): string[] {
   return configs.map(({ kind }, i) => {
@@ -177,12 +206,13 @@ const isOf = ({ part }: Scored, parts: readonly string[]) =>
   parts.length === 0 || parts.some((name) => isPart(part, name));
 
 /**
- * Prepares the rewards of a recipe. Throws NsaError `reward_file_invalid`, `reward_model_unfit`, `reward_command_missing` (exit 2),
+ * Prepares the rewards of a recipe; with several ranks all must score the same batches, and have all rewards. Throws NsaError `reward_file_invalid`, `reward_model_unfit`, `reward_command_missing` (exit 2),
  * `reward_model_invalid`, `reward_tokenizer_mismatch` (exit 3), `sandbox_missing` (exit 4), and what the kinds of plugins throw.
  */
 export async function makeScorer(
   configs: readonly RewardConfig[],
   environment: RewardEnvironment,
+  collectives: Collectives = singleRank,
 ): Promise<Scorer> {
   const rewards = await openAll(configs, environment);
   const score: Scorer["score"] = async (outputs, { step, group }) => {
@@ -194,11 +224,8 @@ export async function makeScorer(
       );
       if (open.length === 0) continue;
       const context = { step, group: open.map((i) => group[i]!) };
-      const verdicts = await verdictsOf(
-        reward,
-        open.map((i) => outputs[i]!),
-        context,
-      );
+      const scored = open.map((i) => outputs[i]!);
+      const verdicts = await verdictsOfRanks(reward, scored, context, collectives);
       for (const [n, i] of open.entries()) scores[i]!.add(reward, verdicts[n]);
     }
     return scores.map((s) => s.reward);

@@ -11,6 +11,7 @@ import {
   type StepBatch,
 } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
+import type { Collectives } from "@nsa/kernels";
 import type { ReferencePolicy, Transformer } from "@nsa/model";
 import { z } from "zod";
 import type { Scorer } from "../../rewards/score.ts";
@@ -31,6 +32,8 @@ export interface OnlineParts {
   quarantine: JsonlFile;
   /** Steps that the trainer has done. */
   stepsDone: () => number;
+  /** Ranks that share the questions; all get every output. */
+  collectives: Collectives;
 }
 
 /** A question's output and its place in the pair. */
@@ -127,11 +130,14 @@ export class OnlinePairs implements BatchSource {
   }
 
   private async sample(step: number): Promise<Rollout> {
-    const { policy: model, tokenizer, problems, scorer } = this.parts;
+    const { policy: model, tokenizer, problems, scorer, collectives } = this.parts;
     const { seed, rollout: sampling } = this.config;
     // Groups count as flat where all rewards are equal, as they are under group-relative advantages.
     const config = { seed, rollout: sampling, algorithm: { advantage: "grpo" } };
-    const sampled = await rollout({ model, tokenizer, problems, scorer, config, step }, this.asked);
+    const sampled = await rollout(
+      { model, tokenizer, problems, scorer, config, step, collectives },
+      this.asked,
+    );
     this.asked = sampled.cursor;
     return sampled;
   }

@@ -3,7 +3,7 @@
 // 1. Open policy and reference, read or prepare the pairs. 2. Each step: pairs, the reference's log-probabilities, one update; online
 // pairs are sampled and scored first. 3. Held-out pairs (offline) or questions (online) are measured on the way.
 import { join } from "node:path";
-import { ExitCode, JsonlFile, type Metrics, NsaError, type StageContext, type StageResult } from "@nsa/core";
+import { JsonlFile, type Metrics, type StageContext, type StageResult } from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
 import { type Device, openPlans } from "@nsa/kernels";
 import { loadWithAdapters, type ReferencePolicy, type Transformer } from "@nsa/model";
@@ -49,14 +49,6 @@ type PairRun = Pick<TrainingRun, "source" | "evaluate" | "stepMetrics" | "files"
 /** Runs the stage; resumes exactly when the context names a checkpoint. */
 export async function runDpo(config: DpoConfig, ctx: StageContext): Promise<StageResult> {
   checkDpo(config);
-  if (ctx.ranks && config.pairs === "online")
-    throw new NsaError({
-      code: "ranks_unsupported",
-      what: "nsa dpo --ranks with pairs: online",
-      why: "sampling is not shared out over ranks",
-      fix: "leave out --ranks, or take pairs: offline",
-      exitCode: ExitCode.unavailable,
-    });
   const device = openStageDevice(ctx, config);
   try {
     openPlans(device, ctx);
@@ -133,17 +125,15 @@ async function onlineRun(opened: Opened): Promise<PairRun> {
     maxSeqLen: policy.config.maxSeqLen,
     log: (text, level) => ctx.log(text, level),
   });
-  const scorer = await makeScorer(config.rewards, {
-    device: policy.device,
-    tokenizer,
-    log: (text, level) => ctx.log(text, level),
-  });
+  const { collectives } = trainer;
+  const log = (text: string, level?: "info" | "warn") => ctx.log(text, level);
+  const scorer = await makeScorer(config.rewards, { device: policy.device, tokenizer, log }, collectives);
   const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
   // A run that was killed before its first checkpoint begins again; a resumed one cuts the file when the source is loaded.
   if (!ctx.resumeFrom) quarantine.truncateToStep(0);
   const stepsDone = () => trainer.stepsDone;
   const source = new OnlinePairs(
-    { policy, reference, tokenizer, problems, scorer, quarantine, stepsDone },
+    { policy, reference, tokenizer, problems, scorer, quarantine, stepsDone, collectives },
     config,
     ctx,
   );
@@ -152,7 +142,8 @@ async function onlineRun(opened: Opened): Promise<PairRun> {
     source,
     files: modelFiles(init.checkpoint),
     sequenceLength: problems.train(0).prompt.length + rollout.maxTokens,
-    evaluate: (): Metrics => evaluationMetrics(evaluatePolicy(policy, tokenizer, heldOut, config)),
+    evaluate: (): Metrics =>
+      evaluationMetrics(evaluatePolicy(policy, tokenizer, heldOut, config, collectives)),
     stepMetrics: () => source.metrics,
     close: () => scorer.close(),
   };

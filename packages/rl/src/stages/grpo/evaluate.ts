@@ -1,6 +1,7 @@
 // Held-out evaluation of a policy: pass@1, and Pass@K / Maj@K curves from n samples a question.
 import type { Tokenizer } from "@nsa/data";
 import { generateTrajectories, type OpenTools, type Trajectory, wholeIds, withToolStops } from "@nsa/eval";
+import { type Collectives, singleRank } from "@nsa/kernels";
 import { Engine, type Transformer } from "@nsa/model";
 import {
   gradeProblem,
@@ -11,6 +12,7 @@ import {
   shareInterval,
   splitStops,
 } from "@nsa/tasks";
+import { shareItems, shareItemsLater } from "@nsa/train";
 import type { AskedProblem } from "../../task/problems.ts";
 import type { GrpoConfig } from "./config.ts";
 import type { SamplingConfig } from "./rollout.ts";
@@ -78,11 +80,18 @@ function requestsOf({ tokenizer, problems, config }: Evaluated, samples: number,
   }));
 }
 
-function graded({ tokenizer, problems }: Evaluated, outputs: readonly (readonly Trajectory[])[]) {
+type Asked = ReturnType<typeof requestsOf>[number];
+
+function graded(
+  { tokenizer }: Evaluated,
+  asked: readonly Asked[],
+  outputs: readonly (readonly Trajectory[])[],
+) {
   return outputs.map((group, i) =>
     group.map((s) => {
-      const grade = gradeProblem(tokenizer.decode(wholeIds(s)), problems[i]!);
-      return { ...grade, echo: isEchoOf(grade.answer, problems[i]!) };
+      const { problem } = asked[i]!;
+      const grade = gradeProblem(tokenizer.decode(wholeIds(s)), problem);
+      return { ...grade, echo: isEchoOf(grade.answer, problem) };
     }),
   );
 }
@@ -113,11 +122,14 @@ export function evaluatePolicy(
   tokenizer: Tokenizer,
   problems: readonly AskedProblem[],
   config: EvaluationConfig,
+  collectives: Collectives = singleRank,
 ): EvaluationResult {
   const evaluated = { model, tokenizer, problems, config };
   const { samples, greedy } = config.evaluation;
   const ask = (n: number, once: boolean) =>
-    graded(evaluated, engineOf(evaluated).generate(requestsOf(evaluated, n, once)));
+    shareItems(collectives, requestsOf(evaluated, n, once), (own) =>
+      graded(evaluated, own, engineOf(evaluated).generate(own)),
+    );
   return resultOf(evaluated, ask(samples, false), greedy ? ask(1, true) : undefined);
 }
 
@@ -127,13 +139,15 @@ export async function evaluateWithTools(
   problems: readonly AskedProblem[],
   config: EvaluationConfig,
   tools: OpenTools,
+  collectives: Collectives = singleRank,
 ): Promise<EvaluationResult> {
   const evaluated = { model, tokenizer: tools.tokenizer, problems, config };
   const { samples, greedy } = config.evaluation;
-  const ask = async (n: number, once: boolean) => {
-    const requests = requestsOf(evaluated, n, once).map((r) => withToolStops(r, tools));
-    return graded(evaluated, await generateTrajectories(engineOf(evaluated), requests, tools));
-  };
+  const ask = (n: number, once: boolean) =>
+    shareItemsLater(collectives, requestsOf(evaluated, n, once), async (own) => {
+      const requests = own.map((r) => withToolStops(r, tools));
+      return graded(evaluated, own, await generateTrajectories(engineOf(evaluated), requests, tools));
+    });
   return resultOf(evaluated, await ask(samples, false), greedy ? await ask(1, true) : undefined);
 }
 

@@ -1,5 +1,7 @@
 // From scored outputs to what the update learns from: log-probabilities of others, KL in the reward, advantages, weights.
+import { type Collectives, singleRank } from "@nsa/kernels";
 import { logprobs, type ReferencePolicy, type Transformer } from "@nsa/model";
+import { shareItems } from "@nsa/train";
 import type { SampleRewards } from "../../algorithm/advantages/kind.ts";
 import { aggregationWeights } from "../../algorithm/aggregation.ts";
 import { klValue } from "../../algorithm/kl.ts";
@@ -23,18 +25,21 @@ export interface RecordableBatch extends UpdateBatch {
   all: PolicySample[];
 }
 
-/** Log-probabilities of all output tokens under a model, at the sampling temperature; over the kept ids where the recipe wants that. */
+/** Log-probabilities of all output tokens under a model, at the sampling temperature; over the kept ids where the recipe wants that. Ranks share the micro-batches. */
 export function scoreAll(
   score: ReferencePolicy["logprobs"],
   samples: readonly PolicySample[],
   { rollout, microBatchTokens }: Pick<GrpoConfig, "rollout" | "microBatchTokens">,
+  collectives: Collectives = singleRank,
 ): number[][] {
   const { temperature, replaySupport } = rollout;
-  return splitByTokens(samples, microBatchTokens).flatMap((group) => {
+  const scored = (group: readonly PolicySample[]) => {
     const batch = policyBatch(group);
     const support = replaySupport ? supportOf(batch, group, temperature) : undefined;
     return outputsOf(batch, score(batch, { temperature, support }).logp);
-  });
+  };
+  const groups = splitByTokens(samples, microBatchTokens);
+  return shareItems(collectives, groups, (own) => own.map(scored)).flat();
 }
 
 /** The batch of one update is the very policy that sampled it. */
@@ -60,12 +65,20 @@ export function klRewards(
   return { rewards: out, mean: sum / Math.max(1, tokens) };
 }
 
+/** What an update batch is made with besides the policy. */
+export interface UpdateModels {
+  reference?: ReferencePolicy | undefined;
+  value?: ValueModel | undefined;
+  /** Ranks that all have the rollout. */
+  collectives?: Collectives;
+}
+
 /** Builds what the update learns from. Outputs that were quarantined, or truncated and masked, are left out of all sums. */
 export function buildUpdateBatch(
   policy: Transformer,
   rollout: Rollout,
   config: GrpoConfig,
-  { reference, value }: { reference?: ReferencePolicy | undefined; value?: ValueModel | undefined } = {},
+  { reference, value, collectives }: UpdateModels = {},
 ): RecordableBatch {
   const { algorithm: a, rollout: r } = config;
   const used = rollout.outputs.filter((o) => !o.discarded);
@@ -96,11 +109,13 @@ export function buildUpdateBatch(
       (batch, options) => logprobs(policy, batch, options),
       scored,
       config,
+      collectives,
     ).entries())
       scored[i]!.oldLogp = logp;
   }
   if (reference) {
-    for (const [i, logp] of scoreAll(reference.logprobs, scored, config).entries()) scored[i]!.refLogp = logp;
+    for (const [i, logp] of scoreAll(reference.logprobs, scored, config, collectives).entries())
+      scored[i]!.refLogp = logp;
   }
   let rewards = used.map((o) => o.rewards);
   const metrics: Record<string, number> = {};

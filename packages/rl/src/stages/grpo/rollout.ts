@@ -8,8 +8,10 @@ import {
   wholeIds,
   withToolStops,
 } from "@nsa/eval";
+import { type Collectives, singleRank } from "@nsa/kernels";
 import { Engine, type GeneratedSample, type GenerateRequest, type Transformer } from "@nsa/model";
 import { extractAnswer, isEchoOf, splitStops } from "@nsa/tasks";
+import { shareItemsLater } from "@nsa/train";
 import type { SampleRewards } from "../../algorithm/advantages/kind.ts";
 import { flatGroups } from "../../algorithm/advantages/registry.ts";
 import type { Scored } from "../../rewards/kind.ts";
@@ -80,8 +82,10 @@ export interface RolloutInputs {
   tools?: OpenTools | undefined;
   /** Exploration step, from 1. */
   step: number;
-  /** Sampled once in the step besides the questions. */
+  /** Sampled once in the step besides the questions, on every rank. */
   probe?: GenerateRequest;
+  /** Ranks that share the questions; each gets all outputs. */
+  collectives?: Collectives;
 }
 
 /** Samples questions `first` … `first + count − 1`, G outputs each, and the probe where it is wanted. */
@@ -106,18 +110,20 @@ async function sample(e: RolloutInputs, first: number, count: number, probe?: Ge
     id: ((first + q) * r.groupSize) % 2 ** 24,
     ...splitStops(tokenizer, r.stop),
   }));
-  if (e.tools) {
-    const { tools } = e;
-    const asking = requests.map((request) => withToolStops(request, tools));
-    const outputs = await generateTrajectories(engine, asking, tools);
-    const probed = probe && engine.generate([probe])[0]![0];
-    return { questions: asked.map((problem, q) => ({ asked: problem, outputs: outputs[q]! })), probed };
-  }
-  const outputs = engine.generate(probe ? [...requests, probe] : requests);
-  return {
-    questions: asked.map((problem, q) => ({ asked: problem, outputs: outputs[q]! as Trajectory[] })),
-    probed: probe && outputs.at(-1)![0],
-  };
+  const { tools, collectives = singleRank } = e;
+  let probed: GeneratedSample | undefined;
+  const outputs = await shareItemsLater(collectives, requests, async (own): Promise<Trajectory[][]> => {
+    if (tools) {
+      const asking = own.map((request) => withToolStops(request, tools));
+      const made = await generateTrajectories(engine, asking, tools);
+      probed = probe && engine.generate([probe])[0]![0];
+      return made;
+    }
+    const made = engine.generate(probe ? [...own, probe] : own);
+    probed = probe && made.at(-1)![0];
+    return made.slice(0, own.length);
+  });
+  return { questions: asked.map((problem, q) => ({ asked: problem, outputs: outputs[q]! })), probed };
 }
 
 /** Rewards by the sampled token that ends each step, or was the last before it; those of the whole output stand at its last token. */

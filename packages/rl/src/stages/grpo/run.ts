@@ -1,66 +1,33 @@
 // `nsa grpo`: sample outputs, score them, update the policy, evaluate held-out problems; resumable bit for bit.
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import {
-  JsonlFile,
-  type Metrics,
-  parseState,
-  type StageContext,
-  type StageResult,
-  type Stateful,
-  turn,
-} from "@nsa/core";
-import { modelFiles, Tokenizer } from "@nsa/data";
-import type { OpenTools } from "@nsa/eval";
+import { type Metrics, type StageContext, type StageResult, turn } from "@nsa/core";
 import type { Device } from "@nsa/kernels";
-import { openDevice, openPlans, savePlans } from "@nsa/kernels";
-import {
-  adapterReference,
-  CheckpointStore,
-  INFERENCE_ONLY,
-  loadModel,
-  loadWithAdapters,
-  type ReferencePolicy,
-  resumeCheckpoint,
-  type Transformer,
-  wholeReference,
-} from "@nsa/model";
-import { checkVocabulary } from "@nsa/tasks";
-import { StepProfiler, Trainer } from "@nsa/train";
-import { z } from "zod";
-import { makeScorer, type Scorer } from "../../rewards/score.ts";
-import type { RolloutStore } from "../../rollouts/store.ts";
+import { openPlans, savePlans } from "@nsa/kernels";
+import { CheckpointStore, type Transformer } from "@nsa/model";
+import { anyRank, openStageDevice, StepProfiler } from "@nsa/train";
 import { chatOf, withChatStops } from "../../task/chat.ts";
-import { type AskedProblem, heldOutProblems, makeProblems, type ProblemSource } from "../../task/problems.ts";
-import { openToolsOf } from "../../task/tools.ts";
+import { type AskedProblem, heldOutProblems } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
-import { curriculumAt, curriculumMetrics, recipeAt } from "./curriculum.ts";
-import { factsOf } from "./diagnosis/facts.ts";
+import { curriculumMetrics, recipeAt } from "./curriculum.ts";
 import { diagnosisFigures, specialTokensOf } from "./diagnosis/figures.ts";
-import { DiagnosisMonitor } from "./diagnosis/monitor.ts";
 import type { Evidence } from "./diagnosis/rule.ts";
 import { type EvaluationResult, evaluatePolicy, evaluateWithTools } from "./evaluate.ts";
 import { judgedOutputs } from "./hacking/figures.ts";
-import { HackingMonitor } from "./hacking/monitor.ts";
 import { withIterations } from "./iterations/plan.ts";
-import { RewardRetraining } from "./iterations/retraining.ts";
 import { buildUpdateBatch } from "./learn.ts";
 import { rolloutMetrics, timeMetrics } from "./metrics.ts";
-import { openRollouts, StepRecorder } from "./recorder.ts";
-import { ReferenceStore } from "./reference-store.ts";
+import { type GrpoParts, openParts, openScorer } from "./open.ts";
+import { StepRecorder } from "./recorder.ts";
 import { RefreshProbe } from "./refresh-probe.ts";
 import { type Rollout, rollout } from "./rollout.ts";
-import { type UpdateNotes, update } from "./update.ts";
-import { ValueModel } from "./value/value-model.ts";
+import { shareNotes, type UpdateNotes, update } from "./update.ts";
 import { evaluationMetrics, preflight, recordFaults, showSample } from "./watch.ts";
 
 export async function runGrpo(recipe: GrpoConfig, ctx: StageContext): Promise<StageResult> {
   const config = withIterations(recipe);
   checkGrpo(config);
-  const device = openDevice(ctx.device, {
-    memoryLimitMb: config.memoryLimitMb,
-    log: (text) => ctx.log(text),
-  });
+  const device = openStageDevice(ctx, { threads: 0, memoryLimitMb: config.memoryLimitMb });
   try {
     openPlans(device, ctx);
     return await train(device, config, ctx);
@@ -69,29 +36,16 @@ export async function runGrpo(recipe: GrpoConfig, ctx: StageContext): Promise<St
   }
 }
 
-/** How many questions were asked: with dynamic sampling the number of steps does not determine it. */
-class QuestionCursor implements Stateful {
-  readonly name = "questions";
-  asked = 0;
-
-  save(): { asked: number } {
-    return { asked: this.asked };
-  }
-
-  load(state: unknown): void {
-    this.asked = parseState("questions", z.strictObject({ asked: z.number().int().min(0) }), state).asked;
-  }
-}
-
 async function train(device: Device, config: GrpoConfig, ctx: StageContext): Promise<StageResult> {
-  const run = await GrpoRun.open(device, askedInChat(config), ctx);
+  const own = askedInChat(config);
+  const run = new GrpoRun(own, ctx, await openParts(device, own, ctx));
   try {
     await run.begin();
     // By its second step a run is warm.
     const profiler = new StepProfiler(run.model, ctx, Math.min(run.step + 2, config.steps));
     while (run.step < config.steps) {
       await turn();
-      if (ctx.interrupted()) break;
+      if (run.interrupted()) break;
       if (!(await run.enterIteration())) break;
       await run.update(profiler);
     }
@@ -99,34 +53,6 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
   } finally {
     await run.close();
   }
-}
-
-/** What a run is made of before its first step. */
-interface GrpoParts {
-  model: Transformer;
-  tokenizer: Tokenizer;
-  trainer: Trainer;
-  problems: ProblemSource;
-  scorer: Scorer;
-  /** What outputs may call; none where the recipe has no environment. */
-  tools: OpenTools | undefined;
-  /** Retrains the reward model after each iteration; none where the recipe does not. */
-  retraining: RewardRetraining | undefined;
-  /** PPO's; none for advantages that compare outputs. */
-  value: ValueModel | undefined;
-  /** The model that the KL holds on to; none without a KL. */
-  reference: ReferencePolicy | undefined;
-  references: ReferenceStore;
-  cursor: QuestionCursor;
-  quarantine: JsonlFile;
-  rollouts: RolloutStore;
-  hacking: HackingMonitor;
-  diagnosis: DiagnosisMonitor;
-  checkpoints: string;
-  /** Files kept with each checkpoint. */
-  files: Record<string, string>;
-  /** The last step that is done. */
-  step: number;
 }
 
 /** The recipe with the stops of the chat template, where questions are asked in it. */
@@ -143,7 +69,7 @@ class GrpoRun {
   private readonly probe: RefreshProbe;
   private latest: { result: EvaluationResult; step: number } | undefined;
 
-  private constructor(
+  constructor(
     private readonly config: GrpoConfig,
     private readonly ctx: StageContext,
     private readonly parts: GrpoParts,
@@ -156,61 +82,14 @@ class GrpoRun {
     this.heldOut = heldOutProblems(problems, config.evaluation.questions);
   }
 
-  /** Loads the models, the problems and, where the context names one, the checkpoint to resume. */
-  static async open(device: Device, config: GrpoConfig, ctx: StageContext): Promise<GrpoRun> {
-    const { algorithm } = config;
-    const init = config.init.checkpoint;
-    const { adapter, seed, train } = config;
-    const head = config.value?.shared ? { head: "lm_scalar" } : {};
-    const model = await loadWithAdapters(device, init, adapter, { ...head, groups: train.groups, seed });
-    const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
-    const files = modelFiles(init);
-    checkVocabulary(tokenizer, model, init);
-    const trainer = new Trainer(model, config.steps, config.train);
-    const tools = await openToolsOf(config, tokenizer);
-    const asking = {
-      encode: (text: string) => tokenizer.encode(text),
-      chat: tools?.chat ?? chatOf(init),
-      maxSeqLen: model.config.maxSeqLen,
-      log: (text: string, level: "warn") => ctx.log(text, level),
-    };
-    const schedule = { steps: config.steps, at: (asked: number) => curriculumAt(config, asked) };
-    const problems = makeProblems(config, asking, schedule);
-    const checkpoints = join(ctx.runDir, "checkpoints");
-    const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
-    const references = new ReferenceStore(join(ctx.runDir, "reference"));
-    const cursor = new QuestionCursor();
-    // Before the checkpoint is loaded: the reference of the start is the policy as the stage found it.
-    const reference = await openReference(device, config, model);
-    let step = 0;
-    if (ctx.resumeFrom) {
-      const saved = { model, optimizer: trainer.optimizer, stateful: [trainer, cursor] };
-      step = (await resumeCheckpoint(ctx.resumeFrom, saved, ctx)).step;
-    }
-    quarantine.truncateToStep(step);
-    const value = await ValueModel.open({ config, ctx, device, policy: model }, step);
-    const retraining = RewardRetraining.open({ config, ctx, device, tokenizer }, step);
-    const scorer = await openScorer(retraining?.rewards(step) ?? config.rewards, model, tokenizer, ctx);
-    const hacking = HackingMonitor.open(config, ctx, step);
-    const diagnosis = DiagnosisMonitor.open(config, factsOf(tokenizer, config, model.config), ctx, step);
-    const rollouts = openRollouts(ctx.runDir, config);
-    rollouts.truncate(step);
-    const renewed = reference && references.at(step, algorithm.referenceEvery);
-    if (renewed) await reference.load(renewed);
-    const data = {
-      problems,
-      scorer,
-      tools,
-      retraining,
-      value,
-      cursor,
-      quarantine,
-      rollouts,
-      hacking,
-      diagnosis,
-    };
-    const kept = { references, checkpoints, files, step };
-    return new GrpoRun(config, ctx, { model, tokenizer, trainer, reference, ...data, ...kept });
+  /** Ranks stop after the same step. */
+  interrupted(): boolean {
+    return anyRank(this.parts.collectives, this.ctx.interrupted());
+  }
+
+  /** Rank 0 alone writes what belongs to the run. */
+  private get writes(): boolean {
+    return this.parts.collectives.rank === 0;
   }
 
   /** Reports the start and, unless the run is resumed, the first policy's held-out figures. */
@@ -237,34 +116,34 @@ class GrpoRun {
   /** Where an iteration is over, retrains the reward model and scores by it from here on. False where that was interrupted. */
   async enterIteration(): Promise<boolean> {
     const { step, config, parts, ctx, model } = this;
-    const { retraining, tokenizer } = parts;
+    const { retraining } = parts;
     if (!retraining || step === 0 || step % config.iterations!.steps !== 0) return true;
     if (!(await retraining.settle(step, model))) return false;
     await parts.scorer.close();
-    parts.scorer = await openScorer(retraining.rewards(step), model, tokenizer, ctx);
+    parts.scorer = await openScorer(retraining.rewards(step), parts, ctx);
     return true;
   }
 
   /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
   async update(profiler: StepProfiler): Promise<void> {
     const { ctx, model } = this;
-    const { tokenizer, trainer, problems, scorer, tools, cursor, quarantine, rollouts, reference, value } =
-      this.parts;
+    const { trainer, cursor, quarantine, rollouts, collectives } = this.parts;
     const step = ++this.step;
     const config = recipeAt(this.config, step);
     profiler.begin(step);
-    const recorder = rollouts.keep > 0 ? new StepRecorder(rollouts, model, step) : undefined;
+    const recorder = this.writes && rollouts.keep > 0 ? new StepRecorder(rollouts, model, step) : undefined;
     const { probe } = this;
-    const inputs = { model, tokenizer, problems, scorer, tools, config, step, probe: probe.request };
+    const inputs = { ...this.parts, config, step, probe: probe.request };
     const sampled = await rollout(inputs, cursor.asked);
     if (sampled.probed) probe.checkMoved(step, sampled.probed);
     cursor.asked = sampled.cursor;
     recordFaults(ctx, sampled, quarantine, step);
     this.parts.retraining?.record(sampled, step);
     const started = performance.now();
-    const updateBatch = buildUpdateBatch(model, sampled, config, { reference, value });
+    const updateBatch = buildUpdateBatch(model, sampled, config, this.parts);
     const notes: UpdateNotes = recorder?.notes ?? { oldLogp: new Map() };
-    const learned = update(trainer, updateBatch, config, { step, value, notes });
+    const learned = update(trainer, updateBatch, config, { step, value: this.parts.value, notes });
+    shareNotes(collectives, notes);
     probe.checkUpdated(step, updateBatch, notes);
     const updating = performance.now() - started;
     profiler.end();
@@ -274,11 +153,7 @@ class GrpoRun {
     const figures: Metrics = { ...rolloutMetrics(sampled), ...timeMetrics(sampled, updating, recorded) };
     figures["perf/memory_peak_bytes"] = model.device.stats().peakBytes;
     Object.assign(figures, curriculumMetrics(config, step), probe.changeMetrics(updateBatch, notes));
-    const evidence = this.observe(sampled, figures, step);
-    ctx.emit({ type: "step", step, totalSteps: config.steps, metrics: { ...learned, ...figures } });
-    appendSamples(ctx, sampled, step);
-    showSample(ctx, sampled, step);
-    this.parts.diagnosis.observe({ ...learned, ...figures }, step, evidence);
+    if (this.writes) this.report(sampled, { ...learned, ...figures }, step);
     await this.renewReference();
     const last = step === config.steps;
     const { every } = config.evaluation;
@@ -305,6 +180,16 @@ class GrpoRun {
     return this.parts.scorer.close();
   }
 
+  /** Reports and records a step, with what its outputs show besides its figures. */
+  private report(sampled: Rollout, metrics: Metrics, step: number): void {
+    const { ctx, config } = this;
+    const evidence = this.observe(sampled, metrics, step);
+    ctx.emit({ type: "step", step, totalSteps: config.steps, metrics });
+    appendSamples(ctx, sampled, step);
+    showSample(ctx, sampled, step);
+    this.parts.diagnosis.observe(metrics, step, evidence);
+  }
+
   /** Adds the figures of reward hacking and of diagnoses to a step's. */
   private observe(sampled: Rollout, figures: Metrics, step: number): Evidence {
     const judged = judgedOutputs(sampled.outputs);
@@ -318,21 +203,22 @@ class GrpoRun {
   }
 
   private async evaluate(): Promise<EvaluationResult> {
-    const { tokenizer, tools } = this.parts;
+    const { tokenizer, tools, collectives } = this.parts;
     const started = performance.now();
     const { model, heldOut, config } = this;
     const result = tools
-      ? await evaluateWithTools(model, heldOut, config, tools)
-      : evaluatePolicy(model, tokenizer, heldOut, config);
+      ? await evaluateWithTools(model, heldOut, config, tools, collectives)
+      : evaluatePolicy(model, tokenizer, heldOut, config, collectives);
     const seconds = (performance.now() - started) / 1000;
     const metrics = { ...evaluationMetrics(result), "perf/evaluation_seconds": seconds };
     this.ctx.emit({ type: "eval", step: this.step, metrics });
-    this.parts.diagnosis.evaluated(metrics, this.step);
+    if (this.writes) this.parts.diagnosis.evaluated(metrics, this.step);
     this.latest = { result, step: this.step };
     return result;
   }
 
   private async save(): Promise<void> {
+    if (!this.writes) return;
     const { model, step, ctx } = this;
     const { trainer, cursor, files, references, checkpoints, value } = this.parts;
     savePlans(model.device, ctx);
@@ -364,28 +250,10 @@ class GrpoRun {
     const { reference, references } = this.parts;
     const { referenceEvery } = this.config.algorithm;
     if (!reference || referenceEvery === 0 || step % referenceEvery !== 0) return;
-    await references.save(model, step);
+    if (this.writes) await references.save(model, step);
     reference.renew(model);
   }
 }
-
-/** The reference of a run's start; none without a KL. */
-async function openReference(
-  device: Device,
-  { algorithm, init, adapter }: GrpoConfig,
-  policy: Transformer,
-): Promise<ReferencePolicy | undefined> {
-  if (algorithm.klCoef === 0) return undefined;
-  if (adapter) return adapterReference(policy, adapter.initFrom === "");
-  return wholeReference(await loadModel(device, init.checkpoint, {}, INFERENCE_ONLY));
-}
-
-const openScorer = (
-  rewards: GrpoConfig["rewards"],
-  { device }: Transformer,
-  tokenizer: Tokenizer,
-  ctx: StageContext,
-) => makeScorer(rewards, { device, tokenizer, log: (text, level) => ctx.log(text, level) });
 
 /** One row per output in samples.jsonl. */
 function appendSamples(ctx: StageContext, { outputs }: Rollout, step: number): void {

@@ -1,8 +1,15 @@
 // The update after a rollout: mini-batches and inner epochs over the samples of its update batch.
 import { type Batch, Rng } from "@nsa/core";
-import { fingerprint, type Tensor } from "@nsa/kernels";
+import { type Collectives, fingerprint, type Tensor } from "@nsa/kernels";
 import type { LmOutputs, ScalarOutputs, Transformer } from "@nsa/model";
-import type { AnyLoss, LossContext, LossFunction, Trainer } from "@nsa/train";
+import {
+  type AnyLoss,
+  gatherValues,
+  type LossContext,
+  type LossFunction,
+  shareOfStep,
+  type Trainer,
+} from "@nsa/train";
 import { type PolicySample, policyStep } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 import { isOnPolicy, type UpdateBatch } from "./learn.ts";
@@ -36,6 +43,13 @@ export interface UpdateNotes {
   gradients?: string[];
 }
 
+/** Each rank's notes of its own outputs, on every rank. */
+export function shareNotes(collectives: Collectives, { oldLogp }: UpdateNotes): void {
+  if (collectives.world === 1) return;
+  for (const entries of gatherValues(collectives, [...oldLogp]))
+    for (const [id, logp] of entries) oldLogp.set(id, logp);
+}
+
 export interface UpdateOptions {
   step: number;
   /** Learns its values from the same samples. */
@@ -55,7 +69,7 @@ export function supportLossOf(
     supportLogpOf(model, tape, hidden, batch, byId, rollout.temperature);
 }
 
-/** Runs the step's updates; metrics are means over them. Nothing to learn from leaves the policy as it is. */
+/** Runs the step's updates, of which each rank does its share of the micro-batches; metrics are means over them. Nothing to learn from leaves the policy as it is. */
 export function update(
   trainer: Trainer,
   { samples, weightSum, metrics: prepared }: UpdateBatch,
@@ -78,7 +92,8 @@ export function update(
       const totalTokens = part.reduce((n, s) => n + s.ids.length, 0);
       // Every mini-batch is divided by its share of the whole, so that the mean over mini-batches is the plain loss.
       const share = weightSum * (part.length / samples.length);
-      const stepBatch = policyStep(part, config.microBatchTokens, share);
+      const whole = policyStep(part, config.microBatchTokens, share);
+      const stepBatch = shareOfStep(whole, trainer.collectives);
       const support = supportLossOf(trainer.model, part, config);
       const loss = lossOf(config, grpoLoss(a, { onPolicy, totalTokens, onOldLogp, support }), warming);
       const metrics = {

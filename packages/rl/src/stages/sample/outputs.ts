@@ -3,6 +3,7 @@
 import { ExitCode, NsaError } from "@nsa/core";
 import { generateTrajectories, type Trajectory, wholeIds, withToolStops } from "@nsa/eval";
 import { splitStops } from "@nsa/tasks";
+import { shareItemsLater } from "@nsa/train";
 import type { Scored } from "../../rewards/kind.ts";
 import { labelsOfRewards } from "../../rewards/score.ts";
 import type { AskedProblem, ProblemSource } from "../../task/problems.ts";
@@ -65,7 +66,7 @@ function poolRow(asked: AskedProblem, rows: readonly SampleRow[], step: number):
 
 /** The questions of the recipe's task as work in batches. */
 export function taskWork(sampler: Sampler, problems: ProblemSource): Work {
-  const { config, tokenizer, engine, scorer, tools } = sampler;
+  const { config, tokenizer, engine, scorer, tools, collectives } = sampler;
   const { sampling, prompts, keep } = config;
   const { n, maxTokens } = sampling;
   const total = questionCount(problems, config, sampler.log);
@@ -88,15 +89,16 @@ export function taskWork(sampler: Sampler, problems: ProblemSource): Work {
     ...splitStops(tokenizer, prompts.shots > 0 ? [...sampling.stop, BETWEEN_SHOTS] : sampling.stop),
   });
 
-  async function sample(requests: ReturnType<typeof request>[]): Promise<Trajectory[][]> {
-    if (!tools) return engine.generate(requests);
-    const asking = requests.map((r) => withToolStops(r, tools));
+  async function sample(own: readonly ReturnType<typeof request>[]): Promise<Trajectory[][]> {
+    if (!tools) return engine.generate(own);
+    const asking = own.map((r) => withToolStops(r, tools));
     return await generateTrajectories(engine, asking, tools);
   }
 
   async function batch(first: number, count: number): Promise<Batch | undefined> {
     const asked = Array.from({ length: count }, (_, q) => problem(first + q));
-    const groups = await sample(asked.map((a, q) => request(a, first + q)));
+    const requests = asked.map((a, q) => request(a, first + q));
+    const groups = await shareItemsLater(collectives, requests, sample);
     if (sampler.interrupted()) return undefined;
     const flat = groups.flatMap((group, q) =>
       group.map((sample, output) => ({

@@ -2,6 +2,7 @@
 import { ExitCode, NsaError } from "@nsa/core";
 import type { GenerateRequest } from "@nsa/model";
 import { splitStops } from "@nsa/tasks";
+import { shareItems } from "@nsa/train";
 import type { Reward } from "../../rewards/score.ts";
 import { type EarlierOutput, type ReadingOptions, readOutputs } from "./continued.ts";
 import { MAX_OUTPUTS } from "./outputs.ts";
@@ -139,7 +140,8 @@ export function stepWork(sampler: Sampler): Work {
     const starts = items.flatMap((item): Start[] =>
       Array.from({ length: continuations(item.row) }, (_, step) => ({ item, step })),
     );
-    const groups = engine.generate(starts.map((start) => requestOf(sampler, start)));
+    const requests = starts.map((start) => requestOf(sampler, start));
+    const groups = shareItems(sampler.collectives, requests, (own) => engine.generate(own));
     if (sampler.interrupted()) return undefined;
     const flat = groups.flatMap((group, g) => {
       const { item, step } = starts[g]!;

@@ -17,9 +17,10 @@ import {
   turn,
 } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
-import { type Device, openDevice, openPlans, savePlans } from "@nsa/kernels";
+import { type Device, openPlans, savePlans } from "@nsa/kernels";
 import { Engine, INFERENCE_ONLY, loadModel } from "@nsa/model";
 import { checkVocabulary } from "@nsa/tasks";
+import { anyRank, collectivesOf, openStageDevice } from "@nsa/train";
 import { z } from "zod";
 import { makeScorer } from "../../rewards/score.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
@@ -35,11 +36,7 @@ import type { Batch, Sampler, Work } from "./work.ts";
 
 export async function runSample(config: SampleConfig, ctx: StageContext): Promise<StageResult> {
   checkSample(config);
-  const device = openDevice(ctx.device, {
-    threads: config.threads,
-    memoryLimitMb: config.memoryLimitMb,
-    log: (text) => ctx.log(text),
-  });
+  const device = openStageDevice(ctx, config);
   try {
     openPlans(device, ctx);
     const sampling = withChatStops(config.task, config.sampling, chatOf(config.init.checkpoint));
@@ -59,16 +56,17 @@ async function openSampler(device: Device, config: SampleConfig, ctx: StageConte
   const model = await loadModel(device, checkpoint, {}, INFERENCE_ONLY);
   const tokenizer = Tokenizer.load(join(checkpoint, "tokenizer.json"));
   checkVocabulary(tokenizer, model, checkpoint);
-  const interrupted = () => ctx.interrupted();
+  const collectives = collectivesOf(ctx);
   const engine = new Engine(model, {
     ...config.engine,
     decode: (ids) => tokenizer.decode(ids),
-    cancelled: interrupted,
+    cancelled: () => ctx.interrupted(),
   });
   const log = (text: string, level?: "info" | "warn") => ctx.log(text, level);
-  const scorer = await makeScorer(config.rewards, { device, tokenizer, log });
+  const scorer = await makeScorer(config.rewards, { device, tokenizer, log }, collectives);
   const tools = await openToolsOf(config, tokenizer);
-  return { config, engine, tokenizer, scorer, tools, log, interrupted };
+  const interrupted = () => anyRank(collectives, ctx.interrupted());
+  return { config, engine, tokenizer, scorer, tools, collectives, log, interrupted };
 }
 
 function openWork(sampler: Sampler): Work {
@@ -138,7 +136,7 @@ class SampleRun {
     while (state.step < total) {
       // Yields to the event loop, so that an interruption is noticed.
       await turn();
-      if (ctx.interrupted()) return false;
+      if (sampler.interrupted()) return false;
       const count = Math.min(sampler.config.engine.questions, total - state.step);
       if (!(await this.step(count))) return false;
     }
@@ -153,8 +151,10 @@ class SampleRun {
     const batch = await work.batch(state.step, count);
     if (!batch) return false;
     refuseFaults(ctx, batch, state.step + 1);
-    for (const row of batch.rows) ctx.samples.append(row);
-    for (const row of batch.pool) pool.append(row);
+    if (this.writes) {
+      for (const row of batch.rows) ctx.samples.append(row);
+      for (const row of batch.pool) pool.append(row);
+    }
     state.step += count;
     addTally(state.tally, batch.tally);
     const seconds = (performance.now() - started) / 1000;
@@ -170,8 +170,13 @@ class SampleRun {
       },
     });
     this.show(batch);
-    this.save();
+    if (this.writes) this.save();
     return true;
+  }
+
+  /** Rank 0 alone writes what belongs to the run. */
+  private get writes(): boolean {
+    return this.sampler.collectives.rank === 0;
   }
 
   /** One output of the batch for the screen. */
@@ -200,6 +205,7 @@ class SampleRun {
     // One past the last step, so that a resume does not record these figures twice.
     ctx.emit({ type: "eval", step: work.total + 1, metrics });
     ctx.emit({ type: "done", step: state.step, metrics });
+    if (!this.writes) return { status: "completed", step: state.step, metrics, outputs: {} };
     const samples = join(ctx.runDir, "samples.jsonl");
     const { keep, prompts } = this.sampler.config;
     const { from } = prompts;

@@ -2,6 +2,7 @@
 import type { Metrics } from "@nsa/core";
 import type { Tokenizer } from "@nsa/data";
 import type { OpenTools } from "@nsa/eval";
+import type { Collectives } from "@nsa/kernels";
 import type { Engine } from "@nsa/model";
 import type { Scorer } from "../../rewards/score.ts";
 import type { SampleConfig } from "./config.ts";
@@ -16,7 +17,10 @@ export interface Sampler {
   scorer: Scorer;
   /** What outputs may call; none where the recipe has no environment. */
   tools?: OpenTools | undefined;
+  /** Ranks that share the items of a batch; each gets all outputs. */
+  collectives: Collectives;
   log: (text: string, level: "warn") => void;
+  /** Whether any rank is to stop: all must ask at the same places. */
   interrupted: () => boolean;
 }
 

@@ -2,6 +2,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { atomicWriteFile, turn } from "@nsa/core";
+import { singleRank } from "@nsa/kernels";
 import { Engine, type Transformer } from "@nsa/model";
 import { makeScorer } from "../../../rewards/score.ts";
 import { sampleSchema } from "../../sample/config.ts";
@@ -42,7 +43,15 @@ export async function labelSteps(lines: readonly Line[], options: LabelOptions):
   try {
     const engine = new Engine(policy, { ...own.engine, decode: (ids) => tokenizer.decode(ids) });
     const interrupted = () => ctx.interrupted();
-    const work = stepWork({ config: own, engine, tokenizer, scorer, log, interrupted });
+    const work = stepWork({
+      config: own,
+      engine,
+      tokenizer,
+      scorer,
+      log,
+      interrupted,
+      collectives: singleRank,
+    });
     const labelled: Line[] = [];
     for (let first = 0; first < work.total; first += BATCH) {
       await turn();

@@ -4,8 +4,8 @@
 // checkpoint of the policy always has one. A shared trunk is part of the policy and is saved with it.
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import type { Metrics, StageContext } from "@nsa/core";
-import type { Device } from "@nsa/kernels";
+import { type Metrics, runFolderOf, type StageContext } from "@nsa/core";
+import type { Collectives, Device } from "@nsa/kernels";
 import {
   loadCheckpoint,
   loadModel,
@@ -16,7 +16,7 @@ import {
   type Transformer,
   values,
 } from "@nsa/model";
-import { Trainer } from "@nsa/train";
+import { shareItems, shareOfStep, Trainer } from "@nsa/train";
 import { outputsOf, type PolicySample, policyBatch, policyStep, splitByTokens } from "../batch.ts";
 import type { GrpoConfig } from "../config.ts";
 import { valueLoss } from "./loss.ts";
@@ -29,6 +29,7 @@ export interface ValueParts {
   device: Device;
   /** The policy, whose trunk may be shared. */
   policy: Transformer;
+  collectives: Collectives;
 }
 
 /** As the policy begins, adapters included; or a checkpoint, with new adapters of the recipe's sizes. */
@@ -47,42 +48,39 @@ export class ValueModel {
     private readonly dir: string,
     /** Undefined where the trunk is the policy's. */
     private readonly trainer: Trainer | undefined,
+    private readonly collectives: Collectives,
   ) {}
 
   /** Undefined where the recipe has no value model. `step`: the last one done. Throws what loading a checkpoint throws. */
   static async open(parts: ValueParts, step: number): Promise<ValueModel | undefined> {
-    const { config, ctx, device, policy } = parts;
+    const { config, ctx, device, policy, collectives } = parts;
     const { value, train, microBatchTokens } = config;
     if (!value) return undefined;
-    const dir = join(ctx.runDir, "value");
-    if (value.shared) return new ValueModel(policy, value, microBatchTokens, dir, undefined);
+    const dir = join(runFolderOf(ctx), "value");
+    if (value.shared) return new ValueModel(policy, value, microBatchTokens, dir, undefined, collectives);
     const model = await openTrunk(device, value.init, config);
-    const trainer = new Trainer(model, config.steps, {
-      ...train,
-      groups: [],
-      optimizer: { ...train.optimizer, lr: value.lr },
-    });
-    const opened = new ValueModel(model, value, microBatchTokens, dir, trainer);
+    const optimizer = { ...train.optimizer, lr: value.lr };
+    const trainer = new Trainer(model, config.steps, { ...train, groups: [], optimizer }, collectives);
+    const opened = new ValueModel(model, value, microBatchTokens, dir, trainer, collectives);
     if (ctx.resumeFrom) await opened.load(step);
     return opened;
   }
 
   /** V of the state in which each output token was sampled. */
   valuesOf(samples: readonly PolicySample[]): number[][] {
-    return splitByTokens(samples, this.budget).flatMap((group) => {
+    const valued = (group: readonly PolicySample[]) => {
       const batch = policyBatch(group);
       return outputsOf(batch, values(this.model, batch));
-    });
+    };
+    const groups = splitByTokens(samples, this.budget);
+    return shareItems(this.collectives, groups, (own) => own.map(valued)).flat();
   }
 
   /** One update of a step on the samples of a mini-batch; nothing where the trunk is the policy's. */
   update(samples: readonly PolicySample[], weightSum: number, step: number): Metrics {
     if (!this.trainer) return {};
-    const metrics = this.trainer.step(
-      policyStep(samples, this.budget, weightSum),
-      valueLoss(this.settings.clip),
-      { scheduleStep: step },
-    );
+    const batch = shareOfStep(policyStep(samples, this.budget, weightSum), this.collectives);
+    const metrics = this.trainer.step(batch, valueLoss(this.settings.clip), { scheduleStep: step });
     return { "value/loss": metrics["train/loss"]!, "value/grad_norm": metrics["train/grad_norm"]! };
   }
 
