@@ -204,7 +204,7 @@ export const mutations = [
   },
   {
     bug: "a resumed run holds on to the first reference instead of the one in force",
-    file: `${rl}/src/stages/grpo/run.ts`,
+    file: `${rl}/src/stages/grpo/open.ts`,
     from: "if (renewed) await reference.load(renewed);",
     to: "",
     tests: runs,

@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { type KillWords, makeKillWords } from "../bench/support/kill-recipes.ts";
@@ -62,7 +63,24 @@ const asked: Record<string, string[]> = {
   eval: ["tasks.0.questions=7", "engine.problems=3"],
 };
 
+/** Messages of rank 1 in about half of a run. */
+const HALF = 20;
+
 const runOf = (runs: string) => join(root, runs, readdirSync(join(root, runs))[0]!);
+
+const preload = pathToFileURL(join(import.meta.dirname, "blow-in-rank.mjs")).href;
+
+/** Kills rank 1 at its n-th message; gives what the command wrote. */
+function killed(stage: string, runs: string, at: number, ...more: string[]): string {
+  const env = {
+    NODE_OPTIONS: `--import=${preload}`,
+    NSA_BLOW: JSON.stringify({ rank: 1, at, how: "kill" }),
+  };
+  const place = ["--runs", join(root, runs), "--device", "cpu"];
+  const { status, stderr } = nsa([stage, words[stage]![2]!, ...place, ...more], { env });
+  expect(status, stderr).toBe(5);
+  return stderr;
+}
 
 function run(name: string, runs: string, ...more: string[]): void {
   const [stage, kind] = name.split("-");
@@ -135,12 +153,15 @@ test.each(Object.keys(trained))(
 );
 
 test.each(Object.keys(asked))(
-  "%s_on_two_and_four_ranks_writes_the_rows_of_one",
+  "%s_on_two_ranks_and_by_turns_on_two_and_four_writes_the_rows_of_one",
   (stage) => {
     const sets = setting(asked[stage]!);
     run(stage, `${stage}-1`, ...sets);
-    for (const ranks of ["2", "4"]) {
-      run(stage, `${stage}-${ranks}`, ...sets, "--ranks", ranks);
+    run(stage, `${stage}-2`, ...sets, "--ranks", "2");
+    const errors = killed(stage, `${stage}-turns`, HALF, ...sets, "--ranks", "2");
+    expect(errors).toMatch(/step [1-6] was the last one done/);
+    run(stage, `${stage}-turns`, ...sets, "--ranks", "4", "--resume", "latest");
+    for (const ranks of ["2", "turns"]) {
       const file = "samples.jsonl";
       expect(gap(rowsOf(`${stage}-1`, file), rowsOf(`${stage}-${ranks}`, file)), file).toBeLessThan(1e-6);
       expect(gap(figures(`${stage}-1`), figures(`${stage}-${ranks}`)), `${ranks} ranks`).toBeLessThan(1e-6);

@@ -30,6 +30,8 @@ export interface RankPlace {
   folder: string;
   /** Folder of the run, which is rank 0's own; the others record in folders of theirs. */
   runDir?: string;
+  /** What is to be equal on all ranks, by name: hashes of recipe and code. */
+  identity?: Record<string, string>;
   /** Named groups of ranks besides `data`. */
   groups?: Record<string, readonly number[]>;
 }

@@ -7,7 +7,8 @@ export {
   singleRank,
 } from "./comm/collectives.ts";
 export { openRankPipes } from "./comm/pipe-collectives.ts";
-export { makeRankPipes } from "./comm/pipes.ts";
+export { makeRankPipes, rankHung } from "./comm/pipes.ts";
+export { rankLimitMs, startPulse } from "./comm/pulse.ts";
 export { type DataArray, nativeDir } from "./device/addon.ts";
 export { Arena } from "./device/arena.ts";
 export { type Ceilings, matmulFlops, measureCeilings } from "./device/ceilings.ts";

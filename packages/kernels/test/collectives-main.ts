@@ -21,12 +21,24 @@ export interface Call {
   only?: number;
 }
 
-const [rank, world, folder, script] = process.argv.slice(2) as [string, string, string, string];
+const [rank, world, folder, script, identity] = process.argv.slice(2) as [
+  string,
+  string,
+  string,
+  string,
+  string?,
+];
 const me = Number(rank);
 const device = Device.open("cpu", { threads: 1 });
 try {
   // Three elements a piece, so that most tensors take several.
-  const all = world === "1" ? singleRank : openRankPipes({ rank: me, world: Number(world), folder }, 3);
+  const all =
+    world === "1"
+      ? singleRank
+      : openRankPipes(
+          { rank: me, world: Number(world), folder, ...(identity && { identity: JSON.parse(identity) }) },
+          3,
+        );
   const out = (JSON.parse(script) as Call[]).map((call) => run(call));
   console.log(JSON.stringify(out));
 

@@ -12,10 +12,17 @@ interface Outcome {
   out: unknown;
 }
 
-function start(rank: number, world: number, folder: string, script: Call[]): Promise<Outcome> {
+function start(
+  rank: number,
+  world: number,
+  folder: string,
+  script: Call[],
+  identity?: Record<string, string>,
+): Promise<Outcome> {
   const main = join(import.meta.dirname, "collectives-main.ts");
   const flags = ["--conditions=nsa-source", "--import", import.meta.resolve("tsx")];
   const args = [...flags, main, `${rank}`, `${world}`, folder, JSON.stringify(script)];
+  if (identity) args.push(JSON.stringify(identity));
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   let text = "";
   child.stdout.on("data", (x) => {
@@ -184,6 +191,19 @@ test("a_rank_that_ends_before_all_have_joined_is_named_by_those_that_wait", asyn
     what: "rank 2 is gone",
     why: expect.stringMatching(/in join$/),
   });
+  rmSync(folder, { recursive: true });
+}, 60_000);
+
+test("ranks_of_other_recipes_or_programs_are_all_refused_with_one_error", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "nsa-collectives-"));
+  makeRankPipes(folder, 3);
+  const of = (rank: number) => ({ stage: "sft", recipe: rank === 2 ? "b7" : "a3", code: "11" });
+  const all = await Promise.all([0, 1, 2].map((rank) => start(rank, 3, folder, [], of(rank))));
+  for (const { code, out } of all) {
+    expect(code).toBe(1);
+    expect(out).toMatchObject({ code: "ranks_differ", what: "rank 2 has another recipe than rank 0" });
+    expect((out as { why: string }).why).toMatch(/^b7 and a3:/);
+  }
   rmSync(folder, { recursive: true });
 }, 60_000);
 

@@ -32,6 +32,21 @@ function refuseChanges(checkpoint: string): void {
   });
 }
 
+/** The checkpoint to go on from, after what a save that was cut short has left was put back; ranks agree on it. */
+async function startOf(job: Job): Promise<{ job: Job; resumeFrom: string | undefined }> {
+  const find = () => {
+    restoreCheckpoints(job.runDir);
+    const newest = job.resume === true ? latestCheckpoint(job.runDir) : null;
+    return typeof job.resume === "string" ? job.resume : (newest ?? undefined);
+  };
+  const { ranks } = job;
+  if (!ranks) return { job, resumeFrom: find() };
+  // Loaded where there are ranks alone: it takes time that every start would pay.
+  const { checkpointOfRanks, identityOf } = await import("./rank-start.ts");
+  const placed = { ...job, ranks: { ...ranks, identity: identityOf(job) } };
+  return { job: placed, resumeFrom: await checkpointOfRanks(ranks, find) };
+}
+
 /** Runs the stage to its end, or to the checkpoint after `signal` aborts. */
 export async function runJob(
   job: Job,
@@ -46,20 +61,20 @@ export async function runJob(
   const { logging } = job.config as { logging?: LoggingConfig };
   // Ranks above 0 keep their records apart: the run's own are those of rank 0.
   const rank = job.ranks?.rank ?? 0;
+  if (job.ranks) (await import("@nsa/kernels")).startPulse(job.ranks);
   const runDir = rank === 0 ? job.runDir : join(job.runDir, "ranks", String(rank));
   mkdirSync(runDir, { recursive: true });
   using held = await holdRun(runDir, { signal });
   // Stopped before it had the folder, which another process may have brought to the end of the run: nothing there is touched.
   if (!held) return { status: "interrupted", step: 0, metrics: {}, outputs: {} };
-  if (rank === 0) restoreCheckpoints(job.runDir);
   const place = { runDir, runName: basename(job.runDir), time: now(), onError };
-  const newest = job.resume === true ? latestCheckpoint(job.runDir) : null;
+  const { job: placed, resumeFrom } = await startOf(job);
   const context = openStageContext({
     runDir,
-    ranks: job.ranks,
+    ranks: placed.ranks,
     profile: job.profile,
     plans: job.plans,
-    resumeFrom: typeof job.resume === "string" ? job.resume : (newest ?? undefined),
+    resumeFrom,
     device: job.device,
     signal,
     sinks: logging && rank === 0 ? openSinks(logging, place) : [],

@@ -1,9 +1,9 @@
 // One job in several trainer processes that share every step; one rank is just a child.
 import type { ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ExitCode, NsaError, type StageResult } from "@nsa/core";
+import { ExitCode, latestCheckpoint, NsaError, type StageEvent, type StageResult } from "@nsa/core";
 import type { Job } from "./messages.ts";
 import { type ChildOptions, runInChild } from "./run-in-child.ts";
 
@@ -23,41 +23,136 @@ export function worldOf({ ranks = "1", device }: { ranks?: string; device: strin
   return world;
 }
 
-/** Runs the ranks side by side. When one fails the others are ended, and its error is thrown. */
+/** Time in which the others find out by themselves that a rank is gone, and end with what they know of it. */
+const GRACE_MS = 2000;
+const WATCH_MS = 250;
+
+interface Failure {
+  rank: number;
+  error: Error;
+}
+
+/** Whether a process was stopped (SIGSTOP) and not continued. */
+function isStopped({ pid }: ChildProcess): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat[stat.lastIndexOf(")") + 2] === "T";
+  } catch {
+    return false;
+  }
+}
+
+/** The error of a rank with what is there to go on from. */
+function withPlace(error: Error, place: string, checkpoint: string | null, runDir: string): Error {
+  if (!(error instanceof NsaError)) return error;
+  const { code, what, why, exitCode } = error;
+  const fix = checkpoint
+    ? `go on from ${checkpoint} with --resume ${runDir}`
+    : "there is no checkpoint yet: start it again";
+  return new NsaError({ code, what, why: `${why}; ${place}`, fix, exitCode, cause: error });
+}
+
+/** The ranks of a run, as their parent sees them. */
+class Ranks {
+  private readonly children = new Map<number, ChildProcess>();
+  private readonly failures: Failure[] = [];
+  private readonly ended = new Set<number>();
+  /** Milliseconds that each rank has stood still, or has run on behind others that are done. */
+  private readonly idle = new Map<number, number>();
+  private step = 0;
+
+  constructor(
+    private readonly job: Job,
+    private readonly world: number,
+    private readonly options: ChildOptions,
+  ) {}
+
+  async run(folder: string): Promise<StageResult> {
+    const { rankHung, rankLimitMs } = await import("@nsa/kernels");
+    const watch = setInterval(() => {
+      for (const [rank, child] of this.children) {
+        if (this.ended.has(rank)) continue;
+        const still = isStopped(child) || this.ended.size > 0;
+        this.idle.set(rank, still ? (this.idle.get(rank) ?? 0) + WATCH_MS : 0);
+        // Those that wait for it give it up first, and name the operation.
+        if (this.idle.get(rank)! < rankLimitMs() + GRACE_MS) continue;
+        const { what, why, ...more } = rankHung(rank, isStopped(child) ? "a stopped process" : "its end");
+        this.fail({ rank, error: new NsaError({ ...more, what, why, fix: "", exitCode: ExitCode.bug }) });
+      }
+    }, WATCH_MS);
+    try {
+      const ranks = Array.from({ length: this.world }, (_, rank) => this.start(rank, folder));
+      const [first] = await Promise.all(ranks);
+      if (this.failures.length > 0) throw this.cause();
+      return first!;
+    } finally {
+      clearInterval(watch);
+    }
+  }
+
+  private async start(rank: number, folder: string): Promise<StageResult | undefined> {
+    const { job, world, options } = this;
+    const ranks = { rank, world, folder, runDir: job.runDir };
+    const onEvent = (event: StageEvent) => {
+      if (event.type === "start" || event.type === "step") this.step = event.step;
+      options.onEvent(event);
+    };
+    const onStart = (child: ChildProcess) => {
+      this.children.set(rank, child);
+      options.onStart?.(child);
+    };
+    try {
+      const own = { ...options, onEvent: rank === 0 ? onEvent : () => undefined, onStart };
+      return await runInChild({ ...job, ranks }, own);
+    } catch (error) {
+      this.fail({ rank, error: error as Error });
+      return undefined;
+    } finally {
+      this.ended.add(rank);
+    }
+  }
+
+  private fail(failure: Failure): void {
+    this.failures.push(failure);
+    if (this.failures.length > 1) return;
+    const end = () => {
+      for (const child of this.children.values()) child.kill("SIGKILL");
+    };
+    setTimeout(end, GRACE_MS).unref();
+  }
+
+  /** Why the run has ended: the first failure that is of a rank itself, with what the others waited for. */
+  private cause(): Error {
+    const codeOf = ({ error }: Failure) => (error instanceof NsaError ? error.code : "");
+    const waited = this.failures.find((f) => codeOf(f) === "rank_lost");
+    const { rank, error } = this.failures.find((f) => codeOf(f) !== "rank_lost") ?? this.failures[0]!;
+    if (!(error instanceof NsaError)) return error;
+    const { runDir } = this.job;
+    const place = `${this.step === 0 ? "no step was done" : `step ${this.step} was the last one done`}`;
+    const checkpoint = latestCheckpoint(runDir);
+    if (!/^trainer_/.test(error.code))
+      return /^rank_/.test(error.code) ? withPlace(error, place, checkpoint, runDir) : error;
+    const { code, what, why, fix, exitCode } = error;
+    const others = waited ? `; ${waited.error.message}` : "";
+    const named = new NsaError({
+      code,
+      what: `rank ${rank}: ${what}`,
+      why: `${why}${others}`,
+      fix,
+      exitCode,
+    });
+    return withPlace(named, place, checkpoint, runDir);
+  }
+}
+
+/** Runs the ranks side by side. When one fails, is stopped or hangs, the others are ended and its error is thrown. */
 export async function runRanks(job: Job, world: number, options: ChildOptions): Promise<StageResult> {
   if (world === 1) return runInChild(job, options);
   const { makeRankPipes } = await import("@nsa/kernels");
   const folder = mkdtempSync(join(tmpdir(), "nsa-ranks-"));
-  const children: ChildProcess[] = [];
-  const failures: Error[] = [];
   try {
     makeRankPipes(folder, world);
-    const results = await Promise.all(
-      Array.from({ length: world }, async (_, rank) => {
-        try {
-          return await runInChild(
-            { ...job, ranks: { rank, world, folder, runDir: job.runDir } },
-            {
-              ...options,
-              onEvent: rank === 0 ? options.onEvent : () => undefined,
-              onStart: (child) => {
-                children.push(child);
-                options.onStart?.(child);
-              },
-            },
-          );
-        } catch (error) {
-          failures.push(error as Error);
-          // Those that wait for the lost rank in a pipe that never opened would wait for ever.
-          setTimeout(() => children.forEach((child) => void child.kill("SIGKILL")), 2000).unref();
-          return undefined;
-        }
-      }),
-    );
-    // A rank that says another is gone does not know why; the first to fail for a reason of its own does.
-    const cause = failures.find((e) => !(e instanceof NsaError && e.code === "rank_lost")) ?? failures[0];
-    if (cause) throw cause;
-    return results[0]!;
+    return await new Ranks(job, world, options).run(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

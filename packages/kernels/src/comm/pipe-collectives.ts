@@ -168,7 +168,30 @@ class PipeCollectives implements Collectives {
   }
 }
 
-/** Joins the world at `place.folder`; waits until all ranks have. A rank that ends makes the others throw `rank_lost`. */
+/** Throws NsaError `ranks_differ` (exit 2), the same on every rank: they would not compute the same steps. */
+function refuseStrangers(collectives: Collectives, own: Record<string, string>): void {
+  const all = collectives
+    .gatherBytes(Buffer.from(JSON.stringify(own)))
+    .map((bytes) => JSON.parse(Buffer.from(bytes).toString()) as Record<string, string>);
+  const [first] = all;
+  for (const [rank, theirs] of all.entries())
+    for (const [name, value] of Object.entries(first!))
+      if (theirs[name] !== value)
+        throw new NsaError({
+          code: "ranks_differ",
+          what: `rank ${rank} has another ${name} than rank 0`,
+          why: `${theirs[name]} and ${value}: ranks share every step, so all must run the same recipe and program`,
+          fix: "start all ranks with the same recipe, settings and version of nsa",
+          exitCode: ExitCode.usage,
+        });
+}
+
+/**
+ * Joins the world at `place.folder`; waits until all ranks have. A rank that ends makes the others throw `rank_lost`, one that stands
+ * still `rank_hung` (exit 1). Throws `ranks_differ` (exit 2) where the ranks' identities are not equal.
+ */
 export function openRankPipes(place: RankPlace, pieceElements = PIECE_BYTES / 8): Collectives {
-  return new PipeCollectives(place, pieceElements);
+  const collectives = new PipeCollectives(place, pieceElements);
+  if (place.identity) refuseStrangers(collectives, place.identity);
+  return collectives;
 }

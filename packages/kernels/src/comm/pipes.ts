@@ -1,11 +1,22 @@
 // Named pipes between the ranks of one machine: one in each direction for every pair, and messages that name their operation.
 //
-// Ranks join pair by pair in one order that all share, so none waits in a circle. A message is a head of 16 bytes (operation, bytes)
-// and its payload; a head that is not what the receiver waits for means that the ranks have made different calls.
+// A rank opens the ends that it reads, joins, and opens the others once all have joined. A message is a head of 16 bytes (operation,
+// bytes) and its payload; a head that is not what the receiver waits for means that the ranks have made different calls. No end blocks: a
+// rank that waits sleeps, looks for the peer's signs of life, and gives it up when it has ended or stands still.
 import { spawnSync } from "node:child_process";
-import { existsSync, openSync, readFileSync, readSync, renameSync, writeFileSync } from "node:fs";
+import {
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
-import { ExitCode, NsaError, PIECE_BYTES, type RankPlace, writeFully } from "@nsa/core";
+import { ExitCode, NsaError, PIECE_BYTES, type RankPlace } from "@nsa/core";
+import { Patience, rankLimitMs, startPulse } from "./pulse.ts";
 
 const pipe = (from: number, to: number) => `${from}-to-${to}`;
 const joined = (rank: number) => `${rank}.joined`;
@@ -45,27 +56,40 @@ export type Operation = (typeof OPERATIONS)[number];
 
 const HEAD_BYTES = 16;
 
+/** Whether a process runs; one that has ended and was not waited for does not. */
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== "ESRCH";
   }
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat[stat.lastIndexOf(")") + 2] !== "Z";
+  } catch {
+    return true;
+  }
+}
+
+/** The rank that was given up first, and whether it had ended (or stood still). */
+interface Loss {
+  rank: number;
+  ended: boolean;
 }
 
 /**
- * The error of a rank whose pipe has ended. When one rank ends, those that waited for it end too: the first to see it notes which it
- * was, and the others name that one.
+ * The error of a rank that waits for one that ended or stands still. When one rank ends, those that waited for it end too: the first to
+ * see it notes which it was, and the others name that one.
  */
-function lost(folder: string, peer: number, operation: Operation, cause?: unknown): NsaError {
+function lost(folder: string, loss: Loss, operation: Operation, cause?: unknown): NsaError {
   const note = join(folder, "lost");
   try {
-    writeFileSync(note, String(peer), { flag: "wx" });
+    writeFileSync(note, JSON.stringify(loss), { flag: "wx" });
   } catch {
     // There is a note already, or the folder is gone with the run.
   }
-  const rank = existsSync(note) ? Number(readFileSync(note, "utf8")) : peer;
+  const { rank, ended } = existsSync(note) ? (JSON.parse(readFileSync(note, "utf8")) as Loss) : loss;
+  if (!ended) return rankHung(rank, operation, cause);
   return new NsaError({
     code: "rank_lost",
     what: `rank ${rank} is gone`,
@@ -76,51 +100,74 @@ function lost(folder: string, peer: number, operation: Operation, cause?: unknow
   });
 }
 
+/** The error of a rank that gives no sign of life. */
+export function rankHung(rank: number, where: string, cause?: unknown): NsaError {
+  return new NsaError({
+    code: "rank_hung",
+    what: `rank ${rank} stands still`,
+    why: `it gave no sign of life for ${rankLimitMs() / 1000} s while the others waited for it in ${where}`,
+    fix: "see its log in ranks/ of the run; go on with --resume",
+    exitCode: ExitCode.bug,
+    cause,
+  });
+}
+
 const sleep = (ms: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
-/** Waits until every rank has joined. Throws `rank_lost` for one that joined and ended, or when the run has removed the folder. */
-function awaitAll({ rank, world, folder }: RankPlace): void {
+/** Waits until every rank has joined. Throws as {@link lost} for one that ended or stands still, or when the run has removed the folder. */
+function awaitAll({ rank, world, folder }: RankPlace, limitMs: number): void {
   const own = join(folder, joined(rank));
   writeFileSync(`${own}.tmp`, String(process.pid));
   renameSync(`${own}.tmp`, own);
-  const waiting = new Set(Array.from({ length: world }, (_, i) => i));
+  const patience = Array.from({ length: world }, (_, peer) => new Patience(folder, peer, limitMs));
+  const waiting = new Set(patience.keys());
   for (;;) {
     for (let peer = 0; peer < world; peer++) {
       const file = join(folder, joined(peer));
       if (!existsSync(file)) continue;
-      if (!isAlive(Number(readFileSync(file, "utf8")))) throw lost(folder, peer, "join");
+      if (!isAlive(Number(readFileSync(file, "utf8"))))
+        throw lost(folder, { rank: peer, ended: true }, "join");
       waiting.delete(peer);
     }
     const [absent] = waiting;
     if (absent === undefined) return;
-    if (!existsSync(folder)) throw lost(folder, absent, "join");
+    if (!existsSync(folder)) throw lost(folder, { rank: absent, ended: true }, "join");
     sleep(5);
+    for (const peer of waiting)
+      if (patience[peer]!.isOver(5)) throw lost(folder, { rank: peer, ended: false }, "join");
   }
 }
+
+/** Tries before a rank sleeps, and its shortest and longest sleep, ms. */
+const TRIES = 4;
+const [NAP_MS, LONGEST_NAP_MS] = [0.05, 2];
 
 /** The open pipes of a rank. */
 export class Lines {
   private readonly to = new Map<number, number>();
   private readonly from = new Map<number, number>();
+  private readonly pids = new Map<number, number>();
+  /** Peers that have sent something: when their pipe ends, so have they. */
+  private readonly begun = new Set<number>();
   private readonly folder: string;
+  private readonly limitMs = rankLimitMs();
 
   /** Joins the world at `place.folder`; waits until all ranks have. */
   constructor(place: RankPlace) {
     const { rank, world, folder } = place;
     this.folder = folder;
-    awaitAll(place);
-    for (const [a, b] of pairsOf(world)) {
-      if (a !== rank && b !== rank) continue;
-      const peer = a === rank ? b : a;
-      const write = () => this.to.set(peer, openSync(join(folder, pipe(rank, peer)), "w"));
-      const read = () => this.from.set(peer, openSync(join(folder, pipe(peer, rank)), "r"));
-      // Opening waits for the other end, so both open the same pipe at the same time.
-      if (a === rank) {
-        write();
-        read();
-      } else {
-        read();
-        write();
+    startPulse(place);
+    const peers = Array.from({ length: world }, (_, i) => i).filter((peer) => peer !== rank);
+    const { O_RDONLY, O_WRONLY, O_NONBLOCK } = constants;
+    for (const peer of peers)
+      this.from.set(peer, openSync(join(folder, pipe(peer, rank)), O_RDONLY | O_NONBLOCK));
+    awaitAll(place, this.limitMs);
+    for (const peer of peers) {
+      this.pids.set(peer, Number(readFileSync(join(folder, joined(peer)), "utf8")));
+      try {
+        this.to.set(peer, openSync(join(folder, pipe(rank, peer)), O_WRONLY | O_NONBLOCK));
+      } catch (cause) {
+        throw lost(folder, { rank: peer, ended: true }, "join", cause);
       }
     }
   }
@@ -129,12 +176,8 @@ export class Lines {
     const head = new DataView(new ArrayBuffer(HEAD_BYTES));
     head.setUint32(0, OPERATIONS.indexOf(operation));
     head.setFloat64(8, bytes.length);
-    try {
-      writeFully(this.to.get(peer)!, new Uint8Array(head.buffer));
-      writeFully(this.to.get(peer)!, bytes);
-    } catch (cause) {
-      throw lost(this.folder, peer, operation, cause);
-    }
+    this.write(peer, operation, new Uint8Array(head.buffer));
+    this.write(peer, operation, bytes);
   }
 
   /** A message of exactly `length` bytes. Throws `ranks_disagree` (exit 1) for another one. */
@@ -154,13 +197,53 @@ export class Lines {
     return this.take(peer, operation, length);
   }
 
+  private write(peer: number, operation: Operation, bytes: Uint8Array): void {
+    const fd = this.to.get(peer)!;
+    const some = (at: number) => writeSync(fd, bytes, at, Math.min(bytes.length - at, PIECE_BYTES));
+    this.move(peer, operation, bytes.length, some);
+  }
+
   private take(peer: number, operation: Operation, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
-    for (let at = 0; at < length; ) {
-      const n = readSync(this.from.get(peer)!, bytes, at, Math.min(length - at, PIECE_BYTES), null);
-      if (n === 0) throw lost(this.folder, peer, operation);
-      at += n;
-    }
+    const fd = this.from.get(peer)!;
+    this.move(peer, operation, length, (at) => {
+      const n = readSync(fd, bytes, at, Math.min(length - at, PIECE_BYTES), null);
+      if (n > 0) this.begun.add(peer);
+      // Nothing is at the other end: the peer has ended, or has not opened it yet.
+      else if (this.begun.has(peer) || !isAlive(this.pids.get(peer)!))
+        throw lost(this.folder, { rank: peer, ended: true }, operation);
+      return n;
+    });
     return bytes;
+  }
+
+  /** Moves `length` bytes by calls of `some`, which gives how many it moved from a place on, and waits while it can move none. */
+  private move(peer: number, operation: Operation, length: number, some: (at: number) => number): void {
+    let [tries, nap] = [0, NAP_MS];
+    let patience: Patience | undefined;
+    for (let at = 0; at < length; ) {
+      const moved = this.attempt(peer, operation, () => some(at));
+      at += moved;
+      if (moved > 0) {
+        [tries, nap, patience] = [0, NAP_MS, undefined];
+        continue;
+      }
+      if (++tries < TRIES) continue;
+      sleep(nap);
+      patience ??= new Patience(this.folder, peer, this.limitMs);
+      if (patience.isOver(nap)) throw lost(this.folder, { rank: peer, ended: false }, operation);
+      nap = Math.min(2 * nap, LONGEST_NAP_MS);
+    }
+  }
+
+  private attempt(peer: number, operation: Operation, some: () => number): number {
+    try {
+      return some();
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      if (code === "EAGAIN") return 0;
+      if (code === "EPIPE") throw lost(this.folder, { rank: peer, ended: true }, operation, cause);
+      throw cause;
+    }
   }
 }

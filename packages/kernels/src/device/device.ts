@@ -9,6 +9,7 @@ import { type Dtype, dtypeBytes, dtypeCode, hostArray } from "./dtype.ts";
 import { explain, type Tenant } from "./failure.ts";
 import { toHost, toNumbers } from "./host-values.ts";
 import { type OpFields, opTable, writeArgs } from "./op-table.ts";
+import { progress } from "./progress.ts";
 import { Scope } from "./scope.ts";
 import {
   type CapturedStep,
@@ -96,6 +97,7 @@ class NativeDevice implements DeviceApi {
   }
 
   run(op: string, args: OpArgs): void {
+    progress.onOp?.();
     const entry = this.table.get(op);
     if (!entry) throw new Error(`no op named ${op}`);
     writeArgs(this.native, op, entry, args);
