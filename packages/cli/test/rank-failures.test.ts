@@ -48,7 +48,6 @@ const rows = (runs: string) =>
 
 test.each<[string, Blow, RegExp]>([
   ["killed", { rank: 1, at: 40, how: "kill" }, /rank 1: the trainer process ended by SIGKILL/],
-  ["number_0_killed", { rank: 0, at: 41, how: "kill" }, /rank 0: the trainer process ended by SIGKILL/],
   ["stopped", { rank: 1, at: 40, how: "stop" }, /rank 1 stands still.*for 2 s.* in all-reduce/s],
   ["number_0_hung", { rank: 0, at: 41, how: "hang" }, /rank 0 stands still.*for 2 s.* in all-reduce/s],
 ])(

@@ -49,6 +49,36 @@ test("two_ranks_train_as_one_does_and_resume_to_the_same_bits", () => {
   expect(weights("parts", "step-000006")).toBe(weights("whole", "step-000006"));
 });
 
+test("auto_is_one_rank_on_the_cpu_with_its_reason_and_a_dry_run_adds_up_the_memory_of_all", () => {
+  const auto = pretrain("auto", "--set", "train.steps=1", "--ranks", "auto");
+  expect(auto.status).toBe(0);
+  expect(auto.stderr).toContain("--ranks auto: 1, one for each GPU; on the CPU one process uses all cores");
+  const figures = (...more: string[]) =>
+    JSON.parse(pretrain("dry", "--dry-run", "--json", ...more).stdout) as Record<string, number>;
+  const [one, three] = [figures(), figures("--ranks", "3")];
+  expect(three.memory_bytes).toBe(one.memory_bytes);
+  expect(three).toMatchObject({ ranks: 3, all_ranks_bytes: 3 * one.process_bytes! });
+  // A third of the machine each.
+  expect(three.device_memory_bytes).toBeCloseTo(one.device_memory_bytes! / 3, 0);
+  expect(three.largest_model_parameters!).toBeLessThan(one.largest_model_parameters!);
+  expect(pretrain("dry", "--dry-run", "--ranks", "3").stdout).toMatch(/ranks\t3, each with the memory above/);
+}, 60_000);
+
+test("several_ranks_of_gpus_are_refused_with_exit_4", () => {
+  const { status, stderr } = nsa([
+    "pretrain",
+    recipe,
+    "--device",
+    "cuda",
+    "--ranks",
+    "2",
+    "--runs",
+    join(dir, "gpu"),
+  ]);
+  expect(stderr).toContain("NCCL, which is not built yet");
+  expect(status).toBe(4);
+});
+
 test("numbers_of_ranks_that_are_none_are_refused_with_exit_2", () => {
   expect(pretrain("none", "--ranks", "0").status).toBe(2);
   expect(pretrain("word", "--ranks", "many").status).toBe(2);

@@ -1,9 +1,9 @@
 // What ranks agree on before their stage begins: that they run the same recipe and code, and the checkpoint that they go on from.
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import type { RankPlace } from "@nsa/core";
+import { atomicWriteFile, type RankPlace } from "@nsa/core";
 import { nativeDir, rankHung, rankLimitMs } from "@nsa/kernels";
 import type { Job } from "./messages.ts";
 
@@ -32,8 +32,7 @@ export async function checkpointOfRanks(
   const note = join(folder, "checkpoint");
   if (rank === 0) {
     const found = find();
-    writeFileSync(`${note}.tmp`, found ?? "");
-    renameSync(`${note}.tmp`, note);
+    atomicWriteFile(note, found ?? "");
     return found;
   }
   for (let waited = 0; !existsSync(note); waited += POLL_MS) {

@@ -7,16 +7,30 @@ import { ExitCode, latestCheckpoint, NsaError, type StageEvent, type StageResult
 import type { Job } from "./messages.ts";
 import { type ChildOptions, runInChild } from "./run-in-child.ts";
 
-/** The number that --ranks names. Throws `ranks_invalid` (exit 2; 4 on GPUs). */
-export function worldOf({ ranks = "1", device }: { ranks?: string; device: string }): number {
+/**
+ * The number of ranks that --ranks names, default 1; `auto` is one for each GPU that ranks can use, and gives its reason to `remark`.
+ * Throws `ranks_invalid` (exit 2; 4 on GPUs).
+ */
+export function worldOf(
+  { ranks = "1", device }: { ranks?: string; device: string },
+  remark: (text: string) => void = () => {},
+): number {
+  if (ranks === "auto") {
+    remark(
+      device === "cpu"
+        ? "--ranks auto: 1, one for each GPU; on the CPU one process uses all cores"
+        : "--ranks auto: 1, one for each GPU, of which ranks can use one so far (no NCCL); on the CPU one process uses all cores",
+    );
+    return 1;
+  }
   const world = Number(ranks);
   const refuse = (why: string, fix: string, exitCode: ExitCode = ExitCode.usage) =>
     new NsaError({ code: "ranks_invalid", what: `--ranks ${ranks}`, why, fix, exitCode });
   if (!Number.isInteger(world) || world < 1)
-    throw refuse("it is not a count", "give a whole number from 1 on");
+    throw refuse("it is not a count", "give a whole number from 1 on, or auto");
   if (world > 1 && device === "cuda")
     throw refuse(
-      "ranks share the CPU; several GPUs are not built yet",
+      "ranks share the CPU; several GPUs need NCCL, which is not built yet",
       "use --device cpu",
       ExitCode.unavailable,
     );
@@ -42,10 +56,12 @@ function isStopped({ pid }: ChildProcess): boolean {
   }
 }
 
-/** The error of a rank with what is there to go on from. */
-function withPlace(error: Error, place: string, checkpoint: string | null, runDir: string): Error {
-  if (!(error instanceof NsaError)) return error;
+/** An error between ranks with the last step that was done and the checkpoint to go on from; others as they are. */
+export function withPlace(error: Error, step: number, runDir: string): Error {
+  if (!(error instanceof NsaError) || !/^(rank|trainer)_/.test(error.code)) return error;
   const { code, what, why, exitCode } = error;
+  const checkpoint = latestCheckpoint(runDir);
+  const place = step === 0 ? "no step was done" : `step ${step} was the last one done`;
   const fix = checkpoint
     ? `go on from ${checkpoint} with --resume ${runDir}`
     : "there is no checkpoint yet: start it again";
@@ -126,12 +142,9 @@ class Ranks {
     const codeOf = ({ error }: Failure) => (error instanceof NsaError ? error.code : "");
     const waited = this.failures.find((f) => codeOf(f) === "rank_lost");
     const { rank, error } = this.failures.find((f) => codeOf(f) !== "rank_lost") ?? this.failures[0]!;
-    if (!(error instanceof NsaError)) return error;
     const { runDir } = this.job;
-    const place = `${this.step === 0 ? "no step was done" : `step ${this.step} was the last one done`}`;
-    const checkpoint = latestCheckpoint(runDir);
-    if (!/^trainer_/.test(error.code))
-      return /^rank_/.test(error.code) ? withPlace(error, place, checkpoint, runDir) : error;
+    if (!(error instanceof NsaError) || !error.code.startsWith("trainer_"))
+      return withPlace(error, this.step, runDir);
     const { code, what, why, fix, exitCode } = error;
     const others = waited ? `; ${waited.error.message}` : "";
     const named = new NsaError({
@@ -141,7 +154,7 @@ class Ranks {
       fix,
       exitCode,
     });
-    return withPlace(named, place, checkpoint, runDir);
+    return withPlace(named, this.step, runDir);
   }
 }
 

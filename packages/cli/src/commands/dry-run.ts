@@ -1,6 +1,7 @@
 // `--dry-run`: what a stage would cost, with a time from the rate at which this machine multiplies matrices now.
 import { NsaError, type StageDefinition } from "@nsa/core";
 import { openDevice } from "@nsa/kernels";
+import { worldOf } from "../child/run-ranks.ts";
 import { count, duration, percent } from "../view/format.ts";
 import { describeLargest, largestModel, memoryOf } from "./largest-model.ts";
 import type { CheckedStage } from "./pipeline-recipe.ts";
@@ -55,18 +56,22 @@ interface Estimated {
 /** Prints the estimate; with `json`, the plain numbers as one object. */
 export function printEstimate(
   { stage, config, estimate }: Estimated,
-  options: { device: string; json?: boolean },
+  options: { device: string; json?: boolean; ranks?: string },
 ): void {
   const { device, seconds: secondsOf } = timer(options.device);
+  const world = worldOf(options, (text) => console.error(text));
   const seconds = secondsOf(estimate.flops);
   // On a GPU tensors are elsewhere.
   const bytes = device === "cuda" ? undefined : processBytes(estimate, config);
   const limit = (config as { memoryLimitMb?: number }).memoryLimitMb;
-  const largest = device && largestModel(stage, config, device, memoryOf(device, limit));
+  // Each rank has all weights, gradients and moments, and one micro-batch at a time; those of a CPU share its memory.
+  const memory = device ? Math.min(memoryOf(device, limit), memoryOf(device) / world) : 0;
+  const largest = device && largestModel(stage, config, device, memory);
+  const ranks = world === 1 ? {} : { ranks: world, all_ranks_bytes: world * (bytes ?? 0) };
   if (options.json) {
-    const { memory, fits, next } = largest || {};
+    const { memory: available, fits, next } = largest || {};
     const figures = {
-      device_memory_bytes: memory,
+      device_memory_bytes: available,
       largest_model_parameters: fits?.estimate.parameters,
       largest_model_bytes: fits?.estimate.memory_bytes,
       next_model_parameters: next?.estimate.parameters,
@@ -77,6 +82,7 @@ export function printEstimate(
         ...estimate,
         ...(bytes === undefined ? {} : { process_bytes: bytes }),
         ...(seconds === undefined ? {} : { seconds }),
+        ...ranks,
         ...figures,
       }),
     );
@@ -85,6 +91,10 @@ export function printEstimate(
   for (const [key, value] of Object.entries(estimate))
     console.log(`${key.replace(/_bytes$/, "")}\t${show(key, value)}`);
   if (bytes !== undefined) console.log(`process\t${show("process_bytes", bytes)}`);
+  if (world > 1)
+    console.log(
+      `ranks\t${world}, each with the memory above; together ${show("_bytes", ranks.all_ranks_bytes!)}`,
+    );
   if (seconds !== undefined) console.log(`time\t${duration(seconds)} on ${device}, a rough guess`);
   if (largest) console.log(`largest model\t${describeLargest(largest, count)}`);
 }

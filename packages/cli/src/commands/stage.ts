@@ -18,6 +18,7 @@ import {
   watchInterruption,
 } from "@nsa/core";
 import { sweepLeft } from "../child/hold-run.ts";
+import { type Launched, launchOf, meet, runLaunched, runOfRanks } from "../child/launch.ts";
 import type { Job } from "../child/messages.ts";
 import { runRanks, worldOf } from "../child/run-ranks.ts";
 import { loadPluginsOfRecipe, namesPlugins } from "../plugins/load.ts";
@@ -53,6 +54,8 @@ export interface ExecuteOptions extends ViewOptions {
   plans?: string;
   /** Processes that share every step; default 1. */
   ranks?: string;
+  /** Of a rank that a launcher has started. */
+  launched?: Launched | undefined;
   /** Settings of the command line. */
   set?: string[];
   /** Shown instead of the stage's name. */
@@ -84,7 +87,7 @@ interface NamedConfig {
 }
 
 /** The recipe with its defaults, and its checkpoints found among the runs. */
-async function loadRecipe(
+export async function loadRecipe(
   stage: StageDefinition,
   recipe: string,
   { set, runs }: Pick<StageOptions, "set" | "runs">,
@@ -118,16 +121,24 @@ export async function runStage(
     printEstimate({ stage, config, estimate }, options);
     return ExitCode.ok;
   }
-  const runDir = resumed
-    ? resumed.path
-    : createRunDir({ root: options.runs, stage: name, name: config.name ?? name, configYaml: yaml });
+  const launch = options.ranks === undefined ? launchOf(process.env) : undefined;
+  const launched = launch && (await meet(launch));
+  const open = () =>
+    resumed
+      ? resumed.path
+      : createRunDir({ root: options.runs, stage: name, name: config.name ?? name, configYaml: yaml });
+  const runDir = launched ? await runOfRanks(launched, open) : open();
+  if (launched && launched.rank > 0) {
+    const job = jobOf(name, config, runDir, options, resumed?.checkpoint ?? resumed !== undefined);
+    return runLaunchedRank(job, launched);
+  }
   const settings = join(runDir, "config.yaml");
   const [before, reached] = [readIfThere(settings), latestCheckpoint(runDir)];
   // What was set now holds for later resumes, too.
   if (resumed) atomicWriteFile(settings, yaml);
   const resume = resumed?.checkpoint ?? resumed !== undefined;
   try {
-    const { result } = await execute(name, config, runDir, options, resume);
+    const { result } = await execute(name, config, runDir, { ...options, launched }, resume);
     return result.status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;
   } catch (error) {
     // Settings that the run refused must not stand between it and the next resume.
@@ -154,6 +165,34 @@ async function reportFailure(runDir: string, stage: StageDefinition, error: unkn
   }
 }
 
+function jobOf(
+  stage: string,
+  config: unknown,
+  runDir: string,
+  { device, profile, tune, plans, set }: ExecuteOptions,
+  resume: Job["resume"],
+): Job {
+  const choice = tune || plans ? { tune: tune === true, from: plans && resolve(plans) } : undefined;
+  const plugins = loadedPlugins().map(({ path }) => path);
+  const acceptChanges = namesPlugins(set);
+  return { stage, config, runDir, device, resume, profile, plans: choice, plugins, acceptChanges };
+}
+
+/** A rank above 0 of a launch: rank 0 shows and writes what there is. */
+async function runLaunchedRank(job: Job, launched: Launched): Promise<number> {
+  const trainers: ChildProcess[] = [];
+  using interruption = watchInterruption((code) => {
+    for (const trainer of trainers) trainer.kill("SIGKILL");
+    process.exit(code);
+  });
+  const { status } = await runLaunched(job, launched, {
+    signal: interruption.signal,
+    onEvent: () => undefined,
+    onStart: (child) => void trainers.push(child),
+  });
+  return status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;
+}
+
 /**
  * Runs a checked config in a run folder, in a process of its own. `interrupted`: the user asked to stop, also where the stage was done
  * before it could.
@@ -175,26 +214,15 @@ export async function execute(
   interruption.signal.addEventListener("abort", view.stopping);
   let result: StageResult;
   try {
-    const { device, profile, tune, plans } = options;
-    const choice = tune || plans ? { tune: tune === true, from: plans && resolve(plans) } : undefined;
-    const plugins = loadedPlugins().map(({ path }) => path);
-    const acceptChanges = namesPlugins(options.set);
-    const job: Job = {
-      stage: name,
-      config,
-      runDir,
-      device,
-      resume,
-      profile,
-      plans: choice,
-      plugins,
-      acceptChanges,
-    };
-    result = await runRanks(job, worldOf(options), {
+    const job = jobOf(name, config, runDir, options, resume);
+    const child = {
       signal: interruption.signal,
       onEvent: view.onEvent,
-      onStart: (child) => void trainers.push(child),
-    });
+      onStart: (child: ChildProcess) => void trainers.push(child),
+    };
+    const { launched } = options;
+    const world = worldOf(options, (text) => console.error(text));
+    result = launched ? await runLaunched(job, launched, child) : await runRanks(job, world, child);
   } catch (error) {
     await reportFailure(runDir, stage, error);
     throw error;

@@ -30,7 +30,10 @@ export function registerStages(program: Command): void {
     if (!wanted) continue;
     const command = program.command(`${name} [config]`).description(about);
     if (wanted.ranks)
-      command.option("--ranks <n>", "processes on this machine's CPU that share every step", "1");
+      command.option(
+        "--ranks <n>",
+        "processes on this machine's CPU that share every step; auto: one for each GPU (default 1)",
+      );
     if (wanted.programs) {
       command.option(
         "--unsafe-exec",

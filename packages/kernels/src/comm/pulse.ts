@@ -2,8 +2,9 @@
 //
 // Progress is an op of a device, a turn of the event loop (awaited files, programs that score) or waiting for another rank: a process that
 // is stopped, or that loops without any of them, makes none.
-import { statSync, utimesSync, writeFileSync } from "node:fs";
+import { statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
+import { atomicWriteFile } from "@nsa/core";
 import { progress } from "../device/progress.ts";
 
 const EVERY_MS = 200;
@@ -46,7 +47,7 @@ export function startPulse({ folder, rank }: { folder: string; rank: number }): 
   if (beating === file) return;
   if (beating === undefined) setInterval(beat, EVERY_MS).unref();
   beating = file;
-  writeFileSync(file, "");
+  atomicWriteFile(file, "");
   progress.onOp = beat;
 }
 

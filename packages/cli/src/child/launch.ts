@@ -1,0 +1,176 @@
+// A rank that torchrun, srun or mpirun has started: which one it is, where the ranks meet, and the run that rank 0 has opened for all.
+//
+// The ranks of a launch meet in a folder of this machine: that of NSA_RENDEZVOUS, else one named after the launch. Rank 0 makes a new folder
+// in it with the pipes and names it in `current`; a name whose process has ended was left by an earlier launch and is passed over.
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { atomicWriteFile, ExitCode, NsaError, type StageResult } from "@nsa/core";
+import type { Job } from "./messages.ts";
+import { type ChildOptions, runInChild } from "./run-in-child.ts";
+import { withPlace } from "./run-ranks.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface Launch {
+  rank: number;
+  world: number;
+  /** Folder in which the ranks meet. */
+  meeting: string;
+}
+
+/** Variables of the programs that start ranks: the rank, the number of ranks, those of this machine, and what names the launch. */
+const LAUNCHERS = [
+  {
+    rank: "RANK",
+    world: "WORLD_SIZE",
+    local: "LOCAL_WORLD_SIZE",
+    names: ["MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT"],
+  },
+  {
+    // Set by srun alone: in a batch script there are tasks to be started, and the script is none of them.
+    rank: "SLURM_PROCID",
+    world: "SLURM_STEP_NUM_TASKS",
+    machines: "SLURM_STEP_NUM_NODES",
+    names: ["SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT"],
+  },
+  {
+    rank: "OMPI_COMM_WORLD_RANK",
+    world: "OMPI_COMM_WORLD_SIZE",
+    local: "OMPI_COMM_WORLD_LOCAL_SIZE",
+    names: ["PMIX_NAMESPACE"],
+  },
+] as const;
+
+function refuse(why: string, fix: string, exitCode: ExitCode): NsaError {
+  return new NsaError({
+    code: "launch_unusable",
+    what: "ranks that a launcher has started",
+    why,
+    fix,
+    exitCode,
+  });
+}
+
+/**
+ * The place that the environment gives this process; undefined where it was started alone. Throws NsaError `launch_unusable`: exit 2 for
+ * variables that make no sense, exit 4 for ranks on several machines.
+ */
+export function launchOf(env: Environment): Launch | undefined {
+  const given = env.NSA_RENDEZVOUS;
+  for (const launcher of LAUNCHERS) {
+    const { rank: r, world: w, names } = launcher;
+    const id = names.map((name) => env[name] ?? "").join("|");
+    if (env[r] === undefined || env[w] === undefined) continue;
+    if (given === undefined && id.replaceAll("|", "") === "") continue;
+    const [rank, world] = [Number(env[r]), Number(env[w])];
+    if (!(Number.isInteger(rank) && Number.isInteger(world) && rank >= 0 && rank < world))
+      throw refuse(
+        `${r} is ${env[r]} and ${w} is ${env[w]}`,
+        `start the ranks by torchrun, srun or mpirun, or unset ${r}`,
+        ExitCode.usage,
+      );
+    if (world === 1) return undefined;
+    const local = "local" in launcher ? env[launcher.local] : undefined;
+    const machines = "machines" in launcher ? env[launcher.machines] : undefined;
+    if (
+      (local !== undefined && Number(local) < world) ||
+      Number(machines ?? 1) > 1 ||
+      /:\d+$/.test(given ?? "")
+    )
+      throw refuse(
+        "they are on several machines, or are to meet at a network address; ranks share one machine so far",
+        "start them on one machine; NSA_RENDEZVOUS names a folder there",
+        ExitCode.unavailable,
+      );
+    const name = createHash("sha256").update(id).digest("hex").slice(0, 16);
+    const meeting = given ? resolve(given) : join(tmpdir(), `nsa-ranks-${process.getuid?.() ?? 0}-${name}`);
+    return { rank, world, meeting };
+  }
+  return undefined;
+}
+
+/** A rank that has met the others. */
+export interface Launched extends Launch {
+  /** Folder of the pipes. */
+  folder: string;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** What `read` finds, once it is there. Throws NsaError `rank_hung` (exit 1) where rank 0 does not bring it in time. */
+async function awaited(read: () => string | undefined): Promise<string> {
+  const { rankHung, rankLimitMs } = await import("@nsa/kernels");
+  const POLL_MS = 20;
+  for (let waited = 0; ; waited += POLL_MS) {
+    const found = read();
+    if (found !== undefined) return found;
+    if (waited > rankLimitMs()) throw rankHung(0, "its start");
+    await setTimeout(POLL_MS);
+  }
+}
+
+/** Meets the other ranks of the launch. */
+export async function meet({ rank, world, meeting }: Launch): Promise<Launched> {
+  const current = join(meeting, "current");
+  mkdirSync(meeting, { recursive: true, mode: 0o700 });
+  if (rank === 0) {
+    const { makeRankPipes } = await import("@nsa/kernels");
+    const folder = mkdtempSync(join(meeting, "launch-"));
+    makeRankPipes(folder, world);
+    atomicWriteFile(current, JSON.stringify({ folder, pid: process.pid }));
+    return { rank, world, meeting, folder };
+  }
+  const folder = await awaited(() => {
+    if (!existsSync(current)) return undefined;
+    const { folder, pid } = JSON.parse(readFileSync(current, "utf8")) as { folder: string; pid: number };
+    return isRunning(pid) ? folder : undefined;
+  });
+  return { rank, world, meeting, folder };
+}
+
+/** The run of all ranks, which rank 0 opens. */
+export async function runOfRanks({ rank, folder }: Launched, open: () => string): Promise<string> {
+  const note = join(folder, "run");
+  if (rank === 0) {
+    const runDir = resolve(open());
+    atomicWriteFile(note, runDir);
+    return runDir;
+  }
+  return awaited(() => (existsSync(note) ? readFileSync(note, "utf8") : undefined));
+}
+
+/** This rank's part of the job. Throws what the stage throws, and `rank_lost`, `rank_hung` with the last step and checkpoint. */
+export async function runLaunched(job: Job, launched: Launched, options: ChildOptions): Promise<StageResult> {
+  const { rank, world, folder, meeting } = launched;
+  let step = 0;
+  try {
+    return await runInChild(
+      { ...job, ranks: { rank, world, folder, runDir: job.runDir } },
+      {
+        ...options,
+        onEvent: (event) => {
+          if (event.type === "start" || event.type === "step") step = event.step;
+          options.onEvent(event);
+        },
+      },
+    );
+  } catch (error) {
+    throw withPlace(error as Error, step, job.runDir);
+  } finally {
+    // The pipes of ranks that still run stay open without their names.
+    if (rank === 0) {
+      rmSync(folder, { recursive: true, force: true });
+      rmSync(join(meeting, "current"), { force: true });
+    }
+  }
+}
