@@ -4,6 +4,7 @@ import { registerData } from "./program/data.ts";
 import { registerModels } from "./program/models.ts";
 import { registerRollouts } from "./program/rollouts.ts";
 import { registerServing } from "./program/serving.ts";
+import { registerSlurm } from "./program/slurm.ts";
 import { registerStages } from "./program/stages.ts";
 import { registerWorkbench } from "./program/workbench.ts";
 
@@ -34,6 +35,7 @@ export function buildProgram(): Command {
     registerRollouts,
     registerWorkbench,
     registerServing,
+    registerSlurm,
   ])
     register(program);
   return program;

@@ -3,6 +3,9 @@ import { ExitCode } from "./errors.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
+/** A SIGTERM so soon behind another signal is the same request: schedulers send it to a script, which passes it on, and to its children. */
+const SAME_MS = 5000;
+
 /** Lets signals and messages that wait be heard: work that never waits for anything hears none. */
 export const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -14,14 +17,17 @@ export interface Interruption extends Disposable {
 }
 
 /**
- * Listens to SIGINT, SIGTERM and SIGHUP (a closed terminal). The first sets the flag and aborts `signal`; the second calls `onSecond`
+ * Listens to SIGINT, SIGTERM and SIGHUP (a closed terminal). The first sets the flag and aborts `signal`; a second one calls `onSecond`
  * (the CLI passes `process.exit`).
  */
 export function watchInterruption(onSecond: (exitCode: number) => void): Interruption {
   const controller = new AbortController();
-  const onSignal = () => {
-    if (controller.signal.aborted) onSecond(ExitCode.interrupted);
-    else controller.abort();
+  let first = 0;
+  const onSignal = (name: NodeJS.Signals) => {
+    if (!controller.signal.aborted) {
+      first = performance.now();
+      controller.abort();
+    } else if (name !== "SIGTERM" || performance.now() - first > SAME_MS) onSecond(ExitCode.interrupted);
   };
   for (const name of SIGNALS) process.on(name, onSignal);
   return {

@@ -45,7 +45,7 @@ export { type FastTextModel, readHeader, readModel, writeModel } from "./corpus/
 export { type TrainProgress, trainFastText } from "./corpus/fasttext/train.ts";
 export { type LocalOptions, localExecutor } from "./corpus/jobs/local.ts";
 export { hashFile, type Manifest, writeAtomic } from "./corpus/jobs/manifest.ts";
-export { arrayRanges, type SlurmOptions, slurmExecutor } from "./corpus/jobs/slurm.ts";
+export { arrayRanges, runSlurm, type SlurmOptions, shellWord, slurmExecutor } from "./corpus/jobs/slurm.ts";
 export {
   type Executor,
   inlineExecutor,

@@ -27,14 +27,16 @@ function slurmError(what: string, why: string): NsaError {
   });
 }
 
-function slurm(command: string, args: string[]): string {
-  const run = spawnSync(command, args, { encoding: "utf8" });
+/** Runs a command of Slurm and gives what it prints. Throws NsaError `slurm_failed` (exit 4). */
+export function runSlurm(command: string, args: readonly string[]): string {
+  const run = spawnSync(command, [...args], { encoding: "utf8" });
   if (run.error) throw slurmError(`cannot run ${command}`, run.error.message);
   if (run.status !== 0) throw slurmError(`${command} failed`, run.stderr.trim());
   return run.stdout.trim();
 }
 
-const quoted = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
+/** A word as a shell reads it back. */
+export const shellWord = (word: string) => `'${word.replaceAll("'", "'\\''")}'`;
 
 /** Folds sorted indices into Slurm's array syntax: [0, 1, 2, 5] → `0-2,5`. */
 export function arrayRanges(indices: number[]): string {
@@ -51,9 +53,9 @@ export function arrayRanges(indices: number[]): string {
 /** The batch script of a stage; `$SLURM_ARRAY_TASK_ID` picks the task. */
 export function arrayScript(listPath: string): string {
   const { flags, path } = taskEntry();
-  const command = [process.execPath, ...flags, path, listPath].map(quoted).join(" ");
+  const command = [process.execPath, ...flags, path, listPath].map(shellWord).join(" ");
   const dir = process.env.NSA_NATIVE_DIR
-    ? `export NSA_NATIVE_DIR=${quoted(process.env.NSA_NATIVE_DIR)}\n`
+    ? `export NSA_NATIVE_DIR=${shellWord(process.env.NSA_NATIVE_DIR)}\n`
     : "";
   return `#!/bin/sh\n${dir}exec ${command} "$SLURM_ARRAY_TASK_ID"\n`;
 }
@@ -90,7 +92,7 @@ export function slurmExecutor(options: SlurmOptions = {}): Executor {
         const missing = work.map((_, i) => i).filter((i) => !results[i]);
         if (missing.length === 0) break;
         const limit = atOnce > 0 ? `%${atOnce}` : "";
-        const job = slurm("sbatch", [
+        const job = runSlurm("sbatch", [
           "--parsable",
           `--array=${arrayRanges(missing)}${limit}`,
           `--job-name=nsa-${stage.replace(/\W+/g, "-")}`,
