@@ -294,12 +294,19 @@ const FROM_THE_START =
 const isEmpty = (path: string) =>
   isFolder(path) ? readdirSync(path).length === 0 : statSync(path).size === 0;
 
-/** Removes the folder of a start that failed before anything came of it; true where it did. */
-export function removeFailedStart(runDir: string): boolean {
-  const names = readdirSync(runDir);
+/** Whether a folder has only what is there before a stage does anything, and so have those of its ranks. */
+function isUnused(runDir: string): boolean {
+  const names = readdirSync(runDir).filter((name) => name !== "ranks");
   const made = names.filter((name) => !FROM_THE_START.test(name));
   const filled = names.filter((name) => /^checkpoints$|\.jsonl$/.test(name) && !isEmpty(join(runDir, name)));
-  if (made.length > 0 || filled.length > 0) return false;
+  const ranks = join(runDir, "ranks");
+  const others = existsSync(ranks) ? readdirSync(ranks) : [];
+  return made.length === 0 && filled.length === 0 && others.every((rank) => isUnused(join(ranks, rank)));
+}
+
+/** Removes the folder of a start that failed before anything came of it; true where it did. */
+export function removeFailedStart(runDir: string): boolean {
+  if (!isUnused(runDir)) return false;
   rmSync(runDir, { recursive: true, force: true });
   return true;
 }

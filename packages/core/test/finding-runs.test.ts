@@ -96,12 +96,18 @@ test("a_failed_start_is_removed_and_anything_that_was_made_is_kept", () => {
       write(join(id, name), text);
     return join(root, id);
   };
-  const empty = start("grpo-a-20260101-000000", { ".lock-000001": "1", "samples.jsonl": "" });
+  const empty = start("grpo-a-20260101-000000", {
+    ".lock-000001": "1",
+    "samples.jsonl": "",
+    "ranks/1/log.txt": "x",
+    "ranks/1/metrics.jsonl": "",
+  });
   expect([removeFailedStart(empty), existsSync(empty)]).toEqual([true, false]);
   const kinds: Record<string, string>[] = [
     { "metrics.jsonl": "{}\n" },
     { "checkpoints/step-000001/state.json": "{}" },
     { "vocabulary.txt": "" },
+    { "ranks/1/metrics.jsonl": "{}\n" },
   ];
   for (const made of kinds) {
     const kept = start("grpo-b-20260101-000000", made);
