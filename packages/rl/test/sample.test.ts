@@ -123,6 +123,13 @@ test("rejection_sampling_writes_right_outputs_alone_and_measures_all", async () 
   expect(result.metrics).toEqual({ ...all.result.metrics, "sample/kept": right.length });
 }, 60_000);
 
+test("a_run_that_keeps_nothing_leaves_an_empty_file_and_says_so", async () => {
+  const { dir, result, events } = await run("kept-none", { keep: { rewards: { accuracy: { min: 2 } } } });
+  expect(result.metrics["sample/kept"]).toBe(0);
+  expect(text(dir, "samples.jsonl")).toBe("");
+  expect(warningsOf(events)).toContainEqual(expect.stringContaining("no output passes `keep`"));
+}, 60_000);
+
 test("figures_of_a_question_and_of_the_run_by_hand", () => {
   const row = (verdict: SampleRow["verdict"], tokens: number, reward: number | null, finish = "stop") =>
     ({
