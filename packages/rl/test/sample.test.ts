@@ -312,8 +312,8 @@ test("a_dry_run_counts_outputs_tokens_and_one_forward", () => {
   // 256 questions of a family, 6 outputs each; 4 tokens of prompt (`3+5=`) and 24 of output.
   expect([got.samples_at_most, got.tokens_at_most]).toEqual([256 * 6, 256 * 6 * 28]);
   expect(got.flops! / trainFlops(readModelConfig(base), 28).actual).toBeCloseTo((256 * 6 * 28) / 3, 3);
-  // Two layers, k and v of 2 heads of 24, fp32, for 10 outputs of 28 tokens.
-  expect(got.memory_cache_bytes).toBe(2 * 2 * 48 * 4 * 280);
+  // Two layers, k and v of 2 heads of 24, fp32, for 10 outputs of 28 tokens in two pages of 16.
+  expect(got.memory_cache_bytes).toBe(2 * 2 * 48 * 4 * 320);
   const file = join(root, "estimate.jsonl");
   writeFileSync(file, '{"question":"1+1","answer":2}\n'.repeat(30));
   expect(task({ prompts: {}, task: { file } }).samples_at_most).toBe(27 * 6);
