@@ -154,8 +154,8 @@ class SampleRun {
     const batch = await work.batch(state.step, count);
     if (!batch) return false;
     refuseFaults(ctx, batch, state.step + 1);
-    for (const row of batch.rows) ctx.samples.append(row);
-    for (const row of batch.pool) pool.append(row);
+    ctx.samples.appendAll(batch.rows);
+    pool.appendAll(batch.pool);
     state.step += count;
     addTally(state.tally, batch.tally);
     const seconds = (performance.now() - started) / 1000;
