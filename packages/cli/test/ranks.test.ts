@@ -75,7 +75,7 @@ test("several_ranks_of_gpus_are_refused_with_exit_4", () => {
     "--runs",
     join(dir, "gpu"),
   ]);
-  expect(stderr).toContain("NCCL, which is not built yet");
+  expect(stderr).toContain("stages on several GPUs are not built yet");
   expect(status).toBe(4);
 });
 

@@ -134,7 +134,7 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
       // Answers that an interruption cut short are not kept.
       if (anyRank(collectives, context.interrupted()))
         return { status: "interrupted", step: done, metrics: {}, outputs: {} };
-      if (writes) for (const row of rows) context.samples.append(row);
+      if (writes) context.samples.appendAll(rows);
       done = i + 1;
       const seconds = (performance.now() - started) / 1000;
       const metrics: Record<string, number> = {

@@ -6,6 +6,7 @@ export {
   shareLengths,
   singleRank,
 } from "./comm/collectives.ts";
+export { openDeviceCollectives } from "./comm/device-collectives.ts";
 export { openRankPipes } from "./comm/pipe-collectives.ts";
 export { makeRankPipes, rankHung } from "./comm/pipes.ts";
 export { rankLimitMs, startPulse } from "./comm/pulse.ts";

@@ -1,5 +1,5 @@
 // One rank of the collectives' tests: runs a script of operations on small tensors and prints what it holds after each, as JSON.
-import { Device, openRankPipes, type PartOptions, singleRank } from "../src/index.ts";
+import { Device, openDeviceCollectives, openRankPipes, type PartOptions, singleRank } from "../src/index.ts";
 
 export interface Call {
   op:
@@ -21,24 +21,22 @@ export interface Call {
   only?: number;
 }
 
-const [rank, world, folder, script, identity] = process.argv.slice(2) as [
-  string,
-  string,
-  string,
-  string,
-  string?,
-];
+const [rank, world, folder, script] = process.argv.slice(2) as [string, string, string, string];
 const me = Number(rank);
-const device = Device.open("cpu", { threads: 1 });
-try {
+const identity = process.env.NSA_TEST_IDENTITY;
+const place = { rank: me, world: Number(world), folder, ...(identity && { identity: JSON.parse(identity) }) };
+/** `cuda`: tensors pass by the worlds of that backend, a GPU each. */
+const kind = process.env.NSA_RANKS_DEVICE === "cuda" ? "cuda" : "cpu";
+
+function open(device: ReturnType<typeof Device.open>) {
+  if (kind === "cuda") return openDeviceCollectives(device, place);
   // Three elements a piece, so that most tensors take several.
-  const all =
-    world === "1"
-      ? singleRank
-      : openRankPipes(
-          { rank: me, world: Number(world), folder, ...(identity && { identity: JSON.parse(identity) }) },
-          3,
-        );
+  return world === "1" ? singleRank : openRankPipes(place, 3);
+}
+
+try {
+  const device = Device.open(kind, { threads: 1, ordinal: me });
+  const all = open(device);
   const out = (JSON.parse(script) as Call[]).map((call) => run(call));
   console.log(JSON.stringify(out));
 

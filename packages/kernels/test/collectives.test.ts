@@ -6,54 +6,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Device, makeRankPipes, shareLengths, singleRank } from "../src/index.ts";
 import type { Call } from "./collectives-main.ts";
-
-interface Outcome {
-  code: number | null;
-  out: unknown;
-}
-
-function start(
-  rank: number,
-  world: number,
-  folder: string,
-  script: Call[],
-  identity?: Record<string, string>,
-): Promise<Outcome> {
-  const main = join(import.meta.dirname, "collectives-main.ts");
-  const flags = ["--conditions=nsa-source", "--import", import.meta.resolve("tsx")];
-  const args = [...flags, main, `${rank}`, `${world}`, folder, JSON.stringify(script)];
-  if (identity) args.push(JSON.stringify(identity));
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-  let text = "";
-  child.stdout.on("data", (x) => {
-    text += x;
-  });
-  return new Promise((resolve) =>
-    child.on("close", (code) => resolve({ code, out: text === "" ? undefined : JSON.parse(text) })),
-  );
-}
-
-/** What each rank holds after each call; a script for all, or one a rank. */
-async function outcomes(world: number, script: Call[] | ((rank: number) => Call[])): Promise<Outcome[]> {
-  const folder = mkdtempSync(join(tmpdir(), "nsa-collectives-"));
-  makeRankPipes(folder, world);
-  const of = (rank: number) => (typeof script === "function" ? script(rank) : script);
-  const all = await Promise.all(
-    Array.from({ length: world }, (_, rank) => start(rank, world, folder, of(rank))),
-  );
-  rmSync(folder, { recursive: true });
-  return all;
-}
-
-async function run(world: number, script: Call[]): Promise<unknown[][]> {
-  const all = await outcomes(world, script);
-  for (const { code, out } of all) expect(code, JSON.stringify(out)).toBe(0);
-  return all.map(({ out }) => out as unknown[]);
-}
-
-/** Rank r holds r·10 + place, and five numbers of it. */
-const ramp = (world: number, length = 5) =>
-  Array.from({ length: world }, (_, r) => Array.from({ length }, (__, i) => 10 * r + i + 1));
+import { outcomes, ramp, run, start } from "./collectives-run.ts";
 
 test("every_operation_by_hand_in_worlds_of_one_to_four", async () => {
   for (const world of [1, 2, 3, 4]) {
@@ -197,7 +150,9 @@ test("a_rank_that_ends_before_all_have_joined_is_named_by_those_that_wait", asyn
 test("ranks_of_other_recipes_or_programs_are_all_refused_with_one_error", async () => {
   const folder = mkdtempSync(join(tmpdir(), "nsa-collectives-"));
   makeRankPipes(folder, 3);
-  const of = (rank: number) => ({ stage: "sft", recipe: rank === 2 ? "b7" : "a3", code: "11" });
+  const of = (rank: number) => ({
+    NSA_TEST_IDENTITY: JSON.stringify({ stage: "sft", recipe: rank === 2 ? "b7" : "a3", code: "11" }),
+  });
   const all = await Promise.all([0, 1, 2].map((rank) => start(rank, 3, folder, [], of(rank))));
   for (const { code, out } of all) {
     expect(code).toBe(1);

@@ -19,7 +19,7 @@ export function worldOf(
     remark(
       device === "cpu"
         ? "--ranks auto: 1, one for each GPU; on the CPU one process uses all cores"
-        : "--ranks auto: 1, one for each GPU, of which ranks can use one so far (no NCCL); on the CPU one process uses all cores",
+        : "--ranks auto: 1, one for each GPU, of which ranks can use one so far; on the CPU one process uses all cores",
     );
     return 1;
   }
@@ -30,7 +30,7 @@ export function worldOf(
     throw refuse("it is not a count", "give a whole number from 1 on, or auto");
   if (world > 1 && device === "cuda")
     throw refuse(
-      "ranks share the CPU; several GPUs need NCCL, which is not built yet",
+      "ranks share the CPU; stages on several GPUs are not built yet",
       "use --device cpu",
       ExitCode.unavailable,
     );

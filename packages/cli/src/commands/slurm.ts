@@ -32,7 +32,7 @@ function refuseTooMany({ nodes, gpus }: SubmitOptions): void {
   };
   if (nodes > 1) refuse(`--nodes ${nodes}`, "ranks share one machine so far", "leave out --nodes");
   if (gpus > 1)
-    refuse(`--gpus ${gpus}`, "several GPUs need NCCL, which is not built yet", "use --gpus 1, or --gpus 0");
+    refuse(`--gpus ${gpus}`, "stages on several GPUs are not built yet", "use --gpus 1, or --gpus 0");
 }
 
 export interface JobScript {
