@@ -225,7 +225,7 @@ test("utf8_without_a_declaration_is_utf8_where_it_is_cut_or_damaged", () => {
     if (bytes[at]! < 0x80) continue;
     const damaged = Buffer.from(bytes);
     damaged[at] = 0x20;
-    expect(decodePage(damaged, "text/html")).toContain("résum");
+    expect(decodePage(damaged, "text/html")).not.toMatch(/Ã|Ï|â/);
   }
   // Words of the west of Europe in the encoding that the web falls back to.
   for (const legacy of ["café", "Übung", "naïve façade", "El Niño, año", "«Ça va»", "Ã©tait", "50 €"]) {
