@@ -1,11 +1,12 @@
 // The classifier on pages of sources that no seed has, by kind: `pnpm bench unseen-pages --sources folder [--data folder] [--model file]`.
 // `--sources` holds clones of the repositories that pages/unseen.json names, at its commits; `--model` is a run's model, without
 // which one is trained on the seeds alone by the settings of configs/data/mixed-pool.yaml.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, relative } from "node:path";
 import { atLeast, type Bench, type BenchResult, describeMachine, NsaError } from "@nsa/core";
 import { rankingQuality, scoresByKind } from "../src/corpus/loop/metrics.ts";
+import { ShuffledLines } from "../src/corpus/loop/shuffle.ts";
 import { readDocumentsRows } from "../src/corpus/readers/rows.ts";
 import {
   CollapsedScorer,
@@ -105,18 +106,19 @@ async function pagesOfFile(source: Sources["files"][number]): Promise<Page[]> {
   }));
 }
 
-/** A model of the seeds alone. */
+/** A model of the seeds alone, in the order in which the loop's step shuffles them. */
 async function trainedOnSeeds(dir: string): Promise<string> {
-  const lines: string[] = [];
+  const settings = FastTextConfig.parse(SETTINGS);
+  const lines = new ShuffledLines(join(dir, "unshuffled"));
   for (const [path, label] of [
     ["math-pages/pages.jsonl.gz", "math"],
     ["nonmath-pages/pages.jsonl.gz", "other"],
   ] as const)
     for await (const row of readDocumentsRows(neededFile(path)))
-      lines.push(`${LABEL_PREFIX}${label} ${classifierLine(String(row.title ?? ""), String(row.text))}\n`);
+      lines.add(`${LABEL_PREFIX}${label} ${classifierLine(String(row.title ?? ""), String(row.text))}`);
   const [train, model] = [join(dir, "train.txt"), join(dir, "model.bin")];
-  writeFileSync(train, lines.join(""));
-  trainToFile(train, model, FastTextConfig.parse(SETTINGS), hasNative() ? "native" : "typescript");
+  lines.writeShuffled(train, settings.seed);
+  trainToFile(train, model, settings, hasNative() ? "native" : "typescript");
   return model;
 }
 
