@@ -106,3 +106,25 @@ test.each([
   ['<h3><a class="x" href="#rings">¶</a>Rings</h3><p>b</p>', "Rings\n\nb"],
   ['<h3><a href="#rings">Rings</a></h3><p>b</p>', "Rings\n\nb"],
 ])("%s", (html, text) => expect(read(html)).toBe(text));
+
+test("items_are_numbered_as_the_page_shows_them", () => {
+  const roman = (n: number) =>
+    ["", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"][n]!;
+  const letter = (n: number) => "abcdefghijkl"[n - 1]!;
+  const forms: Record<string, (n: number) => string> = {
+    "1": String,
+    a: letter,
+    A: (n) => letter(n).toUpperCase(),
+    i: roman,
+    I: (n) => roman(n).toUpperCase(),
+  };
+  for (const [type, form] of Object.entries(forms))
+    for (let start = 1; start <= 10; start++) {
+      expect(read(`<ol type="${type}" start="${start}"><li>x</li><li>y</li><li>z</li></ol>`)).toBe(
+        [0, 1, 2].map((i) => `${form(start + i)}. ${"xyz"[i]}`).join("\n"),
+      );
+      expect(read(`<ol type="${type}"><li value="${start}">x</li><li>y</li></ol>`)).toBe(
+        `${form(start)}. x\n${form(start + 1)}. y`,
+      );
+    }
+});
