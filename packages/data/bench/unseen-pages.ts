@@ -150,7 +150,7 @@ async function run(): Promise<BenchResult> {
     const figures: BenchResult["figures"] = {
       pages: pages.length,
       wanted: positives,
-      model: argument("model") ?? "seeds alone",
+      model: argument("model")?.split(/[\\/]/).slice(-2).join("/") ?? "seeds alone",
     };
     Object.assign(figures, { average_precision: averagePrecision, r_precision: rPrecision });
     for (const row of kinds)

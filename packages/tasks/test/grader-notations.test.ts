@@ -1,6 +1,6 @@
 // Notations of one value that answers are written in: each kind made from numbers, with near misses beside the right ones.
 import { expect, test } from "vitest";
-import { compareAnswers } from "../src/index.ts";
+import { compareAnswers, grade } from "../src/index.ts";
 
 const credited = (answer: string, gold: string) => compareAnswers(answer, gold).verdict === "correct";
 
@@ -268,3 +268,83 @@ test.each([
   ["R", "\\mathbb{R}"],
   ["\\hat{i}", "i"],
 ])("%s_is_not_%s", (answer, gold) => expect(credited(answer, gold)).toBe(false));
+
+/** Ways of saying an answer at the end of a text. */
+const SAYINGS = [
+  "Answer: @",
+  "**Answer: @**",
+  "**Answer:** @",
+  "ANSWER: @",
+  "Answer = @",
+  "> Answer: @",
+  "- Answer: @",
+  "Ans: @",
+  "A: @",
+  "The answer: @",
+  "Correct answer: @",
+  "Answer:\n\n@",
+  "**Answer:**\n@",
+  "Answer\n$$\n@\n$$",
+  "Answer:\n\\[\n@\n\\]",
+  "Answer: @\nExplanation: 13 comes from 5 and 8.",
+  "**Answer:** @\n\n**Explanation:** 13 is wrong.",
+  "Answer: @\nReasoning: we add 1 to 13.",
+  "答案：@\n解析：13 加一。",
+  "So the answer is @.",
+  "The answer is therefore @.",
+  "The answer is simply @.",
+  "The answer is: @",
+  "The result would be @.",
+  "The solution is @.",
+  "The best option is @.",
+  "The final answer is @.",
+  "Final Answer: @",
+  "La respuesta es @.",
+  "La respuesta final es: @",
+  "La solución es @.",
+  "La réponse est @.",
+  "Die Antwort ist @.",
+  "Die Antwort lautet: @",
+  "Das Ergebnis ist @.",
+  "La risposta è @.",
+  "A resposta é @.",
+  "Ответ: @",
+  "Ответ — @.",
+  "Jibu ni @.",
+  "Jibu: @",
+  "答えは@です。",
+  "答え：@",
+  "คำตอบคือ @",
+  "คำตอบ: @",
+  "উত্তর হল @।",
+  "উত্তর: @",
+  "సమాధానం: @",
+  "정답은 @입니다.",
+  "답: @",
+  "答案是@。",
+];
+
+test.each(SAYINGS)("%j_says_the_answer", (saying) => {
+  for (const value of ["12", "\\frac{3}{4}", "-7.5", "1,234"]) {
+    // Formulas between texts stand in delimiters.
+    const written =
+      value.startsWith("\\") && !saying.includes("$$") && !saying.includes("\\[") ? `$${value}$` : value;
+    const text = `First we add 5 and 8.\n${saying.replace("@", written)}`;
+    expect(grade(text, value).verdict, text).toBe("correct");
+    expect(grade(text, "13").verdict, text).not.toBe("correct");
+  }
+});
+
+test.each([
+  "The answer cannot be 12.",
+  "The answer can't be 12.",
+  "The answer is not 12.",
+  "a = 12",
+  "b: 12",
+  "Answer the question: what is 12?",
+  "Answer: 13\nThen we add 12.",
+  "Answer: 11 or 12",
+  "The answer is 12 or 13.",
+  "Explanation: 12",
+  "The question is 12.",
+])("%j_does_not_say_12", (text) => expect(grade(text, "12").verdict).not.toBe("correct"));
