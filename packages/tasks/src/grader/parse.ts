@@ -281,7 +281,7 @@ function parseClean(clean: string): Parsed {
 /** 1,000.99 m², 10 m/s: letters behind a number that may be a unit. */
 function withLetterUnit(clean: string): Node[] {
   const trailing =
-    /^(.*\d)\s*(m|s|g|h|L|l|N|J|W|V|K|C|F)(?:\^\{?[23]\}?|\s*\/\s*(s|h|m|min|sec|hr)(\^\{?[23]\}?)?)?$/.exec(
+    /^(.*[\d}])\s*(m|s|g|h|L|l|N|J|W|V|K|C|F)(?:\^\{?[23]\}?|\s*\/\s*(s|h|m|min|sec|hr)(\^\{?[23]\}?)?)?$/.exec(
       clean,
     );
   const node = trailing && parsePart(trailing[1]!);
