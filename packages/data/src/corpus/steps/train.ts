@@ -80,7 +80,7 @@ export const trainStep = defineStep({
   run: trainClassifier,
 });
 
-const FORMULA = /\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,500}\$|\\\([^]{1,500}?\\\)|\\\[[^]{1,2000}?\\\]/g;
+const FORMULA = /\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,500}\$|\\\([\s\S]{1,500}?\\\)|\\\[[\s\S]{1,2000}?\\\]/g;
 
 /** A text without its formulas between delimiters. */
 export const withoutFormulas = (text: string): string => text.replace(FORMULA, " ");
