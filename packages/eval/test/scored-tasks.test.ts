@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Batch } from "@nsa/core";
+import { singleRank } from "@nsa/kernels";
 import { afterAll, expect, test, vi } from "vitest";
 import { needleSteps } from "../src/long-context.ts";
 import { choiceSteps } from "../src/problems.ts";
@@ -39,6 +40,7 @@ const open = (engine: object) =>
     model: { config: { maxSeqLen: 512 } },
     config: { seed: 3, engine: { prefillTokens: 4096 } },
     engine,
+    collectives: singleRank,
   }) as unknown as Session;
 
 test("a_needle_lies_at_its_depth_and_its_gain_is_with_the_fact_against_without", async () => {
