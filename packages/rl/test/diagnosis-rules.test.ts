@@ -33,6 +33,18 @@ const faults: [name: string, run: Run, step: number, cause: RegExp][] = [
     3,
     /100 % of groups .* depends on the question alone/,
   ],
+  [
+    "reward follows the length",
+    { steps: [{ "verdict/length_correlation": 0.99, "verdict/length_questions": 5 }] },
+    3,
+    /the longer earn more, right or wrong \(rank correlation 0.99\): the reward pays for length/,
+  ],
+  [
+    "reward follows the length",
+    { steps: [{ "verdict/length_correlation": -1, "verdict/length_questions": 4 }] },
+    3,
+    /the shorter earn more/,
+  ],
   ["inverted reward", { steps: [{ "verdict/auc": 0.1 }] }, 2, /90 % of pairs.* wrong sign/],
   [
     "grader rejects right outputs",
