@@ -252,7 +252,10 @@ describe("rewards and lengths", () => {
       [1.1, 3, true],
       [0, 4, false],
     ];
-    expect(lengthFigures(judgedOf([follows, rule]))["verdict/length_correlation"]).toBeCloseTo((1 - 0.2) / 2, 12);
+    expect(lengthFigures(judgedOf([follows, rule]))["verdict/length_correlation"]).toBeCloseTo(
+      (1 - 0.2) / 2,
+      12,
+    );
     expect(lengthFigures(judgedOf([priced]))).toEqual({
       "verdict/length_correlation": 0,
       "verdict/length_questions": 0,
