@@ -38,6 +38,14 @@ test("a_run_is_resumed_without_its_recipe_and_a_start_without_one_is_explained",
   const more = run("pretrain", "--resume", "latest", "--set", "train.steps=4", "--plain");
   expect(more.status, more.stderr).toBe(0);
   expect(more.stdout).toContain("done at 4");
+  const settings = () => readFileSync(join(runs, folders()[0]!, "config.yaml"), "utf8");
+  const before = settings();
+  const late = run("pretrain", "--resume", "latest", "--set", "train.skip_z_score=7", "--plain");
+  expect(late.status, late.stderr).toBe(0);
+  expect(late.stderr).toContain(
+    "warning: the run had ended at step 4, so train.skip_z_score=7 changed nothing",
+  );
+  expect(settings()).toBe(before);
   const none = run("pretrain");
   expect(none.status).toBe(2);
   expect(none.stderr).toMatch(/error: `nsa pretrain` without a recipe\n {2}why: .*resumed/);

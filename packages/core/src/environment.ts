@@ -24,6 +24,7 @@ export function cpuIsa(): string {
     return process.arch;
   }
   const has = new Set(flags.trim().split(/\s+/));
+  if (has.has("amx_bf16") && has.has("avx512_bf16")) return "amx-bf16";
   if (has.has("avx512_bf16")) return "avx512-bf16";
   if (has.has("avx512f") && has.has("avx512bw")) return "avx512";
   if (has.has("avx2") && has.has("fma")) return "avx2-fma";

@@ -35,6 +35,7 @@ export { pipelineProgress } from "./pipeline-folder.ts";
 export { loadModule, shareModules } from "./plugins/load-module.ts";
 export * from "./plugins/plugins.ts";
 export * from "./progress.ts";
+export * from "./read-at.ts";
 export * from "./read-text.ts";
 export * from "./registry.ts";
 export * from "./rng.ts";

@@ -25,9 +25,15 @@ export class JsonlFile {
   }
 
   append(row: object): void {
+    this.appendAll([row]);
+  }
+
+  /** Rows by one write. */
+  appendAll(rows: readonly object[]): void {
+    if (rows.length === 0) return;
     withWriteErrors(this.path, () => {
       this.#fd ??= openSync(this.path, "a");
-      writeFully(this.#fd, Buffer.from(`${JSON.stringify(row)}\n`));
+      writeFully(this.#fd, Buffer.from(rows.map((row) => `${JSON.stringify(row)}\n`).join("")));
     });
   }
 

@@ -1,5 +1,5 @@
 // Which documents of one bucket are compared, and how pairs become clusters, on signatures written by hand.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -57,3 +57,21 @@ test("a_chain_of_pairs_is_one_cluster_whose_first_document_stays", () => {
   const bands = [Uint32Array.of(3, 5, 1, 3), Uint32Array.of(1, 4, 0, 2)];
   expect([...clusterMarks(7, bands)]).toEqual([0, 0, 1, 1, 1, 1, 0]);
 });
+
+test.each(["signatures", "bands"] as const)(
+  "a_file_of_%s_that_was_cut_is_an_error_and_no_document_of_zeros",
+  (which) => {
+    const files = shard(`cut-${which}`, [like(8, 1), like(8, 1), like(8, 1)], [[7, 7, 7]]);
+    const size = statSync(files[which]).size;
+    truncateSync(files[which], size - 4);
+    const options = { bands: 1, hashes: 8, threshold: 0.75 };
+    expect(() => bandPairs([files], 0, options, none(3))).toThrow(
+      expect.objectContaining({
+        code: "file_cut",
+        what: files[which],
+        why: expect.stringContaining(`it ends at byte ${size - 4}`),
+        exitCode: 3,
+      }),
+    );
+  },
+);

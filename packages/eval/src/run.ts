@@ -134,7 +134,7 @@ export const runEval: StageRunner<EvalConfig> = async (config, context) => {
       const rows = await step.run(session, i + 1);
       // Answers that an interruption cut short are not kept.
       if (context.interrupted()) return { status: "interrupted", step: done, metrics: {}, outputs: {} };
-      for (const row of rows) context.samples.append(row);
+      context.samples.appendAll(rows);
       done = i + 1;
       const seconds = (performance.now() - started) / 1000;
       const metrics: Record<string, number> = {

@@ -6,6 +6,7 @@ export {
   shareLengths,
   singleRank,
 } from "./comm/collectives.ts";
+export { openDeviceCollectives } from "./comm/device-collectives.ts";
 export { openRankPipes } from "./comm/pipe-collectives.ts";
 export { makeRankPipes } from "./comm/pipes.ts";
 export { type DataArray, nativeDir } from "./device/addon.ts";

@@ -1,5 +1,5 @@
 // One rank of the collectives' tests: runs a script of operations on small tensors and prints what it holds after each, as JSON.
-import { Device, openRankPipes, type PartOptions, singleRank } from "../src/index.ts";
+import { Device, openDeviceCollectives, openRankPipes, type PartOptions, singleRank } from "../src/index.ts";
 
 export interface Call {
   op: "allReduce" | "allReduceNumbers" | "reduceScatter" | "allGather" | "broadcast" | "barrier" | "die";
@@ -15,10 +15,19 @@ export interface Call {
 
 const [rank, world, folder, script] = process.argv.slice(2) as [string, string, string, string];
 const me = Number(rank);
-const device = Device.open("cpu", { threads: 1 });
-try {
+const place = { rank: me, world: Number(world), folder };
+/** `cuda`: tensors pass by the worlds of that backend, a GPU each. */
+const kind = process.env.NSA_RANKS_DEVICE === "cuda" ? "cuda" : "cpu";
+
+function open(device: ReturnType<typeof Device.open>) {
+  if (kind === "cuda") return openDeviceCollectives(device, place);
   // Three elements a piece, so that most tensors take several.
-  const all = world === "1" ? singleRank : openRankPipes({ rank: me, world: Number(world), folder }, 3);
+  return world === "1" ? singleRank : openRankPipes(place, 3);
+}
+
+try {
+  const device = Device.open(kind, { threads: 1, ordinal: me });
+  const all = open(device);
   const out = (JSON.parse(script) as Call[]).map((call) => run(call));
   console.log(JSON.stringify(out));
 

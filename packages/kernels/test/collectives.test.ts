@@ -6,47 +6,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Device, makeRankPipes, shareLengths, singleRank } from "../src/index.ts";
 import type { Call } from "./collectives-main.ts";
-
-interface Outcome {
-  code: number | null;
-  out: unknown;
-}
-
-function start(rank: number, world: number, folder: string, script: Call[]): Promise<Outcome> {
-  const main = join(import.meta.dirname, "collectives-main.ts");
-  const flags = ["--conditions=nsa-source", "--import", import.meta.resolve("tsx")];
-  const args = [...flags, main, `${rank}`, `${world}`, folder, JSON.stringify(script)];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-  let text = "";
-  child.stdout.on("data", (x) => {
-    text += x;
-  });
-  return new Promise((resolve) =>
-    child.on("close", (code) => resolve({ code, out: text === "" ? undefined : JSON.parse(text) })),
-  );
-}
-
-/** What each rank holds after each call; a script for all, or one a rank. */
-async function outcomes(world: number, script: Call[] | ((rank: number) => Call[])): Promise<Outcome[]> {
-  const folder = mkdtempSync(join(tmpdir(), "nsa-collectives-"));
-  makeRankPipes(folder, world);
-  const of = (rank: number) => (typeof script === "function" ? script(rank) : script);
-  const all = await Promise.all(
-    Array.from({ length: world }, (_, rank) => start(rank, world, folder, of(rank))),
-  );
-  rmSync(folder, { recursive: true });
-  return all;
-}
-
-async function run(world: number, script: Call[]): Promise<unknown[][]> {
-  const all = await outcomes(world, script);
-  for (const { code, out } of all) expect(code, JSON.stringify(out)).toBe(0);
-  return all.map(({ out }) => out as unknown[]);
-}
-
-/** Rank r holds r·10 + place, and five numbers of it. */
-const ramp = (world: number, length = 5) =>
-  Array.from({ length: world }, (_, r) => Array.from({ length }, (__, i) => 10 * r + i + 1));
+import { outcomes, ramp, run, start } from "./collectives-run.ts";
 
 test("every_operation_by_hand_in_worlds_of_one_to_four", async () => {
   for (const world of [1, 2, 3, 4]) {

@@ -154,18 +154,34 @@ test("the_last_line_of_a_program_that_ended_counts_without_its_line_break_if_it_
     );
 });
 
-test("an_answer_without_a_number_and_a_program_that_is_not_there_are_faults", async () => {
+test("an_answer_without_a_number_and_a_program_whose_interpreter_is_not_there_are_faults", async () => {
   const wrong = await scorerOf('for (const r of rows) out({ id: r.id, reward: "good" });');
   for (const fault of await faults(wrong)) expect(fault).toBe('command returned "good"');
-  const absent = await makeScorer(
-    [rewardSchema.parse({ kind: "command", command: [join(root, "absent")] })],
-    {} as never,
-  );
-  for (const fault of await faults(absent)) expect(fault).toMatch(/cannot be run.*not found/);
-  await expect(makeScorer([rewardSchema.parse({ kind: "command" })], {} as never)).rejects.toMatchObject({
-    code: "reward_command_missing",
-    exitCode: 2,
-  });
+  const path = join(root, "no-interpreter");
+  writeFileSync(path, `#!${join(root, "absent")}\n`, { mode: 0o755 });
+  const scorer = await makeScorer([rewardSchema.parse({ kind: "command", command: [path] })], {} as never);
+  for (const fault of await faults(scorer)) expect(fault).toMatch(/cannot be run.*not found/);
+});
+
+test("a_program_that_is_not_there_or_cannot_be_run_is_an_error_before_any_output", async () => {
+  const plain = join(root, "plain.txt");
+  writeFileSync(plain, "");
+  const commands: [string[], RegExp][] = [
+    [[], /not set/],
+    [[join(root, "absent")], /no file of that path/],
+    [[plain], /no file of that path/],
+    [[root], /no file of that path/],
+    [["nsa-absent-program", "x"], /no folder of PATH/],
+    [[""], /no folder of PATH/],
+  ];
+  for (const [command, why] of commands) {
+    const opened = makeScorer([rewardSchema.parse({ kind: "command", command })], {} as never);
+    await expect(opened, command.join(" ")).rejects.toMatchObject({
+      code: "reward_command_missing",
+      why: expect.stringMatching(why),
+      exitCode: 2,
+    });
+  }
 });
 
 test("a_program_and_its_helper_end_with_the_process_that_asked_them_when_it_is_killed", async () => {

@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseConfig, readJsonl } from "@nsa/core";
-import { layoutOf, readModelConfig, trainFlops } from "@nsa/model";
+import { generationBytes, layoutOf, readModelConfig, trainFlops } from "@nsa/model";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { dpoStage, runDpo, runSample, sampleSchema } from "../src/index.ts";
 import { estimateDpo } from "../src/stages/dpo/estimate.ts";
@@ -196,7 +196,13 @@ test("an_estimate_counts_pairs_tokens_the_reference_and_the_cache", () => {
   const fewer = estimateDpo(onlineRecipe(base, { evaluation: { questions: 6, samples: 8 } }));
   expect(on.memory_cache_bytes! / fewer.memory_cache_bytes!).toBeCloseTo(64 / 48, 10);
   const held = on.memory_parameters_bytes! + on.memory_reference_bytes!;
-  expect(on.memory_bytes).toBe(held + Math.max(on.memory_activations_bytes!, on.memory_cache_bytes!));
+  const engine = { maxSequences: 512, cacheTokens: 262_144, prefillTokens: 16_384 };
+  const calls = [
+    { prompts: 6, n: 8 },
+    { prompts: 8, n: 8 },
+  ];
+  const { total } = generationBytes(model, { calls, prompt: 4, length: 28, ...engine });
+  expect(on.memory_bytes).toBe(held + Math.max(on.memory_activations_bytes!, total));
   expect(() => estimateDpo(offlineRecipe(base, file, { data: {} }))).toThrow("data.files is empty");
   expect(() => estimateDpo(onlineRecipe(base, { data: { files: [file] } }))).toThrow("beside pairs: online");
   expect(() => estimateDpo(onlineRecipe(base, { rollout: { group_size: 1 } }))).toThrow("group_size 1");

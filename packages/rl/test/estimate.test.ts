@@ -54,8 +54,8 @@ test("samples_tokens_flops_and_memory_of_a_run", () => {
   // A third of a training step for sampling, another for π_old, and two epochs.
   const { actual } = trainFlops(model, 100);
   expect(got.flops! / actual / 12_000).toBeCloseTo(2 / 3 + 2, 10);
-  // The cache holds k and v of 2 heads in 2 layers, fp32, for 5 outputs of 100 tokens.
-  expect(got.memory_cache_bytes).toBe(2 * 2 * (6 + 4) * 4 * 500);
+  // The cache holds k and v of 2 heads in 2 layers, fp32, for 5 outputs of 100 tokens, each in seven pages of 16.
+  expect(got.memory_cache_bytes).toBe(2 * 2 * (6 + 4) * 4 * 560);
   const update = estimateTraining(model, {
     ...{ steps: 1, microBatches: 1, microBatchTokens: 50, seqLen: 100, recompute: false, logitsBudgetMb: 64 },
     // 36 of 100 tokens have a target.
@@ -65,16 +65,21 @@ test("samples_tokens_flops_and_memory_of_a_run", () => {
   const { memory_parameters_bytes: weights, memory_activations_bytes: activations } = update;
   expect([activations! > 80_000, activations! < 320_000]).toEqual([true, true]);
   // Besides, a policy loss makes 25 numbers a token.
-  const loss = 50 * 100;
-  expect(got.memory_bytes).toBe(weights! + activations! + loss);
+  expect(got.memory_activations_bytes).toBe(activations! + 50 * 100);
+  // Sampling takes more. A row has at work four streams, q, k and v, what attention gives, two products of the MLP and its hidden row, and
+  // the stream before and behind each layer.
+  const row = 4 * (4 * 10 + 4 * 6 + 2 * (6 + 4) + 4 * 4 + 3 * 7 + 3 * 10);
+  // More samples of a held-out question than the five outputs at once: each begins with its prompt; logits of five twice.
+  expect(got.memory_bytes).toBe(weights! + 160 * 560 + 5 * 64 * row + 2 * 5 * 13 * 4);
   const chunked = estimate({}, { train: { logitsBudgetMb: 0 } }).got;
   // Logits of 13 ids are kept up to the head's backward, or made again.
   expect(got.memory_activations_bytes! - chunked.memory_activations_bytes!).toBe(18 * 4 * 13);
   // Twelve outputs a step, and three answers to each of two held-out questions: the cache holds no more, however many it might.
   const few = { evaluation: { questions: 2, samples: 3 }, rollout: { maxSequences: 20, cacheTokens: 2000 } };
-  expect(estimate({}, few).got.memory_cache_bytes).toBe(160 * 12 * 100);
+  expect(estimate({}, few).got.memory_cache_bytes).toBe(160 * 12 * 112);
   const many = estimate({}, { rollout: { maxSequences: 20, cacheTokens: 2000 } }).got;
-  expect(many.memory_bytes).toBe(weights! + 320_000);
+  // The three prompts of a step run together, more than of held-out questions with more samples; these make 20 outputs.
+  expect(many.memory_bytes).toBe(weights! + 320_000 + 3 * 64 * row + 2 * 20 * 13 * 4);
   expect(got.parameters).toBe(update.parameters);
 });
 
@@ -84,7 +89,7 @@ test("a_reference_is_one_more_forward_and_the_cache_no_larger_than_its_tokens", 
     { algorithm: { klCoef: 0.1, innerEpochs: 1 }, rollout: { cacheTokens: 300 } },
   );
   expect(got.flops! / trainFlops(model, 100).actual / 12_000).toBeCloseTo(2, 10);
-  expect(got.memory_cache_bytes).toBe(160 * 300);
+  expect(got.memory_cache_bytes).toBe(160 * 304);
 });
 
 test("a_reference_takes_the_bytes_of_its_weights_and_a_frozen_group_no_more", () => {
@@ -148,6 +153,7 @@ test("a_value_model_grows_with_the_policy", () => {
 
 test("three_branches_have_three_caches_and_bf16_halves_them", () => {
   const nsa = { attention: "nsa", blockSize: 4, stride: 2, selectionBlockSize: 4 } as const;
-  expect(estimate(nsa).got.memory_cache_bytes).toBe(3 * 160 * 500);
-  expect(estimate({ ...nsa, dtype: "bf16" }).got.memory_cache_bytes).toBe((3 * 160 * 500) / 2);
+  // Compressed entries at every other token beside three times keys and values; pages of 4.
+  expect(estimate(nsa).got.memory_cache_bytes).toBe(3.5 * 160 * 500);
+  expect(estimate({ ...nsa, dtype: "bf16" }).got.memory_cache_bytes).toBe((3.5 * 160 * 500) / 2);
 });

@@ -123,6 +123,13 @@ test("rejection_sampling_writes_right_outputs_alone_and_measures_all", async () 
   expect(result.metrics).toEqual({ ...all.result.metrics, "sample/kept": right.length });
 }, 60_000);
 
+test("a_run_that_keeps_nothing_leaves_an_empty_file_and_says_so", async () => {
+  const { dir, result, events } = await run("kept-none", { keep: { rewards: { accuracy: { min: 2 } } } });
+  expect(result.metrics["sample/kept"]).toBe(0);
+  expect(text(dir, "samples.jsonl")).toBe("");
+  expect(warningsOf(events)).toContainEqual(expect.stringContaining("no output passes `keep`"));
+}, 60_000);
+
 test("figures_of_a_question_and_of_the_run_by_hand", () => {
   const row = (verdict: SampleRow["verdict"], tokens: number, reward: number | null, finish = "stop") =>
     ({
@@ -305,8 +312,8 @@ test("a_dry_run_counts_outputs_tokens_and_one_forward", () => {
   // 256 questions of a family, 6 outputs each; 4 tokens of prompt (`3+5=`) and 24 of output.
   expect([got.samples_at_most, got.tokens_at_most]).toEqual([256 * 6, 256 * 6 * 28]);
   expect(got.flops! / trainFlops(readModelConfig(base), 28).actual).toBeCloseTo((256 * 6 * 28) / 3, 3);
-  // Two layers, k and v of 2 heads of 24, fp32, for 10 outputs of 28 tokens.
-  expect(got.memory_cache_bytes).toBe(2 * 2 * 48 * 4 * 280);
+  // Two layers, k and v of 2 heads of 24, fp32, for 10 outputs of 28 tokens in two pages of 16.
+  expect(got.memory_cache_bytes).toBe(2 * 2 * 48 * 4 * 320);
   const file = join(root, "estimate.jsonl");
   writeFileSync(file, '{"question":"1+1","answer":2}\n'.repeat(30));
   expect(task({ prompts: {}, task: { file } }).samples_at_most).toBe(27 * 6);

@@ -266,10 +266,10 @@ test("an_estimate_counts_the_teacher", () => {
   // The tiny model's numbers in fp32; its forward is a third of a training step of the same size.
   expect(taught.memory_teacher_bytes).toBeGreaterThanOrEqual(4 * alone.parameters!);
   expect(taught.flops! / alone.flops!).toBeCloseTo(4 / 3, 6);
-  // Its own outputs: 2 · 3 documents of up to 64 + 100 tokens are in the cache at once.
+  // Its own outputs: 2 · 3 documents of up to 64 + 100 tokens are in the cache at once, of which the model reads 128.
   const distill = { teacher, kind: "on_policy", prompts: 2, samples: 3, max_tokens: 100 };
   const sampled = estimateSft(recipe({ distill }));
-  expect(sampled.memory_cache_bytes).toBe(6 * 164 * cacheBytesPerToken(readModelConfig(base)));
+  expect(sampled.memory_cache_bytes).toBe(6 * 128 * cacheBytesPerToken(readModelConfig(base)));
   // 40 steps of 6 outputs. A forward of each model is a third of a training step at that length: 5/3 of it with the student's sampling.
   expect([sampled.tokens, sampled.sampled_tokens_at_most]).toEqual([40 * 6 * 164, 40 * 6 * 100]);
   const { actual } = trainFlops(readModelConfig(base), 164);

@@ -128,6 +128,14 @@ export async function runStage(
   const resume = resumed?.checkpoint ?? resumed !== undefined;
   try {
     const { result } = await execute(name, config, runDir, options, resume);
+    if (reached !== null && latestCheckpoint(runDir) === reached && result.status === "completed") {
+      // The run was done: its record says what it was done with.
+      atomicWriteFile(settings, before);
+      if (options.set.length > 0)
+        console.error(
+          `warning: the run had ended at step ${result.step}, so ${options.set.join(", ")} changed nothing; set more steps to continue it, or start a new run`,
+        );
+    }
     return result.status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;
   } catch (error) {
     // Settings that the run refused must not stand between it and the next resume.

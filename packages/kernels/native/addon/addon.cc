@@ -2,74 +2,17 @@
 //
 // A call writes its fields as doubles into a shared array (handles, integers below 2^53, floats), then calls
 // run(device, op); integers and handles are exact as doubles.
-#include <node_api.h>
-
 #include <cstddef>
 #include <cstring>
 #include <string>
 
-#include "addon/device.h"
+#include "addon/napi.h"
 #include "addon/op_table.h"
 
 namespace nsa::addon {
 namespace {
 
-constexpr int kMaxArgs = 64;
 constexpr size_t kMaxParams = 1024;
-double g_args[kMaxArgs];
-// Never destroyed: at exit a GPU's runtime may be gone before us.
-auto& g_devices = *new std::vector<std::unique_ptr<Device>>;
-
-napi_value fail(napi_env env, const char* code, const std::string& message) {
-  napi_throw_error(env, code, message.c_str());
-  return nullptr;
-}
-
-struct Args {
-  napi_value v[6];
-  size_t n = 6;
-  Args(napi_env env, napi_callback_info info) { napi_get_cb_info(env, info, &n, v, nullptr, nullptr); }
-  double num(napi_env env, size_t i) const {
-    double d = 0;
-    if (i < n) napi_get_value_double(env, v[i], &d);
-    return d;
-  }
-  std::string str(napi_env env, size_t i) const {
-    char buf[4096];
-    size_t len = 0;
-    if (i >= n || napi_get_value_string_utf8(env, v[i], buf, sizeof buf, &len) != napi_ok) return "";
-    return std::string(buf, len);
-  }
-};
-
-Device* device_at(double id) {
-  auto i = size_t(id);
-  return i < g_devices.size() ? g_devices[i].get() : nullptr;
-}
-#define NSA_DEVICE(d, args) \
-  Device* d = device_at((args).num(env, 0)); \
-  if (!d) return fail(env, "closed", "the device is closed");
-
-napi_value number(napi_env env, double d) {
-  napi_value v;
-  napi_create_double(env, d, &v);
-  return v;
-}
-
-const char* status_code(int status) {
-  switch (status) {
-    case NSA_UNSUPPORTED: return "unsupported";
-    case NSA_BAD_ARGUMENT: return "bad_argument";
-    case NSA_OUT_OF_MEMORY: return "out_of_memory";
-    default: return "device_error";
-  }
-}
-
-napi_value check(napi_env env, Device* d, int status, const std::string& what) {
-  if (status == NSA_OK) return nullptr;
-  const char* detail = d->backend->last_error ? d->backend->last_error(d->ctx) : "";
-  return fail(env, status_code(status), what + ": " + status_code(status) + (detail && *detail ? std::string(" (") + detail + ")" : ""));
-}
 
 // open(name, plugin, threads, ordinal, memory limit in bytes, write ops down where there are no graphs)
 napi_value open(napi_env env, napi_callback_info info) {
@@ -374,7 +317,7 @@ napi_value init(napi_env env, napi_value exports) {
       {"open", open}, {"close", close}, {"run", run}, {"alloc", alloc}, {"view", view}, {"free", release},
       {"isLive", is_live}, {"transfer", transfer}, {"fetch", fetch}, {"fetched", fetched}, {"sync", sync}, {"stats", stats}, {"info", describe},
       {"supports", supports}, {"capture", capture}, {"timer", timer},
-      {"arena", arena}, {"tenants", tenants}, {"range", range}, {"plans", plans}};
+      {"arena", arena}, {"commId", comm_id}, {"commJoin", comm_id}, {"comm", comm}, {"tenants", tenants}, {"range", range}, {"plans", plans}};
   for (auto& e : table) {
     napi_value f;
     napi_create_function(env, e.name, NAPI_AUTO_LENGTH, e.fn, nullptr, &f);

@@ -4,7 +4,7 @@
 namespace nsa::cpu {
 
 // Each level has all before it. On other processors than x86-64 there is only the first.
-enum class Isa { baseline, avx2, avx512, avx512_bf16 };
+enum class Isa { baseline, avx2, avx512, avx512_bf16, amx_bf16 };
 
 // What this machine has, or the lower level that NSA_CPU_ISA names: machines that differ then run the same kernels.
 Isa isa();

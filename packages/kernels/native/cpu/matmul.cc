@@ -9,7 +9,8 @@ namespace nsa::cpu {
 namespace {
 
 constexpr int64_t kDepth = 256;      // 32-bit words of k in a packed panel: a panel of B fits the first-level cache
-constexpr int64_t kBlockRows = 240;  // rows of C in a task; a multiple of every mr
+constexpr int64_t kBlockRows = 240;  // rows of C in a task; a multiple of every mr but that of AMX
+constexpr int64_t kMostRows = 256;   // the same for AMX
 constexpr int64_t kBlockCols = 256;  // columns of C in a task
 
 // Whole panels of rows that lie k-major: every k is read once from end to end, since long strides fall into few cache sets.
@@ -51,12 +52,12 @@ void pack(const VecKernels& v, const MatmulSide& s, int64_t row0, int64_t rows, 
   }
 }
 
-// Rows of A with k contiguous: f32, or bf16 as it lies (pairs), a missing last k 0; dst rows are kPackedRow words apart.
-void pack_rows(const MatmulSide& s, bool pairs, int64_t row0, int64_t rows, int64_t k0, int64_t depth, float* dst) {
+// Rows of A with k contiguous: f32, or bf16 as it lies (pairs), 0 up to `words`; dst rows are kPackedRow words apart.
+void pack_rows(const MatmulSide& s, bool pairs, int64_t row0, int64_t rows, int64_t k0, int64_t depth, float* dst, int64_t words) {
   for (int64_t r = 0; r < rows; ++r, dst += kPackedRow) {
     int64_t at = s.at + (row0 + r) * s.row_step + k0;
     if (pairs) {
-      std::memset(dst + depth / 2, 0, 4);
+      std::memset(dst + depth / 2, 0, size_t(words - depth / 2) * 4);
       std::memcpy(dst, static_cast<const uint16_t*>(s.x.ptr) + at, size_t(depth) * 2);
     } else {
       const float* from = read_span(s.x, at, depth, dst);
@@ -65,16 +66,17 @@ void pack_rows(const MatmulSide& s, bool pairs, int64_t row0, int64_t rows, int6
   }
 }
 
-// The same for bf16 as pairs of k: dst[panel][pair][width] in 32-bit words.
+// The same for bf16 as pairs of k: dst[panel][pair][width] in 32-bit words, `words` pairs of which those behind the last k are 0.
 void pack_pairs(const GemmKernels& g, const MatmulSide& s, int64_t row0, int64_t rows, int64_t k0, int64_t depth, int64_t width,
-                float* dst, float* tmp) {
+                float* dst, float* tmp, int64_t words) {
   int64_t pairs = (depth + 1) / 2;
   if (s.k_step != 1) {
     const auto* src = static_cast<const uint16_t*>(s.x.ptr) + s.at + row0 * s.row_step + k0 * s.k_step;
-    g.bf16->pack_panels(src, s.k_step, rows, depth, reinterpret_cast<uint32_t*>(dst), width);
+    g.bf16->pack_panels(src, s.k_step, rows, depth, reinterpret_cast<uint32_t*>(dst), width, words);
     return;
   }
-  for (int64_t r = 0; r < rows; r += width, dst += width * pairs) {
+  for (int64_t r = 0; r < rows; r += width, dst += width * words) {
+    std::fill(dst + width * pairs, dst + width * words, 0.f);
     int64_t count = std::min(width, rows - r);
     const auto* src = static_cast<const uint16_t*>(s.x.ptr) + s.at + (row0 + r) * s.row_step + k0 * s.k_step;
     if (s.row_step % 2 == 0 && depth % 2 == 0) {
@@ -134,6 +136,7 @@ const std::vector<NamedKernels>& gemm_kernel_sets() {
     if (isa() >= Isa::avx2) s.push_back({"avx2", {&avx2::kVec, nullptr}});
     if (isa() >= Isa::avx512) s.push_back({"avx512", {&avx512::kVec, nullptr}});
     if (isa() >= Isa::avx512_bf16) s.push_back({"avx512-bf16", {&avx512::kVec, &avx512_bf16::kBf16}});
+    if (isa() >= Isa::amx_bf16) s.push_back({"amx-bf16", {&avx512::kVec, &amx::kBf16}});
 #endif
     return s;
   }();
@@ -151,28 +154,33 @@ int matmul(void* ctx, int64_t m, int64_t n, int64_t k, const MatmulSide& a, cons
   const int64_t mr = half ? half->mr : v.mr, nr = half ? half->nr : v.nr, max_depth = half ? 2 * kDepth : kDepth;
   // Sums go straight to C when nothing is left to be done to them.
   const bool plain = k > 0 && out.c.dtype == NSA_F32 && out.alpha == 1 && out.beta == 0 && !out.bias.ptr && !out.residual.ptr;
-  const bool by_rows = a.k_step == 1;
+  const bool by_rows = a.k_step == 1 || (half && half->pack_rows), rows_lie = a.k_step == 1;
+  const int64_t most_rows = half && half->pack_rows ? kMostRows : kBlockRows;
   float* c_f32 = plain ? static_cast<float*>(out.c.ptr) + out.at : nullptr;
   // Narrower blocks when there are too few for the threads; the sums of an element stay the same.
-  int64_t block_rows = std::min(kBlockRows, (m + mr - 1) / mr * mr), block_cols = kBlockCols;
+  int64_t block_rows = std::min(most_rows, (m + mr - 1) / mr * mr), block_cols = kBlockCols;
   int64_t row_blocks = (m + block_rows - 1) / block_rows;
   while (block_cols > 2 * nr && row_blocks * ((n + block_cols - 1) / block_cols) < 2 * pool(ctx).size()) block_cols /= 2;
   int64_t col_blocks = (n + block_cols - 1) / block_cols;
 
   pool(ctx).parallel_for(row_blocks * col_blocks, [&](int64_t task) {
     thread_local Workspace w;
-    w.a.resize(size_t(kBlockRows * kPackedRow));
+    w.a.resize(size_t(kMostRows * kPackedRow));
     w.b.resize(size_t(kBlockCols * kDepth));
-    w.c.resize(size_t(kBlockRows * kBlockCols));
+    w.c.resize(size_t(kMostRows * kBlockCols));
     w.tmp.resize(size_t(64 * kDepth));
+    if (half && half->begin) half->begin();
     int64_t row0 = task % row_blocks * block_rows, rows = std::min(block_rows, m - row0);
     int64_t col0 = task / row_blocks * block_cols, cols = std::min(block_cols, n - col0);
     for (int64_t k0 = 0; k0 < k; k0 += max_depth) {
-      int64_t depth = std::min(max_depth, k - k0), words = half ? (depth + 1) / 2 : depth;
-      if (by_rows) pack_rows(a, half, row0, rows, k0, depth, w.a.data());
-      else if (half) pack_pairs(kernels, a, row0, rows, k0, depth, mr, w.a.data(), w.tmp.data());
+      int64_t depth = std::min(max_depth, k - k0), words = half ? ((depth + 1) / 2 + half->step - 1) / half->step * half->step : depth;
+      if (rows_lie) pack_rows(a, half, row0, rows, k0, depth, w.a.data(), words);
+      else if (by_rows)
+        half->pack_rows(static_cast<const uint16_t*>(a.x.ptr) + a.at + row0 * a.row_step + k0 * a.k_step, a.k_step, rows, depth,
+                        reinterpret_cast<uint32_t*>(w.a.data()), words);
+      else if (half) pack_pairs(kernels, a, row0, rows, k0, depth, mr, w.a.data(), w.tmp.data(), words);
       else pack(v, a, row0, rows, k0, depth, mr, w.a.data(), w.tmp.data());
-      if (half) pack_pairs(kernels, b, col0, cols, k0, depth, nr, w.b.data(), w.tmp.data());
+      if (half) pack_pairs(kernels, b, col0, cols, k0, depth, nr, w.b.data(), w.tmp.data(), words);
       else pack(v, b, col0, cols, k0, depth, nr, w.b.data(), w.tmp.data());
       for (int64_t j = 0; j < cols; j += nr)
         for (int64_t i = 0; i < rows; i += mr) {
@@ -187,6 +195,7 @@ int matmul(void* ctx, int64_t m, int64_t n, int64_t k, const MatmulSide& a, cons
             v.gemm_tile(count, words, pa, by_rows, pb, c, ldc, k0 > 0);
         }
     }
+    if (half && half->end) half->end();
     if (k == 0) std::fill(w.c.begin(), w.c.end(), 0.f);
     int64_t done = plain ? cols / nr * nr : 0;
     if (done < cols)

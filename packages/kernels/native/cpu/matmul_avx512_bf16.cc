@@ -62,7 +62,9 @@ void pair_words(const uint16_t* even, const uint16_t* odd, uint32_t* dst) {
   }
 }
 
-void pack_panels(const uint16_t* src, int64_t ld, int64_t rows, int64_t depth, uint32_t* dst, int64_t width) {
+}  // namespace
+
+void pack_panels(const uint16_t* src, int64_t ld, int64_t rows, int64_t depth, uint32_t* dst, int64_t width, int64_t words) {
   for (int64_t r = 0; r < rows; r += width) {
     int64_t count = std::min(width, rows - r), l = 0;
     if (count == width && (width == MR || width == NR))
@@ -76,13 +78,14 @@ void pack_panels(const uint16_t* src, int64_t ld, int64_t rows, int64_t depth, u
         for (int64_t j = 0; j < count; ++j) dst[j] = even[j];
       for (int64_t j = count; j < width; ++j) dst[j] = 0;
     }
+    const int64_t rest = (words - (depth + 1) / 2) * width;
+    std::fill_n(dst, rest, 0);
+    dst += rest;
   }
 }
 
-}  // namespace
-
 extern const Bf16Kernels kBf16;
-const Bf16Kernels kBf16 = {MR, NR, any_tile, pack_panels};
+const Bf16Kernels kBf16 = {MR, NR, 1, any_tile, pack_panels, nullptr, nullptr, nullptr};
 
 }  // namespace nsa::cpu::avx512_bf16
 #endif

@@ -13,6 +13,7 @@
 #include "cuda/context.h"
 #include "cuda/cublaslt.h"
 #include "cuda/families.h"
+#include "cuda/nccl.h"
 
 namespace nsa::cuda {
 namespace {
@@ -33,6 +34,7 @@ constexpr size_t kWorkspace = size_t(32) << 20;
 void destroy(void* p) {
   auto* c = static_cast<Context*>(p);
   cudaStreamSynchronize(c->stream);
+  nccl_close(c->nccl);
   cublaslt_close(c->cublaslt);
   for (auto& e : c->marks)
     if (e) cudaEventDestroy(e);
@@ -253,6 +255,12 @@ int64_t plans(void* ctx, int64_t verb, char* text, int64_t size) {
   return int64_t(lines.size());
 }
 
+int said(void* ctx, const NcclResult& r) { return r.status == NSA_OK ? r.status : fail(ctx, r.status, r.why.c_str()); }
+
+int comm_id(void* ctx, void* id) { return said(ctx, nccl_id(context(ctx).nccl, id)); }
+int comm_join(void* ctx, const void* id, int64_t rank, int64_t world) { return said(ctx, nccl_join(context(ctx).nccl, id, rank, world)); }
+int comm_run(void* ctx, const NsaComm* call) { return said(ctx, nccl_run(context(ctx).nccl, *call, context(ctx).stream)); }
+
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) const NsaBackend* nsa_backend_entry(void) {
@@ -283,6 +291,9 @@ extern "C" __attribute__((visibility("default"))) const NsaBackend* nsa_backend_
     b.range = range;
 #endif
     b.plans = plans;
+    b.comm_id = comm_id;
+    b.comm_join = comm_join;
+    b.comm_run = comm_run;
 #define NSA_REGISTER(family) register_##family(b.ops);
     NSA_CUDA_FAMILIES(NSA_REGISTER)
 #undef NSA_REGISTER

@@ -9,6 +9,7 @@
 namespace nsa::cuda {
 
 struct CublasLt;
+struct Nccl;
 
 struct Context {
   cudaStream_t stream = nullptr;
@@ -19,6 +20,7 @@ struct Context {
   NsaScratch scratch{};
   char error[512] = "";
   CublasLt* cublaslt = nullptr;  // owned; null when the library is absent
+  Nccl* nccl = nullptr;          // owned; null before the first collective
   void* workspace = nullptr;     // of cuBLASLt
   size_t workspace_bytes = 0;
   cudaEvent_t marks[64] = {};

@@ -2,13 +2,14 @@
 #include "cuda/cublaslt.h"
 
 #include <dlfcn.h>
-#include <glob.h>
 
 #include <array>
 #include <cstdlib>
 #include <map>
 #include <sstream>
 #include <vector>
+
+#include "cuda/library.h"
 
 namespace nsa::cuda {
 namespace {
@@ -40,38 +41,12 @@ using Key = std::array<int64_t, 12>;
 
 constexpr int kCandidates = 16, kTimedRuns = 5;
 
-std::vector<std::string> candidates() {
-  std::vector<std::string> paths;
-  if (const char* p = std::getenv("NSA_CUBLASLT")) {
-    if (std::string(p) == "none") return paths;
-    paths.push_back(p);
-  }
-  for (const char* name : {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"}) paths.push_back(name);
-  const char* cuda = std::getenv("CUDA_PATH");
-  std::string root = cuda ? cuda : "/usr/local/cuda";
-  for (const char* pattern :
-       {"/lib64/libcublasLt.so.1*", "/targets/x86_64-linux/lib/libcublasLt.so.1*"}) paths.push_back(root + pattern);
-  for (const char* base : {"/usr/lib/python3*", "/usr/local/lib/python3*", "/opt/*/lib/python3*", "/opt/*/*/lib/python3*", "/root/*/lib/python3*"})
-    for (const char* site : {"/site-packages", "/dist-packages"})
-      for (const char* lib : {"/nvidia/cu13/lib/libcublasLt.so.1*", "/nvidia/cublas/lib/libcublasLt.so.1*"})
-        paths.push_back(std::string(base) + site + lib);
-  return paths;
-}
-
 void* load() {
-  for (const std::string& path : candidates()) {
-    if (path.find('*') == std::string::npos) {
-      if (void* h = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return h;
-      continue;
-    }
-    glob_t found{};
-    void* h = nullptr;
-    if (glob(path.c_str(), 0, nullptr, &found) == 0)
-      for (size_t i = 0; i < found.gl_pathc && !h; ++i) h = dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
-    globfree(&found);
-    if (h) return h;
-  }
-  return nullptr;
+  static const LibraryNames names = {"NSA_CUBLASLT",
+                                     {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so", nullptr},
+                                     "libcublasLt.so.1*",
+                                     {"cu13", "cublas", nullptr}};
+  return open_library(names);
 }
 
 int64_t alignment(const void* p) {

@@ -12,9 +12,14 @@
 #include <vector>
 
 #include "cpu/context.h"
+#include "cpu/isa.h"
 #include "cpu/matmul.h"
 #include "cpu/vec.h"
 #include "reference/common.h"
+
+namespace nsa::cpu::emulated_amx {
+extern const Bf16Kernels kBf16;
+}
 
 namespace {
 using namespace nsa;
@@ -112,8 +117,17 @@ void test_case(const Case& s, const char* isa, const GemmKernels& kernels) {
   check(kept, s, isa, "writes nothing between rows");
 }
 
+// The sets of this machine, and that of AMX over emulated tiles, whose packing needs AVX512.
+std::vector<NamedKernels> tested_sets() {
+  auto sets = gemm_kernel_sets();
+#if defined(__x86_64__)
+  if (isa() >= Isa::avx512_bf16) sets.push_back({"amx-bf16, emulated", {&avx512::kVec, &emulated_amx::kBf16}});
+#endif
+  return sets;
+}
+
 int test() {
-  for (const NamedKernels& set : gemm_kernel_sets()) {
+  for (const NamedKernels& set : tested_sets()) {
     for (int64_t m : {1, 5, 12, 61, 250})
       for (int64_t n : {1, 16, 33, 130, 300})
         for (int64_t k : {1, 7, 64, 257, 515})

@@ -1,12 +1,13 @@
-// Collectives between processes of one machine over named pipes: for data parallelism on the CPU. NCCL takes this seam on GPUs.
+// Collectives between processes of one machine over named pipes: for data parallelism on the CPU.
 //
 // A sum is taken by one rank, which receives from the others in ascending order and adds in that order: the lowest rank of the group
 // for all-reduce, the owner of each part for reduce-scatter. Tensors pass in pieces: gradients grow with the model, and host memory
 // should not.
-import { ExitCode, NsaError, PIECE_BYTES, type RankPlace } from "@nsa/core";
+import { PIECE_BYTES, type RankPlace } from "@nsa/core";
 import { hostArray } from "../device/dtype.ts";
 import type { Tensor } from "../device/tensor.ts";
-import { type Collectives, type PartOptions, type RankGroup, shareLengths } from "./collectives.ts";
+import type { Collectives, PartOptions, RankGroup } from "./collectives.ts";
+import { membersOf, misuse, partsOf } from "./groups.ts";
 import { Lines, type Operation } from "./pipes.ts";
 
 type Values = Float32Array | Float64Array;
@@ -18,15 +19,6 @@ function floats(t: Tensor, n: number): Values {
   if (values instanceof Float32Array || values instanceof Float64Array) return values;
   throw new Error(`no sum over ranks of ${t.dtype}`);
 }
-
-const misuse = (what: string, why: string) =>
-  new NsaError({
-    code: "collective_invalid",
-    what,
-    why,
-    fix: "this is a bug of the program that made the call",
-    exitCode: ExitCode.bug,
-  });
 
 class PipeCollectives implements Collectives {
   readonly rank: number;
@@ -43,7 +35,7 @@ class PipeCollectives implements Collectives {
   }
 
   allReduce(t: Tensor, group?: RankGroup): void {
-    const ranks = this.members(group);
+    const ranks = membersOf(this, group);
     this.pieces(t.numel, (at, n) => {
       const values = floats(t, n);
       t.device.readInto(t, values, at);
@@ -52,11 +44,11 @@ class PipeCollectives implements Collectives {
   }
 
   allReduceNumbers(values: number[], group?: RankGroup): number[] {
-    return Array.from(this.sumOnAll("all-reduce", Float64Array.from(values), this.members(group)));
+    return Array.from(this.sumOnAll("all-reduce", Float64Array.from(values), membersOf(this, group)));
   }
 
   reduceScatter(t: Tensor, out: Tensor, options: PartOptions = {}): void {
-    const { ranks, lengths, starts } = this.parts("reduce-scatter", t.numel, out.numel, options);
+    const { ranks, lengths, starts } = partsOf(this, "reduce-scatter", t.numel, out.numel, options);
     for (const [i, owner] of ranks.entries()) {
       this.pieces(lengths[i]!, (at, n) => {
         const values = floats(t, n);
@@ -68,7 +60,7 @@ class PipeCollectives implements Collectives {
   }
 
   allGather(part: Tensor, out: Tensor, options: PartOptions = {}): void {
-    const { ranks, lengths, starts } = this.parts("all-gather", out.numel, part.numel, options);
+    const { ranks, lengths, starts } = partsOf(this, "all-gather", out.numel, part.numel, options);
     for (const [i, owner] of ranks.entries()) {
       this.pieces(lengths[i]!, (at, n) => {
         const values = hostArray(out.dtype, n);
@@ -80,7 +72,7 @@ class PipeCollectives implements Collectives {
   }
 
   broadcast(t: Tensor, root: number, group?: RankGroup): void {
-    const ranks = this.members(group);
+    const ranks = membersOf(this, group);
     if (!ranks.includes(root))
       throw misuse(`broadcast from rank ${root}`, `the group is ${ranks.join(", ")}`);
     this.pieces(t.numel, (at, n) => {
@@ -92,32 +84,7 @@ class PipeCollectives implements Collectives {
   }
 
   barrier(group?: RankGroup): void {
-    this.sumOnAll("barrier", new Float64Array(1), this.members(group));
-  }
-
-  /** The group in ascending order. */
-  private members(group: RankGroup | undefined): number[] {
-    const { rank, world } = this;
-    const ranks = group ? [...group].sort((a, b) => a - b) : Array.from({ length: world }, (_, i) => i);
-    const wrong = ranks.find((r, i) => !Number.isInteger(r) || r < 0 || r >= world || ranks.indexOf(r) !== i);
-    if (wrong !== undefined)
-      throw misuse(`group ${ranks.join(", ")}`, `${wrong} is there twice, or is no rank of ${world}`);
-    if (!ranks.includes(rank))
-      throw misuse(`group ${ranks.join(", ")}`, `rank ${rank} does not belong to it`);
-    return ranks;
-  }
-
-  private parts(operation: Operation, whole: number, own: number, { lengths, group }: PartOptions) {
-    const ranks = this.members(group);
-    const of = lengths ?? shareLengths(whole, ranks.length);
-    const sum = of.reduce((a, b) => a + b, 0);
-    if (of.length !== ranks.length || sum !== whole)
-      throw misuse(operation, `parts of ${of.join(", ")} for ${ranks.length} ranks and ${whole} elements`);
-    const mine = of[ranks.indexOf(this.rank)]!;
-    if (mine !== own)
-      throw misuse(operation, `the part of rank ${this.rank} has ${own} elements, not ${mine}`);
-    const starts = of.map((_, i) => of.slice(0, i).reduce((a, b) => a + b, 0));
-    return { ranks, lengths: of, starts };
+    this.sumOnAll("barrier", new Float64Array(1), membersOf(this, group));
   }
 
   private pieces(n: number, body: (at: number, length: number) => void): void {

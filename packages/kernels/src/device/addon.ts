@@ -50,6 +50,11 @@ export interface Addon {
   arena(device: number, verb: number, arena?: number): number;
   /** Handle, bytes and index of the first op of every owner of live memory, one after another. */
   tenants(device: number): number[];
+  /** Fills the 128 bytes that name a new world of ranks. */
+  commId(device: number, name: Uint8Array): void;
+  commJoin(device: number, name: Uint8Array, rank: number, world: number): void;
+  /** An operation of a world; the elements of each rank's part lie in `args`. */
+  comm(device: number, verb: number, from: number, to: number, root: number, world: number): void;
   range(device: number, name: string): void;
   plans(device: number, verb: 0 | 1 | 2, text?: string): string;
   timer(device: number, from: number, to?: number): number;

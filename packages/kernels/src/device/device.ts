@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { NsaError } from "@nsa/core";
 import { type Addon, addon, type DataArray, nativeDir, type RawStats } from "./addon.ts";
 import { Arena } from "./arena.ts";
+import { type DeviceComm, deviceComm } from "./comm.ts";
 import { costOf } from "./cost.ts";
 import { type Dtype, dtypeBytes, dtypeCode, hostArray } from "./dtype.ts";
 import { explain, type Tenant } from "./failure.ts";
@@ -35,6 +36,7 @@ const FETCH_BYTES = 64 << 10;
 
 class NativeDevice implements DeviceApi {
   readonly info: Record<string, string | number>;
+  readonly comm: DeviceComm;
   private readonly native: Addon;
   private readonly table: Map<string, OpFields>;
   private scopes: Scope[] = [];
@@ -49,6 +51,7 @@ class NativeDevice implements DeviceApi {
     this.native = addon();
     this.table = opTable(this.native);
     this.info = JSON.parse(this.native.info(id));
+    this.comm = deviceComm(this.native, id, (what, body) => this.guarded(what, body));
   }
 
   /** Opens a backend. Throws NsaError `device_unavailable` (exit 4) with the reason when it cannot be. */

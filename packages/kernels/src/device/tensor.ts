@@ -1,6 +1,7 @@
 // A tensor, and what the device it lives on offers. Types only where they name each other: the device itself is in device.ts.
 import type { DataArray, RawStats } from "./addon.ts";
 import type { Arena } from "./arena.ts";
+import type { DeviceComm } from "./comm.ts";
 import type { Dtype } from "./dtype.ts";
 import type { Tenant } from "./failure.ts";
 import type { Scope } from "./scope.ts";
@@ -84,6 +85,8 @@ export interface Device {
   /** Opens a scope: `using scope = device.scope()`; tensors made until its end are freed with it unless kept. */
   scope(): Scope;
   sync(): void;
+  /** Operations between this process's device and those of others. */
+  readonly comm: DeviceComm;
   /** Bytes and handles in use; `resetPeak` starts a new peak. */
   stats(resetPeak?: boolean): RawStats;
   readonly canCapture: boolean;

@@ -154,7 +154,8 @@ export const nsa: AttentionKind<NsaInputs> = {
       stats: 3 * c.numHeads,
       other: 3 * c.numHeads + phi,
       indexBytes: 4 * c.numKvHeads * c.numSelectedBlocks,
-      cache: 3 * kv,
+      // Tokens of three branches, and compressed entries.
+      cache: 3 * kv + kv / c.stride,
     };
   },
 };

@@ -4,7 +4,7 @@
 // prompt, question, answer, completion, tokens, max_tokens}, then an empty line. The program answers each id once, in any order: {id, reward}, {id, steps: [{end, reward}]} with ends
 // that count characters of the completion, or {id, error}. What it writes to its standard error is shown when it fails.
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { ExitCode, NsaError, tiedCommand, wasNotRun } from "@nsa/core";
+import { ExitCode, isProgram, NsaError, tiedCommand, wasNotRun } from "@nsa/core";
 import type { RewardConfig } from "./config.ts";
 import {
   type BatchReward,
@@ -263,6 +263,18 @@ export const command: RewardKind = {
         what: "a reward of kind command",
         why: "`command` is not set",
         fix: "name a program and its arguments, e.g. command: [python3, verify.py]",
+        exitCode: ExitCode.usage,
+      });
+    }
+    const [program] = words;
+    if (!isProgram(program!)) {
+      throw new NsaError({
+        code: "reward_command_missing",
+        what: `a reward of kind command: ${program}`,
+        why: program!.includes("/")
+          ? `there is no file of that path that can be run from ${process.cwd()}`
+          : "no folder of PATH has a program of that name",
+        fix: "correct `command`, or make the file executable (chmod +x)",
         exitCode: ExitCode.usage,
       });
     }

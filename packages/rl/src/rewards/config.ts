@@ -9,7 +9,7 @@ export const rewardSchema = z.strictObject({
   kind: memberName("reward").describe(
     "accuracy and format are R1-Zero's; code runs the problem's unit tests; equations rewards each step of the working (for advantage process); model and process_model are reward models of `nsa reward`; command is any program that answers JSON lines; judge is that of a family without a rule (greetings, lists), for measuring; custom is a TypeScript file of yours",
   ),
-  weight: z.number().default(1).describe("Factor in the summed reward"),
+  weight: z.number().min(-1e6).max(1e6).default(1).describe("Factor in the summed reward"),
   language: z
     .string()
     .refine(isLanguage, { error: (issue) => languageError(String(issue.input)) })

@@ -192,6 +192,13 @@ function joined<A extends Float32Array | Uint8Array>(
   let at = 0;
   for (const t of tokens) {
     const values = of(t);
+    if (!t.inserts) {
+      // Whole rows at once: most runs have no tools.
+      if (typeof values === "number") out.fill(values, at, at + t.ids.length);
+      else out.set(values, at);
+      at += t.ids.length;
+      continue;
+    }
     let next = 0;
     for (const own of sampledMask(t)) {
       if (!own) out[at++] = tool;

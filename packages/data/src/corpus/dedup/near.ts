@@ -2,7 +2,8 @@
 // over the runs of all shards meets documents that share a band; signatures on disk confirm them. Bands do not depend
 // on each other; the pairs of all make clusters. In memory: one block per shard's run, and at the end four bytes a
 // document.
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
+import { readAt } from "@nsa/core";
 import { similarity } from "./minhash.ts";
 
 export interface BandFile {
@@ -45,6 +46,7 @@ class RunReader {
     private offset: number,
     count: number,
     private base: number,
+    private path: string,
   ) {
     this.left = count;
   }
@@ -53,7 +55,7 @@ class RunReader {
     if (this.at === this.filled) {
       const n = Math.min(BLOCK, this.left);
       if (n === 0) return false;
-      readSync(this.fd, new Uint8Array(this.block.buffer), 0, n * 8, this.offset);
+      readAt(this.fd, new Uint8Array(this.block.buffer, 0, n * 8), this.offset, this.path);
       this.offset += n * 8;
       this.left -= n;
       this.filled = n;
@@ -101,7 +103,7 @@ class Signatures {
   private fds: number[];
   private starts = [0];
   constructor(
-    files: BandFile[],
+    private files: BandFile[],
     private hashes: number,
   ) {
     this.fds = files.map((f) => openSync(f.signatures, "r"));
@@ -115,7 +117,8 @@ class Signatures {
       else high = middle;
     }
     const bytes = 4 * this.hashes;
-    readSync(this.fds[low]!, new Uint8Array(into.buffer), 0, bytes, (document - this.starts[low]!) * bytes);
+    const from = (document - this.starts[low]!) * bytes;
+    readAt(this.fds[low]!, new Uint8Array(into.buffer, 0, bytes), from, this.files[low]!.signatures);
   }
   close(): void {
     for (const fd of this.fds) closeSync(fd);
@@ -144,7 +147,7 @@ export function bandPairs(
   try {
     let base = 0;
     const runs = files.map((f, s) => {
-      const run = new RunReader(fds[s]!, band * f.documents * 8, f.documents, base);
+      const run = new RunReader(fds[s]!, band * f.documents * 8, f.documents, base, f.bands);
       base += f.documents;
       return run;
     });

@@ -1,6 +1,7 @@
 // Documents just above and just below the cut, for the report.
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { readAt } from "@nsa/core";
 import type { Document } from "../readers/document.ts";
 import type { CleanShard } from "../steps/clean.ts";
 import type { RankStats } from "../steps/rank.ts";
@@ -19,8 +20,9 @@ export function nearThreshold(outDir: string, shards: CleanShard[], stats: RankS
     const files = shards[shard]!;
     const rows = readRows(join(outDir, files.rows));
     const line = Buffer.alloc(rows.bytes(row));
-    const fd = openSync(join(outDir, files.documents), "r");
-    readSync(fd, line, 0, line.length, rows.offset(row));
+    const path = join(outDir, files.documents);
+    const fd = openSync(path, "r");
+    readAt(fd, line, rows.offset(row), path);
     closeSync(fd);
     const d = JSON.parse(line.toString()) as Document;
     return { id: d.id, url: d.url, score, kept, excerpt: d.text.slice(0, 400) };

@@ -1,6 +1,6 @@
 // Lines in random order without holding them: written as they come, then copied by offset in shuffled order.
-import { closeSync, openSync, readSync, rmSync } from "node:fs";
-import { writeFully } from "@nsa/core";
+import { closeSync, openSync, rmSync } from "node:fs";
+import { readAt, writeFully } from "@nsa/core";
 import { ByteColumn } from "./column.ts";
 
 const FLUSH = 1 << 20;
@@ -53,7 +53,7 @@ export class ShuffledLines {
     for (const i of shuffledIndices(this.count, seed)) {
       const from = offsets.readDoubleLE(8 * i);
       const line = Buffer.allocUnsafe(offsets.readDoubleLE(8 * i + 8) - from);
-      readSync(this.fd, line, 0, line.length, from);
+      readAt(this.fd, line, from, this.scratch);
       parts.push(line);
       held += line.length;
       if (held < FLUSH) continue;

@@ -1,6 +1,7 @@
 // Step `emit`: one output shard, its documents in rank order with their score.
-import { closeSync, existsSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
+import { readAt } from "@nsa/core";
 import { z } from "zod";
 import type { JobContext } from "../jobs/stage.ts";
 import { readRows } from "../loop/shards.ts";
@@ -37,11 +38,7 @@ function readRange(path: string, from: number, length: number): Buffer {
   const bytes = Buffer.alloc(length);
   const fd = openSync(path, "r");
   try {
-    for (let at = 0; at < length; ) {
-      const n = readSync(fd, bytes, at, length - at, from + at);
-      if (n === 0) throw new Error(`${path} ends too early`);
-      at += n;
-    }
+    readAt(fd, bytes, from, path);
   } finally {
     closeSync(fd);
   }
@@ -65,7 +62,7 @@ async function emitShard(io: StepIo<z.infer<typeof spec>>): Promise<Stats> {
       const score = order.readFloatLE(at + 8);
       const table = rows[shard]!;
       const line = Buffer.alloc(table.bytes(row));
-      readSync(fds[shard]!, line, 0, line.length, table.offset(row));
+      readAt(fds[shard]!, line, table.offset(row), files[shard]!);
       tokens += table.tokens(row);
       writer.write({ ...(JSON.parse(line.toString()) as object), score: Number(score.toFixed(6)) });
     }

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define NSA_ABI_VERSION 3
+#define NSA_ABI_VERSION 4
 
 enum NsaDtype { NSA_F32 = 0, NSA_BF16 = 1, NSA_I32 = 2, NSA_F64 = 3, NSA_I64 = 4, NSA_U8 = 5 };
 
@@ -68,6 +68,18 @@ typedef struct NsaCreateInfo {
 
 typedef int (*NsaOpFn)(void* ctx, const void* params);
 
+// An operation of all ranks of a world, in stream order. ALL_REDUCE: to = Σ from. REDUCE_SCATTER: to = this rank's part of Σ from.
+// ALL_GATHER: to = the parts `from` of all ranks behind one another. BROADCAST: to = from of rank `root`. from and to may be the same in
+// ALL_REDUCE and BROADCAST, and are of one dtype. lengths: the elements of each rank's part, in order of ranks.
+enum NsaCommVerb { NSA_ALL_REDUCE = 0, NSA_REDUCE_SCATTER = 1, NSA_ALL_GATHER = 2, NSA_BROADCAST = 3 };
+#define NSA_COMM_ID 128
+typedef struct NsaComm {
+  int64_t verb;
+  NsaBuf from, to;
+  const int64_t* lengths;
+  int64_t root;
+} NsaComm;
+
 typedef struct NsaBackend {
   uint32_t abi_version;
   uint32_t struct_size;
@@ -103,6 +115,11 @@ typedef struct NsaBackend {
   // How matmuls are done, as lines of text. verb 0: writes those in use, returns the bytes needed; 1: reads lines, which
   // later shapes take; 2: from now on new shapes are timed and the fastest way taken. Negative: an error. Null where absent.
   int64_t (*plans)(void* ctx, int64_t verb, char* text, int64_t size);
+  // Worlds of ranks, a process with a device each; null where absent. id: NSA_COMM_ID bytes that name a new world, which one rank makes
+  // and all join; join returns when all have.
+  int (*comm_id)(void* ctx, void* id);
+  int (*comm_join)(void* ctx, const void* id, int64_t rank, int64_t world);
+  int (*comm_run)(void* ctx, const NsaComm* call);
   NsaOpFn ops[NSA_OP_COUNT];  // null = unsupported
 } NsaBackend;
 

@@ -1,7 +1,6 @@
 // What a DPO run may cost at most: every output as long as it may be.
 import { type Resize, sameSize } from "@nsa/core";
 import {
-  cacheBytesPerToken,
   INFERENCE_ONLY,
   loraOfRecipe,
   readModelConfig,
@@ -11,15 +10,16 @@ import {
 } from "@nsa/model";
 import { estimateTraining } from "@nsa/train";
 import { promptLength } from "../../task/prompt-length.ts";
+import { rolloutBytes } from "../grpo/rollout-bytes.ts";
 import { checkDpo, type DpoConfig } from "./config.ts";
 import { referenceFolder } from "./reference.ts";
 
-/** Longest prompt and output, positions. */
-function lengthOf(config: DpoConfig, maxSeqLen: number): number {
+/** Longest prompt of an online run, and longest prompt and output, positions. */
+function lengthsOf(config: DpoConfig, maxSeqLen: number): { prompt: number; length: number } {
   const { pairs, data, rollout, init } = config;
-  const prompt = () => promptLength(config, init.checkpoint).longest;
-  const wanted = pairs === "offline" ? data.maxLength : prompt() + rollout.maxTokens;
-  return Math.min(wanted, maxSeqLen);
+  const prompt = pairs === "offline" ? 0 : promptLength(config, init.checkpoint).longest;
+  const wanted = pairs === "offline" ? data.maxLength : prompt + rollout.maxTokens;
+  return { prompt, length: Math.min(wanted, maxSeqLen) };
 }
 
 /**
@@ -38,7 +38,7 @@ export function estimateDpo(
   const base = readModelConfig(init.checkpoint);
   const lora = loraOfRecipe(config.adapter, base);
   const model = resize(resolveModelConfig({ ...base, lora }));
-  const length = lengthOf(config, model.maxSeqLen);
+  const { prompt, length } = lengthsOf(config, model.maxSeqLen);
   const pairs = online ? rollout.questionsPerStep : train.pairsPerStep;
   const { steps, recompute, logitsBudgetMb, optimizer, groups } = train;
   const size = { recompute, logitsBudgetMb, optimizer, groups, device, seqLen: length };
@@ -49,10 +49,9 @@ export function estimateDpo(
   const forward = trainFlops(model, length, INFERENCE_ONLY).actual;
   const tokens = steps * pairs * 2 * length;
   const samples = online ? steps * pairs * rollout.groupSize * (1 + rollout.dynamicSamplingRounds) : 0;
-  const { questions, samples: answers } = config.evaluation;
-  const together = Math.max(pairs * rollout.groupSize, questions * answers);
-  const held = Math.min(rollout.cacheTokens, Math.min(rollout.maxSequences, together) * length);
-  const cache = online ? cacheBytesPerToken(model) * held : 0;
+  const generation = online
+    ? rolloutBytes(model, config, { questions: pairs, prompt, length, device })
+    : undefined;
   const folder = referenceFolder(config);
   const shared = lora !== undefined && folder === init.checkpoint;
   const other = () => (folder === init.checkpoint ? { ...model, lora: undefined } : readModelConfig(folder));
@@ -66,9 +65,11 @@ export function estimateDpo(
     memory_parameters_bytes: update.memory_parameters_bytes!,
     memory_activations_bytes: update.memory_activations_bytes!,
     memory_reference_bytes: reference,
-    ...(online ? { memory_cache_bytes: cache } : {}),
+    ...(generation ? { memory_cache_bytes: generation.cache } : {}),
     // The cache is freed before the update allocates its activations.
     memory_bytes:
-      update.memory_parameters_bytes! + reference + Math.max(update.memory_activations_bytes!, cache),
+      update.memory_parameters_bytes! +
+      reference +
+      Math.max(update.memory_activations_bytes!, generation?.total ?? 0),
   };
 }

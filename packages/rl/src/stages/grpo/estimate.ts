@@ -1,7 +1,6 @@
 // What a GRPO run may cost at most: every output as long as it may be.
 import { type Resize, sameSize } from "@nsa/core";
 import {
-  cacheBytesPerToken,
   INFERENCE_ONLY,
   loraOfRecipe,
   readModelConfig,
@@ -13,6 +12,7 @@ import { estimateTraining } from "@nsa/train";
 import { promptLength } from "../../task/prompt-length.ts";
 import { checkGrpo, type GrpoConfig } from "./config.ts";
 import { withIterations } from "./iterations/plan.ts";
+import { rolloutBytes } from "./rollout-bytes.ts";
 
 /** Bytes a token of what a policy loss makes besides the head: columns, ratios, objectives and their gradients, measured. */
 const LOSS_BYTES = 100;
@@ -68,10 +68,8 @@ export function estimateGrpo(
   const headRows = Math.ceil((microBatchTokens * rollout.maxTokens) / (prompt.mean + rollout.maxTokens));
   const update = estimateTraining(model, { ...size, steps: 1, microBatches: 1, microBatchTokens, headRows });
   const activations = update.memory_activations_bytes! + LOSS_BYTES * microBatchTokens;
-  const perToken = cacheBytesPerToken(model);
-  const { questions, samples: answers } = config.evaluation;
-  const together = Math.min(rollout.maxSequences, Math.max(asked, questions * answers));
-  const held = Math.min(rollout.cacheTokens, together * length);
+  const asking = { questions: rollout.questionsPerStep, prompt: prompt.longest, length, device };
+  const generation = rolloutBytes(model, config, asking);
   const forwards = algorithm.klCoef > 0 ? 3 : 2;
   const forward = trainFlops(model, length, INFERENCE_ONLY).actual;
   const training = trainFlops(model, length, config.train.groups).actual;
@@ -89,12 +87,12 @@ export function estimateGrpo(
     flops,
     memory_parameters_bytes: update.memory_parameters_bytes!,
     memory_activations_bytes: activations,
-    memory_cache_bytes: perToken * held,
+    memory_cache_bytes: generation.cache,
     ...(reference > 0 ? { memory_reference_bytes: reference } : {}),
     ...(reward > 0 ? { memory_reward_bytes: reward } : {}),
     ...(value > 0 ? { memory_value_bytes: value } : {}),
     // The cache is freed before the update allocates its activations.
     memory_bytes:
-      update.memory_parameters_bytes! + Math.max(activations, perToken * held) + reference + reward + value,
+      update.memory_parameters_bytes! + Math.max(activations, generation.total) + reference + reward + value,
   };
 }

@@ -13,7 +13,7 @@ import {
 } from "@nsa/tasks";
 import type { AskedProblem } from "../../task/problems.ts";
 import type { GrpoConfig } from "./config.ts";
-import type { SamplingConfig } from "./rollout.ts";
+import { PREFILL_TOKENS, type SamplingConfig } from "./rollout.ts";
 
 /** The settings of a recipe that an evaluation needs. */
 type EvaluationConfig = Pick<GrpoConfig, "seed"> & {
@@ -59,7 +59,7 @@ const engineOf = ({ model, tokenizer, config }: Evaluated) =>
     ...evaluationSampling(config),
     // Held-out figures need no bits equal to a trainer's.
     exact: false,
-    prefillTokens: 16_384,
+    prefillTokens: PREFILL_TOKENS,
     decode: (ids) => tokenizer.decode(ids),
   });
 

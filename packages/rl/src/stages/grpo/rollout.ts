@@ -18,6 +18,9 @@ import { tokensAt } from "../../rewards/steps.ts";
 import type { AskedProblem, ProblemSource } from "../../task/problems.ts";
 import type { GrpoConfig } from "./config.ts";
 
+/** Prompt tokens that run at once. */
+export const PREFILL_TOKENS = 16_384;
+
 export interface RolloutRow {
   id: string;
   question: string;
@@ -91,7 +94,7 @@ async function sample(e: RolloutInputs, first: number, count: number, probe?: Ge
   const asked = Array.from({ length: count }, (_, q) => e.problems.train(first + q, e.step));
   const engine = new Engine(model, {
     ...r,
-    prefillTokens: 16_384,
+    prefillTokens: PREFILL_TOKENS,
     decode: (ids) => tokenizer.decode(ids),
   });
   const requests = asked.map((problem, q) => ({

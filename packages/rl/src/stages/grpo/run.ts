@@ -389,9 +389,10 @@ const openScorer = (
 
 /** One row per output in samples.jsonl. */
 function appendSamples(ctx: StageContext, { outputs }: Rollout, step: number): void {
-  for (const { row, discarded } of outputs) {
+  const rows = outputs.map(({ row, discarded }) => {
     const { reward, ...rest } = row;
     const used = discarded ? { discarded } : {};
-    ctx.samples.append({ step, ...rest, reward: reward.total, parts: reward.parts, ...used });
-  }
+    return { step, ...rest, reward: reward.total, parts: reward.parts, ...used };
+  });
+  ctx.samples.appendAll(rows);
 }

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { type Resize, sameSize } from "@nsa/core";
 import { expandInputs } from "@nsa/data";
 import {
-  cacheBytesPerToken,
+  generationBytes,
   INFERENCE_ONLY,
   parameterCount,
   readModelConfig,
@@ -40,16 +40,20 @@ function rolloutCount({ data, prompts }: SampleConfig): number {
 /** Upper bounds from the recipe and the architecture of `init.checkpoint`. FLOPs: one forward, a third of a training step. */
 export function estimateSample(
   config: SampleConfig,
-  _device?: string,
+  device?: string,
   resize: Resize = sameSize,
 ): Record<string, number> {
   checkSample(config);
   const { sampling, engine, init } = config;
   const model = resize(readModelConfig(init.checkpoint));
-  const length = promptLength(config, init.checkpoint).longest + sampling.maxTokens;
+  const prompt = promptLength(config, init.checkpoint).longest;
+  const length = prompt + sampling.maxTokens;
   const outputs = config.prompts.from === "steps" ? rolloutCount(config) : questions(config) * sampling.n;
-  const held = Math.min(engine.cacheTokens, Math.min(engine.maxSequences, outputs) * length);
-  const cache = cacheBytesPerToken(model) * held;
+  const n = config.prompts.from === "steps" ? config.prompts.rollouts : sampling.n;
+  const calls = [{ prompts: Math.min(engine.questions, Math.ceil(outputs / n)), n }];
+  const { maxSequences, cacheTokens, prefillTokens } = engine;
+  const size = { calls, prompt, length, device, maxSequences, cacheTokens, prefillTokens };
+  const generation = generationBytes(model, size);
   const weights = weightBytes(model, INFERENCE_ONLY);
   return {
     parameters: parameterCount(model),
@@ -57,7 +61,7 @@ export function estimateSample(
     tokens_at_most: outputs * length,
     flops: trainFlops(model, length, INFERENCE_ONLY).actual * outputs * length,
     memory_parameters_bytes: weights,
-    memory_cache_bytes: cache,
-    memory_bytes: weights + cache,
+    memory_cache_bytes: generation.cache,
+    memory_bytes: weights + generation.total,
   };
 }

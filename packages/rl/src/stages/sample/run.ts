@@ -3,6 +3,7 @@
 // The work is done in batches: each is sampled by one call of the engine, scored, and written to samples.jsonl (and pool.jsonl, one
 // row a question). Then the number of questions done is written as a checkpoint. A resumed run cuts both files back to it, so that
 // no row is lost or doubled. An output's random numbers are keyed by seed, question and output: batches of any size give the same rows.
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import {
   atomicWriteFile,
@@ -153,8 +154,8 @@ class SampleRun {
     const batch = await work.batch(state.step, count);
     if (!batch) return false;
     refuseFaults(ctx, batch, state.step + 1);
-    for (const row of batch.rows) ctx.samples.append(row);
-    for (const row of batch.pool) pool.append(row);
+    ctx.samples.appendAll(batch.rows);
+    pool.appendAll(batch.pool);
     state.step += count;
     addTally(state.tally, batch.tally);
     const seconds = (performance.now() - started) / 1000;
@@ -203,6 +204,11 @@ class SampleRun {
     const samples = join(ctx.runDir, "samples.jsonl");
     const { keep, prompts } = this.sampler.config;
     const { from } = prompts;
+    if (!existsSync(samples)) {
+      // Later stages read the file, and say that it holds nothing.
+      atomicWriteFile(samples, "");
+      ctx.log("no output passes `keep`, so samples.jsonl is empty", "warn");
+    }
     // Of kept outputs alone a share of right ones would flatter.
     if (from === "task" && keep === "all")
       atomicWriteFile(join(ctx.runDir, PARTS_FILE), JSON.stringify(measuredParts(ctx.runDir)));

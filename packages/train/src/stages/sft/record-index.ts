@@ -5,7 +5,7 @@
 import { closeSync, createReadStream, mkdirSync, openSync, readSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { createGunzip } from "node:zlib";
-import { NsaError, withWriteErrors, writeFully } from "@nsa/core";
+import { NsaError, readAt, withWriteErrors, writeFully } from "@nsa/core";
 
 const CHUNK = 1 << 22;
 
@@ -97,7 +97,7 @@ export class RecordIndex {
     const file = this.fileOf(index);
     const { fd, path, source } = this.files[file]!;
     const buffer = Buffer.alloc(this.lengths[index]!);
-    readSync(fd, buffer, 0, buffer.length, this.starts[index]!);
+    readAt(fd, buffer, this.starts[index]!, path);
     const place = `${path}, record ${index - this.firsts[file]! + 1}`;
     return { text: buffer.toString("utf8"), source, place };
   }

@@ -4,7 +4,7 @@ import { type BatchSource, NsaError, type Resize, Rng, type StageRunner, sameSiz
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import { openPlans } from "@nsa/kernels";
 import {
-  cacheBytesPerToken,
+  generationBytes,
   INFERENCE_ONLY,
   loadWithAdapters,
   loraOfRecipe,
@@ -27,6 +27,7 @@ import { checkDistill } from "./distill-config.ts";
 import { readExamples } from "./examples.ts";
 import { OnDemandExamples, type OnDemandOptions, OnDemandSource } from "./on-demand.ts";
 import { type Example, ExampleSource, packExamples, weightedOrder } from "./source.ts";
+import { CACHE_TOKENS } from "./student-samples.ts";
 
 const SPLIT_STREAM = 14;
 
@@ -54,7 +55,13 @@ export function estimateSft(
   // Sampling is a forward of the student over prompt and output.
   const sampling = outputs > 0 ? forward(model) : 0;
   // Outputs are sampled before the step allocates its activations.
-  const cache = cacheBytesPerToken(model) * outputs * length;
+  const calls = [{ prompts: outputs > 0 ? prompts : 0, n: samples }];
+  const engine = {
+    maxSequences: prompts * samples,
+    cacheTokens: CACHE_TOKENS,
+    prefillTokens: microBatchTokens,
+  };
+  const generation = generationBytes(model, { calls, prompt: train.seqLen, length, device, ...engine });
   const [weights, activations] = [own.memory_parameters_bytes!, own.memory_activations_bytes!];
   return {
     ...own,
@@ -62,8 +69,8 @@ export function estimateSft(
     ...(outputs > 0 ? { sampled_tokens_at_most: train.steps * outputs * maxTokens } : {}),
     flops: (own.flops_per_token_actual! + forward(teacher) + sampling) * tokens,
     memory_teacher_bytes: bytes,
-    ...(cache > 0 ? { memory_cache_bytes: cache } : {}),
-    memory_bytes: weights + bytes + Math.max(activations, cache),
+    ...(outputs > 0 ? { memory_cache_bytes: generation.cache } : {}),
+    memory_bytes: weights + bytes + Math.max(activations, generation.total),
   };
 }
 

@@ -26,7 +26,7 @@ export interface StudentSampling {
 
 const ORDER_STREAM = 17;
 /** Tokens in the KV cache. */
-const CACHE_TOKENS = 262_144;
+export const CACHE_TOKENS = 262_144;
 
 interface Item {
   ids: number[];
