@@ -1,5 +1,6 @@
 // Public surface of @nsa/data.
-export { benchmarkLabels, comparableText, readBenchmark } from "./corpus/decontaminate/benchmarks.ts";
+export { benchmarkLabels, readBenchmark } from "./corpus/decontaminate/benchmarks.ts";
+export { comparableText } from "./corpus/decontaminate/comparable.ts";
 export { isDistinctive } from "./corpus/decontaminate/distinctive.ts";
 export {
   type BenchmarkText,

@@ -193,3 +193,44 @@ test("what_is_no_html_is_not_searched_for_meta_tags", () => {
   for (const type of ["text/plain", "text/plain; charset=utf-8", "text/markdown"])
     expect(decodePage(Buffer.from(text), type)).toBe(text);
 });
+
+test("a_header_that_was_joined_or_mistyped_still_names_its_charset", () => {
+  const word = Uint8Array.from([0xca, 0xfd, 0xd1, 0xa7]);
+  for (const label of ["gbk", "GB2312", "gb18030", "x-gbk", "chinese", "csgb2312"])
+    for (const header of [
+      `text/html; charset=${label}`,
+      `text/html;charset="${label}"`,
+      `text/html; charset='${label}'`,
+      `text/html; charset=${label}, text/html`,
+      `text/html; charset=utf-8, text/html; charset=${label}`,
+      `text/plain; charset=utf-8, text/html;charset=${label}`,
+      `text/html; charset=; charset=${label}`,
+      `text/html charset=${label}`,
+      `text/html; a="x, y; charset=utf-8"; charset=${label}`,
+      `text/html; Charset = ${label} `,
+    ])
+      expect(decodePage(word, header), header).toBe("数学");
+  expect(decodePage(word, "text/html; charset=gbk, text/plain")).not.toBe("数学");
+  expect(decodePage(word, "text/html; charset=utf-8; charset=gbk")).not.toBe("数学");
+});
+
+test("utf8_without_a_declaration_is_utf8_where_it_is_cut_or_damaged", () => {
+  const text = "naïve 数学, Übung, π ≤ 4, résumé";
+  const bytes = Buffer.from(text);
+  for (let end = 4; end <= bytes.length; end++) {
+    const whole = new TextDecoder("utf-8").decode(bytes.subarray(0, end));
+    expect(decodePage(bytes.subarray(0, end), "text/html"), String(end)).toBe(whole);
+  }
+  for (let at = 0; at < bytes.length; at++) {
+    if (bytes[at]! < 0x80) continue;
+    const damaged = Buffer.from(bytes);
+    damaged[at] = 0x20;
+    expect(decodePage(damaged, "text/html")).not.toMatch(/Ã|Ï|â/);
+  }
+  // Words of the west of Europe in the encoding that the web falls back to.
+  for (const legacy of ["café", "Übung", "naïve façade", "El Niño, año", "«Ça va»", "Ã©tait", "50 €"]) {
+    const units = Uint8Array.from([...legacy].map((c) => (c === "€" ? 0x80 : c.charCodeAt(0))));
+    if (legacy === "Ã©tait") expect(decodePage(units, "text/html")).toBe("était");
+    else expect(decodePage(units, "text/html"), legacy).toBe(legacy);
+  }
+});

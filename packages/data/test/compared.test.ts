@@ -135,3 +135,26 @@ test("sessions_in_the_path_are_dropped", () => {
   expect(normaliseUrl("http://a.org/b;jsessionid=1F2?x=1")).toBe("a.org/b?x=1");
   expect(normaliseUrl("http://a.org/f(S(1))/b")).toBe("a.org/f(S(1))/b");
 });
+
+test("every_mark_of_format_hides_nothing_and_every_shape_of_a_letter_is_the_letter", () => {
+  const text = "Gwen has 5 apples";
+  let [marks, shapes] = [0, 0];
+  for (let code = 0xa0; code < 0xe0200; code++) {
+    if (code === 0xd800) code = 0xe000;
+    const c = String.fromCodePoint(code);
+    // Signs in front of Arabic numbers are seen.
+    if (/[\p{Cf}\p{Variation_Selector}]/u.test(c)) {
+      expect(comparedForm([...text].join(c)), code.toString(16)).toBe(comparedForm(text));
+      marks++;
+    }
+    const plain = c.normalize("NFKC");
+    if (/^[A-Za-z0-9]$/.test(plain) && /^[\uff00-\uffef\u{1d400}-\u{1d7ff}]$/u.test(c)) {
+      expect(comparedForm(`take ${c}${c} here`), code.toString(16)).toBe(
+        comparedForm(`take ${plain}${plain} here`),
+      );
+      shapes++;
+    }
+  }
+  expect(marks).toBeGreaterThan(350);
+  expect(shapes).toBeGreaterThan(700);
+});

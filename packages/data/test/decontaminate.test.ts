@@ -5,7 +5,15 @@ import { dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { benchmarkLabels } from "../src/corpus/decontaminate/benchmarks.ts";
 import { isDistinctive } from "../src/corpus/decontaminate/distinctive.ts";
-import { BuildConfig, GramIndex, readBenchmark, runCorpusStep, wordsOf } from "../src/index.ts";
+import {
+  BuildConfig,
+  comparableText,
+  GramIndex,
+  readBenchmark,
+  runCorpusStep,
+  wordsOf,
+} from "../src/index.ts";
+import { CHANGES, DIGITS, DISGUISES } from "./disguises.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-decontaminate-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -201,4 +209,36 @@ test("by_default_copies_of_questions_are_dropped_and_pages_that_share_answers_or
 test("all_fields_and_the_papers_rule_drop_pages_that_copied_nothing", async () => {
   const { dropped } = await decontaminate("all", { fields: ["*"], distinctive: false });
   expect(dropped).toEqual([...Object.keys(copies), "equation", "options"].sort());
+});
+
+const QUESTIONS = [
+  "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. How many clips did Natalia sell altogether?",
+  "Émile a acheté 12 pommes à la façade du marché et en donne 5 à sa sœur; combien de pommes lui reste-t-il après cela?",
+];
+const questions = new GramIndex(
+  QUESTIONS.map((question, i) => ({
+    benchmark: "q",
+    item: String(i),
+    words: wordsOf(comparableText(question)),
+  })),
+  { ngram: 10, minWords: 3, distinctive: true },
+);
+const foundIn = (page: string) => questions.find(wordsOf(comparableText(page)))?.item;
+
+test.each(Object.entries({ ...DISGUISES, ...DIGITS }))("a_copy_in_%s_is_found", (_, disguise) => {
+  for (const [i, question] of QUESTIONS.entries())
+    expect(foundIn(`A page begins here. ${disguise(question)} And goes further.`)).toBe(String(i));
+});
+
+test.each(Object.entries(CHANGES))("a_text_with_%s_is_another", (name, change) => {
+  // Ten words in a row stay between two numbers of the second question.
+  const changed =
+    name === "other numbers" ? ["She sold 48 clips, then 24, and 12 to her friends in May."] : QUESTIONS;
+  for (const question of changed) expect(foundIn(change(question))).toBeUndefined();
+});
+
+test("words_of_other_scripts_stay_what_they_are", () => {
+  expect(comparableText("Москва и Κόσμος α β")).toBe("Москва и Κόσμος α β");
+  expect(comparableText("a < b & c > d")).toBe("a < b & c > d");
+  expect(comparableText("x_1 = 2 ** 3")).toBe("x_1 = 2 ** 3");
 });

@@ -26,3 +26,31 @@ test.each([
 ])("%s", (url, key) => {
   expect(normaliseUrl(url)).toBe(key);
 });
+
+test("parameters_of_campaigns_clicks_and_sessions_are_no_part_of_a_page", () => {
+  const names =
+    "utm_source utm_id ga_source gad_source mtm_campaign pk_kwd piwik_kwd matomo_cid hsa_acc _hsenc hsmi hsCtaTracking mkt_tok wt_mc wt_zmc WT.mc_id WT.nav s_cid s_kwcid ef_id elqTrackId at_medium at_campaign at_custom1 oly_enc_id vero_id itm_source cm_mmc cmpid trk _openstat __s sc_campaign rb_clickid ncid gclid gclsrc dclid gbraid wbraid fbclid fb_action_ids msclkid yclid ysclid twclid ttclid li_fat_id srsltid epik mc_eid igsh ref_src _ga _gl phpsessid jsessionid replytocom".split(
+      " ",
+    );
+  for (const name of names) {
+    expect(normaliseUrl(`https://a.org/b?${name}=Xa1`), name).toBe("a.org/b");
+    expect(normaliseUrl(`https://a.org/b?id=2&${name.toUpperCase()}=x`), name).toBe("a.org/b?id=2");
+  }
+  const content =
+    "id p page q s sid t v lang article topic threadid postid cat tag year month date offset start limit sort order view action do mode name file title section chapter item product question problem lesson course unit level ref_id utm at pk trackid".split(
+      " ",
+    );
+  for (const name of content)
+    expect(normaliseUrl(`https://a.org/b?${name}=5`), name).not.toBe(
+      normaliseUrl(`https://a.org/b?${name}=6`),
+    );
+});
+
+test.each([
+  ["https://a.org/%7euser/%41", "a.org/~user/A"],
+  ["https://a.org/#!/page/2", "a.org#!/page/2"],
+  ["https://a.org/b&utm_source=x&utm_medium=y", "a.org/b"],
+  ["https://a.org/b?CFID=12&CFTOKEN=99f", "a.org/b"],
+  ["https://a.org/b?CFID=12", "a.org/b?CFID=12"],
+  ["https://a.org/b?si=a8Fq2-0Lw_9xKd71", "a.org/b"],
+])("%s_is_%s", (url, key) => expect(normaliseUrl(url)).toBe(key));

@@ -21,6 +21,7 @@ import {
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { programRows } from "./programs.ts";
 import type { Generation, Question } from "./question.ts";
+import { alsoGreedy, completionOf, requestsOf, unaskedRows } from "./requests.ts";
 import type { ChoiceRow, EvalRow, GreedyRow, SampleRow } from "./rows.ts";
 import { type Session, scoreTokens } from "./session.ts";
 import { type ForcedSample, generateForced, type ThoughtBudget } from "./trajectories/thoughts.ts";
@@ -32,11 +33,6 @@ export interface EvalStep {
   /** What is to be said of the task's data before the first step runs. */
   warning?: string;
   run(session: Session, step: number): EvalRow[] | Promise<EvalRow[]>;
-}
-
-function cutAtStop(text: string, stop: readonly string[]): string {
-  const at = Math.min(...stop.map((s) => text.indexOf(s)).filter((i) => i >= 0), text.length);
-  return text.slice(0, at);
 }
 
 /** The reward model's number of each output; undefined without one, or where an interruption cut outputs short. */
@@ -73,21 +69,9 @@ function generateRows(
   questions: readonly Question[],
   first: number,
 ): SampleRow[] {
-  const { engine, tokenizer, model, config } = session;
-  const { name, samples, maxTokens, stop, grading, thought } = generation;
-  const prompts = questions.map((q) => tokenizer.encode(q.prompt));
-  const fits = prompts.map((p) => p.length + 1 <= model.config.maxSeqLen && p.length > 0);
-  const asked = questions.flatMap((_, i) => (fits[i] ? [i] : []));
-  const requests = asked.map((i) => ({
-    prompt: prompts[i]!,
-    n: samples,
-    maxTokens,
-    sampling: generation.greedy ? { ...config.sampling, temperature: 0 } : config.sampling,
-    seed: config.seed + generation.index,
-    id: (first + i) * samples,
-    stopIds: tokenizer.eosIds,
-    stopStrings: stop,
-  }));
+  const { engine, tokenizer } = session;
+  const { name, stop, grading, thought } = generation;
+  const { prompts, asked, requests } = requestsOf(session, generation, questions, first);
   const outputs: readonly (readonly (Trajectory & Partial<ForcedSample>)[])[] = thought
     ? generateForced(engine, requests, thought, tokenizer)
     : engine.generate(requests);
@@ -100,22 +84,9 @@ function generateRows(
     const { problem, prompt } = question;
     const group = outputs[asked.indexOf(i)];
     const base = { kind: "sample" as const, step, task: name, id: problem.id, prompt, gold: problem.answer };
-    if (!group) {
-      const why = `the prompt has ${prompts[i]!.length} tokens, the context ${model.config.maxSeqLen}`;
-      const empty = {
-        completion: "",
-        answer: "",
-        verdict: "unknown",
-        form: "none",
-        tokens: 0,
-        finish: "length",
-        logp: 0,
-      } as const;
-      return Array.from({ length: samples }, (_, sample) => ({ ...base, ...empty, sample, why }));
-    }
+    if (!group) return unaskedRows(session, generation, question, { step, tokens: prompts[i]!.length });
     return group.map((output, sample) => {
-      const ids = wholeIds(output).filter((id) => !tokenizer.isEnd(id));
-      const completion = cutAtStop(tokenizer.decode(ids), stop);
+      const completion = completionOf(tokenizer, wholeIds(output), stop);
       const { verdict, answer, form, why } = gradeProblem(completion, problem, grading);
       const echo = isEchoOf(answer, problem) ? { echo: true as const } : {};
       const logp = output.logp.reduce((a, b) => a + b, 0) / Math.max(1, output.logp.length);
@@ -140,18 +111,14 @@ function generateRows(
 }
 
 /** Sampled answers to the questions, and greedy ones where the recipe asks for them. */
-function answerRows(
+const answerRows = (
   session: Session,
   step: number,
   generation: Generation,
   questions: readonly Question[],
   first: number,
-): (SampleRow | GreedyRow)[] {
-  const sampled = generateRows(session, step, { ...generation, greedy: false }, questions, first);
-  if (!generation.greedy) return sampled;
-  const once = generateRows(session, step, { ...generation, samples: 1 }, questions, first);
-  return [...sampled, ...once.map((row): GreedyRow => ({ ...row, kind: "greedy" }))];
-}
+): Promise<(SampleRow | GreedyRow)[]> =>
+  alsoGreedy(generation, (one) => generateRows(session, step, one, questions, first));
 
 function inChunks<T>(items: readonly T[], size: number): T[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>

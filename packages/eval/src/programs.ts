@@ -10,10 +10,10 @@ import {
   lastLine,
   runProgram,
   runUnitTests,
-  splitStops,
   testedProgram,
 } from "@nsa/tasks";
 import type { Generation, Question } from "./question.ts";
+import { alsoGreedy, completionOf, requestsOf, unaskedRows } from "./requests.ts";
 import type { GreedyRow, SampleRow } from "./rows.ts";
 import type { Session } from "./session.ts";
 import { generateTrajectories } from "./trajectories/driver.ts";
@@ -114,20 +114,10 @@ async function sampledRows(
   questions: readonly Question[],
   first: number,
 ): Promise<SampleRow[]> {
-  const { engine, tokenizer, model, config, tools } = session;
-  const { samples, maxTokens, stop, format, name } = generation;
-  const prompts = questions.map((q) => tokenizer.encode(q.prompt));
-  const asked = questions.flatMap((_, i) => (prompts[i]!.length + 1 <= model.config.maxSeqLen ? [i] : []));
-  const requests = asked.map((i) => ({
-    problem: questions[i]!.problem,
-    prompt: prompts[i]!,
-    n: samples,
-    maxTokens,
-    sampling: generation.greedy ? { ...config.sampling, temperature: 0 } : config.sampling,
-    seed: config.seed + generation.index,
-    id: (first + i) * samples,
-    ...splitStops(tokenizer, stop),
-  }));
+  const { engine, tokenizer, config, tools } = session;
+  const { samples, stop, format, name } = generation;
+  const { prompts, asked, requests: plain } = requestsOf(session, generation, questions, first);
+  const requests = plain.map((request, r) => ({ ...request, problem: questions[asked[r]!]!.problem }));
   const groups: readonly (readonly Trajectory[])[] =
     format === "tool"
       ? await generateTrajectories(
@@ -138,11 +128,7 @@ async function sampledRows(
       : engine.generate(requests);
   const flat = asked.flatMap((i, g) => groups[g]!.map((output, sample) => ({ i, output, sample })));
   const answers = await inParallel(flat, config.sandbox.parallel, async ({ i, output }) => {
-    const text = tokenizer.decode(wholeIds(output).filter((id) => !tokenizer.isEnd(id)));
-    const completion = text.slice(
-      0,
-      Math.min(...stop.map((s) => text.indexOf(s)).filter((at) => at >= 0), text.length),
-    );
+    const completion = completionOf(tokenizer, wholeIds(output), stop);
     if (format === "tool") return answeredByTools(completion, output);
     return format === "tests"
       ? await testProgram(session, completion, questions[i]!)
@@ -161,27 +147,19 @@ async function sampledRows(
       ...(isEchoOf(judged.answer, problem) ? { echo: true as const } : {}),
     };
   });
-  const empty = { completion: "", answer: "", verdict: "unknown", form: "none", tokens: 0, logp: 0 } as const;
-  return questions.flatMap(({ problem, prompt }, i): SampleRow[] => {
+  return questions.flatMap((question, i): SampleRow[] => {
     if (asked.includes(i)) return rows.slice(asked.indexOf(i) * samples, (asked.indexOf(i) + 1) * samples);
-    const why = `the prompt has ${prompts[i]!.length} tokens, the context ${model.config.maxSeqLen}`;
-    return Array.from({ length: samples }, (_, sample) => ({
-      ...{ kind: "sample", step, task: name, id: problem.id, sample, prompt, gold: problem.answer, why },
-      ...{ ...empty, finish: "length", programs: [] },
-    }));
+    const place = { step, tokens: prompts[i]!.length };
+    return unaskedRows(session, generation, question, place).map((row) => ({ ...row, programs: [] }));
   });
 }
 
 /** Sampled answers with programs, and greedy ones where the recipe asks for them. */
-export async function programRows(
+export const programRows = (
   session: Session,
   step: number,
   generation: ProgramGeneration,
   questions: readonly Question[],
   first: number,
-): Promise<(SampleRow | GreedyRow)[]> {
-  const sampled = await sampledRows(session, step, { ...generation, greedy: false }, questions, first);
-  if (!generation.greedy) return sampled;
-  const once = await sampledRows(session, step, { ...generation, samples: 1 }, questions, first);
-  return [...sampled, ...once.map((row): GreedyRow => ({ ...row, kind: "greedy" }))];
-}
+): Promise<(SampleRow | GreedyRow)[]> =>
+  alsoGreedy(generation, (one) => sampledRows(session, step, one, questions, first));

@@ -28,8 +28,8 @@ function dataFile(path: string): Buffer {
       code: "data_missing",
       what: `no ${path}`,
       why: "this bench reads recorded pairs and model outputs that are not part of the repository",
-      fix: "point NSA_DATA at the folder that holds them",
-      exitCode: 3,
+      fix: "name the folder that holds them: --data folder, or NSA_DATA",
+      exitCode: 4,
     });
   }
   return readFileSync(file);

@@ -6,14 +6,14 @@ import { madePair } from "./wrong-answers.ts";
 
 test("values_in_any_writing_are_equal_to_themselves_and_to_no_other", () => {
   const kinds = new Map<string, number>();
-  for (let i = 0; i < 20_000; i++) {
+  for (let i = 0; i < 9000; i++) {
     const { gold, answer, right, kind } = madePair(i, 5);
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
     const { verdict } = compareAnswers(answer, gold);
     if ((verdict === "correct") !== right) expect.soft(`${answer} for ${gold}: ${verdict}`).toBe(right);
   }
   expect([...kinds.values()].every((n) => n >= 50)).toBe(true);
-  expect(kinds.size).toBe(10);
+  expect(kinds.size).toBe(17);
 });
 
 test.each([

@@ -3,6 +3,7 @@
 // Equal values get two ways of writing, different ones too; the wrong value is a near miss as often as a far one. Rounded
 // decimals and percentages, where the grader has rules of its own, are kept apart by more than those rules allow.
 import { Rng } from "@nsa/core";
+import { NOTATIONS } from "./wrong-notations.ts";
 
 export interface MadePair {
   gold: string;
@@ -287,7 +288,12 @@ const called: Maker = (d) => {
   return { gold, answer, right: value === other, kind: "call" };
 };
 
-const MAKERS: readonly Maker[] = [number, number, number, power, root, several, several, polynomial, called];
+const noted: Maker = (d) => d.pick(NOTATIONS)(d);
+
+const MAKERS: readonly Maker[] = [
+  ...[number, number, number, power, root, several, several, polynomial, called],
+  ...[noted, noted, noted],
+];
 
 /** Pair number `index` of a seed. */
 export function madePair(index: number, seed: number): MadePair {

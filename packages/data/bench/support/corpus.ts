@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { NsaError } from "@nsa/core";
 import { sharedData } from "../../../core/test/shared-data.ts";
 import { syntheticCrawl } from "../../src/index.ts";
 
@@ -15,6 +16,19 @@ export interface LabelledText {
 export function dataFile(path: string): string | undefined {
   const file = join(sharedData, path);
   return existsSync(file) ? file : undefined;
+}
+
+/** A file of the folder of real data. Throws NsaError `data_missing` (exit 4) where it is not there. */
+export function neededFile(path: string): string {
+  const file = dataFile(path);
+  if (file) return file;
+  throw new NsaError({
+    code: "data_missing",
+    what: `no ${path} in ${sharedData}`,
+    why: "this bench measures on real data that are not part of the repository",
+    fix: "name their folder: --data folder, or NSA_DATA",
+    exitCode: 4,
+  });
 }
 
 function rows(path: string): { title: string; text: string }[] {

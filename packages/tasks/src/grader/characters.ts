@@ -24,6 +24,18 @@ const unicode: Record<string, string> = {
   "±": "\\pm ",
   "√": "\\sqrt ",
   "°": "^\\circ ",
+  º: "^\\circ ",
+  "˚": "^\\circ ",
+  "∠": "\\angle ",
+  "△": "\\triangle ",
+  "¢": " cents ",
+  "∖": "\\setminus ",
+  ℝ: "\\mathbb{R}",
+  ℤ: "\\mathbb{Z}",
+  "∓": "\\mp ",
+  "∣": "\\mid ",
+  "≡": "\\equiv ",
+  "→": "\\to ",
   "∅": "\\emptyset ",
   "、": ",",
   "。": ".",
@@ -90,7 +102,7 @@ export function asciiDigits(text: string): string {
 export function plainCharacters(text: string): string {
   if (/^[\x00-\x7f]*$/.test(text)) return text;
   const once = text
-    .replace(/[\u200b-\u200f\u00ad\u2060-\u2064\ufeff]/g, "")
+    .replace(/\p{Cf}|\p{Variation_Selector}|\u034f/gu, "")
     .replace(raisedRun, (run) => script(run, RAISED, PLAIN_RAISED, "^"))
     .replace(loweredRun, (run) => script(run, LOWERED, PLAIN_LOWERED, "_"))
     .replace(/[¼-¾⅐-⅞↉]/gu, fractionOf)

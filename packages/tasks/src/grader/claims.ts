@@ -7,7 +7,7 @@ import { type Node, some } from "./node.ts";
 import { realValue } from "./numeric.ts";
 import { sameNumber } from "./same-number.ts";
 import { isName } from "./shape.ts";
-import { unitFactor } from "./words.ts";
+import { unitFactor } from "./units.ts";
 
 /** ≈ may be this far off, as a share of the larger side. */
 const ROUGHLY = 0.05;

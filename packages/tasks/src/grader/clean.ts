@@ -1,5 +1,6 @@
 // One spelling for the many ways of writing the same answer, before it is split into tokens.
 import { plainCharacters } from "./characters.ts";
+import { respelled } from "./respell.ts";
 
 const commandAfterBreak =
   /(?<!\\)\\\\(?=(?:boxed|frac|[dtc]frac|left|right|text|sqrt|le|ge|leq|geq|lt|gt|ne|neq|pi|in|cup|infty|times|cdot|pm)(?![a-z]))/g;
@@ -35,6 +36,7 @@ export function cleanAnswer(raw: string): string {
     s = s
       .replace(commandAfterBreak, "\\")
       .replaceAll("\\\\", "\u0002")
+      .replace(/\u0002\s*\[\s*-?[\d.]+\s*(?:pt|ex|em|mm|cm|in|px)\s*\]/g, "\u0002")
       .replace(/\\(?:left|right|[bB]igg?[lrm]?)\s*(?=[\\()[\]{}|.<>/])/g, "")
       .replace(/\\(?:displaystyle|textstyle|limits|mathstrut|bf|rm|it)(?![a-zA-Z])/g, " ")
       .replace(/\{,\}|\{\s*,\s*\}|,\s*\\!\s*/g, "\u0001")
@@ -54,12 +56,13 @@ export function cleanAnswer(raw: string): string {
   s = s.replace(/(?<=[\d)\]}]|(?<![A-Za-z])[A-Za-z])(?:\*\*| \*\* )(?=[\d({A-Za-z-])/g, "^");
   s = s.replace(/[~$*`]/g, (c) => (c === "*" ? "*" : " ")).replace(/\*\*/g, " ");
   s = s.replace(/[€£¥￥₹]/g, " ");
-  return s
+  s = s
     .replace(/\s+/g, " ")
     .trim()
     .replace(/[.。,;:\s]+$/, "")
     .replace(/^[\s:=,;]+(?!\d*\.)/, "")
     .trim();
+  return respelled(s);
 }
 
 /** Digits in groups of three: 12 345 678. */

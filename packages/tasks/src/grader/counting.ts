@@ -5,6 +5,7 @@ import { add, divide, multiply, type Rational, rational } from "./rational.ts";
 
 /** Words that multiply the number before them. Quarters, scores, seconds and grosses are more often things. */
 const counting: Record<string, Rational> = {
+  __proto__: null as never,
   pair: rational(2),
   dozen: rational(12),
   hundred: rational(100),

@@ -3,8 +3,8 @@
 import { lastValue, sentences } from "./last-value.ts";
 import { groupEnd } from "./lex.ts";
 import { TooMuchWork, Unreadable } from "./limits.ts";
-import { type Node, some } from "./node.ts";
 import { parseAnswer } from "./parse.ts";
+import { lastSentence, withoutClause, withoutEnding } from "./said.ts";
 
 export type AnswerKind =
   | "answer_tag"
@@ -88,21 +88,6 @@ function lastBoxed(text: string): Span | undefined {
   return { start: first.start, end: last.end, text: parts.join(", ") + (percent ? "\\%" : "") };
 }
 
-const ending = /(?:I hope (?:it|this) is correct\.?|<\|[a-z_]{1,20}\|>(?:user|assistant)?|<\/?s>|<eos>)$/i;
-/** Longer than any ending. */
-const ENDING = 64;
-
-/** A text without blanks, stars and set phrases at its end. Linear: only the end is looked at. */
-function withoutEnding(text: string): string {
-  let end = text.length;
-  for (;;) {
-    while (end > 0 && /[\s*]/.test(text[end - 1]!)) end--;
-    const found = ending.exec(text.slice(Math.max(0, end - ENDING), end));
-    if (!found) return text.slice(0, end);
-    end -= found[0].length;
-  }
-}
-
 /** The statement after the last "Final Answer" or "the final answer is". */
 function finalStatement(text: string): Span | undefined {
   const lower = text.toLowerCase();
@@ -137,54 +122,6 @@ function stated(sentence: string): string {
   if (at >= 0) return s.slice(at + 4).trim();
   if (s.length <= 24 || /^(?:\$|\\[([])/.test(s)) return s;
   return lastValue(s, "any") ?? s;
-}
-
-/** Where a clause may end behind a value. */
-const CLAUSE =
-  /,\s+(?=\p{L})|\s+(?=(?:because|since|so|as|which|when|where|after|given|by|for|in|per|each|that|with|from|if)\s)|\s+\((?=\p{L})|;\s+|\s+[–—-]\s+(?=\p{L})/giu;
-/** Words that take a value back, or offer another. */
-const CHANGE_OF_MIND =
-  /\b(?:not?|wait|actually|sorry|instead|but|rather|or|and|unless|maybe|perhaps|incorrect|wrong)\b/i;
-
-function isReadable(text: string): boolean {
-  try {
-    const wordy = (n: Node) => n.t === "text" || (n.t === "unit" && n.unit.split(" ").length > 3);
-    return !some(parseAnswer(text).readings[0]!, wordy);
-  } catch (error) {
-    if (error instanceof Unreadable || error instanceof TooMuchWork) return false;
-    throw error;
-  }
-}
-
-/** "72, in total, so the farmer earns that much" says 72: the value before the words that go with it. */
-function withoutClause(text: string): string {
-  if (text.length > 400 || text.includes("\\text") || isReadable(text)) return text;
-  for (const cut of text.matchAll(CLAUSE)) {
-    const value = text.slice(0, cut.index).trim();
-    const rest = text.slice(cut.index);
-    if (value === "" || !isReadable(value)) continue;
-    const reason = /^\s+(?:because|since|as|which|when|where|given)\s/i.test(rest);
-    return !reason && CHANGE_OF_MIND.test(rest.split(/\s+/).slice(0, 5).join(" ")) ? text : value;
-  }
-  return text;
-}
-
-const lineAnswer = /^(?:A|Answer|ANSWER|Ans|答|解|答案)\s*[:：]\s*(\S[^\n]*)$/;
-const sentenceAnswer =
-  /\b(?:answer|result|(?:correct|right|best)\s+(?:option|choice|answer)|option|choice)\s+(?:is|would be|must be)\s*:?\s*(\S.*)$/i;
-
-function lastSentence(text: string): string | undefined {
-  const tail = withoutEnding(text.slice(-1200));
-  const line = tail.slice(tail.lastIndexOf("\n") + 1).trim();
-  const marked = lineAnswer.exec(line);
-  if (marked) {
-    const value = withoutClause(marked[1]!.trim());
-    // A sentence in answer's place: 小明有 7 个苹果.
-    if (!isReadable(value) && /[\u3400-\u9fff]/.test(value)) return lastValue(value, "any") ?? value;
-    return value;
-  }
-  const match = sentenceAnswer.exec(sentences(line).at(-1) ?? "");
-  return match ? withoutClause(match[1]!.trim().replace(/[.*\s]+$/, "")) : undefined;
 }
 
 const SHORT = 80;

@@ -41,7 +41,7 @@ function chosenLetter(clean: string): string | undefined {
     .replace(/\\text(?:bf|rm)?\s*\{([^{}]*)\}/g, "$1")
     .replace(/[{}]/g, "")
     .trim();
-  const head = /^(?:option|choice|answer)?\s*[:：]?\s*(.*)$/is.exec(bare)![1]!;
+  const head = /^(?:option|choice|answer|故?选项?|答案(?:是|为)?)?\s*[:：]?\s*(.*)$/is.exec(bare)![1]!;
   const match = letterOf.exec(head);
   if (!match) return undefined;
   // (A, 7) is a pair, and "B not" no choice.
@@ -85,6 +85,29 @@ function formFault(answer: Parsed, reading: number, gold: Node, task: FormTask):
     : "equal, but not worked out";
 }
 
+/** Whether two amounts have the signs of two currencies. */
+function otherCurrency(answer: string, gold: string): boolean {
+  const sign = (text: string) =>
+    /^\s*-?([€£₹])\s*[\d.]|[\d]\s*([€£₹])\s*$|^\s*(\\?\$)\s*-?[\d.,]+\s*$/.exec(text)?.slice(1).find(Boolean);
+  const [a, g] = [sign(answer), sign(gold)];
+  return a !== undefined && g !== undefined && a.at(-1) !== g.at(-1);
+}
+
+/** Several choices: A, C for AC, in whatever order. */
+function sameLetters(answer: string, gold: string): boolean {
+  const several = /^\(?[A-H]\)?(?:\s*(?:,|;|&|and)?\s*\(?[A-H]\)?)+$/;
+  if (!several.test(answer) || !several.test(gold) || !/[,;&]|and/.test(answer + gold)) return false;
+  const letters = (text: string) => text.match(/[A-H]/g)!;
+  // One without commas may be a product or a segment: letters of choices ascend.
+  const isRun = (text: string) =>
+    /[,;&]|and/.test(text) || letters(text).every((c, i, all) => i === 0 || all[i - 1]! < c);
+  return (
+    isRun(answer) &&
+    isRun(gold) &&
+    [...new Set(letters(answer))].sort().join() === [...new Set(letters(gold))].sort().join()
+  );
+}
+
 /** Compares two answers: same text, choice letters, then values of any shape. Never throws; bounded work. */
 export function compareAnswers(answer: string, gold: string, options: GradeOptions = {}): Comparison {
   if (answer.trim() === "") return { verdict: "unknown", why: "the answer is empty" };
@@ -99,6 +122,8 @@ export function compareAnswers(answer: string, gold: string, options: GradeOptio
     const choice = compareChoice(answer, goldLetter[1]!, options);
     if (choice) return choice;
   }
+  if (otherCurrency(answer, gold)) return { verdict: "wrong", why: "another currency" };
+  if (sameLetters(cleanGiven, cleanGold)) return { verdict: "correct", why: "the same choices" };
   if (cleanGiven !== "" && (cleanGiven === cleanGold || bareText(cleanGiven) === bareText(cleanGold))) {
     return { verdict: "correct", why: "the same text" };
   }

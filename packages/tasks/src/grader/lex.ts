@@ -1,6 +1,7 @@
 // Splits a cleaned answer into tokens: numbers, symbols, commands, words, signs.
 import { Unreadable } from "./limits.ts";
-import { isUnitWord } from "./words.ts";
+import { REALS } from "./node.ts";
+import { isUnitWord, spelledUnits } from "./units.ts";
 
 export type Token =
   | { t: "num"; text: string }
@@ -32,6 +33,8 @@ const textCommands = new Set(
 /** Units of one letter, which are variables unless they stand as text behind a value. */
 const letterUnits = new Set([..."mgsLlhNVWJKCFAT"]);
 const plainOps = "+-*/^_(){}[]|,;:<>=!%&'";
+
+const powerOfUnit = /^[a-zA-Z]{1,12}\^(?:\d|\{\d\})$/;
 
 /** End of the balanced group that opens at `at`; the text's end when it never closes. */
 export function groupEnd(s: string, at: number): number {
@@ -131,6 +134,13 @@ class Lexer {
     const end = start + 1 + name.length;
     // A box holds an expression: its braces are a group.
     if (name === "quad" || name === "qquad" || name === "boxed") return end;
+    if (name === "mathbb") {
+      const reals = /^\s*(?:\{\s*R\s*\}|R(?![a-zA-Z]))/.exec(s.slice(end, end + 12));
+      if (reals) {
+        this.push({ t: "sym", name: REALS });
+        return end + reals[0].length;
+      }
+    }
     if (textCommands.has(name)) return this.text(end, /^math/.test(name));
     if (greek.has(name)) this.push({ t: "sym", name });
     else if (name === "lbrace" || name === "rbrace")
@@ -154,6 +164,12 @@ class Lexer {
       // 12\text{ m} is a length, x\text{m} none.
       const unit = this.isAfterValue() && letterUnits.has(inner);
       this.push(unit ? { t: "word", text: inner, bare: false } : { t: "sym", name: inner });
+    }
+    // 5\text{ cm^3}: a unit with its power.
+    else if (this.isAfterValue() && powerOfUnit.test(inner) && isUnitWord(inner.replace(/\^.*/, ""))) {
+      this.push({ t: "word", text: inner.replace(/\^.*/, ""), bare: false });
+      this.push({ t: "op", text: "^" });
+      this.push({ t: "num", text: inner.replace(/\D/g, "") });
     }
     // \operatorname{lcm} is the function, wherever it is no remark behind a value.
     else if (functionNames.has(inner) && !this.isAfterValue()) this.push({ t: "cmd", name: inner });
@@ -191,7 +207,12 @@ class Lexer {
     const perUnit = last?.t === "op" && last.text === "/" && this.tokens.at(-2)?.t === "word";
     if (lower === "or") this.push({ t: "and", or: true });
     else if (lower === "and") this.push({ t: "and" });
-    else if ((afterValue || perUnit) && run.length > 1 && s[i] !== "(" && isUnitWord(run))
+    else if (
+      (afterValue || perUnit) &&
+      run.length > 1 &&
+      s[i] !== "(" &&
+      (isUnitWord(run) || (s[start - 1] === " " && spelledUnits.has(run)))
+    )
       this.push({ t: "word", text: run, bare: true });
     else if (lower === "pi") this.push({ t: "cmd", name: "pi" });
     else if (lower === "inf" || lower === "infinity" || run === "oo") this.push({ t: "cmd", name: "infty" });

@@ -27,6 +27,9 @@ export type Node =
   | { t: "matrix"; rows: Node[][] }
   | { t: "text"; words: string };
 
+/** The symbol of the set of real numbers, which no variable R is. */
+export const REALS = "ℝ";
+
 export type RelationOp = "=" | "<" | "<=" | ">" | ">=" | "!=" | "~" | "in" | "mod";
 
 /** Sub-nodes of a node, in order. */

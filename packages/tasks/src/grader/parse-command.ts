@@ -117,6 +117,7 @@ export abstract class CommandParser extends TokenReader {
       case "widehat":
         return { t: "sym", name: `${name}(${print(this.argument())})` };
       case "angle":
+        return this.angle();
       case "triangle":
         return this.parsePower();
       case "mid":
@@ -128,6 +129,18 @@ export abstract class CommandParser extends TokenReader {
         if (ignored.has(name)) throw new Unreadable("an answer with dots");
         throw new Unreadable(`\\${name}`);
     }
+  }
+
+  /** Three points name an angle, in this order or the other way round; a letter alone is its value. */
+  private angle(): Node {
+    const names = [0, 1, 2, 3].map((ahead) => {
+      const token = this.peek(ahead);
+      return token?.t === "sym" && /^[A-Z]$/.test(token.name) ? token.name : "";
+    });
+    if (names.slice(0, 3).includes("") || names[3] !== "") return this.parsePower();
+    this.at += 3;
+    const [a, b, c] = names as [string, string, string, string];
+    return { t: "sym", name: a < c ? `angle(${a}${b}${c})` : `angle(${c}${b}${a})` };
   }
 
   private root(): Node {

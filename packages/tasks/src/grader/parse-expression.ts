@@ -5,7 +5,7 @@ import type { Node } from "./node.ts";
 import { CommandParser, startsAtomCommand } from "./parse-command.ts";
 import { print } from "./print.ts";
 import { based, isDifferential, mixedNumber, number, product, quotient, sum } from "./terms.ts";
-import { unitFactor, unitName } from "./words.ts";
+import { unitFactor, unitName } from "./units.ts";
 
 const MAX_DEPTH = 60;
 const calledLetters = new Set(["f", "g", "h", "F", "G", "W", "phi", "varphi", "psi"]);

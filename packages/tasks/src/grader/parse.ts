@@ -5,7 +5,10 @@ import { Unreadable } from "./limits.ts";
 import type { Node, RelationOp } from "./node.ts";
 import { ExpressionParser } from "./parse-expression.ts";
 import { decimal } from "./rational.ts";
-import { chineseNumeral, englishNumeral, unitName } from "./words.ts";
+import { phrase } from "./respell.ts";
+import { specialReading } from "./special.ts";
+import { unitName } from "./units.ts";
+import { chineseNumeral, englishNumeral, englishShare } from "./words.ts";
 
 const relationCommands: Record<string, RelationOp> = {
   le: "<=",
@@ -158,9 +161,10 @@ function wordsOnly(tokens: readonly Token[]): string | undefined {
     else if (token.t === "sym" && token.name.length === 1) {
       words.push(token.name);
       letters++;
-    } else if (!(token.t === "op" && "{},;.-'!&%:()".includes(token.text))) return undefined;
+    } else if (token.t === "op" && token.text === ",") words.push(",");
+    else if (!(token.t === "op" && "{},;.-'!&%:()".includes(token.text))) return undefined;
   }
-  return words.length > letters ? words.join(" ") : undefined;
+  return words.filter((word) => word !== ",").length > letters ? words.join(" ") : undefined;
 }
 
 export interface Parsed {
@@ -243,6 +247,10 @@ function parseClean(clean: string): Parsed {
   if (clean === "") throw new Unreadable("the answer is empty");
   const numeral = numeralOf(clean);
   if (numeral) return { readings: [numeral] };
+  const said = phrase(clean);
+  if (said !== undefined) return { readings: [{ t: "text", words: said }] };
+  const special = specialReading(clean, parsePart);
+  if (special) return { readings: [special] };
   const tokens = tokenize(clean);
   const readings: Node[] = [];
   let failure: unknown;
@@ -263,22 +271,36 @@ function parseClean(clean: string): Parsed {
     const node: Node = { t: "num", value, decimals: digits, digits: comma[1]!.length + digits };
     readings.push(comma[1]!.startsWith("-") ? { t: "neg", a: node } : node);
   }
-  // 1,000.99 m²: letters behind a number that may be a unit.
-  const trailing = /^(.*\d)\s*(m|s|g|h|L|l|N|J|W|V|K|C|F)(?:\^\{?[23]\}?)?$/.exec(clean);
-  if (trailing && readings.length === 1) {
-    try {
-      const parser = new AnswerParser(tokenize(trailing[1]!));
-      const node = parser.parseList();
-      const unit = /\d$/.test(clean) ? "" : unitName(trailing[2]!);
-      if (parser.atEnd()) readings.push(unit ? { t: "unit", a: node, unit } : node);
-    } catch (error) {
-      if (!(error instanceof Unreadable)) throw error;
-    }
-  }
+  if (readings.length === 1) readings.push(...withLetterUnit(clean));
   if (readings.length > 0) return { readings };
   const words = wordsOnly(tokens);
   if (words) return { readings: [{ t: "text", words }] };
   throw failure;
+}
+
+/** 1,000.99 m², 10 m/s: letters behind a number that may be a unit. */
+function withLetterUnit(clean: string): Node[] {
+  const trailing =
+    /^(.*[\d}])\s*(m|s|g|h|L|l|N|J|W|V|K|C|F)(?:\^\{?[23]\}?|\s*\/\s*(s|h|m|min|sec|hr)(\^\{?[23]\}?)?)?$/.exec(
+      clean,
+    );
+  const node = trailing && parsePart(trailing[1]!);
+  if (!node) return [];
+  const per = trailing[3] ? `/${unitName(trailing[3])}${(trailing[4] ?? "").replace(/[{}]/g, "")}` : "";
+  const unit = per === "" && /\d\}?$/.test(clean) ? "" : `${unitName(trailing[2]!)}${per}`;
+  return [unit ? { t: "unit", a: node, unit } : node];
+}
+
+/** The first reading of a part of an answer; undefined where there is none. */
+function parsePart(text: string): Node | undefined {
+  try {
+    const parser = new AnswerParser(tokenize(text));
+    const node = parser.parseList();
+    return parser.atEnd() ? node : undefined;
+  } catch (error) {
+    if (error instanceof Unreadable) return undefined;
+    throw error;
+  }
 }
 
 function numeralOf(clean: string): Node | undefined {
@@ -296,9 +318,15 @@ function numeralOf(clean: string): Node | undefined {
     }
     return undefined;
   }
-  if (!/^[a-zA-Z]/.test(clean) || clean.length > 80) return undefined;
+  if (!/^(?:\d{1,9} and )?[a-zA-Z]/.test(clean) || clean.length > 80) return undefined;
+  const percent = /^(.{2,60}?)\s+per\s?cent$/i.exec(clean);
+  const share = percent && numeralOf(percent[1]!);
+  if (share) return { t: "percent", a: share };
   const value = englishNumeral(clean);
-  if (value === undefined) return undefined;
+  if (value === undefined) {
+    const part = englishShare(clean);
+    return part && { t: "num", value: part, decimals: 0, digits: 1 };
+  }
   return { t: "num", value: decimal(String(value)), decimals: 0, digits: 1 };
 }
 

@@ -8,7 +8,7 @@ import type { Node } from "./node.ts";
 import { isPlain } from "./numeral.ts";
 import { parseAnswer } from "./parse.ts";
 import { assignment, withoutName } from "./shape.ts";
-import { unitFactor } from "./words.ts";
+import { unitFactor } from "./units.ts";
 
 const MAX_QUESTION = 6000;
 const MAX_EXPRESSION = 400;

@@ -3,7 +3,7 @@ import { TooMuchWork } from "./limits.ts";
 import { type Node, type RelationOp, some } from "./node.ts";
 import { print } from "./print.ts";
 import { type Same, sameNumber, sameRatio, sideFactor } from "./same-number.ts";
-import { finiteSet, joinedUnion, subjectOf } from "./sets.ts";
+import { finiteSet, isLine, joinedUnion, jointSet } from "./sets.ts";
 import {
   asInterval,
   assignment,
@@ -11,8 +11,10 @@ import {
   expandPlusMinus,
   flipped,
   isName,
+  subjectOf,
   withoutName,
 } from "./shape.ts";
+import { sameText } from "./texts.ts";
 
 export interface SameOptions {
   /**
@@ -47,8 +49,10 @@ class Comparison {
     if (print(goldNode) === print(answerNode) && goldNode.t === answerNode.t && goldNode.t !== "unit")
       return "same";
     const [goldAll, answerAll] = [expandPlusMinus(goldNode), expandPlusMinus(answerNode)];
-    const named = this.named(goldAll, answerAll);
+    const named = this.named(goldAll, answerAll) ?? this.joint(goldAll, answerAll);
     if (named) return named;
+    const residues = congruent(goldNode, answerNode);
+    if (residues) return residues;
     const member = (n: Node) => n.t === "relation" && n.ops[0] === "in";
     if (member(goldAll) || member(answerAll)) {
       const strip = (n: Node) => (member(n) ? withoutName(n) : n);
@@ -62,8 +66,14 @@ class Comparison {
       return this.relations(goldAll, answerAll);
     }
     if (otherSubject(goldAll, answerAll)) return "different";
+    if (this.equations(goldAll, answerAll)) return "same";
     const [gold, answer] = [this.plain(goldAll), this.plain(answerAll)];
-    if (gold.t === "relation" || answer.t === "relation") return this.mixedRelation(gold, answer);
+    if (gold.t === "relation" || answer.t === "relation")
+      return this.mixedRelation(
+        gold,
+        answer,
+        goldAll.t === "union" && goldAll.parts.every((p) => p.t === "relation"),
+      );
     if (gold.t === "text" || answer.t === "text") return sameText(gold, answer);
     if (gold.t === "union" || answer.t === "union") return this.unions(gold, answer);
     const coordinates = this.coordinates(gold, answer);
@@ -77,6 +87,7 @@ class Comparison {
 
   private plain(node: Node): Node {
     const bare = evaluateMatrix(expandPlusMinus(withoutName(node)));
+    if (isLine(bare)) return WHOLE_LINE;
     if (bare.t !== "union") return bare;
     return finiteSet(bare, (x, y) => this.same(x, y) === "same") ?? joinedUnion(bare) ?? bare;
   }
@@ -113,6 +124,32 @@ class Comparison {
     return every(g.map((x) => this.same(x!.value, a.find((y) => y!.name === x!.name)!.value)));
   }
 
+  /** y = x and x = y: equations of two names state the same whichever of them is the subject. */
+  private equations(gold: Node, answer: Node): boolean {
+    if (gold.t !== "relation" || answer.t !== "relation") return false;
+    const open = (n: Node) => some(n, (x) => x.t === "sym");
+    const both = [gold, answer].every((n) => n.parts.length === 2 && n.ops[0] === "=" && n.parts.every(open));
+    return both && this.relations(gold, answer) === "same";
+  }
+
+  /** Inequalities side by side describe one set, which an inequality or, for the gold answer, an interval may state too. */
+  private joint(gold: Node, answer: Node): Same | undefined {
+    const [g, a] = [jointSet(gold), jointSet(answer)];
+    if (!g && !a) return undefined;
+    if (g && a && this.unordered(itemsOf(gold), itemsOf(answer)) === "same") return "same";
+    const subject = (n: Node) =>
+      itemsOf(n)
+        .map(subjectOf)
+        .find((name) => name !== "") ?? "";
+    const stated = (n: Node) =>
+      n.t === "relation" || (n.t === "union" && n.parts.every((p) => p.t === "relation"));
+    if ((a && !g && !stated(gold) && !this.options.relationForSet) || (stated(answer) && !g))
+      return undefined;
+    if ((g || stated(gold)) && (a || stated(answer)) && subject(gold) !== subject(answer)) return "different";
+    const set = (n: Node): Node => (n.t === "relation" ? (asInterval(n) ?? n) : n);
+    return this.same(g ?? set(gold), a ?? set(answer));
+  }
+
   private relations(gold: Node & { t: "relation" }, answer: Node & { t: "relation" }): Same {
     const [g, a] = [asInterval(gold), asInterval(answer)];
     if (g && a) return subjectOf(gold) === subjectOf(answer) ? this.same(g, a) : "different";
@@ -137,14 +174,14 @@ class Comparison {
     );
   }
 
-  private mixedRelation(gold: Node, answer: Node): Same {
+  private mixedRelation(gold: Node, answer: Node, statedAsRelations: boolean): Same {
     if (gold.t === "relation") {
       const set = asInterval(gold);
       return set && answer.t !== "relation" ? this.same(set, answer) : "different";
     }
     if (answer.t !== "relation") return "different";
     const set = asInterval(answer);
-    return set && this.options.relationForSet ? this.same(gold, set) : "different";
+    return set && (this.options.relationForSet || statedAsRelations) ? this.same(gold, set) : "different";
   }
 
   private unions(gold: Node, answer: Node): Same {
@@ -209,11 +246,12 @@ class Comparison {
 
   private matrices(gold: Node, answer: Node): Same {
     const rows = (n: Node): Node[][] | undefined =>
-      n.t === "matrix" ? n.rows : n.t === "tuple" ? n.items.map((x) => [x]) : undefined;
+      n.t === "matrix" ? n.rows : n.t === "tuple" ? (nestedRows(n) ?? n.items.map((x) => [x])) : undefined;
     let [g, a] = [rows(gold), rows(answer)];
     if (!g || !a) return "different";
     // A row and a column state the same vector when one side is a plain tuple.
-    if (gold.t === "tuple" || answer.t === "tuple") [g, a] = [[g.flat()], [a.flat()]];
+    const flat = (n: Node) => n.t === "tuple" && !nestedRows(n);
+    if (flat(gold) || flat(answer)) [g, a] = [[g.flat()], [a.flat()]];
     if (g.length !== a.length || g.some((r, i) => r.length !== a[i]!.length)) return "different";
     if (g.flat().length > 100) return "unknown";
     return every(g.flat().map((x, i) => this.same(x, a.flat()[i]!)));
@@ -225,7 +263,26 @@ class Comparison {
   }
 }
 
+const itemsOf = (n: Node): readonly Node[] => (n.t === "list" ? n.items : n.t === "union" ? n.parts : [n]);
+
+const WHOLE_LINE: Node = {
+  t: "tuple",
+  items: [
+    { t: "neg", a: { t: "const", name: "inf" } },
+    { t: "const", name: "inf" },
+  ],
+  open: "(",
+  close: ")",
+};
 const ONE: Node = { t: "num", value: { p: 1n, q: 1n }, decimals: 0, digits: 1 };
+
+/** [[1, 2], [3, 4]]: the rows of a matrix as programs write it. */
+function nestedRows(n: Node & { t: "tuple" }): Node[][] | undefined {
+  const rows = n.items.map((row) =>
+    row.t === "tuple" && row.open === "[" && row.close === "]" ? row.items : undefined,
+  );
+  return n.open === "[" && rows.every((row) => row !== undefined) ? (rows as Node[][]) : undefined;
+}
 
 /** a = 4, −8, −10 lists values of a: the name stands before the first only. */
 function shareName(list: Node & { t: "list" }): readonly Node[] {
@@ -265,38 +322,25 @@ function derivativeOrder(node: Node): number {
 }
 const MAX_ORDER = 9n;
 
-/** Words that say that there is no value, or no solution. */
-const NOTHING: [RegExp, string][] = [
-  [/^(?:dne|doesnotexist|limitdoesnotexist|doesn'?texist)$/, "does not exist"],
-  [
-    /^(?:nosolutions?|nosolutionsexist|norealsolutions?|none|noanswer|therearenosolutions?|therearenorealsolutions?|emptyset|nosuch(?:number|value|integer)s?|nullset)$/,
-    "no solution",
-  ],
-];
-
-const nothing = (n: Node): string | undefined => {
-  if (n.t === "list" && n.items.length === 0) return "no solution";
-  if (n.t !== "text") return undefined;
-  const plain = n.words.toLowerCase().replace(/[^a-z']+/g, "");
-  return NOTHING.find(([pattern]) => pattern.test(plain))?.[1];
-};
-
-function sameText(gold: Node, answer: Node): Same {
-  const [g, a] = [nothing(gold), nothing(answer)];
-  if (g !== undefined && g === a) return "same";
-  return gold.t === "text" && answer.t === "text" && sameWords(gold.words, answer.words)
-    ? "same"
-    : "different";
+/** Residues of one modulus; undefined where neither side is a congruence. */
+function congruent(gold: Node, answer: Node): Same | undefined {
+  const isMod = (n: Node): n is Node & { t: "call" } => n.t === "call" && n.fn === "mod";
+  if (!isMod(gold) && !isMod(answer)) return undefined;
+  if (!isMod(gold) || !isMod(answer)) return "unknown";
+  const [a, m, x] = gold.args as [Node, Node, Node?];
+  const [b, n, y] = answer.args as [Node, Node, Node?];
+  if (x && y && print(x) !== print(y)) return "different";
+  const [p, q] = [wholeNumber(a), wholeNumber(b)];
+  if (m.t !== "num" || n.t !== "num" || p === undefined || q === undefined) return "unknown";
+  return m.value.p === n.value.p && m.value.p > 0n && (p - q) % m.value.p === 0n ? "same" : "different";
 }
 
-const words = (s: string) =>
-  s
-    .toLowerCase()
-    .replace(/\b(?:the|a|an)\b/g, "")
-    .replace(/[^\p{L}\p{N}]+/gu, "");
-
-function sameWords(a: string, b: string): boolean {
-  return words(a) !== "" && words(a) === words(b);
+function wholeNumber(n: Node): bigint | undefined {
+  if (n.t === "neg") {
+    const a = wholeNumber(n.a);
+    return a === undefined ? undefined : -a;
+  }
+  return n.t === "num" && n.value.q === 1n ? n.value.p : undefined;
 }
 
 /** Whether an answer equals the gold answer; both parsed. */

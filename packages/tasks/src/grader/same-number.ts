@@ -4,7 +4,7 @@ import { TooMuchWork } from "./limits.ts";
 import { type Node, some } from "./node.ts";
 import { agree, realValue } from "./numeric.ts";
 import { divide, equalRational, multiply, type Rational, toNumber } from "./rational.ts";
-import { unitFactor } from "./words.ts";
+import { unitFactor } from "./units.ts";
 
 export type Same = "same" | "different" | "unknown";
 
@@ -56,8 +56,26 @@ function sameUnits(gold: Node, answer: Node): { same: Same; factor?: Rational } 
   return factor === "same" ? { same: "same" } : { same: "same", factor };
 }
 
+const radians = /^(?:radian|rad)$/;
+const HALF_TURN: Node = { t: "num", value: { p: 180n, q: 1n }, decimals: 0, digits: 3 };
+
+/** An angle in degrees and one in radians, both in radians. */
+function inOneAngle(gold: Node, answer: Node): [Node, Node] | undefined {
+  if (gold.t !== "unit" || answer.t !== "unit") return undefined;
+  const turned = (n: Node): Node => ({
+    t: "div",
+    a: { t: "mul", args: [n, { t: "const", name: "pi" }] },
+    b: HALF_TURN,
+  });
+  if (gold.unit === "degree" && radians.test(answer.unit)) return [turned(gold.a), answer.a];
+  if (answer.unit === "degree" && radians.test(gold.unit)) return [gold.a, turned(answer.a)];
+  return undefined;
+}
+
 /** Whether the answer's expression has the gold expression's value. Work is bounded; beyond it the answer is "unknown". */
 export function sameNumber(gold: Node, answer: Node): Same {
+  const angles = inOneAngle(gold, answer);
+  if (angles) return sameValue(...angles);
   const units = sameUnits(gold, answer);
   if (units.same === "different") return "different";
   if (units.factor) {

@@ -130,6 +130,25 @@ export const flipped = (op: RelationOp): RelationOp | undefined => flip[op];
 
 const isConstant = (n: Node) => !some(n, (x) => x.t === "sym" || x.t === "call");
 
+const sumOf = (a: Node | undefined, b: Node): Node => (a ? { t: "add", args: [a, b] } : b);
+
+/** |x| and |x - 2| as the name and the number that it is away from; undefined for others. */
+function distance(node: Node): { name: string; from: Node | undefined } | undefined {
+  const inside = node.t === "call" && node.fn === "abs" ? node.args[0]! : undefined;
+  if (inside?.t === "sym") return { name: inside.name, from: undefined };
+  const [x, c] = inside?.t === "add" && inside.args.length === 2 ? inside.args : [];
+  if (x?.t !== "sym" || !c || !isConstant(c)) return undefined;
+  return { name: x.name, from: c.t === "neg" ? c.a : { t: "neg", a: c } };
+}
+
+/** The name that an inequality is about; empty without one. */
+export function subjectOf(node: Node): string {
+  if (node.t !== "relation") return "";
+  const found = node.parts.find((p) => isName(p) || distance(p));
+  if (!found) return "";
+  return found.t === "sym" ? found.name : (distance(found)?.name ?? "");
+}
+
 /** An inequality in one name as the interval of its values; undefined for others. */
 export function asInterval(node: Node): Node | undefined {
   if (node.t !== "relation") return undefined;
@@ -165,9 +184,23 @@ export function asInterval(node: Node): Node | undefined {
   if (parts.length !== 2) return undefined;
   let [a, b] = parts as [Node, Node];
   let op = ops[0]!;
-  if (!isName(a)) {
+  if (!isName(a) && !distance(a)) {
     [a, b] = [b, a];
     op = flipped(op) ?? op;
+  }
+  const away = distance(a);
+  if (away && isConstant(b) && (rising(op) || falling(op))) {
+    const less = sumOf(away.from, { t: "neg", a: b });
+    const more = sumOf(away.from, b);
+    if (rising(op)) return interval(less, op === "<", more, op === "<");
+    return {
+      t: "union",
+      op: "union",
+      parts: [
+        interval({ t: "neg", a: INFINITY }, true, less, op === ">"),
+        interval(more, op === ">", INFINITY, true),
+      ],
+    };
   }
   if (!isName(a) || !isConstant(b)) return undefined;
   const minus: Node = { t: "neg", a: INFINITY };
@@ -182,12 +215,23 @@ export function asInterval(node: Node): Node | undefined {
   return undefined;
 }
 
+/** The matrix in Mᵀ, whichever T it is. */
+function transposed(node: Node): Node | undefined {
+  if (node.t === "call" && node.fn === "transpose") return node.args[0];
+  return node.t === "pow" && node.a.t === "matrix" && node.b.t === "sym" && node.b.name === "T"
+    ? node.a
+    : undefined;
+}
+
 /** Sums and products of matrices as one matrix; other nodes as they are. */
 export function evaluateMatrix(node: Node): Node {
   if (node.t === "neg") {
     const a = evaluateMatrix(node.a);
     return a.t === "matrix" ? mapChildren(a, (x): Node => ({ t: "neg", a: x })) : node;
   }
+  const of = transposed(node);
+  if (of?.t === "matrix" && of.rows.every((row) => row.length === of.rows[0]!.length))
+    return { t: "matrix", rows: of.rows[0]!.map((_, j) => of.rows.map((row) => row[j]!)) };
   if (node.t !== "add" && node.t !== "mul") return node;
   const args = node.args.map(evaluateMatrix);
   if (!args.some((a) => a.t === "matrix")) return node;

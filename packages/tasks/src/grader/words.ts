@@ -1,110 +1,5 @@
-// Words that stand beside or for numbers: units, English and Chinese numerals.
-import { make, type Rational, rational } from "./rational.ts";
-
-type Dimension = "length" | "mass" | "time" | "angle" | "money" | "volume";
-
-/** Units of one dimension by their size in the first of them; units without a size only have a name. */
-const sized: Record<string, [Dimension, number, number]> = {
-  m: ["length", 1, 1],
-  cm: ["length", 1, 100],
-  mm: ["length", 1, 1000],
-  km: ["length", 1000, 1],
-  g: ["mass", 1, 1],
-  kg: ["mass", 1000, 1],
-  mg: ["mass", 1, 1000],
-  second: ["time", 1, 1],
-  minute: ["time", 60, 1],
-  hour: ["time", 3600, 1],
-  day: ["time", 86_400, 1],
-  week: ["time", 604_800, 1],
-  dollar: ["money", 100, 1],
-  cent: ["money", 1, 1],
-  liter: ["volume", 1, 1],
-  ml: ["volume", 1, 1000],
-};
-
-const aliases: Record<string, string> = {
-  meter: "m",
-  metre: "m",
-  米: "m",
-  公尺: "m",
-  centimeter: "cm",
-  centimetre: "cm",
-  厘米: "cm",
-  millimeter: "mm",
-  毫米: "mm",
-  kilometer: "km",
-  kilometre: "km",
-  千米: "km",
-  公里: "km",
-  gram: "g",
-  克: "g",
-  kilogram: "kg",
-  千克: "kg",
-  公斤: "kg",
-  sec: "second",
-  s: "second",
-  秒: "second",
-  min: "minute",
-  分钟: "minute",
-  h: "hour",
-  hr: "hour",
-  小时: "hour",
-  天: "day",
-  litre: "liter",
-  l: "liter",
-  升: "liter",
-  毫升: "ml",
-  milliliter: "ml",
-  usd: "dollar",
-  美元: "dollar",
-  "¢": "cent",
-};
-
-/** Bare words that are units after a number even when written without a space. */
-const bareUnits = new Set([
-  ...Object.keys(sized),
-  ...Object.keys(aliases),
-  ..."in inch ft foot feet yd yard mi mile oz ounce lb pound ton mph kmh rpm year yr month degree radian rad unit sq cubic square euro yuan rupee percent pct percentage hz volt watt joule newton gallon quart pint cup mol sqft sqm cc piece pair dozen people time point dm".split(
-    " ",
-  ),
-]);
-
-/** Singular lower-case name of a unit word; its own name when unknown. */
-export function unitName(word: string): string {
-  const w = word.toLowerCase().replace(/\.$/, "");
-  if (w in sized) return w;
-  if (aliases[w]) return aliases[w];
-  const singular = w.endsWith("s") && w.length > 2 ? w.slice(0, -1) : w;
-  return singular in sized ? singular : (aliases[singular] ?? singular);
-}
-
-export function isUnitWord(word: string): boolean {
-  const w = word.toLowerCase();
-  return bareUnits.has(w) || (w.endsWith("s") && w.length > 2 && bareUnits.has(w.slice(0, -1)));
-}
-
-/** Name and exponent of a unit: cm^2, square cm, cubic m. */
-function powered(unit: string): { name: string; exponent: number } {
-  const found = /^(?:(square|sq|cubic) )?(\S+?)(?:\^(\d))?$/.exec(unit);
-  if (!found) return { name: unit, exponent: 1 };
-  const exponent = found[1] ? (found[1] === "cubic" ? 3 : 2) : Number(found[3] ?? 1);
-  return { name: found[2]!, exponent };
-}
-
-/** Factor from unit a to unit b, `"same"` when they need not or cannot be told apart, `"other"` for known ones that differ. */
-export function unitFactor(a: string, b: string): Rational | "same" | "other" {
-  if (a === b) return "same";
-  const [u, v] = [powered(a), powered(b)];
-  const [x, y] = [sized[u.name], sized[v.name]];
-  // lb/in^2 and lb/in^8 differ, whatever they are.
-  const bare = (unit: string) => unit.replace(/\^\d+/g, "");
-  if (!x || !y) return /\^\d/.test(a) && /\^\d/.test(b) && bare(a) === bare(b) ? "other" : "same";
-  if (x[0] !== y[0] || u.exponent !== v.exponent) return "other";
-  let [p, q] = [1, 1];
-  for (let i = 0; i < u.exponent; i++) [p, q] = [p * x[1] * y[2], q * x[2] * y[1]];
-  return rational(p, q);
-}
+// Words that stand for numbers: English and Chinese numerals.
+import { make, type Rational } from "./rational.ts";
 
 const small =
   "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split(
@@ -130,8 +25,9 @@ export function englishNumeral(text: string): number | undefined {
   )
     words[0] = "one";
   let [total, current, seen] = [0, 0, false];
-  for (const w of words) {
-    if (w === "and" && seen) continue;
+  for (const [i, w] of words.entries()) {
+    // Three hundred and five is one number, two and three are two.
+    if (w === "and" && seen && (words[i - 1] === "hundred" || words[i - 1]! in multiples)) continue;
     if (small.includes(w)) current += small.indexOf(w);
     else if (tens.includes(w)) current += 20 + 10 * tens.indexOf(w);
     else if (w === "hundred" && seen) current *= 100;
@@ -141,6 +37,31 @@ export function englishNumeral(text: string): number | undefined {
     seen = true;
   }
   return seen ? share * (total + current) : undefined;
+}
+
+/** Names of shares, by their number. */
+const shares = "half third quarter fifth sixth seventh eighth ninth tenth eleventh twelfth".split(" ");
+const shareOf = (word: string): bigint | undefined => {
+  if (word === "halves") return 2n;
+  if (word === "fourth" || word === "fourths") return 4n;
+  const at = shares.indexOf(word.length > 4 ? word.replace(/s$/, "") : word);
+  return at < 0 ? undefined : BigInt(at + 2);
+};
+
+/** Value of a share in English words: one half, two-thirds, three and a half, 2 and three quarters; undefined for others. */
+export function englishShare(text: string): Rational | undefined {
+  const words = text.toLowerCase().split(/[\s-]+/);
+  if (words.length > 10) return undefined;
+  const q = shareOf(words.pop()!);
+  if (q === undefined || words.length === 0) return undefined;
+  const join = words.lastIndexOf("and");
+  const count = words.slice(join + 1).join(" ");
+  const p = /^an?$/.test(count) ? 1 : englishNumeral(count);
+  if (p === undefined || !Number.isInteger(p)) return undefined;
+  const before = words.slice(0, Math.max(join, 0)).join(" ");
+  const whole = join < 0 ? 0 : /^\d{1,9}$/.test(before) ? Number(before) : englishNumeral(before);
+  if (whole === undefined || !Number.isInteger(whole)) return undefined;
+  return make(BigInt(whole) * q + BigInt(p), q);
 }
 
 const hanDigits = "零一二三四五六七八九";

@@ -2,7 +2,7 @@
 import { NsaError } from "@nsa/core";
 import { readDocumentsRows } from "../readers/rows.ts";
 import { wordsOf } from "../text/lines.ts";
-import { canonicalText } from "../text/signs.ts";
+import { comparableText } from "./comparable.ts";
 import type { BenchmarkText } from "./index-grams.ts";
 
 /**
@@ -18,11 +18,6 @@ const QUESTIONS = new Set(
 /** The field name that takes every string field but ids and labels. */
 const ALL = "*";
 const NOT_TEXT = new Set(["id", "url", "source", "license", "subject", "level", "type", "label", "split"]);
-
-/** A text without what copies hide behind: invisible marks, full-width digits, letters with separate accents. */
-export function comparableText(text: string): string {
-  return canonicalText(text).normalize("NFKC");
-}
 
 /** Names that many benchmarks share: a label needs their folder. */
 const splitName = /^(?:test|train|dev|val|validation|data|main|questions|problems)\./i;

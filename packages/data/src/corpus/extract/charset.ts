@@ -1,6 +1,6 @@
 // Bytes of a page to text by the web's encoding standard: byte order mark, then the HTTP header, then what an HTML page
 // says of itself, then UTF-8, then windows-1252, which decodes anything.
-import { isAscii } from "node:buffer";
+import { isAscii, isUtf8 as isValidUtf8 } from "node:buffer";
 import { getBOMEncoding, legacyHookDecode } from "@exodus/bytes/encoding.js";
 import { charsetOfHeader, sniffHtml } from "./sniff.ts";
 
@@ -15,11 +15,25 @@ export function decodePage(bytes: Uint8Array, contentType: string): string {
   const markup = contentType === "" || /html|xml/i.test(contentType);
   const encoding = stated ?? (markup ? sniffHtml(bytes) : undefined);
   if (encoding) return legacyHookDecode(bytes, encoding.toLowerCase());
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return legacyHookDecode(bytes, "windows-1252");
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  return isUtf8(text, bytes) ? text : legacyHookDecode(bytes, "windows-1252");
+}
+
+/** One broken sequence in so many sound ones is damage; legacy text has few sound ones by chance. */
+const SOUND_PER_BROKEN = 2;
+
+/** Whether bytes that were decoded as UTF-8 are it: whole, cut at the end, or damaged here and there. */
+function isUtf8(text: string, bytes: Uint8Array): boolean {
+  let [broken, sound] = [0, 0];
+  for (const c of text) {
+    if (c === "\ufffd") broken++;
+    else if (c > "\x7f") sound++;
   }
+  if (broken === 0) return true;
+  // The character itself may stand in the text.
+  if (isValidUtf8(bytes)) return true;
+  const cut = broken === 1 && text.endsWith("\ufffd") && bytes.at(-1)! >= 0x80;
+  return sound >= (cut ? 1 : SOUND_PER_BROKEN * broken);
 }
 
 /** Whether a decoded page is no text: NULs, which neither markup nor prose has. */

@@ -11,6 +11,7 @@ export interface DomNode {
 
 export interface DomElement extends DomNode {
   localName: string;
+  ownerDocument: DomDocument;
   parentElement: DomElement | null;
   firstElementChild: DomElement | null;
   nextElementSibling: DomElement | null;
@@ -25,6 +26,7 @@ export interface DomElement extends DomNode {
   append(...nodes: DomNode[]): void;
   replaceWith(node: DomNode): void;
   remove(): void;
+  contains(node: DomNode): boolean;
 }
 
 export interface DomDocument extends DomNode {

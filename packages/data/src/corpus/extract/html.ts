@@ -1,11 +1,13 @@
 // HTML to title and text: math marked first, then the page's own main element or Readability's choice, else the body.
 import { Readability } from "@mozilla/readability";
 import { gatherBody } from "./body.ts";
+import { settleCode } from "./code.ts";
 import { nestsDeeperThan } from "./depth.ts";
 import { type DomDocument, type DomElement, type DomNode, parseDom } from "./dom.ts";
 import { markDelimiters } from "./math/delimiters.ts";
 import { markMath } from "./math/mark.ts";
 import { NO_CHARACTERS } from "./math/marks.ts";
+import { markStyles } from "./styles.ts";
 import { domText } from "./text.ts";
 
 export interface Extracted {
@@ -57,9 +59,17 @@ class Measure {
   }
 }
 
+/** The sign beside a headline that links to it. */
+function isOwnAnchor(e: DomElement): boolean {
+  if (!e.getAttribute("href")?.startsWith("#") || !/^h[1-6]$/.test(e.parentElement?.localName ?? ""))
+    return false;
+  return /^\s*[#¶§🔗]?\s*$/u.test(e.textContent ?? "") && e.firstElementChild === null;
+}
+
 function isBeside(e: DomElement, measure: Measure, inContent: boolean): boolean {
   const name = e.localName;
   if (ROLES.test(e.getAttribute("role") ?? "")) return true;
+  if (name === "a") return isOwnAnchor(e);
   const names = e.getAttribute("class") ?? "";
   if (names !== "" && EDITING.test(names)) return true;
   // A header inside the content often holds its headline.
@@ -121,6 +131,8 @@ export function extractHtml(html: string): Extracted {
   const body = document.body;
   if (!body) return { title, text: "", method: "body" };
   markMath(document);
+  markStyles(body);
+  settleCode(body);
   const measure = new Measure();
   measure.length(body);
   removeBoilerplate(body, measure);
@@ -150,6 +162,7 @@ export function extractPage(html: string): Extracted | { reason: "nested_too_dee
 function readable(document: DomDocument): string | undefined {
   try {
     const article = new Readability<DomNode>(document as never, {
+      keepClasses: true,
       serializer: (node) => node as unknown as DomNode,
     }).parse();
     return article?.content ? domText(article.content) : undefined;

@@ -157,12 +157,27 @@ export function sniffHtml(bytes: Uint8Array): string | undefined {
 
 /** Encoding named by the charset parameter of a Content-Type header. */
 export function charsetOfHeader(contentType: string): string | undefined {
+  // Headers that were sent twice are joined by a comma: the last type counts, with the charset of an equal one before it.
+  let [type, found]: [string, string | undefined] = ["", undefined];
+  for (const value of contentType.match(/(?:[^,"]|"(?:[^"\\]|\\.)*"?)+/g) ?? []) {
+    const own = /^[^;]*/.exec(value)![0].trim().toLowerCase();
+    if (own === "") continue;
+    const stated = charsetOf(value);
+    if (own !== type || stated !== undefined) found = stated;
+    type = own;
+  }
+  return found;
+}
+
+/** The first charset that is not empty; a blank in place of the semicolon is a slip that servers make. */
+function charsetOf(contentType: string): string | undefined {
   // Parameters are apart by semicolons; one may be quoted.
   for (const [, name, quoted, bare] of contentType.matchAll(
-    /;[\t\n\r ]*([^\s=;]+)[\t ]*=[\t ]*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))/g,
+    /(?:;[\t\n\r ]*|(?<=^[^;]*)[\t ]+(?=charset=))([^\s=;]+)[\t ]*=[\t ]*(?:"((?:[^"\\]|\\.)*)"?|([^;]*))/g,
   )) {
     if (name!.toLowerCase() !== "charset") continue;
     const label = (quoted ?? bare!).trim().replace(/^'(.*)'$/, "$1");
+    if (label === "" && quoted === undefined) continue;
     return labelToName(label) ?? undefined;
   }
   return undefined;

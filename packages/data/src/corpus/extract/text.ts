@@ -1,6 +1,7 @@
 // A DOM subtree to plain text: paragraphs apart by blank lines, list items and table rows on lines of their own, powers and
 // indices kept, code as it stands.
 
+import { codeText, DROP, isCodeBox, NUMBERS } from "./code.ts";
 import { type DomElement, type DomNode, isElement } from "./dom.ts";
 import { CODE_END, CODE_START, FOLDED, NO_CHARACTERS } from "./math/marks.ts";
 
@@ -9,19 +10,11 @@ const BLOCK = new Set(
     " ",
   ),
 );
-const DROP = new Set(
-  "script style noscript template iframe object svg canvas button select textarea input head datalist map audio video".split(
-    " ",
-  ),
-);
 /** Marks that no one sees and that only hide what a text says. */
 const INVISIBLE = /[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]/g;
 const ORDINAL = /^(?:st|nd|rd|th|er|ère|re|ème|e|o|a|º|ª|tm|sm|®|™|©)$/i;
 /** Marks of footnotes and sources: a number, letter or sign between brackets, or a link. */
 const CITATION = /^(?:\[[^\]]{1,40}\]|[†‡*§]+)(?:\s*[,:]?\s*\[[^\]]{1,20}\])*$/;
-const NUMBERS =
-  /(?:^|[\s_-])(?:gutter|lineno|linenos?|line-?numbers?(?:-rows)?|hljs-ln-numbers|blob-num|rouge-gutter|ln-num|linenodiv)(?:$|[\s_-])/i;
-
 interface List {
   ordered: boolean;
   next: number;
@@ -37,8 +30,15 @@ interface Out {
   bullet: string;
 }
 
+/** Digits raised before a bar and lowered behind it are a fraction. */
+const FRACTION = /(\d?)\^\{(\d{1,6})\}\s*[⁄∕/]\s*_\{(\d{1,6})\}/g;
+
 function flush(out: Out): void {
   const line = out.line
+    .replace(
+      FRACTION,
+      (_, before: string, a: string, b: string) => `${before}${before === "" ? "" : " "}${a}/${b}`,
+    )
     .replace(/(?:[ \t\u00a0]|\ufdd4)+/g, (run) => (run.includes(FOLDED) ? FOLDED : run))
     .trim();
   const shown = line.replace(/[ \t\ufdd4]*\n[ \t\ufdd4]*/g, "\n").replace(/^[\s\ufdd4]+|[\s\ufdd4]+$/g, "");
@@ -102,42 +102,6 @@ function bulletOf(e: DomElement, list: List | undefined): string {
   const n = Number.isNaN(value) ? list.next : value;
   list.next = n + list.step;
   return `${numeral(n, list.type)}.`;
-}
-
-/** Text of code: line breaks and blanks as they stand, no line numbers, no buttons. */
-function codeText(e: DomElement): string {
-  let out = "";
-  const visit = (node: DomNode): void => {
-    for (let c = node.firstChild; c; c = c.nextSibling) {
-      if (c.nodeType === 3) {
-        out += c.textContent ?? "";
-        continue;
-      }
-      if (!isElement(c) || DROP.has(c.localName) || NUMBERS.test(c.getAttribute("class") ?? "")) continue;
-      if (c.localName === "br") {
-        out += "\n";
-        continue;
-      }
-      const line =
-        /^(?:div|li|tr|p|ol|ul|table|tbody|pre)$/.test(c.localName) ||
-        /display:\s*block/.test(c.getAttribute("style") ?? "");
-      if (line && out !== "" && !out.endsWith("\n")) out += "\n";
-      const before = out.length;
-      visit(c);
-      // A line that is empty on the page is a line.
-      if (
-        line &&
-        !/^(?:ol|ul|table|tbody)$/.test(c.localName) &&
-        (out.length === before || !out.endsWith("\n"))
-      )
-        out += "\n";
-    }
-  };
-  visit(e);
-  return out
-    .replace(/\r\n?/g, "\n")
-    .replace(/\u00a0/g, " ")
-    .replace(/[\u200b\ufeff]/g, "");
 }
 
 function code(e: DomElement, out: Out): void {
@@ -204,18 +168,6 @@ function flat(cell: DomElement): boolean {
   return visit(cell, 0);
 }
 
-/** Editors and highlighters that show code without a pre around it. */
-const CODE_BOX =
-  /(?:^|\s)(?:CodeMirror-code|cm-content|view-lines|ace_text-layer|js-file-line-container|highlight|hljs-ln|code-table|syntaxhighlighter|blob-code-content)(?:\s|$)/;
-
-function isCodeBox(e: DomElement): boolean {
-  const names = e.getAttribute("class") ?? "";
-  if (names === "" || !CODE_BOX.test(names)) return false;
-  if (/CodeMirror-code/.test(names)) return true;
-  const table = e.localName === "table" || e.localName === "tbody";
-  return (table || !/(?:^|\s)highlight(?:\s|$)/.test(names)) && e.querySelector("pre") === null;
-}
-
 /** Elements that are handled as a whole; false for those whose children are walked. */
 function special(e: DomElement, out: Out): boolean {
   if (isCodeBox(e)) {
@@ -259,7 +211,10 @@ function walk(node: DomNode, out: Out): void {
   }
   if (!isElement(node) || DROP.has(node.localName) || special(node, out)) return;
   const name = node.localName;
-  if (name === "td" || name === "th") out.line += " ";
+  if (name === "td" || name === "th") {
+    if (NUMBERS.test(node.getAttribute("class") ?? "")) return;
+    out.line += " ";
+  }
   const block = BLOCK.has(name);
   if (block) flush(out);
   const list = name === "ul" || name === "ol" || name === "menu" || name === "dir";

@@ -32,6 +32,14 @@ export const LoopConfig = z.strictObject({
     .describe(
       "Pages under refused paths become negatives of the next round. Not in the paper, whose negatives are random pages; a refusal says more.",
     ),
+  withoutFormulas: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe(
+      "Share of the positive seeds that the classifier sees a second time without their formulas. Not in the paper; without it mathematics in words alone scores low.",
+    ),
   autoAnnotate: z
     .boolean()
     .default(false)

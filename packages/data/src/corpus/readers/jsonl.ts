@@ -17,6 +17,13 @@ function field(row: Record<string, unknown>, names: string[], contentType = "tex
   return "";
 }
 
+/** A data set's row of a problem: what is asked, and the way to its answer. */
+function problemOf(row: Record<string, unknown>): string {
+  const asked = field(row, ["question", "problem"]);
+  const solved = field(row, ["solution", "rationale"]);
+  return asked === "" || solved === "" ? asked : `${asked}\n\n${solved}`;
+}
+
 /** One parsed row as a document, or why it is none. */
 export async function documentOf(
   row: unknown,
@@ -30,11 +37,13 @@ export async function documentOf(
   let title = field(fields, ["title"]);
   if (text === "") {
     const html = field(fields, ["html"], "text/html");
-    if (html === "") return { reason: "no_text" };
-    const extracted = await extractWithin(html);
-    if ("reason" in extracted) return extracted;
-    text = extracted.text;
-    title ||= extracted.title;
+    if (html === "") text = problemOf(fields);
+    else {
+      const extracted = await extractWithin(html);
+      if ("reason" in extracted) return extracted;
+      text = extracted.text;
+      title ||= extracted.title;
+    }
     if (text.trim() === "") return { reason: "no_text" };
   }
   const url = field(fields, ["url", "uri"]);

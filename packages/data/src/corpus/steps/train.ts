@@ -21,6 +21,10 @@ const spec = z.strictObject({
   fasttext: FastTextConfig,
   positiveLabel: z.string().describe("Name of the wanted class."),
   refusedAsNegatives: z.boolean().describe("Pages under refused paths become negatives."),
+  withoutFormulas: z
+    .number()
+    .optional()
+    .describe("Share of the positive seeds that is taken a second time without formulas."),
   positives: count().describe("Inputs that are positive seed shards."),
   negatives: count().describe("Inputs that are negative seed shards."),
   pool: count().describe("Inputs that are pool shards; 0 without annotations."),
@@ -61,6 +65,8 @@ export const trainStep = defineStep({
           fasttext: { ...config.fasttext, engine: resolveEngine(config.fasttext.engine) },
           positiveLabel: config.positiveLabel,
           refusedAsNegatives: config.loop.refusedAsNegatives,
+          // Absent at 0, so that models of runs before the setting keep their names.
+          ...(config.loop.withoutFormulas > 0 ? { withoutFormulas: config.loop.withoutFormulas } : {}),
           positives: seeds.positives.length,
           negatives: seeds.negatives.length,
           pool: documents.length,
@@ -73,6 +79,11 @@ export const trainStep = defineStep({
   },
   run: trainClassifier,
 });
+
+const FORMULA = /\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,500}\$|\\\([\s\S]{1,500}?\\\)|\\\[[\s\S]{1,2000}?\\\]/g;
+
+/** A text without its formulas between delimiters. */
+export const withoutFormulas = (text: string): string => text.replace(FORMULA, " ");
 
 /**
  * Inputs: positive seed shards, negative seed shards, pool shards, then for each earlier round the collected column of
@@ -89,7 +100,16 @@ async function trainClassifier(io: StepIo<z.infer<typeof spec>>): Promise<Stats>
   const lines = new ShuffledLines(`${io.outputs[0]}.unshuffled`);
   const take = (d: Document, name: string) =>
     lines.add(`${LABEL_PREFIX}${name} ${classifierLine(d.title, d.text)}`);
-  for (const path of positiveFiles) forEachJson<Document>(path, (d) => take(d, label));
+  const share = io.spec.withoutFormulas ?? 0;
+  for (const path of positiveFiles)
+    forEachJson<Document>(path, (d, i) => {
+      take(d, label);
+      // Evenly over the seeds: each time the share of those so far passes the next whole number.
+      if (Math.floor((i + 1) * share) > Math.floor(i * share)) {
+        const words = withoutFormulas(d.text);
+        if (words !== d.text) take({ ...d, text: words }, label);
+      }
+    });
   const seedPositives = lines.count;
   for (const path of negativeFiles) forEachJson<Document>(path, (d) => take(d, "other"));
   const seedNegatives = lines.count - seedPositives;

@@ -115,7 +115,7 @@ export function signAt(text: string, at: number): number {
 const INVISIBLE = /\p{Cf}|\p{Variation_Selector}|\u034f|\u115f|\u1160|\u3164|\uffa0|\u2800/gu;
 /** Characters that are others in another shape. Powers, indices, fractions and circled numbers are not among them. */
 const SHAPES =
-  /[\u3000\uff00-\uffef\ufb00-\ufdff\ufe10-\ufeff\u{1d400}-\u{1d7ff}\u212a\u212b\u2126\u2000-\u200a\u202f\u205f\u00a0\u017f\u2116]+/gu;
+  /[\u3000\uff00-\uffef\ufb00-\ufdff\ufe10-\ufeff\u{1d400}-\u{1d7ff}\u00b5\u212a\u212b\u2126\u2000-\u200a\u202f\u205f\u00a0\u017f\u2116]+/gu;
 
 /** A text without invisible marks, composed, and with every letter and digit in its ordinary shape. */
 export function canonicalText(text: string): string {

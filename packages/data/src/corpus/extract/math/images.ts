@@ -1,5 +1,6 @@
 // Pictures of formulas: the source in the address of whatever service drew it, else in the alternative text.
 import type { DomElement } from "../dom.ts";
+import { attributeSource } from "./sources.ts";
 import { hasTexMarks, isFormula, isProse } from "./tex.ts";
 
 /** Parameters that hold a formula, whatever the service. */
@@ -103,7 +104,9 @@ export function texOfImage(img: DomElement): string | undefined {
     const value = img.getAttribute(name);
     if (value && plausible(value)) return value;
   }
-  for (const name of ["src", "data-src", "data-original", "data-lazy-src", "data-actualsrc"]) {
+  const named = attributeSource(img);
+  if (named !== undefined) return named;
+  for (const name of ["src", "data-src", "data-original", "data-lazy-src", "data-actualsrc", "data"]) {
     const tex = texOfAddress((img.getAttribute(name) ?? "").trim());
     if (tex !== undefined) return tex;
   }
@@ -119,7 +122,8 @@ export function texOfImage(img: DomElement): string | undefined {
     address ||
     SERVICE.test(src.replace(/\?.*$/s, "").replace(/^.*\//, ""));
   for (const name of ["alt", "title"]) {
-    const text = (img.getAttribute(name) ?? "").trim();
+    // Canvas says what the text is.
+    const text = (img.getAttribute(name) ?? "").trim().replace(/^(?:la)?tex:\s*/i, "");
     if (text === "") continue;
     if (
       hasTexMarks(text) &&

@@ -1,6 +1,6 @@
 // Finds math in a page, whatever rendered it, and replaces it by LaTeX between dollar signs before the main-content step
 // could drop it. What stands beside a formula is its source only if it reads as one.
-import type { DomDocument, DomElement } from "../dom.ts";
+import type { DomDocument, DomElement, DomNode } from "../dom.ts";
 import { parseDom } from "../dom.ts";
 import { texOfImage, wirisMathml } from "./images.ts";
 import { readKatex } from "./katex.ts";
@@ -120,6 +120,8 @@ function formulaOf(e: DomElement, scripts: boolean): Formula | undefined {
     case "math":
       return { tex: texOfMath(e), display: isDisplay(e) };
     case "img":
+    case "object":
+    case "embed":
       return ofImage(e);
     case "mjx-container":
       return ofContainer(e);
@@ -157,6 +159,8 @@ const CODE = new Set(["pre", "code", "kbd", "samp", "textarea", "xmp", "listing"
 
 class Marker {
   private scripts = false;
+  /** The formula that was put last. */
+  private last: DomNode | undefined;
   constructor(private readonly document: DomDocument) {}
 
   mark(root: DomElement): void {
@@ -172,10 +176,25 @@ class Marker {
     return false;
   }
 
+  /** Pictures of formulas for readers without scripts: kept unless the formula before them is their copy. */
+  private withoutScripts(e: DomElement): void {
+    const { last } = this;
+    const between = last?.nextSibling;
+    const blank =
+      between && between !== e && between.nodeType === 3 && (between.textContent ?? "").trim() === "";
+    const copied = last !== undefined && (between === e || (blank && between.nextSibling === e));
+    this.visit(e);
+    const text = e.textContent ?? "";
+    if (!text.includes(MATH_START)) return;
+    if (copied) e.remove();
+    else e.replaceWith(this.document.createTextNode(text));
+  }
+
   private put(e: DomElement, { tex, display }: Formula): void {
     const text = delimited(tex, display);
     const shown = text === "" ? "" : `${MATH_START}${text}${MATH_END}`;
-    e.replaceWith(this.document.createTextNode(text.startsWith("$$") ? ` ${shown} ` : shown));
+    this.last = this.document.createTextNode(text.startsWith("$$") ? ` ${shown} ` : shown);
+    e.replaceWith(this.last);
   }
 
   /** Visits the children; those that are formulas are replaced and not searched further. */
@@ -183,6 +202,7 @@ class Marker {
     for (let e = parent.firstElementChild; e; ) {
       const next = e.nextElementSibling;
       if (this.isCopy(e)) e.remove();
+      else if (e.localName === "noscript") this.withoutScripts(e);
       else if (e.localName === "script") {
         const isMath = /^math\/(?:tex|mml|asciimath)/.test(e.getAttribute("type") ?? "");
         const found = isMath ? soundFormula(e, true) : undefined;

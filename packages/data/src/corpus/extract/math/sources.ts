@@ -61,6 +61,8 @@ const FORMULA_CLASS =
 const MAYBE_CLASS = /math|latex|katex|formula|equation|(?:^|[\s_-])tex(?:$|[\s_-])/i;
 
 function leaf(e: DomElement): boolean {
+  const only = e.firstElementChild;
+  if (e.localName === "pre" && only?.localName === "code" && !only.nextElementSibling) return leaf(only);
   for (let c = e.firstElementChild; c; c = c.nextElementSibling)
     if (c.localName !== "br" && c.localName !== "wbr") return false;
   return true;

@@ -1,0 +1,37 @@
+// What a page says by its styles alone, as the elements that mean it, before the main-content step drops styles: raised and
+// lowered text, and text whose line breaks stand.
+import type { DomElement } from "./dom.ts";
+
+const RAISED = /(?:^|\s)(?:super-?script|sup)(?:\s|$)/i;
+const LOWERED = /(?:^|\s)(?:sub-?script|sub)(?:\s|$)/i;
+const STYLED = '[style],[class*="script"],[class~="sup"],[class~="sub"]';
+/** Indices and powers are short. */
+const MOST_CHARACTERS = 40;
+
+function scriptOf(e: DomElement, style: string): "sup" | "sub" | undefined {
+  if (!/^(?:span|font|small|i|em|b|strong|var)$/.test(e.localName)) return undefined;
+  if ((e.textContent ?? "").length > MOST_CHARACTERS || e.querySelector("sup,sub")) return undefined;
+  const names = e.getAttribute("class") ?? "";
+  if (/vertical-align\s*:\s*super/i.test(style) || RAISED.test(names)) return "sup";
+  return /vertical-align\s*:\s*sub/i.test(style) || LOWERED.test(names) ? "sub" : undefined;
+}
+
+/** Whether the text is set line by line, as code is; prose that only wraps is not. */
+function isSet(e: DomElement, style: string): boolean {
+  if (!/white-space\s*:\s*pre(?:;|\s|$)/i.test(style) || /^(?:pre|code|body)$/.test(e.localName))
+    return false;
+  return (e.textContent ?? "").trim().includes("\n") && !e.querySelector("p,div,table,ul,ol,pre,h1,h2,h3,br");
+}
+
+/** Replaces elements that their style makes powers, indices or lines that stand, in place. */
+export function markStyles(body: DomElement): void {
+  const document = body.ownerDocument;
+  for (const e of Array.from(body.querySelectorAll(STYLED))) {
+    const style = e.getAttribute("style") ?? "";
+    const name = scriptOf(e, style) ?? (isSet(e, style) ? "pre" : undefined);
+    if (!name || e.closest("pre,code")) continue;
+    const made = document.createElement(name);
+    while (e.firstChild) made.append(e.firstChild);
+    e.replaceWith(made);
+  }
+}
