@@ -27,7 +27,7 @@ test("each_line_gets_an_answer_and_a_reset_forgets", () => {
 test("the_conversation_so_far_and_the_system_text_change_the_prompt", () => {
   const template = join(run.dir, "echo.jinja");
   // The context is 128: a template that repeats what it gets fails once there is too much of it.
-  writeFileSync(template, "{% for m in messages %}{{ m.role }} {{ m.content * 1 }}{% endfor %}");
+  writeFileSync(template, "{% for m in messages %}{{ m.role }} {{ m.content - 1 }}{% endfor %}");
   const wrong = chat("x\n", ["--template", template]);
   expect(wrong.status).toBe(2);
   writeFileSync(template, "{% for m in messages %}{{ m.role }} {{ m.content }}{% endfor %}");

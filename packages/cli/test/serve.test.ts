@@ -313,6 +313,18 @@ test.each<[string, unknown, unknown]>([
   ["tool_choice", "required", "auto"],
   ["reasoning_effort", "high", null],
   ["field_of_tomorrow", 0, null],
+  ["function_call", { name: "f" }, "auto"],
+  ["functions", [{ name: "f" }], []],
+  ["logit_bias", { 5: -100 }, {}],
+  ["presence_penalty", 0.5, 0],
+  ["response_format", { type: "json_object" }, { type: "text" }],
+  ["modalities", ["text", "audio"], ["text"]],
+  ["typical_p", 0.9, 1],
+  ["mirostat", 2, 0],
+  ["num_beams", 4, 1],
+  ["echo", true, false],
+  ["best_of", 2, 1],
+  ["documents", [{ text: "a" }], []],
 ])("the_field_%s_is_refused_unless_it_says_nothing", async (field, value, neutral) => {
   const ask = (x: unknown) => post("/v1/chat/completions", JSON.stringify({ ...chatted, [field]: x }));
   const refused = await ask(value);
@@ -322,6 +334,103 @@ test.each<[string, unknown, unknown]>([
     code: "unsupported_parameter",
   });
   expect((await ask(neutral)).status).toBe(200);
+});
+
+test.each<[string, object | object[], string | undefined]>([
+  [
+    "contents in parts",
+    {
+      role: "user",
+      content: [
+        { type: "text", text: "H", cache_control: {} },
+        { type: "text", text: "i" },
+      ],
+    },
+    undefined,
+  ],
+  [
+    "a picture",
+    {
+      role: "user",
+      content: [
+        { type: "text", text: "a" },
+        { type: "image_url", image_url: {} },
+      ],
+    },
+    "messages.0.content.1: a part of the type image_url",
+  ],
+  [
+    "a sound",
+    { role: "user", content: [{ type: "input_audio", input_audio: {} }] },
+    "messages.0.content.0: a part of the type input_audio",
+  ],
+  [
+    "a part without text",
+    { role: "user", content: [{ type: "text" }] },
+    "messages.0.content.0: it is no part of text",
+  ],
+  ["a number", { role: "user", content: 5 }, "messages.0.content: it is neither text nor a list"],
+  ["a refusal in parts", { role: "assistant", content: [{ type: "refusal", refusal: "Hi" }] }, undefined],
+  ["a refusal beside no content", { role: "assistant", content: null, refusal: "Hi" }, undefined],
+  ["a refusal beside a content", { role: "assistant", content: "a", refusal: "b" }, "messages.0.refusal"],
+  [
+    "an answer that is to be continued",
+    { role: "assistant", content: "Hi", prefix: true },
+    "messages.0.prefix",
+  ],
+  [
+    "a call in the form of old",
+    { role: "assistant", content: null, function_call: { name: "f", arguments: "{}" } },
+    "messages.0.function_call",
+  ],
+  [
+    "a field of tomorrow",
+    { role: "user", content: "Hi", weight_of_tomorrow: 1 },
+    "messages.0.weight_of_tomorrow",
+  ],
+  [
+    "fields that say nothing",
+    {
+      role: "assistant",
+      content: "Hi",
+      refusal: null,
+      audio: null,
+      function_call: null,
+      annotations: [],
+      tool_calls: [],
+      prefix: false,
+      id: "m",
+    },
+    undefined,
+  ],
+])("a_message_with_%s_is_read_or_refused_by_name", async (_, message, why) => {
+  const answer = await post("/v1/chat/completions", JSON.stringify({ ...chatted, messages: [message] }));
+  if (why === undefined) {
+    // Each says Hi.
+    const { role } = message as { role: string };
+    const plain = await post(
+      "/v1/chat/completions",
+      JSON.stringify({ ...chatted, messages: [{ role, content: "Hi" }] }),
+    );
+    const told = async (response: Response) =>
+      (await json<{ choices: object[]; usage: object }>(response)) as { choices: object[]; usage: object };
+    const [got, wanted] = [await told(answer), await told(plain)];
+    expect([got.choices, got.usage]).toEqual([wanted.choices, wanted.usage]);
+    return;
+  }
+  expect(answer.status).toBe(400);
+  expect((await json<{ error: { message: string } }>(answer)).error.message).toContain(why);
+});
+
+test.each<[object, string]>([
+  [{ top_logprobs: 3 }, "top_logprobs"],
+  [{ stream_options: { of_tomorrow: 1 } }, "stream_options"],
+  [{ tools: [{ type: "function", function: { name: "f", strict: true } }] }, "tools.0.function.strict"],
+  [{ tools: [{ type: "custom", custom: { name: "f" } }] }, "tools.0.type"],
+])("what_a_field_asks_for_inside_is_refused_by_name %j", async (more, param) => {
+  const answer = await post("/v1/chat/completions", JSON.stringify({ ...chatted, ...more }));
+  expect(answer.status).toBe(400);
+  expect((await json<{ error: object }>(answer)).error).toMatchObject({ param });
 });
 
 test("fields_about_the_client_pass", async () => {

@@ -28,6 +28,10 @@ test.each<[string, Json]>([
   ["Unheard", bpe({ post_processor: { type: "Unheard" } })],
   ["Unheard", bpe({ pre_tokenizer: { type: "Unheard" } })],
   ["Unheard", bpe({ normalizer: { type: "Unheard" } })],
+  [
+    "continuing_subword_prefix",
+    bpe({ model: { ...(bpe().model as Json), continuing_subword_prefix: "##", byte_fallback: true } }),
+  ],
   ["dropout", bpe({ model: { ...(bpe().model as Json), dropout: 0.1 } })],
 ])("%s_is_refused_by_name", (name, json) => {
   const error = { code: "tokenizer_unsupported", exitCode: 4, message: expect.stringContaining(name) };

@@ -29,6 +29,15 @@ test.each(Object.entries(kinds))("%s_is_encoded_decoded_and_streamed_by_the_libr
   expect(ours.vocabSize).toBeGreaterThan(8);
 });
 
+test.each([
+  [true, [0, 0, 1, 0, 1]],
+  [false, [0, 0, 0, 0, 1, 0, 1]],
+])("unknown_characters_are_one_inside_a_word_alone fuse_unk: %s", (fuse, ids) => {
+  const model = { type: "BPE", vocab: { "<unk>": 0, a: 1 }, merges: [], unk_token: "<unk>", fuse_unk: fuse };
+  const t = new Tokenizer({ model, pre_tokenizer: { type: "WhitespaceSplit" }, added_tokens: [] } as never);
+  expect([...t.encodeIds("xx yy aza")]).toEqual(ids);
+});
+
 test("a_text_that_continues_another_has_no_mark_of_its_beginning", () => {
   for (const name of [
     "BPE of Llama 2",

@@ -40,6 +40,11 @@ def mistral(**more):
     return {**SIZES, "model_type": "mistral", "architectures": ["MistralForCausalLM"], "rope_theta": 10000.0, **more}
 
 
+def phi3(**more):
+    own = dict(original_max_position_embeddings=256, resid_pdrop=0.0, embd_pdrop=0.0, attention_bias=False, pad_token_id=0)
+    return {**SIZES, "model_type": "phi3", "architectures": ["Phi3ForCausalLM"], "rope_theta": 10000.0, **own, **more}
+
+
 FAMILIES = {
     "llama-2": llama(num_key_value_heads=4),
     "llama-3.1": llama(rope_theta=500000.0, rope_scaling=LLAMA3),
@@ -59,6 +64,9 @@ FAMILIES = {
     ),
     "mistral-0.1": mistral(sliding_window=20),
     "mistral-0.3": mistral(sliding_window=None),
+    "phi-3-4k": phi3(num_key_value_heads=4, sliding_window=20),
+    "phi-4": phi3(rope_theta=250000.0, sliding_window=None),
+    "phi-partial": phi3(sliding_window=None, head_dim=16, partial_rotary_factor=0.75),
     "mistral-head-dim": mistral(sliding_window=None, head_dim=16),
 }
 TOKENS = [(7 * t * t + 3 * t + t // 5) % 61 for t in range(70)]

@@ -81,6 +81,35 @@ function writeFile(
   closeSync(fd);
 }
 
+/** The base model's tensors with queries, keys and values, and gate and up, joined row by row as Phi-3 has them. */
+function writeFused(path: string): void {
+  using file = SafetensorsReader.open(join(base, "model.safetensors"));
+  const joined = new Map<string, { shape: number[]; bytes: Uint8Array[] }>();
+  const place = (name: string) =>
+    name.replace(/\.[qkv]_proj/, ".qkv_proj").replace(/\.(gate|up)_proj/, ".gate_up_proj");
+  const order = ["q_proj", "k_proj", "v_proj", "gate_proj", "up_proj"];
+  const rank = (name: string) => order.findIndex((part) => name.includes(part));
+  for (const name of namesOf().sort((a, b) => rank(a) - rank(b))) {
+    const { shape } = file.entry(name);
+    const whole = joined.get(place(name));
+    if (whole) whole.shape[0]! += shape[0]!;
+    else joined.set(place(name), { shape: [...shape], bytes: [] });
+    joined.get(place(name))!.bytes.push(file.bytes(name));
+  }
+  let end = 0;
+  const header = Object.fromEntries(
+    [...joined].map(([name, { shape, bytes }]) => {
+      const size = bytes.reduce((sum, part) => sum + part.length, 0);
+      end += size;
+      return [name, { dtype: "F32", shape, data_offsets: [end - size, end] }];
+    }),
+  );
+  const json = Buffer.from(JSON.stringify(header));
+  const first = Buffer.alloc(8);
+  first.writeBigUInt64LE(BigInt(json.length));
+  writeFileSync(path, Buffer.concat([first, json, ...[...joined.values()].flatMap(({ bytes }) => bytes)]));
+}
+
 function namesOf(): string[] {
   using file = SafetensorsReader.open(join(base, "model.safetensors"));
   return [...file.entries.keys()];
@@ -95,6 +124,17 @@ function folderOf(name: string): string {
 
 const imported = (folder: string) => [...importHuggingFace(cpu, folder).parameters.flat.read()];
 const large = 2 ** 31 + 4096;
+
+test("projections_that_a_file_holds_together_are_read_as_those_of_their_own", () => {
+  const folder = folderOf("fused");
+  writeFused(join(folder, "model.safetensors"));
+  expect(imported(folder)).toEqual(weights);
+  const path = join(folder, "config.json");
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), intermediate_size: 18 }));
+  expect(() => imported(folder)).toThrow(
+    expect.objectContaining({ code: "checkpoint_mismatch", exitCode: 3 }),
+  );
+});
 
 test("a_file_of_more_than_2_GiB_is_imported", () => {
   const folder = folderOf("large");

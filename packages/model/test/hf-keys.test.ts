@@ -55,9 +55,23 @@ const refused: [string, HfConfig, string][] = [
     { layer_types: ["linear_attention", ...new Array(3).fill("full_attention")] },
     "layer_types",
   ],
-  ...["deepseek_v3", "mixtral", "qwen3_moe", "gemma2", "phi3", "gpt2", "constructor"].map(
-    (type): [string, HfConfig, string] => [`type ${type}`, { model_type: type }, `model_type ${type}`],
-  ),
+  ...(
+    "deepseek_v2 deepseek_v3 kimi_k2 mixtral qwen2_moe qwen3_moe gpt_oss llama4_text jamba dbrx gemma gemma2 gemma3_text phi phi-msft gpt2 gpt_neox gptj " +
+    "falcon mpt bloom opt stablelm starcoder2 nemotron olmo olmo2 olmo3 cohere cohere2 smollm3 granite minicpm internlm2 internlm3 glm glm4 chatglm " +
+    "baichuan Yi qwen qwen3_next qwen2_vl mamba rwkv falcon_h1 lfm2 zamba2 constructor"
+  )
+    .split(" ")
+    .map((type): [string, HfConfig, string] => [`type ${type}`, { model_type: type }, `model_type ${type}`]),
+  [
+    "Phi-3 of 128K",
+    { model_type: "phi3", rope_scaling: { type: "longrope", short_factor: [1, 1], long_factor: [1, 2] } },
+    "longrope",
+  ],
+  [
+    "Phi-3 by its own code of another name",
+    { model_type: "phi3", auto_map: { AutoModel: "modeling_x.X" } },
+    "auto_map",
+  ],
 ];
 
 test.each(refused)("%s_is_refused_by_name", (_, change, what) => {
@@ -87,6 +101,9 @@ test("neutral_values_of_the_same_keys_change_nothing", () => {
     partial_rotary_factor: 1,
     sliding_window: 4096,
     auto_map: { AutoTokenizer: "tokenization_x.X" },
+    is_llama_config: true,
+    output_router_logits: false,
+    num_logits_to_keep: 0,
     quantization_config: null,
     rope_scaling: { rope_type: "default", factor: 1 },
     pruned_heads: {},

@@ -44,6 +44,53 @@ const served: Record<string, [HfConfig, object]> = {
     { ...llama, bos_token_id: 128000, rope_theta: 500000.0, rope_scaling: llama3 },
     { ropeScaling: expect.objectContaining({ type: "llama3" }) },
   ],
+  SmolLM2: [
+    {
+      ...llama,
+      is_llama_config: true,
+      rope_interleaved: false,
+      tie_word_embeddings: true,
+      "transformers.js_config": {},
+    },
+    { tieEmbeddings: true, ropeScaling: undefined },
+  ],
+  "Yi, Vicuna and TinyLlama": [
+    {
+      ...llama,
+      max_sequence_length: 2048,
+      rope_theta: 5000000.0,
+      pretraining_tp: 1,
+      tokenizer_class: "LlamaTokenizer",
+    },
+    { ropeTheta: 5e6 },
+  ],
+  "Phi-3 of 4K": [
+    {
+      ...llama,
+      model_type: "phi3",
+      architectures: ["Phi3ForCausalLM"],
+      auto_map: {
+        AutoConfig: "configuration_phi3.Phi3Config",
+        AutoModelForCausalLM: "modeling_phi3.Phi3ForCausalLM",
+      },
+      embd_pdrop: 0.0,
+      resid_pdrop: 0.0,
+      original_max_position_embeddings: 4096,
+      rope_scaling: null,
+      sliding_window: 2047,
+    },
+    { attention: "window", windowSize: 2047, qkNorm: false, qkvBias: false },
+  ],
+  "Phi-4": [
+    {
+      ...llama,
+      model_type: "phi3",
+      architectures: ["Phi3ForCausalLM"],
+      rope_theta: 250000,
+      sliding_window: null,
+    },
+    { attention: "full", ropeTheta: 250000 },
+  ],
   Qwen2: [
     { ...common, ...qwen, model_type: "qwen2", architectures: ["Qwen2ForCausalLM"], rope_theta: 1e6 },
     { qkvBias: true, qkNorm: false, attention: "full", ropeTheta: 1e6, headDim: 8 },

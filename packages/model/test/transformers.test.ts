@@ -85,7 +85,8 @@ needs(python !== undefined, "no Python with torch and transformers")(
         expect.soft(greedy(model, expected.prompt, []), name).toEqual(expected.greedy);
         expect.soft(greedy(model, expected.prompt, expected.end), name).toEqual(expected.ended);
         expect.soft(expected.ended.length, name).toBeLessThan(65);
-        await exportHuggingFace(model, join(exported, name));
+        // No family that is exported turns a part of a head.
+        if (model.config.rotaryDim === undefined) await exportHuggingFace(model, join(exported, name));
       }
     }
     const { tokens } = expectedOf(names[0]!);
@@ -95,8 +96,9 @@ needs(python !== undefined, "no Python with torch and transformers")(
         .split("\n")
         .at(-1)!,
     );
-    expect(Object.keys(read).sort()).toEqual([...names].sort());
-    for (const name of names)
+    const written = names.filter((name) => name !== "phi-partial");
+    expect(Object.keys(read).sort()).toEqual([...written].sort());
+    for (const name of written)
       expect.soft(distance(read[name].flat(), expectedOf(name).logits.flat()), name).toBeLessThan(1e-4);
   },
   600_000,

@@ -33,6 +33,18 @@ const faults: [name: string, run: Run, step: number, cause: RegExp][] = [
     3,
     /100 % of groups .* depends on the question alone/,
   ],
+  [
+    "reward follows the length",
+    { steps: [{ "verdict/length_correlation": 0.99, "verdict/length_questions": 5 }] },
+    3,
+    /the longer earn more, right or wrong \(rank correlation 0.99\): the reward pays for length/,
+  ],
+  [
+    "reward follows the length",
+    { steps: [{ "verdict/length_correlation": -1, "verdict/length_questions": 4 }] },
+    3,
+    /the shorter earn more/,
+  ],
   ["inverted reward", { steps: [{ "verdict/auc": 0.1 }] }, 2, /90 % of pairs.* wrong sign/],
   [
     "grader rejects right outputs",
@@ -207,9 +219,24 @@ const faults: [name: string, run: Run, step: number, cause: RegExp][] = [
   ],
   [
     "the KL outweighs the rewards",
-    { steps: [{ "kl/mean": 0.03 }], config: { algorithm: { klCoef: 20 } } },
+    { steps: [{ "kl/mean": 0.6 }], config: { algorithm: { klCoef: 1 } } },
     3,
-    /kl_coef 20 times a KL of 0.030 nats per token is 0.60, .* lower algorithm.kl_coef/,
+    /kl_coef 1 times a KL of 0.60 nats per token is 0.60, .* lower algorithm.kl_coef/,
+  ],
+  [
+    "the KL outweighs the rewards",
+    { steps: [{ "kl/mean": 0.005 }], config: { algorithm: { klCoef: 50 } } },
+    3,
+    /kl_coef 50 holds the policy at its reference: .* moved by 0.020 nats/,
+  ],
+  [
+    "outputs are random",
+    {
+      steps: [{ "policy/entropy": 4.6, "completion/truncated_share": 0.8 }],
+      config: { rollout: { temperature: 3 } },
+    },
+    3,
+    /4.6 nats a token\): rollout.temperature 3 is too high/,
   ],
   [
     "questions repeat",

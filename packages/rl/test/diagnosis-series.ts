@@ -34,6 +34,8 @@ export const healthy: Row = {
   "verdict/auc": 0.97,
   "verdict/auc_std": 0.05,
   "verdict/mixed_questions": 10,
+  "verdict/length_correlation": 0.3,
+  "verdict/length_questions": 4,
   "verdict/rejected_gold_share": 0.12,
   "verdict/plurality_questions": 11,
   "verdict/plurality_right_share": 0.9,

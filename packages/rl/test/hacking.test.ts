@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { grpoSchema } from "../src/stages/grpo/config.ts";
 import { hackingAlarm, type StepVerdicts } from "../src/stages/grpo/hacking/alarm.ts";
 import { disagreements, judgedOutputs, verdictMetrics } from "../src/stages/grpo/hacking/figures.ts";
+import { lengthFigures, rankCorrelation } from "../src/stages/grpo/hacking/length.ts";
 import { settingsAt } from "../src/stages/grpo/hacking/monitor.ts";
 import type { Output } from "../src/stages/grpo/rollout.ts";
 import { grpoRuns, makeBase, stepMetrics, warningsOf } from "./grpo-fixture.ts";
@@ -213,4 +214,51 @@ describe("runs of a tiny policy", () => {
     }
     expect(metrics.at(-1)!["reward/mean"]).toBeGreaterThan(metrics[0]!["reward/mean"]!);
   }, 240_000);
+});
+
+describe("rewards and lengths", () => {
+  /** Outputs of questions: reward, tokens, and whether it is right. */
+  const judgedOf = (groups: [reward: number, tokens: number, right: boolean][][]) =>
+    groups.flatMap((group, i) =>
+      group.map(([reward, tokens, right]) => {
+        const row = { tokens, completion: "x".repeat(tokens % 7) };
+        return { output: { row, rewards: { group: i } } as unknown as Output, reward, right };
+      }),
+    );
+
+  test("rank_correlations_are_those_of_spearman", () => {
+    // Ranks 0 1.5 1.5 3 and 1 0 2 3: Σ of products of distances from 1.5 is 0.75 + 0 + 0 + 2.25, Σ of squares 4.5 and 5.
+    expect(rankCorrelation([1, 2, 2, 9], [5, 4, 6, 7])).toBeCloseTo(3 / Math.sqrt(4.5 * 5), 12);
+    expect(rankCorrelation([1, 2, 3], [9, 5, 1])).toBeCloseTo(-1, 12);
+    expect(rankCorrelation([1, 1, 1], [1, 2, 3])).toBeNaN();
+  });
+
+  test("only_questions_with_right_and_wrong_outputs_and_three_rewards_count", () => {
+    const follows: [number, number, boolean][] = [
+      [0.1, 1, false],
+      [0.4, 4, true],
+      [0.5, 5, false],
+      [0.2, 2, true],
+    ];
+    const priced = [1, 2, 3].map((n): [number, number, boolean] => [1 - n / 100, n, true]);
+    const twoVerdicts = [1, 2, 3].map((n): [number, number, boolean] => [n === 3 ? 1 : 0, n, n === 3]);
+    expect(lengthFigures(judgedOf([follows, priced, twoVerdicts]))).toEqual({
+      "verdict/length_correlation": 1,
+      "verdict/length_questions": 1,
+    });
+    const rule: [number, number, boolean][] = [
+      [1, 2, true],
+      [0.1, 1, false],
+      [1.1, 3, true],
+      [0, 4, false],
+    ];
+    expect(lengthFigures(judgedOf([follows, rule]))["verdict/length_correlation"]).toBeCloseTo(
+      (1 - 0.2) / 2,
+      12,
+    );
+    expect(lengthFigures(judgedOf([priced]))).toEqual({
+      "verdict/length_correlation": 0,
+      "verdict/length_questions": 0,
+    });
+  });
 });

@@ -5,6 +5,7 @@ import type { GeneratedSample, GenerateRequest } from "@nsa/model";
 import type { Tool } from "@nsa/tasks";
 import { ApiError, openEvents, sendError, sendJson } from "./http.ts";
 import { chatLogprobs } from "./logprobs.ts";
+import { readMessages } from "./messages.ts";
 import { OutputText } from "./output-text.ts";
 import { type ChatBody, chatSchema, checkBody } from "./schema.ts";
 import {
@@ -34,13 +35,13 @@ interface Job {
 async function jobOf(service: Service, raw: unknown, signal: AbortSignal): Promise<Job> {
   const body = checkBody(chatSchema, raw);
   checkModel(service, body.model);
+  if (body.top_logprobs && !body.logprobs)
+    throw new ApiError(400, "top_logprobs needs logprobs: true", {
+      param: "top_logprobs",
+      code: "invalid_value",
+    });
   const { template, model, name } = service.session;
-  const messages = body.messages.map(({ role, content, ...more }) => ({
-    // A client sends back what it was given; a template without calls of tools reads the rest of the conversation.
-    ...(template.source.includes("tool_calls") ? more : {}),
-    role: role === "developer" ? "system" : role,
-    content,
-  }));
+  const messages = readMessages(body.messages, template.source);
   checkMessages(service, messages);
   const tools = toolsOf(service, body);
   const prompt = await service.session.encode(rendered(service, messages, tools));

@@ -3,6 +3,7 @@
 import { firstComplaint } from "@nsa/core";
 import { z } from "zod";
 import { ApiError } from "./http.ts";
+import { messageSchema } from "./messages.ts";
 
 /** Clients send null for what they leave out. */
 const optional = <T extends z.ZodType>(type: T) => type.nullish().transform((x) => x ?? undefined);
@@ -22,7 +23,9 @@ const shared = {
   ),
   stop: optional(stops),
   stream: optional(z.boolean()),
-  stream_options: optional(z.looseObject({ include_usage: optional(z.boolean()) })),
+  stream_options: optional(
+    z.strictObject({ include_usage: optional(z.boolean()), include_obfuscation: optional(z.boolean()) }),
+  ),
 };
 
 /** Fields that would change the text and are not done here: refused unless they say nothing. */
@@ -35,6 +38,7 @@ const refused = z.looseObject({
   functions: optional(z.array(z.unknown()).max(0)),
   response_format: optional(z.looseObject({ type: z.literal("text") })),
   tool_choice: optional(z.enum(["none", "auto"])),
+  function_call: optional(z.enum(["none", "auto"])),
   modalities: optional(z.array(z.literal("text"))),
   // Of other servers with this API.
   repetition_penalty: optional(z.literal(1)),
@@ -44,6 +48,18 @@ const refused = z.looseObject({
   min_tokens: optional(z.literal(0)),
   ignore_eos: optional(z.literal(false)),
   use_beam_search: optional(z.literal(false)),
+  num_beams: optional(z.literal(1)),
+  no_repeat_ngram_size: optional(z.literal(0)),
+  typical_p: optional(z.literal(1)),
+  tfs_z: optional(z.literal(1)),
+  top_a: optional(z.literal(0)),
+  mirostat: optional(z.literal(0)),
+  mirostat_mode: optional(z.literal(0)),
+  dry_multiplier: optional(z.literal(0)),
+  xtc_probability: optional(z.literal(0)),
+  echo: optional(z.literal(false)),
+  best_of: optional(z.literal(1)),
+  documents: optional(z.array(z.unknown()).max(0)),
   skip_special_tokens: optional(z.literal(true)),
   include_stop_str_in_output: optional(z.literal(false)),
   add_generation_prompt: optional(z.literal(true)),
@@ -54,9 +70,7 @@ const refused = z.looseObject({
 /** Fields that change nothing of the text. */
 const HARMLESS = new Set([
   ..."user metadata store service_tier safety_identifier prompt_cache_key prompt_cache_retention".split(" "),
-  ..."parallel_tool_calls prediction function_call priority request_id spaces_between_special_tokens".split(
-    " ",
-  ),
+  ..."prediction priority cache_prompt request_id spaces_between_special_tokens".split(" "),
 ]);
 
 export const completionSchema = z.looseObject({
@@ -68,14 +82,14 @@ export const completionSchema = z.looseObject({
   best_of: optional(z.number().int().min(1)),
 });
 
-const part = z.looseObject({ type: z.literal("text"), text: z.string() });
-
 const tool = z.looseObject({
   type: z.literal("function"),
   function: z.looseObject({
     name: z.string().min(1),
     description: optional(z.string()),
     parameters: optional(z.looseObject({})),
+    // Nothing holds the model to the schema.
+    strict: optional(z.literal(false)),
   }),
 });
 
@@ -83,18 +97,9 @@ export const chatSchema = z.looseObject({
   ...shared,
   tools: optional(z.array(tool)),
   // A call that is demanded is refused by name: nothing makes the model write one.
+  parallel_tool_calls: optional(z.boolean()),
   tool_choice: optional(z.union([z.enum(["none", "auto", "required"]), z.looseObject({ type: z.string() })])),
-  messages: z
-    .array(
-      z.looseObject({
-        role: z.enum(["system", "developer", "user", "assistant", "tool"]),
-        content: z
-          .union([z.string(), z.array(part)])
-          .nullish()
-          .transform((c) => (typeof c === "string" ? c : (c ?? []).map((p) => p.text).join(""))),
-      }),
-    )
-    .min(1),
+  messages: z.array(messageSchema).min(1),
   max_tokens: optional(z.number().int().min(1)),
   max_completion_tokens: optional(z.number().int().min(1)),
   logprobs: optional(z.boolean()),

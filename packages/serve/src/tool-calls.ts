@@ -12,7 +12,10 @@ export interface ChatAnswer {
 }
 
 /** The functions that the answer may call; none with tool_choice none. Throws ApiError 400 where the template writes none. */
-export function toolsOf({ session }: Service, { tools, tool_choice: choice }: ChatBody): Tool[] {
+export function toolsOf(
+  { session }: Service,
+  { tools, tool_choice: choice, parallel_tool_calls: several }: ChatBody,
+): Tool[] {
   if (choice && choice !== "none" && choice !== "auto")
     throw new ApiError(400, "tool_choice other than none and auto is not supported: the model decides", {
       param: "tool_choice",
@@ -22,6 +25,11 @@ export function toolsOf({ session }: Service, { tools, tool_choice: choice }: Ch
   if (!writesTools(session.template))
     throw new ApiError(400, "tools is not supported by the chat template of this model", {
       param: "tools",
+      code: "unsupported_parameter",
+    });
+  if (several === false)
+    throw new ApiError(400, "parallel_tool_calls: false is not supported: the model decides", {
+      param: "parallel_tool_calls",
       code: "unsupported_parameter",
     });
   return tools.map(({ function: f }) => ({

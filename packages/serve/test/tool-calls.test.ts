@@ -109,3 +109,21 @@ test("a_template_without_tools_refuses_them", async () => {
   await expect(ask({ tools: [{ type: "search" }] }, "x")).rejects.toThrow(/tools/);
   await expect(ask({ tools, tool_choice: "required" }, "x")).rejects.toThrow(/tool_choice/);
 });
+
+test("one_call_at_most_is_refused_by_name", async () => {
+  const refused = ask({ tools, parallel_tool_calls: false }, CALL);
+  await expect(refused).rejects.toMatchObject({ fields: { param: "parallel_tool_calls" } });
+  const { status } = await ask({ tools, tool_choice: "none", parallel_tool_calls: false }, "3");
+  expect(status).toBe(200);
+});
+
+test("fields_of_a_message_that_the_template_names_reach_it", async () => {
+  const channel = jinjaTemplate("{% for m in messages %}{{ m.channel }}{{ m.content }}{% endfor %}", {
+    place: "channel",
+  });
+  const messages = [{ role: "user", content: "x", channel: "c" }];
+  expect((await ask({ messages }, "3", channel)).prompt).toBe("cx");
+  await expect(ask({ messages }, "3", plain)).rejects.toMatchObject({
+    fields: { param: "messages.0.channel" },
+  });
+});

@@ -26,7 +26,7 @@ function registerModel(program: Command): void {
     );
   withDtype(withPluginFiles(model.command("import <from> <to>")))
     .description(
-      "a Llama, Mistral, Qwen2 or Qwen3 folder, or with --base a PEFT folder, becomes a checkpoint",
+      "a Llama, Mistral, Qwen2, Qwen3 or Phi-3 folder, or with --base a PEFT folder, becomes a checkpoint",
     )
     .option(
       "--base <checkpoint>",

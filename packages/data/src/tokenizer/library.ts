@@ -71,6 +71,15 @@ export class LibraryCodec implements Codec {
         exitCode: 4,
       });
     }
+    if (model.type === "BPE" && model.continuing_subword_prefix) {
+      throw new NsaError({
+        code: "tokenizer_unsupported",
+        what: `model.continuing_subword_prefix: ${JSON.stringify(model.continuing_subword_prefix)} in tokenizer.json`,
+        why: "merges of pieces with a mark in front are not served in a BPE",
+        fix: "train a tokenizer with `nsa tokenizer train`",
+        exitCode: 4,
+      });
+    }
     this.split = preTokenizerOf(json.pre_tokenizer);
     if (json.decoder) this.decoder = decoderOf(json.decoder);
     const normalize = normalizerOf(json.normalizer);
@@ -95,7 +104,9 @@ export class LibraryCodec implements Codec {
     const words = this.split(text, { first: index === 0, inner }).filter((word) => word !== "");
     if (words.length === 0) return [];
     const unknown = (model as unknown as { unk_token_id?: number }).unk_token_id;
-    return (model!(words) as string[])
+    // Word by word: the library joins unknown characters to one across words, Rust inside a word alone.
+    return words
+      .flatMap((word) => model!([word]) as string[])
       .flatMap((token) => model!.tokens_to_ids.get(token) ?? this.bytesIds(token) ?? unknown)
       .filter((id): id is number => id !== undefined);
   }

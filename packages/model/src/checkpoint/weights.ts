@@ -99,9 +99,10 @@ export function loadNamed(
   options: { suffix?: string; pieceBytes?: number } = {},
 ): void {
   const { suffix = "", pieceBytes } = options;
-  for (const { name, shape, buffer, offset } of tensors) {
+  for (const { name, shape: own, buffer, offset, part } of tensors) {
     const file = find(name + suffix);
     const entry = file?.entries.get(name + suffix);
+    const shape = part ? [part.rows, ...own.slice(1)] : own;
     if (!file || entry?.shape.join() !== shape.join()) {
       throw new NsaError({
         code: "checkpoint_mismatch",
@@ -111,6 +112,16 @@ export function loadNamed(
         exitCode: ExitCode.data,
       });
     }
-    file.forEachPiece(name + suffix, (values, at) => writeFloats(buffer, values, offset + at), pieceBytes);
+    const row = own.slice(1).reduce((a, b) => a * b, 1);
+    const from = (part?.from ?? 0) * row;
+    const to = from + (own[0] ?? 1) * row;
+    file.forEachPiece(
+      name + suffix,
+      (values, at) => {
+        const [first, last] = [Math.max(at, from), Math.min(at + values.length, to)];
+        if (first < last) writeFloats(buffer, values.subarray(first - at, last - at), offset + first - from);
+      },
+      pieceBytes,
+    );
   }
 }

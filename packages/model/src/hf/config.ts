@@ -1,4 +1,4 @@
-// Hugging Face config.json of Llama, Mistral, Qwen2 and Qwen3 ↔ our architecture. Every other key either changes nothing or is refused.
+// Hugging Face config.json of Llama, Mistral, Qwen2, Qwen3 and Phi-3 ↔ our architecture. Every other key either changes nothing or is refused.
 import { resolveModelConfig } from "../config/model-config.ts";
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
 import { Fields, type HfConfig, invalid, MAX_COUNT, refuse } from "./fields.ts";
@@ -6,8 +6,10 @@ import { refuseUnserved } from "./keys.ts";
 import { readRope, writeScaling } from "./rope.ts";
 import { readWindows, writeWindows } from "./windows.ts";
 
-/** What a family's files leave out. Its head is not tied, and its ε is 1e-6. */
+/** What a family's files leave out. Its head is not tied. */
 interface Family {
+  /** ε of the norms, 1e-6 where it is not given. */
+  eps?: number;
   /** Key-value heads; as many as query heads where it is not given. */
   kvHeads?: number;
   headDim?: number;
@@ -21,6 +23,8 @@ const FAMILIES: Record<string, Family> = {
   mistral: { context: 131072, kvHeads: 8 },
   qwen2: { context: 32768, kvHeads: 32, qkvBias: true },
   qwen3: { context: 32768, kvHeads: 32, headDim: 128, qkNorm: true },
+  // A Llama whose files hold projections together (fused.ts), with Mistral's windows.
+  phi3: { context: 4096, eps: 1e-5 },
 };
 
 /** Why families that people ask for are not computed. */
@@ -28,7 +32,19 @@ const OTHERS: [RegExp, string][] = [
   [/^deepseek_v[23]|^kimi_k2/, "it has multi-head latent attention and a mixture of experts"],
   [/moe|mixtral|^jamba|^dbrx|^gpt_oss|^llama4|^grok/, "it is a mixture of experts"],
   [/^gemma|^recurrent_gemma/, "its embedding is scaled, its norms multiply by 1 + w, and its MLP has GELU"],
-  [/^phi3/, "its projections are fused in files, and its rotary embedding is longrope"],
+  [
+    /^phi$|^phi-|^mixformer|^gpt_neox|^gptj|^falcon$|^persimmon/,
+    "attention and MLP run side by side in its layers",
+  ],
+  [
+    /^stablelm|^starcoder2|^nemotron$|^mpt|^bloom|^opt$|^gpt2|^gpt_bigcode/,
+    "its norms subtract the mean and have biases, or its MLP is no SwiGLU",
+  ],
+  [/^olmo$|^cohere/, "its norms subtract the mean"],
+  [/^olmo[23]|^exaone4/, "its norms stand behind attention and MLP"],
+  [/^smollm3/, "some of its layers turn no queries and keys"],
+  [/^granite|^minicpm|^mup/, "it multiplies its embedding, residuals or logits"],
+  [/^internlm|^glm|^chatglm|^baichuan|^yi$|^qwen$/i, "its layers or the names of its tensors are its own"],
   [/^qwen3_next|^mamba|^rwkv|^falcon_h1/, "its layers are no softmax attention alone"],
   [/_vl|^mllama|^llava|^mistral3|^gemma3n/, "it reads images"],
 ];
@@ -103,7 +119,7 @@ export function fromHfConfig(raw: HfConfig): ModelConfig {
   const layers = hf.size("num_hidden_layers", undefined, MAX_COUNT);
   const headDim = headDimOf(hf, heads, family);
   refuseParts(hf, family);
-  refuseUnserved(hf, headDim);
+  refuseUnserved(hf, headDim, type);
   // Absent is the family's default; null is one for each query head.
   const kvHeads = hf.size(
     "num_key_value_heads",
@@ -131,7 +147,7 @@ export function fromHfConfig(raw: HfConfig): ModelConfig {
     qkvBias: family.qkvBias ?? false,
     head,
     tieEmbeddings: hf.flag("tie_word_embeddings", false),
-    normEps: hf.positive("rms_norm_eps", 1e-6),
+    normEps: hf.positive("rms_norm_eps", family.eps ?? 1e-6),
   });
 }
 

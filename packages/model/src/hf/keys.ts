@@ -28,6 +28,7 @@ export const HARMLESS: ReadonlySet<string> = new Set([
   ..."attention_implementation output_attentions output_hidden_states return_dict torchscript use_bfloat16".split(
     " ",
   ),
+  ..."num_logits_to_keep logits_to_keep keys_to_ignore_at_inference _commit_hash license".split(" "),
   ..."tf_legacy_loss chunk_size_feed_forward pretraining_tp gradient_checkpointing transformers.js_config".split(
     " ",
   ),
@@ -55,9 +56,9 @@ const isEmpty = (value: unknown) =>
 const OFF = [
   "add_cross_attention is_encoder_decoder is_decoder tie_encoder_decoder use_mrope use_qk_norm qk_norm qk_layernorm",
   "use_qkv_bias qkv_bias use_bias bias lm_head_bias rope_interleaved use_parallel_residual attn_output_gate alibi",
-  "multi_query use_bidirectional_attention use_dynamic_ntk",
+  "multi_query use_bidirectional_attention use_dynamic_ntk attn_bias output_router_logits",
 ];
-const ON = ["is_causal use_rope"];
+const ON = ["is_causal use_rope is_llama_config"];
 const ONE = [
   "logit_scale logits_scaling residual_multiplier embedding_multiplier scale_emb lm_head_multiplier key_multiplier",
   "attention_out_multiplier attention_in_multiplier rope_ratio rope_pct rotary_pct",
@@ -96,7 +97,7 @@ const SCORES: Record<string, (headDim: number) => number> = {
 const everyLayerTurns = (value: unknown) => Array.isArray(value) && value.every((x) => x === 1 || x === true);
 
 /** Refuses keys whose value changes what is computed. Throws NsaError `hf_unsupported` (exit 4). */
-export function refuseUnserved(hf: Fields, headDim: number): void {
+export function refuseUnserved(hf: Fields, headDim: number, type: string): void {
   const scores = Object.entries(SCORES).map(([key, of]) => {
     const same = (value: unknown) => typeof value === "number" && Math.abs(value / of(headDim) - 1) < 1e-6;
     return [key, same] as const;
@@ -126,7 +127,11 @@ export function refuseUnserved(hf: Fields, headDim: number): void {
   ) {
     refuse(`weights of dtype ${dtype}`, "they are no BF16, F16 or F32", "import the model's BF16 weights");
   }
-  const code = Object.entries(hf.object("auto_map") ?? {}).find(([name]) => /Model/.test(name));
+  // Files that name the code from which transformers has the family.
+  const code = Object.entries(hf.object("auto_map") ?? {}).find(
+    ([name, place]) =>
+      /Model/.test(name) && !(type === "phi3" && /^modeling_phi3\.Phi3\w+$/.test(String(place))),
+  );
   if (code) {
     refuse(
       `auto_map: ${code[0]} in config.json`,

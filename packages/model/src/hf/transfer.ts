@@ -6,8 +6,10 @@ import { atomicWriteDir, atomicWriteFile, ExitCode, NsaError, SafetensorsReader 
 import type { Device, FloatDtype } from "@nsa/kernels";
 import { loadNamed, writeWeights } from "../checkpoint/weights.ts";
 import type { ModelConfig } from "../config/schema.ts";
+import type { NamedTensor } from "../parameters/parameters.ts";
 import { Transformer } from "../transformer/transformer.ts";
 import { fromHfConfig, needsOwnCode, toHfConfig } from "./config.ts";
+import { fusedPart } from "./fused.ts";
 
 /** Beside this file in the sources and in the bundle. */
 const MODELING = fileURLToPath(new URL("./modeling_nsa.py", import.meta.url));
@@ -63,6 +65,15 @@ class WeightFiles implements Disposable {
   nameOf(name: string): string {
     const others = [name.replace(/^model\./, ""), `model.${name}`];
     return [name, ...others].find((one) => this.has(one)) ?? name;
+  }
+
+  /** The tensor under its name in the files, or as rows of the one that holds it with others. */
+  placed(tensor: NamedTensor, config: ModelConfig): NamedTensor {
+    const name = this.nameOf(tensor.name);
+    const fused = this.has(name) ? undefined : fusedPart(tensor.name, config);
+    const whole = fused && this.nameOf(fused.name);
+    if (!(fused && whole !== undefined && this.has(whole))) return { ...tensor, name };
+    return { ...tensor, name: whole, part: { from: fused.from, rows: fused.rows } };
   }
 
   /** Throws NsaError `checkpoint_mismatch` (exit 3) where the embedding in the files has another shape than config.json states. */
@@ -134,7 +145,7 @@ export function inspectHuggingFace(folder: string): ModelConfig {
 }
 
 /**
- * A model with the weights of a Llama, Mistral, Qwen2 or Qwen3 folder. `weights`: "f32" where it is only saved again, so that no bf16
+ * A model with the weights of a Llama, Mistral, Qwen2, Qwen3 or Phi-3 folder. `weights`: "f32" where it is only saved again, so that no bf16
  * copy is made.
  * Throws NsaError `hf_unsupported`, `tensor_dtype_unsupported` (exit 4), `hf_config_invalid`, `hf_unreadable`,
  * `hf_shard_missing`, `checkpoint_mismatch` (exit 3), and what reading a file throws.
@@ -150,7 +161,7 @@ export function importHuggingFace(
   using files = new WeightFiles(folder);
   files.checkVocabulary(config);
   const model = new Transformer(device, config, weights);
-  const tensors = model.parameters.tensors.map((t) => ({ ...t, name: files.nameOf(t.name) }));
+  const tensors = model.parameters.tensors.map((t) => files.placed(t, config));
   loadNamed((name) => files.find(name), tensors);
   model.parameters.refreshLow();
   return model;

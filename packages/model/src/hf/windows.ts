@@ -1,6 +1,6 @@
 // Sliding windows of a config.json, of all layers or of some ↔ attention kinds of our layers.
 //
-// transformers: Mistral has one window in all layers, null for none; Qwen2 and Qwen3 have it in the layers that layer_types names, or
+// transformers: Mistral and Phi-3 have one window in all layers, null for none; Qwen2 and Qwen3 have it in the layers that layer_types names, or
 // else in those from max_window_layers on, and only with use_sliding_window; Llama has none. A window counts the query's own token.
 import { attentionOf, type ModelConfig } from "../config/schema.ts";
 import { type Fields, invalid, refuse } from "./fields.ts";
@@ -54,9 +54,9 @@ function kindsBy(hf: Fields, type: string, layers: number): string[] {
     );
   }
   const kinds = types ?? all(used ? "window" : "full");
-  if (type === "mistral" && kinds.some((kind) => kind !== (used ? "window" : "full"))) {
+  if (type !== "llama" && kinds.some((kind) => kind !== (used ? "window" : "full"))) {
     refuse(
-      "layer_types of a Mistral",
+      `layer_types of ${type}`,
       "they contradict sliding_window, which holds for all layers",
       "correct config.json",
     );

@@ -24,6 +24,8 @@ export interface NamedTensor {
   buffer: Tensor;
   /** Elements from the start of the buffer. */
   offset: number;
+  /** Where the file has it as rows `from` on of a tensor with `rows` rows, under `name`. */
+  part?: { from: number; rows: number };
 }
 
 export class Parameters {

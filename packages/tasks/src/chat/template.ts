@@ -1,11 +1,11 @@
 // Chat templates: messages become the text that a model was trained on.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { Template } from "@huggingface/jinja";
 import { NsaError, readText } from "@nsa/core";
-import { locateMistake } from "./locate.ts";
+import { DAY } from "./jinja/globals.ts";
+import { JinjaMistake } from "./jinja/lexer.ts";
+import { JinjaTemplate } from "./jinja/render.ts";
 import { type ChatMessage, lostBy, variantsOf } from "./messages.ts";
-import { withinBudget } from "./render-budget.ts";
 
 export interface ChatTemplate {
   /** Jinja source. */
@@ -46,26 +46,23 @@ const NAMED: Record<string, { source: string; stop: string[] }> = {
 
 export const chatTemplateNames = Object.keys(NAMED);
 
-function parse(source: string, place: string): Template {
+function parse(source: string, place: string): JinjaTemplate {
   try {
-    return new Template(source);
+    return new JinjaTemplate(source);
   } catch (cause) {
-    const { line, column, tag } = locateMistake(source);
+    if (!(cause instanceof JinjaMistake)) throw cause;
+    // Places are those of the source with its line ends as one kind.
+    const lines = source.replace(/\r\n?/g, "\n").slice(0, cause.tag).split("\n");
     throw new NsaError({
       code: "chat_template_invalid",
-      what: `${place}:${line}:${column}`,
-      why: `${(cause as Error).message}${tag === "" ? "" : ` in \`${tag.slice(0, 80)}\``}`,
+      what: `${place}:${lines.length}:${lines.at(-1)!.length + 1}`,
+      why: cause.message,
       fix: "correct the Jinja template",
       exitCode: 2,
       cause,
     });
   }
 }
-
-const OBJECT = /\[object \w+\]/;
-
-/** The day of Llama 3's own templates. */
-const DAY = "26 Jul 2024";
 
 function chatRefused(
   place: string,
@@ -104,14 +101,13 @@ export function jinjaTemplate(
             // Some templates write the day; a text that is trained on twice has to be the same.
             date_string: DAY,
             ...options.variables,
-            ...(tools.length > 0 ? { tools } : {}),
+            // transformers gives None where there are none.
+            tools: tools.length > 0 ? tools : null,
+            documents: null,
             messages: variant,
             add_generation_prompt: generate,
           };
-          const text = withinBudget(() => template.render(values));
-          // Python raises an error where an object is joined to a text.
-          if (!OBJECT.test(text) || OBJECT.test(JSON.stringify(messages))) return text;
-          failure ??= new Error("it joins an object to a text");
+          return template.render(values);
         } catch (cause) {
           failure ??= cause;
         }

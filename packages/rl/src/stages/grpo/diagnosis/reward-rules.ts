@@ -19,6 +19,8 @@ const EARLY = 20;
 const QUESTIONS = 12;
 /** Standard errors. */
 const ERRORS = 3;
+/** Rank correlation of rewards and lengths from which on nothing else can decide the rewards. */
+const FOLLOWS = 0.97;
 
 /** Labels of the recipe's rewards that were paid in the row. */
 const partsOf = (row: StepRow) =>
@@ -179,12 +181,28 @@ const oneAnswer: Diagnosis = {
   },
 };
 
+/** Rewards are ordered as lengths are, right or wrong. */
+const followsLength: Diagnosis = {
+  name: "reward follows the length",
+  needs: ["verdict/length_correlation", "verdict/length_questions"],
+  explains: ["outputs are cut", "inverted reward"],
+  find({ rows }) {
+    const known = rows.slice(-EARLY);
+    if (known.length < STEPS || sumOf(known, "verdict/length_questions") < QUESTIONS) return undefined;
+    const follows = shareOf(known, "verdict/length_correlation", "verdict/length_questions");
+    if (!(Math.abs(follows) >= FOLLOWS)) return undefined;
+    const which = follows > 0 ? "longer" : "shorter";
+    return `of outputs of one question the ${which} earn more, right or wrong (rank correlation ${follows.toFixed(2)}): the reward pays for length and not for the answer`;
+  },
+};
+
 export const rewardRules = [
   rejectedGold,
   wrongGolds,
   constantReward,
   noSignal,
   invertedReward,
+  followsLength,
   paidEchoes,
   oneAnswer,
 ];

@@ -54,6 +54,23 @@ const repeatedQuestions: Diagnosis = {
   },
 };
 
+/** Temperature and entropy, in nats a token, from which on outputs are nearly drawn at random. */
+const [HOT, RANDOM] = [1.5, 3];
+
+/** A temperature that leaves nothing of the policy. */
+const atRandom: Diagnosis = {
+  name: "outputs are random",
+  needs: ["policy/entropy"],
+  explains: ["outputs are cut", "constant reward", "no signal inside groups", "wrong golds", "empty outputs"],
+  find(view) {
+    const rows = newest(view, STEPS);
+    const { temperature } = view.config.rollout;
+    if (!rows || temperature < HOT || !rows.every((row) => row["policy/entropy"]! >= RANDOM))
+      return undefined;
+    return `outputs are nearly random text (${meanOf(rows, "policy/entropy").toPrecision(2)} nats a token): rollout.temperature ${temperature} is too high; 1 samples the policy itself`;
+  },
+};
+
 /** Most outputs are cut at the longest length. */
 const truncation: Diagnosis = {
   name: "outputs are cut",
@@ -136,6 +153,7 @@ const narrowSampling: Diagnosis = {
 export const samplingRules = [
   repeatedQuestions,
   noVariance,
+  atRandom,
   truncation,
   ordinaryEnd,
   emptyOutputs,

@@ -19,6 +19,11 @@ const STILL = 1e-7;
 const FAR = 2;
 /** Size of the KL's term from which on it counts as much as advantages do. */
 const OUTWEIGHS = 0.5;
+/**
+ * Coefficient from which on the KL holds the policy: its pull on a token equals an advantage of 1 at a change of 1 / coefficient nats.
+ * The term itself is the smaller the larger the coefficient is, since the policy stays where it is.
+ */
+const HOLDS = 2;
 /** Share of tokens whose ratio is clipped from which on most of the update is lost. */
 const CLIPPED = 0.5;
 /** Training steps that are held against one evaluation, and the gap of accuracies that counts. */
@@ -117,6 +122,8 @@ const klOutweighs: Diagnosis = {
   find(view) {
     const rows = newest(view, STEPS);
     const { klCoef } = view.config.algorithm;
+    if (rows && klCoef >= HOLDS)
+      return `algorithm.kl_coef ${klCoef} holds the policy at its reference: where a token's log-probability has moved by ${(1 / klCoef).toPrecision(2)} nats, the KL pulls back as much as an advantage of size 1 pushes; values from 0.001 to 0.1 are usual`;
     if (!rows || !rows.every((row) => klCoef * row["kl/mean"]! >= OUTWEIGHS)) return undefined;
     return `algorithm.kl_coef ${klCoef} times a KL of ${meanOf(rows, "kl/mean").toPrecision(2)} nats per token is ${(klCoef * meanOf(rows, "kl/mean")).toPrecision(2)}, beside advantages of size 1: the policy is pulled back to its reference more than it is moved by rewards; lower algorithm.kl_coef`;
   },

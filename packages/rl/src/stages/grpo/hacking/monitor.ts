@@ -9,6 +9,7 @@ import { curriculumAt } from "../curriculum.ts";
 import type { Rollout } from "../rollout.ts";
 import { type HackingAlarm, HISTORY, hackingAlarm, type StepVerdicts } from "./alarm.ts";
 import { disagreements, type Judged, judgedOutputs, verdictMetrics } from "./figures.ts";
+import { lengthFigures } from "./length.ts";
 
 /** Steps between two warnings while the alarm lasts. */
 const REPEAT = 25;
@@ -94,7 +95,7 @@ export class HackingMonitor {
 
   /** Figures of the step's outputs, with `verdict/alarm` 1 or 0, and the pass rate of recipes that do not reward it; warns where there is an alarm. */
   observe({ outputs }: Rollout, figures: Metrics, step: number, judged = judgedOutputs(outputs)): Metrics {
-    const metrics = verdictMetrics(judged);
+    const metrics = { ...verdictMetrics(judged), ...(judged.length > 0 ? lengthFigures(judged) : {}) };
     const verdicts = verdictsOf({ ...figures, ...metrics }, this.config, step);
     if (!verdicts) return {};
     this.add(verdicts);

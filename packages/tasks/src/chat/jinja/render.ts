@@ -1,0 +1,255 @@
+// The text of a template: its statements run one after another.
+import { spend, spendText, withinBudget } from "./budget.ts";
+import { argumentsOf, callValue, evaluate, filtered, Scope } from "./evaluate.ts";
+import { globals } from "./globals.ts";
+import type { Parameter, Statement, Target } from "./nodes.ts";
+import { parseTemplate } from "./parser.ts";
+import { str } from "./print.ts";
+import {
+  Attributes,
+  Callable,
+  equal,
+  fromJson,
+  iterate,
+  Sequence,
+  truth,
+  Undefined,
+  type Value,
+} from "./values.ts";
+
+type Jump = "break" | "continue" | undefined;
+
+function assign(target: Target, value: Value, scope: Scope): void {
+  if (target.kind === "name") scope.values.set(target.name, value);
+  else if (target.kind === "tuple") {
+    const items = iterate(value);
+    if (items.length !== target.items.length)
+      throw new Error(`${items.length} values cannot be unpacked into ${target.items.length} names`);
+    for (const [i, one] of target.items.entries()) assign(one, items[i]!, scope);
+  } else {
+    const of = scope.find(target.of);
+    if (!(of instanceof Attributes && of.open))
+      throw new Error("cannot assign attribute on non-namespace object");
+    of.values.set(target.name, value);
+  }
+}
+
+/** The `loop` of the `i`-th of the items. */
+function loopOf(
+  items: readonly Value[],
+  i: number,
+  shared: {
+    depth: number;
+    changed: { last: Value[] | undefined };
+    again: ((items: Value) => string) | undefined;
+  },
+): Attributes {
+  const n = items.length;
+  const at = (place: number, name: string): Value =>
+    items[place] === undefined ? new Undefined(`there is no ${name} item`) : items[place];
+  const values = new Map<string, Value>(
+    Object.entries({
+      index: i + 1,
+      index0: i,
+      revindex: n - i,
+      revindex0: n - i - 1,
+      first: i === 0,
+      last: i === n - 1,
+      length: n,
+      depth: shared.depth + 1,
+      depth0: shared.depth,
+      previtem: at(i - 1, "previous"),
+      nextitem: at(i + 1, "next"),
+    }),
+  );
+  values.set(
+    "cycle",
+    new Callable("cycle", (args) => {
+      if (args.length === 0) throw new Error("no items for cycling given");
+      return args[i % args.length]!;
+    }),
+  );
+  values.set(
+    "changed",
+    new Callable("changed", (args) => {
+      const { last } = shared.changed;
+      shared.changed.last = args;
+      return !(last && equal(last, args));
+    }),
+  );
+  const { again } = shared;
+  return new Attributes(
+    values,
+    false,
+    again && (([inner]) => again(inner ?? new Undefined("loop() lacks its items"))),
+  );
+}
+
+function runLoop(node: Statement & { kind: "for" }, scope: Scope, over: Value, depth: number): string {
+  let items = iterate(over);
+  spend(items.length);
+  if (node.test) {
+    const { test } = node;
+    items = items.filter((item) => {
+      const own = new Scope(scope);
+      assign(node.target, item, own);
+      return truth(evaluate(test, own));
+    });
+  }
+  const out: string[] = [];
+  const changed = { last: undefined };
+  const again = node.recursive ? (inner: Value) => runLoop(node, scope, inner, depth + 1) : undefined;
+  for (const [i, item] of items.entries()) {
+    const own = new Scope(scope);
+    own.values.set("loop", loopOf(items, i, { depth, changed, again }));
+    assign(node.target, item, own);
+    if (run(node.body, own, out) === "break") break;
+  }
+  if (items.length === 0) run(node.otherwise, new Scope(scope), out);
+  return out.join("");
+}
+
+/** Values of a macro's parameters, in a scope of its own. */
+function bound(
+  name: string,
+  parameters: readonly Parameter[],
+  special: Special,
+  definedIn: Scope,
+): (args: Value[], named: Map<string, Value>) => Scope {
+  return (args, named) => {
+    const scope = new Scope(definedIn);
+    const rest = new Map(named);
+    for (const [i, parameter] of parameters.entries()) {
+      const given = i < args.length ? args[i] : rest.get(parameter.name);
+      if (args[i] !== undefined && rest.has(parameter.name))
+        throw new Error(`macro ${name}() got multiple values for ${parameter.name}`);
+      rest.delete(parameter.name);
+      const missing = () =>
+        parameter.otherwise
+          ? evaluate(parameter.otherwise, scope)
+          : new Undefined(`parameter '${parameter.name}' was not provided`);
+      scope.values.set(parameter.name, given === undefined ? missing() : given);
+    }
+    const caller = rest.get("caller");
+    rest.delete("caller");
+    if (caller !== undefined) scope.values.set("caller", caller);
+    if (special.kwargs) scope.values.set("kwargs", new Map<Value, Value>(rest));
+    else if (rest.size > 0)
+      throw new Error(`macro ${name}() takes no keyword argument ${[...rest.keys()][0]}`);
+    if (special.varargs) scope.values.set("varargs", new Sequence(args.slice(parameters.length)));
+    else if (args.length > parameters.length)
+      throw new Error(`macro ${name}() takes not more than ${parameters.length} argument(s)`);
+    return scope;
+  };
+}
+
+interface Special {
+  kwargs: boolean;
+  varargs: boolean;
+}
+
+function macro(
+  name: string,
+  parameters: readonly Parameter[],
+  body: Statement[],
+  definedIn: Scope,
+): Callable {
+  const source = JSON.stringify(body);
+  const uses = (word: string) => source.includes(`{"kind":"name","name":"${word}"}`);
+  const bind = bound(name, parameters, { kwargs: uses("kwargs"), varargs: uses("varargs") }, definedIn);
+  return new Callable(name, (args, named) => {
+    const out: string[] = [];
+    run(body, bind(args, named), out);
+    return out.join("");
+  });
+}
+
+/** The text of a body in a scope of its own. */
+function inner(body: Statement[], scope: Scope): string {
+  const out: string[] = [];
+  run(body, new Scope(scope), out);
+  return out.join("");
+}
+
+function runOther(node: Statement, scope: Scope, out: string[]): void {
+  switch (node.kind) {
+    case "for":
+      out.push(runLoop(node, scope, evaluate(node.over, scope), 0));
+      break;
+    case "set":
+      assign(node.target, evaluate(node.value, scope), scope);
+      break;
+    case "set_block": {
+      const text = inner(node.body, scope);
+      const filter = node.filter?.kind === "filter" ? node.filter : undefined;
+      assign(node.target, filter ? filtered(filter, scope, text) : text, scope);
+      break;
+    }
+    case "macro":
+      scope.values.set(node.name, macro(node.name, node.parameters, node.body, scope));
+      break;
+    case "call_block": {
+      if (node.call.kind !== "call") throw new Error("a call block without a call");
+      const { args, named } = argumentsOf(node.call.args, scope);
+      named.set("caller", macro("caller", node.parameters, node.body, scope));
+      out.push(str(callValue(evaluate(node.call.of, scope), args, named)));
+      break;
+    }
+    case "filter_block":
+      if (node.filter.kind === "filter") out.push(str(filtered(node.filter, scope, inner(node.body, scope))));
+      break;
+    case "with": {
+      const own = new Scope(scope);
+      // Values do not see one another's names.
+      const values = node.values.map(({ value }) => evaluate(value, scope));
+      for (const [i, { target }] of node.values.entries()) assign(target, values[i]!, own);
+      run(node.body, own, out);
+      break;
+    }
+    case "scope":
+      out.push(inner(node.body, scope));
+      break;
+    default:
+      throw new Error(`a statement of the kind ${node.kind}`);
+  }
+}
+
+function run(statements: readonly Statement[], scope: Scope, out: string[]): Jump {
+  for (const node of statements) {
+    spend(1);
+    if (node.kind === "text") {
+      spendText(node.text.length);
+      out.push(node.text);
+    } else if (node.kind === "print") out.push(str(evaluate(node.value, scope)));
+    else if (node.kind === "break" || node.kind === "continue") return node.kind;
+    else if (node.kind === "if") {
+      const branch = node.branches.find(({ test }) => truth(evaluate(test, scope)));
+      const jump = run(branch ? branch.body : node.otherwise, scope, out);
+      if (jump) return jump;
+    } else runOther(node, scope, out);
+  }
+  return undefined;
+}
+
+/** A template in Jinja, as Python's jinja2 renders it in the sandbox of transformers, or an error. */
+export class JinjaTemplate {
+  private readonly statements: Statement[];
+
+  /** Throws JinjaMistake with the place of the tag that is wrong. */
+  constructor(source: string) {
+    this.statements = parseTemplate(source);
+  }
+
+  /** The text for JSON values by name. Throws an Error where Python raises one, for what is not served, and where the budget is spent. */
+  render(values: Record<string, unknown>): string {
+    return withinBudget(() => {
+      const outer = new Scope();
+      for (const [name, value] of globals) outer.values.set(name, value);
+      const context = new Scope(outer);
+      for (const [name, value] of Object.entries(values)) context.values.set(name, fromJson(value));
+      const out: string[] = [];
+      run(this.statements, new Scope(context), out);
+      return out.join("");
+    });
+  }
+}
