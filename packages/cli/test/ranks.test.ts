@@ -1,9 +1,17 @@
 // `nsa pretrain --ranks 2`: the same run as with one process, exact resume, clear refusals.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { nsa } from "./built.ts";
+import { nsa, root } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-ranks-"));
@@ -52,7 +60,9 @@ test("two_ranks_train_as_one_does_and_resume_to_the_same_bits", () => {
 test("auto_is_one_rank_on_the_cpu_with_its_reason_and_a_dry_run_adds_up_the_memory_of_all", () => {
   const auto = pretrain("auto", "--set", "train.steps=1", "--ranks", "auto");
   expect(auto.status).toBe(0);
-  expect(auto.stderr).toContain("--ranks auto: 1, one for each GPU; on the CPU one process uses all cores");
+  expect(auto.stderr).toContain(
+    "--ranks auto: 1; it is one for each GPU with --device cuda, and on the CPU one process uses all cores",
+  );
   const figures = (...more: string[]) =>
     JSON.parse(pretrain("dry", "--dry-run", "--json", ...more).stdout) as Record<string, number>;
   const [one, three] = [figures(), figures("--ranks", "3")];
@@ -64,20 +74,24 @@ test("auto_is_one_rank_on_the_cpu_with_its_reason_and_a_dry_run_adds_up_the_memo
   expect(pretrain("dry", "--dry-run", "--ranks", "3").stdout).toMatch(/ranks\t3, each with the memory above/);
 }, 60_000);
 
-test("several_ranks_of_gpus_are_refused_with_exit_4", () => {
-  const { status, stderr } = nsa([
-    "pretrain",
-    recipe,
-    "--device",
-    "cuda",
-    "--ranks",
-    "2",
-    "--runs",
-    join(dir, "gpu"),
-  ]);
-  expect(stderr).toContain("stages on several GPUs are not built yet");
-  expect(status).toBe(4);
-});
+test("ranks_of_gpus_pass_tensors_by_the_backend_and_have_the_figures_of_one", () => {
+  // In the place of CUDA's a plugin of the tests, whose worlds of ranks are files.
+  const native = join(dir, "native");
+  mkdirSync(native);
+  symlinkSync(join(root, "build/native/nsa.node"), join(native, "nsa.node"));
+  symlinkSync(join(root, "build/native/tests/libnsa_fault.so"), join(native, "libnsa_cuda.so"));
+  const run = (runs: string, ranks: string) => {
+    const words = ["pretrain", recipe, "--device", "cuda", "--ranks", ranks, "--runs", join(dir, runs)];
+    words.push("--set", "train.micro_batches=2");
+    const { status, stderr } = nsa(words, { env: { NSA_NATIVE_DIR: native, CUDA_VISIBLE_DEVICES: "0,1" } });
+    expect(status, stderr).toBe(0);
+    return { losses: losses(runs), stderr };
+  };
+  const [one, two] = [run("gpu-1", "1"), run("gpu-2", "auto")];
+  expect(two.stderr).toContain("--ranks auto: 2, one for each GPU");
+  expect(one.losses.length).toBeGreaterThan(2);
+  for (const [i, loss] of one.losses.entries()) expect(two.losses[i]).toBeCloseTo(loss, 5);
+}, 120_000);
 
 test("numbers_of_ranks_that_are_none_are_refused_with_exit_2", () => {
   expect(pretrain("none", "--ranks", "0").status).toBe(2);

@@ -115,8 +115,8 @@ test("what_slurm_or_ranks_cannot_do_is_refused_and_leaves_no_run", () => {
     expect(existsSync(join(root, "refused")) ? readdirSync(join(root, "refused")) : []).toEqual([]);
   };
   refused(["--nodes", "2"], 4, "ranks share one machine so far");
-  refused(["--gpus", "8"], 4, "stages on several GPUs are not built yet");
-  refused(["--gpus", "1", "--ranks", "2"], 4, "stages on several GPUs are not built yet");
+  refused(["--gpus", "8"], 4, "jobs of several GPUs have not been tried yet");
+  refused(["--gpus", "1", "--ranks", "2"], 4, "each rank has a GPU of its own");
   refused(["--set", "train.stepz=1"], 2, "stepz");
   standIn("sbatch", "echo 'invalid partition' >&2; exit 1");
   refused([], 4, "invalid partition");

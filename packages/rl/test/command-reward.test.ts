@@ -251,12 +251,12 @@ test("a_helper_in_the_background_does_not_hold_up_the_end_and_ends_with_its_prog
 test("a_reward_that_its_weight_makes_too_large_and_an_answer_without_a_plain_number_are_faults", async () => {
   const scorer = await scorerOf(
     "for (const r of rows) out({ id: r.id, reward: r.tokens === 2 ? { reward: 1 } : 1e15, error: null });",
-    { weight: 1e200 },
+    { weight: 1e6 },
   );
   expect(await faults(scorer)).toEqual([
     expect.stringMatching(/command answered no number/),
-    "command with its weight came to 1e+215, which is beyond ±1e+15",
-    "command with its weight came to 1e+215, which is beyond ±1e+15",
+    "command with its weight came to 1e+21, which is beyond ±1e+15",
+    "command with its weight came to 1e+21, which is beyond ±1e+15",
   ]);
   const large = await scorerOf(`for (const r of rows) {
     const end = r.tokens;

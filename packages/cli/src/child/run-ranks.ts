@@ -1,5 +1,5 @@
 // One job in several trainer processes that share every step; one rank is just a child.
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,34 +7,41 @@ import { ExitCode, latestCheckpoint, NsaError, type StageEvent, type StageResult
 import type { Job } from "./messages.ts";
 import { type ChildOptions, runInChild } from "./run-in-child.ts";
 
+/** GPUs that this process may use; 0 where none is found. */
+function gpuCount(): number {
+  const visible = process.env.CUDA_VISIBLE_DEVICES;
+  if (visible !== undefined)
+    return visible.split(",").filter((id) => id.trim() !== "" && id.trim() !== "-1").length;
+  const listed = spawnSync("nvidia-smi", ["-L"], { encoding: "utf8" });
+  return listed.status === 0 ? listed.stdout.split("\n").filter((line) => line.startsWith("GPU ")).length : 0;
+}
+
 /**
- * The number of ranks that --ranks names, default 1; `auto` is one for each GPU that ranks can use, and gives its reason to `remark`.
- * Throws `ranks_invalid` (exit 2; 4 on GPUs).
+ * The number of ranks that --ranks names, default 1; `auto` is one for each GPU with --device cuda, else 1, and gives its reason to `remark`.
+ * Throws `ranks_invalid` (exit 2).
  */
 export function worldOf(
   { ranks = "1", device }: { ranks?: string; device: string },
   remark: (text: string) => void = () => {},
 ): number {
   if (ranks === "auto") {
+    const world = device === "cuda" ? Math.max(1, gpuCount()) : 1;
     remark(
-      device === "cpu"
-        ? "--ranks auto: 1, one for each GPU; on the CPU one process uses all cores"
-        : "--ranks auto: 1, one for each GPU, of which ranks can use one so far; on the CPU one process uses all cores",
+      device === "cuda"
+        ? `--ranks auto: ${world}, one for each GPU`
+        : "--ranks auto: 1; it is one for each GPU with --device cuda, and on the CPU one process uses all cores",
     );
-    return 1;
+    return world;
   }
   const world = Number(ranks);
-  const refuse = (why: string, fix: string, exitCode: ExitCode = ExitCode.usage) =>
-    new NsaError({ code: "ranks_invalid", what: `--ranks ${ranks}`, why, fix, exitCode });
-  if (!Number.isInteger(world) || world < 1)
-    throw refuse("it is not a count", "give a whole number from 1 on, or auto");
-  if (world > 1 && device === "cuda")
-    throw refuse(
-      "ranks share the CPU; stages on several GPUs are not built yet",
-      "use --device cpu",
-      ExitCode.unavailable,
-    );
-  return world;
+  if (Number.isInteger(world) && world >= 1) return world;
+  throw new NsaError({
+    code: "ranks_invalid",
+    what: `--ranks ${ranks}`,
+    why: "it is not a count",
+    fix: "give a whole number from 1 on, or auto",
+    exitCode: ExitCode.usage,
+  });
 }
 
 /** Time in which the others find out by themselves that a rank is gone, and end with what they know of it. */

@@ -26,13 +26,14 @@ export interface SubmitOptions {
 const NOTICE_SECONDS = 120;
 
 /** Throws NsaError `slurm_unsupported` (exit 4) for what ranks cannot use yet. */
+const refuse = (what: string, why: string, fix: string): never => {
+  throw new NsaError({ code: "slurm_unsupported", what, why, fix, exitCode: ExitCode.unavailable });
+};
+
 function refuseTooMany({ nodes, gpus }: SubmitOptions): void {
-  const refuse = (what: string, why: string, fix: string) => {
-    throw new NsaError({ code: "slurm_unsupported", what, why, fix, exitCode: ExitCode.unavailable });
-  };
   if (nodes > 1) refuse(`--nodes ${nodes}`, "ranks share one machine so far", "leave out --nodes");
   if (gpus > 1)
-    refuse(`--gpus ${gpus}`, "stages on several GPUs are not built yet", "use --gpus 1, or --gpus 0");
+    refuse(`--gpus ${gpus}`, "jobs of several GPUs have not been tried yet", "use --gpus 1, or --gpus 0");
 }
 
 export interface JobScript {
@@ -106,7 +107,8 @@ export async function submitStage(
   refuseTooMany(options);
   const { set, runs, gpus, ranks } = options;
   const device = gpus > 0 ? "cuda" : "cpu";
-  worldOf({ ranks, device });
+  if (worldOf({ ranks, device }) > Math.max(1, gpus) && gpus > 0)
+    refuse(`--gpus ${gpus} --ranks ${ranks}`, "each rank has a GPU of its own", `use --ranks ${gpus}`);
   const recipe = namedRecipe(file, `slurm submit ${name}`);
   await loadPluginsOfRecipe(recipe, { set, runs, resumed: false });
   const stage = await loadStage(name);

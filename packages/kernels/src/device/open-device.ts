@@ -13,12 +13,12 @@ export const memoryLimitMb = z
 /** `auto` takes CUDA where it works and says once why not; a GPU is said with what multiplies matrices. Throws NsaError (exit 2 or 4). */
 export function openDevice(
   wanted: string,
-  options: { threads?: number; memoryLimitMb?: number; log?: (text: string) => void } = {},
+  options: { threads?: number; ordinal?: number; memoryLimitMb?: number; log?: (text: string) => void } = {},
 ): Device {
-  const { threads, memoryLimitMb = 0, log } = options;
+  const { threads, ordinal, memoryLimitMb = 0, log } = options;
   const memoryLimit = memoryLimitMb * 2 ** 20;
   const openGpu = () => {
-    const device = Device.open("cuda", { memoryLimit });
+    const device = Device.open("cuda", { ordinal, memoryLimit });
     const { name, gemm } = device.info;
     log?.(`device: cuda (${[name, gemm].filter(Boolean).join(", ")})`);
     return device;

@@ -69,7 +69,7 @@ async function train(device: Device, config: DpoConfig, ctx: StageContext): Prom
   const reference = await loadReference(device, config, policy);
   const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = settings;
   const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
-  const trainer = new Trainer(policy, settings.steps, trained, collectivesOf(ctx));
+  const trainer = new Trainer(policy, settings.steps, trained, collectivesOf(ctx, device));
   const opened = { config, ctx, policy, reference, tokenizer, trainer };
   const run = config.pairs === "offline" ? offlineRun(opened) : await onlineRun(opened);
   const loss = dpoLoss(config);

@@ -107,7 +107,7 @@ export async function openParts(device: Device, config: GrpoConfig, ctx: StageCo
   const tokenizer = Tokenizer.load(join(init, "tokenizer.json"));
   const files = modelFiles(init);
   checkVocabulary(tokenizer, model, init);
-  const collectives = collectivesOf(ctx);
+  const collectives = collectivesOf(ctx, device);
   const trainer = new Trainer(model, config.steps, config.train, collectives);
   const tools = await openToolsOf(config, tokenizer);
   const asking = {

@@ -109,7 +109,7 @@ export const runReward: StageRunner<RewardModelConfig> = async (config, context)
     checkVocabulary(tokenizer, model, init);
     const { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore };
-    const trainer = new Trainer(model, config.train.steps, trained, collectivesOf(context));
+    const trainer = new Trainer(model, config.train.steps, trained, collectivesOf(context, device));
     const { kind, loss, steps } = config;
     const { probability } = rewardLosses.get(loss);
     const file = { format: 1 as const, kind, loss, probability, steps, tokenizer: tokenizer.hash };

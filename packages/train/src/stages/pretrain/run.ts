@@ -136,7 +136,7 @@ async function openTrainer(
   if (config.train.initFrom && !context.resumeFrom) await loadCheckpoint(config.train.initFrom, { model });
   const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
   const settings = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
-  return new Trainer(model, config.train.steps, settings, collectivesOf(context));
+  return new Trainer(model, config.train.steps, settings, collectivesOf(context, device));
 }
 
 /** Steps packed from the corpus by a thread of their own. */
