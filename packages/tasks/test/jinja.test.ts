@@ -47,6 +47,72 @@ test.each([
   );
 });
 
+// Renderings of jinja2 3.1.6 with `xs` 3, 1, 2.
+test.each([
+  [
+    "break in a with block",
+    "{% for x in [1,2] %}{% with a=1 %}{% if x==1 %}{% break %}{% endif %}{% endwith %}{{ x }}{% endfor %}",
+    "",
+  ],
+  [
+    "continue in a with block",
+    "{% for x in [1,2] %}{% with a=1 %}{% if x==1 %}{% continue %}{% endif %}{% endwith %}{{ x }}{% endfor %}",
+    "2",
+  ],
+  [
+    "break in the else of an inner loop",
+    "{% for y in [1,2] %}{% for x in [] %}{% else %}{% break %}{% endfor %}{{ y }}{% endfor %}",
+    "",
+  ],
+  ["else after a body that breaks", "{% for x in [1] %}{% break %}{% else %}E{% endfor %}", "E"],
+  [
+    "else after a body that once ends",
+    "{% for x in [1,2] %}{% if x==2 %}{% break %}{% endif %}{% else %}E{% endfor %}",
+    "",
+  ],
+  ["a generator joined twice", "{% set g = xs|map('string') %}{{ g|join }}|{{ g|join }}", "312|"],
+  ["the rest of a generator", "{% set g = xs|map('string') %}{{ g|first }}|{{ g|join }}", "3|12"],
+  ["a generator searched", "{% set g = xs|select %}{{ 1 in g }} {{ g|list }}", "True [2]"],
+  [
+    "ties of printed numbers",
+    "{{ '%.0f %.0f %.2f' % (0.5, 2.5, 0.125) }} {{ '{:.1f}'.format(0.25) }} {{ '%.1f' % -0.75 }} {{ '%.1f' % 0.35 }}",
+    "0 2 0.12 0.2 -0.8 0.3",
+  ],
+  ["zeros behind a sign", "{{ '{:05.1f}|{:03d}'.format(-3.14, -7) }}", "-03.1|-07"],
+  ["empty texts counted", "{{ 'abc'.count('') }}", "4"],
+])("python_renders_too %s", (_, source, expected) => {
+  expect(new JinjaTemplate(source).render({ xs: [3, 1, 2] })).toBe(expected);
+});
+
+test.each([
+  ["a whole number beyond doubles", "{{ 99999999999999999999 }}", "2^53"],
+  ["such a number in a text", "{{ '99999999999999999999' | int }}", "2^53"],
+  ["a complex number", "{{ (-8) ** 0.5 }}", "complex"],
+  ["ends of lines that are kept", "{{ 'a\\nb'.splitlines(true) }}", "ends of lines"],
+  ["a missing number", "{{ missing | int }}", "missing"],
+  ["an ending longer than the text", "{{ 'foo bar' | truncate(2, leeway=0) }}", "length"],
+  ["a number printed as text", "{{ '{:s}'.format(3) }}", "'s'"],
+  ["a width beyond any line", "{{ '%999999999d' % 1 }}", "width"],
+])("refused_and_not_rendered_otherwise %s", (_, source, why) => {
+  expect(() => new JinjaTemplate(source).render({})).toThrow(why);
+});
+
+test.each([
+  ["brackets", "{{ ".concat("(".repeat(20_000), "1", ")".repeat(20_000), " }}")],
+  ["blocks", "{% if 1 %}".repeat(20_000)],
+])("a_template_nested_too_deeply_is_a_mistake_of_the_template %s", (_, source) => {
+  expect(() => jinjaTemplate(source, { place: "t" })).toThrow(
+    expect.objectContaining({ code: "chat_template_invalid", exitCode: 2 }),
+  );
+});
+
+test("blanks_before_a_tag_and_in_a_message_are_gone_through_once", () => {
+  // A million blanks would take half an hour where each is the start of another search.
+  const blanks = " ".repeat(1_000_000);
+  expect(new JinjaTemplate(`${blanks}x{%- if 1 %}y{% endif %}`).render({})).toBe(`${blanks}xy`);
+  expect(new JinjaTemplate("{{ s.rstrip() }}").render({ s: `${blanks}x\x1f\u3000\n` })).toBe(`${blanks}x`);
+});
+
 test("a_written_day_is_the_same_every_day", () => {
   expect(render("{{ strftime_now('%d %B %Y, %A %H:%M') }} {{ date_string }}")).toBe(
     "26 July 2024, Friday 00:00 26 Jul 2024",

@@ -50,13 +50,15 @@ function parse(source: string, place: string): JinjaTemplate {
   try {
     return new JinjaTemplate(source);
   } catch (cause) {
-    if (!(cause instanceof JinjaMistake)) throw cause;
+    // Blocks or brackets inside one another beyond the depth of the stack; the place is the template's start.
+    const mistake = cause instanceof RangeError ? new JinjaMistake("it is nested too deeply", 0) : cause;
+    if (!(mistake instanceof JinjaMistake)) throw cause;
     // Places are those of the source with its line ends as one kind.
-    const lines = source.replace(/\r\n?/g, "\n").slice(0, cause.tag).split("\n");
+    const lines = source.replace(/\r\n?/g, "\n").slice(0, mistake.tag).split("\n");
     throw new NsaError({
       code: "chat_template_invalid",
       what: `${place}:${lines.length}:${lines.at(-1)!.length + 1}`,
-      why: cause.message,
+      why: mistake.message,
       fix: "correct the Jinja template",
       exitCode: 2,
       cause,
@@ -74,7 +76,7 @@ function chatRefused(
     code: "chat_refused",
     what: `${place} cannot render ${messages.length} messages`,
     why,
-    fix: "send messages that the template knows, or use another template",
+    fix: "send messages that the template supports, or use another template",
     exitCode: 2,
     cause,
   });

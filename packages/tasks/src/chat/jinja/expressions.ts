@@ -145,6 +145,8 @@ export class ExpressionParser {
     if (token.kind === "integer" || token.kind === "float") {
       this.at++;
       const value = Number(token.value.replaceAll("_", ""));
+      if (token.kind === "integer" && !Number.isSafeInteger(value))
+        this.fail("a whole number is larger than 2^53");
       return token.kind === "float" ? { kind: "float", value } : { kind: "constant", value };
     }
     if (this.skip("(")) {

@@ -154,9 +154,12 @@ function reversed(value: Value): Value {
 export const listFilters: Record<string, Filter> = {
   batch: batched,
   dictsort: dictSorted,
-  first: (value) =>
-    iterate(value)[0] ??
-    (iterate(value).length > 0 ? null : new Undefined("No first item, sequence was empty.")),
+  first: (value) => {
+    const items = iterate(value);
+    // The others of a generator are still to come.
+    if (value instanceof Sequence && value.kind === "generator") value.items = items.slice(1);
+    return items.length > 0 ? items[0]! : new Undefined("No first item, sequence was empty.");
+  },
   join: joined,
   last: (value) => {
     if (value instanceof Sequence && value.kind === "generator")

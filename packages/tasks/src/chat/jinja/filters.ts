@@ -56,7 +56,10 @@ function toWhole(value: Value, call: FilterCall): Value {
   const otherwise = given === undefined ? 0 : given;
   const base = wholeOf(argument(call, 1, "base") ?? 10, "a base");
   if (base !== 10) throw new Error("int with another base than 10 is not served");
+  if (value instanceof Undefined) value.fail();
   const number = typeof value === "string" ? fromText(value) : numberOf(value);
+  if (typeof value === "string" && Number.isFinite(number) && !Number.isSafeInteger(Math.trunc(number!)))
+    throw new Error("a whole number is larger than 2^53");
   return number === undefined || !Number.isFinite(number) ? otherwise : Math.trunc(number) + 0;
 }
 
@@ -70,6 +73,7 @@ function fromText(text: string): number | undefined {
 }
 
 function toFloat(value: Value, call: FilterCall): Value {
+  if (value instanceof Undefined) value.fail();
   const number = typeof value === "string" ? fromText(value) : numberOf(value);
   if (number !== undefined) return new Float(number);
   const otherwise = argument(call, 0, "default");
@@ -106,6 +110,7 @@ function truncated(value: Value, call: FilterCall): string {
   const length = wholeOf(argument(call, 0, "length") ?? 255, "length");
   const end = textOf(argument(call, 2, "end") ?? "...", "end");
   const leeway = wholeOf(argument(call, 3, "leeway") ?? 5, "leeway");
+  if (length < [...end].length) throw new Error(`expected length >= ${[...end].length}, got ${length}`);
   if (text.length <= length + leeway) return text.join("");
   const cut = text.slice(0, Math.max(0, length - [...end].length)).join("");
   if (flag(call, 1, "killwords")) return cut + end;

@@ -30,8 +30,15 @@ const END_COMMENT = new RegExp(`\\+#\\}|-#\\}[${SPACE}]*|#\\}\\n?`, "g");
 const END_BLOCK = new RegExp(`\\+%\\}|-%\\}[${SPACE}]*|%\\}\\n?`, "y");
 const END_PRINT = new RegExp(`-\\}\\}[${SPACE}]*|\\}\\}`, "y");
 const BLANK = new RegExp(`[${SPACE}]+`, "y");
-const BLANKS_AT_END = new RegExp(`[${SPACE}]+$`);
+const IS_BLANK = new RegExp(`[${SPACE}]`);
 const BLANKS_ONLY = new RegExp(`^[${SPACE}]+$`);
+
+/** A text without blanks at its end. A loop, since an expression that ends in $ would try each run of blanks again from each of its places. */
+export function withoutBlanksAtEnd(text: string): string {
+  let end = text.length;
+  while (end > 0 && IS_BLANK.test(text[end - 1]!)) end--;
+  return text.slice(0, end);
+}
 
 const INNER: [Token["kind"], RegExp][] = [
   ["float", /(?<!\.)(?:\d+_)*\d+(?:(?:\.(?:\d+_)*\d+)?e[+-]?(?:\d+_)*\d+|\.(?:\d+_)*\d+)/iy],
@@ -108,7 +115,7 @@ function tagTokens(source: string, at: number, tag: number, block: boolean, toke
 
 /** The text before a tag, as the tag's sign and lstrip_blocks leave it. */
 function before(text: string, sign: string, prints: boolean, lineStarts: boolean): string {
-  if (sign === "-") return text.replace(BLANKS_AT_END, "");
+  if (sign === "-") return withoutBlanksAtEnd(text);
   if (sign === "+" || prints) return text;
   const line = text.lastIndexOf("\n") + 1;
   return (line > 0 || lineStarts) && BLANKS_ONLY.test(text.slice(line)) ? text.slice(0, line) : text;

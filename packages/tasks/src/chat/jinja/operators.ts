@@ -1,6 +1,6 @@
 // Python's arithmetic and comparisons.
 import { spend, spendText } from "./budget.ts";
-import { repr, str } from "./print.ts";
+import { fixedText, repr, str } from "./print.ts";
 import {
   compare,
   equal,
@@ -62,6 +62,8 @@ function onNumbers(operator: string, left: Value, right: Value): Value | undefin
   if (b === 0 && (operator === "/" || operator === "//" || operator === "%"))
     throw new Error("division by zero");
   if (a === 0 && b < 0 && operator === "**") throw new Error("0.0 cannot be raised to a negative power");
+  if (a < 0 && operator === "**" && !Number.isInteger(b))
+    throw new Error("a negative number to a broken power is a complex number, which is not served");
   const result = compute(a, b);
   const float = isFloat(left) || isFloat(right) || operator === "/" || (operator === "**" && b < 0);
   if (float) return new Float(result);
@@ -81,6 +83,7 @@ function formatted(format: string, right: Value): string {
       if (value === undefined) throw new Error("not enough arguments for format string");
       const one = formatOne(type ?? "", value, digits === undefined ? undefined : Number(digits));
       const size = Number(width || 0);
+      if (size > MAX_ITEMS) throw new Error(`a width is more than ${MAX_ITEMS}`);
       if (flag === "-") return one.padEnd(size);
       if (flag !== "0" || type === "s" || type === "r") return one.padStart(size);
       return one.startsWith("-") ? `-${one.slice(1).padStart(size - 1, "0")}` : one.padStart(size, "0");
@@ -99,7 +102,7 @@ function formatOne(type: string, value: Value, digits: number | undefined): stri
   const number = numberOf(value);
   if (number === undefined) throw new Error(`%${type} format: a number is required, not ${typeName(value)}`);
   if (type === "d" || type === "i") return String(Math.trunc(number));
-  if (type === "f") return number.toFixed(digits ?? 6);
+  if (type === "f") return fixedText(number, digits ?? 6);
   if (type === "x" && Number.isInteger(number)) return number.toString(16);
   throw new Error(`%${type} is not served`);
 }
@@ -146,7 +149,11 @@ export function contains(container: Value, item: Value): boolean {
   if (container instanceof Map) return container.has(item instanceof Float ? item.value : item);
   const items = iterate(container);
   spend(items.length);
-  return items.some((x) => equal(x, item));
+  const at = items.findIndex((x) => equal(x, item));
+  // A generator is gone through up to the item.
+  if (at >= 0 && container instanceof Sequence && container.kind === "generator")
+    container.items = items.slice(at + 1);
+  return at >= 0;
 }
 
 /** A comparison. Throws an Error for values that have no order. */

@@ -16,6 +16,20 @@ export function floatText(value: number): string {
   return text.includes(".") ? text : `${text}.0`;
 }
 
+/** `%.<digits>f` of a number: a tie of its exact value goes to the even digit, where toFixed takes the larger. */
+export function fixedText(value: number, digits: number): string {
+  if (!Number.isFinite(value)) return floatText(value);
+  if (digits > 20 || Math.abs(value) >= 1e21)
+    throw new Error("a number of more than 20 digits is not served");
+  const text = value.toFixed(digits);
+  const sign = (value < 0 || Object.is(value, -0)) && !text.startsWith("-") ? "-" : "";
+  const exact = Math.abs(value).toFixed(100).split(".")[1]!;
+  const isTie = /^50*$/.test(exact.slice(digits));
+  if (!isTie || !/[13579]$/.test(text)) return sign + text;
+  // The last digit is odd, so one less is no carry.
+  return sign + text.slice(0, -1) + String(Number(text.at(-1)) - 1);
+}
+
 const NAMED: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\" };
 
 function escaped(character: string): string {

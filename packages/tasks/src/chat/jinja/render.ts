@@ -85,7 +85,14 @@ function loopOf(
   );
 }
 
-function runLoop(node: Statement & { kind: "for" }, scope: Scope, over: Value, depth: number): string {
+/** Appends to `out`. Returns the jump of its `else`, which is one of the loop around. */
+function runLoop(
+  node: Statement & { kind: "for" },
+  scope: Scope,
+  over: Value,
+  depth: number,
+  out: string[],
+): Jump {
   let items = iterate(over);
   spend(items.length);
   if (node.test) {
@@ -96,17 +103,23 @@ function runLoop(node: Statement & { kind: "for" }, scope: Scope, over: Value, d
       return truth(evaluate(test, own));
     });
   }
-  const out: string[] = [];
   const changed = { last: undefined };
-  const again = node.recursive ? (inner: Value) => runLoop(node, scope, inner, depth + 1) : undefined;
+  const again = (inner: Value) => {
+    const own: string[] = [];
+    runLoop(node, scope, inner, depth + 1, own);
+    return own.join("");
+  };
+  // As in Python, a body that always breaks or continues leaves the loop's `else` to be run.
+  let completed = false;
   for (const [i, item] of items.entries()) {
     const own = new Scope(scope);
-    own.values.set("loop", loopOf(items, i, { depth, changed, again }));
+    own.values.set("loop", loopOf(items, i, { depth, changed, again: node.recursive ? again : undefined }));
     assign(node.target, item, own);
-    if (run(node.body, own, out) === "break") break;
+    const jump = run(node.body, own, out);
+    if (jump === "break") break;
+    completed ||= jump === undefined;
   }
-  if (items.length === 0) run(node.otherwise, new Scope(scope), out);
-  return out.join("");
+  return completed ? undefined : run(node.otherwise, new Scope(scope), out);
 }
 
 /** Values of a macro's parameters, in a scope of its own. */
@@ -171,11 +184,10 @@ function inner(body: Statement[], scope: Scope): string {
   return out.join("");
 }
 
-function runOther(node: Statement, scope: Scope, out: string[]): void {
+function runOther(node: Statement, scope: Scope, out: string[]): Jump {
   switch (node.kind) {
     case "for":
-      out.push(runLoop(node, scope, evaluate(node.over, scope), 0));
-      break;
+      return runLoop(node, scope, evaluate(node.over, scope), 0, out);
     case "set":
       assign(node.target, evaluate(node.value, scope), scope);
       break;
@@ -203,8 +215,7 @@ function runOther(node: Statement, scope: Scope, out: string[]): void {
       // Values do not see one another's names.
       const values = node.values.map(({ value }) => evaluate(value, scope));
       for (const [i, { target }] of node.values.entries()) assign(target, values[i]!, own);
-      run(node.body, own, out);
-      break;
+      return run(node.body, own, out);
     }
     case "scope":
       out.push(inner(node.body, scope));
@@ -212,6 +223,7 @@ function runOther(node: Statement, scope: Scope, out: string[]): void {
     default:
       throw new Error(`a statement of the kind ${node.kind}`);
   }
+  return undefined;
 }
 
 function run(statements: readonly Statement[], scope: Scope, out: string[]): Jump {
@@ -226,7 +238,10 @@ function run(statements: readonly Statement[], scope: Scope, out: string[]): Jum
       const branch = node.branches.find(({ test }) => truth(evaluate(test, scope)));
       const jump = run(branch ? branch.body : node.otherwise, scope, out);
       if (jump) return jump;
-    } else runOther(node, scope, out);
+    } else {
+      const jump = runOther(node, scope, out);
+      if (jump) return jump;
+    }
   }
   return undefined;
 }

@@ -1,18 +1,28 @@
 // Methods of Python's str.
 import { spend, spendText } from "./budget.ts";
-import { SPACE } from "./lexer.ts";
-import { str } from "./print.ts";
-import { Float, iterate, numberOf, Sequence, textOf, Undefined, type Value, wholeOf } from "./values.ts";
+import { SPACE, withoutBlanksAtEnd } from "./lexer.ts";
+import { fixedText, str } from "./print.ts";
+import {
+  Float,
+  iterate,
+  numberOf,
+  Sequence,
+  textOf,
+  truth,
+  typeName,
+  Undefined,
+  type Value,
+  wholeOf,
+} from "./values.ts";
 
 const START = new RegExp(`^[${SPACE}]+`);
-const END = new RegExp(`[${SPACE}]+$`);
 
 /** strip(), lstrip(), rstrip(): white space, or the characters that are given. */
 export function strip(text: string, characters: Value | undefined, sides: "both" | "left" | "right"): string {
   spendText(text.length);
   if (characters === undefined || characters === null) {
     const left = sides === "right" ? text : text.replace(START, "");
-    return sides === "left" ? left : left.replace(END, "");
+    return sides === "left" ? left : withoutBlanksAtEnd(left);
   }
   const set = new Set(textOf(characters, "the characters of strip"));
   const all = [...text];
@@ -133,14 +143,19 @@ function specified(value: Value, spec: string): string {
   const match = /^(0?)(\d*)(?:\.(\d+))?([dfs]?)$/.exec(spec);
   if (!match) throw new Error(`the format {:${spec}} is not served`);
   const [, zero, width, digits, type] = match;
+  if (Number(width || 0) > 100_000) throw new Error("a width is more than 100000");
+  if (type === "s" && typeof value !== "string")
+    throw new Error(`Unknown format code 's' for object of type '${typeName(value)}'`);
   const number = numberOf(value);
   if (number === undefined || type === "s") return str(value).padEnd(Number(width || 0));
   const fixed = type === "f" || digits !== undefined;
   if (digits !== undefined && type !== "f") throw new Error(`the format {:${spec}} is not served`);
   if (type === "d" && value instanceof Float)
     throw new Error("Unknown format code 'd' for object of type 'float'");
-  const text = fixed ? number.toFixed(Number(digits ?? 6)) : str(value);
-  return text.padStart(Number(width || 0), zero === "0" ? "0" : " ");
+  const text = fixed ? fixedText(number, Number(digits ?? 6)) : str(value);
+  if (zero !== "0") return text.padStart(Number(width || 0));
+  const sign = text.startsWith("-") ? "-" : "";
+  return sign + text.slice(sign.length).padStart(Number(width || 0) - sign.length, "0");
 }
 
 type Method = (text: string, args: Value[], named: Map<string, Value>) => Value;
@@ -158,7 +173,11 @@ const METHODS: Record<string, Method> = {
   capitalize: (text) => capitalized(text),
   casefold: (text) => text.toLowerCase().replaceAll("ß", "ss"),
   center: (text, args) => padded(text, args, "center"),
-  count: (text, args) => text.split(textOf(needed(args), "what is counted")).length - 1,
+  count: (text, args) => {
+    const part = textOf(needed(args), "what is counted");
+    // An empty text is found before each character and at the end.
+    return part === "" ? [...text].length + 1 : text.split(part).length - 1;
+  },
   endswith: (text, args) => affix(text, needed(args), (x) => text.endsWith(x)),
   find: (text, args) => place(text, needed(args), false),
   format: (text, args, named) => format(text, args, named),
@@ -203,7 +222,9 @@ const METHODS: Record<string, Method> = {
   rsplit: (text, args, named) => split(text, args[0] ?? named.get("sep"), most(args, named), true),
   rstrip: (text, args) => strip(text, args[0], "right"),
   split: (text, args, named) => split(text, args[0] ?? named.get("sep"), most(args, named), false),
-  splitlines: (text) => {
+  splitlines: (text, args, named) => {
+    if (truth(args[0] ?? named.get("keepends") ?? false))
+      throw new Error("splitlines() that keeps the ends of lines is not served");
     const lines = text.split(/\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/);
     return lines.at(-1) === "" ? lines.slice(0, -1) : lines;
   },

@@ -19,7 +19,8 @@ export class Undefined {
 /** A sequence that is no list: a tuple, a range, keys of a dictionary, or what a filter gives one by one (a generator). */
 export class Sequence {
   constructor(
-    readonly items: readonly Value[],
+    /** Of a generator: those that are still to come. */
+    public items: readonly Value[],
     readonly kind: "tuple" | "range" | "generator" | "dict_keys" | "dict_values" | "dict_items" = "tuple",
     /** What a range prints. */
     readonly shown = "",
@@ -165,8 +166,13 @@ export function itemsInOrder(value: Value): readonly Value[] | undefined {
   return value instanceof Sequence ? value.items : undefined;
 }
 
-/** What a loop goes through. Throws an Error for values that have no items. */
+/** What a loop goes through; a generator is empty afterwards. Throws an Error for values that have no items. */
 export function iterate(value: Value): readonly Value[] {
+  if (value instanceof Sequence && value.kind === "generator") {
+    const { items } = value;
+    value.items = [];
+    return items;
+  }
   const items = itemsInOrder(value);
   if (items) return items;
   if (value instanceof Undefined) return [];
