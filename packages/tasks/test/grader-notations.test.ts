@@ -244,6 +244,10 @@ test.each([
   ["50¢", "\\$0.50", "\\$50"],
   ["€5", "5 €", "\\$5"],
   ["US\\$5", "5", "6"],
+  ["A\\$5", "5", "6"],
+  ["USD 5", "\\$5", "€5"],
+  ["EUR 5", "5 euros", "USD 5"],
+  ["Rs. 5", "INR 5", "5 dollars"],
   ["A, C", "AC", "AB"],
   ["选项A", "A", "B"],
   ["\\text{Area} = 5", "5", "6"],
@@ -267,6 +271,8 @@ test.each([
   ["x>2 or x<5", "2<x<5"],
   ["R", "\\mathbb{R}"],
   ["\\hat{i}", "i"],
+  ["A 5", "C 5"],
+  ["GBP 5", "$5"],
 ])("%s_is_not_%s", (answer, gold) => expect(credited(answer, gold)).toBe(false));
 
 /** Ways of saying an answer at the end of a text. */

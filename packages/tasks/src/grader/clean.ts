@@ -31,7 +31,8 @@ function ordinaryBrackets(s: string): string {
 
 /** The answer without layout: `\left`, sizes, thin spaces, dollar signs, Markdown emphasis, the final point. */
 export function cleanAnswer(raw: string): string {
-  let s = plainCharacters(raw);
+  // US$5: the letters belong to the sign; in "A 5" they are a name.
+  let s = plainCharacters(raw).replace(/^\s*(?:US|A|C|NZ|HK)(?=\\?\$\d[^$]*$)/, "");
   if (s.includes("\\") || s.includes("{")) {
     s = s
       .replace(commandAfterBreak, "\\")

@@ -85,12 +85,34 @@ function formFault(answer: Parsed, reading: number, gold: Node, task: FormTask):
     : "equal, but not worked out";
 }
 
-/** Whether two amounts have the signs of two currencies. */
+const CURRENCIES: Record<string, string> = {
+  usd: "$",
+  dollar: "$",
+  eur: "€",
+  euro: "€",
+  gbp: "£",
+  inr: "₹",
+  rs: "₹",
+  rupee: "₹",
+};
+
+/** The sign of an amount's currency: as it stands, or that of its code or name. */
+function currencyOf(text: string): string | undefined {
+  const sign = /^\s*-?([€£₹])\s*[\d.]|[\d]\s*([€£₹])\s*$|^\s*(\\?\$)\s*-?[\d.,]+\s*$/
+    .exec(text)
+    ?.slice(1)
+    .find(Boolean);
+  if (sign !== undefined) return sign.at(-1);
+  const name = /^\s*-?(USD|EUR|GBP|INR|Rs)\.?\s*\d|\d\s*(USD|EUR|GBP|INR|euro|dollar|rupee)s?\s*$/i.exec(
+    text,
+  );
+  return name ? CURRENCIES[(name[1] ?? name[2]!).toLowerCase()] : undefined;
+}
+
+/** Whether two amounts are of two currencies. */
 function otherCurrency(answer: string, gold: string): boolean {
-  const sign = (text: string) =>
-    /^\s*-?([€£₹])\s*[\d.]|[\d]\s*([€£₹])\s*$|^\s*(\\?\$)\s*-?[\d.,]+\s*$/.exec(text)?.slice(1).find(Boolean);
-  const [a, g] = [sign(answer), sign(gold)];
-  return a !== undefined && g !== undefined && a.at(-1) !== g.at(-1);
+  const [a, g] = [currencyOf(answer), currencyOf(gold)];
+  return a !== undefined && g !== undefined && a !== g;
 }
 
 /** Several choices: A, C for AC, in whatever order. */

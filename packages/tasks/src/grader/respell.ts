@@ -150,8 +150,8 @@ function clock(s: string): string {
   );
 }
 
-/** Currencies written before a number by their codes; the sign of dollars is out already. */
-const CURRENCY = /^(?:US|A|C|NZ|HK|USD|EUR|GBP|INR|Rs\.?)\s+(?=\d)|^(?:USD|EUR|GBP|INR|Rs\.?)(?=\d)/;
+/** Currencies written before a number by their codes. */
+const CURRENCY = /^(?:USD|EUR|GBP|INR|Rs\.?)\s*(?=\d)/;
 
 /** The spelling that the parser reads; `s` is clean but for this. */
 export function respelled(s: string): string {
