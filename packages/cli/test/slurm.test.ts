@@ -1,5 +1,5 @@
-// `nsa slurm submit` beside a Slurm that writes down what it is asked: the job's flags and script, a preempted job, attempts, refusals.
-import { spawn } from "node:child_process";
+// `nsa slurm submit` against a stand-in for Slurm that records its arguments: the job's flags and script, a preempted job, attempts, refusals.
+import { spawn, spawnSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -13,6 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { jobScript } from "../src/commands/slurm.ts";
 import { nsa } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";
 
@@ -106,6 +107,31 @@ test("a_job_is_submitted_saves_when_slurm_wants_its_place_goes_back_to_the_queue
     readFileSync(join(folder, "checkpoints/step-000120/model.safetensors")).toString("base64");
   expect(weights(run)).toBe(weights(join(root, "alone", readdirSync(join(root, "alone"))[0]!)));
 }, 120_000);
+
+test("auto_counts_the_gpus_of_the_job_and_not_those_of_the_machine_that_submits", () => {
+  const two = { ...env, CUDA_VISIBLE_DEVICES: "0,1" };
+  const place = ["slurm", "submit", "pretrain", recipe, "--runs", join(root, "auto")];
+  const { status, stderr } = nsa([...place, "--gpus", "1", "--ranks", "auto"], { env: two });
+  expect(status, stderr).toBe(0);
+  const script = join(root, "auto", readdirSync(join(root, "auto"))[0]!, "slurm/job.sh");
+  expect(readFileSync(script, "utf8")).toMatch(/'?--ranks'? '?auto'?/);
+}, 60_000);
+
+test("a_job_whose_folder_takes_no_files_ends", () => {
+  const run = join(root, "full");
+  mkdirSync(join(run, "slurm"), { recursive: true });
+  const script = join(root, "full.sh");
+  writeFileSync(script, jobScript({ runDir: run, command: ["true"] }));
+  // In the place of a full disk.
+  const none = join(root, "none");
+  mkdirSync(none);
+  writeFileSync(join(none, "mkdir"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+  const { status } = spawnSync("/bin/sh", [script], {
+    env: { PATH: `${none}:${process.env.PATH}` },
+    timeout: 20_000,
+  });
+  expect(status).toBe(3);
+}, 60_000);
 
 test("what_slurm_or_ranks_cannot_do_is_refused_and_leaves_no_run", () => {
   const refused = (more: string[], exit: number, words: string) => {

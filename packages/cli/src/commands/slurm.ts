@@ -1,6 +1,6 @@
-// `nsa slurm submit`: a stage as a Slurm job that saves and goes back to the queue when Slurm wants its place, and resumes from there.
+// `nsa slurm submit`: a stage as a Slurm job. Before its time limit, or when it is preempted, it saves, is queued again and resumes.
 //
-// The run folder is made at once, with the recipe as it is now; the job resumes that run, so that each attempt goes on from the newest
+// The run folder is made at once, with the recipe as it is now; the job resumes that run, so that each attempt continues from the newest
 // checkpoint. Each attempt has a folder of its own, slurm/attempt-<n>.
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
@@ -22,7 +22,7 @@ export interface SubmitOptions {
   flag: string[];
 }
 
-/** Seconds before the time limit at which a job is told to save. */
+/** Seconds before the time limit at which Slurm signals a job to save. */
 const NOTICE_SECONDS = 120;
 
 /** Throws NsaError `slurm_unsupported` (exit 4) for what ranks cannot use yet. */
@@ -50,7 +50,8 @@ export function jobScript({ runDir, command }: JobScript): string {
 run=${shellWord(runDir)}
 [ -d "$run/slurm" ] || exit 3
 n=1
-until mkdir "$run/slurm/attempt-$n" 2>/dev/null; do n=$((n + 1)); done
+while [ -e "$run/slurm/attempt-$n" ]; do n=$((n + 1)); done
+mkdir "$run/slurm/attempt-$n" || exit 3
 exec >"$run/slurm/attempt-$n/log.txt" 2>&1
 echo "attempt $n: job $SLURM_JOB_ID on $(hostname)"
 ${native ? `export NSA_NATIVE_DIR=${shellWord(native)}\n` : ""}stopped=
@@ -107,7 +108,8 @@ export async function submitStage(
   refuseTooMany(options);
   const { set, runs, gpus, ranks } = options;
   const device = gpus > 0 ? "cuda" : "cpu";
-  if (worldOf({ ranks, device }) > Math.max(1, gpus) && gpus > 0)
+  // The GPUs that `auto` counts are those of the machine that the job gets, not of this one.
+  if (ranks !== "auto" && worldOf({ ranks, device }) > Math.max(1, gpus) && gpus > 0)
     refuse(`--gpus ${gpus} --ranks ${ranks}`, "each rank has a GPU of its own", `use --ranks ${gpus}`);
   const recipe = namedRecipe(file, `slurm submit ${name}`);
   await loadPluginsOfRecipe(recipe, { set, runs, resumed: false });

@@ -10,7 +10,10 @@ export function registerSlurm(program: Command): void {
     .description("submit a stage that saves and goes back to the queue when Slurm wants its place")
     .option("--nodes <n>", "machines; one so far", wholeFrom(1), 1)
     .option("--gpus <n>", "GPUs; 0 computes on the CPU, one so far", wholeFrom(0), 0)
-    .option("--ranks <n>", "processes of the CPU that share every step; auto: one for each GPU (default 1)")
+    .option(
+      "--ranks <n>",
+      "processes of the machine that share every step; auto: one for each GPU (default 1)",
+    )
     .option("--flag <flag>", "a flag for sbatch, e.g. --flag=--partition=gpu; may be repeated", collect, []);
   withRuns(withSet(submit)).action(async (stage: string, config: string | undefined, options: object) => {
     const { submitStage } = await import("../commands/slurm.ts");

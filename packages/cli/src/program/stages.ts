@@ -32,7 +32,7 @@ export function registerStages(program: Command): void {
     if (wanted.ranks)
       command.option(
         "--ranks <n>",
-        "processes on this machine's CPU that share every step; auto: one for each GPU (default 1)",
+        "processes of this machine that share every step; auto: one for each GPU (default 1)",
       );
     if (wanted.programs) {
       command.option(
