@@ -91,6 +91,26 @@ test("ranks_of_gpus_pass_tensors_by_the_backend_and_have_the_figures_of_one", ()
   expect(two.stderr).toContain("--ranks auto: 2, one for each GPU");
   expect(one.losses.length).toBeGreaterThan(2);
   for (const [i, loss] of one.losses.entries()) expect(two.losses[i]).toBeCloseTo(loss, 5);
+
+  const dry = (...more: string[]) => {
+    const words = [
+      "pretrain",
+      recipe,
+      "--device",
+      "cuda",
+      "--runs",
+      join(dir, "gpu-dry"),
+      "--dry-run",
+      ...more,
+    ];
+    return nsa(words, { env: { NSA_NATIVE_DIR: native } }).stdout;
+  };
+  const figures = (ranks: string) => JSON.parse(dry("--ranks", ranks, "--json")) as Record<string, number>;
+  const [alone, three] = [figures("1"), figures("3")];
+  expect(alone.device_memory_bytes).toBeGreaterThan(0);
+  expect(three).toMatchObject({ ranks: 3, device_memory_bytes: alone.device_memory_bytes });
+  expect(three).not.toHaveProperty("all_ranks_bytes");
+  expect(dry("--ranks", "3")).toContain("ranks\t3, each with the memory above on a GPU of its own\n");
 }, 120_000);
 
 test("numbers_of_ranks_that_are_none_are_refused_with_exit_2", () => {

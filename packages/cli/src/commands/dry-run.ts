@@ -64,10 +64,12 @@ export function printEstimate(
   // On a GPU tensors are elsewhere.
   const bytes = device === "cuda" ? undefined : processBytes(estimate, config);
   const limit = (config as { memoryLimitMb?: number }).memoryLimitMb;
-  // Each rank has all weights, gradients and moments, and one micro-batch at a time; those of a CPU share its memory.
-  const memory = device ? Math.min(memoryOf(device, limit), memoryOf(device) / world) : 0;
+  // Each rank has all weights, gradients and moments, and one micro-batch at a time; ranks of the CPU share its memory, others have a GPU each.
+  const sharing = device === "cpu" ? world : 1;
+  const memory = device ? Math.min(memoryOf(device, limit), memoryOf(device) / sharing) : 0;
   const largest = device && largestModel(stage, config, device, memory);
-  const ranks = world === 1 ? {} : { ranks: world, all_ranks_bytes: world * (bytes ?? 0) };
+  const ranks =
+    world === 1 ? {} : { ranks: world, ...(bytes === undefined ? {} : { all_ranks_bytes: world * bytes }) };
   if (options.json) {
     const { memory: available, fits, next } = largest || {};
     const figures = {
@@ -91,10 +93,11 @@ export function printEstimate(
   for (const [key, value] of Object.entries(estimate))
     console.log(`${key.replace(/_bytes$/, "")}\t${show(key, value)}`);
   if (bytes !== undefined) console.log(`process\t${show("process_bytes", bytes)}`);
-  if (world > 1)
-    console.log(
-      `ranks\t${world}, each with the memory above; together ${show("_bytes", ranks.all_ranks_bytes!)}`,
-    );
+  if (world > 1) {
+    const together =
+      bytes === undefined ? " on a GPU of its own" : `; together ${show("_bytes", world * bytes)}`;
+    console.log(`ranks\t${world}, each with the memory above${together}`);
+  }
   if (seconds !== undefined) console.log(`time\t${duration(seconds)} on ${device}, a rough guess`);
   if (largest) console.log(`largest model\t${describeLargest(largest, count)}`);
 }
