@@ -1,10 +1,10 @@
-// Ranks that a launcher starts: which variables make a rank, that they meet, and that they learn what the ranks of one command learn.
+// Ranks that a launcher starts: which variables make a rank, where they find each other, and that they learn what the ranks of one command learn.
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { launchOf } from "../src/child/launch.ts";
+import { joinLaunch, launchOf, runOfRanks } from "../src/child/launch.ts";
 import { buildOnce, bundle, nsa } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";
 
@@ -16,11 +16,11 @@ writeFileSync(recipe, tinyPretrain);
 test("torchrun_srun_and_mpirun_name_a_rank_and_a_batch_script_does_not", () => {
   const torchrun = { RANK: "1", WORLD_SIZE: "4", LOCAL_WORLD_SIZE: "4", MASTER_ADDR: "a", MASTER_PORT: "7" };
   expect(launchOf(torchrun)).toMatchObject({ rank: 1, world: 4 });
-  // All ranks of a launch meet in one folder, those of another elsewhere.
-  const { meeting } = launchOf(torchrun)!;
-  expect(launchOf({ ...torchrun, RANK: "3" })!.meeting).toBe(meeting);
-  expect(launchOf({ ...torchrun, MASTER_PORT: "8" })!.meeting).not.toBe(meeting);
-  expect(launchOf({ ...torchrun, NSA_RENDEZVOUS: "/meet" })!.meeting).toBe("/meet");
+  // All ranks of a launch use one folder, those of another launch another one.
+  const { rendezvous } = launchOf(torchrun)!;
+  expect(launchOf({ ...torchrun, RANK: "3" })!.rendezvous).toBe(rendezvous);
+  expect(launchOf({ ...torchrun, MASTER_PORT: "8" })!.rendezvous).not.toBe(rendezvous);
+  expect(launchOf({ ...torchrun, NSA_RENDEZVOUS: "/meet" })!.rendezvous).toBe("/meet");
   const batch = { SLURM_JOB_ID: "5", SLURM_PROCID: "0", SLURM_NTASKS: "2" };
   expect(launchOf(batch)).toBeUndefined();
   const srun = { ...batch, SLURM_STEP_ID: "0", SLURM_STEP_NUM_TASKS: "2", SLURM_STEP_NUM_NODES: "1" };
@@ -51,9 +51,23 @@ test("ranks_on_several_machines_and_places_that_make_no_sense_are_refused", () =
   expect(code({ ...torchrun, RANK: "first" })).toEqual(["launch_unusable", 2]);
 });
 
+test("a_run_that_rank_0_cannot_open_ends_the_others_at_once_and_leaves_no_files", async () => {
+  const rendezvous = join(root, "unopened");
+  const launch = { world: 2, rendezvous, temporary: true };
+  const first = await joinLaunch({ ...launch, rank: 0 });
+  const second = await joinLaunch({ ...launch, rank: 1 });
+  const waiting = runOfRanks(second, () => "never");
+  const refuse = () => {
+    throw new Error("the disk is full");
+  };
+  await expect(runOfRanks(first, refuse)).rejects.toThrow("the disk is full");
+  await expect(waiting).rejects.toMatchObject({ code: "rank_lost", what: "rank 0 is gone" });
+  expect(existsSync(rendezvous)).toBe(false);
+});
+
 function rank(r: number, more: string[]): Promise<{ code: number | null; errors: string }> {
   const args = ["pretrain", recipe, "--runs", join(root, "launched"), "--device", "cpu", "--plain"];
-  const env = { ...process.env, NSA_RENDEZVOUS: join(root, "meeting"), RANK: `${r}`, WORLD_SIZE: "2" };
+  const env = { ...process.env, NSA_RENDEZVOUS: join(root, "rendezvous"), RANK: `${r}`, WORLD_SIZE: "2" };
   const settings = ["--set", "train.micro_batches=2", ...more];
   const child = spawn(process.execPath, [bundle, ...args, ...settings], { env });
   let errors = "";
@@ -80,7 +94,7 @@ test("two_started_ranks_learn_what_two_of_one_command_learn_and_others_are_refus
   const own = ["--runs", join(root, "own"), "--device", "cpu", "--set", "train.micro_batches=2"];
   expect(nsa(["pretrain", recipe, ...own, "--ranks", "2"]).status).toBe(0);
   expect(weights("launched")).toBe(weights("own"));
-  expect(readdirSync(join(root, "meeting"))).toEqual([]);
+  expect(readdirSync(join(root, "rendezvous"))).toEqual([]);
 
   const differ = await Promise.all([rank(0, []), rank(1, ["--set", "seed=9"])]);
   for (const { code, errors } of differ) {

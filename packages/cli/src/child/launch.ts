@@ -1,6 +1,6 @@
-// A rank that torchrun, srun or mpirun has started: which one it is, where the ranks meet, and the run that rank 0 has opened for all.
+// A rank that torchrun, srun or mpirun has started: which one it is, the folder of the rendezvous, and the run that rank 0 has opened for all.
 //
-// The ranks of a launch meet in a folder of this machine: that of NSA_RENDEZVOUS, else one named after the launch. Rank 0 makes a new folder
+// The rendezvous of a launch is a folder of this machine: that of NSA_RENDEZVOUS, else one named after the launch. Rank 0 makes a new folder
 // in it with the pipes and names it in `current`; a name whose process has ended was left by an earlier launch and is passed over.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -17,8 +17,10 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export interface Launch {
   rank: number;
   world: number;
-  /** Folder in which the ranks meet. */
-  meeting: string;
+  /** Folder in which the ranks find each other's pipes. */
+  rendezvous: string;
+  /** The folder is of this launch alone, and is removed at its end. */
+  temporary: boolean;
 }
 
 /** Variables of the programs that start ranks: the rank, the number of ranks, those of this machine, and what names the launch. */
@@ -81,18 +83,20 @@ export function launchOf(env: Environment): Launch | undefined {
       /:\d+$/.test(given ?? "")
     )
       throw refuse(
-        "they are on several machines, or are to meet at a network address; ranks share one machine so far",
+        "they run on several machines, or NSA_RENDEZVOUS is a network address; ranks of a run share one machine so far",
         "start them on one machine; NSA_RENDEZVOUS names a folder there",
         ExitCode.unavailable,
       );
     const name = createHash("sha256").update(id).digest("hex").slice(0, 16);
-    const meeting = given ? resolve(given) : join(tmpdir(), `nsa-ranks-${process.getuid?.() ?? 0}-${name}`);
-    return { rank, world, meeting };
+    const rendezvous = given
+      ? resolve(given)
+      : join(tmpdir(), `nsa-ranks-${process.getuid?.() ?? 0}-${name}`);
+    return { rank, world, rendezvous, temporary: given === undefined };
   }
   return undefined;
 }
 
-/** A rank that has met the others. */
+/** A rank with the pipes of its launch. */
 export interface Launched extends Launch {
   /** Folder of the pipes. */
   folder: string;
@@ -119,39 +123,63 @@ async function awaited(read: () => string | undefined): Promise<string> {
   }
 }
 
-/** Meets the other ranks of the launch. */
-export async function meet({ rank, world, meeting }: Launch): Promise<Launched> {
-  const current = join(meeting, "current");
-  mkdirSync(meeting, { recursive: true, mode: 0o700 });
+/** Makes the pipes of a launch (rank 0) or waits for them. Throws NsaError `rank_hung` (exit 1) where rank 0 does not make them in time. */
+export async function joinLaunch(launch: Launch): Promise<Launched> {
+  const { rank, world, rendezvous } = launch;
+  const current = join(rendezvous, "current");
+  mkdirSync(rendezvous, { recursive: true, mode: 0o700 });
   if (rank === 0) {
     const { makeRankPipes } = await import("@nsa/kernels");
-    const folder = mkdtempSync(join(meeting, "launch-"));
+    const folder = mkdtempSync(join(rendezvous, "launch-"));
     makeRankPipes(folder, world);
     atomicWriteFile(current, JSON.stringify({ folder, pid: process.pid }));
-    return { rank, world, meeting, folder };
+    return { ...launch, folder };
   }
   const folder = await awaited(() => {
     if (!existsSync(current)) return undefined;
     const { folder, pid } = JSON.parse(readFileSync(current, "utf8")) as { folder: string; pid: number };
     return isRunning(pid) ? folder : undefined;
   });
-  return { rank, world, meeting, folder };
+  return { ...launch, folder };
 }
 
-/** The run of all ranks, which rank 0 opens. */
-export async function runOfRanks({ rank, folder }: Launched, open: () => string): Promise<string> {
+/** Removes the files of a launch. Pipes of ranks that still run stay open without their names. */
+function endLaunch({ rendezvous, temporary, folder }: Launched): void {
+  rmSync(folder, { recursive: true, force: true });
+  rmSync(join(rendezvous, "current"), { force: true });
+  if (temporary) rmSync(rendezvous, { recursive: true, force: true });
+}
+
+/** The run of all ranks, which rank 0 opens. Throws what `open` throws, and on the other ranks `rank_lost` (exit 1) then. */
+export async function runOfRanks(launched: Launched, open: () => string): Promise<string> {
+  const { rank, folder } = launched;
   const note = join(folder, "run");
   if (rank === 0) {
-    const runDir = resolve(open());
-    atomicWriteFile(note, runDir);
-    return runDir;
+    try {
+      const runDir = resolve(open());
+      atomicWriteFile(note, runDir);
+      return runDir;
+    } catch (error) {
+      endLaunch(launched);
+      throw error;
+    }
   }
-  return awaited(() => (existsSync(note) ? readFileSync(note, "utf8") : undefined));
+  return awaited(() => {
+    if (existsSync(note)) return readFileSync(note, "utf8");
+    if (existsSync(folder)) return undefined;
+    throw new NsaError({
+      code: "rank_lost",
+      what: "rank 0 is gone",
+      why: "it ended before it had opened the run",
+      fix: "see the error of rank 0",
+      exitCode: ExitCode.bug,
+    });
+  });
 }
 
 /** This rank's part of the job. Throws what the stage throws, and `rank_lost`, `rank_hung` with the last step and checkpoint. */
 export async function runLaunched(job: Job, launched: Launched, options: ChildOptions): Promise<StageResult> {
-  const { rank, world, folder, meeting } = launched;
+  const { rank, world, folder } = launched;
   let step = 0;
   try {
     return await runInChild(
@@ -167,10 +195,6 @@ export async function runLaunched(job: Job, launched: Launched, options: ChildOp
   } catch (error) {
     throw withPlace(error as Error, step, job.runDir);
   } finally {
-    // The pipes of ranks that still run stay open without their names.
-    if (rank === 0) {
-      rmSync(folder, { recursive: true, force: true });
-      rmSync(join(meeting, "current"), { force: true });
-    }
+    if (rank === 0) endLaunch(launched);
   }
 }

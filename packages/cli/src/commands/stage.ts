@@ -18,7 +18,7 @@ import {
   watchInterruption,
 } from "@nsa/core";
 import { sweepLeft } from "../child/hold-run.ts";
-import { type Launched, launchOf, meet, runLaunched, runOfRanks } from "../child/launch.ts";
+import { joinLaunch, type Launched, launchOf, runLaunched, runOfRanks } from "../child/launch.ts";
 import type { Job } from "../child/messages.ts";
 import { runRanks, worldOf } from "../child/run-ranks.ts";
 import { loadPluginsOfRecipe, namesPlugins } from "../plugins/load.ts";
@@ -122,7 +122,7 @@ export async function runStage(
     return ExitCode.ok;
   }
   const launch = options.ranks === undefined ? launchOf(process.env) : undefined;
-  const launched = launch && (await meet(launch));
+  const launched = launch && (await joinLaunch(launch));
   const open = () =>
     resumed
       ? resumed.path
