@@ -43,7 +43,7 @@ interface Page {
   text: string;
 }
 
-/** Shorter pages say nothing; longer ones are cut, as a crawler's are. */
+/** Shorter pages have too little text to be classified; longer ones are cut, as a crawler's are. */
 const SHORTEST = 60;
 const LONGEST = 20_000;
 const SETTINGS = { dim: 32, bucket: 200_000, wordNgrams: 2, lr: 0.5, epoch: 10 };

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { ApiError } from "./http.ts";
 
 const textPart = z.looseObject({ type: z.literal("text"), text: z.string() });
-/** What a model that refuses to answer says there. */
+/** The text of a model that refuses to answer. */
 const refusalPart = z.looseObject({ type: z.literal("refusal"), refusal: z.string() });
 
 const text = z
@@ -39,7 +39,7 @@ export const messageSchema = z.looseObject({
 
 type Message = z.output<typeof messageSchema>;
 
-/** Fields that say nothing about the text, or that templates read where they can. */
+/** Fields that do not change the text, or that templates read where they can. */
 const PASSED = new Set(
   "role content name tool_calls tool_call_id id annotations cache_control reasoning_content reasoning thinking".split(
     " ",
@@ -54,8 +54,8 @@ const empty = (value: unknown) =>
   (Array.isArray(value) && value.length === 0);
 
 /**
- * The messages as a template reads them; `source` is its text. What the model refused with is what it said. Throws ApiError 400 for a
- * field of a message that is neither known nor named by the template, as it might change the text.
+ * The messages as a template reads them; `source` is its text. A refusal of the model is the content of its message. Throws ApiError 400 for a
+ * field of a message that is neither supported nor named by the template, as it might change the text.
  */
 export function readMessages(messages: readonly Message[], source: string): (Message & { role: string })[] {
   return messages.map(({ role, content, refusal, tool_calls: calls, ...more }, i) => {
@@ -66,7 +66,7 @@ export function readMessages(messages: readonly Message[], source: string): (Mes
     const param =
       unknown ?? (typeof refusal === "string" && content !== "" && refusal !== "" ? "refusal" : undefined);
     if (param !== undefined) {
-      throw new ApiError(400, `messages.${i}.${param} is not known here, and might change the text`, {
+      throw new ApiError(400, `messages.${i}.${param} is not supported, and might change the text`, {
         param: `messages.${i}.${param}`,
         code: "unsupported_parameter",
       });

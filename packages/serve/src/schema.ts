@@ -132,7 +132,7 @@ export function checkBody<T extends z.ZodObject>(schema: T, body: unknown): z.ou
   const unknown = Object.entries(body as object).find(([key, value]) => value !== null && !fields.has(key));
   if (unknown) {
     const [param] = unknown;
-    throw new ApiError(400, `${param} is not known here, and might change the text`, {
+    throw new ApiError(400, `${param} is not supported, and might change the text`, {
       param,
       code: "unsupported_parameter",
     });

@@ -8,7 +8,7 @@ export function gatherValues<T>(collectives: Collectives, own: T): T[] {
   return collectives.gatherBytes(serialize(own)).map((bytes) => deserialize(bytes) as T);
 }
 
-/** Whether it is so on any rank: what all must decide together, such as to stop. */
+/** Whether `yes` is true on any rank: for decisions that all ranks must take together, such as to stop. */
 export const anyRank = (collectives: Collectives, yes: boolean): boolean =>
   collectives.allReduceNumbers([yes ? 1 : 0])[0]! > 0;
 
@@ -32,7 +32,7 @@ export function shareItems<T, R>(
   return inOrder(collectives, items, own.length > 0 ? work(own) : []);
 }
 
-/** As {@link shareItems}, of work that waits. */
+/** As {@link shareItems}, for asynchronous work. */
 export async function shareItemsLater<T, R>(
   collectives: Collectives,
   items: readonly T[],

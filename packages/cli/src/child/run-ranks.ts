@@ -44,7 +44,7 @@ export function worldOf(
   });
 }
 
-/** Time in which the others find out by themselves that a rank is gone, and end with what they know of it. */
+/** Time in which the other ranks notice by themselves that one is gone, and end with an error that names the operation. */
 const GRACE_MS = 2000;
 const WATCH_MS = 250;
 
@@ -97,7 +97,7 @@ class Ranks {
         if (this.ended.has(rank)) continue;
         const still = isStopped(child) || this.ended.size > 0;
         this.idle.set(rank, still ? (this.idle.get(rank) ?? 0) + WATCH_MS : 0);
-        // Those that wait for it give it up first, and name the operation.
+        // Ranks that wait for it have reached their limit before, and name the operation.
         if (this.idle.get(rank)! < rankLimitMs() + GRACE_MS) continue;
         const { what, why, ...more } = rankHung(rank, isStopped(child) ? "a stopped process" : "its end");
         this.fail({ rank, error: new NsaError({ ...more, what, why, fix: "", exitCode: ExitCode.bug }) });

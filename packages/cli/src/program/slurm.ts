@@ -7,7 +7,9 @@ export function registerSlurm(program: Command): void {
     .command("slurm")
     .description("stages as jobs of a Slurm cluster")
     .command("submit <stage> [config]")
-    .description("submit a stage that saves and goes back to the queue when Slurm wants its place")
+    .description(
+      "submit a stage as a job, which saves before its time limit or when preempted, is queued again and resumes",
+    )
     .option("--nodes <n>", "machines; one so far", wholeFrom(1), 1)
     .option("--gpus <n>", "GPUs; 0 computes on the CPU, one so far", wholeFrom(0), 0)
     .option(

@@ -136,7 +136,7 @@ class PipeCollectives implements Collectives {
 }
 
 /** Throws NsaError `ranks_differ` (exit 2), the same on every rank: they would not compute the same steps. */
-function refuseStrangers(collectives: Collectives, own: Record<string, string>): void {
+function refuseDifferentRanks(collectives: Collectives, own: Record<string, string>): void {
   const all = collectives
     .gatherBytes(Buffer.from(JSON.stringify(own)))
     .map((bytes) => JSON.parse(Buffer.from(bytes).toString()) as Record<string, string>);
@@ -159,6 +159,6 @@ function refuseStrangers(collectives: Collectives, own: Record<string, string>):
  */
 export function openRankPipes(place: RankPlace, pieceElements = PIECE_BYTES / 8): Collectives {
   const collectives = new PipeCollectives(place, pieceElements);
-  if (place.identity) refuseStrangers(collectives, place.identity);
+  if (place.identity) refuseDifferentRanks(collectives, place.identity);
   return collectives;
 }

@@ -1,4 +1,4 @@
-// What sees that this process makes progress: each op of a device is a sign of it.
+// A hook before each op of a device, by which other ranks see that this process makes progress.
 
-/** Called before each op that any device runs; undefined where nobody waits for this process. */
+/** Called before each op that any device runs; undefined in a run of one process. */
 export const progress: { onOp: (() => void) | undefined } = { onOp: undefined };

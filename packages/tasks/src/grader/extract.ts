@@ -4,7 +4,7 @@ import { lastValue, sentences } from "./last-value.ts";
 import { groupEnd } from "./lex.ts";
 import { TooMuchWork, Unreadable } from "./limits.ts";
 import { parseAnswer } from "./parse.ts";
-import { lastSentence, withoutClause, withoutEnding } from "./said.ts";
+import { lastSentence, withoutClause, withoutEnding } from "./stated.ts";
 
 export type AnswerKind =
   | "answer_tag"

@@ -22,8 +22,8 @@ function withoutNumbers(code: string): string {
   const counted = numbers.every((n, i) => i === 0 || n === numbers[i - 1]! + 1);
   const lines = code.split("\n");
   const bare = lines.filter((line) => line !== "" && !line.startsWith("\ufdd6")).length;
-  const said = lines.filter((line) => line.replace(NUMBER, "").trim() !== "").length;
-  const gutter = counted && numbers.length > 1 && bare === 0 && said * 2 >= numbers.length;
+  const filled = lines.filter((line) => line.replace(NUMBER, "").trim() !== "").length;
+  const gutter = counted && numbers.length > 1 && bare === 0 && filled * 2 >= numbers.length;
   if (!gutter) return code.replace(NUMBER, "$1");
   // One blank behind every number is the gutter's too.
   const spaced = lines.every((line) => line === "" || /^\ufdd6\d+\ufdd6(?:[ \t]|$)/.test(line));
@@ -91,7 +91,7 @@ export function isCodeBox(e: DomElement): boolean {
 const BLOCKS =
   "pre,xmp,listing,[class*=CodeMirror],[class*=cm-content],[class*=view-lines],[class*=ace_],[class*=js-file],[class*=hljs-ln],[class*=code-],[class*=syntaxhighlighter]";
 
-/** Makes one text of each block of code, in place: the main-content step takes empty elements, which are lines, for nothing. */
+/** Makes one text of each block of code, in place: the main-content step drops empty elements, which are lines of code. */
 export function settleCode(body: DomElement): void {
   for (const e of Array.from(body.querySelectorAll(BLOCKS))) {
     if (!/^(?:pre|xmp|listing)$/.test(e.localName) && !isCodeBox(e)) continue;

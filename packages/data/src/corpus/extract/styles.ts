@@ -1,16 +1,16 @@
-// What a page says by its styles alone, as the elements that mean it, before the main-content step drops styles: raised and
-// lowered text, and text whose line breaks stand.
+// Elements in the place of styles, before the main-content step drops styles: sup and sub for raised and lowered text, pre for text
+// whose line breaks count.
 import type { DomElement } from "./dom.ts";
 
 const RAISED = /(?:^|\s)(?:super-?script|sup)(?:\s|$)/i;
 const LOWERED = /(?:^|\s)(?:sub-?script|sub)(?:\s|$)/i;
 const STYLED = '[style],[class*="script"],[class~="sup"],[class~="sub"]';
 /** Indices and powers are short. */
-const MOST_CHARACTERS = 40;
+const MAX_CHARACTERS = 40;
 
 function scriptOf(e: DomElement, style: string): "sup" | "sub" | undefined {
   if (!/^(?:span|font|small|i|em|b|strong|var)$/.test(e.localName)) return undefined;
-  if ((e.textContent ?? "").length > MOST_CHARACTERS || e.querySelector("sup,sub")) return undefined;
+  if ((e.textContent ?? "").length > MAX_CHARACTERS || e.querySelector("sup,sub")) return undefined;
   const names = e.getAttribute("class") ?? "";
   if (/vertical-align\s*:\s*super/i.test(style) || RAISED.test(names)) return "sup";
   return /vertical-align\s*:\s*sub/i.test(style) || LOWERED.test(names) ? "sub" : undefined;

@@ -69,7 +69,7 @@ export interface GrpoParts {
   retraining: RewardRetraining | undefined;
   /** PPO's; none for advantages that compare outputs. */
   value: ValueModel | undefined;
-  /** The model that the KL holds on to; none without a KL. */
+  /** The model that the KL term compares the policy with; none without that term. */
   reference: ReferencePolicy | undefined;
   references: ReferenceStore;
   cursor: QuestionCursor;

@@ -49,7 +49,7 @@ export function argumentsOf(
     else if (kind === "list") list.push(...iterate(value));
     else if (kind === "named") named.set(name, value);
     else if (value instanceof Map) for (const [key, x] of value) named.set(textOf(key, "a name"), x);
-    else throw new Error("what ** unpacks is no dictionary");
+    else throw new Error("the value after ** is not a dictionary");
   }
   return { args: list, named };
 }

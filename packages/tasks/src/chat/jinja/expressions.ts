@@ -13,7 +13,7 @@ const CONSTANTS: Record<string, boolean | null> = {
 };
 const COMPARISONS = new Set(["==", "!=", "<", "<=", ">", ">="]);
 
-/** Reads expressions from tokens. A parser of statements goes on where it stops. */
+/** Reads expressions from tokens. A parser of statements continues where it stops. */
 export class ExpressionParser {
   at = 0;
 

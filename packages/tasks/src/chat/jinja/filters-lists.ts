@@ -20,7 +20,7 @@ import {
 
 const generator = (items: Value[]) => new Sequence(items, "generator");
 
-function gone(value: Value): readonly Value[] {
+function itemsOf(value: Value): readonly Value[] {
   const items = iterate(value);
   spend(items.length);
   return items;
@@ -28,7 +28,7 @@ function gone(value: Value): readonly Value[] {
 
 const lowered = (value: Value): Value => (typeof value === "string" ? value.toLowerCase() : value);
 
-/** What items are compared by: an attribute or themselves, in one case unless asked otherwise. */
+/** What items are compared by: an attribute or themselves, without regard to case unless case_sensitive is set. */
 function keyOf(
   _call: FilterCall,
   attribute: Value | undefined,
@@ -52,7 +52,7 @@ function sorted(items: readonly Value[], key: (item: Value) => Value, reverse: b
 
 function extreme(value: Value, call: FilterCall, better: (order: number) => boolean): Value {
   const key = keyOf(call, argument(call, 1, "attribute"), argument(call, 0, "case_sensitive"));
-  const items = gone(value);
+  const items = itemsOf(value);
   if (items.length === 0) return new Undefined("No aggregated item, sequence was empty.");
   return items.reduce((best, item) => (better(compare(key(item), key(best))) ? item : best));
 }
@@ -63,7 +63,7 @@ function chosen(value: Value, call: FilterCall, wanted: boolean, byAttribute: bo
   if (byAttribute && path === undefined) throw new Error("Missing parameter for attribute name");
   const [name, ...args] = call.args.slice(byAttribute ? 1 : 0);
   return generator(
-    gone(value).filter((item) => {
+    itemsOf(value).filter((item) => {
       const at = path === undefined ? item : pathOf(item, path);
       const holds = name === undefined ? truth(at) : call.test(textOf(name, "a test"), at, args);
       return holds === wanted;
@@ -72,7 +72,7 @@ function chosen(value: Value, call: FilterCall, wanted: boolean, byAttribute: bo
 }
 
 function mapped(value: Value, call: FilterCall): Value {
-  const items = gone(value);
+  const items = itemsOf(value);
   if (call.args.length === 0) {
     const path = call.named.get("attribute");
     if (path === undefined) throw new Error("map requires a filter argument");
@@ -90,7 +90,7 @@ function mapped(value: Value, call: FilterCall): Value {
 
 function joined(value: Value, call: FilterCall): string {
   const attribute = argument(call, 1, "attribute");
-  const texts = gone(value).map((x) =>
+  const texts = itemsOf(value).map((x) =>
     str(attribute === undefined || attribute === null ? x : pathOf(x, attribute)),
   );
   return texts.join(str(argument(call, 0, "d") ?? ""));
@@ -111,7 +111,7 @@ function batched(value: Value, call: FilterCall): Value {
   const size = wholeOf(argument(call, 0, "linecount") ?? 0, "linecount");
   if (size < 1) throw new Error("linecount is below 1");
   const fill = argument(call, 1, "fill_with") ?? null;
-  const items = gone(value);
+  const items = itemsOf(value);
   const rows: Value[][] = [];
   for (let at = 0; at < items.length; at += size) rows.push(items.slice(at, at + size));
   const last = rows.at(-1);
@@ -123,7 +123,7 @@ function cut(value: Value, call: FilterCall): Value {
   const count = wholeOf(argument(call, 0, "slices") ?? 0, "slices");
   if (count < 1 || count > 100_000) throw new Error("slices is not from 1 to 100000");
   const fill = argument(call, 1, "fill_with") ?? null;
-  const items = gone(value);
+  const items = itemsOf(value);
   const [each, extra] = [Math.floor(items.length / count), items.length % count];
   const rows = Array.from({ length: count }, (_, i) => {
     const start = i * each + Math.min(i, extra);
@@ -136,7 +136,7 @@ function cut(value: Value, call: FilterCall): Value {
 function unique(value: Value, call: FilterCall): Value {
   const key = keyOf(call, argument(call, 1, "attribute"), argument(call, 0, "case_sensitive"));
   const [keys, kept]: [Value[], Value[]] = [[], []];
-  for (const item of gone(value)) {
+  for (const item of itemsOf(value)) {
     const own = key(item);
     spend(keys.length);
     if (keys.some((other) => equal(other, own))) continue;
@@ -148,7 +148,7 @@ function unique(value: Value, call: FilterCall): Value {
 
 function reversed(value: Value): Value {
   if (typeof value === "string") return [...value].reverse().join("");
-  return generator([...gone(value)].reverse());
+  return generator([...itemsOf(value)].reverse());
 }
 
 export const listFilters: Record<string, Filter> = {
@@ -169,7 +169,7 @@ export const listFilters: Record<string, Filter> = {
       (iterate(value).length > 0 ? null : new Undefined("No last item, sequence was empty."))
     );
   },
-  list: (value) => [...gone(value)],
+  list: (value) => [...itemsOf(value)],
   map: mapped,
   max: (value, call) => extreme(value, call, (order) => order > 0),
   min: (value, call) => extreme(value, call, (order) => order < 0),
@@ -181,12 +181,12 @@ export const listFilters: Record<string, Filter> = {
   slice: cut,
   sort: (value, call) => {
     const key = keyOf(call, argument(call, 2, "attribute"), argument(call, 1, "case_sensitive"));
-    return sorted(gone(value), key, truth(argument(call, 0, "reverse") ?? false));
+    return sorted(itemsOf(value), key, truth(argument(call, 0, "reverse") ?? false));
   },
   sum: (value, call) => {
     const attribute = argument(call, 0, "attribute") ?? null;
     const start = argument(call, 1, "start") ?? 0;
-    return gone(value).reduce<Value>(
+    return itemsOf(value).reduce<Value>(
       (total, x) => operate("+", total, attribute === null ? x : pathOf(x, attribute)),
       start,
     );

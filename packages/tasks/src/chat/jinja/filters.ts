@@ -30,7 +30,7 @@ function indent(value: Value, call: FilterCall): string {
   const width = argument(call, 0, "width") ?? 4;
   const by =
     typeof width === "string" ? width : " ".repeat(Math.max(0, wholeOf(width, "the width of indent")));
-  const lines = linesOf(textOf(value, "what indent is given"));
+  const lines = linesOf(textOf(value, "the value of indent"));
   spendText(lines.length * by.length);
   const blank = flag(call, 2, "blank");
   const rest = lines.slice(1).map((line) => (blank || line !== "" ? by + line : line));
@@ -106,7 +106,7 @@ function titled(value: Value): string {
 }
 
 function truncated(value: Value, call: FilterCall): string {
-  const text = [...textOf(value, "what truncate is given")];
+  const text = [...textOf(value, "the value of truncate")];
   const length = wholeOf(argument(call, 0, "length") ?? 255, "length");
   const end = textOf(argument(call, 2, "end") ?? "...", "end");
   const leeway = wholeOf(argument(call, 3, "leeway") ?? 5, "leeway");

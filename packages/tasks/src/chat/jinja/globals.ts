@@ -43,7 +43,7 @@ function dict(args: Value[], named: Map<string, Value>): Map<Value, Value> {
 
 function pairOf(value: Value): [Value, Value] {
   const items = iterate(value);
-  if (items.length !== 2) throw new Error("dict() is given what is no pairs");
+  if (items.length !== 2) throw new Error("dict() takes a dictionary or pairs");
   return [items[0]!, items[1]!];
 }
 

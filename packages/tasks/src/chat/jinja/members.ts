@@ -82,8 +82,8 @@ const NONE = (value: Value, name: string) => new Undefined(`a ${typeName(value)}
 
 /** The first that is there; None is. */
 const first = (value: Value, name: string, ...found: (() => Value | undefined)[]): Value => {
-  for (const look of found) {
-    const got = look();
+  for (const read of found) {
+    const got = read();
     if (got !== undefined) return got;
   }
   return NONE(value, name);

@@ -80,7 +80,7 @@ class Parser extends ExpressionParser {
         if (this.loops === 0) this.fail(`${word} outside a loop`, tag);
         return { kind: word };
       default:
-        return this.fail(`the tag ${word} is not known in this place`, tag);
+        return this.fail(`the tag ${word} is not allowed here`, tag);
     }
   }
 

@@ -64,7 +64,7 @@ function splitBlanks(text: string, most: number, fromRight: boolean): string[] {
 
 /** replace(): all, or the first `count`. */
 export function replaced(text: string, from: Value, to: Value, count: Value | undefined): string {
-  const [old, next] = [textOf(from, "what replace looks for"), textOf(to, "what replace puts in")];
+  const [old, next] = [textOf(from, "the old text of replace"), textOf(to, "the new text of replace")];
   const most = count === undefined || count === null ? -1 : wholeOf(count, "the count of replace");
   spendText(text.length);
   const parts = old === "" ? ["", ...text, ""] : text.split(old);
@@ -98,7 +98,7 @@ function affix(text: string, affixes: Value, test: (affix: string) => boolean): 
 
 /** Place of a text in code points, from the left or the right; -1 where it is not. */
 function place(text: string, part: Value, fromRight: boolean): number {
-  const wanted = textOf(part, "what is looked for");
+  const wanted = textOf(part, "the text to find");
   spendText(text.length);
   const at = fromRight ? text.lastIndexOf(wanted) : text.indexOf(wanted);
   return at < 0 ? -1 : [...text.slice(0, at)].length;
@@ -174,7 +174,7 @@ const METHODS: Record<string, Method> = {
   casefold: (text) => text.toLowerCase().replaceAll("ß", "ss"),
   center: (text, args) => padded(text, args, "center"),
   count: (text, args) => {
-    const part = textOf(needed(args), "what is counted");
+    const part = textOf(needed(args), "the text to count");
     // An empty text is found before each character and at the end.
     return part === "" ? [...text].length + 1 : text.split(part).length - 1;
   },

@@ -1,4 +1,4 @@
-// The answer that the last sentence or line of a text says: "The answer is 12", "**Answer:** 12", "La respuesta es 12", 故选 B.
+// The answer that the last sentence or line of a text states: "The answer is 12", "**Answer:** 12", "La respuesta es 12", 故选 B.
 import { lastValue, sentences } from "./last-value.ts";
 import { TooMuchWork, Unreadable } from "./limits.ts";
 import { type Node, some } from "./node.ts";
@@ -36,7 +36,7 @@ export function isReadable(text: string): boolean {
   }
 }
 
-/** "72, in total, so the farmer earns that much" says 72: the value before the words that go with it. */
+/** "72, in total, so the farmer earns that much" states 72: the value before the words that go with it. */
 export function withoutClause(text: string): string {
   if (text.length > 400 || text.includes("\\text") || isReadable(text)) return text;
   for (const cut of text.matchAll(CLAUSE)) {
@@ -59,7 +59,7 @@ const lineLabel = new RegExp(String.raw`^[*_#>\s-]{0,8}${LABEL}[*_\s]{0,4}[:：]
 const sentenceAnswer =
   /\b(?:answers?|results?|solutions?|(?:correct|right|best)\s+(?:option|choice|answer)|option|choice)\s+(?:is|are|would be|must be)\s*:?\s*(?:(?:therefore|thus|then|hence|simply|just|indeed|clearly|exactly|equal to)\s*,?\s+)?(\S.*)$/i;
 /** Other languages' "the answer is". */
-const SAID = [
+const STATED = [
   /(?:^|[\s,;.¡])(?:la|a|die|das)\s+(?:respuesta|solución|réponse|solution|antwort|lösung|ergebnis|risposta|resposta)(?:\s+(?:final|correcta|correcte|richtige))?\s+(?:est|es|ist|lautet|è|é)\s*:?\s*(\S.*)$/iu,
   /(?:^|\s)ответ\s*(?:[—–-]|равен|это)\s*(\S.*)$/iu,
   /(?:^|\s)jibu\s+ni\s*:?\s*(\S.*)$/iu,
@@ -70,14 +70,14 @@ const SAID = [
   /(?:정답|답)은\s*(\S.*?)(?:입니다|이다)?[.]?$/u,
   /(?:故|所以|因此|应|正确答案)?选(?:项|择)?\s*[:：]?\s*[(（]?([A-J])[)）]?[。.]?$/u,
 ];
-/** What is no answer is said of it. */
+/** A sentence that denies an answer: the answer cannot be determined. */
 const DENIED = /\banswer\s+((?:cannot|can't|can not|could not|couldn't)\s+be\s.*)$/i;
 /** Lines behind an answer that only explain it. */
 const EXPLAINED =
   /^[*_#\s]{0,6}(?:explanation|reason(?:ing)?|justification|verification|check|解释|说明|解析|验证)[*_\s]{0,4}[:：]/i;
 
-/** The lines that may say the answer: the last one, or the one before an explanation of it; a label joined with the line behind it. */
-function sayingLine(tail: string): string {
+/** The line that may state the answer: the last one, or the one before an explanation of it; a label joined with the line behind it. */
+function statingLine(tail: string): string {
   const lines = tail.split("\n").map((line) => line.trim());
   const explained = lines.findIndex((line) => EXPLAINED.test(line));
   if (explained > 0) {
@@ -96,7 +96,7 @@ function sayingLine(tail: string): string {
 
 /** The answer that the end of a text states; undefined where it states none. */
 export function lastSentence(text: string): string | undefined {
-  const line = sayingLine(withoutEnding(text.slice(-1200)));
+  const line = statingLine(withoutEnding(text.slice(-1200)));
   const marked = lineAnswer.exec(line) ?? /^A\s*[:：]\s*(\S.*)$/.exec(line);
   if (marked) {
     const value = withoutClause(marked[1]!.trim().replace(/\*+$/, ""));
@@ -106,6 +106,6 @@ export function lastSentence(text: string): string | undefined {
   }
   const sentence = sentences(line).at(-1) ?? "";
   const match = sentenceAnswer.exec(sentence) ?? DENIED.exec(sentence);
-  const said = match ?? SAID.map((pattern) => pattern.exec(line)).find((found) => found !== null);
+  const said = match ?? STATED.map((pattern) => pattern.exec(line)).find((found) => found !== null);
   return said ? withoutClause(said[1]!.trim().replace(/[.。*\s]+$/, "")) : undefined;
 }
