@@ -50,7 +50,16 @@ test.each([
   ["https://a.org/%7euser/%41", "a.org/~user/A"],
   ["https://a.org/#!/page/2", "a.org#!/page/2"],
   ["https://a.org/b&utm_source=x&utm_medium=y", "a.org/b"],
+  ["https://a.org/b&c=1&utm_source=x&FBCLID=", "a.org/b&c=1"],
+  ["https://a.org/b&utm_source=x/c", "a.org/b&utm_source=x/c"],
   ["https://a.org/b?CFID=12&CFTOKEN=99f", "a.org/b"],
   ["https://a.org/b?CFID=12", "a.org/b?CFID=12"],
   ["https://a.org/b?si=a8Fq2-0Lw_9xKd71", "a.org/b"],
 ])("%s_is_%s", (url, key) => expect(normaliseUrl(url)).toBe(key));
+
+test("parameters_joined_to_a_path_are_read_once", () => {
+  // Ten minutes of work where each of them begins another search for the end.
+  const path = `b${"&utm_a=".repeat(200_000)}`;
+  expect(normaliseUrl(`https://a.org/${path}`)).toBe("a.org/b");
+  expect(normaliseUrl(`https://a.org/${path}/c`)).toBe(`a.org/${path}/c`);
+});

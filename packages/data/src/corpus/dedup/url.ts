@@ -42,6 +42,15 @@ function isTracking(name: string, value: string): boolean {
   return false;
 }
 
+/** A path without parameters of campaigns that were joined to its end by &. From the end on: an expression would be quadratic in them. */
+function withoutJoined(path: string): string {
+  for (let end = path.length; ; ) {
+    const at = end > 0 ? path.lastIndexOf("&", end - 1) : -1;
+    if (at < 0 || !/^&(?:utm_\w+|fbclid|gclid)=[^/]*$/i.test(path.slice(at, end))) return path.slice(0, end);
+    end = at;
+  }
+}
+
 /** An escape in capitals, or the character that needs none. */
 function escaped(code: string): string {
   const character = String.fromCharCode(Number.parseInt(code.slice(1), 16));
@@ -63,10 +72,9 @@ export function normaliseUrl(url: string): string {
   }
   const host = parsed.hostname.replace(/^www\./, "").replace(/\.$/, "");
   const port = parsed.port ? `:${parsed.port}` : "";
-  const path = parsed.pathname
+  const path = withoutJoined(parsed.pathname)
     .replace(/;(?:jsessionid|phpsessid|sid)=[^/?#;]*/i, "")
     .replace(/\/\([SAFX]\([0-9a-z]{20,}\)\)(?=\/|$)/i, "")
-    .replace(/(?:&(?:utm_\w+|fbclid|gclid)=[^&/]*)+$/i, "")
     .replace(/%[0-9a-f]{2}/gi, escaped)
     .replace(/\/{2,}/g, "/")
     .replace(/\/(index|default)\.(html?|php|aspx?)$/i, "/")
