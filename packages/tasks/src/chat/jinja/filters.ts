@@ -5,6 +5,7 @@ import { listFilters } from "./filters-lists.ts";
 import { SPACE } from "./lexer.ts";
 import { operate } from "./operators.ts";
 import { str, toJson } from "./print.ts";
+import { checkFilter } from "./signatures.ts";
 import { capitalized, replaced, strip, textMethod } from "./texts.ts";
 import {
   Float,
@@ -184,6 +185,7 @@ export function applyFilter(name: string, value: Value, call: FilterCall): Value
   const filter = Object.hasOwn(FILTERS, name) ? FILTERS[name] : undefined;
   if (!filter) throw new Error(`there is no filter ${name}`);
   if (value instanceof Marked && name !== "safe") throw new Error(`${name} behind safe is not served`);
+  checkFilter(name, call.args, call.named);
   const made = filter(value, call);
   if (typeof made === "string") spendText(made.length);
   return made;

@@ -2,6 +2,7 @@
 
 import { spend } from "./budget.ts";
 import { sliced } from "./operators.ts";
+import { checkMethod } from "./signatures.ts";
 import { textMethod, UNSERVED_TEXT_METHODS } from "./texts.ts";
 import {
   Attributes,
@@ -36,7 +37,14 @@ function dictMethod(map: Map<Value, Value>, name: string): Call | undefined {
     values: () => new Sequence([...map.values()], "dict_values"),
     copy: () => new Map(map),
   };
-  return Object.hasOwn(methods, name) ? methods[name] : undefined;
+  const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
+  return (
+    method &&
+    ((args, named) => {
+      checkMethod(name, args, named);
+      return method(args, named);
+    })
+  );
 }
 
 function listMethod(items: readonly Value[], name: string): Call | undefined {

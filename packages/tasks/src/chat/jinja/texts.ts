@@ -2,6 +2,7 @@
 import { spend, spendText } from "./budget.ts";
 import { SPACE, withoutBlanksAtEnd } from "./lexer.ts";
 import { fixedText, str } from "./print.ts";
+import { checkMethod } from "./signatures.ts";
 import {
   Float,
   iterate,
@@ -253,6 +254,7 @@ export function textMethod(
   const method = Object.hasOwn(METHODS, name) ? METHODS[name] : undefined;
   if (!method) return undefined;
   return (args, named) => {
+    checkMethod(name, args, named);
     const undefinedOne = args.find((x) => x instanceof Undefined);
     if (undefinedOne instanceof Undefined && name !== "format") undefinedOne.fail();
     if (ALONE.has(name) && args.length > 1)
