@@ -116,4 +116,7 @@ test("ranks_of_gpus_pass_tensors_by_the_backend_and_have_the_figures_of_one", ()
 test("numbers_of_ranks_that_are_none_are_refused_with_exit_2", () => {
   expect(pretrain("none", "--ranks", "0").status).toBe(2);
   expect(pretrain("word", "--ranks", "many").status).toBe(2);
+  const crowd = pretrain("crowd", "--ranks", "1000000");
+  expect(crowd.status).toBe(2);
+  expect(crowd.stderr).toContain("give a whole number from 1 to 1024, or auto");
 });

@@ -16,6 +16,9 @@ function gpuCount(): number {
   return listed.status === 0 ? listed.stdout.split("\n").filter((line) => line.startsWith("GPU ")).length : 0;
 }
 
+/** More ranks than a machine has cores or GPUs; each pair of them has two pipes. */
+const MAX_RANKS = 1024;
+
 /**
  * The number of ranks that --ranks names, default 1; `auto` is one for each GPU with --device cuda, else 1, and gives its reason to `remark`.
  * Throws `ranks_invalid` (exit 2).
@@ -34,12 +37,12 @@ export function worldOf(
     return world;
   }
   const world = Number(ranks);
-  if (Number.isInteger(world) && world >= 1) return world;
+  if (Number.isInteger(world) && world >= 1 && world <= MAX_RANKS) return world;
   throw new NsaError({
     code: "ranks_invalid",
     what: `--ranks ${ranks}`,
-    why: "it is not a count",
-    fix: "give a whole number from 1 on, or auto",
+    why: `it is no number of processes from 1 to ${MAX_RANKS}`,
+    fix: `give a whole number from 1 to ${MAX_RANKS}, or auto`,
     exitCode: ExitCode.usage,
   });
 }
