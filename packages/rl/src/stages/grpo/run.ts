@@ -244,7 +244,7 @@ class GrpoRun {
     ctx.emit({ type: "checkpoint", step, path });
   }
 
-  /** The outer loop of iterative GRPO: what was learned so far becomes what the KL holds on to. */
+  /** The outer loop of iterative GRPO: the policy as it is becomes the reference of the KL term. */
   private async renewReference(): Promise<void> {
     const { model, step } = this;
     const { reference, references } = this.parts;

@@ -211,7 +211,7 @@ class SampleRun {
     const { keep, prompts } = this.sampler.config;
     const { from } = prompts;
     if (!existsSync(samples)) {
-      // Later stages read the file, and say that it holds nothing.
+      // Later stages read the file, and report that it is empty.
       atomicWriteFile(samples, "");
       ctx.log("no output passes `keep`, so samples.jsonl is empty", "warn");
     }
