@@ -5,16 +5,18 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { nsa, root } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "nsa-ranks-"));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const recipe = join(dir, "tiny.yaml");
 writeFileSync(recipe, tinyPretrain);
 

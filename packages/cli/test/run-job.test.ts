@@ -1,5 +1,5 @@
 // A trainer that is stopped before it has the folder leaves the run as it is.
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -26,5 +26,6 @@ test.each([true, false])(
     expect(await late).toMatchObject({ status: "interrupted", step: 0, outputs: {} });
     expect(readFileSync(join(runDir, "metrics.jsonl"), "utf8")).toBe(ROW);
     expect(readdirSync(runDir).filter((name) => !name.startsWith(".lock"))).toEqual(["metrics.jsonl"]);
+    rmSync(runDir, { recursive: true });
   },
 );
