@@ -3,7 +3,7 @@
 // The rendezvous of a launch is a folder of this machine: that of NSA_RENDEZVOUS, else one named after the launch. Rank 0 makes a new folder
 // in it with the pipes and names it in `current`; a name whose process has ended was left by an earlier launch and is passed over.
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -147,7 +147,12 @@ export async function joinLaunch(launch: Launch): Promise<Launched> {
 function endLaunch({ rendezvous, temporary, folder }: Launched): void {
   rmSync(folder, { recursive: true, force: true });
   rmSync(join(rendezvous, "current"), { force: true });
-  if (temporary) rmSync(rendezvous, { recursive: true, force: true });
+  if (!temporary) return;
+  try {
+    rmdirSync(rendezvous);
+  } catch {
+    // The next launch of the name has its files there already.
+  }
 }
 
 /** The run of all ranks, which rank 0 opens. Throws what `open` throws, and on the other ranks `rank_lost` (exit 1) then. */
