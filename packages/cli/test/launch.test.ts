@@ -1,6 +1,15 @@
 // Ranks that a launcher starts: which variables make a rank, where they find each other, and that they learn what the ranks of one command learn.
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -49,6 +58,18 @@ test("ranks_on_several_machines_and_places_that_make_no_sense_are_refused", () =
   expect(code(srun)).toEqual(["launch_unusable", 4]);
   expect(code({ ...torchrun, RANK: "4" })).toEqual(["launch_unusable", 2]);
   expect(code({ ...torchrun, RANK: "first" })).toEqual(["launch_unusable", 2]);
+});
+
+test("a_rendezvous_that_every_user_may_write_in_is_refused", async () => {
+  const rendezvous = join(root, "open-to-all");
+  mkdirSync(rendezvous);
+  chmodSync(rendezvous, 0o777);
+  await expect(joinLaunch({ rank: 0, world: 2, rendezvous, temporary: true })).rejects.toMatchObject({
+    code: "ranks_unavailable",
+    why: "every user may write in it",
+    exitCode: 4,
+  });
+  expect(readdirSync(rendezvous)).toEqual([]);
 });
 
 test("a_run_that_rank_0_cannot_open_ends_the_others_at_once_and_leaves_no_files", async () => {

@@ -25,7 +25,7 @@ function pretrain(runs: string, more: string[], blow?: Blow) {
     ? {
         NODE_OPTIONS: `--import=${preload}`,
         NSA_BLOW: JSON.stringify(blow),
-        NSA_RANK_LIMIT_SECONDS: "2",
+        NSA_RANK_LIMIT_SECONDS: "6",
       }
     : {};
   const settings = ["--set", "train.micro_batches=2", "--set", "train.steps=4"];
@@ -48,8 +48,8 @@ const rows = (runs: string) =>
 
 test.each<[string, Blow, RegExp]>([
   ["killed", { rank: 1, at: 40, how: "kill" }, /rank 1: the trainer process ended by SIGKILL/],
-  ["stopped", { rank: 1, at: 40, how: "stop" }, /rank 1 stands still.*for 2 s.* in all-reduce/s],
-  ["number_0_hung", { rank: 0, at: 41, how: "hang" }, /rank 0 stands still.*for 2 s.* in all-reduce/s],
+  ["stopped", { rank: 1, at: 40, how: "stop" }, /rank 1 stands still.*for 6 s.* in all-reduce/s],
+  ["number_0_hung", { rank: 0, at: 41, how: "hang" }, /rank 0 stands still.*for 6 s.* in all-reduce/s],
 ])(
   "a_rank_%s_ends_the_run_with_its_number_step_and_checkpoint_and_the_run_resumes_exactly",
   (name, blow, named) => {

@@ -1,20 +1,22 @@
 // Collectives by a backend's own worlds of ranks, by hand-computed values: on two GPUs where NSA_TEST_DEVICE is cuda, else by a plugin
 // whose worlds are files.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, symlinkSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { needs } from "../../core/test/needs.ts";
 import { Device, makeRankPipes, openDeviceCollectives } from "../src/index.ts";
 import { outcomes, ramp, run } from "./collectives-run.ts";
 
+const root = mkdtempSync(join(tmpdir(), "nsa-worlds-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
 const real = process.env.NSA_TEST_DEVICE === "cuda";
 const built = join(import.meta.dirname, "../../../build/native");
 
 /** Where the ranks find their backend. */
 function pluginEnv(plugin: string): Record<string, string> {
-  const dir = mkdtempSync(join(tmpdir(), "nsa-worlds-"));
+  const dir = mkdtempSync(join(root, "world-"));
   symlinkSync(join(built, "nsa.node"), join(dir, "nsa.node"));
   symlinkSync(join(built, plugin), join(dir, "libnsa_cuda.so"));
   return { NSA_RANKS_DEVICE: "cuda", NSA_NATIVE_DIR: dir };
@@ -92,7 +94,7 @@ able(
 );
 
 test("a_backend_without_worlds_is_refused_with_the_way_out", () => {
-  const folder = mkdtempSync(join(tmpdir(), "nsa-worlds-"));
+  const folder = mkdtempSync(join(root, "world-"));
   makeRankPipes(folder, 1);
   const device = Device.open("cpu", { threads: 1 });
   expect(() => openDeviceCollectives(device, { rank: 0, world: 1, folder })).toThrow(

@@ -1,6 +1,6 @@
 // Notations of one value that answers are written in: each kind made from numbers, with near misses beside the right ones.
 import { expect, test } from "vitest";
-import { compareAnswers, grade } from "../src/index.ts";
+import { compareAnswers, extractAnswer, grade } from "../src/index.ts";
 
 const credited = (answer: string, gold: string) => compareAnswers(answer, gold).verdict === "correct";
 
@@ -216,6 +216,14 @@ test("shares_in_words", () => {
   expectOnly("3 out of 4", "\\frac34", "3");
   expectOnly("1 to 2", "1:2", "2:1", "1");
   expect(credited("two and three", "5")).toBe(false);
+});
+
+test("an_answer_under_a_condition_is_no_answer", () => {
+  for (let n = 2; n < 60; n += 3) {
+    expect(extractAnswer(`The answer would be ${n} if x was ${n + 1}.`).text).not.toBe(`${n}`);
+    expect(extractAnswer(`If x was ${n + 1}, the answer would be ${n}.`).text).not.toBe(`${n}`);
+    expect(extractAnswer(`So the answer would be ${n}.`).text).toBe(`${n}`);
+  }
 });
 
 test("counts_of_choices_by_their_letters", () => {

@@ -3,7 +3,7 @@
 // The rendezvous of a launch is a folder of this machine: that of NSA_RENDEZVOUS, else one named after the launch. Rank 0 makes a new folder
 // in it with the pipes and names it in `current`; a name whose process has ended was left by an earlier launch and is passed over.
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -111,6 +111,20 @@ function isRunning(pid: number): boolean {
   }
 }
 
+/** Throws NsaError `ranks_unavailable` (exit 4) where another user could have made the folder, or can write in it: its pipes carry the run. */
+function refuseForeign(folder: string): void {
+  const { uid, mode } = statSync(folder);
+  const own = process.getuid?.() ?? uid;
+  if (uid === own && (mode & 0o002) === 0) return;
+  throw new NsaError({
+    code: "ranks_unavailable",
+    what: `the rendezvous ${folder}`,
+    why: uid === own ? "every user may write in it" : `it belongs to another user (${uid})`,
+    fix: "name a folder of your own by NSA_RENDEZVOUS (chmod o-w)",
+    exitCode: ExitCode.unavailable,
+  });
+}
+
 /** What `read` finds, once it is there. Throws NsaError `rank_hung` (exit 1) where rank 0 does not bring it in time. */
 async function awaited(read: () => string | undefined): Promise<string> {
   const { rankHung, rankLimitMs } = await import("@nsa/kernels");
@@ -128,6 +142,7 @@ export async function joinLaunch(launch: Launch): Promise<Launched> {
   const { rank, world, rendezvous } = launch;
   const current = join(rendezvous, "current");
   mkdirSync(rendezvous, { recursive: true, mode: 0o700 });
+  refuseForeign(rendezvous);
   if (rank === 0) {
     const { makeRankPipes } = await import("@nsa/kernels");
     const folder = mkdtempSync(join(rendezvous, "launch-"));

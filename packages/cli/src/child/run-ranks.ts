@@ -28,10 +28,11 @@ export function worldOf(
   remark: (text: string) => void = () => {},
 ): number {
   if (ranks === "auto") {
-    const world = device === "cuda" ? Math.max(1, gpuCount()) : 1;
+    const gpus = device === "cuda" ? gpuCount() : 0;
+    const world = Math.max(1, gpus);
     remark(
       device === "cuda"
-        ? `--ranks auto: ${world}, one for each GPU`
+        ? `--ranks auto: ${world}, ${gpus > 0 ? "one for each GPU" : "since no GPU was found"}`
         : "--ranks auto: 1; it is one for each GPU with --device cuda, and on the CPU one process uses all cores",
     );
     return world;

@@ -17,6 +17,7 @@ int run(Device& d, int64_t verb, double from, double to, int64_t root, const dou
   call.from = {a->ptr, a->numel, a->dtype, 0};
   call.to = {b->ptr, b->numel, b->dtype, 0};
   call.lengths = parts.data();
+  call.ranks = world;
   call.root = root;
   return d.backend->comm_run(d.ctx, &call);
 }

@@ -20,10 +20,15 @@ std::vector<std::string> candidates(const LibraryNames& names) {
   const char* cuda = std::getenv("CUDA_PATH");
   const std::string root = cuda ? cuda : "/usr/local/cuda", pattern = names.pattern;
   for (const char* folder : {"/lib64/", "/targets/x86_64-linux/lib/"}) paths.push_back(root + folder + pattern);
-  for (const char* base : {"/usr/lib/python3*", "/usr/local/lib/python3*", "/opt/*/lib/python3*", "/opt/*/*/lib/python3*", "/root/*/lib/python3*"})
+  std::vector<std::string> bases;
+  for (const char* variable : {"VIRTUAL_ENV", "CONDA_PREFIX"})
+    if (const char* folder = std::getenv(variable)) bases.push_back(std::string(folder) + "/lib/python3*");
+  for (const char* base : {"/usr/lib/python3*", "/usr/local/lib/python3*", "/opt/*/lib/python3*", "/opt/*/*/lib/python3*"}) bases.push_back(base);
+  if (const char* home = std::getenv("HOME")) bases.push_back(std::string(home) + "/*/lib/python3*");
+  for (const std::string& base : bases)
     for (const char* site : {"/site-packages/nvidia/", "/dist-packages/nvidia/"})
       for (const char* const* package = names.packages; *package; ++package)
-        paths.push_back(std::string(base) + site + *package + "/lib/" + pattern);
+        paths.push_back(base + site + *package + "/lib/" + pattern);
   return paths;
 }
 

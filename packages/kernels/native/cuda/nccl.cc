@@ -167,6 +167,7 @@ NcclResult nccl_join(Nccl*& nccl, const void* id, int64_t rank, int64_t world) {
 NcclResult nccl_run(Nccl* nccl, const NsaComm& call, cudaStream_t stream) {
   static const char* const kNames[] = {"all-reduce", "reduce-scatter", "all-gather", "broadcast"};
   if (!nccl || !nccl->comm) return {NSA_BAD_ARGUMENT, "this device is in no world of ranks"};
+  if (call.ranks != nccl->world) return {NSA_BAD_ARGUMENT, "lengths of other ranks than those of the world"};
   const int type = type_of(call.from.dtype);
   if (type < 0 || call.from.dtype != call.to.dtype || call.verb < 0 || call.verb > NSA_BROADCAST)
     return {NSA_BAD_ARGUMENT, "no such operation for this dtype"};

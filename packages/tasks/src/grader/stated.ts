@@ -70,6 +70,7 @@ const STATED = [
   /(?:정답|답)은\s*(\S.*?)(?:입니다|이다)?[.]?$/u,
   /(?:故|所以|因此|应|正确答案)?选(?:项|择)?\s*[:：]?\s*[(（]?([A-J])[)）]?[。.]?$/u,
 ];
+const CONDITIONAL = /\bwould be\b.*\b(?:if|unless)\b|\b(?:if|unless)\b.*\bwould be\b/i;
 /** A sentence that denies an answer: the answer cannot be determined. */
 const DENIED = /\banswer\s+((?:cannot|can't|can not|could not|couldn't)\s+be\s.*)$/i;
 /** Lines behind an answer that only explain it. */
@@ -105,6 +106,8 @@ export function lastSentence(text: string): string | undefined {
     return value;
   }
   const sentence = sentences(line).at(-1) ?? "";
+  // "The answer would be 5 if x was 2" states no answer.
+  if (CONDITIONAL.test(sentence)) return undefined;
   const match = sentenceAnswer.exec(sentence) ?? DENIED.exec(sentence);
   const said = match ?? STATED.map((pattern) => pattern.exec(line)).find((found) => found !== null);
   return said ? withoutClause(said[1]!.trim().replace(/[.。*\s]+$/, "")) : undefined;

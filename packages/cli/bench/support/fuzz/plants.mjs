@@ -30,7 +30,7 @@ const PLANTS = {
   ],
   grader: [["tasks/src/grader/grade.ts", "error instanceof Unreadable || error", "error"]],
   jinja: [
-    ["tasks/src/chat/template.ts", "const { line, column, tag } = locateMistake(source);", "throw cause;"],
+    ["tasks/src/chat/template.ts", "if (!(mistake instanceof JinjaMistake)) throw cause;", "throw cause;"],
   ],
   mathml: [
     [

@@ -10,10 +10,12 @@ const MAX_CHARACTERS = 40;
 
 function scriptOf(e: DomElement, style: string): "sup" | "sub" | undefined {
   if (!/^(?:span|font|small|i|em|b|strong|var)$/.test(e.localName)) return undefined;
-  if ((e.textContent ?? "").length > MAX_CHARACTERS || e.querySelector("sup,sub")) return undefined;
   const names = e.getAttribute("class") ?? "";
-  if (/vertical-align\s*:\s*super/i.test(style) || RAISED.test(names)) return "sup";
-  return /vertical-align\s*:\s*sub/i.test(style) || LOWERED.test(names) ? "sub" : undefined;
+  const raised = /vertical-align\s*:\s*super/i.test(style) || RAISED.test(names);
+  if (!raised && !/vertical-align\s*:\s*sub/i.test(style) && !LOWERED.test(names)) return undefined;
+  // What is inside is looked at last: it costs its size.
+  if ((e.textContent ?? "").length > MAX_CHARACTERS || e.querySelector("sup,sub")) return undefined;
+  return raised ? "sup" : "sub";
 }
 
 /** Whether the text is set line by line, as code is; prose that only wraps is not. */

@@ -77,6 +77,7 @@ typedef struct NsaComm {
   int64_t verb;
   NsaBuf from, to;
   const int64_t* lengths;
+  int64_t ranks;  // how many lengths there are: those of the world
   int64_t root;
 } NsaComm;
 
