@@ -2,12 +2,15 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadConfig } from "@nsa/core";
+import { createRunDir, loadConfig } from "@nsa/core";
 import { beforeAll, expect, test } from "vitest";
 import { parse } from "yaml";
 import { needs } from "../../core/test/needs.ts";
 import { sharedData as data, hasSharedData as hasData } from "../../core/test/shared-data.ts";
+import { runJob } from "../src/child/run-job.ts";
 import { loadSchema } from "../src/commands/recipes.ts";
+import { loadStage } from "../src/commands/stages.ts";
+import { writeReport } from "../src/report/report.ts";
 import { nsa, root } from "./built.ts";
 
 const recipes = readdirSync(join(root, "configs")).flatMap((folder) =>
@@ -26,20 +29,21 @@ const needsData = (file: string): boolean => {
 };
 
 const runs = mkdtempSync(join(tmpdir(), "nsa-recipes-"));
+process.env.NSA_DATA = data;
 const sets = (values: string[]) => values.flatMap((value) => ["--set", value]);
 
-/** Runs a recipe to its end and returns its folder. */
-function runToItsEnd(stage: string, file: string, set: string[]): string {
-  const before = new Set(readdirSync(runs));
-  // Commands of `nsa data` have no device.
-  const device = stage.includes(" ") ? [] : ["--device", "cpu"];
-  const run = nsa([...stage.split(" "), file, "--runs", runs, ...device, ...sets(set)], {
-    env: { NSA_DATA: data },
-  });
-  expect(run.status, run.stderr).toBe(0);
-  const made = readdirSync(runs).find((name) => !before.has(name))!;
-  expect(existsSync(join(runs, made, "report.html"))).toBe(true);
-  return join(runs, made);
+/** Runs a recipe to its end in this process, as the trainer of the command does, and returns its folder. */
+async function runToItsEnd(stage: string, file: string, set: string[]): Promise<string> {
+  const definition = await loadStage(stage);
+  const { config, yaml } = loadConfig(definition.schema as never, join(root, file), { set });
+  const { name } = config as { name?: string };
+  const runDir = createRunDir({ root: runs, stage, name: name ?? stage, configYaml: yaml });
+  const job = { stage, config, runDir, device: "cpu", resume: false };
+  const result = await runJob(job, new AbortController().signal, () => undefined);
+  expect(result.status).toBe("completed");
+  await writeReport(runDir, definition.sections?.(runDir));
+  expect(existsSync(join(runDir, "report.html"))).toBe(true);
+  return runDir;
 }
 
 const tiny = [
@@ -62,9 +66,9 @@ const rows = (dir: string) =>
     .map((line) => JSON.parse(line) as Record<string, number>);
 
 let checkpoint = "";
-beforeAll(() => {
+beforeAll(async () => {
   const set = [...tiny, "data.sources.0.documents=200", "model.max_seq_len=512"];
-  const dir = runToItsEnd("pretrain", "configs/pretrain/sums-base.yaml", set);
+  const dir = await runToItsEnd("pretrain", "configs/pretrain/sums-base.yaml", set);
   checkpoint = join(dir, "checkpoints/step-000001");
 });
 
@@ -94,8 +98,9 @@ for (const file of of("pipeline")) {
   });
 }
 
-test("configs_crawl_data_tokenizer_tokenize_crawl_base_and_sft_sums_run_one_after_another", () => {
-  const crawl = join(runToItsEnd("data crawl", "configs/crawl/sums.yaml", ["pages=120"]), "crawl");
+test("configs_crawl_data_tokenizer_tokenize_crawl_base_and_sft_sums_run_one_after_another", async () => {
+  const crawled = await runToItsEnd("crawl", "configs/crawl/sums.yaml", ["pages=120"]);
+  const crawl = join(crawled, "crawl");
   const corpus = join(runs, "corpus");
   const of = (key: string, name: string) => `${key}=${join(crawl, name)}`;
   const build = nsa([
@@ -118,19 +123,21 @@ test("configs_crawl_data_tokenizer_tokenize_crawl_base_and_sft_sums_run_one_afte
   const shards = join(runs, "crawl-shards");
   expect(nsa(["data", "tokenize", ranked, "--tokenizer", tokenizer, "--out", shards]).status).toBe(0);
   const small = [...tiny, `data.shards=${shards}`];
-  const base = runToItsEnd("pretrain", "configs/pretrain/crawl-base.yaml", small);
+  const base = await runToItsEnd("pretrain", "configs/pretrain/crawl-base.yaml", small);
   const set = [
     `init_from=${join(base, "checkpoints/step-000001")}`,
     of("data.sources.0.files.0", "examples.jsonl"),
     "train.steps=1",
     "sample.max_tokens=4",
   ];
-  expect(rows(runToItsEnd("sft", "configs/sft/sums.yaml", set)).at(-1)!["val/loss_cot"]).toBeGreaterThan(1);
+  expect(
+    rows(await runToItsEnd("sft", "configs/sft/sums.yaml", set)).at(-1)!["val/loss_cot"],
+  ).toBeGreaterThan(1);
 });
 
 const mixes = (file: string) => "mix" in (parse(readFileSync(join(root, file), "utf8")).data ?? {});
 
-test.each(of("pretrain").filter(mixes))("%s_trains_a_step_from_token_shards", (file) => {
+test.each(of("pretrain").filter(mixes))("%s_trains_a_step_from_token_shards", async (file) => {
   const texts = Array.from({ length: 40 }, (_, i) =>
     JSON.stringify({ text: `${i} and ${i} are ${2 * i}. `.repeat(9) }),
   );
@@ -148,7 +155,7 @@ test.each(of("pretrain").filter(mixes))("%s_trains_a_step_from_token_shards", (f
   expect(made.status, made.stderr).toBe(0);
   const parts = Object.keys(parse(readFileSync(join(root, file), "utf8")).data.mix);
   const set = parts.map((name) => `data.mix.${name}.shards=${runs}/mix`);
-  const last = rows(runToItsEnd("pretrain", file, [...tiny, "train.steps=2", ...set])).at(-1)!;
+  const last = rows(await runToItsEnd("pretrain", file, [...tiny, "train.steps=2", ...set])).at(-1)!;
   expect(last["val/loss"]).toBeGreaterThan(1);
 });
 
@@ -160,11 +167,11 @@ function sourcesOf(file: string): object[] {
 
 const alone = (f: string) => !f.includes("sums-base") && !mixes(f) && !f.includes("crawl-base");
 for (const file of of("pretrain").filter(alone))
-  (needsData(file) ? real : test)(`${file}_trains_a_step`, () => {
+  (needsData(file) ? real : test)(`${file}_trains_a_step`, async () => {
     const few = sourcesOf(file).map((source, i) =>
       "files" in source ? `data.sources.${i}.max_documents=30` : `data.sources.${i}.documents=200`,
     );
-    const last = rows(runToItsEnd("pretrain", file, [...tiny, ...few])).at(-1)!;
+    const last = rows(await runToItsEnd("pretrain", file, [...tiny, ...few])).at(-1)!;
     expect(last["val/loss"]).toBeGreaterThan(1);
   });
 
@@ -192,14 +199,14 @@ function writeOutputs(): string {
   return path;
 }
 
-test.each(of("reward").filter(prefers))("%s_takes_a_step_and_serves_rl_on_all_tasks", (file) => {
+test.each(of("reward").filter(prefers))("%s_takes_a_step_and_serves_rl_on_all_tasks", async (file) => {
   const pairs = join(runs, "preferred.jsonl");
   const lines = Array.from({ length: 12 }, (_, i) => ({
     ...{ id: `q${i}`, question: `list ${i}`, prompt: `list ${i}:`, chosen: ` 1) ${i}`, rejected: ` ${i}` },
   }));
   writeFileSync(pairs, lines.map((line) => JSON.stringify(line)).join("\n"));
   const own = [`init.checkpoint=${checkpoint}`, `data.files.0=${pairs}`, "train.steps=1"];
-  const reward = runToItsEnd("reward", file, own);
+  const reward = await runToItsEnd("reward", file, own);
   expect(rows(reward).at(-1)!["held_out/pair_accuracy"]).toBeGreaterThanOrEqual(0);
   for (const recipe of of("grpo").filter((f) => byModel(f) && !iterates(f))) {
     const set = [
@@ -209,38 +216,41 @@ test.each(of("reward").filter(prefers))("%s_takes_a_step_and_serves_rl_on_all_ta
       ...["steps=2", "rollout.questions_per_step=4", "rollout.group_size=2", "rollout.max_tokens=4"],
       ...["evaluation.questions=2", "evaluation.samples=2"],
     ];
-    const all = rows(runToItsEnd("grpo", recipe, set)).filter((row) => "reward/mean" in row);
+    const all = rows(await runToItsEnd("grpo", recipe, set)).filter((row) => "reward/mean" in row);
     // Preferences count from their own step on, and for the families without a rule alone.
     expect(all.map((row) => "reward/model" in row)).toEqual([false, true]);
   }
 });
 
-test.each(of("reward").filter((f) => !prefers(f)))("%s_takes_a_step_and_serves_iterative_grpo", (file) => {
-  const outputs = writeOutputs();
-  const own = [`init.checkpoint=${checkpoint}`, `data.files.0=${outputs}`, "train.steps=1"];
-  const reward = runToItsEnd("reward", file, own);
-  expect(rows(reward).at(-1)!["val/loss"]).toBeGreaterThan(0);
-  for (const recipe of of("grpo").filter(iterates)) {
-    const set = [
-      `init.checkpoint=${checkpoint}`,
-      `rewards.0.checkpoint=${join(reward, "checkpoints/step-000001")}`,
-      ...(retrains(recipe) ? [`iterations.reward_model.history=[${outputs}]`] : []),
-      "iterations.count=2",
-      "iterations.steps=1",
-      "rollout.questions_per_step=2",
-      "rollout.group_size=2",
-      "rollout.max_tokens=4",
-      "evaluation.questions=2",
-      "evaluation.samples=2",
-    ];
-    const all = rows(runToItsEnd("grpo", recipe, set));
-    expect(all.map((row) => row["reward/model"]).filter((x) => x !== undefined)).toHaveLength(2);
-  }
-});
+test.each(of("reward").filter((f) => !prefers(f)))(
+  "%s_takes_a_step_and_serves_iterative_grpo",
+  async (file) => {
+    const outputs = writeOutputs();
+    const own = [`init.checkpoint=${checkpoint}`, `data.files.0=${outputs}`, "train.steps=1"];
+    const reward = await runToItsEnd("reward", file, own);
+    expect(rows(reward).at(-1)!["val/loss"]).toBeGreaterThan(0);
+    for (const recipe of of("grpo").filter(iterates)) {
+      const set = [
+        `init.checkpoint=${checkpoint}`,
+        `rewards.0.checkpoint=${join(reward, "checkpoints/step-000001")}`,
+        ...(retrains(recipe) ? [`iterations.reward_model.history=[${outputs}]`] : []),
+        "iterations.count=2",
+        "iterations.steps=1",
+        "rollout.questions_per_step=2",
+        "rollout.group_size=2",
+        "rollout.max_tokens=4",
+        "evaluation.questions=2",
+        "evaluation.samples=2",
+      ];
+      const all = rows(await runToItsEnd("grpo", recipe, set));
+      expect(all.map((row) => row["reward/model"]).filter((x) => x !== undefined)).toHaveLength(2);
+    }
+  },
+);
 
 test.each(of("grpo").filter((f) => (hasData || !needsData(f)) && !byModel(f) && !iterates(f)))(
   "%s_takes_a_step",
-  (file) => {
+  async (file) => {
     const set = [
       `init.checkpoint=${checkpoint}`,
       "steps=1",
@@ -250,13 +260,13 @@ test.each(of("grpo").filter((f) => (hasData || !needsData(f)) && !byModel(f) && 
       "evaluation.questions=2",
       "evaluation.samples=2",
     ];
-    const all = rows(runToItsEnd("grpo", file, set));
+    const all = rows(await runToItsEnd("grpo", file, set));
     expect(all.some((row) => "reward/mean" in row)).toBe(true);
     expect(all.some((row) => "eval/pass_at_1" in row)).toBe(true);
   },
 );
 
-test.each(of("dpo"))("%s_takes_a_step", (file) => {
+test.each(of("dpo"))("%s_takes_a_step", async (file) => {
   const online = readFileSync(join(root, file), "utf8").includes("pairs: online");
   const pairs = join(runs, "pairs.jsonl");
   const lines = Array.from({ length: 9 }, (_, i) => ({
@@ -274,12 +284,14 @@ test.each(of("dpo"))("%s_takes_a_step", (file) => {
     writeFileSync(reward, "export default ({ completion }: { completion: string }) => completion.length;\n");
     set.push(`rewards=[{kind: custom, file: ${reward}}]`, "evaluation.questions=2", "evaluation.samples=2");
   }
-  const all = rows(runToItsEnd("dpo", file, [`init.checkpoint=${checkpoint}`, "train.steps=1", ...set]));
+  const all = rows(
+    await runToItsEnd("dpo", file, [`init.checkpoint=${checkpoint}`, "train.steps=1", ...set]),
+  );
   expect(all.find((row) => "dpo/loss" in row)!["dpo/loss"]).toBeCloseTo(Math.LN2, 5);
   expect(all.some((row) => (online ? "eval/pass_at_1" : "val/loss") in row)).toBe(true);
 });
 
-test("configs_sample_sums_samples_outputs_and_step_labels_judges_their_steps", () => {
+test("configs_sample_sums_samples_outputs_and_step_labels_judges_their_steps", async () => {
   expect(of("sample")).toEqual(
     [
       ...["distill", "learned-rewards", "r1-ask", "r1-cold", "r1-preferences", "r1-rejected", "r1-teach"],
@@ -288,10 +300,10 @@ test("configs_sample_sums_samples_outputs_and_step_labels_judges_their_steps", (
   );
   const small = [`init.checkpoint=${checkpoint}`, "sampling.max_tokens=8", "engine.questions=2"];
   const questions = ["prompts.questions=3", "sampling.n=2"];
-  const outputs = runToItsEnd("sample", "configs/sample/sums.yaml", [...small, ...questions]);
+  const outputs = await runToItsEnd("sample", "configs/sample/sums.yaml", [...small, ...questions]);
   expect(rows(outputs).at(-1)).toMatchObject({ "sample/questions": 3, "sample/outputs": 6 });
   const files = `data.files=["${join(outputs, "samples.jsonl")}"]`;
-  const labels = runToItsEnd("sample", "configs/sample/step-labels.yaml", [...small, files]);
+  const labels = await runToItsEnd("sample", "configs/sample/step-labels.yaml", [...small, files]);
   expect(rows(labels).at(-1)!["steps/count"]).toBeGreaterThanOrEqual(rows(labels).at(-1)!["steps/outputs"]!);
 });
 
@@ -346,25 +358,25 @@ test("a_checkpoint_that_is_not_there_leaves_no_run", () => {
   expect(readdirSync(runs)).toHaveLength(before);
 });
 
-test("configs_eval_sums_measures_a_checkpoint", () => {
+test("configs_eval_sums_measures_a_checkpoint", async () => {
   const small = ["tasks.0.questions=2", "tasks.0.samples=2", "tasks.0.max_tokens=4"];
-  runToItsEnd("eval", "configs/eval/sums.yaml", [`checkpoint=${checkpoint}`, ...small]);
+  await runToItsEnd("eval", "configs/eval/sums.yaml", [`checkpoint=${checkpoint}`, ...small]);
 });
 
-real("configs_eval_h100_60m_measures_a_checkpoint", () => {
+real("configs_eval_h100_60m_measures_a_checkpoint", async () => {
   const small = [0, 1, 2].flatMap((i) => [
     i < 2 ? `tasks.${i}.questions=2` : `tasks.${i}.limit=2`,
     `tasks.${i}.samples=2`,
     `tasks.${i}.max_tokens=4`,
   ]);
-  runToItsEnd("eval", "configs/eval/h100-60m.yaml", [`checkpoint=${checkpoint}`, ...small]);
+  await runToItsEnd("eval", "configs/eval/h100-60m.yaml", [`checkpoint=${checkpoint}`, ...small]);
 });
 
 /** Recipes of adapters and of distillation, which say what they leave. */
 const has = (key: string) => (file: string) => keysOf(file).has(key);
 
 for (const file of of("sft").filter((f) => has("adapter")(f) || has("distill")(f)))
-  (needsData(file) ? real : test)(`${file}_takes_a_step`, () => {
+  (needsData(file) ? real : test)(`${file}_takes_a_step`, async () => {
     const examples = join(runs, "examples.jsonl");
     const words = Array.from({ length: 9 }, (_, i) => ({
       ...{ question: `1+${i}`, working: `1+${i}`, answer: `${1 + i}`, solution: `${1 + i}` },
@@ -380,7 +392,7 @@ for (const file of of("sft").filter((f) => has("adapter")(f) || has("distill")(f
       ...["train.steps=1", "train.micro_batches=1", "train.micro_batch_tokens=600", "train.seq_len=500"],
       ...(has("distill")(file) ? [`distill.teacher=${checkpoint}`, "distill.max_tokens=8"] : []),
     ];
-    const dir = runToItsEnd("sft", file, set);
+    const dir = await runToItsEnd("sft", file, set);
     const step = rows(dir).find((row) => "train/loss" in row)!;
     // A student that is its own teacher is where it should be.
     if (has("distill")(file)) expect(Math.abs(step["distill/divergence"]!)).toBeLessThan(1e-5);
@@ -390,7 +402,7 @@ for (const file of of("sft").filter((f) => has("adapter")(f) || has("distill")(f
   });
 
 for (const name of ["gsm8k", "h100-60m"])
-  real(`configs_sft_${name}_takes_a_step`, () => {
+  real(`configs_sft_${name}_takes_a_step`, async () => {
     const set = [
       `init_from=${checkpoint}`,
       "data.sources.0.max_examples=20",
@@ -400,6 +412,6 @@ for (const name of ["gsm8k", "h100-60m"])
       "sample.prompts=1",
       "sample.max_tokens=4",
     ];
-    const all = rows(runToItsEnd("sft", `configs/sft/${name}.yaml`, set));
+    const all = rows(await runToItsEnd("sft", `configs/sft/${name}.yaml`, set));
     expect(all.find((row) => "train/loss" in row)!["train/loss"]).toBeGreaterThan(1);
   });
