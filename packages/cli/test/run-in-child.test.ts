@@ -87,3 +87,16 @@ test("an_abort_reaches_the_trainer_before_and_after_its_start", async () => {
   expect((await withTrainer(body, late.signal)).result.status).toBe("interrupted");
   expect((await withTrainer(body, AbortSignal.abort())).result.status).toBe("interrupted");
 });
+
+test("a_trainer_that_ctrl_c_ends_before_it_can_answer_has_stopped_where_the_run_was", async () => {
+  const stop = new AbortController();
+  const runDir = folder();
+  mkdirSync(join(runDir, "checkpoints/step-000007"), { recursive: true });
+  writeFileSync(join(runDir, "checkpoints/step-000007/state.json"), "{}");
+  const end = `process.removeAllListeners("SIGINT"); process.kill(process.pid, "SIGINT"); busy(5000);`;
+  const asked = withTrainer(`await stop; ${end}`, stop.signal, runDir);
+  stop.abort();
+  expect((await asked).result).toMatchObject({ status: "interrupted", step: 7 });
+  // Nobody has asked for it: something else sent the signal.
+  await expect(withTrainer(end)).rejects.toMatchObject({ code: "trainer_crashed" });
+});

@@ -15,6 +15,8 @@ function trainerEntry(): { path: string; flags: string[] } {
 }
 
 const STDERR_KEPT = 4000;
+/** Signals by which a person or a scheduler asks for the end. */
+const STOPS = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /** The error that the trainer process threw, with its own stack. */
 function revive(message: Extract<FromChild, { type: "failed" }>): Error {
@@ -44,6 +46,12 @@ function crashed(job: Job, code: number | null, signal: string | null, stderr: s
     fix: memory ? `use smaller micro-batches; ${again}` : again,
     exitCode: memory ? ExitCode.diverged : ExitCode.bug,
   });
+}
+
+/** The result of a run that was stopped before its trainer did anything. */
+function stoppedBefore({ runDir }: Job): StageResult {
+  const step = Number(/step-(\d+)$/.exec(latestCheckpoint(runDir) ?? "")?.[1] ?? 0);
+  return { status: "interrupted", step, metrics: {}, outputs: {} };
 }
 
 export interface ChildOptions {
@@ -90,6 +98,9 @@ export async function runInChild(job: Job, options: ChildOptions): Promise<Stage
       child.on("error", reject);
       child.on("close", (...how) => resolve(how));
     });
+    // A Ctrl-C in the terminal goes to both processes, and ends one that has not put up its handlers yet.
+    const stopped = options.signal.aborted && signal !== null && STOPS.includes(signal);
+    if (outcome === undefined && stopped) return stoppedBefore(job);
     if (outcome === undefined) throw crashed(job, code, signal, stderr);
     if (outcome instanceof Error) throw outcome;
     return outcome;

@@ -7,10 +7,12 @@ import { spawnSync } from "node:child_process";
 import {
   constants,
   existsSync,
+  linkSync,
   openSync,
   readFileSync,
   readSync,
   renameSync,
+  rmSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -83,11 +85,15 @@ interface Loss {
  */
 function lost(folder: string, loss: Loss, operation: Operation, cause?: unknown): NsaError {
   const note = join(folder, "lost");
+  const own = `${note}-${process.pid}`;
   try {
-    writeFileSync(note, JSON.stringify(loss), { flag: "wx" });
+    // Linked into place whole: another rank may read it at once.
+    writeFileSync(own, JSON.stringify(loss));
+    linkSync(own, note);
   } catch {
     // There is a note already, or the folder is gone with the run.
   }
+  rmSync(own, { force: true });
   const { rank, ended } = existsSync(note) ? (JSON.parse(readFileSync(note, "utf8")) as Loss) : loss;
   if (!ended) return rankHung(rank, operation, cause);
   return new NsaError({
