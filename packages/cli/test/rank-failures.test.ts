@@ -48,8 +48,8 @@ const rows = (runs: string) =>
 
 test.each<[string, Blow, RegExp]>([
   ["killed", { rank: 1, at: 40, how: "kill" }, /rank 1: the trainer process ended by SIGKILL/],
-  ["stopped", { rank: 1, at: 40, how: "stop" }, /rank 1 stands still.*for 6 s.* in all-reduce/s],
-  ["number_0_hung", { rank: 0, at: 41, how: "hang" }, /rank 0 stands still.*for 6 s.* in all-reduce/s],
+  ["stopped", { rank: 1, at: 40, how: "stop" }, /rank 1 does not respond.*for 6 s.* in all-reduce/s],
+  ["number_0_hung", { rank: 0, at: 41, how: "hang" }, /rank 0 does not respond.*for 6 s.* in all-reduce/s],
 ])(
   "a_rank_%s_ends_the_run_with_its_number_step_and_checkpoint_and_the_run_resumes_exactly",
   (name, blow, named) => {
@@ -76,7 +76,7 @@ test.each<[string, Blow, RegExp]>([
     { rank: 1, at: 0, how: "kill" },
     /rank 1: the trainer process ended by SIGKILL.*no step was done/s,
   ],
-  ["stopped", { rank: 1, at: 0, how: "stop" }, /rank 1 stands still.* in join; no step was done/s],
+  ["stopped", { rank: 1, at: 0, how: "stop" }, /rank 1 does not respond.* in join; no step was done/s],
 ])(
   "a_rank_%s_before_it_has_joined_is_named",
   (name, blow, named) => {

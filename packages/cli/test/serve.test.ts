@@ -412,9 +412,9 @@ test.each<[string, object | object[], string | undefined]>([
       "/v1/chat/completions",
       JSON.stringify({ ...chatted, messages: [{ role, content: "Hi" }] }),
     );
-    const told = async (response: Response) =>
+    const answerOf = async (response: Response) =>
       (await json<{ choices: object[]; usage: object }>(response)) as { choices: object[]; usage: object };
-    const [got, wanted] = [await told(answer), await told(plain)];
+    const [got, wanted] = [await answerOf(answer), await answerOf(plain)];
     expect([got.choices, got.usage]).toEqual([wanted.choices, wanted.usage]);
     return;
   }

@@ -13,7 +13,7 @@ const shifted = (small: number, capital: number) =>
   );
 const digits = (zero: number) => (s: string) =>
   s.replace(/\d/g, (d) => String.fromCodePoint(zero + Number(d)));
-const looks = (pairs: string) => (s: string) => {
+const homoglyphs = (pairs: string) => (s: string) => {
   const map = new Map(pairs.split(" ").map((pair) => [[...pair][0]!, [...pair][1]!]));
   return [...s].map((c) => map.get(c) ?? c).join("");
 };
@@ -77,9 +77,9 @@ export const DISGUISES: Record<string, (text: string) => string> = {
   decomposed: (s) => s.normalize("NFD"),
   underlined: letters((c) => `${c}\u0332`),
   "struck letters": letters((c) => `${c}\u0336`),
-  "Cyrillic letters among Latin": looks("aа eе oо pр cс xх"),
-  "Greek letters among Latin": looks("oο AΑ EΕ TΤ"),
-  "small capitals": looks("aᴀ eᴇ oᴏ tᴛ nɴ"),
+  "Cyrillic letters among Latin": homoglyphs("aа eе oо pр cс xх"),
+  "Greek letters among Latin": homoglyphs("oο AΑ EΕ TΤ"),
+  "small capitals": homoglyphs("aᴀ eᴇ oᴏ tᴛ nɴ"),
 };
 
 /** The same in other digits, where the question has a number. */

@@ -84,7 +84,7 @@ class Ranks {
   private readonly children = new Map<number, ChildProcess>();
   private readonly failures: Failure[] = [];
   private readonly ended = new Set<number>();
-  /** Milliseconds that each rank has stood still, or has run on behind others that are done. */
+  /** Milliseconds that each rank has not responded, or has run on behind others that are done. */
   private readonly idle = new Map<number, number>();
   private step = 0;
 

@@ -2,7 +2,7 @@
 //
 // A rank opens the ends that it reads, joins, and opens the others once all have joined. A message is a head of 16 bytes (operation,
 // bytes) and its payload; a head that is not what the receiver waits for means that the ranks have made different calls. No end blocks: a
-// rank that waits sleeps, looks for the peer's signs of life, and gives it up when it has ended or stands still.
+// rank that waits sleeps, looks for the peer's signs of life, and gives it up when it has ended or does not respond.
 import { spawnSync } from "node:child_process";
 import {
   constants,
@@ -73,14 +73,14 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** The rank that was given up first, and whether it had ended (or stood still). */
+/** The rank that was given up first, and whether it had ended (or did not respond). */
 interface Loss {
   rank: number;
   ended: boolean;
 }
 
 /**
- * The error of a rank that waits for one that ended or stands still. When one rank ends, those that waited for it end too: the first to
+ * The error of a rank that waits for one that ended or does not respond. When one rank ends, those that waited for it end too: the first to
  * see it notes which it was, and the others name that one.
  */
 function lost(folder: string, loss: Loss, operation: Operation, cause?: unknown): NsaError {
@@ -110,7 +110,7 @@ function lost(folder: string, loss: Loss, operation: Operation, cause?: unknown)
 export function rankHung(rank: number, where: string, cause?: unknown): NsaError {
   return new NsaError({
     code: "rank_hung",
-    what: `rank ${rank} stands still`,
+    what: `rank ${rank} does not respond`,
     why: `it gave no sign of life for ${rankLimitMs() / 1000} s while the others waited for it in ${where}`,
     fix: "see its log in ranks/ of the run; go on with --resume",
     exitCode: ExitCode.bug,
@@ -120,7 +120,7 @@ export function rankHung(rank: number, where: string, cause?: unknown): NsaError
 
 const sleep = (ms: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
-/** Waits until every rank has joined. Throws as {@link lost} for one that ended or stands still, or when the run has removed the folder. */
+/** Waits until every rank has joined. Throws as {@link lost} for one that ended or does not respond, or when the run has removed the folder. */
 function awaitAll({ rank, world, folder }: RankPlace, limitMs: number): void {
   const own = join(folder, joined(rank));
   writeFileSync(`${own}.tmp`, String(process.pid));

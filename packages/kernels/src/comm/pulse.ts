@@ -1,4 +1,4 @@
-// Signs of life of the ranks of one machine: each touches a file of its own while it makes progress, so that one that stands still shows.
+// Signs of life of the ranks of one machine: each touches a file of its own while it makes progress, so that one that does not respond shows.
 //
 // Progress is an op of a device, a turn of the event loop (awaited files, programs that score) or waiting for another rank: a process that
 // is stopped, or that loops without any of them, makes none.

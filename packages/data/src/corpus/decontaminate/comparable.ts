@@ -1,4 +1,4 @@
-// The form in which pages and benchmarks are compared: without what copies hide behind, on both sides alike.
+// The normal form in which pages and benchmarks are compared: markup, invisible characters and lookalike letters are removed from both.
 import { canonicalText } from "../text/signs.ts";
 
 /** Tags that stand inside a line, and those that break it. */
@@ -28,7 +28,7 @@ const WITHIN_WORD = /(?<=\p{L})(?:\*\*|__|~~)(?=\p{L})/gu;
 /** Lines over, under and through letters, and whatever else is set on them and composes with none. */
 const MARKS = /(?<=[\p{Script=Latin}\p{Nd}])\p{Mn}+/gu;
 
-/** Letters that look like Latin ones, by those. */
+/** Latin letters by the characters of other scripts that are drawn like them (homoglyphs). */
 const LOOKALIKES = new Map<string, string>();
 for (const [others, latin] of [
   ["аеорсухіјѕԁһԛԝӏ", "aeopcyxijsdhqwl"],

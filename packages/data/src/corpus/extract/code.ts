@@ -1,4 +1,4 @@
-// Code of a page as it stands: lines and blanks kept, without the numbers of its lines and without buttons.
+// The code blocks of a page as text: line breaks and indentation are preserved; line numbers and buttons are removed.
 import { type DomElement, type DomNode, isElement } from "./dom.ts";
 
 /** Elements whose text is none of the page's. */

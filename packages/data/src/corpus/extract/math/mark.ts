@@ -176,7 +176,7 @@ class Marker {
     return false;
   }
 
-  /** Pictures of formulas for readers without scripts: kept unless the formula before them is their copy. */
+  /** Images of formulas in `noscript`: preserved unless the formula before them is the same one. */
   private withoutScripts(e: DomElement): void {
     const { last } = this;
     const between = last?.nextSibling;
