@@ -45,9 +45,10 @@ const shared = Object.keys(STAGE_TABLE).filter((stage) => STAGE_TABLE[stage]!.co
 
 /** Stages that make steps of training, with their settings: micro-batches of a number that no number of ranks here divides. */
 const trained: Record<string, { steps: string; sets: string[] }> = {
-  pretrain: { steps: "train.steps", sets: ["train.micro_batches=3"] },
+  // Masters and moments shared out, which ranks of models as small as these do not by themselves.
+  pretrain: { steps: "train.steps", sets: ["train.micro_batches=3", "train.share_state=always"] },
   sft: { steps: "train.steps", sets: ["train.micro_batches=3"] },
-  reward: { steps: "train.steps", sets: ["train.micro_batches=3", "train.micro_batch_tokens=48"] },
+  reward: { steps: "train.steps", sets: ["train.micro_batches=3", "train.micro_batch_tokens=48", "train.share_state=always"] },
   dpo: { steps: "train.steps", sets: ["train.micro_batch_tokens=40"] },
   "dpo-online": { steps: "train.steps", sets: ["train.micro_batch_tokens=24"] },
   "grpo-grpo": {

@@ -10,7 +10,7 @@ import {
   type StepBatch,
   turn,
 } from "@nsa/core";
-import { savePlans } from "@nsa/kernels";
+import { type Device, savePlans } from "@nsa/kernels";
 import { CheckpointStore, refuseOtherStep, resumeCheckpoint, TrainWork, trainFlops } from "@nsa/model";
 import { z } from "zod";
 import type { AnyLoss } from "./loss.ts";
@@ -68,6 +68,13 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
   return loop.train();
 }
 
+/** Bytes of masters and moments on this rank, as the memory of the device counts them; masters of an fp32 model are its weights. */
+const stateBytes = (device: Device): number =>
+  device
+    .tenants()
+    .filter(({ purpose }) => purpose === "masters" || purpose === "moments")
+    .reduce((n, { bytes }) => n + bytes, 0);
+
 const outputs = (checkpoint: string | undefined): Record<string, string> =>
   checkpoint ? { checkpoint } : {};
 
@@ -113,6 +120,7 @@ class TrainingLoop {
         flops_per_token: flops.actual,
         attention_read_share: flops.readShare,
         device: model.device.name,
+        state_bytes: stateBytes(model.device),
       },
     });
     if (run.evaluateFirst && !context.resumeFrom) await this.validate();
@@ -219,16 +227,17 @@ class TrainingLoop {
     return trainer.evaluate(batches.filter((_, i) => i % world === rank)).loss;
   }
 
-  /** Saves a checkpoint; the first rank alone does. */
+  /** Saves a checkpoint; the first rank does, with what the others hold. */
   private async save(): Promise<void> {
     const { stateful, valLoss, context } = this;
     const { trainer, files } = this.run;
     const { model, optimizer, stepsDone: step } = trainer;
-    if (trainer.collectives.rank !== 0) return;
-    savePlans(model.device, context);
-    context.sync();
-    this.lastPath = await this.store.save({ model, optimizer, stateful, step, valLoss, files });
-    context.emit({ type: "checkpoint", step, path: this.lastPath });
+    await trainer.saving(async () => {
+      savePlans(model.device, context);
+      context.sync();
+      this.lastPath = await this.store.save({ model, optimizer, stateful, step, valLoss, files });
+      context.emit({ type: "checkpoint", step, path: this.lastPath });
+    });
   }
 
   /** All ranks must stop after the same step. */

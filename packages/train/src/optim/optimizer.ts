@@ -6,6 +6,7 @@ import type { Parameters } from "@nsa/model";
 import type { OptimizerConfig } from "./config.ts";
 import type { OptimizerGroup, OptimizerKind } from "./kind.ts";
 import { optimizerKinds } from "./registry.ts";
+import { passWeights, sharedContexts, sharedSquares } from "./shared.ts";
 
 /** What became of an update. */
 export interface UpdateOutcome {
@@ -64,7 +65,7 @@ function bufferDtypes(shares: readonly Share[], config: OptimizerConfig, master:
 }
 
 export class Optimizer {
-  /** The kinds' state by name, each buffer laid out as the gradients. */
+  /** The kinds' state by name, each buffer laid out as the gradients, or as this rank's share of them. */
   readonly buffers: Readonly<Record<string, Tensor>>;
   private readonly shares: Share[];
   /** f32 [8]: lr, step, clip scale, skip, gradient norm, largest norm that is no outlier. */
@@ -87,7 +88,8 @@ export class Optimizer {
     const dtypes = bufferDtypes(this.shares, config, parameters.flat.dtype as "f32" | "f64");
     this.buffers = Object.fromEntries(
       Object.entries(dtypes).map(([name, dtype]) => {
-        const zeros = device.zeros([parameters.layout.trainableNumel], dtype);
+        const { sharing, layout } = parameters;
+        const zeros = device.zeros([Math.max(1, sharing?.trainedNumel ?? layout.trainableNumel)], dtype);
         return [name, scope.detach(device.label(zeros, "moments"))];
       }),
     );
@@ -113,8 +115,12 @@ export class Optimizer {
   apply(lr: number): void {
     const { device, parameters, config, state, buffers } = this;
     using _ = device.scope();
-    for (const { kind, groups } of this.shares)
-      kind.apply({ device, parameters, config, state, buffers, groups }, lr);
+    const { sharing } = parameters;
+    for (const { kind, groups } of this.shares) {
+      const context = { device, parameters, config, state, buffers, groups };
+      for (const own of sharing ? sharedContexts(context, sharing) : [context]) kind.apply(own, lr);
+    }
+    if (sharing) passWeights(parameters, sharing);
   }
 
   /** `prepare` and `apply` in one, as a captured step from the second time on. `memory` names the memory of `losses`. */
@@ -165,7 +171,9 @@ export class Optimizer {
   private measure(losses: Tensor): void {
     const { device, sumsq, state } = this;
     device.run("fill", { x: sumsq, value: 0 });
-    device.run("sum_squares", { x: this.parameters.gradients!, y: sumsq });
+    const { sharing, gradients } = this.parameters;
+    if (sharing) sharedSquares(this.parameters, sharing, sumsq);
+    else device.run("sum_squares", { x: gradients!, y: sumsq });
     device.run("optim_prepare", { sumsq, losses, state, max_norm: this.config.clip, grad_scale: 1 });
   }
 }

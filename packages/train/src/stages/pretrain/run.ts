@@ -136,7 +136,9 @@ async function openTrainer(
   if (config.train.initFrom && !context.resumeFrom) await loadCheckpoint(config.train.initFrom, { model });
   const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
   const settings = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
-  return new Trainer(model, config.train.steps, settings, collectivesOf(context, device));
+  return new Trainer(model, config.train.steps, settings, collectivesOf(context, device), {
+    mayShare: true,
+  });
 }
 
 /** Steps packed from the corpus by a thread of their own. */

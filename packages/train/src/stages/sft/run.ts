@@ -182,7 +182,9 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
     checkVocabulary(tokenizer, model, config.initFrom);
     const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
     const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
-    const trainer = new Trainer(model, config.train.steps, trained, collectivesOf(context, device));
+    const trainer = new Trainer(model, config.train.steps, trained, collectivesOf(context, device), {
+      mayShare: true,
+    });
     const objective = await objectiveOf(config, { student: model, tokenizer, examples });
     const formats = [...new Set(validation.map((e) => e.format))];
     return await runTraining(
