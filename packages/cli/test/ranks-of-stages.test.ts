@@ -83,13 +83,18 @@ function killed(stage: string, runs: string, at: number, ...more: string[]): str
   return stderr;
 }
 
-function run(name: string, runs: string, ...more: string[]): void {
+/** Runs a stage, and gives what it writes to stdout. */
+function run(name: string, runs: string, ...more: string[]): string {
   const [stage, kind] = name.split("-");
   const recipe = kind ? join(root, `${kind}.yaml`) : words[stage!]![2]!;
   const place = ["--runs", join(root, runs), "--device", "cpu"];
-  const { status, stderr } = nsa([stage!, recipe, ...place, ...more]);
+  const { status, stderr, stdout } = nsa([stage!, recipe, ...place, ...more]);
   expect(status, `${name} ${more.join(" ")}: ${stderr}`).toBe(0);
+  return stdout;
 }
+
+/** Bytes of masters and moments on a rank, as a run with --json reports them at its start. */
+const stateBytes = (stdout: string) => Number(/"state_bytes":(\d+)/.exec(stdout)?.[1]);
 
 /** The checkpoint of a reward model. */
 function rewardModel(): string {
@@ -133,8 +138,10 @@ test.each(Object.keys(trained))(
     const { steps, sets } = trained[name]!;
     const constant = ["schedule.kind=constant", "schedule.warmup_steps=0"].map((set) => `train.${set}`);
     const upTo = (n: number) => setting([`${steps}=${n}`, ...constant, ...sets]);
-    run(name, `${name}-1`, ...upTo(4));
-    run(name, `${name}-2`, ...upTo(4), "--ranks", "2");
+    const one = run(name, `${name}-1`, ...upTo(4), "--json");
+    const two = run(name, `${name}-2`, ...upTo(4), "--ranks", "2", "--json");
+    if (sets.includes("train.share_state=always"))
+      expect(stateBytes(two) / stateBytes(one)).toBeLessThan(0.75);
     expect(gap(figures(`${name}-1`), figures(`${name}-2`)), "two ranks").toBeLessThan(1e-6);
     expect(existsSync(join(runOf(`${name}-2`), "ranks/1/checkpoints"))).toBe(false);
     run(name, `${name}-turns`, ...upTo(1));

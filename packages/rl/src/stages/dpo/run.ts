@@ -67,8 +67,8 @@ async function train(device: Device, config: DpoConfig, ctx: StageContext): Prom
   });
   checkVocabulary(tokenizer, policy, init.checkpoint);
   const reference = await loadReference(device, config, policy);
-  const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = settings;
-  const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
+  const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore, shareState } = settings;
+  const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore, shareState };
   const trainer = new Trainer(policy, settings.steps, trained, collectivesOf(ctx, device));
   const opened = { config, ctx, policy, reference, tokenizer, trainer };
   const run = config.pairs === "offline" ? offlineRun(opened) : await onlineRun(opened);

@@ -107,8 +107,8 @@ export const runReward: StageRunner<RewardModelConfig> = async (config, context)
     const opened = { head: "scalar", groups: train.groups, seed };
     const model = await loadWithAdapters(device, init, adapter, opened);
     checkVocabulary(tokenizer, model, init);
-    const { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
-    const trained = { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore };
+    const { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore, shareState } = config.train;
+    const trained = { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore, shareState };
     const trainer = new Trainer(model, config.train.steps, trained, collectivesOf(context, device), {
       mayShare: true,
     });

@@ -134,8 +134,8 @@ async function openTrainer(
   const model = new Transformer(device, architecture, undefined, config.train.groups);
   model.parameters.init(config.seed);
   if (config.train.initFrom && !context.resumeFrom) await loadCheckpoint(config.train.initFrom, { model });
-  const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
-  const settings = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
+  const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore, shareState } = config.train;
+  const settings = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore, shareState };
   return new Trainer(model, config.train.steps, settings, collectivesOf(context, device), {
     mayShare: true,
   });

@@ -180,8 +180,8 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
     const { initFrom, adapter, train, seed } = config;
     const model = await loadWithAdapters(device, initFrom, adapter, { groups: train.groups, seed });
     checkVocabulary(tokenizer, model, config.initFrom);
-    const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
-    const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
+    const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore, shareState } = config.train;
+    const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore, shareState };
     const trainer = new Trainer(model, config.train.steps, trained, collectivesOf(context, device), {
       mayShare: true,
     });
