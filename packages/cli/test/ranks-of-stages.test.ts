@@ -48,7 +48,10 @@ const trained: Record<string, { steps: string; sets: string[] }> = {
   // Masters and moments shared out, which ranks of models as small as these do not by themselves.
   pretrain: { steps: "train.steps", sets: ["train.micro_batches=3", "train.share_state=always"] },
   sft: { steps: "train.steps", sets: ["train.micro_batches=3"] },
-  reward: { steps: "train.steps", sets: ["train.micro_batches=3", "train.micro_batch_tokens=48", "train.share_state=always"] },
+  reward: {
+    steps: "train.steps",
+    sets: ["train.micro_batches=3", "train.micro_batch_tokens=48", "train.share_state=always"],
+  },
   dpo: { steps: "train.steps", sets: ["train.micro_batch_tokens=40"] },
   "dpo-online": { steps: "train.steps", sets: ["train.micro_batch_tokens=24"] },
   "grpo-grpo": {

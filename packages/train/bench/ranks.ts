@@ -29,24 +29,24 @@ const shape = (layers: number, d: number, kv: number, vocab: number, context: nu
   maxSeqLen: context,
 });
 
-/** The last one is also trained with all masters and moments on every rank, and again, for its bits. */
+/** 350M is case D of `bench train`. The last one is also trained with all masters and moments on every rank, and again, for its bits. */
 const GPU_CASES: Case[] = [
-  { name: "C", model: shape(12, 768, 12, 32768, 1024), context: 1024, micro: 32768, step: 262144, steps: 8 },
+  { name: "C", model: shape(12, 768, 12, 32768, 1024), context: 1024, micro: 32768, step: 262144, steps: 9 },
   {
     name: "1B",
     model: shape(16, 2048, 32, 32768, 4096),
     context: 4096,
     micro: 16384,
     step: 131072,
-    steps: 7,
+    steps: 6,
   },
   {
     name: "350M",
-    model: shape(24, 1024, 16, 32768, 4096),
+    model: shape(24, 1024, 4, 32768, 4096),
     context: 4096,
     micro: 32768,
     step: 131072,
-    steps: 9,
+    steps: 8,
   },
 ];
 const CPU_CASES: Case[] = [
@@ -77,20 +77,21 @@ function rankOf(args: string[], env: Record<string, string>): Promise<RanksOutco
   );
 }
 
-/** What each rank of a world measured, and the times of the last step's transfers where the device notes them. */
-async function measure(device: string, world: number, plans: RankPlan[]) {
+/**
+ * What each rank of a world measured, and the times of the last step's transfers where the device notes them. A world of one is measured
+ * on each of `cards` at the same time.
+ */
+async function measure(device: string, world: number, plans: RankPlan[], cards: number) {
   const folder = mkdtempSync(join(tmpdir(), "nsa-bench-ranks-"));
   try {
     makeRankPipes(folder, world);
     const sizes = JSON.stringify(device === "cuda" ? [1, 4, 16, 64, 256, 1024] : [1, 4]);
-    const all = await Promise.all(
-      Array.from({ length: world }, (_, rank) =>
-        rankOf([`${rank}`, `${world}`, folder, device, JSON.stringify(plans), sizes], {
-          NSA_COMM_TRACE: folder,
-        }),
-      ),
+    const words = [`${world}`, folder, device, JSON.stringify(plans), sizes];
+    const env = { NSA_COMM_TRACE: folder };
+    const processes = Array.from({ length: world === 1 ? cards : world }, (_, i) =>
+      rankOf([`${i}`, ...words], env),
     );
-    return { all, trace: traceIn(folder) };
+    return { all: await Promise.all(processes), trace: traceIn(folder) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -120,73 +121,95 @@ function gpus(): number {
   return listed.status === 0 ? listed.stdout.trim().split("\n").length : 0;
 }
 
+type Figures = Record<string, number | null>;
+
+class Report {
+  readonly figures: Figures = {};
+  readonly ratios: Figures = {};
+  readonly bars: BenchResult["bars"] = [];
+  machine = describeMachine();
+
+  constructor(
+    private readonly device: string,
+    private readonly cases: readonly Case[],
+  ) {}
+
+  /** Trains the cases in a world, and compares it with one rank. */
+  async add(world: number, cards: number): Promise<void> {
+    const last = this.cases.at(-1)!;
+    const shared = this.cases.map((c): RankPlan => ({ ...c, shareState: "always" }));
+    const more: RankPlan[] = [
+      { ...last, name: `${last.name}_unshared`, shareState: "never" },
+      { ...last, name: `${last.name}_again`, shareState: "always" },
+    ];
+    const plans = world === 1 ? shared : [...shared, ...more];
+    const { all, trace } = await measure(this.device, world, plans, cards);
+    this.machine = `${describeMachine()}; ${world} × ${all[0]!.device}`;
+    for (const { name } of plans) this.note(name, world, all);
+    if (world === 1) return;
+    for (const [name, ms] of Object.entries(all[0]!.transfers))
+      this.figures[`${name.replace("_ms", "")}_${world}_ms`] = ms;
+    for (const { name } of this.cases) this.compare(name, world);
+    const weights = (name: string) => all.map(({ outcomes }) => outcomes[name]!.weights);
+    const same = new Set([...weights(last.name), ...weights(`${last.name}_again`)]).size === 1 ? 1 : 0;
+    this.bars.push(atLeast(`${last.name}: ${world} ranks have equal bits, twice`, same, 1));
+    if (!trace) return;
+    this.ratios[`${last.name}_${world}_beside_backward`] = besideBackward(trace);
+    console.error(`transfers of the last step, ms from the first: ${JSON.stringify(trace)}`);
+  }
+
+  /** PyTorch on the GPUs of the last case's ranks. */
+  besideTorch(world: number): void {
+    const c = this.cases.at(-1)!;
+    const torch = torchRanks(c.model, c, world);
+    const ours = this.figures[`${c.name}_${world}_tokens_per_second`];
+    const ratio = torch && ours ? ours / torch.tokensPerSecond : null;
+    this.figures[`${c.name}_${world}_torch_tokens_per_second`] = torch?.tokensPerSecond ?? null;
+    this.ratios[`${c.name}_${world}_over_torch`] = ratio;
+    this.bars.push(atLeast(`${c.name}: ${world} ranks over PyTorch DDP`, ratio, 1));
+  }
+
+  private note(name: string, world: number, all: readonly RanksOutcome[]): void {
+    const found = all.map(({ outcomes }) => outcomes[name]!);
+    this.figures[`${name}_${world}_tokens_per_second`] = found[0]!.tokensPerSecond;
+    this.figures[`${name}_${world}_state_bytes`] = Math.max(...found.map((f) => f.stateBytes));
+    this.figures[`${name}_${world}_peak_bytes`] = Math.max(...found.map((f) => f.peakBytes));
+    if (world === 1) this.figures[`${name}_slowest_alone`] = Math.min(...found.map((f) => f.tokensPerSecond));
+  }
+
+  private compare(name: string, world: number): void {
+    const over = (figure: string, one: string, times: number) => {
+      const [alone, all] = [this.figures[one], this.figures[`${name}_${world}_${figure}`]];
+      return alone && all ? all / (alone * times) : null;
+    };
+    const speed = over("tokens_per_second", `${name}_1_tokens_per_second`, world);
+    const bytes = over("state_bytes", `${name}_1_state_bytes`, 1);
+    this.ratios[`${name}_${world}_of_linear`] = speed;
+    this.ratios[`${name}_${world}_of_slowest`] = over("tokens_per_second", `${name}_slowest_alone`, world);
+    this.ratios[`${name}_${world}_state_bytes_over_one`] = bytes;
+    if (this.device === "cuda")
+      this.bars.push(atLeast(`${name}: ${world} ranks over ${world} times one`, speed, 0.985));
+    this.bars.push(atMost(`${name}: masters and moments of a rank over those of one`, bytes, 1.1 / world));
+  }
+}
+
 async function run(): Promise<BenchResult> {
   const device = argument("device", "cuda");
   const cuda = device === "cuda";
   const most = cuda ? gpus() : Math.max(2, availableParallelism());
   const names = argument("cases", "C,1B,350M,tiny").split(",");
-  const cases = (cuda ? GPU_CASES : CPU_CASES).filter(({ name }) => names.includes(name));
+  const report = new Report(
+    device,
+    (cuda ? GPU_CASES : CPU_CASES).filter(({ name }) => names.includes(name)),
+  );
   const worlds = argument("worlds", cuda ? "1,2,4,8" : "1,2")
     .split(",")
-    .map(Number);
-  const figures: Record<string, number | null> = {};
-  const ratios: Record<string, number | null> = {};
-  const bars: BenchResult["bars"] = [];
-  const last = cases.at(-1)!;
-  let machine = describeMachine();
-  for (const world of worlds.filter((n) => n <= most)) {
-    const shared = cases.map((c): RankPlan => ({ ...c, shareState: "always" }));
-    const more: RankPlan[] = [
-      { ...last, name: `${last.name}_unshared`, shareState: "never" },
-      { ...last, name: `${last.name}_again`, shareState: "always" },
-    ];
-    const { all, trace } = await measure(device, world, world === 1 ? shared : [...shared, ...more]);
-    const [first] = all as [RanksOutcome];
-    machine = `${describeMachine()}; ${world} × ${first.device}`;
-    for (const [name, { tokensPerSecond, stateBytes, peakBytes }] of Object.entries(first.outcomes)) {
-      figures[`${name}_${world}_tokens_per_second`] = tokensPerSecond;
-      figures[`${name}_${world}_state_bytes`] = Math.max(
-        ...all.map((r) => r.outcomes[name]!.stateBytes),
-        stateBytes,
-      );
-      figures[`${name}_${world}_peak_bytes`] = peakBytes;
-    }
-    if (world === 1) continue;
-    for (const [name, ms] of Object.entries(first.transfers))
-      figures[`${name.replace("_ms", "")}_${world}_ms`] = ms;
-    for (const { name } of cases) compare(name, world);
-    const weights = (name: string) => all.map(({ outcomes }) => outcomes[name]!.weights);
-    const same = new Set([...weights(last.name), ...weights(`${last.name}_again`)]).size === 1 ? 1 : 0;
-    bars.push(atLeast(`${last.name}: ${world} ranks have equal bits, twice`, same, 1));
-    if (trace) {
-      ratios[`${last.name}_${world}_beside_backward`] = besideBackward(trace);
-      console.error(`transfers of the last step, ms from the first: ${JSON.stringify(trace)}`);
-    }
-    if (cuda && argument("torch", "no") === "yes") besideTorch(last, world);
-  }
+    .map(Number)
+    .filter((n) => n <= most);
+  for (const world of worlds) await report.add(world, cuda ? Math.max(...worlds) : 1);
+  if (cuda && argument("torch", "no") === "yes") report.besideTorch(Math.max(...worlds));
+  const { machine, figures, ratios, bars } = report;
   return { name: "ranks", machine, figures, ratios, bars };
-
-  function compare(name: string, world: number): void {
-    const of = (n: number, figure: string) => figures[`${name}_${n}_${figure}`] ?? null;
-    const over = (figure: string, times: number) => {
-      const [one, all] = [of(1, figure), of(world, figure)];
-      return one && all ? all / (one * times) : null;
-    };
-    const [speed, bytes] = [over("tokens_per_second", world), over("state_bytes", 1)];
-    ratios[`${name}_${world}_of_linear`] = speed;
-    ratios[`${name}_${world}_state_bytes_over_one`] = bytes;
-    if (cuda) bars.push(atLeast(`${name}: ${world} ranks over ${world} times one`, speed, 0.985));
-    bars.push(atMost(`${name}: masters and moments of a rank over those of one`, bytes, 1.1 / world));
-  }
-
-  function besideTorch(c: Case, world: number): void {
-    const torch = torchRanks(c.model, c, world);
-    const ours = figures[`${c.name}_${world}_tokens_per_second`];
-    const ratio = torch && ours ? ours / torch.tokensPerSecond : null;
-    figures[`${c.name}_${world}_torch_tokens_per_second`] = torch?.tokensPerSecond ?? null;
-    ratios[`${c.name}_${world}_over_torch`] = ratio;
-    bars.push(atLeast(`${c.name}: ${world} ranks over PyTorch DDP`, ratio, 1));
-  }
 }
 
 export default {

@@ -122,7 +122,7 @@ export class Trainer implements Stateful {
   ) {
     this.config = trainerSchema.parse(config);
     if (sharesState(model, this.config, collectives, mayShare)) model.parameters.shareOut(collectives);
-    this.optimizer = new Optimizer(model.parameters, this.config.optimizer);
+    this.optimizer = new Optimizer(model.parameters, this.config.optimizer, collectives);
     this.microSteps = new MicroSteps(model, { ...this.config, bucketBytes });
     this.results = new StepResults(model.device, this.microSteps.stats);
   }
@@ -259,19 +259,18 @@ export class Trainer implements Stateful {
 
   /** Clips and updates; the host waits once, for what became of it. */
   private update(step: number, lr: number): { sums: Record<string, number>; outcome: UpdateOutcome } {
-    const { results, optimizer, collectives } = this;
+    const { results, optimizer } = this;
     const limit = this.outlierLimit();
     const losses = results.losses();
-    if (collectives.world === 1 && optimizer.onDevice) {
+    if (optimizer.onDevice) {
       optimizer.update(lr, step, losses, limit, results.memory);
       return { sums: results.read(), outcome: optimizer.outcome() };
     }
-    // Another rank's loss, and updates that take no skip flag, need the host's eye before the weights are touched.
+    // Updates that take no skip flag need the host's eye before the weights are touched.
     optimizer.prepare(lr, step, losses, limit);
     const sums = results.read();
     const outcome = optimizer.outcome();
-    const [all] = collectives.allReduceNumbers([sums.loss!]);
-    if (Number.isFinite(all) && outcome.skipped === "no") optimizer.apply(lr);
+    if (outcome.skipped === "no") optimizer.apply(lr);
     return { sums, outcome };
   }
 
