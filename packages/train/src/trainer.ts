@@ -9,7 +9,7 @@ import { MicroSteps } from "./micro-step.ts";
 import { groupsSchema, optimizerSchema } from "./optim/config.ts";
 import { Optimizer, type UpdateOutcome } from "./optim/optimizer.ts";
 import { stateBytesPerParameter } from "./optim/registry.ts";
-import { sumForOwners } from "./optim/shared.ts";
+import { sharesBytes, sumForOwners } from "./optim/shared.ts";
 import { figuresOverRanks } from "./rank-figures.ts";
 import { lrShare, scheduleSchema } from "./schedule.ts";
 import { addPart, StepResults } from "./step-results.ts";
@@ -64,9 +64,6 @@ export interface TrainerOptions {
   mayShare?: boolean;
 }
 
-/** Bytes of masters and moments from which on ranks share them out by themselves. */
-const SHARED_FROM = 256 * 2 ** 20;
-
 function sharesState(
   { parameters, base }: Transformer,
   { shareState, optimizer, groups }: TrainerConfig,
@@ -85,10 +82,10 @@ function sharesState(
       fix: "leave out train.share_state",
       exitCode: ExitCode.unavailable,
     });
-  if (shareState === "always" || !able) return able;
+  if (!able) return false;
   const masters = parameters.low ? 4 : 0;
   const bytes = parameters.layout.trainableNumel * (masters + stateBytesPerParameter(optimizer, groups));
-  return bytes >= SHARED_FROM;
+  return sharesBytes(shareState, bytes);
 }
 
 const HISTORY = 128;

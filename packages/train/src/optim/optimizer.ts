@@ -142,8 +142,8 @@ export class Optimizer {
       this.measure(losses);
       this.apply(lr);
     };
-    const { world, overlaps } = this.collectives;
-    const able = this.onDevice && device.canCapture && (world === 1 || overlaps);
+    // With several ranks the host gives the ops while the backward still runs: there is no pause to save.
+    const able = this.onDevice && device.canCapture && this.collectives.world === 1;
     if (!able || device.profiled) {
       body();
       return;

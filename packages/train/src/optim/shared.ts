@@ -3,6 +3,13 @@ import type { Device, Tensor } from "@nsa/kernels";
 import type { GradientBucket, HeldRun, Parameters, Sharing } from "@nsa/model";
 import type { OptimizerContext, OptimizerGroup, UpdatedParameters } from "./kind.ts";
 
+/** Bytes of masters and moments from which on ranks share them out by themselves. */
+const SHARED_FROM = 256 * 2 ** 20;
+
+/** Whether ranks share out so many bytes. */
+export const sharesBytes = (shareState: "auto" | "always" | "never", bytes: number): boolean =>
+  shareState === "always" || (shareState === "auto" && bytes >= SHARED_FROM);
+
 /** Masters, gradients and bf16 copies of a run of weights; masters of an fp32 model are the weights, at the offsets of the layout. */
 function parametersOf({ flat, low, gradients }: Parameters, run: HeldRun, device: Device): UpdatedParameters {
   const { offset, held, numel } = run;
