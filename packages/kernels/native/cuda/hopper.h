@@ -255,6 +255,12 @@ __device__ inline void copy_panel(uint32_t to, const CUtensorMap& map, int colum
                "r"(row), "r"(barrier)
                : "memory");
 }
+// 64 channels from `column` of neighbouring heads of a row, by the map of heads_map, into as many rows of a panel; one thread.
+__device__ inline void copy_heads(uint32_t to, const CUtensorMap& map, int column, int head, int row, uint32_t barrier) {
+  asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], [%5];" ::"r"(to), "l"(&map), "r"(column),
+               "r"(head), "r"(row), "r"(barrier)
+               : "memory");
+}
 // The D columns of a head, ROWS rows, as a tile.
 template <int ROWS, int D>
 __device__ inline void copy_tile(uint32_t tile, const CUtensorMap& map, int head, int64_t row, uint32_t barrier) {
