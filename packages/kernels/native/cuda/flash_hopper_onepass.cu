@@ -43,11 +43,16 @@ __global__ void __launch_bounds__(kHopperThreads, 1) onepass_kernel(const __grid
     registers_down<40>();
     // Uniform for the compiler too, which spills otherwise.
     const int warp = __shfl_sync(~0u, int(threadIdx.x) / 32, 0);
-    if (warp < kLoaders / 32) load_items<D>(a, w, maps, own, stages_at, statistics, slot, barriers);
-    else if (warp < kLoaders / 32 + kAdders) add_sums<D>(w.tiles, w.dq, w.dq_turn, int(w.q_capacity), w.first, w.each, int(min(a.window, int64_t(1) << 30)), sum, uint32_t(warp - kLoaders / 32), slot, barriers);
+    if (warp < kLoaders / 32) {
+      load_items<D>(a, w, maps, own, stages_at, statistics, slot, barriers);
+    } else if (warp < kLoaders / 32 + kAdders) {
+      const int window = int(min(a.window, int64_t(1) << 30));
+      add_sums<D>(w.tiles, w.dq, w.dq_turn, int(w.q_capacity), w.first, w.each, window, sum, uint32_t(warp - kLoaders / 32), slot, barriers);
+    }
   } else {
     registers_up<232>();
-    const int group_of_warps = __shfl_sync(~0u, int(threadIdx.x) / 128, 0) - 1, lane = threadIdx.x & 31, g = lane >> 2, quad = lane & 3, in_group = int(threadIdx.x) & 127;
+    const int group_of_warps = __shfl_sync(~0u, int(threadIdx.x) / 128, 0) - 1;  // uniform for the compiler too
+    const int lane = threadIdx.x & 31, g = lane >> 2, quad = lane & 3, in_group = int(threadIdx.x) & 127;
     const int row0 = group_of_warps * 64 + (int(threadIdx.x) / 32 & 3) * 16 + g;
     const float scale = a.scale * kLog2e;
     const uint32_t k_tile = own + group_of_warps * 8192;

@@ -21,7 +21,8 @@ inline int encode_map(void* ctx, CUtensorMap& map, const void* base, int rank, c
   if (!encode) return fail(ctx, NSA_DEVICE_ERROR, "the driver has no cuTensorMapEncodeTiled");
   const cuuint32_t step[3] = {1, 1, 1};
   const CUresult status = encode(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, cuuint32_t(rank), const_cast<void*>(base), size, stride, box, step,
-                                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+                                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return status == CUDA_SUCCESS ? NSA_OK : fail(ctx, NSA_DEVICE_ERROR, "cuTensorMapEncodeTiled failed");
 }
 
