@@ -89,7 +89,7 @@ export const DecontaminateConfig = z.strictObject({
     .int()
     .min(2)
     .default(10)
-    .describe("A page that shares this many words in a row is dropped (paper: 10)."),
+    .describe("A page that shares this many words in a row is dropped (paper: 10); Han and kana count half."),
   minWords: z
     .int()
     .min(1)
@@ -101,7 +101,7 @@ export const DecontaminateConfig = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      "Leave out short texts and grams that prove no copy: a formula alone, a run of numbers, the phrases of every exam; false is the paper's rule to the letter.",
+      "Leave out what proves no copy: grams of a formula alone, phrases of every exam within a sentence, questions with other numbers than the benchmark's; false is the paper's rule to the letter.",
     ),
 });
 
