@@ -15,10 +15,10 @@ function missing(pattern: string, why: string): NsaError {
   });
 }
 
-/** Expression for one name of a pattern. */
+/** Expression for one name of a pattern; as in shells, `*` begins no hidden name. */
 function nameExpression(part: string): RegExp {
   const escaped = part.split("*").map((s) => s.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${escaped.join(".*")}$`);
+  return new RegExp(`^${part.startsWith("*") ? "(?!\\.)" : ""}${escaped.join(".*")}$`);
 }
 
 /** Folders below a folder, itself first, without hidden ones; links are not followed. */
