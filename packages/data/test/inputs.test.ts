@@ -92,6 +92,20 @@ test.each(FOLDERS.flatMap((folder) => NAMES.map((name) => folder + name)))(
   },
 );
 
+test("a_folder_names_its_files_that_can_be_read", () => {
+  expect(names("x")).toEqual(["x/1.jsonl", "x/[a].jsonl", "x/y/2.jsonl", "x/y/z/3.jsonl"]);
+  expect(names("x/y/")).toEqual(["x/y/2.jsonl", "x/y/z/3.jsonl"]);
+  mkdirSync(join(root, "pictures"));
+  writeFileSync(join(root, "pictures/a.png"), "");
+  expect(() => names("pictures")).toThrow(
+    expect.objectContaining({
+      code: "input_missing",
+      why: "no file in this folder can be read",
+      exitCode: 3,
+    }),
+  );
+});
+
 test("a_list_of_paths_names_its_files_from_its_folder_or_one_above", () => {
   const lines = "crawl-data/s/2.warc.gz\ncrawl-data/s/1.warc.gz\n";
   writeFileSync(join(root, "warc.paths.gz"), gzipSync(lines));

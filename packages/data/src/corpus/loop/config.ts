@@ -133,7 +133,7 @@ export const BuildConfig = z.strictObject({
     .array(z.string())
     .min(1)
     .describe(
-      "Crawl files to collect from (the pool): `*` matches within a name, `**` any folders; a `.paths` list (Common Crawl) names its files, an index (`cdx-00000.gz`, `.cdxj`, `.cdx`) its records. http(s) addresses are fetched into `out_dir`/inputs.",
+      "Crawl files to collect from (the pool): `*` matches within a name, `**` any folders, a folder gives its files; a `.paths` list (Common Crawl) names its files, an index (`cdx-00000.gz`, `.cdxj`, `.cdx`) its records. http(s) addresses are fetched into `out_dir`/inputs.",
     ),
   fetch: FetchConfig.prefault({}).describe(
     "How inputs that are addresses, lists or indexes are found and fetched.",
