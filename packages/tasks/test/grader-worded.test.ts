@@ -20,6 +20,7 @@ test("ranges_are_ratios_and_intervals_but_no_quotients", () => {
       const quotients = [`${a}/${b}`, `\\frac{${a}}{${b}}`, String(a / b), `${b} to ${a}`, String(a - b)];
       expectOnly(`${a} to ${b}`, `${a}:${b}`, ...quotients);
       expectOnly(`${a} to ${b}`, `${a}-${b}`);
+      expectOnly(`${a} \\text{ to } ${b}`, `${a} to ${b}`, ...quotients);
       expectOnly(`from ${a} to ${b}`, `[${a},${b}]`, `[${a},${b + 1}]`, `(${a},${b})`);
     }
 });
@@ -43,6 +44,7 @@ test("bounds_in_words_are_those_in_signs", () => {
     for (const [words, sign, other] of [
       [`at least ${n}`, `\\ge ${n}`, `> ${n}`],
       [`${n} or more`, `\\ge ${n}`, `\\le ${n}`],
+      [`at least ${n + 4},000`, `\\ge ${n + 4}000`, `> ${n + 4}000`],
       [`at most ${n}`, `\\le ${n}`, `< ${n}`],
       [`no more than ${n}`, `\\le ${n}`, `\\ge ${n}`],
       [`more than ${n}`, `> ${n}`, `< ${n}`],

@@ -1,10 +1,13 @@
 // What two numbers or statements in an order are: a range is no quotient, and an arrow has a direction.
 
+import { plainRange } from "./worded.ts";
+
 const RANGE = /^(?:from )?(-?\d{1,12}(?:\.\d{1,6})?) to (-?\d{1,12}(?:\.\d{1,6})?)$/i;
 const ARROW = /\\(?:to|rightarrow|longrightarrow|Rightarrow|implies|mapsto)(?![a-zA-Z])/;
 
 /** The ends of a range in words. */
-const endsOf = (s: string) => RANGE.exec(s.replace(/\$/g, "").trim())?.slice(1, 3);
+const endsOf = (s: string) =>
+  RANGE.exec(plainRange(s.replace(/\$/g, "")).replace(/ {2,}/g, " "))?.slice(1, 3);
 
 /**
  * Whether a range in words ("3 to 5") can be the other answer: a ratio, the same range by a dash or as an interval. A

@@ -27,7 +27,7 @@ const BOUNDS: [RegExp, string][] = [
 function bounds(s: string): string {
   for (const [pattern, interval] of BOUNDS) {
     const found = pattern.exec(s);
-    if (found) return interval.replace("#", () => found[1] ?? found[2]!);
+    if (found) return interval.replace("#", (found[1] ?? found[2]!).replaceAll(",", ""));
   }
   return s;
 }
@@ -38,6 +38,10 @@ export const withPeriod = (s: string): string =>
     /(?<![\d.])(\d{0,12}\.\d{0,12}?)(\d{1,6}?)\2{2,12}\s*(?:\\[lc]?dots|\.{3}|…)/g,
     "$1\\overline{$2}",
   );
+
+/** Words of a range as text of a formula, as plain ones: 3 \\text{ to } 5. */
+export const plainRange = (s: string): string =>
+  s.replace(/\{?\\text\s*\{\s*(from|to)\s*\}\}?\s*/gi, " $1 ").trim();
 
 /** A sign of rounding before the whole answer: what stands behind it is the answer. */
 const ABOUT =
@@ -147,7 +151,7 @@ const SETS: [RegExp, string][] = [
 
 /** The spelling that the parser reads. */
 export function worded(s: string): string {
-  let out = s.replace(ABOUT, "").replace(HEADS, "");
+  let out = (s.length < 80 ? plainRange(s) : s).replace(ABOUT, "").replace(HEADS, "").replace(/ {2,}/g, " ");
   if (!/[a-zA-Z'Z]/.test(out)) return out;
   out = parameters(out)
     .replace(TWO_UNITS, "$1 $2")
