@@ -208,7 +208,7 @@ class Replay {
     const store = openRollouts(runDir, config);
     const checkpoints = checkpointSteps(runDir, config);
     const from = startOf(store, checkpoints, step);
-    checkChanges(store.rows(step), config, changes);
+    checkChanges(store.rows(step), config, changes, step);
     const { train } = config;
     const folder =
       from > 0 ? join(runDir, "checkpoints", `step-${String(from).padStart(6, "0")}`) : undefined;

@@ -8,7 +8,7 @@ import { CheckpointStore, type Transformer } from "@nsa/model";
 import { anyRank, openStageDevice, StepProfiler } from "@nsa/train";
 import { chatOf, withChatStops } from "../../task/chat.ts";
 import { type AskedProblem, heldOutProblems } from "../../task/problems.ts";
-import { checkGrpo, type GrpoConfig } from "./config.ts";
+import { checkGrpo, type GrpoConfig, stepsAddedUp } from "./config.ts";
 import { curriculumMetrics, recipeAt } from "./curriculum.ts";
 import { diagnosisFigures, specialTokensOf } from "./diagnosis/figures.ts";
 import type { Evidence } from "./diagnosis/rule.ts";
@@ -103,6 +103,8 @@ class GrpoRun {
     });
     // A checkpoint of step 0 was saved after this: its figures are recorded.
     if (!ctx.resumeFrom) preflight(ctx, await this.evaluate(), this.config.rollout.groupSize);
+    const summed = stepsAddedUp(this.config);
+    if (summed !== undefined && !ctx.resumeFrom) ctx.log(summed, "warn");
     const warming = this.config.value?.warmupSteps ?? 0;
     if (this.step < warming)
       ctx.log(
