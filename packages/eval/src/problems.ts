@@ -20,7 +20,7 @@ import {
 } from "@nsa/tasks";
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { programRows } from "./programs.ts";
-import type { Generation, Question } from "./question.ts";
+import { type Asker, askerOf, type Generation, type Question } from "./question.ts";
 import { alsoGreedy, completionOf, requestsOf, unaskedRows } from "./requests.ts";
 import type { ChoiceRow, EvalRow, GreedyRow, SampleRow } from "./rows.ts";
 import { type Session, scoreTokens, shareQuestions } from "./session.ts";
@@ -32,6 +32,8 @@ export interface EvalStep {
   task: string;
   /** What is to be said of the task's data before the first step runs. */
   warning?: string;
+  /** Of steps that generate: how many questions, answers to each and tokens of an answer at most, and the questions with their prompts. */
+  asks?: { prompts: number; samples: number; maxTokens: number; questions(asker: Asker): Question[] };
   run(session: Session, step: number): EvalRow[] | Promise<EvalRow[]>;
 }
 
@@ -138,7 +140,7 @@ function inChunks<T>(items: readonly T[], size: number): T[][] {
 
 /** The longest prompt with up to `shots` examples that leaves room for the answer. `format`: as its examples are solved. */
 function fittingPrompt(
-  session: Session,
+  { tokenizer, maxSeqLen }: Asker,
   task: TaskDefinition,
   problem: Omit<TaskProblem, "id" | "answer">,
   { shots, room, format = "cot" }: { shots: number; room: number; format?: "cot" | ProgramFormat },
@@ -147,7 +149,7 @@ function fittingPrompt(
     format === "cot" ? taskPrompt(task, problem, n) : programPrompt(task, problem.question, format, n);
   for (let n = Math.min(shots, task.shots.length); n > 0; n--) {
     const prompt = make(n);
-    if (session.tokenizer.encode(prompt).length + room <= session.model.config.maxSeqLen) return prompt;
+    if (tokenizer.encode(prompt).length + room <= maxSeqLen) return prompt;
   }
   return make(0);
 }
@@ -216,14 +218,19 @@ export function problemSteps(
   return inChunks(problems, options.problems).map((chunk, c) => ({
     task: name,
     ...(c === 0 && warning !== undefined ? { warning } : {}),
+    asks: {
+      ...{ prompts: chunk.length, samples: spec.samples, maxTokens },
+      questions: (asker) =>
+        chunk.map((problem) => ({
+          problem,
+          prompt:
+            template === undefined
+              ? fittingPrompt(asker, task, problem, { shots, room: maxTokens, format })
+              : renderPrompt(template, problem.question, asker.chat),
+        })),
+    },
     run(session, step) {
-      const questions = chunk.map((problem) => ({
-        problem,
-        prompt:
-          template === undefined
-            ? fittingPrompt(session, task, problem, { shots, room: maxTokens, format })
-            : renderPrompt(template, problem.question, session.chat),
-      }));
+      const questions = this.asks!.questions(askerOf(session));
       const first = c * options.problems;
       const asked = inChat(session, generation, template);
       if (tested) return programRows(session, step, { ...asked, format: "tests" }, questions, first);
@@ -270,11 +277,16 @@ export function familySteps(
   };
   return inChunks(problems, options.problems).map((chunk, c) => ({
     task: name,
+    asks: {
+      ...{ prompts: chunk.length, samples, maxTokens },
+      questions: ({ chat }) =>
+        chunk.map((problem) => ({
+          problem,
+          prompt: shots + renderPrompt(spec.template, problem.question, chat),
+        })),
+    },
     run(session, step) {
-      const questions = chunk.map((problem) => ({
-        problem,
-        prompt: shots + renderPrompt(spec.template, problem.question, session.chat),
-      }));
+      const questions = this.asks!.questions(askerOf(session));
       const asked = inChat(session, generation, spec.template);
       const first = c * options.problems;
       if (problems.some(({ tests }) => tests))
@@ -298,7 +310,7 @@ function choiceRows(
   const items = questions.flatMap((problem) => {
     const listed = spec.score === "letter" ? problem : { question: problem.question };
     const head = tokenizer.encode(
-      fittingPrompt(session, task, { ...problem, ...listed }, { shots: spec.shots, room: 64 }),
+      fittingPrompt(askerOf(session), task, { ...problem, ...listed }, { shots: spec.shots, room: 64 }),
     );
     return problem.options!.map((option, o) => {
       const tail = tokenizer.encode(spec.score === "letter" ? ` ${letters[o]}` : ` ${option}`, {

@@ -4,6 +4,7 @@ import {
   atomicWriteFile,
   markProgress,
   progressFields,
+  type Resize,
   readJsonl,
   readProgress,
   refuseOtherCount,
@@ -16,6 +17,7 @@ import { anyRank, collectivesOf } from "@nsa/train";
 import { z } from "zod";
 import type { EvalConfig, EvalTask } from "./config.ts";
 import { needleSteps, positionSteps } from "./long-context.ts";
+import { evalMemory } from "./memory.ts";
 import { refuseTooManyOutputs } from "./most-outputs.ts";
 import { namesOf } from "./names.ts";
 import { pairedEntries } from "./paired.ts";
@@ -56,10 +58,10 @@ function checkAnswers({ tasks, engine }: EvalConfig): void {
 }
 
 /** What a run will do, from the recipe and the tasks' records. */
-export function estimateEval(config: EvalConfig): Record<string, number> {
+export function estimateEval(config: EvalConfig, device?: string, resize?: Resize): Record<string, number> {
   checkAnswers(config);
   const names = namesOf(config.tasks);
-  const steps = config.tasks.map((spec, index) => stepsOf(spec, index, config, names[index]!).length);
+  const steps = config.tasks.map((spec, index) => stepsOf(spec, index, config, names[index]!));
   const answers = config.tasks.map((t) => {
     if (t.kind === "family") return t.questions * t.samples;
     if (t.kind === "needle") return t.lengths.length * t.depths.length * t.trials;
@@ -73,9 +75,15 @@ export function estimateEval(config: EvalConfig): Record<string, number> {
   const sum = (xs: number[]) => xs.reduce((a, b) => a + b, 0);
   return {
     tasks: config.tasks.length,
-    steps: sum(steps),
+    steps: sum(steps.map(({ length }) => length)),
     answers: sum(answers),
     tokens_scored_long_context: sum(scored),
+    ...evalMemory(
+      config,
+      steps.map(([first]) => first!),
+      device,
+      resize,
+    ),
   };
 }
 

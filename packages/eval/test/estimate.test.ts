@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { resolveModelConfig, writeArchitecture } from "@nsa/model";
 import { afterAll, expect, test } from "vitest";
 import { estimateEval, evalSchema } from "../src/index.ts";
 
@@ -38,5 +39,34 @@ test("steps_answers_and_scored_tokens_of_five_tasks", () => {
     answers: 20 + 20 + 12,
     // Each needle with and without its fact, in 100 and in 300 tokens; six sequences of 50.
     tokens_scored_long_context: 2 * 400 * 3 * 2 + 300,
+  });
+});
+
+test("memory_is_that_of_the_weights_and_of_the_largest_entry", () => {
+  const model = resolveModelConfig({
+    ...{ vocabSize: 100, dModel: 32, numLayers: 3, numHeads: 4, numKvHeads: 2, dFf: 64, attention: "full" },
+    ...{ maxSeqLen: 256, tieEmbeddings: true },
+  });
+  const checkpoint = mkdtempSync(join(root, "checkpoint-"));
+  writeArchitecture(checkpoint, model);
+  const family = (questions: number, maxTokens: number) => ({
+    ...{ kind: "family", family: "addition", questions, samples: 2, maxTokens },
+  });
+  const entries = (...tasks: object[]) =>
+    estimateEval(evalSchema.parse({ checkpoint, engine: { problems: 3 }, tasks }));
+  // A layer has two norms, q and o of 32 × 32, k and v of 32 × 16, three matrices of 32 × 64; the embedding and the last norm.
+  const weights = 3 * (2 * 32 + 2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 64) + 100 * 32 + 32;
+  // Prompts of 64 tokens, since the checkpoint has no tokenizer, and 20: 6 pages of 16 for each of 3 · 2 answers; keys and values of 16 in 3 layers.
+  const short = entries(family(10, 20));
+  expect(short.parameters).toBe(weights);
+  expect(short.memory_parameters_bytes).toBe(4 * weights);
+  expect(short.memory_cache_bytes).toBe(6 * 6 * 16 * (3 * 2 * 16 * 4));
+  expect(short.memory_bytes).toBeGreaterThan(short.memory_parameters_bytes! + short.memory_cache_bytes!);
+  // One question alone is asked at a time here, twice as long: 10 pages for each of its 2 answers.
+  expect(entries(family(1, 90)).memory_cache_bytes).toBe(2 * 10 * 16 * (3 * 2 * 16 * 4));
+  const both = entries(family(10, 20), family(1, 90));
+  expect(both).toMatchObject({
+    memory_cache_bytes: short.memory_cache_bytes,
+    memory_bytes: short.memory_bytes,
   });
 });

@@ -31,7 +31,7 @@ export { resolveModelConfig } from "./config/model-config.ts";
 export { attentionOf, type ModelConfig, type ModelConfigInput, modelConfigSchema } from "./config/schema.ts";
 export { Engine } from "./generate/engine.ts";
 export type { LiveGeneration } from "./generate/live.ts";
-export { generationBytes } from "./generate/memory.ts";
+export { type Generation, generationBytes } from "./generate/memory.ts";
 export {
   type GeneratedSample,
   type GenerateRequest,

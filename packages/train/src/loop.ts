@@ -79,7 +79,8 @@ class TrainingLoop {
   /** Peak TFLOP/s of the device; undefined where it is not known. */
   private readonly peak: number | undefined;
   private lastPath: string | undefined;
-  private valLoss: number | undefined;
+  /** The last validation. */
+  private validated: { step: number; loss: number | undefined } | undefined;
   /** The newest figures of training and validation. */
   private final: Metrics = {};
   private begun = 0;
@@ -133,7 +134,7 @@ class TrainingLoop {
       while (trainer.stepsDone < config.steps) {
         await turn();
         if (this.anyRank(context.interrupted())) {
-          await this.save();
+          await this.save({ due: false });
           return this.result("interrupted");
         }
         const asked = performance.now();
@@ -188,7 +189,7 @@ class TrainingLoop {
       context.emit({ type: "step", step, totalSteps: config.steps, metrics });
     }
     if (last || (config.evalEvery > 0 && step % config.evalEvery === 0)) await this.validate();
-    if (last || (config.saveEvery > 0 && step % config.saveEvery === 0)) await this.save();
+    if (last || (config.saveEvery > 0 && step % config.saveEvery === 0)) await this.save({ due: true });
     return last;
   }
 
@@ -197,7 +198,7 @@ class TrainingLoop {
     if (validation.length === 0 && !evaluate) return;
     const { rank } = trainer.collectives;
     const metrics = evaluate ? await evaluate() : this.crossEntropies();
-    this.valLoss = metrics["val/loss"];
+    this.validated = { step: trainer.stepsDone, loss: metrics["val/loss"] };
     this.final = { ...this.final, ...metrics };
     this.context.emit({ type: "eval", step: trainer.stepsDone, metrics });
     for (const { name, batches } of this.run.parts ?? []) {
@@ -223,14 +224,18 @@ class TrainingLoop {
     return trainer.evaluate(batches.filter((_, i) => i % world === rank)).loss;
   }
 
-  /** Saves a checkpoint; the first rank alone does. */
-  private async save(): Promise<void> {
-    const { stateful, valLoss, context } = this;
+  /**
+   * Saves a checkpoint; the first rank alone does. Its validation loss is that of this step, where it was measured and the save is
+   * `due` in an unbroken run, too: which checkpoint is the best one does not depend on interruptions.
+   */
+  private async save({ due }: { due: boolean }): Promise<void> {
+    const { stateful, validated, context } = this;
     const { trainer, files } = this.run;
     const { model, optimizer, stepsDone: step } = trainer;
     if (trainer.collectives.rank !== 0) return;
     savePlans(model.device, context);
     context.sync();
+    const valLoss = due && validated?.step === step ? validated.loss : undefined;
     this.lastPath = await this.store.save({ model, optimizer, stateful, step, valLoss, files });
     context.emit({ type: "checkpoint", step, path: this.lastPath });
   }

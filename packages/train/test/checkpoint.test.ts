@@ -290,7 +290,9 @@ describe("a_state_that_was_changed", () => {
     await expect(readCheckpointState(dir)).rejects.toThrowError(corrupt(/optimizer\.safetensors is missing/));
     // With a whole piece more the hashes of the others still fit.
     writeFileSync(moments, Buffer.concat([bytes, Buffer.alloc(32 << 20)]));
-    await expect(readCheckpointState(dir)).rejects.toThrowError(corrupt(/SHA-256/));
+    await expect(readCheckpointState(dir, { moments: true })).rejects.toThrowError(corrupt(/SHA-256/));
+    // Who reads the weights alone does not wait for a hash of the moments, which are twice as large.
+    expect((await readCheckpointState(dir)).step).toBe(3);
   });
 });
 

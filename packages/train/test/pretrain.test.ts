@@ -1,6 +1,6 @@
 // `nsa pretrain` as a library: what it records, exact resume, kills, interruption, bad input.
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -70,6 +70,33 @@ test("a_run_interrupted_and_resumed_equals_the_unbroken_one_bit_for_bit", async 
   await run(dir, tinyRecipe(60), { resumeFrom: latestCheckpoint(dir)! });
   expect(weights(dir).equals(weights(join(root, "whole")))).toBe(true);
   expect(losses(dir)).toEqual(losses(join(root, "whole")));
+});
+
+test("the_validation_loss_of_a_checkpoint_is_that_of_its_step_and_of_saves_that_are_due", async () => {
+  const recipe = tinyRecipe(9, { eval_every: 3, save_every: 2, keep_last: 9 });
+  const losses = (dir: string) =>
+    readdirSync(join(dir, "checkpoints"))
+      .filter((name) => name.startsWith("step-"))
+      .map((name) => {
+        const { step, valLoss } = JSON.parse(
+          readFileSync(join(dir, "checkpoints", name, "state.json"), "utf8"),
+        );
+        return [step, valLoss];
+      });
+  const dir = newRun("losses");
+  await run(dir, recipe, { stopAt: 3 });
+  await run(dir, recipe, { resumeFrom: latestCheckpoint(dir)! });
+  const loss = Object.fromEntries(
+    rows(dir, "metrics.jsonl").flatMap((r) => ("val/loss" in r ? [[r.step, r["val/loss"]]] : [])),
+  );
+  // Validated after 3, 6 and 9 steps; saved after 2, 4, 6, 8 and 9, and where the run was interrupted.
+  expect(Object.keys(loss)).toEqual(["3", "6", "9"]);
+  expect(losses(dir).sort(([a], [b]) => a - b)).toEqual([
+    ...[2, 3, 4].map((step) => [step, undefined]),
+    [6, loss[6]],
+    [8, undefined],
+    [9, loss[9]],
+  ]);
 });
 
 test("a_run_killed_six_times_at_random_moments_equals_the_unbroken_one", async () => {

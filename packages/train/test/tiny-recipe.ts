@@ -1,5 +1,5 @@
 // A pretraining recipe of a few seconds, as its YAML file would hold it.
-export function tinyRecipe(steps: number) {
+export function tinyRecipe(steps: number, train: Record<string, number> = {}) {
   return {
     seed: 3,
     threads: 1,
@@ -31,6 +31,7 @@ export function tinyRecipe(steps: number) {
       save_every: 1,
       keep_last: 2,
       optimizer: { lr: 0.01 },
+      ...train,
     },
     sample: { prompts: ["The "], max_tokens: 8 },
   };

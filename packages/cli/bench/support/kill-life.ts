@@ -102,9 +102,9 @@ const timeless = (text: string) =>
       ),
     );
 
-/** Of the checkpoints of a run the newest counts: a trainer whose command was killed saves one more on its way out. */
+/** Of the checkpoints of a run, and of their references, the newest counts: a trainer whose command was killed saves one more on its way out. */
 function isOldCheckpoint(path: string): boolean {
-  const match = /^(.*\/checkpoints)\/step-(\d+)(\/|$)/.exec(path);
+  const match = /^(.*\/(?:checkpoints|reference))\/step-(\d+)(\/|$)/.exec(path);
   if (!match) return false;
   const steps = readdirSync(match[1]!).flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? []);
   return Math.max(...steps.map(Number)) !== Number(match[2]);

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "cpu/context.h"
+#include "cpu/cores.h"
 #include "cpu/families.h"
 #include "cpu/isa.h"
 #include "reference/backend.h"
@@ -18,8 +19,7 @@ void* create(const NsaCreateInfo* info, char* error, size_t size) {
     std::snprintf(error, size, "%s", isa_error());
     return nullptr;
   }
-  int64_t n = info->threads > 0 ? info->threads : int64_t(std::thread::hardware_concurrency());
-  return new Context(int(n < 1 ? 1 : n), info->scratch);
+  return new Context(info->threads > 0 ? int(info->threads) : usable_cores(), info->scratch);
 }
 void destroy(void* ctx) { delete static_cast<Context*>(ctx); }
 void* alloc(void*, size_t bytes) { return std::aligned_alloc(256, (bytes + 255) / 256 * 256); }

@@ -23,12 +23,11 @@ import type { Transformer } from "../transformer/transformer.ts";
 import { checkSameBase } from "./base.ts";
 import { openWeights } from "./load-model.ts";
 import { readCheckpointState, weightsFile } from "./read-state.ts";
-import { badCheckpoint, type CheckpointState, readState, STATE_FILE, sealState } from "./state.ts";
+import { badCheckpoint, type CheckpointState, MOMENTS, readState, STATE_FILE, sealState } from "./state.ts";
 import { loadNamed, savedTensors, tensorsOf, writeWeights } from "./weights.ts";
 
 /** For people: which checkpoint has the lowest validation loss. */
 const BEST = "best.json";
-const MOMENTS = "optimizer.safetensors";
 
 /** The state of an optimizer: buffers laid out as the gradients, by name. */
 export interface OptimizerState {
@@ -152,7 +151,7 @@ export async function loadCheckpoint(
   dir: string,
   parts: Pick<CheckpointParts, "model" | "optimizer" | "stateful">,
 ): Promise<CheckpointState> {
-  const state = await readCheckpointState(dir);
+  const state = await readCheckpointState(dir, { moments: parts.optimizer !== undefined });
   const { model } = parts;
   // A model with adapters has its base already; the checkpoint brings what was trained.
   checkSameBase(dir, state, model.base);

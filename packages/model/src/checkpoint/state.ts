@@ -19,6 +19,8 @@ import { resolveModelConfig } from "../config/model-config.ts";
 import type { ModelConfig } from "../config/schema.ts";
 
 export const STATE_FILE = "state.json";
+/** The optimizer's moments. */
+export const MOMENTS = "optimizer.safetensors";
 /** All weights, or, where the checkpoint lies on a base, the adapters and what else was trained. */
 export const WEIGHTS = "model.safetensors";
 export const ADAPTER = "adapter.safetensors";

@@ -162,7 +162,13 @@ class GrpoRun {
     const last = step === config.steps;
     const { every } = config.evaluation;
     if (last || (every > 0 && step % every === 0)) await this.evaluate();
-    if (last || step % config.checkpoint.every === 0) await this.save();
+    if (this.saveIsDue()) await this.save();
+  }
+
+  /** Whether an unbroken run saves at this step. */
+  private saveIsDue(): boolean {
+    const { step, config } = this;
+    return step === config.steps || (step > 0 && step % config.checkpoint.every === 0);
   }
 
   /** Saves where the last step has not, and returns the stage's result. */
@@ -231,9 +237,11 @@ class GrpoRun {
     const stateful = [trainer, cursor];
     // First, so that the policy's checkpoint is never without one.
     await value?.save(step);
-    // The store keeps the checkpoint whose figure is least: here the share of held-out outputs that are wrong.
+    // The store keeps the checkpoint whose figure is least: here the share of held-out outputs that are wrong. One that an
+    // interruption saves between two that are due has no figure, so that an unbroken run has the same best one.
     const { latest } = this;
-    const valLoss = latest?.step === step ? 1 - latest.result.passAtK[1]!.mean : undefined;
+    const valLoss =
+      latest?.step === step && this.saveIsDue() ? 1 - latest.result.passAtK[1]!.mean : undefined;
     const path = await this.store.save({
       model,
       optimizer: trainer.optimizer,
