@@ -130,6 +130,7 @@ test.each([
   "{{ [[1], [1]]|unique|list }}",
   "{{ [1] is filter }}",
   "{{ xs|sort('x') }}",
+  "{{ []|sum(start='') }}",
   "{{ xs|sort(none) }}",
   "{{ '{:5}'.format(xs) }}",
   "{{ '{:d}'.format('a') }}",

@@ -191,6 +191,7 @@ export const listFilters: Record<string, Filter> = {
   sum: (value, call) => {
     const attribute = argument(call, 0, "attribute") ?? null;
     const start = argument(call, 1, "start") ?? 0;
+    if (typeof start === "string") throw new Error("sum() can't sum strings [use ''.join(seq) instead]");
     return itemsOf(value).reduce<Value>(
       (total, x) => operate("+", total, attribute === null ? x : pathOf(x, attribute)),
       start,
