@@ -18,6 +18,7 @@ import { peakTflops } from "./peak.ts";
 import { StepProfiler } from "./profile.ts";
 import { anyRank } from "./rank-share.ts";
 import { shareOf } from "./rank-source.ts";
+import { rateWarning } from "./schedule.ts";
 import type { Trainer } from "./trainer.ts";
 
 export const loopSchema = z.strictObject({
@@ -124,6 +125,9 @@ class TrainingLoop {
         state_bytes: stateBytes(model.device),
       },
     });
+    const { schedule, optimizer: recipe } = run.trainer.config;
+    const fault = rateWarning(schedule, recipe.lr, run.config.steps);
+    if (fault) context.log(fault, "warn");
     if (run.evaluateFirst && !context.resumeFrom) await this.validate();
   }
 
