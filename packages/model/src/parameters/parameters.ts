@@ -62,14 +62,13 @@ export class Parameters {
     groups?: readonly ParameterGroup[],
   ) {
     this.layout = layoutOf(config, groups, dtype === "bf16");
-    const zeros = (n: number, of: FloatDtype, purpose = "weights") =>
+    const zeros = (n: number, of: FloatDtype) =>
       device.label(
         this.persistent(() => device.zeros([n], of)),
-        purpose,
+        "weights",
       );
-    const low = dtype === "bf16";
-    this.flat = zeros(this.layout.numel, dtype === "f64" ? "f64" : "f32", low ? "masters" : "weights");
-    this.low = low ? zeros(this.layout.lowNumel, "bf16") : undefined;
+    this.flat = zeros(this.layout.numel, dtype === "f64" ? "f64" : "f32");
+    this.low = dtype === "bf16" ? zeros(this.layout.lowNumel, "bf16") : undefined;
     for (const w of this.layout.weights) {
       const source = w.matrix && this.low ? this.low : this.flat;
       this.values.set(
@@ -228,6 +227,7 @@ export class Parameters {
     const { trainableNumel, groups } = this.layout;
     if (this.gradients || trainableNumel === 0) return this;
     const zeros = () => this.device.zeros([trainableNumel], this.flat.dtype);
+    if (this.low) this.device.label(this.flat, "masters");
     this.gradients = this.device.label(this.persistent(zeros), "gradients");
     for (const w of groups.flatMap((g) => (g.trainable ? g.weights : []))) {
       const t = this.weight(w.key);
