@@ -37,6 +37,7 @@ export * from "./plugins/plugins.ts";
 export * from "./progress.ts";
 export * from "./read-at.ts";
 export * from "./read-text.ts";
+export * from "./recipe-history.ts";
 export * from "./registry.ts";
 export * from "./rng.ts";
 export * from "./run-dir.ts";

@@ -147,7 +147,8 @@ async function runOne(
   const filled = set.map((text) => fillIn(text, done, runDir));
   const { config, yaml } = await loadStageConfig(stage, recipe, filled, options.runs);
   mkdirSync(join(runDir, "checkpoints"), { recursive: true });
-  atomicWriteFile(join(runDir, "config.yaml"), yaml);
+  // The trainer puts that of a stage that goes on in force, and notes what it changes.
+  if (!started) atomicWriteFile(join(runDir, "config.yaml"), yaml);
   if (!existsSync(join(runDir, "env.json"))) {
     const environment = readRunJson(dir, "env.json") ?? describeEnvironment(process.cwd());
     atomicWriteFile(join(runDir, "env.json"), `${JSON.stringify(environment, null, 2)}\n`);
@@ -160,7 +161,13 @@ async function runOne(
   timing(0);
   const from = performance.now();
   // Also without a checkpoint: rows that a killed attempt left must not stay beside the new ones.
-  const { result, interrupted } = await execute(stage.stage, config, runDir, { ...options, title }, true);
+  const { result, interrupted } = await execute(
+    stage.stage,
+    config,
+    runDir,
+    { ...options, title, recipe: yaml },
+    true,
+  );
   timing((performance.now() - from) / 1000);
   if (result.status === "completed") writeFinished(runDir, result);
   return { result, interrupted: interrupted || result.status === "interrupted" };
