@@ -154,7 +154,7 @@ export function listRuns(root: string): RunInfo[] {
 const hasBegun = ({ path }: RunInfo) =>
   ["metrics.jsonl", "stages"].some((name) => existsSync(join(path, name)));
 
-/** Runs of a stage, those inside pipelines included, oldest first; all runs where no stage is wanted. */
+/** Runs of a stage, oldest first, and behind them those inside pipelines, oldest first; all runs where no stage is wanted. */
 function runsOf(root: string, stage: string | undefined): RunInfo[] {
   const all = listRuns(root);
   if (stage === undefined) return all;
@@ -163,8 +163,16 @@ function runsOf(root: string, stage: string | undefined): RunInfo[] {
       .filter((folder) => folder.stage === stage)
       .map(({ name, path }): RunInfo => ({ ...run, id: `${run.id}/stages/${name}`, path, stage, name })),
   );
-  const own = all.filter((run) => run.stage === stage);
-  return [...own, ...inside].sort((a, b) => a.started.localeCompare(b.started) || a.id.localeCompare(b.id));
+  return [...all.filter((run) => run.stage === stage), ...inside];
+}
+
+const isInside = ({ id }: RunInfo) => id.includes("/stages/");
+
+/** The newest run that did something: one of its own before any that is a stage of a pipeline. */
+function latestOf(runs: readonly RunInfo[]): RunInfo | undefined {
+  const own = runs.filter((run) => !isInside(run));
+  const inside = runs.filter(isInside);
+  return own.findLast(hasBegun) ?? inside.findLast(hasBegun) ?? own.at(-1) ?? inside.at(-1);
 }
 
 /** The run that a path leads to, wherever it lies. */
@@ -189,14 +197,14 @@ function otherStage({ id, stage: of }: RunInfo, wanted: string): NsaError {
 
 /**
  * Finds a run by `latest` (the newest that did something), folder name, unique beginning of it, or path.
- * @param stage looks only at runs of this stage, those inside pipelines included
+ * @param stage only runs of this stage; those inside pipelines are found by name or, as `latest`, where there is no other
  * @throws NsaError `run_not_found` (exit 3), `run_of_other_stage` (exit 2)
  */
 export function findRun(root: string, which: string, stage?: string): RunInfo {
   const runs = runsOf(root, stage);
   const exact =
     which === "latest"
-      ? (runs.filter(hasBegun).at(-1) ?? runs.at(-1))
+      ? latestOf(runs)
       : runs.find((run) => run.id === which || run.path === resolve(which));
   if (exact) return exact;
   const named = which === "" ? [] : runs.filter((run) => run.id.startsWith(which));
