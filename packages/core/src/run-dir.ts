@@ -203,9 +203,7 @@ function otherStage({ id, stage: of }: RunInfo, wanted: string): NsaError {
 export function findRun(root: string, which: string, stage?: string): RunInfo {
   const runs = runsOf(root, stage);
   const exact =
-    which === "latest"
-      ? latestOf(runs)
-      : runs.find((run) => run.id === which || run.path === resolve(which));
+    which === "latest" ? latestOf(runs) : runs.find((run) => run.id === which || run.path === resolve(which));
   if (exact) return exact;
   const named = which === "" ? [] : runs.filter((run) => run.id.startsWith(which));
   const starting = named.length > 1 && named.some(hasBegun) ? named.filter(hasBegun) : named;

@@ -8,7 +8,6 @@ import {
   ExitCode,
   findRun,
   latestCheckpoint,
-  loadConfig,
   loadedPlugins,
   NsaError,
   readRecipes,
@@ -27,6 +26,7 @@ import { writeOutputPage } from "../report/corpus/write.ts";
 import { printEvaluation } from "../report/print-evaluation.ts";
 import { writeReport } from "../report/report.ts";
 import { openView, type ViewOptions } from "../view/view.ts";
+import { loadOfStage } from "./other-stage.ts";
 import { findCheckpointsIn } from "./recipe-checkpoints.ts";
 import { loadStage } from "./stages.ts";
 
@@ -94,9 +94,8 @@ export async function loadRecipe(
   recipe: string,
   { set, runs }: Pick<StageOptions, "set" | "runs">,
 ): Promise<NamedConfig> {
-  const { config, remarks } = loadConfig(stage.schema as never, recipe, { set }) as unknown as NamedConfig & {
-    remarks: string[];
-  };
+  const loaded = await loadOfStage(stage.name, stage.schema, recipe, set);
+  const { config, remarks } = loaded as unknown as NamedConfig & { remarks: string[] };
   for (const remark of remarks) console.error(`warning: ${remark}`);
   const found = findCheckpointsIn(config, runs);
   return { config: found, yaml: configYaml(stage.schema, found) };
