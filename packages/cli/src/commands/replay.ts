@@ -1,6 +1,6 @@
 // `nsa replay`: a recorded step's update again from disk, and what another reward would have changed.
 import { join } from "node:path";
-import { ExitCode, findRun, formerRecipes, loadConfig, NsaError, recipeAt } from "@nsa/core";
+import { counted, ExitCode, findRun, formerRecipes, loadConfig, NsaError, recipeAt } from "@nsa/core";
 import { type GrpoConfig, type ReplayResult, type RewardChange, replayStep } from "@nsa/rl";
 import { loadPluginsOfRecipe } from "../plugins/load.ts";
 import { figure } from "../view/format.ts";
@@ -32,7 +32,7 @@ const orDash = (x: number | null) => (x === null ? "–" : figure(x));
 
 function print({ step, from, gradients, weights, norm, changed }: ReplayResult): void {
   console.log(
-    `step ${step}\tfrom the checkpoint of step ${from}, ${step - from - 1} steps applied before it`,
+    `step ${step}\tfrom the checkpoint of step ${from}, ${counted(step - from - 1, "step")} applied before it`,
   );
   console.log(`gradients\t${gradients.join(", ") || "none"}\tequal to the run's, bit for bit`);
   console.log(`weights after\t${weights}\tequal to the run's, bit for bit`);

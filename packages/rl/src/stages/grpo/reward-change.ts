@@ -1,5 +1,5 @@
 // Another reward for recorded outputs: a reward with another weight, or another sum for one output.
-import { ExitCode, NsaError } from "@nsa/core";
+import { counted, ExitCode, NsaError } from "@nsa/core";
 import type { Reward } from "../../rewards/score.ts";
 import type { RecordedOutput } from "../../rollouts/record.ts";
 import type { GrpoConfig } from "./config.ts";
@@ -44,7 +44,9 @@ export function checkChanges(
     if (isOutput(id) ? Number(id) >= rows.length : !weights.has(id))
       refuse(
         id,
-        isOutput(id) ? `the step has ${rows.length} outputs` : "the recipe has no reward of this label",
+        isOutput(id)
+          ? `the step has ${counted(rows.length, "output")}`
+          : "the recipe has no reward of this label",
       );
     if (weights.get(id) === 0 && rows.some(({ steps }) => steps?.some(({ of }) => of === id)))
       refuse(id, "its weight is 0, so what it gave to each step was not recorded");
