@@ -223,9 +223,21 @@ export function findRun(root: string, which: string, stage?: string): RunInfo {
         ? `there is no run${kind} in ${root}`
         : `no run${kind} "${which}" in ${root}`,
     why: several ? starting.map(({ id }) => id).join(", ") : "no folder there has this name",
-    fix: several ? "write more of the name" : "see `nsa runs ls` for the names",
+    fix: several ? "write more of the name" : nearNames(runs, which),
     exitCode: ExitCode.data,
   });
+}
+
+const NEAR_NAMES = 3;
+
+/** Runs that a part of whose name was given, newest first, as what to write instead. */
+function nearNames(runs: readonly RunInfo[], which: string): string {
+  const near = which === "" || which === "latest" ? [] : runs.filter(({ id }) => id.includes(which));
+  const names = near.map(({ id }) => id).reverse();
+  if (names.length === 0) return "see `nsa runs ls` for the names";
+  const shown = names.slice(0, NEAR_NAMES).join(", ");
+  const more = names.length > NEAR_NAMES ? `, and ${names.length - NEAR_NAMES} more` : "";
+  return `names begin with the stage: did you mean ${shown}${more}?`;
 }
 
 const beginningWith = (root: string, which: string) =>

@@ -155,3 +155,20 @@ test("an_input_that_is_in_both_places_is_taken_from_the_working_folder_with_a_re
     expect.stringMatching(/^files: package.json is taken from the working folder .*beside the recipe/),
   ]);
 });
+
+test("a_part_of_a_name_that_is_not_its_beginning_names_the_runs_that_have_it", () => {
+  const fixOf = (which: string, stage?: string) => {
+    try {
+      findRun(root, which, stage);
+    } catch (error) {
+      return (error as { fix: string }).fix;
+    }
+    throw new Error("it was found");
+  };
+  run("pipeline-unified-20260101-000000");
+  expect(fixOf("unified")).toBe("names begin with the stage: did you mean pipeline-unified-20260101-000000?");
+  for (const day of [2, 3, 4]) run(`grpo-unified-2026010${day}-000000`);
+  expect(fixOf("unified", "grpo")).toContain("grpo-unified-20260104-000000, grpo-unified-20260103-000000");
+  expect(fixOf("unified")).toContain(", and 1 more?");
+  expect(fixOf("absent")).toBe("see `nsa runs ls` for the names");
+});

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import {
   configYaml,
+  counted,
   createRunDir,
   ExitCode,
   findRun,
@@ -28,6 +29,7 @@ import { writeReport } from "../report/report.ts";
 import { openView, type ViewOptions } from "../view/view.ts";
 import { loadOfStage } from "./other-stage.ts";
 import { findCheckpointsIn } from "./recipe-checkpoints.ts";
+import { commandOfStage, resumeCommand } from "./resume-command.ts";
 import { loadStage } from "./stages.ts";
 
 export interface StageOptions {
@@ -60,6 +62,8 @@ export interface ExecuteOptions extends ViewOptions {
   set?: string[];
   /** Recipe of a run that goes on, with what is set now: it becomes the run's own. */
   recipe?: string;
+  /** Command that goes on with the run. */
+  goOn: string;
   /** Shown instead of the stage's name. */
   title?: string;
 }
@@ -136,13 +140,15 @@ export async function runStage(
   const [before, reached] = [readRecipes(runDir), latestCheckpoint(runDir)];
   const resume = resumed?.checkpoint ?? resumed !== undefined;
   try {
-    const { result } = await execute(name, config, runDir, { ...options, launched, recipe: yaml }, resume);
+    const goOn = resumeCommand(commandOfStage(name), runDir, options);
+    const given = { ...options, launched, recipe: yaml, goOn };
+    const { result } = await execute(name, config, runDir, given, resume);
     if (reached !== null && latestCheckpoint(runDir) === reached && result.status === "completed") {
       // The run was done: its record says what it was done with.
       restoreRecipes(runDir, before);
       if (options.set.length > 0)
         console.error(
-          `warning: the run had ended at step ${result.step}, so ${options.set.join(", ")} changed nothing; set more steps to continue it, or start a new run`,
+          `warning: all ${counted(result.step, "step")} of the run were made already, so ${options.set.join(", ")} changed nothing; set more steps to continue it, or start a new run`,
         );
     }
     return result.status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;
@@ -175,7 +181,7 @@ function jobOf(
   stage: string,
   config: unknown,
   runDir: string,
-  { device, profile, tune, plans, set, recipe }: ExecuteOptions,
+  { device, profile, tune, plans, set, recipe }: Omit<ExecuteOptions, "goOn">,
   resume: Job["resume"],
 ): Job {
   const choice = tune || plans ? { tune: tune === true, from: plans && resolve(plans) } : undefined;
@@ -240,6 +246,7 @@ export async function execute(
   const report = await writeReport(runDir, stage.sections?.(runDir));
   printEvaluation(runDir, options.json === true);
   console.error(`report: ${report}`);
-  if (result.status === "interrupted") console.error(`stopped at step ${result.step}; go on with --resume`);
+  if (result.status === "interrupted")
+    console.error(`stopped at step ${result.step}; go on with: ${options.goOn}`);
   return { result, report, interrupted: interruption.interrupted() };
 }
