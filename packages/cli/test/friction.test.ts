@@ -94,6 +94,15 @@ test("a_dry_run_names_reward_files_and_a_refused_start_leaves_no_folder", () => 
   expect(folders()).toEqual(before);
 });
 
+test("a_text_that_yaml_takes_for_a_mapping_is_answered_with_the_quoted_text_alone", () => {
+  const { status, stderr } = run("grpo", grpo, "--dry-run", "--set", "task.template={question}:");
+  expect(status).toBe(2);
+  // No remark of the parser's own stands beside it.
+  expect(stderr).toMatch(
+    /^error: .*\n {2}why: .*\n {2}fix: quote the text: 'task\.template="\{question\}:"'\n$/,
+  );
+});
+
 test("names_that_are_nearly_right_are_answered_with_the_right_one", () => {
   expect(nsa(["config", "explain", "grop"]).stderr).toContain("did you mean grpo?");
   expect(nsa(["config", "explain", "grpo", "rollout.group_sise"]).stderr).toContain(

@@ -143,7 +143,7 @@ test("rewards_under_changes_by_hand", () => {
   const config = recipe({
     rewards: [
       { kind: "accuracy", weight: 2 },
-      { kind: "equations", weight: 0.5 },
+      { kind: "equations", weight: 0.5, to_step: 8 },
       { kind: "equations", weight: 0 },
     ],
   });
@@ -175,13 +175,22 @@ test("rewards_under_changes_by_hand", () => {
   const fault = { total: Number.NaN, parts: {}, fault: "threw: no" };
   expect(changedReward(row, fault, config, [{ id: "3", value: 1 }])).toBe(fault);
 
-  const rows = [{ steps: [{ end: 4, reward: 0, of: "equations_2" }] }] as never[];
-  const refused = (id: string, why: RegExp) =>
-    expect(() => checkChanges(rows, config, [{ id, value: 1 }])).toThrow(
+  const rows = [
+    { steps: [{ end: 4, reward: 0, of: "equations_2" }] },
+    { reward: null, fault: "threw: no" },
+  ] as never[];
+  const refused = (id: string, why: RegExp, value = 1, step = 1) =>
+    expect(() => checkChanges(rows, config, [{ id, value }], step)).toThrow(
       expect.objectContaining({ code: "reward_unknown", exitCode: 2, why: expect.stringMatching(why) }),
     );
   refused("format", /no reward of this label/);
-  refused("1", /1 outputs/);
+  refused("2", /2 outputs/);
+  refused("1", /could not be scored/);
+  refused("0", /±1e\+15/, 1e308);
+  refused("0", /±1e\+15/, Number.NaN);
+  refused("accuracy", /±1e\+6/, -1e308);
+  refused("equations", /did not count at step 9/, 1, 9);
+  checkChanges(rows, config, [{ id: "0", value: -1e15 }], 9);
   refused("equations_2", /weight is 0/);
 });
 

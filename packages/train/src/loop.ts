@@ -18,6 +18,7 @@ import { peakTflops } from "./peak.ts";
 import { StepProfiler } from "./profile.ts";
 import { anyRank } from "./rank-share.ts";
 import { shareOf } from "./rank-source.ts";
+import { rateWarning } from "./schedule.ts";
 import type { Trainer } from "./trainer.ts";
 
 export const loopSchema = z.strictObject({
@@ -116,6 +117,9 @@ class TrainingLoop {
         device: model.device.name,
       },
     });
+    const { schedule, optimizer: recipe } = run.trainer.config;
+    const fault = rateWarning(schedule, recipe.lr, run.config.steps);
+    if (fault) context.log(fault, "warn");
     if (run.evaluateFirst && !context.resumeFrom) await this.validate();
   }
 

@@ -256,7 +256,7 @@ class CommandProcess {
 
 export const command: RewardKind = {
   name: "command",
-  open({ command: words, deadlineMs }: RewardConfig): BatchReward {
+  check({ command: words }) {
     if (words.length === 0) {
       throw new NsaError({
         code: "reward_command_missing",
@@ -266,6 +266,8 @@ export const command: RewardKind = {
         exitCode: ExitCode.usage,
       });
     }
+  },
+  open({ command: words, deadlineMs }: RewardConfig): BatchReward {
     const [program] = words;
     if (!isProgram(program!)) {
       throw new NsaError({

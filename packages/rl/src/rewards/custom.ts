@@ -21,7 +21,6 @@ function invalid(file: string, why: string, cause?: unknown): NsaError {
 }
 
 async function load(file: string): Promise<BatchReward> {
-  if (file === "") throw invalid(file, "rewards.file is not set");
   let exported: unknown;
   try {
     const exports = await loadModule(file);
@@ -34,4 +33,10 @@ async function load(file: string): Promise<BatchReward> {
   throw invalid(file, "its default export is no function and has no scoreBatch");
 }
 
-export const custom: RewardKind = { name: "custom", open: ({ file }) => load(file) };
+export const custom: RewardKind = {
+  name: "custom",
+  check({ file }) {
+    if (file === "") throw invalid(file, "rewards.file is not set");
+  },
+  open: ({ file }) => load(file),
+};

@@ -231,7 +231,7 @@ class Replay {
     const { runDir, step, changes, recipeAt } = options;
     const store = openRollouts(runDir, recipeAt(step));
     const from = startOf(store, checkpointSteps(runDir, recipeAt(1)), step);
-    checkChanges(store.rows(step), recipeAt(step), changes);
+    checkChanges(store.rows(step), recipeAt(step), changes, step);
     const folder =
       from > 0 ? join(runDir, "checkpoints", `step-${String(from).padStart(6, "0")}`) : undefined;
     const config = recipeAt(from + 1);
