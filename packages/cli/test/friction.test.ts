@@ -43,7 +43,7 @@ test("a_run_is_resumed_without_its_recipe_and_a_start_without_one_is_explained",
   const late = run("pretrain", "--resume", "latest", "--set", "train.skip_z_score=7", "--plain");
   expect(late.status, late.stderr).toBe(0);
   expect(late.stderr).toContain(
-    "warning: the run had ended at step 4, so train.skip_z_score=7 changed nothing",
+    "warning: all 4 steps of the run were made already, so train.skip_z_score=7 changed nothing",
   );
   expect(settings()).toBe(before);
   const none = run("pretrain");

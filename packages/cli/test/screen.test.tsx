@@ -157,3 +157,10 @@ test("curves_of_long_runs_stay_short_and_keep_their_ends", () => {
   expect(points[0]!.x).toBe(0);
   expect(points.at(-1)!.x).toBeGreaterThan(4990);
 });
+
+test("a_start_without_a_known_number_of_steps_counts_none", () => {
+  const shown = text(after([]), 3);
+  expect(shown).toContain("starting …");
+  expect(shown).not.toMatch(/0\/0|gone|left/);
+  expect(text(after([start]))).toContain("0/10");
+});

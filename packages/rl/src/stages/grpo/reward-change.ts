@@ -1,5 +1,5 @@
 // Another reward for recorded outputs: a reward with another weight, or another sum for one output.
-import { ExitCode, NsaError } from "@nsa/core";
+import { counted, ExitCode, NsaError } from "@nsa/core";
 import { MAX_REWARD, type Reward } from "../../rewards/score.ts";
 import type { RecordedOutput } from "../../rollouts/record.ts";
 import type { GrpoConfig } from "./config.ts";
@@ -37,7 +37,7 @@ function whyNot(
 ): string | undefined {
   if (isOutput(id)) {
     const row = rows[Number(id)];
-    if (!row) return `the step has ${rows.length} outputs`;
+    if (!row) return `the step has ${counted(rows.length, "output")}`;
     if (row.fault !== undefined) return "this output could not be scored and took no part in the update";
     return Math.abs(value) <= MAX_REWARD ? undefined : `a reward lies within ±${MAX_REWARD.toExponential()}`;
   }

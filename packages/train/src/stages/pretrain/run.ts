@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   atomicWriteFile,
   type Batch,
+  counted,
   NsaError,
   type PackItem,
   packBatch,
@@ -118,7 +119,7 @@ async function openCorpus(config: PretrainConfig, context: StageContext): Promis
       : await loadCorpus(config, { tokenizerFrom, log });
   const { tokenizer } = corpus;
   const documents = corpus.mix?.parts.reduce((n, p) => n + p.documents.length, 0) ?? corpus.train.length;
-  log(`${documents} documents, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
+  log(`${counted(documents, "document")}, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
   return corpus;
 }
 
