@@ -242,31 +242,39 @@ test("outputs_or_weights_of_another_run_are_noticed", async () => {
   await expect(replay(plain, dir, 1)).rejects.toMatchObject({ code: "rollout_corrupt", exitCode: 3 });
 }, 60_000);
 
-test("steps_on_both_sides_of_a_resume_with_other_settings_are_made_again_with_their_own_recipes", async () => {
-  const other = {
-    ...plain,
-    train: { optimizer: { lr: 4e-3, weight_decay: 0.1 }, schedule: { kind: "constant" } },
-    algorithm: { advantage: "rloo", inner_epochs: 2 },
-  };
-  const name = "settings_changed";
-  await run(name, plain, { stopAt: 2 });
-  const dir = join(root, name);
-  await run(name, other, { resumeFrom: join(dir, "checkpoints/step-000002") });
-  const [former, present] = [recipe(plain), recipe(other)];
-  const at = (step: number) => (step <= 2 ? former : present);
-  const store = new RolloutStore(join(dir, "rollouts"));
-  const made = (step: number, recipeAt: typeof at) =>
-    replayStep(recipeAt(step), { runDir: dir, step, device: "cpu", changes: [], log: () => {}, recipeAt });
-  // The checkpoint of the change is gone: replays of later steps begin at the first policy and cross it.
-  rmSync(join(dir, "checkpoints/step-000002"), { recursive: true, force: true });
-  for (const [step, from] of [
-    [2, 0],
-    [3, 0],
-    [5, 4],
-  ] as const) {
-    const { gradients, weightsAfter } = store.read(step);
-    expect(await made(step, at)).toMatchObject({ step, from, gradients, weights: weightsAfter });
-  }
-  await expect(made(2, () => present)).rejects.toMatchObject({ code: "replay_differs" });
-  await expect(made(3, () => former)).rejects.toMatchObject({ code: "replay_differs" });
-}, 120_000);
+test.each([
+  ["all_weights", {}],
+  ["adapters", { adapter: { rank: 4, alpha: 8 } }],
+])(
+  "steps_on_both_sides_of_a_resume_with_other_settings_are_made_again_with_their_own_recipes_%s",
+  async (kind, set) => {
+    const before = { ...plain, ...set };
+    const other = {
+      ...before,
+      train: { optimizer: { lr: 4e-3, weight_decay: 0.1 }, schedule: { kind: "constant" } },
+      algorithm: { advantage: "rloo", inner_epochs: 2 },
+    };
+    const name = `settings_changed_${kind}`;
+    await run(name, before, { stopAt: 2 });
+    const dir = join(root, name);
+    await run(name, other, { resumeFrom: join(dir, "checkpoints/step-000002") });
+    const [former, present] = [recipe(before), recipe(other)];
+    const at = (step: number) => (step <= 2 ? former : present);
+    const store = new RolloutStore(join(dir, "rollouts"));
+    const made = (step: number, recipeAt: typeof at) =>
+      replayStep(recipeAt(step), { runDir: dir, step, device: "cpu", changes: [], log: () => {}, recipeAt });
+    // The checkpoint of the change is gone: replays of later steps begin at the first policy and cross it.
+    rmSync(join(dir, "checkpoints/step-000002"), { recursive: true, force: true });
+    for (const [step, from] of [
+      [2, 0],
+      [3, 0],
+      [5, 4],
+    ] as const) {
+      const { gradients, weightsAfter } = store.read(step);
+      expect(await made(step, at)).toMatchObject({ step, from, gradients, weights: weightsAfter });
+    }
+    await expect(made(2, () => present)).rejects.toMatchObject({ code: "replay_differs" });
+    await expect(made(3, () => former)).rejects.toMatchObject({ code: "replay_differs" });
+  },
+  120_000,
+);
