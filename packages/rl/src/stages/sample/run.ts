@@ -198,6 +198,11 @@ class SampleRun {
     markProgress(ctx, { ...state });
   }
 
+  private collected(): Record<string, string> {
+    const { ctx, sampler } = this;
+    return writeCollected(ctx.runDir, sampler.config, (text) => ctx.log(text, "warn"));
+  }
+
   async finish(completed: boolean): Promise<StageResult> {
     const { state, work, ctx } = this;
     this.pool.close();
@@ -219,9 +224,7 @@ class SampleRun {
     if (from === "task" && keep === "all")
       atomicWriteFile(join(ctx.runDir, PARTS_FILE), JSON.stringify(measuredParts(ctx.runDir)));
     const outputs: Record<string, string> =
-      from === "task"
-        ? { samples, pool: this.pool.path, ...writeCollected(ctx.runDir, this.sampler.config) }
-        : { samples };
+      from === "task" ? { samples, pool: this.pool.path, ...this.collected() } : { samples };
     return { status: "completed", step: state.step, metrics, outputs };
   }
 }

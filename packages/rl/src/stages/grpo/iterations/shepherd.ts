@@ -27,7 +27,10 @@ export async function labelSteps(lines: readonly Line[], options: LabelOptions):
   const { rollout: r } = config;
   const file = join(ctx.runDir, "reward-model", "to-label.jsonl");
   atomicWriteFile(file, lines.map((line) => `${line}\n`).join(""));
-  const tested = config.rewards.filter(({ kind }) => kind === "code");
+  // Roll-outs are judged by what is right, at whatever step of the run a reward counts.
+  const tested = config.rewards.flatMap((r) =>
+    r.kind === "code" ? [{ ...r, fromStep: 1, toStep: undefined }] : [],
+  );
   const sampling = { temperature: r.temperature, topP: r.topP, topK: r.topK, minP: r.minP, stop: r.stop };
   const own = sampleSchema.parse({
     seed,
