@@ -16,6 +16,7 @@ import {
   type StageContext,
   type StageResult,
   turn,
+  unlessInterrupted,
 } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
 import { type Device, openPlans, savePlans } from "@nsa/kernels";
@@ -64,7 +65,9 @@ async function openSampler(device: Device, config: SampleConfig, ctx: StageConte
     cancelled: () => ctx.interrupted(),
   });
   const log = (text: string, level?: "info" | "warn") => ctx.log(text, level);
-  const scorer = await makeScorer(config.rewards, { device, tokenizer, log }, collectives);
+  const stopped = () => ctx.interrupted();
+  const environment = { device, tokenizer, log, interrupted: stopped };
+  const scorer = await makeScorer(config.rewards, environment, collectives);
   const tools = await openToolsOf(config, tokenizer);
   const interrupted = () => anyRank(collectives, ctx.interrupted());
   return { config, engine, tokenizer, scorer, tools, collectives, log, interrupted };
@@ -149,7 +152,7 @@ class SampleRun {
     const { stats } = sampler.engine;
     const before = stats.prefillTokens + stats.decodeTokens;
     const started = performance.now();
-    const batch = await work.batch(state.step, count);
+    const batch = await unlessInterrupted(work.batch(state.step, count));
     if (!batch) return false;
     refuseFaults(ctx, batch, state.step + 1);
     if (this.writes) {
