@@ -1,5 +1,6 @@
 // The commands of `nsa`: program/ says what each takes, commands/ does it and is loaded only when it runs.
 import { Command, type CommanderError } from "commander";
+import { threeLines } from "./program/complaint.ts";
 import { registerData } from "./program/data.ts";
 import { registerModels } from "./program/models.ts";
 import { registerRollouts } from "./program/rollouts.ts";
@@ -7,16 +8,6 @@ import { registerServing } from "./program/serving.ts";
 import { registerSlurm } from "./program/slurm.ts";
 import { registerStages } from "./program/stages.ts";
 import { registerWorkbench } from "./program/workbench.ts";
-
-/** A complaint of the parser in the form of every other error; its hint, if any, is in parentheses. */
-function threeLines(text: string): string {
-  const [, what, hint] = /^error: (.*?)(?:\s*\(Did you mean (.*?)\?\))?\s*$/s.exec(text) ?? [
-    undefined,
-    text.trim(),
-  ];
-  const fix = hint ? `did you mean ${hint}?` : "see `nsa --help`, or `--help` after the command";
-  return `error: ${what}\n  why: the command line has no such form\n  fix: ${fix}\n`;
-}
 
 /** The whole command line. Sub-commands inherit the exit override, so it comes first. */
 export function buildProgram(): Command {

@@ -125,3 +125,12 @@ test("the_frontier_of_a_pipeline_has_a_point_a_checkpoint_by_tokens", () => {
     { of: "free", tokens: 31, accuracy: 0.9 },
   ]);
 });
+
+test("a_reward_model_s_choice_stands_beside_that_by_log_probability_in_the_terminal_s_table", () => {
+  expect(summaryTable([problems])[0]).not.toContain("best of K by the reward model");
+  const scored = { ...problems, rewardAtK: { "1": 0.25, "4": 0.55, "16": 0.625 } };
+  const [head, row, other] = summaryTable([scored, needle]);
+  expect(head!.slice(-2)).toEqual(["best of K by log-probability", "best of K by the reward model"]);
+  expect(row!.slice(-2)).toEqual(["rm_at_4 35.0 %", "reward_at_16 62.5 %"]);
+  expect(other!.slice(-2)).toEqual(["", ""]);
+});

@@ -43,7 +43,7 @@ test("a_run_is_resumed_without_its_recipe_and_a_start_without_one_is_explained",
   const late = run("pretrain", "--resume", "latest", "--set", "train.skip_z_score=7", "--plain");
   expect(late.status, late.stderr).toBe(0);
   expect(late.stderr).toContain(
-    "warning: the run had ended at step 4, so train.skip_z_score=7 changed nothing",
+    "warning: all 4 steps of the run were made already, so train.skip_z_score=7 changed nothing",
   );
   expect(settings()).toBe(before);
   const none = run("pretrain");
@@ -92,6 +92,15 @@ test("a_dry_run_names_reward_files_and_a_refused_start_leaves_no_folder", () => 
   const refused = run("grpo", grpo);
   expect(refused.status).toBe(2);
   expect(folders()).toEqual(before);
+});
+
+test("a_text_that_yaml_takes_for_a_mapping_is_answered_with_the_quoted_text_alone", () => {
+  const { status, stderr } = run("grpo", grpo, "--dry-run", "--set", "task.template={question}:");
+  expect(status).toBe(2);
+  // No remark of the parser's own stands beside it.
+  expect(stderr).toMatch(
+    /^error: .*\n {2}why: .*\n {2}fix: quote the text: 'task\.template="\{question\}:"'\n$/,
+  );
 });
 
 test("names_that_are_nearly_right_are_answered_with_the_right_one", () => {

@@ -2,7 +2,7 @@
 import type { Resize } from "@nsa/core";
 import { familyMember, resolveModelConfig } from "@nsa/model";
 import { expect, test } from "vitest";
-import { describeLargest, largestModel, memoryOf } from "../src/commands/largest-model.ts";
+import { describeLargest, largestModel, memoryOf, ofOneRank } from "../src/commands/largest-model.ts";
 
 const model = resolveModelConfig({
   vocabSize: 100,
@@ -74,4 +74,12 @@ test("a_recipes_own_limit_counts_where_it_is_smaller_than_the_machine", () => {
   expect(memoryOf("cpu", 64)).toBe(64 * 2 ** 20);
   expect(memoryOf("cpu")).toBeGreaterThan(64 * 2 ** 20);
   expect(memoryOf("cpu", 1e9)).toBe(memoryOf("cpu"));
+});
+
+test("a_rank_has_its_share_of_masters_and_moments", () => {
+  const whole = { parameters: 5, memory_parameters_bytes: 80, memory_bytes: 100, shareable_bytes: 60 };
+  // Three quarters of the 60 are on other ranks.
+  expect(ofOneRank(whole, 4)).toEqual({ parameters: 5, memory_parameters_bytes: 35, memory_bytes: 55 });
+  expect(ofOneRank(whole, 1)).toEqual({ parameters: 5, memory_parameters_bytes: 80, memory_bytes: 100 });
+  expect(ofOneRank({ parameters: 5, memory_bytes: 100 }, 4)).toEqual({ parameters: 5, memory_bytes: 100 });
 });

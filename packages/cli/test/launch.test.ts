@@ -10,6 +10,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -41,7 +42,30 @@ test("torchrun_srun_and_mpirun_name_a_rank_and_a_batch_script_does_not", () => {
   expect(launchOf({ RANK: "0", WORLD_SIZE: "2" })).toBeUndefined();
 });
 
-test("ranks_on_several_machines_and_places_that_make_no_sense_are_refused", () => {
+test("ranks_of_several_machines_meet_at_an_address", () => {
+  const torchrun = { RANK: "3", WORLD_SIZE: "4", LOCAL_WORLD_SIZE: "2", LOCAL_RANK: "1" };
+  const at = (env: Record<string, string>) => launchOf(env)!.network!.address;
+  const master = { ...torchrun, MASTER_ADDR: "node7", MASTER_PORT: "29500" };
+  expect(launchOf(master)).toMatchObject({ rank: 3, world: 4, local: 1 });
+  expect(at(master)).toEqual({ host: "node7", port: 29501 });
+  expect(at({ ...master, NSA_RENDEZVOUS: "tcp://10.0.0.2:4000" })).toEqual({ host: "10.0.0.2", port: 4000 });
+  expect(at({ ...master, NSA_RENDEZVOUS: "tcp://[fe80::1]:4000" })).toEqual({ host: "fe80::1", port: 4000 });
+  const srun = {
+    SLURM_PROCID: "2",
+    SLURM_STEP_NUM_TASKS: "4",
+    SLURM_STEP_NUM_NODES: "2",
+    SLURM_LOCALID: "0",
+  };
+  const job = { ...srun, SLURM_JOB_ID: "123456", SLURM_LAUNCH_NODE_IPADDR: "10.1.1.1" };
+  expect(at(job)).toEqual({ host: "10.1.1.1", port: 20_000 + 3456 });
+  // One machine, and an address all the same.
+  expect(at({ RANK: "0", WORLD_SIZE: "2", NSA_RENDEZVOUS: "host:29500" })).toEqual({
+    host: "host",
+    port: 29500,
+  });
+});
+
+test("places_that_make_no_sense_are_refused", () => {
   const code = (env: Record<string, string>) => {
     try {
       launchOf(env);
@@ -51,11 +75,11 @@ test("ranks_on_several_machines_and_places_that_make_no_sense_are_refused", () =
     }
     return undefined;
   };
-  const torchrun = { RANK: "1", WORLD_SIZE: "4", LOCAL_WORLD_SIZE: "2", MASTER_ADDR: "a" };
-  expect(code(torchrun)).toEqual(["launch_unusable", 4]);
-  expect(code({ RANK: "0", WORLD_SIZE: "2", NSA_RENDEZVOUS: "host:29500" })).toEqual(["launch_unusable", 4]);
+  const torchrun = { RANK: "1", WORLD_SIZE: "4", LOCAL_WORLD_SIZE: "2", MASTER_ADDR: "a", MASTER_PORT: "x" };
+  expect(code(torchrun)).toEqual(["launch_unusable", 2]);
+  expect(code({ ...torchrun, NSA_RENDEZVOUS: "/folder" })).toEqual(["launch_unusable", 2]);
   const srun = { SLURM_PROCID: "0", SLURM_STEP_NUM_TASKS: "2", SLURM_STEP_NUM_NODES: "2", SLURM_JOB_ID: "1" };
-  expect(code(srun)).toEqual(["launch_unusable", 4]);
+  expect(code(srun)).toEqual(["launch_unusable", 2]);
   expect(code({ ...torchrun, RANK: "4" })).toEqual(["launch_unusable", 2]);
   expect(code({ ...torchrun, RANK: "first" })).toEqual(["launch_unusable", 2]);
 });
@@ -86,9 +110,13 @@ test("a_run_that_rank_0_cannot_open_ends_the_others_at_once_and_leaves_no_files"
   expect(existsSync(rendezvous)).toBe(false);
 });
 
-function rank(r: number, more: string[]): Promise<{ code: number | null; errors: string }> {
-  const args = ["pretrain", recipe, "--runs", join(root, "launched"), "--device", "cpu", "--plain"];
-  const env = { ...process.env, NSA_RENDEZVOUS: join(root, "rendezvous"), RANK: `${r}`, WORLD_SIZE: "2" };
+function rank(
+  r: number,
+  more: string[],
+  { runs = "launched", at = join(root, "rendezvous") } = {},
+): Promise<{ code: number | null; errors: string }> {
+  const args = ["pretrain", recipe, "--runs", join(root, runs), "--device", "cpu", "--plain"];
+  const env = { ...process.env, NSA_RENDEZVOUS: at, RANK: `${r}`, WORLD_SIZE: "2" };
   const settings = ["--set", "train.micro_batches=2", ...more];
   const child = spawn(process.execPath, [bundle, ...args, ...settings], { env });
   let errors = "";
@@ -117,9 +145,84 @@ test("two_started_ranks_learn_what_two_of_one_command_learn_and_others_are_refus
   expect(weights("launched")).toBe(weights("own"));
   expect(readdirSync(join(root, "rendezvous"))).toEqual([]);
 
+  // The same by a network, as ranks of two machines would.
+  const network = { runs: "network", at: `tcp://127.0.0.1:${await freePort()}` };
+  const far = await Promise.all([rank(0, [], network), rank(1, [], network)]);
+  expect(
+    far.map(({ code }) => code),
+    far[0]!.errors + far[1]!.errors,
+  ).toEqual([0, 0]);
+  expect(weights("network")).toBe(weights("own"));
+
   const differ = await Promise.all([rank(0, []), rank(1, ["--set", "seed=9"])]);
   for (const { code, errors } of differ) {
     expect(code).toBe(2);
     expect(errors).toContain("rank 1 has another recipe than rank 0");
   }
 }, 100_000);
+
+/** A port that nobody has. */
+function freePort(): Promise<number> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+test("a_port_that_is_taken_and_an_address_where_nobody_is_are_named", async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, resolve));
+  const { port } = server.address() as AddressInfo;
+  const launch = (rank: number, port: number) =>
+    joinLaunch(launchOf({ RANK: `${rank}`, WORLD_SIZE: "2", NSA_RENDEZVOUS: `tcp://127.0.0.1:${port}` })!);
+  process.env.NSA_RANK_LIMIT_SECONDS = "0.5";
+  try {
+    await expect(launch(0, port)).rejects.toMatchObject({
+      code: "rendezvous_taken",
+      why: `another program has port ${port} of this machine`,
+      fix: expect.stringContaining("NSA_RENDEZVOUS=tcp://"),
+      exitCode: 4,
+    });
+    server.close();
+    await expect(launch(1, await freePort())).rejects.toMatchObject({
+      code: "rendezvous_unreachable",
+      why: expect.stringContaining("ECONNREFUSED"),
+      exitCode: 4,
+    });
+  } finally {
+    delete process.env.NSA_RANK_LIMIT_SECONDS;
+    server.close();
+  }
+});
+
+test("a_rank_of_another_launch_is_not_let_in_and_files_of_ranks_pass_the_network", async () => {
+  const port = await freePort();
+  const env = { WORLD_SIZE: "2", NSA_RENDEZVOUS: `tcp://127.0.0.1:${port}`, MASTER_ADDR: "a" };
+  process.env.NSA_RANK_LIMIT_SECONDS = "0.5";
+  const first = await joinLaunch(launchOf({ ...env, RANK: "0" })!);
+  try {
+    await expect(joinLaunch(launchOf({ ...env, MASTER_ADDR: "b", RANK: "1" })!)).rejects.toMatchObject({
+      code: "rendezvous_unreachable",
+      why: "it answers, and not as rank 0 of this launch",
+    });
+    const second = await joinLaunch(launchOf({ ...env, RANK: "1" })!);
+    // The run that rank 0 opens is known to the other, and signs of life pass as files.
+    const opened = runOfRanks(second, () => "never");
+    expect(await runOfRanks(first, () => root)).toBe(root);
+    expect(await opened).toBe(root);
+    writeFileSync(join(second.folder, "1.joined"), String(process.pid));
+    writeFileSync(join(second.folder, "1.alive"), "");
+    await expect
+      .poll(() => readdirSync(first.folder))
+      .toEqual(expect.arrayContaining(["1.joined", "1.alive"]));
+    await second.relay!.close(1000);
+    rmSync(second.folder, { recursive: true });
+  } finally {
+    await first.relay!.close(1000);
+    rmSync(first.folder, { recursive: true });
+    delete process.env.NSA_RANK_LIMIT_SECONDS;
+  }
+});

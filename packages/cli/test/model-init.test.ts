@@ -109,6 +109,10 @@ test("what_has_no_shape_that_is_computed_here_is_refused_by_the_command", () => 
   expect(existsSync(join(root, "refused"))).toBe(false);
   const ok = nsa(["model", "init", from, join(root, "command"), "--dtype", "bf16", "--seed", "5"]);
   expect(ok).toMatchObject({ status: 0, stderr: "" });
+  // What was written is printed, and that texts cannot be read with it yet.
+  expect(ok.stdout).toMatch(
+    /^\S+command: [\d.]+k parameters in bf16(, with [^;]+)?; to read texts it needs the model's tokenizer\.json beside it\n$/,
+  );
   expect(weights(join(root, "command"))["model.norm.weight"]).toEqual(new Array(48).fill(1));
 });
 

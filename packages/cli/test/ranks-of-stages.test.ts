@@ -45,9 +45,13 @@ const shared = Object.keys(STAGE_TABLE).filter((stage) => STAGE_TABLE[stage]!.co
 
 /** Stages that make steps of training, with their settings: micro-batches of a number that no number of ranks here divides. */
 const trained: Record<string, { steps: string; sets: string[] }> = {
-  pretrain: { steps: "train.steps", sets: ["train.micro_batches=3"] },
+  // Masters and moments shared out, which ranks of models as small as these do not by themselves.
+  pretrain: { steps: "train.steps", sets: ["train.micro_batches=3", "train.share_state=always"] },
   sft: { steps: "train.steps", sets: ["train.micro_batches=3"] },
-  reward: { steps: "train.steps", sets: ["train.micro_batches=3", "train.micro_batch_tokens=48"] },
+  reward: {
+    steps: "train.steps",
+    sets: ["train.micro_batches=3", "train.micro_batch_tokens=48", "train.share_state=always"],
+  },
   dpo: { steps: "train.steps", sets: ["train.micro_batch_tokens=40"] },
   "dpo-online": { steps: "train.steps", sets: ["train.micro_batch_tokens=24"] },
   "grpo-grpo": {
@@ -82,13 +86,18 @@ function killed(stage: string, runs: string, at: number, ...more: string[]): str
   return stderr;
 }
 
-function run(name: string, runs: string, ...more: string[]): void {
+/** Runs a stage, and gives what it writes to stdout. */
+function run(name: string, runs: string, ...more: string[]): string {
   const [stage, kind] = name.split("-");
   const recipe = kind ? join(root, `${kind}.yaml`) : words[stage!]![2]!;
   const place = ["--runs", join(root, runs), "--device", "cpu"];
-  const { status, stderr } = nsa([stage!, recipe, ...place, ...more]);
+  const { status, stderr, stdout } = nsa([stage!, recipe, ...place, ...more]);
   expect(status, `${name} ${more.join(" ")}: ${stderr}`).toBe(0);
+  return stdout;
 }
+
+/** Bytes of masters and moments on a rank, as a run with --json reports them at its start. */
+const stateBytes = (stdout: string) => Number(/"state_bytes":(\d+)/.exec(stdout)?.[1]);
 
 /** The checkpoint of a reward model. */
 function rewardModel(): string {
@@ -132,8 +141,10 @@ test.each(Object.keys(trained))(
     const { steps, sets } = trained[name]!;
     const constant = ["schedule.kind=constant", "schedule.warmup_steps=0"].map((set) => `train.${set}`);
     const upTo = (n: number) => setting([`${steps}=${n}`, ...constant, ...sets]);
-    run(name, `${name}-1`, ...upTo(4));
-    run(name, `${name}-2`, ...upTo(4), "--ranks", "2");
+    const one = run(name, `${name}-1`, ...upTo(4), "--json");
+    const two = run(name, `${name}-2`, ...upTo(4), "--ranks", "2", "--json");
+    if (sets.includes("train.share_state=always"))
+      expect(stateBytes(two) / stateBytes(one)).toBeLessThan(0.75);
     expect(gap(figures(`${name}-1`), figures(`${name}-2`)), "two ranks").toBeLessThan(1e-6);
     expect(existsSync(join(runOf(`${name}-2`), "ranks/1/checkpoints"))).toBe(false);
     run(name, `${name}-turns`, ...upTo(1));

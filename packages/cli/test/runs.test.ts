@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { metricsTable, settingsTable } from "../src/commands/compare.ts";
+import { lastFigures } from "../src/commands/runs.ts";
 import { nsa } from "./built.ts";
 import { tinyPretrain } from "./tiny.ts";
 
@@ -107,4 +108,16 @@ test("ls_names_both_runs_and_show_of_an_unknown_one_ends_with_3", () => {
   const run = nsa(["runs", "show", "nothing", "--runs", dir]);
   expect(run.status).toBe(3);
   expect(run.stderr.trim().split("\n")).toHaveLength(3);
+});
+
+test("the_last_step_of_a_run_is_not_that_of_its_closing_figures", () => {
+  const step = (n: number) => ({ step: n, time: 1, "perf/tokens_per_sec": 7 });
+  const closing = { step: 25, time: 2, "sample/pass_rate": 0.25 };
+  const last = lastFigures([step(8), step(24), closing]);
+  expect([last.get("step"), last.get("sample/pass_rate")]).toEqual([24, 0.25]);
+  // Stages whose rows have no pace, figures before the first step, and held-out figures of a step.
+  expect(lastFigures([{ step: 1, "corpus/pages": 3 }]).get("step")).toBe(1);
+  expect(lastFigures([{ step: 0, "eval/pass_at_1": 0 }]).get("step")).toBe(0);
+  expect(lastFigures([step(1), step(2), { step: 2, "val/loss": 3 }]).get("step")).toBe(2);
+  expect(lastFigures([]).has("step")).toBe(false);
 });

@@ -46,7 +46,13 @@ test("a_pretraining_screen_shows_progress_eta_figures_curve_sample_and_checkpoin
         "train/lr": 3e-4,
         "perf/tokens_per_sec": 12_300,
       }),
-      step(2, { "train/loss": 5.5, "train/grad_norm": 1.5, "perf/mfu": 0.41 }),
+      step(2, {
+        "train/loss": 5.5,
+        "train/grad_norm": 1.5,
+        "train/lr": 3e-4,
+        "perf/tokens_per_sec": 12_300,
+        "perf/mfu": 0.41,
+      }),
       { type: "eval", step: 2, metrics: { "val/loss": 5.75 } },
       { type: "sample", step: 2, prompt: "Tom ", text: "has\n\u001b[2J4 apples" },
       { type: "checkpoint", step: 2, path: "c" },
@@ -90,6 +96,14 @@ test("a_reinforcement_screen_shows_rewards_with_their_parts_and_a_scored_sample"
   expect(shown).not.toMatch(/\bstd\b|_std/);
   for (const part of ["clipped high 2 %", "length 31", "time in rollout 60 %", "reward 2", "1+1=2"])
     expect(shown).toContain(part);
+});
+
+test("a_reward_that_no_longer_counts_is_not_shown", () => {
+  const counted = { "reward/mean": 0.5, "reward/format": 0.25, "reward/format_std": 0.125 };
+  const shown = (...steps: Record<string, number>[]) =>
+    text(after([start, ...steps.map((metrics, i) => step(i + 1, metrics))], grpoStage));
+  expect(shown(counted)).toMatch(/format +0\.25/);
+  expect(shown(counted, { "reward/mean": 0.75 })).not.toMatch(/format/);
 });
 
 test("a_stage_without_losses_or_rewards_shows_what_it_measures", () => {
@@ -142,4 +156,11 @@ test("curves_of_long_runs_stay_short_and_keep_their_ends", () => {
   expect(points.length).toBeLessThanOrEqual(1024);
   expect(points[0]!.x).toBe(0);
   expect(points.at(-1)!.x).toBeGreaterThan(4990);
+});
+
+test("a_start_without_a_known_number_of_steps_counts_none", () => {
+  const shown = text(after([]), 3);
+  expect(shown).toContain("starting …");
+  expect(shown).not.toMatch(/0\/0|gone|left/);
+  expect(text(after([start]))).toContain("0/10");
 });

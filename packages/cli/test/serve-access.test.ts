@@ -150,7 +150,7 @@ test("with_a_key_everything_but_health_wants_it_and_any_name_leads_here", () =>
       expect((await ask(port, "GET", "/metrics", headers)).status).toBe(status);
       expect((await ask(port, "GET", "/health", headers)).status).toBe(200);
     }
-    // The key does not help a page that may not ask.
+    // The key does not help a page of another origin.
     const page = { ...json, authorization: "Bearer s3cret-key", origin: "https://evil.example" };
     expect((await complete(port, page)).status).toBe(403);
   }));

@@ -72,11 +72,12 @@ export class Registry<T extends { readonly name: string }> {
   get(name: string): T {
     const member = this.members.get(name);
     if (member) return member;
+    const near = didYouMean(name, this.names);
     throw new NsaError({
       code: "registry_unknown",
       what: `${this.kind} "${name}" is not available`,
-      why: this.explain(name),
-      fix: "choose one of them, or load the plugin that defines it with `plugins: [file.ts]`",
+      why: `there are ${this.names.join(", ")}`,
+      fix: `${near ? `did you mean ${near}? If not, ` : "choose one of them, or "}load the plugin that defines it with \`plugins: [file.ts]\``,
       exitCode: ExitCode.unavailable,
     });
   }

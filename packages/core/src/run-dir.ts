@@ -154,7 +154,7 @@ export function listRuns(root: string): RunInfo[] {
 const hasBegun = ({ path }: RunInfo) =>
   ["metrics.jsonl", "stages"].some((name) => existsSync(join(path, name)));
 
-/** Runs of a stage, those inside pipelines included, oldest first; all runs where no stage is wanted. */
+/** Runs of a stage, oldest first, and behind them those inside pipelines, oldest first; all runs where no stage is wanted. */
 function runsOf(root: string, stage: string | undefined): RunInfo[] {
   const all = listRuns(root);
   if (stage === undefined) return all;
@@ -163,8 +163,16 @@ function runsOf(root: string, stage: string | undefined): RunInfo[] {
       .filter((folder) => folder.stage === stage)
       .map(({ name, path }): RunInfo => ({ ...run, id: `${run.id}/stages/${name}`, path, stage, name })),
   );
-  const own = all.filter((run) => run.stage === stage);
-  return [...own, ...inside].sort((a, b) => a.started.localeCompare(b.started) || a.id.localeCompare(b.id));
+  return [...all.filter((run) => run.stage === stage), ...inside];
+}
+
+const isInside = ({ id }: RunInfo) => id.includes("/stages/");
+
+/** The newest run that did something: one of its own before any that is a stage of a pipeline. */
+function latestOf(runs: readonly RunInfo[]): RunInfo | undefined {
+  const own = runs.filter((run) => !isInside(run));
+  const inside = runs.filter(isInside);
+  return own.findLast(hasBegun) ?? inside.findLast(hasBegun) ?? own.at(-1) ?? inside.at(-1);
 }
 
 /** The run that a path leads to, wherever it lies. */
@@ -189,15 +197,13 @@ function otherStage({ id, stage: of }: RunInfo, wanted: string): NsaError {
 
 /**
  * Finds a run by `latest` (the newest that did something), folder name, unique beginning of it, or path.
- * @param stage looks only at runs of this stage, those inside pipelines included
+ * @param stage only runs of this stage; those inside pipelines are found by name or, as `latest`, where there is no other
  * @throws NsaError `run_not_found` (exit 3), `run_of_other_stage` (exit 2)
  */
 export function findRun(root: string, which: string, stage?: string): RunInfo {
   const runs = runsOf(root, stage);
   const exact =
-    which === "latest"
-      ? (runs.filter(hasBegun).at(-1) ?? runs.at(-1))
-      : runs.find((run) => run.id === which || run.path === resolve(which));
+    which === "latest" ? latestOf(runs) : runs.find((run) => run.id === which || run.path === resolve(which));
   if (exact) return exact;
   const named = which === "" ? [] : runs.filter((run) => run.id.startsWith(which));
   const starting = named.length > 1 && named.some(hasBegun) ? named.filter(hasBegun) : named;
@@ -217,9 +223,21 @@ export function findRun(root: string, which: string, stage?: string): RunInfo {
         ? `there is no run${kind} in ${root}`
         : `no run${kind} "${which}" in ${root}`,
     why: several ? starting.map(({ id }) => id).join(", ") : "no folder there has this name",
-    fix: several ? "write more of the name" : "see `nsa runs ls` for the names",
+    fix: several ? "write more of the name" : nearNames(runs, which),
     exitCode: ExitCode.data,
   });
+}
+
+const NEAR_NAMES = 3;
+
+/** Runs that a part of whose name was given, newest first, as what to write instead. */
+function nearNames(runs: readonly RunInfo[], which: string): string {
+  const near = which === "" || which === "latest" ? [] : runs.filter(({ id }) => id.includes(which));
+  const names = near.map(({ id }) => id).reverse();
+  if (names.length === 0) return "see `nsa runs ls` for the names";
+  const shown = names.slice(0, NEAR_NAMES).join(", ");
+  const more = names.length > NEAR_NAMES ? `, and ${names.length - NEAR_NAMES} more` : "";
+  return `names begin with the stage: did you mean ${shown}${more}?`;
 }
 
 const beginningWith = (root: string, which: string) =>

@@ -28,6 +28,8 @@ export interface RankPlace {
   rank: number;
   world: number;
   folder: string;
+  /** Number of the rank on its machine, where that is not its own: the GPU it takes. */
+  local?: number;
   /** Folder of the run, which is rank 0's own; the others record in folders of theirs. */
   runDir?: string;
   /** What is to be equal on all ranks, by name: hashes of recipe and code. */

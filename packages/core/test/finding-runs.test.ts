@@ -43,9 +43,8 @@ function makePipeline(): { base: string; grpo: string } {
   };
 }
 
-test("a_stage_is_found_inside_a_pipeline_and_the_newest_of_both_places_is_the_latest", () => {
+test("a_stage_is_found_inside_a_pipeline_and_a_run_of_its_own_is_the_latest_before_any_inside", () => {
   makePipeline();
-  run("pretrain-old-20260101-000000");
   run("pretrain-new-20260104-000000");
   expect(findRun(root, "latest", "grpo")).toMatchObject({
     id: `${pipeline}/stages/zero`,
@@ -55,6 +54,14 @@ test("a_stage_is_found_inside_a_pipeline_and_the_newest_of_both_places_is_the_la
   });
   expect(findRun(root, "latest", "pretrain").id).toBe("pretrain-new-20260104-000000");
   rmSync(join(root, "pretrain-new-20260104-000000"), { recursive: true });
+  // A later pipeline's stage is no newer run of the stage than one of its own, unless that never began.
+  run("pretrain-old-20260101-000000");
+  write(`${pipeline}/stages/base/metrics.jsonl`, "{}\n");
+  expect(findRun(root, "latest", "pretrain").id).toBe(`${pipeline}/stages/base`);
+  write("pretrain-old-20260101-000000/metrics.jsonl", "{}\n");
+  expect(findRun(root, "latest", "pretrain").id).toBe("pretrain-old-20260101-000000");
+  expect(findRun(root, `${pipeline}/stages/base`, "pretrain").name).toBe("base");
+  rmSync(join(root, "pretrain-old-20260101-000000"), { recursive: true });
   expect(findRun(root, "latest", "pretrain").id).toBe(`${pipeline}/stages/base`);
   expect(findRun(root, join(root, pipeline, "stages/base"), "pretrain").name).toBe("base");
   expect(() => findRun(root, "latest", "eval")).toThrow(/no run of `nsa eval` in/);
@@ -147,4 +154,21 @@ test("an_input_that_is_in_both_places_is_taken_from_the_working_folder_with_a_re
   expect(remarks).toEqual([
     expect.stringMatching(/^files: package.json is taken from the working folder .*beside the recipe/),
   ]);
+});
+
+test("a_part_of_a_name_that_is_not_its_beginning_names_the_runs_that_have_it", () => {
+  const fixOf = (which: string, stage?: string) => {
+    try {
+      findRun(root, which, stage);
+    } catch (error) {
+      return (error as { fix: string }).fix;
+    }
+    throw new Error("it was found");
+  };
+  run("pipeline-unified-20260101-000000");
+  expect(fixOf("unified")).toBe("names begin with the stage: did you mean pipeline-unified-20260101-000000?");
+  for (const day of [2, 3, 4]) run(`grpo-unified-2026010${day}-000000`);
+  expect(fixOf("unified", "grpo")).toContain("grpo-unified-20260104-000000, grpo-unified-20260103-000000");
+  expect(fixOf("unified")).toContain(", and 1 more?");
+  expect(fixOf("absent")).toBe("see `nsa runs ls` for the names");
 });

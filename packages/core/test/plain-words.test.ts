@@ -36,7 +36,7 @@ const cases: [schema: z.ZodType, value: unknown, why: string][] = [
   [z.string().min(1), "", 'it must have at least 1 character, and is ""'],
   [z.array(z.number()).min(2), [1], "it must have at least 2 entries, and is [1]"],
   [z.array(z.number()).max(1), [1, 2], "it must have at most 1 entry, and is [1,2]"],
-  [kinds, "cosin", 'it must be one of constant, cosine, wsd, and is "cosin"; did you mean cosine?'],
+  [kinds, "cosin", 'it must be one of constant, cosine, wsd, and is "cosin"'],
   [kinds, "step", 'it must be one of constant, cosine, wsd, and is "step"'],
   [z.literal("all"), "none", 'it must be all, and is "none"'],
   [z.url(), "nowhere", 'it must be a web address, and is "nowhere"'],
@@ -85,4 +85,32 @@ test("a_text_within_a_set_value_is_described_as_what_it_is", () => {
   }
   expect(given("text=[a]")).toThrowError(/its value is a list in YAML/);
   expect(given("text={a: 1}")).toThrowError(/its value is a mapping in YAML/);
+});
+
+const described = (schema: z.ZodType) =>
+  z.strictObject({ key: schema.describe("Summed with their weights") });
+const member = z.string().refine(() => false, "there are accuracy, model; did you mean model?");
+test.each<[string, z.ZodType, unknown, string]>([
+  [
+    "an_empty_list",
+    z.array(z.string()).min(1),
+    [],
+    "give at least 1 entry; `key`: Summed with their weights",
+  ],
+  ["a_misspelled_choice", z.enum(["accuracy", "model"]), "modle", "did you mean `model`?"],
+  ["a_misspelled_member_of_a_registry", member, "modle", "did you mean `model`?"],
+  ["another_choice", z.enum(["a", "b"]), "zebra", "write one of a, b; `key`: Summed with their weights"],
+  ["a_low_number", z.number().min(1), 0, "give a number of at least 1; `key`: Summed with their weights"],
+  ["a_wrong_type", z.number(), "x", "give a number; `key`: Summed with their weights"],
+  [
+    "a_missing_key",
+    z.number(),
+    undefined,
+    "give it, in the recipe or with `--set key=…`; `key`: Summed with their weights",
+  ],
+])("the_fix_of_%s_says_what_to_do", (_, schema, value, fix) => {
+  const data = value === undefined ? {} : { key: value };
+  const error = complaintOf(() => parseConfig(described(schema), data, "a recipe"));
+  expect(error.fix).toBe(fix);
+  expect(error.why).not.toContain("did you mean");
 });

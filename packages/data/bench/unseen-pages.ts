@@ -1,5 +1,6 @@
-// The classifier on pages of sources that no seed has, by kind: `pnpm bench unseen-pages --sources folder [--data folder] [--model file]`.
-// `--sources` holds clones of the repositories that pages/unseen.json names, at its commits; `--model` is a run's model, without
+// The classifier on pages of sources that no seed has, by kind: `pnpm bench unseen-pages --sources folder [--set unseen]
+// [--data folder] [--model file]`. `--sources` holds clones of the repositories that pages/blind.json names, at its commits;
+// `--set unseen` takes those of pages/unseen.json, on which choices of seeds were compared. `--model` is a run's model, without
 // which one is trained on the seeds alone by the settings of configs/data/mixed-pool.yaml.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,6 +33,8 @@ interface Sources {
     commit: string;
     under: string;
     ending: string;
+    /** Files of that ending that are no pages of this kind: licences, macros. */
+    without?: string[];
   })[];
   /** `together`: rows of one page, as a sheet of problems has several. */
   files: (Wanted & { path: string; field: string; together?: number })[];
@@ -54,6 +57,8 @@ function argument(name: string): string | undefined {
   return at < 0 ? undefined : args[at + 1];
 }
 
+const SET = argument("set") === "unseen" ? "pages/unseen.json" : "pages/blind.json";
+
 /** At most `most` of the items, evenly over all. */
 const spread = <T>(items: readonly T[], most: number): T[] =>
   items.length <= most
@@ -70,10 +75,10 @@ function pagesOfRepository(folder: string, source: Sources["repositories"][numbe
   if (!existsSync(root))
     throw missing(
       `no ${source.name}/${source.under} in ${folder}`,
-      `clone https://github.com/${source.repository} there, at ${source.commit}; pages/unseen.json lists all`,
+      `clone https://github.com/${source.repository} there, at ${source.commit}; ${SET} lists all`,
     );
   const pages = readdirSync(root, { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(source.ending))
+    .filter((name) => name.endsWith(source.ending) && !source.without?.includes(name))
     .sort()
     .map((name) => {
       const raw = readFileSync(join(root, name), "utf8");
@@ -125,11 +130,8 @@ async function trainedOnSeeds(dir: string): Promise<string> {
 async function run(): Promise<BenchResult> {
   const folder = argument("sources");
   if (!folder)
-    throw missing(
-      "no folder of sources",
-      "clone the repositories of pages/unseen.json into one: --sources folder",
-    );
-  const sources = JSON.parse(readFileSync(join(import.meta.dirname, "pages/unseen.json"), "utf8")) as Sources;
+    throw missing("no folder of sources", `clone the repositories of ${SET} into one: --sources folder`);
+  const sources = JSON.parse(readFileSync(join(import.meta.dirname, SET), "utf8")) as Sources;
   const pages = sources.repositories.flatMap((source) => pagesOfRepository(folder, source));
   for (const source of sources.files) pages.push(...(await pagesOfFile(source)));
   const dir = mkdtempSync(join(tmpdir(), "nsa-bench-unseen-"));
@@ -148,23 +150,29 @@ async function run(): Promise<BenchResult> {
       pages.map((page) => page.kind),
     );
     const figures: BenchResult["figures"] = {
+      set: basename(SET, ".json"),
       pages: pages.length,
       wanted: positives,
       model: argument("model")?.split(/[\\/]/).slice(-2).join("/") ?? "seeds alone",
     };
     Object.assign(figures, { average_precision: averagePrecision, r_precision: rPrecision });
+    // Each kind that is wanted alone against all pages that are not.
+    const precisionOf = (kind: string) =>
+      rankingQuality(order.filter((i) => !wanted[i] || pages[i]!.kind === kind).map((i) => wanted[i]!))
+        .averagePrecision;
     for (const row of kinds)
       figures[`${row.wanted ? "wanted" : "other"}: ${row.kind}`] =
-        `${row.documents} pages, median ${row.median.toFixed(3)}, ${(100 * row.overHalf).toFixed(0)} % from 0.5 up`;
+        `${row.documents} pages, median ${row.median.toFixed(3)}, ${(100 * row.overHalf).toFixed(0)} % from 0.5 up${row.wanted ? `, average precision ${precisionOf(row.kind).toFixed(3)}` : ""}`;
     return {
       name: "unseen-pages",
       machine: describeMachine(),
       figures,
       ratios: { average_precision: averagePrecision, r_precision: rPrecision },
+      // Little below what was measured: these bars notice a loss, they were no goals.
       bars: [
         atLeast("pages", pages.length, 400),
-        atLeast("average precision", averagePrecision, 0.97),
-        atLeast("R-precision", rPrecision, 0.93),
+        atLeast("average precision", averagePrecision, 0.96),
+        atLeast("R-precision", rPrecision, 0.88),
       ],
     };
   } finally {

@@ -234,3 +234,35 @@ test("utf8_without_a_declaration_is_utf8_where_it_is_cut_or_damaged", () => {
     else expect(decodePage(units, "text/html"), legacy).toBe(legacy);
   }
 });
+
+const HEADS = [
+  "<html><p>",
+  "<!DOCTYPE html><p>",
+  "\r\n <html lang=de><p>",
+  "<?xml version='1.0'?><p>",
+  "<!-- x --><p>",
+];
+const UTF16_LABELS = ["utf-16", "UTF-16LE", "utf-16be", "unicode", "ucs-2"];
+const swapped = (bytes: Buffer) => Buffer.from(bytes).swap16();
+
+test.each(UTF16_LABELS.flatMap((label) => HEADS.map((head) => [label, head] as const)))(
+  "a_header_of_%s_is_obeyed_as_far_as_the_bytes_can_be_in_it_(%j)",
+  (label, head) => {
+    const text = `${head}Größe ℝ 数学</p>`;
+    const type = `text/html; charset=${label}`;
+    const little = Buffer.from(text, "utf16le");
+    expect(decodePage(little, type)).toBe(text);
+    expect(decodePage(swapped(little), type)).toBe(text);
+    expect(decodePage(Buffer.from(text), type)).toBe(text);
+    const declared = `${head}<meta charset="windows-1252">Größe</p>`;
+    expect(decodePage(Buffer.from(declared, "latin1"), type)).toBe(declared);
+  },
+);
+
+test("text_in_utf_16_that_begins_with_no_tag_is_read_by_its_header_and_the_user_defined_encoding_is_windows_1252", () => {
+  const words = Buffer.from("Größe der Menge", "utf16le");
+  expect(decodePage(words, "text/plain; charset=utf-16le")).toBe("Größe der Menge");
+  expect(decodePage(swapped(words), "text/plain; charset=utf-16be")).toBe("Größe der Menge");
+  const page = "<p>Größe</p>";
+  expect(decodePage(Buffer.from(page, "latin1"), "text/html; charset=x-user-defined")).toBe(page);
+});

@@ -55,6 +55,50 @@ test.each([
   });
 });
 
+const LENGTHS = [-90, -40, -5, -2, -1, 1, 2, 3, 4, 5, 30, 60, 150, 200, 300, 999, 100_000, 10_000_000, 1e12];
+const WRAPPED: Record<string, (records: string[]) => Buffer> = {
+  plain: (records) => Buffer.from(records.join("")),
+  members: (records) => Buffer.concat(records.map((record) => gzipSync(record))),
+  "one member": (records) => gzipSync(records.join("")),
+};
+
+test.each(LENGTHS.flatMap((by) => Object.keys(WRAPPED).map((form) => [by, form] as const)))(
+  "a_length_that_is_wrong_by_%i_loses_no_record_and_no_word_(%s)",
+  async (by, form) => {
+    const stated = (record: string) =>
+      record.replace(/(?<=Content-Length: )\d+/, (n) => String(Math.max(0, Number(n) + by)));
+    const records = [warc(1), stated(warc(2)), warc(3), stated(warc(4)), warc(5)];
+    const path = join(root, `length.warc${form === "plain" ? "" : ".gz"}`);
+    writeFileSync(path, WRAPPED[form]!(records));
+    const texts: string[] = [];
+    for await (const event of readDocuments(path, { maxRecordBytes: 1 << 24 })) {
+      expect("refusal" in event).toBe(false);
+      if ("document" in event) texts.push(event.document.text.trimEnd());
+    }
+    expect(texts).toEqual([1, 2, 3, 4, 5].map(text));
+  },
+);
+
+test("a_page_about_archives_is_one_record_and_a_mark_before_the_first_is_none", async () => {
+  const quoted = `A record begins so:\n\nWARC/1.0\nWARC-Type: response\nWARC-Record-ID: <x>\nContent-Length: 5\n\nwords`;
+  const page = warc(2).replace(
+    /Content-Length: .*/s,
+    `Content-Length: ${quoted.length}\r\n\r\n${quoted}\r\n\r\n`,
+  );
+  const { ids, reasons } = await read("about.warc", Buffer.from(`\ufeff${warc(1)}${page}${warc(3)}`));
+  expect({ ids, reasons }).toEqual({ ids: names(1, 2, 3), reasons: [] });
+});
+
+test.each([4, 5, 6, 7, 8, 9, 10, 12, 20])(
+  "the_first_%i_bytes_of_a_member_hide_no_member_behind_them",
+  async (bytes) => {
+    const members = [1, 2].map((i) => gzipSync(warc(i)));
+    const junk = gzipSync("another").subarray(0, bytes);
+    const { ids } = await read("h.warc.gz", Buffer.concat([members[0]!, junk, members[1]!]));
+    expect(ids).toEqual(names(1, 2));
+  },
+);
+
 test("a_member_damaged_at_any_byte_leaves_its_neighbours", async () => {
   const members = [1, 2, 3].map((i) => gzipSync(warc(i)));
   const [a, b] = [members[0]!.length, members[1]!.length];

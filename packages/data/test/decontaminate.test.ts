@@ -17,7 +17,12 @@ import { CHANGES, DIGITS, DISGUISES } from "./disguises.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-decontaminate-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
-const text = (item: string, words: string) => ({ benchmark: "b", item, words: wordsOf(words) });
+const text = (item: string, words: string) => ({
+  benchmark: "b",
+  item,
+  words: wordsOf(words),
+  question: true,
+});
 const LONG = "one two three four five six seven eight nine ten eleven twelve";
 const index = new GramIndex([text("long", LONG), text("short", "What is 2+2?"), text("tiny", "a b")], {
   ngram: 10,
@@ -26,8 +31,8 @@ const index = new GramIndex([text("long", LONG), text("short", "What is 2+2?"), 
 });
 
 test("ten_words_in_a_row_are_a_hit_and_nine_are_not", () => {
-  expect(index.find(wordsOf("x Two three, four five six seven eight nine ten ELEVEN y"))?.item).toBe("long");
-  expect(index.find(wordsOf("two three four five six seven eight nine ten x eleven twelve"))).toBeUndefined();
+  expect(index.find("x Two three, four five six seven eight nine ten ELEVEN y")?.item).toBe("long");
+  expect(index.find("two three four five six seven eight nine ten x eleven twelve")).toBeUndefined();
 });
 
 test("short_texts_match_whole_and_tiny_ones_are_not_checked", () => {
@@ -38,7 +43,7 @@ test("short_texts_match_whole_and_tiny_ones_are_not_checked", () => {
 
 test("a_benchmark_text_may_have_hundreds_of_thousands_of_words", () => {
   const words = Array.from({ length: 200_000 }, (_, i) => `word${i}`).join(" ");
-  const book = new GramIndex([{ benchmark: "b", item: "book", words }], {
+  const book = new GramIndex([{ benchmark: "b", item: "book", words, question: true }], {
     ngram: 10,
     minWords: 3,
     distinctive: true,
@@ -125,13 +130,13 @@ test("ten_words_of_a_formula_prove_nothing_and_whole_questions_are_found_however
   const sphere = "Show that the surface $f(x,y,z)=x^2+y^2+z^2$ is smooth for every positive radius r of it";
   const matrix = "Simplify: $3x^2+4x^3+5x^4+6x^5-7x^6$";
   const index = proving(sphere, matrix);
-  expect(index.find(wordsOf("Let $f(x,y,z)=x^2+y^2+z^2$ be a function."))).toBeUndefined();
-  expect(index.find(wordsOf("the sum $3x^2+4x^3+5x^4+6x^5-7x^6$ of monomials"))).toBeUndefined();
-  expect(index.find(wordsOf(`Homework. ${sphere}.`))?.item).toBe("0");
-  expect(index.find(wordsOf(`Homework. ${matrix} Well.`))?.item).toBe("1");
+  expect(index.find("Let $f(x,y,z)=x^2+y^2+z^2$ be a function.")).toBeUndefined();
+  expect(index.find("the sum $3x^2+4x^3+5x^4+6x^5-7x^6$ of monomials")).toBeUndefined();
+  expect(index.find(`Homework. ${sphere}.`)?.item).toBe("0");
+  expect(index.find(`Homework. ${matrix} Well.`)?.item).toBe("1");
   // The paper's rule takes any ten.
   const any = new GramIndex([text("0", sphere)], { ngram: 10, minWords: 3, distinctive: false });
-  expect(any.find(wordsOf("Let $f(x,y,z)=x^2+y^2+z^2$ be a function."))?.item).toBe("0");
+  expect(any.find("Let $f(x,y,z)=x^2+y^2+z^2$ be a function.")?.item).toBe("0");
 });
 
 const QUESTION = "Gwen has 5 apples and buys 4 more. How many apples does Gwen have now?";
@@ -220,21 +225,19 @@ const questions = new GramIndex(
     benchmark: "q",
     item: String(i),
     words: wordsOf(comparableText(question)),
+    question: true,
   })),
   { ngram: 10, minWords: 3, distinctive: true },
 );
-const foundIn = (page: string) => questions.find(wordsOf(comparableText(page)))?.item;
+const foundIn = (page: string) => questions.find(comparableText(page))?.item;
 
 test.each(Object.entries({ ...DISGUISES, ...DIGITS }))("a_copy_in_%s_is_found", (_, disguise) => {
   for (const [i, question] of QUESTIONS.entries())
     expect(foundIn(`A page begins here. ${disguise(question)} And goes further.`)).toBe(String(i));
 });
 
-test.each(Object.entries(CHANGES))("a_text_with_%s_is_another", (name, change) => {
-  // Ten words in a row stay between two numbers of the second question.
-  const changed =
-    name === "other numbers" ? ["She sold 48 clips, then 24, and 12 to her friends in May."] : QUESTIONS;
-  for (const question of changed) expect(foundIn(change(question))).toBeUndefined();
+test.each(Object.entries(CHANGES))("a_text_with_%s_is_another", (_, change) => {
+  for (const question of QUESTIONS) expect(foundIn(change(question))).toBeUndefined();
 });
 
 test("words_of_other_scripts_stay_what_they_are", () => {

@@ -80,6 +80,14 @@ export const DISGUISES: Record<string, (text: string) => string> = {
   "Cyrillic letters among Latin": homoglyphs("aа eе oо pр cс xх"),
   "Greek letters among Latin": homoglyphs("oο AΑ EΕ TΤ"),
   "small capitals": homoglyphs("aᴀ eᴇ oᴏ tᴛ nɴ"),
+  "capitals among Cyrillic letters": (s) => homoglyphs("aа eе oо pр cс xх")(s).toUpperCase(),
+  "letters with blanks between": between(" "),
+  "letters with hyphens between": words((w) => [...w].join("-")),
+  "words without blanks": (s) => s.replace(/ /g, ""),
+  "words divided at lines": words((w) => (w.length > 4 ? `${w.slice(0, 3)}-\n${w.slice(3)}` : w)),
+  "no marks of punctuation": (s) => s.replace(/[.,;:?!'"“”‘’()（），。？！；：、…]/g, ""),
+  "marks between all words": blanks(" … "),
+  "numbers without commas": (s) => s.replace(/(?<=\d),(?=\d{3})/g, ""),
 };
 
 /** The same in other digits, where the question has a number. */
@@ -90,13 +98,18 @@ export const DIGITS: Record<string, (text: string) => string> = {
   "mathematical digits": digits(0x1d7ce),
 };
 
+/** Words, and single characters of scripts without blanks between words. */
+const TOKEN = /[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[\p{L}\p{M}\p{N}]+/gu;
+
 /** Texts that are others. */
 export const CHANGES: Record<string, (text: string) => string> = {
-  "other numbers": (s) => s.replace(/\d+/g, (n) => String(Number(n) * 2 + 3)),
-  "every fourth word": (s) =>
-    s
-      .split(" ")
-      .map((word, i) => (i % 4 === 3 ? "another" : word))
-      .join(" "),
-  "word order": (s) => s.split(" ").reverse().join(" "),
+  "other numbers": (s) => s.replace(/\d+/g, (n) => String(BigInt(n) * 2n + 3n)),
+  "one other number": (s) => s.replace(/\d+/, (n) => String(BigInt(n) * 2n + 3n)),
+  "every fourth word": (s) => {
+    let i = 0;
+    return s.replace(TOKEN, (word) =>
+      i++ % 4 === 3 ? (/^[\u3040-\ud7af]$/.test(word) ? "另" : "another") : word,
+    );
+  },
+  "word order": (s) => (s.match(TOKEN) ?? []).reverse().join(" "),
 };

@@ -237,4 +237,5 @@ needs(hasReal && hasNative(), "no shared data ($NSA_DATA), or no native scorer")
     expect(mixed).toContain("/books/contemporary-mathematics/");
     expect(mixed.some((p) => /history|economics|microbiology|psychology|astronomy/.test(p))).toBe(false);
   },
+  600_000,
 );

@@ -58,6 +58,57 @@ test("a_chain_of_pairs_is_one_cluster_whose_first_document_stays", () => {
   expect([...clusterMarks(7, bands)]).toEqual([0, 0, 1, 1, 1, 1, 0]);
 });
 
+test.each(Array.from({ length: 60 }, (_, i) => i))(
+  "random_buckets_%i_give_the_pairs_of_the_definition",
+  (seed) => {
+    let state = 7919 * (seed + 1);
+    const below = (n: number) => {
+      state = (state * 48_271) % 2_147_483_647;
+      return state % n;
+    };
+    // One to three shards, two bands of few hashes, signatures of two values, some documents dropped already.
+    const sizes = Array.from({ length: 1 + below(3) }, () => 1 + below(8));
+    const documents = sizes.reduce((a, b) => a + b, 0);
+    const signatures = Array.from({ length: documents }, () => Array.from({ length: 8 }, () => below(2)));
+    const hashes = [0, 1].map(() => Array.from({ length: documents }, () => 10 + below(3)));
+    const dropped = Uint8Array.from({ length: documents }, () => (below(5) === 0 ? 1 : 0));
+    let from = 0;
+    const files = sizes.map((n, s) => {
+      const to = from + n;
+      const made = shard(
+        `r${seed}-${s}`,
+        signatures.slice(from, to),
+        hashes.map((band) => band.slice(from, to)),
+      );
+      from = to;
+      return made;
+    });
+    const threshold = [0.5, 0.625, 0.75, 0.875][below(4)]!;
+    const alike = (a: number, b: number) =>
+      signatures[a]!.filter((value, i) => value === signatures[b]![i]).length >= 8 * threshold;
+    const linked = Array.from({ length: documents }, (_, i) => i);
+    hashes.forEach((band, b) => {
+      const expected: [number, number][] = [];
+      for (const hash of [10, 11, 12]) {
+        const bucket = band.flatMap((h, d) => (h === hash && dropped[d] === 0 ? [d] : []));
+        bucket.forEach((d, i) => {
+          const partners = new Set(i === 0 ? [] : [bucket[0]!, bucket[i - 1]!]);
+          for (const partner of partners) if (alike(partner, d)) expected.push([partner, d]);
+        });
+      }
+      expect([...bandPairs(files, b, { bands: 2, hashes: 8, threshold }, dropped)]).toEqual(expected.flat());
+      for (const [a, d] of expected) {
+        const [low, high] = [linked[a]!, linked[d]!].sort((x, y) => x - y) as [number, number];
+        linked.forEach((root, i) => {
+          if (root === high) linked[i] = low;
+        });
+      }
+    });
+    const marks = linked.map((root, i) => (root === i ? 0 : 1));
+    expect([...nearDuplicates(files, { bands: 2, hashes: 8, threshold }, dropped)]).toEqual(marks);
+  },
+);
+
 test.each(["signatures", "bands"] as const)(
   "a_file_of_%s_that_was_cut_is_an_error_and_no_document_of_zeros",
   (which) => {

@@ -214,6 +214,45 @@ test.each([
   expect(found).toEqual([place]);
 });
 
+const KEYS = ["com,a)/", "com,a)/x{y}z", "com,a)/?q={}", "com,a)/%7B", "de,ä)/", 'com,a)/{"filename":1}'];
+/** Status, type, detected type, and whether a document may come of it. */
+const KINDS: [string, string, string | undefined, boolean][] = [
+  ["200", "text/html", undefined, true],
+  ["200", "application/xhtml+xml", undefined, true],
+  ["200", "text/plain", undefined, true],
+  ["200", "TEXT/HTML", undefined, true],
+  ["200", "unk", undefined, true],
+  ["200", "application/octet-stream", "text/html", true],
+  ["200", "image/png", "image/png", false],
+  ["200", "application/pdf", undefined, false],
+  ["404", "text/html", undefined, false],
+  ["301", "text/html", undefined, false],
+  ["200", "warc/revisit", "text/html", false],
+];
+const LINES = KEYS.flatMap((key) => KINDS.map((kind) => [key, ...kind] as const));
+
+test.each(LINES)(
+  "the_line_of_%s_with_status_%s_and_type_%s_(%s)_counts_as_%s",
+  async (key, status, mime, detected, counts) => {
+    const more = { status, mime, ...(detected === undefined ? {} : { "mime-detected": detected }) };
+    const json = { filename: "x.warc.gz", offset: "12", length: "34", url: "http://a.com/{}", ...more };
+    const columns = ` CDX N b a m s k r M S V g\n${key} 20240101 http://a.com/{x} ${detected ?? mime} ${status} ABC - - 34 12 x.warc.gz`;
+    const texts = [
+      `${key} 20240101000000 ${JSON.stringify(json)}`,
+      JSON.stringify({ urlkey: key, offset: 12, length: 34, more: { x: 1 }, ...more, filename: "x.warc.gz" }),
+      JSON.stringify({ ...json, more: { x: 1 } }, null, 1).replaceAll("\n", " "),
+      ...(mime === "warc/revisit" ? [] : [columns]),
+    ];
+    for (const text of texts) {
+      const path = join(root, "kinds.cdxj");
+      writeFileSync(path, `${text}\n`);
+      const found = [];
+      for await (const record of readIndex(path)) found.push(record);
+      expect(found, text).toEqual(counts ? [place] : []);
+    }
+  },
+);
+
 test.each([
   "com,a)/ 20240101 {",
   "com,a)/ 20240101 http://a.com/ text/html 200 ABC - - 34 12 x.warc.gz",

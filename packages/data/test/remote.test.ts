@@ -93,6 +93,44 @@ test.each([
   expect(waits).toEqual(expected);
 });
 
+test("every_status_is_asked_again_or_an_error_at_once", async () => {
+  serve("/a", content);
+  const passing = [408, 425, 429, 500, 501, 502, 503, 504, 505, 507, 508, 511, 520, 521, 522, 524, 529, 599];
+  const final = [204, 205, 207, 300, 304, 305, ...Array.from({ length: 52 }, (_, i) => 400 + i)].filter(
+    (status) => !passing.includes(status) && status !== 416,
+  );
+  expect(passing.length + final.length).toBeGreaterThan(70);
+  for (const status of [...passing, ...final]) {
+    asked.length = 0;
+    waits.length = 0;
+    web.behave = (_request, reply, n) => n === 0 && !!reply.writeHead(status).end();
+    const path = newPath();
+    const done = download(`${web.at}/a`, path, options);
+    if (passing.includes(status)) {
+      await done;
+      expect(readFileSync(path).equals(content), String(status)).toBe(true);
+      expect(waits, String(status)).toEqual([500]);
+    } else {
+      await expect(done, String(status)).rejects.toThrow(
+        expect.objectContaining({ code: "input_remote", exitCode: 3 }),
+      );
+      expect(waits, String(status)).toEqual([]);
+    }
+  }
+});
+
+test("a_file_comes_whole_wherever_it_was_cut", async () => {
+  const small = content.subarray(0, 1000);
+  serve("/s", small);
+  for (let at = 0; at < 1000; at += 20) {
+    asked.length = 0;
+    web.behave = (request, reply, n, file) => n === 0 && cut(request, reply, file, at);
+    const path = newPath();
+    await download(`${web.at}/s`, path, options);
+    expect(readFileSync(path).equals(small), String(at)).toBe(true);
+  }
+});
+
 test("a_retry_after_date_counts_from_now", async () => {
   serve("/a", "x");
   const date = new Date(Date.now() + 120_000).toUTCString();

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { withoutFormulas } from "../src/corpus/steps/train.ts";
+import { withoutFormulas } from "../src/corpus/text/formulas.ts";
 import { FastTextConfig, readDocuments, TASKS } from "../src/index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "nsa-seeds-"));
@@ -14,6 +14,36 @@ test("formulas_between_delimiters_go_and_prices_of_two_lines_stay", () => {
     "so   and   then   or   end",
   );
   expect(withoutFormulas("it costs $5\nand then $6")).toBe("it costs $5\nand then $6");
+});
+
+test("formulas_are_taken_out_as_an_expression_would_and_in_one_pass", () => {
+  const FORMULA = /\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,500}\$|\\\([\s\S]{1,500}?\\\)|\\\[[\s\S]{1,2000}?\\\]/g;
+  const parts = [
+    "$",
+    "$$",
+    "\\(",
+    "\\)",
+    "\\[",
+    "\\]",
+    "\n",
+    "a b",
+    "\\",
+    "x".repeat(499),
+    "y".repeat(1998),
+    "$$$",
+  ];
+  let seed = 1;
+  const drawn = () => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return parts[seed % parts.length]!;
+  };
+  for (let i = 0; i < 2000; i++) {
+    const text = Array.from({ length: 1 + (i % 12) }, drawn).join(i % 3 === 0 ? " " : "");
+    expect(withoutFormulas(text)).toBe(text.replace(FORMULA, " "));
+  }
+  // A quadratic search would not end.
+  const open = "\\[ \\( ".repeat(1_000_000);
+  expect(withoutFormulas(open)).toBe(open);
 });
 
 /** Trains on seven pages of mathematics, three of them without a formula, and says how many lines that made. */

@@ -35,6 +35,21 @@ test.each<[string, Json[], string, string[]]>([
   ["leftmost", [{ content: "ab" }, { content: "bcd" }], "abcd", ["<400>", "cd"]],
   ["expression_signs", [{ content: "a.*[b" }], "a.*[b axxb", ["<400>", " axxb"]],
   ["blank", [{ content: "  " }], "a   b", ["a", "<400>", " b"]],
+  // The blank that the first takes along is the head of the second, which is found all the same.
+  ["head_taken", [{ content: "[X]", rstrip: true }, { content: " q" }], "[X] q z", ["<400>", "<401>", " z"]],
+  // Tokens that are looked for in the second pass see what the first has left of the text alone.
+  [
+    "a_cut_ends_a_word",
+    [{ content: "[X]" }, { content: "to", single_word: true, normalized: true }],
+    "a[X]to[X]tomato to",
+    ["a", "<400>", "<401>", "<400>", "tomato ", "<401>"],
+  ],
+  [
+    "first_pass_first",
+    [{ content: "bc" }, { content: "abcd", normalized: true }],
+    "abcd",
+    ["a", "<400>", "d"],
+  ],
 ])("added_tokens_%s", (_, tokens, text, expected) => {
   expect(shown(added(...tokens), text)).toEqual(expected);
 });
@@ -47,4 +62,38 @@ test("normalized_added_tokens_are_found_behind_the_normalizer", () => {
   expect(shown(early, "xe\u0301y")).toEqual(["xéy"]);
   const lower = { ...added({ content: "Hey", normalized: true }), normalizer: { type: "Lowercase" } };
   expect(shown(lower, "A HEY b")).toEqual(["a ", "<400>", " b"]);
+});
+
+test("of_tokens_that_the_normalizer_makes_one_the_first_counts_special_or_not", () => {
+  const blank = { normalizer: { type: "Replace", pattern: { Regex: "[A-Z]" }, content: "x" } };
+  const two = {
+    ...added({ content: "AB", normalized: true }, { content: "CD", normalized: true }),
+    ...blank,
+  };
+  expect(shown(two, "aCDb")).toEqual(["a", "<400>", "b"]);
+  const special = {
+    ...added({ content: "AB", normalized: true }, { content: "CD", normalized: true, special: true }),
+    ...blank,
+  };
+  expect(shown(special, "aABb")).toEqual(["a", "<400>", "b"]);
+});
+
+test("a_token_of_other_characters_than_those_of_bytes_is_decoded_as_it_is", () => {
+  // `WhitespaceSplit` is no kind of byte-level BPE of ours: tokens pass the decoder of the file.
+  const foreign = {
+    ...added({ content: "<｜User｜>" }, { content: "数", special: true }),
+    pre_tokenizer: {
+      type: "Sequence",
+      pretokenizers: [
+        { type: "WhitespaceSplit" },
+        { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
+      ],
+    },
+    decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
+  };
+  const t = new Tokenizer(foreign);
+  const ids = t.encode("é<｜User｜>数学");
+  expect(ids.filter((id) => id >= 400)).toEqual([400, 401]);
+  expect(t.decode(ids, { special: true })).toBe("é<｜User｜>数学");
+  expect(t.decode(ids)).toBe("é<｜User｜>学");
 });

@@ -141,7 +141,7 @@ export const evalSchema = z.strictObject({
     .string()
     .optional()
     .describe(
-      "Checkpoint of `nsa reward` (kind outcome) by which each answer is scored too: reward_at_k is how often the best-scored of k answers is right",
+      "Checkpoint of `nsa reward` (kind outcome) by which each answer is scored too: reward_at_k is how often the answer that it scores best of k is right; rm_at_k, which is there without a reward model, takes the answer with the highest mean log-probability",
     ),
   dataDir: z.string().default("data").describe("Folder of the tasks' records"),
   tasks: z.array(evalTaskSchema).min(1).describe("What to measure"),

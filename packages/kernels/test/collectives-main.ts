@@ -6,6 +6,7 @@ export interface Call {
     | "allReduce"
     | "allReduceNumbers"
     | "reduceScatter"
+    | "reduceTo"
     | "allGather"
     | "broadcast"
     | "gatherBytes"
@@ -57,6 +58,16 @@ try {
       const x = t();
       all.allReduce(x, group);
       return [...x.read()];
+    }
+    if (op === "reduceTo") {
+      // Two in one transfer: the ranks' values, and their first two.
+      const [x, y] = [t(), device.from(own.slice(0, 2), [2], dtype)];
+      all.together(() => {
+        all.reduceTo(x, root!);
+        all.reduceTo(y, 0);
+      });
+      all.settle();
+      return [me === root ? [...x.read()] : null, me === 0 ? [...y.read()] : null];
     }
     if (op === "broadcast") {
       const x = t();

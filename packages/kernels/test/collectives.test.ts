@@ -20,13 +20,15 @@ test("every_operation_by_hand_in_worlds_of_one_to_four", async () => {
       { op: "allReduce", values, dtype: "f64" },
       { op: "allReduceNumbers", values },
       { op: "reduceScatter", values },
+      { op: "reduceTo", values, root: world - 1 },
       { op: "barrier" },
       { op: "broadcast", values, root: world - 1, dtype: "i32" },
       { op: "allGather", values, dtype: "bf16" },
     ]);
     for (const [rank, found] of got.entries()) {
       const part = sum.slice(starts[rank], starts[rank]! + lengths[rank]!);
-      const wanted = [sum, sum, sum, part, "passed", values[world - 1], values.flat()];
+      const own = [rank === world - 1 ? sum : null, rank === 0 ? sum.slice(0, 2) : null];
+      const wanted = [sum, sum, sum, part, own, "passed", values[world - 1], values.flat()];
       expect(found, `rank ${rank} of ${world}`).toEqual(wanted);
     }
   }

@@ -48,6 +48,7 @@ able(
           { op: "allReduceNumbers", values: odd },
           { op: "reduceScatter", values: odd },
           { op: "reduceScatter", values: even },
+          { op: "reduceTo", values: odd, root: world - 1 },
           { op: "barrier" },
           { op: "broadcast", values: odd, root: world - 1, dtype: "i32" },
           { op: "allGather", values: even, dtype: "bf16" },
@@ -60,6 +61,7 @@ able(
         expect(found, `rank ${rank} of ${world}`).toEqual([
           ...[sum(5), sum(5), sum(5), sum(5).slice(from, from + n)],
           sum(2 * world).slice(2 * rank, 2 * rank + 2),
+          [rank === world - 1 ? sum(5) : null, rank === 0 ? sum(2) : null],
           ...["passed", odd[world - 1], even.flat(), parts.flat()],
         ]);
       }

@@ -56,6 +56,7 @@ export { BackwardProgress, type BucketReady, type GradientBucket } from "./param
 export { INFERENCE_ONLY, type ParameterGroup } from "./parameters/groups.ts";
 export { type GroupLayout, type Layout, layoutOf } from "./parameters/layout.ts";
 export { Parameters, streamOf } from "./parameters/parameters.ts";
+export type { HeldRun, Sharing } from "./parameters/sharing.ts";
 export { matrix, type PartSpec, vector, type WeightSpec } from "./parameters/weight-spec.ts";
 export {
   REWARD_FILE,

@@ -24,10 +24,24 @@ test("groups_do_not_see_each_other", () => {
   expect(first(got)).toEqual([1, 1, -1, -1]);
 });
 
-test("equal_rewards_give_zero_and_never_blow_up", () => {
-  for (const r of [0, 1, 0.1 + 0.2]) {
-    expect(first(advantages([outcome(0, r), outcome(0, r), outcome(0, r)], "grpo"))).toEqual([0, 0, 0]);
-  }
+test("equal_rewards_give_zero_and_never_blow_up_however_large_they_are", () => {
+  for (const r of [0, 1, 0.1 + 0.2, 1e8 + 0.1, 1_700_000_000.3, -1e15 / 3])
+    for (const n of [2, 3, 16]) {
+      const group = Array.from({ length: n }, () => outcome(0, r));
+      for (const kind of ["grpo", "dr_grpo", "rloo", "process"] as const) {
+        expect(first(advantages(group, kind)), `${kind} ${r}`).toEqual(Array(n).fill(0));
+        expect([...flatGroups(group, kind)]).toEqual([0]);
+      }
+    }
+});
+
+test("a_deviation_within_the_rounding_of_the_rewards_is_none_and_a_real_one_counts", () => {
+  const near = 1_700_000_000;
+  // The next number above 1.7e9 is 2.4e-7 away.
+  expect(first(advantages([outcome(0, near), outcome(0, near + 2.4e-7)], "grpo"))).toEqual([0, 0]);
+  const got = first(advantages([outcome(0, near), outcome(0, near + 1), outcome(0, near + 5)], "grpo"));
+  // Mean 2 above the first, variance (4 + 1 + 9) / 3.
+  for (const [i, r] of [-2, -1, 3].entries()) expect(got[i]).toBeCloseTo(r / Math.sqrt(14 / 3), 6);
 });
 
 test("groups_that_teach_nothing_are_those_without_a_difference_or_without_a_score", () => {

@@ -122,7 +122,24 @@ const faults: [name: string, run: Run, step: number, cause: RegExp][] = [
       config: { rollout: { maxTokens: 6 } },
     },
     3,
-    /90 % of outputs are cut at rollout.max_tokens 6 before they end: raise/,
+    /90 % of outputs are cut at rollout.max_tokens 6 before they end: raise rollout.max_tokens, or/,
+  ],
+  [
+    "outputs are cut",
+    {
+      steps: [
+        {
+          ...nothingRight,
+          "completion/truncated_share": 0.7,
+          "completion/missed_end_share": 0,
+          "completion/looping_share": 0,
+          "curriculum/max_tokens": 24,
+        },
+      ],
+      config: { rollout: { maxTokens: 40 } },
+    },
+    3,
+    /70 % of outputs are cut at the curriculum's max_tokens 24 before they end: raise max_tokens of its entry, or/,
   ],
   [
     "outputs are cut",

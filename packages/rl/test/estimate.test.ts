@@ -24,6 +24,7 @@ const sizes: ModelConfigInput = {
 function estimate(
   change: ModelConfigInput,
   recipe: { algorithm?: object; rollout?: object; train?: object; evaluation?: object } = {},
+  device?: string,
 ) {
   const model = resolveModelConfig({ ...sizes, ...change });
   const checkpoint = join(root, JSON.stringify(change).replace(/\W/g, "_"));
@@ -44,7 +45,7 @@ function estimate(
     train: recipe.train ?? {},
     evaluation: recipe.evaluation ?? {},
   });
-  return { model, got: estimateGrpo(config) as Record<string, number> };
+  return { model, got: estimateGrpo(config, device) as Record<string, number> };
 }
 
 test("samples_tokens_flops_and_memory_of_a_run", () => {
@@ -66,11 +67,16 @@ test("samples_tokens_flops_and_memory_of_a_run", () => {
   expect([activations! > 80_000, activations! < 320_000]).toEqual([true, true]);
   // Besides, a policy loss makes 25 numbers a token.
   expect(got.memory_activations_bytes).toBe(activations! + 50 * 100);
-  // Sampling takes more. A row has at work four streams, q, k and v, what attention gives, two products of the MLP and its hidden row, and
-  // the stream before and behind each layer.
-  const row = 4 * (4 * 10 + 4 * 6 + 2 * (6 + 4) + 4 * 4 + 3 * 7 + 3 * 10);
-  // More samples of a held-out question than the five outputs at once: each begins with its prompt; logits of five twice.
-  expect(got.memory_bytes).toBe(weights! + 160 * 560 + 5 * 64 * row + 2 * 5 * 13 * 4);
+  // Sampling takes more. A row has at work five streams, q, k and v, what attention gives, two products of the MLP and its hidden row;
+  // and 128 bytes of its settings.
+  const row = 4 * (5 * 10 + 4 * 6 + 2 * (6 + 4) + 4 * 4 + 3 * 7) + 128;
+  // More samples of a held-out question than the five outputs at once: each begins with its prompt of 64 tokens.
+  expect(got.memory_bytes).toBe(weights! + 160 * 560 + 5 * 64 * row);
+  // Where steps are captured, a step of five rows runs as one of eight, in memory apart.
+  const cuda = estimate({}, {}, "cuda").got;
+  expect(cuda.memory_bytes! - cuda.memory_parameters_bytes!).toBe(
+    160 * 560 + 8 * row + 8 * 13 * 4 + 5 * 64 * row,
+  );
   const chunked = estimate({}, { train: { logitsBudgetMb: 0 } }).got;
   // Logits of 13 ids are kept up to the head's backward, or made again.
   expect(got.memory_activations_bytes! - chunked.memory_activations_bytes!).toBe(18 * 4 * 13);
@@ -78,8 +84,8 @@ test("samples_tokens_flops_and_memory_of_a_run", () => {
   const few = { evaluation: { questions: 2, samples: 3 }, rollout: { maxSequences: 20, cacheTokens: 2000 } };
   expect(estimate({}, few).got.memory_cache_bytes).toBe(160 * 12 * 112);
   const many = estimate({}, { rollout: { maxSequences: 20, cacheTokens: 2000 } }).got;
-  // The three prompts of a step run together, more than of held-out questions with more samples; these make 20 outputs.
-  expect(many.memory_bytes).toBe(weights! + 320_000 + 3 * 64 * row + 2 * 20 * 13 * 4);
+  // Of held-out questions one is asked at a time, 16 answers each; the three prompts of a step run together, with fewer pages.
+  expect(many.memory_bytes).toBe(weights! + 320_000 + 64 * row);
   expect(got.parameters).toBe(update.parameters);
 });
 

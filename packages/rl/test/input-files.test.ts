@@ -37,6 +37,20 @@ test("a_grpo_run_reads_its_reward_models_their_recipe_and_history_and_the_value_
   ]);
 });
 
+test("programs_of_rewards_and_templates_of_chats_are_named_where_they_are_not_there", () => {
+  const command = (...words: string[]) => ({ kind: "command", command: words });
+  const rewards = [command("node", "x.mjs"), command("no-such-program"), command("./no/such/program", "-x")];
+  expect(grpoStage.inputFiles!(grpoSchema.parse({ init, rewards }))).toEqual([
+    "policy/tokenizer.json",
+    "no-such-program",
+    "./no/such/program",
+  ]);
+  const templates = ["chatml", import.meta.dirname, "chatmll", "absent.jinja"].map((chatTemplate) =>
+    dpoStage.inputFiles!(dpoSchema.parse({ init, data: { files: ["rows.jsonl"], chatTemplate } })),
+  );
+  expect(templates.map((files) => files.slice(1, -1))).toEqual([[], [], ["chatmll"], ["absent.jinja"]]);
+});
+
 test("the_other_stages_read_their_checkpoints_and_data", () => {
   const files = ["rows.jsonl"];
   const reward = rewardModelSchema.parse({ init, data: { files } });

@@ -41,3 +41,18 @@ test("without_a_tokenizer_or_the_file_a_prompt_has_64_tokens", () => {
   mkdirSync(bare);
   expect(promptLength(recipe(join(root, "some.jsonl")), bare)).toEqual(unknown);
 });
+
+test("a_task_that_no_run_could_ask_is_refused_with_or_without_a_tokenizer", () => {
+  const bare = join(root, "bare");
+  const asked = (task: object) => grpoSchema.parse({ init: { checkpoint: base }, task });
+  for (const folder of [base, bare]) {
+    expect(() => promptLength(asked({ family: "aditon" }), folder)).toThrow('no problem family "aditon"');
+    const mix = [
+      { family: "addition", difficulty: 1, share: 2 },
+      { family: "sums", difficulty: 2, share: 1 },
+    ];
+    expect(() => promptLength(asked({ mix }), folder)).toThrow('no problem family "sums"');
+  }
+  expect(() => promptLength(asked({ template: "r1zero" }), base)).toThrow('template "r1zero"');
+  expect(() => promptLength(asked({ task: "gsm9k" }), base)).toThrow('no task "gsm9k"');
+});

@@ -143,7 +143,7 @@ test("rewards_under_changes_by_hand", () => {
   const config = recipe({
     rewards: [
       { kind: "accuracy", weight: 2 },
-      { kind: "equations", weight: 0.5 },
+      { kind: "equations", weight: 0.5, to_step: 8 },
       { kind: "equations", weight: 0 },
     ],
   });
@@ -175,13 +175,22 @@ test("rewards_under_changes_by_hand", () => {
   const fault = { total: Number.NaN, parts: {}, fault: "threw: no" };
   expect(changedReward(row, fault, config, [{ id: "3", value: 1 }])).toBe(fault);
 
-  const rows = [{ steps: [{ end: 4, reward: 0, of: "equations_2" }] }] as never[];
-  const refused = (id: string, why: RegExp) =>
-    expect(() => checkChanges(rows, config, [{ id, value: 1 }])).toThrow(
+  const rows = [
+    { steps: [{ end: 4, reward: 0, of: "equations_2" }] },
+    { reward: null, fault: "threw: no" },
+  ] as never[];
+  const refused = (id: string, why: RegExp, value = 1, step = 1) =>
+    expect(() => checkChanges(rows, config, [{ id, value }], step)).toThrow(
       expect.objectContaining({ code: "reward_unknown", exitCode: 2, why: expect.stringMatching(why) }),
     );
   refused("format", /no reward of this label/);
-  refused("1", /1 outputs/);
+  refused("2", /2 outputs/);
+  refused("1", /could not be scored/);
+  refused("0", /±1e\+15/, 1e308);
+  refused("0", /±1e\+15/, Number.NaN);
+  refused("accuracy", /±1e\+6/, -1e308);
+  refused("equations", /did not count at step 9/, 1, 9);
+  checkChanges(rows, config, [{ id: "0", value: -1e15 }], 9);
   refused("equations_2", /weight is 0/);
 });
 
@@ -251,3 +260,32 @@ test("outputs_or_weights_of_another_run_are_noticed", async () => {
   writeFileSync(rows, readFileSync(rows, "utf8").slice(0, -40));
   await expect(replay(plain, dir, 1)).rejects.toMatchObject({ code: "rollout_corrupt", exitCode: 3 });
 }, 60_000);
+
+test("steps_on_both_sides_of_a_resume_with_other_settings_are_made_again_with_their_own_recipes", async () => {
+  const other = {
+    ...plain,
+    train: { optimizer: { lr: 4e-3, weight_decay: 0.1 }, schedule: { kind: "constant" } },
+    algorithm: { advantage: "rloo", inner_epochs: 2 },
+  };
+  const name = "settings_changed";
+  await run(name, plain, { stopAt: 2 });
+  const dir = join(root, name);
+  await run(name, other, { resumeFrom: join(dir, "checkpoints/step-000002") });
+  const [former, present] = [recipe(plain), recipe(other)];
+  const at = (step: number) => (step <= 2 ? former : present);
+  const store = new RolloutStore(join(dir, "rollouts"));
+  const made = (step: number, recipeAt: typeof at) =>
+    replayStep(recipeAt(step), { runDir: dir, step, device: "cpu", changes: [], log: () => {}, recipeAt });
+  // The checkpoint of the change is gone: replays of later steps begin at the first policy and cross it.
+  rmSync(join(dir, "checkpoints/step-000002"), { recursive: true, force: true });
+  for (const [step, from] of [
+    [2, 0],
+    [3, 0],
+    [5, 4],
+  ] as const) {
+    const { gradients, weightsAfter } = store.read(step);
+    expect(await made(step, at)).toMatchObject({ step, from, gradients, weights: weightsAfter });
+  }
+  await expect(made(2, () => present)).rejects.toMatchObject({ code: "replay_differs" });
+  await expect(made(3, () => former)).rejects.toMatchObject({ code: "replay_differs" });
+}, 120_000);

@@ -335,3 +335,72 @@ test("a_micro_batch_wants_numbers_where_the_labels_are", () => {
   expect([...pair.columns!.label!]).toEqual([0, 0, 1, 0, -1]);
   expect([...pair.cuSeqlens]).toEqual([0, 3, 5]);
 });
+
+test("records_of_another_kind_name_the_command_that_makes_the_right_ones", () => {
+  const failure = (config: Read, record: object) => {
+    try {
+      read(config, record);
+    } catch (error) {
+      return error as { code: string; why: string; fix: string };
+    }
+    throw new Error("nothing was refused");
+  };
+  const process = { kind: "process", labels: "shepherd_soft" } as const;
+  // What `nsa sample` writes has steps only where they were labelled; a rollout's `steps` are rewards.
+  for (const more of [{}, { steps: [] }, { steps: [0.5, 1] }, { steps: [{ reward: 1 }] }])
+    expect(failure(process, { prompt_ids: [5], ids: [6], completion: "a", ...more }).fix).toContain(
+      "configs/sample/step-labels.yaml",
+    );
+  expect(failure(process, { prompt: "a", steps: [{ text: "b" }] }).why).toContain("steps.0 has no `soft`");
+  const row = { step: 1, id: "q", question: "q", prompt: "a", group: 0 };
+  const verdict = { ...row, kind: "verdict", completion: "b", verdict: "right", output: 0 };
+  const preference = { ...row, kind: "preference", chosen: "b", rejected: "c" };
+  const [byRule, byPreference] = [
+    { kind: "outcome", labels: "rule" },
+    { kind: "outcome", labels: "preference" },
+  ] as const;
+  expect(failure(byRule, preference).fix).toContain("nsa rollouts RUN --labels verdict");
+  expect(failure(byPreference, verdict).fix).toContain("nsa rollouts RUN --labels preference");
+  expect(read(byRule, verdict).ends[0]!.label).toBe(1);
+  expect(read(byPreference, preference)).toHaveProperty("better");
+});
+
+test("counts_of_one_are_singular", () => {
+  const output = (question: string, verdict: string, completion: string) => ({
+    ...{ prompt: question, question, completion, verdict, finish: "stop" },
+  });
+  dataOf({ held_out: 0 }, [output("a", "right", "b"), output("a", "wrong", "c")]);
+  expect(logged).toContain("2 examples of 1 question; held out: 0 examples of 0 questions");
+  dataOf({ held_out: 0, loss: "bradley_terry" }, [output("a", "right", "b"), output("a", "wrong", "c")]);
+  expect(logged).toContain("1 pair of 1 question; held out: 0 pairs of 0 questions");
+});
+
+test("an_empty_file_of_a_run_whose_keep_nothing_passed_is_named_as_that", () => {
+  const dir = mkdtempSync(join(root, "kept-"));
+  const file = join(dir, "samples.jsonl");
+  writeFileSync(file, "");
+  const failure = () => {
+    try {
+      readRewardData(
+        parseConfig(
+          rewardModelSchema,
+          { init: { checkpoint: "none" }, data: { files: [file] } } as never,
+          "test",
+        ),
+        tokenizer,
+        () => undefined,
+      );
+    } catch (error) {
+      return error as Error & { why: string; fix: string };
+    }
+    throw new Error("nothing was refused");
+  };
+  expect(failure().why).not.toContain("keep");
+  writeFileSync(join(dir, "config.yaml"), "keep: all\n");
+  expect(failure().why).not.toContain("keep");
+  writeFileSync(join(dir, "config.yaml"), "keep: correct\n");
+  expect(failure().why).toBe(
+    `${file} is empty: no output of that run of \`nsa sample\` passed its keep ("correct")`,
+  );
+  expect(failure().fix).toContain("keep: all");
+});

@@ -371,3 +371,26 @@ test("checkpoints_that_cannot_serve_as_a_reward_are_named", async () => {
   writeFileSync(path, "{}");
   await expect(byModel(foreign)).rejects.toMatchObject({ code: "reward_model_invalid", exitCode: 3 });
 });
+
+test("the_report_has_accuracy_auc_calibration_and_the_baseline_by_hand", () => {
+  const dir = join(root, "by-hand");
+  mkdirSync(dir);
+  const write = (name: string, rows: object[]) =>
+    writeFileSync(join(dir, name), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  const row = (number: number, label: number) => ({ question: "q", number, label, index: 0, of: 1 });
+  // On the side of its label: 2, 0.5 and -1. Of right and wrong ones 2 > -1, 2 > 1 and 0.5 > -1 are in order, 0.5 < 1 is not.
+  write("held-out.jsonl", [row(2, 1), row(0.5, 1), row(-1, 0), row(1, 0)]);
+  write("metrics.jsonl", [{ step: 1, "held_out/accuracy": 0.75, "held_out/length_and_form_auc": 0.625 }]);
+  const [section] = rewardStage.sections!(dir);
+  expect(section!.columns).toEqual([
+    ...["", "outputs", "share of right labels", "accuracy", "AUC", "calibration error of σ"],
+  ]);
+  expect(section!.rows[0]!.slice(0, 5)).toEqual(["all", 4, "0.500", "0.750", "0.750"]);
+  expect(section!.rows[1]).toEqual(["baseline on length and form", "–", "–", "–", "0.625", "–"]);
+  // Numbers of a model that compares have no side.
+  write("metrics.jsonl", [{ step: 1, "held_out/pair_accuracy": 0.875, "held_out/auc": 0.75 }]);
+  expect(rewardStage.sections!(dir)[0]!.rows).toEqual([
+    ["all", 4, "0.500", "–", "0.750", "–"],
+    ["pairs in order", "–", "–", "0.875", "–", "–"],
+  ]);
+});

@@ -1,5 +1,5 @@
 // PPO: advantages and value losses by hand, and runs with a value model that learn and resume to equal bits.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packBatch } from "@nsa/core";
@@ -267,3 +267,26 @@ test("a_value_model_and_an_advantage_that_reads_none_are_refused_together", asyn
       what: expect.stringMatching(what),
     });
 });
+
+test("a_value_model_of_another_tokenizer_or_a_shorter_context_is_refused", async () => {
+  const ppo = (init: string) => ({ steps: 1, algorithm: { advantage: "gae" }, value: { init } });
+  const copy = (name: string) => {
+    const folder = join(root, name);
+    cpSync(base, folder, { recursive: true });
+    return folder;
+  };
+  const refused = (init: string, why: RegExp) =>
+    expect(run("unfit", ppo(init))).rejects.toMatchObject({
+      ...{ code: "value_model_unfit", exitCode: 3 },
+      why: expect.stringMatching(why),
+    });
+  const tokenizer = copy("other-tokenizer");
+  const file = join(tokenizer, "tokenizer.json");
+  const json = JSON.parse(readFileSync(file, "utf8"));
+  json.model.merges.pop();
+  writeFileSync(file, JSON.stringify(json));
+  await refused(tokenizer, /tokenizer is not the policy's/);
+  mkdirSync(join(root, "short"));
+  const short = await makeBase(join(root, "short"), { max_seq_len: 32 });
+  await refused(short, /reads 48 tokens, and the policy 64/);
+}, 60_000);

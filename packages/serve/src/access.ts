@@ -1,8 +1,9 @@
-// Who may ask: a key where one is set; without one, callers that name this machine by its address, and no page of another origin.
+// Whose requests are served: with a key, those that carry it; without one, those of callers that name this machine by its address, and
+// of no page of another origin.
 //
-// A page in a browser can reach a server on loopback. It is told apart by what browsers send and pages cannot change: `Origin` (and
+// A page in a browser can reach a server on loopback. It is recognized by what browsers send and pages cannot change: `Origin` (and
 // `Sec-Fetch-Site`), and, where the page's own name has been made to lead here (DNS rebinding), by a `Host` that is a name. JSON bodies
-// must say that they are JSON, which a page of another origin cannot without asking first, and that question is answered with no.
+// must have the content type of JSON, which a page of another origin cannot send without a preflight request, and that is refused.
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
@@ -11,7 +12,7 @@ import { ApiError } from "./http.ts";
 export interface AccessOptions {
   /** Bearer of `Authorization` that every request but those to /health must have. */
   apiKey?: string;
-  /** Origins of pages that may ask, e.g. `http://localhost:3000`. */
+  /** Origins of pages whose requests are served, e.g. `http://localhost:3000`. */
   allowOrigins?: readonly string[];
   /** Names by which callers may reach the server besides `localhost`. */
   hosts?: readonly string[];
@@ -50,7 +51,7 @@ function checkOrigin(req: IncomingMessage, allowed: readonly string[]): void {
   if (origin !== undefined) {
     if (origin === `http://${host}` || origin === `https://${host}` || allowed.includes(origin)) return;
   } else if (site === undefined || site === "same-origin" || site === "none") return;
-  throw new ApiError(403, `pages of ${origin ?? "another origin"} may not ask this server`, {
+  throw new ApiError(403, `requests of pages of ${origin ?? "another origin"} are not served here`, {
     code: "origin_not_allowed",
   });
 }

@@ -18,7 +18,7 @@ import {
   samplingOf,
   seedOf,
   stopsOf,
-  toldTokens,
+  tokensWithLogprobs,
 } from "./service.ts";
 import { type StreamForm, streamOutputs } from "./stream.ts";
 import { answerOf, describedTools, toolsOf } from "./tool-calls.ts";
@@ -101,7 +101,7 @@ export async function chatCompletions(
       index,
       message,
       logprobs: body.logprobs
-        ? chatLogprobs(tokenizer, toldTokens(output, request.stopIds), body.top_logprobs ?? 0)
+        ? chatLogprobs(tokenizer, tokensWithLogprobs(output, request.stopIds), body.top_logprobs ?? 0)
         : null,
       finish_reason: finish,
     };

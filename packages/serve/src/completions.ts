@@ -4,7 +4,7 @@ import type { ServerResponse } from "node:http";
 import { turn } from "@nsa/core";
 import { type GeneratedSample, type GenerateRequest, type ScoredPrompt, scorePrompts } from "@nsa/model";
 import { ApiError, sendJson } from "./http.ts";
-import { completionLogprobs, type ToldToken } from "./logprobs.ts";
+import { completionLogprobs, type TokenWithLogprob } from "./logprobs.ts";
 import { OutputText } from "./output-text.ts";
 import { type CompletionBody, checkBody, completionSchema } from "./schema.ts";
 import {
@@ -16,7 +16,7 @@ import {
   samplingOf,
   seedOf,
   stopsOf,
-  toldTokens,
+  tokensWithLogprobs,
 } from "./service.ts";
 import { type StreamForm, streamOutputs } from "./stream.ts";
 
@@ -153,22 +153,22 @@ export async function completions(
   const { body, prompts, requests, stopIds, stopStrings, n, head } = job;
   const { tokenizer } = service.session;
   const running = requests.map((r) => service.scheduler.complete(r, signal));
-  // One that fails must not leave the others' rejections unheard.
+  // One that fails must not leave the others' rejections unhandled.
   for (const r of running) r.catch(() => {});
-  const told = body.echo && body.logprobs !== undefined;
-  const scored = told ? await scoreAll(service, prompts, Math.max(1, body.logprobs!), signal) : [];
+  const scoresPrompts = body.echo && body.logprobs !== undefined;
+  const scored = scoresPrompts ? await scoreAll(service, prompts, Math.max(1, body.logprobs!), signal) : [];
   const outputs = await Promise.all(running);
 
   const choices = prompts.flatMap((prompt, p) => {
     const echoed = body.echo ? prompt.text : "";
-    const heard: ToldToken[] = told
+    const promptTokens: TokenWithLogprob[] = scoresPrompts
       ? prompt.ids.map((id, t) => ({ id, logp: scored[p]!.logp[t]!, top: scored[p]!.top[t]! }))
       : [];
     const none: GeneratedSample = { ids: [], logp: [], keptLogmass: [], finish: "length" };
     return Array.from({ length: n }, (_, sample) => {
       const output = outputs[p]?.[sample] ?? none;
-      const tokens = [...heard, ...toldTokens(output, stopIds)];
-      const offset = told ? 0 : echoed.length;
+      const tokens = [...promptTokens, ...tokensWithLogprobs(output, stopIds)];
+      const offset = scoresPrompts ? 0 : echoed.length;
       return {
         index: p * n + sample,
         text: echoed + textOf(service, output, stopStrings),

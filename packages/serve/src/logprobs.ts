@@ -2,8 +2,8 @@
 import type { Tokenizer } from "@nsa/data";
 import type { TokenLogprob } from "@nsa/model";
 
-/** A token of the prompt or of an output with what is known about it. */
-export interface ToldToken {
+/** A token of the prompt or of an output and its log-probability. */
+export interface TokenWithLogprob {
   id: number;
   /** None for a prompt's first token. */
   logp: number | null;
@@ -25,7 +25,7 @@ export function tokenText(tokenizer: Tokenizer, id: number): string {
 /** The form of /v1/completions; offsets count from `offset` characters. */
 export function completionLogprobs(
   tokenizer: Tokenizer,
-  tokens: readonly ToldToken[],
+  tokens: readonly TokenWithLogprob[],
   options: { top: number; offset: number },
 ) {
   const texts = tokens.map((t) => tokenText(tokenizer, t.id));
@@ -44,14 +44,14 @@ export function completionLogprobs(
 }
 
 /** The likeliest tokens and the token itself, by text. */
-function topOf(tokenizer: Tokenizer, token: ToldToken, top: number): Record<string, number> {
+function topOf(tokenizer: Tokenizer, token: TokenWithLogprob, top: number): Record<string, number> {
   const all = token.top!.slice(0, top).map(({ id, logp }) => [tokenText(tokenizer, id), logp] as const);
   const own = [tokenText(tokenizer, token.id), token.logp!] as const;
   return Object.fromEntries([own, ...all]);
 }
 
 /** The form of /v1/chat/completions. */
-export function chatLogprobs(tokenizer: Tokenizer, tokens: readonly ToldToken[], top: number) {
+export function chatLogprobs(tokenizer: Tokenizer, tokens: readonly TokenWithLogprob[], top: number) {
   const entry = (id: number, logprob: number) => ({
     token: tokenText(tokenizer, id),
     logprob,

@@ -109,7 +109,7 @@ class ModelServer {
     // A base address that ends in a slash gives two.
     const path = decodeURIComponent((req.url ?? "/").replace(/[?#].*$/s, "").replace(/\/{2,}/g, "/"));
     for (const [name, value] of Object.entries(corsHeaders(req, this.options))) res.setHeader(name, value);
-    // The question that a browser asks before it lets a page ask.
+    // The preflight request of a browser.
     if (req.method === "OPTIONS" && req.headers["access-control-request-method"]) {
       checkAccess(req, "/health", this.options);
       res.writeHead(204).end();

@@ -3,7 +3,7 @@ import { createHash, randomInt } from "node:crypto";
 import type { GeneratedSample, SamplingParams } from "@nsa/model";
 import { splitStops } from "@nsa/tasks";
 import { ApiError } from "./http.ts";
-import type { ToldToken } from "./logprobs.ts";
+import type { TokenWithLogprob } from "./logprobs.ts";
 import type { ServerMetrics } from "./metrics.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { ServingSession } from "./session.ts";
@@ -112,7 +112,7 @@ export function checkPrompt(service: Service, ids: readonly number[], room: numb
 }
 
 /** Tokens of an output, without the id that ended it. */
-export function toldTokens(output: GeneratedSample, stopIds: readonly number[]): ToldToken[] {
+export function tokensWithLogprobs(output: GeneratedSample, stopIds: readonly number[]): TokenWithLogprob[] {
   const count = stopIds.includes(output.ids.at(-1)!) ? output.ids.length - 1 : output.ids.length;
   return output.ids
     .slice(0, count)

@@ -5,7 +5,7 @@
 import type { ServerResponse } from "node:http";
 import type { GenerateRequest } from "@nsa/model";
 import { openEvents, sendError } from "./http.ts";
-import type { ToldToken } from "./logprobs.ts";
+import type { TokenWithLogprob } from "./logprobs.ts";
 import { OutputText } from "./output-text.ts";
 import type { Listener } from "./scheduler.ts";
 import { countUsage, type Service } from "./service.ts";
@@ -21,7 +21,7 @@ export interface StreamForm {
   /** A choice that each output begins with, before its first token. */
   opening?(index: number): object;
   /** One choice of an event: new text of output `index`, its tokens, and why it ended, null before the end. */
-  choice(index: number, text: string, tokens: readonly ToldToken[], finish: string | null): object;
+  choice(index: number, text: string, tokens: readonly TokenWithLogprob[], finish: string | null): object;
 }
 
 /** Streams all outputs of the requests, numbered from 0 through all of them; resolves when the stream has ended. */

@@ -8,6 +8,7 @@ export {
   findTemplate,
   folderTemplate,
   jinjaTemplate,
+  templateInputs,
 } from "./chat/template.ts";
 export { encodeAnswer } from "./chat/tool-output.ts";
 export { type EnvironmentConfig, environmentSchema, openEnvironment } from "./environments/config.ts";

@@ -80,6 +80,14 @@ test("rm_at_k_equals_the_mean_over_all_subsets_with_ties_shared", () => {
   }
 });
 
+test("samples_without_a_score_are_taken_last_and_share_the_draw", () => {
+  const nan = Number.NaN;
+  // Of three pairs two hold the sample with a score; the third is of the two without one.
+  expect(rmAtK([nan, 0.5, nan], [true, false, false], 2)).toBeCloseTo((0 + 0 + 0.5) / 3, 12);
+  expect(rmAtK([nan, 0.5, nan], [false, true, false], 2)).toBeCloseTo(2 / 3, 12);
+  expect(rmAtK([nan, nan], [true, false], 1)).toBe(0.5);
+});
+
 test("answers_of_one_value_are_one_class_and_empty_ones_stay_apart", () => {
   const answers = ["1/2", "0.5", "", "\\frac12", "", "2"];
   const { counts, of, right } = groupAnswers(

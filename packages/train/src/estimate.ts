@@ -3,6 +3,7 @@ import type { ModelConfig, ParameterGroup } from "@nsa/model";
 import { parameterCount, trainFlops, trainMemory } from "@nsa/model";
 import type { OptimizerConfig } from "./optim/config.ts";
 import { stateBytesPerParameter } from "./optim/registry.ts";
+import { sharesBytes } from "./optim/shared.ts";
 
 export interface TrainingSize {
   steps: number;
@@ -18,11 +19,16 @@ export interface TrainingSize {
   headRows?: number | undefined;
   /** Frozen groups count with their weights alone. */
   groups?: readonly ParameterGroup[] | undefined;
+  /** Whether ranks of it share out masters and moments; without it they do not. */
+  shareState?: "auto" | "always" | "never";
   /** Where it will run; scratch memory differs. */
   device?: string;
 }
 
-/** Parameters, tokens, FLOPs and bytes, under the names that `--dry-run` prints. */
+/**
+ * Parameters, tokens, FLOPs and bytes, under the names that `--dry-run` prints. `shareable_bytes`, where ranks would share them out: masters
+ * and moments, which `memory_bytes` has whole.
+ */
 export function estimateTraining(model: ModelConfig, size: TrainingSize): Record<string, number> {
   const tokens = size.steps * size.microBatches * size.microBatchTokens;
   const flops = trainFlops(model, size.seqLen, size.groups);
@@ -44,5 +50,8 @@ export function estimateTraining(model: ModelConfig, size: TrainingSize): Record
     memory_parameters_bytes: memory.parameters,
     memory_activations_bytes: memory.activations,
     memory_bytes: memory.total,
+    ...(size.shareState && sharesBytes(size.shareState, memory.state)
+      ? { shareable_bytes: memory.state }
+      : {}),
   };
 }

@@ -14,6 +14,7 @@ export { anyRank, gatherValues, shareItems, shareItemsLater } from "./rank-share
 export { shareOf, shareOfStep } from "./rank-source.ts";
 export {
   lrShare,
+  rateWarning,
   type Schedule,
   type ScheduleKind,
   type ScheduleProgress,

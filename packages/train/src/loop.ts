@@ -11,7 +11,7 @@ import {
   turn,
   unlessInterrupted,
 } from "@nsa/core";
-import { savePlans } from "@nsa/kernels";
+import { type Device, savePlans } from "@nsa/kernels";
 import { CheckpointStore, refuseOtherStep, resumeCheckpoint, TrainWork, trainFlops } from "@nsa/model";
 import { z } from "zod";
 import type { AnyLoss } from "./loss.ts";
@@ -19,6 +19,7 @@ import { peakTflops } from "./peak.ts";
 import { StepProfiler } from "./profile.ts";
 import { anyRank } from "./rank-share.ts";
 import { shareOf } from "./rank-source.ts";
+import { rateWarning } from "./schedule.ts";
 import type { Trainer } from "./trainer.ts";
 
 export const loopSchema = z.strictObject({
@@ -69,6 +70,13 @@ export async function runTraining(run: TrainingRun, context: StageContext): Prom
   return loop.train();
 }
 
+/** Bytes of masters and moments on this rank, as the memory of the device counts them; masters of an fp32 model are its weights. */
+const stateBytes = (device: Device): number =>
+  device
+    .tenants()
+    .filter(({ purpose }) => purpose === "masters" || purpose === "moments")
+    .reduce((n, { bytes }) => n + bytes, 0);
+
 const outputs = (checkpoint: string | undefined): Record<string, string> =>
   checkpoint ? { checkpoint } : {};
 
@@ -115,8 +123,12 @@ class TrainingLoop {
         flops_per_token: flops.actual,
         attention_read_share: flops.readShare,
         device: model.device.name,
+        state_bytes: stateBytes(model.device),
       },
     });
+    const { schedule, optimizer: recipe } = run.trainer.config;
+    const fault = rateWarning(schedule, recipe.lr, run.config.steps);
+    if (fault) context.log(fault, "warn");
     if (run.evaluateFirst && !context.resumeFrom) await this.validate();
   }
 
@@ -225,19 +237,20 @@ class TrainingLoop {
   }
 
   /**
-   * Saves a checkpoint; the first rank alone does. Its validation loss is that of this step, where it was measured and the save is
-   * `due` in an unbroken run, too: which checkpoint is the best one does not depend on interruptions.
+   * Saves a checkpoint; the first rank does, with what the others hold. Its validation loss is that of this step, where it was measured
+   * and the save is `due` in an unbroken run, too: which checkpoint is the best one does not depend on interruptions.
    */
   private async save({ due }: { due: boolean }): Promise<void> {
     const { stateful, validated, context } = this;
     const { trainer, files } = this.run;
     const { model, optimizer, stepsDone: step } = trainer;
-    if (trainer.collectives.rank !== 0) return;
-    savePlans(model.device, context);
-    context.sync();
-    const valLoss = due && validated?.step === step ? validated.loss : undefined;
-    this.lastPath = await this.store.save({ model, optimizer, stateful, step, valLoss, files });
-    context.emit({ type: "checkpoint", step, path: this.lastPath });
+    await trainer.saving(async () => {
+      savePlans(model.device, context);
+      context.sync();
+      const valLoss = due && validated?.step === step ? validated.loss : undefined;
+      this.lastPath = await this.store.save({ model, optimizer, stateful, step, valLoss, files });
+      context.emit({ type: "checkpoint", step, path: this.lastPath });
+    });
   }
 
   /** All ranks must stop after the same step. */

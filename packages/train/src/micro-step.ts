@@ -26,6 +26,15 @@ export interface MicroStepOptions {
    * What writes the bucket's gradients was then given to the device; what is given to it next reads them complete.
    */
   onReady?: BucketReady | undefined;
+  /** Transfers of gradients that run beside the backward and may be recorded with it. */
+  transfers?: GradientTransfers | undefined;
+}
+
+export interface GradientTransfers {
+  /** Gives the transfer of a bucket to the device. */
+  start: BucketReady;
+  /** What the device is given next waits for them. */
+  settle: () => void;
 }
 
 /** Values that a loss has for the host, by name. */
@@ -73,8 +82,12 @@ export class MicroSteps {
     } else {
       using scope = model.device.scope();
       const layout = layoutMicro(batch, options.weightSum, model.config);
-      const leave = progress && ((segment: number) => progress.leave(segment));
-      const { part, rows } = this.body(uploadMicro(model.device, layout, this.stats), batch, options, leave);
+      const { part, rows } = this.body(
+        uploadMicro(model.device, layout, this.stats),
+        batch,
+        options,
+        progress,
+      );
       for (const row of Object.values(rows)) scope.keep(row);
       put(part, rows);
     }
@@ -117,7 +130,8 @@ export class MicroSteps {
     const loss = this.losses.get(options.loss) ?? this.losses.size;
     this.losses.set(options.loss, loss);
     const columns = Object.keys(layout.columns);
-    const key = JSON.stringify([loss, options.temperature ?? 1, bucket, columns]);
+    const sums = options.transfers !== undefined;
+    const key = JSON.stringify([loss, options.temperature ?? 1, bucket, columns, sums]);
     const kept = this.kept.get(key) ?? this.make(new FixedInputs(device, layout, stats));
     // Young keys are last in the map.
     this.kept.delete(key);
@@ -165,13 +179,23 @@ export class MicroSteps {
     inputs: MicroInputs,
     batch: Batch,
     options: MicroStepOptions,
-    leave?: (segment: number) => void,
+    progress?: BackwardProgress,
   ): { part: StepPart; rows: Rows } {
     const { model, config } = this;
     const { device } = model;
     const tape = new Tape();
     const aux: Tensor[] = [];
-    const hidden = model.forward(tape, inputs.batch, { recompute: config.recompute, aux, leave });
+    const { transfers } = options;
+    const sent = transfers && new BackwardProgress(this.gradientBuckets(), transfers.start);
+    const leave = (segment: number) => {
+      sent?.leave(segment);
+      progress?.leave(segment);
+    };
+    const hidden = model.forward(tape, inputs.batch, {
+      recompute: config.recompute,
+      aux,
+      ...(sent || progress ? { leave } : {}),
+    });
     const math = new TensorMath(tape);
     const { weight, inverseWeightSum } = inputs;
     const slope = options.loss.slope?.({ math, weight, inverseWeightSum });
@@ -209,6 +233,8 @@ export class MicroSteps {
       }),
     );
     tape.backward(seeds);
+    sent?.finish();
+    transfers?.settle();
     const part = { ...result.metrics, ...(extra && { "train/aux_loss": extra }), loss: result.loss };
     return { part, rows };
   }

@@ -20,7 +20,8 @@ export function openStageDevice(
 ): Device {
   const cores = ranks ? Math.max(1, Math.floor(availableParallelism() / parallel.world)) : 0;
   const options = { threads: threads || cores, memoryLimitMb, log: (text: string) => log(text) };
-  if (ranks && device === "cuda") return openDevice(device, { ...options, ordinal: ranks.rank });
+  if (ranks && device === "cuda")
+    return openDevice(device, { ...options, ordinal: ranks.local ?? ranks.rank });
   return openDevice(ranks ? "cpu" : device, options);
 }
 

@@ -68,3 +68,12 @@ export function lrShare(schedule: Schedule, step: number, total: number): number
   const progress = Math.min(1, (step - warmupSteps) / Math.max(1, total - warmupSteps));
   return scheduleKinds.get(kind).share(schedule, { step, total, progress });
 }
+
+/** What the rate alone does to a run of `total` steps that its recipe hardly means; undefined where it is well. */
+export function rateWarning(schedule: Schedule, lr: number, total: number): string | undefined {
+  if (lr === 0) return "train.optimizer.lr is 0: no weight will change";
+  const { warmupSteps } = schedule;
+  if (warmupSteps <= total) return undefined;
+  const share = Number(((100 * total) / warmupSteps).toPrecision(2));
+  return `train.schedule.warmup_steps ${warmupSteps} is more than the ${total} steps of the run: the learning rate rises to ${share} % of train.optimizer.lr and no further`;
+}

@@ -8,6 +8,8 @@ import type { AnyLoss, LossContext, LossFunction } from "./loss.ts";
 import { MicroSteps } from "./micro-step.ts";
 import { groupsSchema, optimizerSchema } from "./optim/config.ts";
 import { Optimizer, type UpdateOutcome } from "./optim/optimizer.ts";
+import { stateBytesPerParameter } from "./optim/registry.ts";
+import { sharesBytes, sumForOwners } from "./optim/shared.ts";
 import { figuresOverRanks } from "./rank-figures.ts";
 import { lrShare, scheduleSchema } from "./schedule.ts";
 import { addPart, StepResults } from "./step-results.ts";
@@ -22,6 +24,12 @@ export const trainerSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe("Run layers again in the backward instead of keeping activations"),
+  shareState: z
+    .enum(["auto", "always", "never"])
+    .default("auto")
+    .describe(
+      "Whether ranks share out masters and moments (ZeRO-1); auto: where one rank's would be 256 MiB or more",
+    ),
   logitsBudgetMb: z
     .number()
     .min(0)
@@ -47,6 +55,37 @@ export interface StepOptions {
    * several ranks the bucket is by then their sum.
    */
   onReady?: BucketReady;
+}
+
+export interface TrainerOptions {
+  /** Bytes from which on a bucket of gradients is closed. Default 25 MiB. */
+  bucketBytes?: number;
+  /** Whether ranks may share out masters and moments, as `config.shareState` asks; a stage that allows it must save by `saving`. */
+  mayShare?: boolean;
+}
+
+function sharesState(
+  { parameters, base }: Transformer,
+  { shareState, optimizer, groups }: TrainerConfig,
+  { world }: Collectives,
+  mayShare: boolean,
+): boolean {
+  if (world === 1 || shareState === "never") return false;
+  const able = mayShare && !base;
+  if (shareState === "always" && !able)
+    throw new NsaError({
+      code: "ranks_unsupported",
+      what: "train.share_state: always",
+      why: base
+        ? "a model with adapters keeps its base, and the adapters' masters and moments are small"
+        : "ranks of this stage hold all masters and moments, since it reads the weights of the policy as they are stored",
+      fix: "leave out train.share_state",
+      exitCode: ExitCode.unavailable,
+    });
+  if (!able) return false;
+  const masters = parameters.low ? 4 : 0;
+  const bytes = parameters.layout.trainableNumel * (masters + stateBytesPerParameter(optimizer, groups));
+  return sharesBytes(shareState, bytes);
 }
 
 const HISTORY = 128;
@@ -76,10 +115,11 @@ export class Trainer implements Stateful {
     readonly totalSteps: number,
     config: TrainerConfigInput = {},
     readonly collectives: Collectives = singleRank,
-    { bucketBytes }: { bucketBytes?: number } = {},
+    { bucketBytes, mayShare = false }: TrainerOptions = {},
   ) {
     this.config = trainerSchema.parse(config);
-    this.optimizer = new Optimizer(model.parameters, this.config.optimizer);
+    if (sharesState(model, this.config, collectives, mayShare)) model.parameters.shareOut(collectives);
+    this.optimizer = new Optimizer(model.parameters, this.config.optimizer, collectives);
     this.microSteps = new MicroSteps(model, { ...this.config, bucketBytes });
     this.results = new StepResults(model.device, this.microSteps.stats);
   }
@@ -98,11 +138,15 @@ export class Trainer implements Stateful {
     using _ = device.scope();
     const { weightSum, microBatches } = stepBatch;
     const { temperature } = options;
-    const reduce = this.collectives.world > 1 || options.onReady;
+    const { collectives } = this;
+    const reduce = collectives.world > 1 || options.onReady;
+    const beside = collectives.overlaps;
     const ready = (bucket: GradientBucket) => {
-      this.sumOverRanks(bucket);
+      if (!beside) this.sumOverRanks(bucket);
       options.onReady?.(bucket);
     };
+    const start = (bucket: GradientBucket) => this.sumOverRanks(bucket);
+    const transfers = beside ? { start, settle: () => collectives.settle() } : undefined;
     parameters.zeroGradients();
     results.begin(microBatches.length);
     const rows: Record<string, Tensor>[] = [];
@@ -113,7 +157,7 @@ export class Trainer implements Stateful {
       const onReady = last && reduce ? ready : undefined;
       this.microSteps.run(
         batch,
-        { weightSum, loss: loss as AnyLoss, temperature, onReady },
+        { weightSum, loss: loss as AnyLoss, temperature, onReady, transfers: last ? transfers : undefined },
         (part, found) => {
           results.put(i, part);
           rows[i] = found;
@@ -122,7 +166,11 @@ export class Trainer implements Stateful {
     }
     // A rank without a share of the step adds zeros to each bucket, in the order of the others' backward.
     if (microBatches.length === 0 && reduce)
-      for (const bucket of this.microSteps.gradientBuckets()) ready(bucket);
+      for (const bucket of this.microSteps.gradientBuckets()) {
+        transfers?.start(bucket);
+        transfers?.settle();
+        ready(bucket);
+      }
     const step = this.stepsDone + 1;
     const lr =
       this.config.optimizer.lr * lrShare(this.config.schedule, options.scheduleStep ?? step, this.totalSteps);
@@ -165,6 +213,14 @@ export class Trainer implements Stateful {
     return { loss: weight > 0 ? sum / weight : 0, weight };
   }
 
+  /** Runs `save` on rank 0, to which the others hand what they hold. All ranks must call it. */
+  async saving<R>(save: () => Promise<R>): Promise<R | undefined> {
+    const { model, optimizer, collectives } = this;
+    const { sharing, flat } = model.parameters;
+    if (sharing) return sharing.saving([flat, ...Object.values(optimizer.buffers)], save);
+    return collectives.rank === 0 ? save() : undefined;
+  }
+
   save(): TrainerState {
     return { step: this.stepsDone, lossEma: this.lossEma ?? null, norms: [...this.norms] };
   }
@@ -184,28 +240,34 @@ export class Trainer implements Stateful {
   }
 
   /** The bucket's gradients become their sum over ranks. */
-  private sumOverRanks({ ranges }: GradientBucket): void {
+  private sumOverRanks(bucket: GradientBucket): void {
     if (this.collectives.world === 1) return;
     using _ = this.model.device.scope();
-    const { gradients } = this.model.parameters;
-    for (const { from, to } of ranges) this.collectives.allReduce(gradients!.view(from, [to - from]));
+    const { parameters } = this.model;
+    if (parameters.sharing) {
+      sumForOwners(parameters, parameters.sharing, bucket);
+      return;
+    }
+    this.collectives.together(() => {
+      for (const { from, to } of bucket.ranges)
+        this.collectives.allReduce(parameters.gradients!.view(from, [to - from]));
+    });
   }
 
   /** Clips and updates; the host waits once, for what became of it. */
   private update(step: number, lr: number): { sums: Record<string, number>; outcome: UpdateOutcome } {
-    const { results, optimizer, collectives } = this;
+    const { results, optimizer } = this;
     const limit = this.outlierLimit();
     const losses = results.losses();
-    if (collectives.world === 1 && optimizer.onDevice) {
+    if (optimizer.onDevice) {
       optimizer.update(lr, step, losses, limit, results.memory);
       return { sums: results.read(), outcome: optimizer.outcome() };
     }
-    // Another rank's loss, and updates that take no skip flag, need the host's eye before the weights are touched.
+    // Updates that take no skip flag need the host's eye before the weights are touched.
     optimizer.prepare(lr, step, losses, limit);
     const sums = results.read();
     const outcome = optimizer.outcome();
-    const [all] = collectives.allReduceNumbers([sums.loss!]);
-    if (Number.isFinite(all) && outcome.skipped === "no") optimizer.apply(lr);
+    if (outcome.skipped === "no") optimizer.apply(lr);
     return { sums, outcome };
   }
 

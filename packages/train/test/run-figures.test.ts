@@ -144,3 +144,11 @@ test("over_ranks_tokens_are_all_ranks_and_mfu_is_a_share_of_all_cards", async ()
   expect(metricsOf(events, "eval")["val/loss"]).toBeCloseTo(2 * Math.LN2, 5);
   expect(singleRank.allReduceNumbers([3, 4])).toEqual([3, 4]);
 });
+
+test("a_run_that_cannot_learn_by_its_rate_is_warned_of_before_its_first_step", async () => {
+  const step = { microBatches: [batchOf([[1, 2]])], weightSum: 1 };
+  const events = await run({ step, validation: [] });
+  const warnings = events.flatMap((e) => (e.type === "log" && e.level === "warn" ? [e.text] : []));
+  expect(warnings).toEqual(["train.optimizer.lr is 0: no weight will change"]);
+  expect(events.findIndex((e) => e.type === "log")).toBeLessThan(events.findIndex((e) => e.type === "step"));
+});

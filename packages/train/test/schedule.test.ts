@@ -1,6 +1,6 @@
 // Learning-rate schedules at single steps, by hand.
 import { expect, test } from "vitest";
-import { lrShare, type Schedule, scheduleSchema } from "../src/index.ts";
+import { lrShare, rateWarning, type Schedule, scheduleSchema } from "../src/index.ts";
 
 const at = (config: Partial<Schedule>, total: number, ...steps: number[]) =>
   steps.map((step) => lrShare(scheduleSchema.parse(config), step, total));
@@ -45,4 +45,17 @@ test("multi_step_falls_after_80_and_90_percent_of_all_steps_whatever_their_numbe
   // 31.6 % of the peak; 17·0.8 = 13.6 and 17·0.9 = 15.3.
   expect(at({ kind: "multi_step" }, 17, 13, 14, 15, 16, 17)).toEqual(near(1, sqrt(0.1), sqrt(0.1), 0.1, 0.1));
   expect(sqrt(0.1)).toBeCloseTo(0.316, 3);
+});
+
+test("a_rate_that_a_run_never_reaches_is_named", () => {
+  const warning = (config: Partial<Schedule>, lr: number, total: number) =>
+    rateWarning(scheduleSchema.parse(config), lr, total);
+  expect(warning({ warmupSteps: 1000 }, 1e-4, 60)).toBe(
+    "train.schedule.warmup_steps 1000 is more than the 60 steps of the run: the learning rate rises to 6 % of train.optimizer.lr and no further",
+  );
+  expect(warning({ warmupSteps: 7, kind: "constant" }, 1e-4, 6)).toContain("rises to 86 %");
+  // The last step of the run is the first at the peak; a decay to 0 is one.
+  expect(warning({ warmupSteps: 60 }, 1e-4, 60)).toBeUndefined();
+  expect(warning({ kind: "cosine", minRatio: 0 }, 1e-4, 60)).toBeUndefined();
+  expect(warning({}, 0, 60)).toBe("train.optimizer.lr is 0: no weight will change");
 });

@@ -1,7 +1,8 @@
-// A rank that torchrun, srun or mpirun has started: which one it is, the folder of the rendezvous, and the run that rank 0 has opened for all.
+// A rank that torchrun, srun or mpirun has started: which one it is, where the ranks meet, and the run that rank 0 has opened for all.
 //
-// The rendezvous of a launch is a folder of this machine: that of NSA_RENDEZVOUS, else one named after the launch. Rank 0 makes a new folder
+// Ranks of one machine meet in a folder: that of NSA_RENDEZVOUS, else one named after the launch. Rank 0 makes a new folder
 // in it with the pipes and names it in `current`; a name whose process has ended was left by an earlier launch and is passed over.
+// Ranks of several machines meet at a TCP address (relay.ts), and share the folder of runs.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,6 +10,7 @@ import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { atomicWriteFile, ExitCode, NsaError, type StageResult } from "@nsa/core";
 import type { Job } from "./messages.ts";
+import { type Address, Relay } from "./relay.ts";
 import { type ChildOptions, runInChild } from "./run-in-child.ts";
 import { withPlace } from "./run-ranks.ts";
 
@@ -21,6 +23,10 @@ export interface Launch {
   rendezvous: string;
   /** The folder is of this launch alone, and is removed at its end. */
   temporary: boolean;
+  /** Number of this rank on its machine: the GPU it takes. */
+  local?: number;
+  /** Where ranks of several machines meet, and the name of their launch. */
+  network?: { address: Address; launch: string };
 }
 
 /** Variables of the programs that start ranks: the rank, the number of ranks, those of this machine, and what names the launch. */
@@ -29,6 +35,7 @@ const LAUNCHERS = [
     rank: "RANK",
     world: "WORLD_SIZE",
     local: "LOCAL_WORLD_SIZE",
+    own: "LOCAL_RANK",
     names: ["MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT"],
   },
   {
@@ -36,12 +43,14 @@ const LAUNCHERS = [
     rank: "SLURM_PROCID",
     world: "SLURM_STEP_NUM_TASKS",
     machines: "SLURM_STEP_NUM_NODES",
+    own: "SLURM_LOCALID",
     names: ["SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT"],
   },
   {
     rank: "OMPI_COMM_WORLD_RANK",
     world: "OMPI_COMM_WORLD_SIZE",
     local: "OMPI_COMM_WORLD_LOCAL_SIZE",
+    own: "OMPI_COMM_WORLD_LOCAL_RANK",
     names: ["PMIX_NAMESPACE"],
   },
 ] as const;
@@ -56,9 +65,30 @@ function refuse(why: string, fix: string, exitCode: ExitCode): NsaError {
   });
 }
 
+/** The address that NSA_RENDEZVOUS, the launcher or Slurm's job gives to ranks of several machines. Throws `launch_unusable` (exit 2). */
+function addressOf(env: Environment): Address {
+  const given = env.NSA_RENDEZVOUS;
+  const written = given === undefined ? undefined : /^(?:tcp:\/\/)?([^/]+):(\d+)$/.exec(given);
+  const { MASTER_ADDR: master, MASTER_PORT: masterPort, SLURM_JOB_ID: job } = env;
+  // torchrun's agent listens at MASTER_PORT itself.
+  const port = masterPort === undefined ? 20_000 + (Number(job) % 20_000) : Number(masterPort) + 1;
+  const address = written
+    ? { host: written[1]!.replace(/^\[|\]$/g, ""), port: Number(written[2]) }
+    : { host: given === undefined ? (master ?? env.SLURM_LAUNCH_NODE_IPADDR ?? "") : "", port };
+  if (address.host !== "" && Number.isInteger(address.port) && address.port > 0 && address.port < 65536)
+    return address;
+  throw refuse(
+    given === undefined
+      ? "they run on several machines, and neither MASTER_ADDR and MASTER_PORT nor NSA_RENDEZVOUS names where they meet"
+      : `they run on several machines, and NSA_RENDEZVOUS=${given} is no address`,
+    "set NSA_RENDEZVOUS=tcp://host:port on all ranks, the host being the machine of rank 0",
+    ExitCode.usage,
+  );
+}
+
 /**
- * The place that the environment gives this process; undefined where it was started alone. Throws NsaError `launch_unusable`: exit 2 for
- * variables that make no sense, exit 4 for ranks on several machines.
+ * The place that the environment gives this process; undefined where it was started alone. Throws NsaError `launch_unusable` (exit 2) for
+ * variables that make no sense.
  */
 export function launchOf(env: Environment): Launch | undefined {
   const given = env.NSA_RENDEZVOUS;
@@ -77,21 +107,18 @@ export function launchOf(env: Environment): Launch | undefined {
     if (world === 1) return undefined;
     const local = "local" in launcher ? env[launcher.local] : undefined;
     const machines = "machines" in launcher ? env[launcher.machines] : undefined;
-    if (
-      (local !== undefined && Number(local) < world) ||
-      Number(machines ?? 1) > 1 ||
-      /:\d+$/.test(given ?? "")
-    )
-      throw refuse(
-        "they run on several machines, or NSA_RENDEZVOUS is a network address; ranks of a run share one machine so far",
-        "start them on one machine; NSA_RENDEZVOUS names a folder there",
-        ExitCode.unavailable,
-      );
+    const several = (local !== undefined && Number(local) < world) || Number(machines ?? 1) > 1;
+    const own = { ...(env[launcher.own] === undefined ? {} : { local: Number(env[launcher.own]) }) };
+    if (several || /:\d+$/.test(given ?? "")) {
+      const address = addressOf(env);
+      const launch = `${id} of ${world}`;
+      return { rank, world, ...own, rendezvous: tmpdir(), temporary: false, network: { address, launch } };
+    }
     const name = createHash("sha256").update(id).digest("hex").slice(0, 16);
     const rendezvous = given
       ? resolve(given)
       : join(tmpdir(), `nsa-ranks-${process.getuid?.() ?? 0}-${name}`);
-    return { rank, world, rendezvous, temporary: given === undefined };
+    return { rank, world, ...own, rendezvous, temporary: given === undefined };
   }
   return undefined;
 }
@@ -100,6 +127,7 @@ export function launchOf(env: Environment): Launch | undefined {
 export interface Launched extends Launch {
   /** Folder of the pipes. */
   folder: string;
+  relay?: Relay;
 }
 
 function isRunning(pid: number): boolean {
@@ -137,9 +165,25 @@ async function awaited(read: () => string | undefined): Promise<string> {
   }
 }
 
+/** Makes this rank's pipes and has them relayed. Throws as {@link Relay.open}. */
+async function joinNetwork(launch: Launch, network: NonNullable<Launch["network"]>): Promise<Launched> {
+  const { makeRankPipes, rankLimitMs } = await import("@nsa/kernels");
+  const folder = mkdtempSync(join(launch.rendezvous, "nsa-ranks-"));
+  try {
+    makeRankPipes(folder, launch.world);
+    const { rank, world } = launch;
+    const relay = await Relay.open({ rank, world, folder, ...network }, rankLimitMs());
+    return { ...launch, folder, relay };
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
 /** Makes the pipes of a launch (rank 0) or waits for them. Throws NsaError `rank_hung` (exit 1) where rank 0 does not make them in time. */
 export async function joinLaunch(launch: Launch): Promise<Launched> {
-  const { rank, world, rendezvous } = launch;
+  const { rank, world, rendezvous, network } = launch;
+  if (network) return joinNetwork(launch, network);
   const current = join(rendezvous, "current");
   mkdirSync(rendezvous, { recursive: true, mode: 0o700 });
   refuseForeign(rendezvous);
@@ -159,8 +203,10 @@ export async function joinLaunch(launch: Launch): Promise<Launched> {
 }
 
 /** Removes the files of a launch. Pipes of ranks that still run stay open without their names. */
-function endLaunch({ rendezvous, temporary, folder }: Launched): void {
+async function endLaunch({ rendezvous, temporary, folder, relay }: Launched, limitMs = 0): Promise<void> {
+  await relay?.close(limitMs);
   rmSync(folder, { recursive: true, force: true });
+  if (relay) return;
   rmSync(join(rendezvous, "current"), { force: true });
   if (!temporary) return;
   try {
@@ -168,6 +214,16 @@ function endLaunch({ rendezvous, temporary, folder }: Launched): void {
   } catch {
     // The next launch of the name has its files there already.
   }
+}
+
+/** The folder of the run, which this machine must have as well. Throws NsaError `launch_unusable` (exit 4). */
+function shared(runDir: string): string {
+  if (existsSync(runDir)) return runDir;
+  throw refuse(
+    `rank 0 has opened the run ${runDir}, which this machine does not have`,
+    "put --runs on a file system that all machines share, at the same path",
+    ExitCode.unavailable,
+  );
 }
 
 /** The run of all ranks, which rank 0 opens. Throws what `open` throws, and on the other ranks `rank_lost` (exit 1) then. */
@@ -180,12 +236,12 @@ export async function runOfRanks(launched: Launched, open: () => string): Promis
       atomicWriteFile(note, runDir);
       return runDir;
     } catch (error) {
-      endLaunch(launched);
+      await endLaunch(launched);
       throw error;
     }
   }
   return awaited(() => {
-    if (existsSync(note)) return readFileSync(note, "utf8");
+    if (existsSync(note)) return shared(readFileSync(note, "utf8"));
     if (existsSync(folder)) return undefined;
     throw new NsaError({
       code: "rank_lost",
@@ -199,11 +255,12 @@ export async function runOfRanks(launched: Launched, open: () => string): Promis
 
 /** This rank's part of the job. Throws what the stage throws, and `rank_lost`, `rank_hung` with the last step and checkpoint. */
 export async function runLaunched(job: Job, launched: Launched, options: ChildOptions): Promise<StageResult> {
-  const { rank, world, folder } = launched;
-  let step = 0;
+  const { rank, world, folder, local, relay } = launched;
+  const place = { rank, world, folder, runDir: job.runDir, ...(local === undefined ? {} : { local }) };
+  let [step, done] = [0, false];
   try {
-    return await runInChild(
-      { ...job, ranks: { rank, world, folder, runDir: job.runDir } },
+    const result = await runInChild(
+      { ...job, ranks: place },
       {
         ...options,
         onEvent: (event) => {
@@ -212,9 +269,11 @@ export async function runLaunched(job: Job, launched: Launched, options: ChildOp
         },
       },
     );
+    done = true;
+    return result;
   } catch (error) {
     throw withPlace(error as Error, step, job.runDir);
   } finally {
-    if (rank === 0) endLaunch(launched);
+    if (rank === 0 || relay) await endLaunch(launched, done ? 10_000 : 1000);
   }
 }

@@ -1,16 +1,19 @@
 // Runs one stage in this process: recording files, resume, events.
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import {
   changedPlugins,
+  changeRecipe,
   ExitCode,
   type LoggingConfig,
   latestCheckpoint,
+  loadConfig,
   NsaError,
   openSinks,
   openStageContext,
   pluginsOfCheckpoint,
   restoreCheckpoints,
+  type StageDefinition,
   type StageEvent,
   type StageResult,
 } from "@nsa/core";
@@ -47,6 +50,26 @@ async function startOf(job: Job): Promise<{ job: Job; resumeFrom: string | undef
   return { job: placed, resumeFrom: await checkpointOfRanks(ranks, find) };
 }
 
+/** A recipe of a run with the defaults of today's schema, or as it is where the schema no longer takes it. */
+function completeRecipe({ schema }: StageDefinition, path: string): string {
+  try {
+    return loadConfig(schema, path).yaml;
+  } catch {
+    return readFileSync(path, "utf8");
+  }
+}
+
+/** Puts the recipe of a resume in force; what it changes, as a line. Rank 0 alone has the run's folder. */
+function takeRecipe(
+  { recipe, resume, runDir }: Job,
+  stage: StageDefinition,
+  resumeFrom = "",
+): string | undefined {
+  if (!resume || recipe === undefined) return undefined;
+  const from = Number(/step-(\d+)$/.exec(resumeFrom)?.[1] ?? 0);
+  return changeRecipe(runDir, { from, yaml: recipe, complete: (path) => completeRecipe(stage, path) });
+}
+
 /** Runs the stage to its end, or to the checkpoint after `signal` aborts. */
 export async function runJob(
   job: Job,
@@ -70,6 +93,7 @@ export async function runJob(
   if (!held) return { status: "interrupted", step: 0, metrics: {}, outputs: {} };
   const place = { runDir, runName: basename(job.runDir), time: now(), onError };
   const { job: placed, resumeFrom } = await startOf(job);
+  let changes = rank === 0 ? takeRecipe(job, stage, resumeFrom) : undefined;
   const context = openStageContext({
     runDir,
     ranks: placed.ranks,
@@ -80,7 +104,14 @@ export async function runJob(
     signal,
     sinks: logging && rank === 0 ? openSinks(logging, place) : [],
     now,
-    onEvent,
+    onEvent: (event) => {
+      onEvent(event);
+      // A run that had ended already does no step with them.
+      if (event.type !== "start" || event.step >= event.totalSteps || changes === undefined) return;
+      const line = changes;
+      changes = undefined;
+      context.log(line);
+    },
   });
   try {
     // Killed before its first checkpoint: it starts anew, the rows of step 0 included.

@@ -3,7 +3,7 @@ import { NsaError, type StageDefinition } from "@nsa/core";
 import { openDevice } from "@nsa/kernels";
 import { worldOf } from "../child/run-ranks.ts";
 import { count, duration, percent } from "../view/format.ts";
-import { describeLargest, largestModel, memoryOf } from "./largest-model.ts";
+import { describeLargest, largestModel, memoryOf, ofOneRank } from "./largest-model.ts";
 import type { CheckedStage } from "./pipeline-recipe.ts";
 import { processBytes } from "./process-memory.ts";
 import { matmulRate } from "./self-check.ts";
@@ -55,19 +55,20 @@ interface Estimated {
 
 /** Prints the estimate; with `json`, the plain numbers as one object. */
 export function printEstimate(
-  { stage, config, estimate }: Estimated,
+  { stage, config, estimate: whole }: Estimated,
   options: { device: string; json?: boolean; ranks?: string },
 ): void {
   const { device, seconds: secondsOf } = timer(options.device);
   const world = worldOf(options, (text) => console.error(text));
+  const estimate = ofOneRank(whole, world);
   const seconds = secondsOf(estimate.flops);
   // On a GPU tensors are elsewhere.
   const bytes = device === "cuda" ? undefined : processBytes(estimate, config);
   const limit = (config as { memoryLimitMb?: number }).memoryLimitMb;
-  // Each rank has all weights, gradients and moments, and one micro-batch at a time; ranks of the CPU share its memory, others have a GPU each.
+  // Each rank has all weights and gradients, and one micro-batch at a time; ranks of the CPU share its memory, others have a GPU each.
   const sharing = device === "cpu" ? world : 1;
   const memory = device ? Math.min(memoryOf(device, limit), memoryOf(device) / sharing) : 0;
-  const largest = device && largestModel(stage, config, device, memory);
+  const largest = device && largestModel(stage, config, device, memory, world);
   const ranks =
     world === 1 ? {} : { ranks: world, ...(bytes === undefined ? {} : { all_ranks_bytes: world * bytes }) };
   if (options.json) {

@@ -1,4 +1,5 @@
 // `nsa eval tasks` and `nsa eval fetch`: what can be measured, and its records from the hub.
+import { counted } from "@nsa/core";
 import { fetchTask, findTask, taskNames } from "@nsa/tasks";
 
 export function listTasks(): void {
@@ -10,5 +11,5 @@ export function listTasks(): void {
 
 export async function fetchTaskData(name: string, options: { dataDir: string; hub: string }): Promise<void> {
   const { path, records } = await fetchTask(findTask(name), options);
-  console.log(`${path}\t${records} records`);
+  console.log(`${path}\t${counted(records, "record")}`);
 }

@@ -34,21 +34,36 @@ export function memoryOf(wanted: string, limitMb = 0): number {
   return limitMb > 0 ? Math.min(all, limitMb * 2 ** 20) : all;
 }
 
+/** The estimate of one of `world` ranks, which share out what can be. */
+export function ofOneRank(
+  { shareable_bytes: shareable = 0, ...estimate }: Estimate,
+  world: number,
+): Estimate {
+  const elsewhere = shareable * (1 - 1 / world);
+  const less = (key: string) =>
+    estimate[key] === undefined ? {} : { [key]: Math.ceil(estimate[key] - elsewhere) };
+  return elsewhere === 0
+    ? estimate
+    : { ...estimate, ...less("memory_parameters_bytes"), ...less("memory_bytes") };
+}
+
 /** Undefined for a stage whose memory does not depend on a model. */
 export function largestModel(
   { estimate }: Pick<StageDefinition, "estimate">,
   config: unknown,
   device: string,
   memory: number,
+  world = 1,
 ): LargestModel | undefined {
   const limit = memory * USABLE;
   const at = (n: number) => {
     let model: ModelConfig | undefined;
-    const of = estimate(config, device, (first) => {
+    const whole = estimate(config, device, (first) => {
       const member = familyMember(first as ModelConfig, n);
       model ??= member;
       return member as typeof first;
     });
+    const of = ofOneRank(whole, world);
     return model && of.memory_bytes !== undefined ? { model, estimate: of } : undefined;
   };
   const fits = (n: number) => at(n)!.estimate.memory_bytes! <= limit;

@@ -14,11 +14,22 @@ import {
   parameterCount,
   readCheckpointState,
   saveCheckpoint,
+  type Transformer,
 } from "@nsa/model";
+import { count } from "../view/format.ts";
 import { importPeftCommand } from "./adapters.ts";
 
 function usage(code: string, what: string, why: string, fix: string): NsaError {
   return new NsaError({ code, what, why, fix, exitCode: ExitCode.usage });
+}
+
+/** Prints what was written, and whether texts can be read with it. */
+function report(to: string, { config }: Transformer, files: Record<string, string>): void {
+  const carried = Object.keys(files).filter((name) => name !== "generation_config.json");
+  const beside = carried.length > 0 ? `, with ${carried.join(", ")}` : "";
+  const lacks =
+    "tokenizer.json" in files ? "" : "; to read texts it needs the model's tokenizer.json beside it";
+  console.log(`${to}: ${count(parameterCount(config))} parameters in ${config.dtype}${beside}${lacks}`);
 }
 
 /** What a whole model computes in once it is a checkpoint. */
@@ -46,7 +57,9 @@ export async function importCommand(
   const device = openDevice("cpu");
   try {
     const model = importHuggingFace(device, from, dtype ? { dtype } : {}, "f32");
-    await saveCheckpoint(to, { model, step: 0, files: modelFiles(from) });
+    const files = modelFiles(from);
+    await saveCheckpoint(to, { model, step: 0, files });
+    report(to, model, files);
   } finally {
     device.close();
   }
@@ -61,7 +74,9 @@ export async function initCommand(
   const device = openDevice(name);
   try {
     const model = initHuggingFace(device, from, { seed, ...(dtype ? { dtype } : {}) });
-    await saveCheckpoint(to, { model, step: 0, files: modelFiles(from) });
+    const files = modelFiles(from);
+    await saveCheckpoint(to, { model, step: 0, files });
+    report(to, model, files);
   } finally {
     device.close();
   }
@@ -79,7 +94,9 @@ export async function exportCommand(
   const device = openDevice("cpu");
   try {
     const model = await loadModel(device, from, { lora: undefined });
-    await exportHuggingFace(model, to, modelFiles(from, { guessed: true }));
+    const files = modelFiles(from, { guessed: true });
+    await exportHuggingFace(model, to, files);
+    report(to, model, files);
   } finally {
     device.close();
   }

@@ -1,48 +1,17 @@
 // The recipe of `nsa pipeline run`: its schema, overrides of its stages, and the check of all of them beforehand.
 import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { configYaml, didYouMean, ExitCode, loadConfig, NsaError, withPlugins } from "@nsa/core";
-import { z } from "zod";
+import { configYaml, didYouMean, ExitCode, loadConfig, NsaError } from "@nsa/core";
+import type { z } from "zod";
 import { loadPluginsOfRecipe } from "../plugins/load.ts";
 import { missingFiles } from "./missing-files.ts";
+import { loadOfStage, ofStage } from "./other-stage.ts";
+import { pipelineSchema } from "./pipeline-schema.ts";
 import { findCheckpointsIn } from "./recipe-checkpoints.ts";
-import { loadStage, stageNames } from "./stages.ts";
+import { loadStage } from "./stages.ts";
 
 /** What no stage may be called: `{stage.dir}` is a stage's own folder, the others are keys of the recipe. */
 const RESERVED = ["stage", "stages", "name", "plugins", "set"];
-
-/** Stages are those registered by now. */
-export const pipelineSchema = () =>
-  withPlugins(
-    z.strictObject({
-      name: z.string().default("pipeline").describe("Name of the run"),
-      stages: z
-        .array(
-          z.strictObject({
-            name: z
-              .string()
-              .regex(/^[\w-]+$/)
-              .describe("Name that later stages refer to, as {name.output}"),
-            stage: z.enum(stageNames()).describe("What to run"),
-            config: z.string().describe("Recipe, relative to this file"),
-            set: z
-              .array(z.string())
-              .default([])
-              .describe(
-                "Overrides; {name.output} becomes an earlier stage's output, {stage.dir} the stage's folder",
-              ),
-          }),
-        )
-        .min(1)
-        .describe("In order"),
-      set: z
-        .array(z.string())
-        .default([])
-        .describe(
-          "Overrides STAGE.key=value behind the stages' own, as `--set` has them: what a recipe that `extends` another one changes of its stages",
-        ),
-    }),
-  );
 
 export type Pipeline = z.output<ReturnType<typeof pipelineSchema>>;
 export type PipelineStage = Pipeline["stages"][number];
@@ -90,7 +59,10 @@ export async function loadPipeline(
   const headOf = (text: string) => text.slice(0, Math.max(0, text.search(/[.=]/)));
   const own = overrides.filter((text) => RESERVED.includes(headOf(text)));
   await loadPluginsOfRecipe(file, { set: own });
-  const { config, yaml } = loadConfig(pipelineSchema(), file, { set: own });
+  const schema = pipelineSchema();
+  const { config, yaml } = await ofStage("pipeline", schema, file, () =>
+    loadConfig(schema, file, { set: own }),
+  );
   checkNames(file, config);
   for (const text of [...config.set, ...overrides.filter((o) => !own.includes(o))]) {
     const stage = config.stages.find(({ name }) => text.startsWith(`${name}.`));
@@ -119,7 +91,7 @@ export async function loadStageConfig(
 ): Promise<{ config: unknown; yaml: string }> {
   await loadPluginsOfRecipe(recipe, { set, runs });
   const { schema } = await loadStage(stage.stage);
-  const { config, remarks } = loadConfig(schema as never, recipe, { set });
+  const { config, remarks } = await loadOfStage(stage.stage, schema, recipe, set);
   for (const remark of remarks) console.error(`warning: stage ${stage.name}: ${remark}`);
   const found = findCheckpointsIn(config, runs);
   return { config: found, yaml: configYaml(schema, found) };

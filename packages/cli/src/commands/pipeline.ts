@@ -1,7 +1,7 @@
 // `nsa pipeline run`: stages in order, each a normal run; outputs of one feed the next; finished stages are kept.
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import {
   atomicWriteFile,
   createRunDir,
@@ -28,6 +28,7 @@ import {
   type Pipeline,
   type PipelineStage,
 } from "./pipeline-recipe.ts";
+import { resumeCommand } from "./resume-command.ts";
 import { execute, namedRecipe, type StageOptions } from "./stage.ts";
 
 const folderOf = (dir: string, { name }: PipelineStage) => join(dir, "stages", name);
@@ -105,7 +106,9 @@ export async function runPipeline(recipe: string | undefined, options: PipelineO
   const last = config.stages.findIndex(({ name }) => name === options.until);
   for (const [i, stage] of config.stages.entries()) {
     if (last >= 0 && i > last) {
-      console.error(`stopped behind ${options.until}; go on with --resume ${basename(dir)}`);
+      console.error(
+        `stopped behind ${options.until}; go on with: ${resumeCommand("pipeline run", dir, options)}`,
+      );
       break;
     }
     if (done[stage.name]) {
@@ -147,7 +150,8 @@ async function runOne(
   const filled = set.map((text) => fillIn(text, done, runDir));
   const { config, yaml } = await loadStageConfig(stage, recipe, filled, options.runs);
   mkdirSync(join(runDir, "checkpoints"), { recursive: true });
-  atomicWriteFile(join(runDir, "config.yaml"), yaml);
+  // The trainer puts that of a stage that goes on in force, and notes what it changes.
+  if (!started) atomicWriteFile(join(runDir, "config.yaml"), yaml);
   if (!existsSync(join(runDir, "env.json"))) {
     const environment = readRunJson(dir, "env.json") ?? describeEnvironment(process.cwd());
     atomicWriteFile(join(runDir, "env.json"), `${JSON.stringify(environment, null, 2)}\n`);
@@ -160,7 +164,8 @@ async function runOne(
   timing(0);
   const from = performance.now();
   // Also without a checkpoint: rows that a killed attempt left must not stay beside the new ones.
-  const { result, interrupted } = await execute(stage.stage, config, runDir, { ...options, title }, true);
+  const given = { ...options, title, recipe: yaml, goOn: resumeCommand("pipeline run", dir, options) };
+  const { result, interrupted } = await execute(stage.stage, config, runDir, given, true);
   timing((performance.now() - from) / 1000);
   if (result.status === "completed") writeFinished(runDir, result);
   return { result, interrupted: interrupted || result.status === "interrupted" };

@@ -8,7 +8,7 @@ export const RECIPES = [...STAGES, "pipeline"] as const;
 
 /** The schema of a kind of recipe. Throws NsaError `recipe_unknown` (exit 2). */
 export async function loadSchema(kind: string): Promise<z.ZodType> {
-  if (kind === "pipeline") return (await import("./pipeline-recipe.ts")).pipelineSchema();
+  if (kind === "pipeline") return (await import("./pipeline-schema.ts")).pipelineSchema();
   if (stageNames().includes(kind)) return (await loadStage(kind)).schema;
   const kinds = [...stageNames(), "pipeline"];
   const near = didYouMean(kind, kinds);

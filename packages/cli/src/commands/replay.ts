@@ -1,6 +1,6 @@
 // `nsa replay`: a recorded step's update again from disk, and what another reward would have changed.
 import { join } from "node:path";
-import { ExitCode, findRun, loadConfig, NsaError } from "@nsa/core";
+import { counted, ExitCode, findRun, formerRecipes, loadConfig, NsaError, recipeAt } from "@nsa/core";
 import { type GrpoConfig, type ReplayResult, type RewardChange, replayStep } from "@nsa/rl";
 import { loadPluginsOfRecipe } from "../plugins/load.ts";
 import { figure } from "../view/format.ts";
@@ -32,7 +32,7 @@ const orDash = (x: number | null) => (x === null ? "–" : figure(x));
 
 function print({ step, from, gradients, weights, norm, changed }: ReplayResult): void {
   console.log(
-    `step ${step}\tfrom the checkpoint of step ${from}, ${step - from - 1} steps applied before it`,
+    `step ${step}\tfrom the checkpoint of step ${from}, ${counted(step - from - 1, "step")} applied before it`,
   );
   console.log(`gradients\t${gradients.join(", ") || "none"}\tequal to the run's, bit for bit`);
   console.log(`weights after\t${weights}\tequal to the run's, bit for bit`);
@@ -49,19 +49,34 @@ function print({ step, from, gradients, weights, norm, changed }: ReplayResult):
     );
 }
 
+/** The recipes that the run has had, by their paths. */
+async function recipesOf(runDir: string): Promise<ReadonlyMap<string, GrpoConfig>> {
+  const recipes = new Map<string, GrpoConfig>();
+  for (const path of [...formerRecipes(runDir).map((former) => former.path), join(runDir, "config.yaml")]) {
+    await loadPluginsOfRecipe(path, { resumed: true });
+    const { schema } = await loadStage("grpo");
+    recipes.set(path, (loadConfig(schema as never, path) as { config: GrpoConfig }).config);
+  }
+  return recipes;
+}
+
 /** Throws as `replayStep`, NsaError `reward_change_invalid` (exit 2), and for a run of another stage. */
 export async function replayRun(which: string, options: ReplayCommand): Promise<void> {
   const changes = options.setReward.map(changeOf);
   const run = findRun(options.runs, which, "grpo");
-  const recipe = join(run.path, "config.yaml");
-  await loadPluginsOfRecipe(recipe, { resumed: true });
-  const { schema } = await loadStage("grpo");
-  const { config } = loadConfig(schema as never, recipe) as { config: GrpoConfig };
+  const recipes = await recipesOf(run.path);
+  const at = (step: number) => recipes.get(recipeAt(run.path, step))!;
   const log = (text: string, level = "info") => {
     if (!options.json || level === "warn") console.error(level === "warn" ? `warning: ${text}` : text);
   };
   const { runs: _, json, setReward: __, ...rest } = options;
-  const result = await replayStep(config, { ...rest, runDir: run.path, changes, log });
+  const result = await replayStep(at(options.step), {
+    ...rest,
+    runDir: run.path,
+    changes,
+    log,
+    recipeAt: at,
+  });
   if (json) console.log(JSON.stringify(result));
   else print(result);
 }

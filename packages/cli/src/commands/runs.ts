@@ -3,13 +3,22 @@ import { join } from "node:path";
 import { findCheckpoint, findRun, listRuns, pipelineProgress, type RunInfo, readJsonl } from "@nsa/core";
 import { figure } from "../view/format.ts";
 
-/** Latest value of every metric, and the last step. */
-function lastFigures(runDir: string): Map<string, unknown> {
+type MetricsRow = Record<string, unknown>;
+
+/** A row of one step has its pace; figures of a whole run, which some stages record one step past the last, have none. */
+const isOfStep = (row: MetricsRow) => Object.keys(row).some((key) => key.startsWith("perf/"));
+
+/** Latest value of every metric, and the last step that was made. */
+export function lastFigures(rows: readonly MetricsRow[]): Map<string, unknown> {
   const last = new Map<string, unknown>();
-  for (const row of readJsonl(join(runDir, "metrics.jsonl")))
+  for (const row of rows)
     for (const [key, value] of Object.entries(row)) if (key !== "time") last.set(key, value);
+  const step = rows.findLast(isOfStep)?.step;
+  if (step !== undefined) last.set("step", step);
   return last;
 }
+
+const rowsOf = (runDir: string) => readJsonl<MetricsRow>(join(runDir, "metrics.jsonl"));
 
 /** The figures by which one knows a run, best first. */
 const TELLING = ["eval/pass_at_1", "reward/mean", "val/loss", "train/loss"];
@@ -24,7 +33,7 @@ function progress({ stage, path }: RunInfo, last: ReadonlyMap<string, unknown>):
 
 export function listAll(root: string): void {
   for (const run of listRuns(root)) {
-    const last = lastFigures(run.path);
+    const last = lastFigures(rowsOf(run.path));
     const name = TELLING.find((key) => typeof last.get(key) === "number");
     const told = name ? `${name} ${figure(last.get(name) as number)}` : "";
     console.log([run.id, progress(run, last), told, run.path].join("\t"));
@@ -34,7 +43,7 @@ export function listAll(root: string): void {
 export function showRun(root: string, which: string): void {
   const run = findRun(root, which);
   console.log(run.path);
-  for (const [key, value] of lastFigures(run.path)) console.log(`${key}\t${value}`);
+  for (const [key, value] of lastFigures(rowsOf(run.path))) console.log(`${key}\t${value}`);
 }
 
 /** Prints one path, for scripts: of the run, or of its newest checkpoint. */

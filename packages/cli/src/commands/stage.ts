@@ -3,16 +3,17 @@ import type { ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import {
-  atomicWriteFile,
   configYaml,
+  counted,
   createRunDir,
   ExitCode,
   findRun,
   latestCheckpoint,
-  loadConfig,
   loadedPlugins,
   NsaError,
+  readRecipes,
   removeFailedStart,
+  restoreRecipes,
   type StageDefinition,
   type StageResult,
   watchInterruption,
@@ -25,9 +26,10 @@ import { loadPluginsOfRecipe, namesPlugins } from "../plugins/load.ts";
 import { writeOutputPage } from "../report/corpus/write.ts";
 import { printEvaluation } from "../report/print-evaluation.ts";
 import { writeReport } from "../report/report.ts";
-import { readIfThere } from "../report/run-files.ts";
 import { openView, type ViewOptions } from "../view/view.ts";
+import { loadOfStage } from "./other-stage.ts";
 import { findCheckpointsIn } from "./recipe-checkpoints.ts";
+import { commandOfStage, resumeCommand } from "./resume-command.ts";
 import { loadStage } from "./stages.ts";
 
 export interface StageOptions {
@@ -58,6 +60,10 @@ export interface ExecuteOptions extends ViewOptions {
   launched?: Launched | undefined;
   /** Settings of the command line. */
   set?: string[];
+  /** Recipe of a run that goes on, with what is set now: it becomes the run's own. */
+  recipe?: string;
+  /** Command that goes on with the run. */
+  goOn: string;
   /** Shown instead of the stage's name. */
   title?: string;
 }
@@ -92,9 +98,8 @@ export async function loadRecipe(
   recipe: string,
   { set, runs }: Pick<StageOptions, "set" | "runs">,
 ): Promise<NamedConfig> {
-  const { config, remarks } = loadConfig(stage.schema as never, recipe, { set }) as unknown as NamedConfig & {
-    remarks: string[];
-  };
+  const loaded = await loadOfStage(stage.name, stage.schema, recipe, set);
+  const { config, remarks } = loaded as unknown as NamedConfig & { remarks: string[] };
   for (const remark of remarks) console.error(`warning: ${remark}`);
   const found = findCheckpointsIn(config, runs);
   return { config: found, yaml: configYaml(stage.schema, found) };
@@ -132,19 +137,18 @@ export async function runStage(
     const job = jobOf(name, config, runDir, options, resumed?.checkpoint ?? resumed !== undefined);
     return runLaunchedRank(job, launched);
   }
-  const settings = join(runDir, "config.yaml");
-  const [before, reached] = [readIfThere(settings), latestCheckpoint(runDir)];
-  // What was set now holds for later resumes, too.
-  if (resumed) atomicWriteFile(settings, yaml);
+  const [before, reached] = [readRecipes(runDir), latestCheckpoint(runDir)];
   const resume = resumed?.checkpoint ?? resumed !== undefined;
   try {
-    const { result } = await execute(name, config, runDir, { ...options, launched }, resume);
+    const goOn = resumeCommand(commandOfStage(name), runDir, options);
+    const given = { ...options, launched, recipe: yaml, goOn };
+    const { result } = await execute(name, config, runDir, given, resume);
     if (reached !== null && latestCheckpoint(runDir) === reached && result.status === "completed") {
       // The run was done: its record says what it was done with.
-      atomicWriteFile(settings, before);
+      restoreRecipes(runDir, before);
       if (options.set.length > 0)
         console.error(
-          `warning: the run had ended at step ${result.step}, so ${options.set.join(", ")} changed nothing; set more steps to continue it, or start a new run`,
+          `warning: all ${counted(result.step, "step")} of the run were made already, so ${options.set.join(", ")} changed nothing; set more steps to continue it, or start a new run`,
         );
     }
     return result.status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;
@@ -152,7 +156,7 @@ export async function runStage(
     // Settings that the run refused must not stand between it and the next resume.
     if (isTakenOver(error)) throw error;
     const inUse = error instanceof NsaError && error.code === "run_in_use";
-    if (resumed && (inUse || latestCheckpoint(runDir) === reached)) atomicWriteFile(settings, before);
+    if (resumed && !inUse && latestCheckpoint(runDir) === reached) restoreRecipes(runDir, before);
     // A start that did nothing leaves nothing.
     if (!resumed && error instanceof NsaError) removeFailedStart(runDir);
     throw error;
@@ -177,13 +181,13 @@ function jobOf(
   stage: string,
   config: unknown,
   runDir: string,
-  { device, profile, tune, plans, set }: ExecuteOptions,
+  { device, profile, tune, plans, set, recipe }: Omit<ExecuteOptions, "goOn">,
   resume: Job["resume"],
 ): Job {
   const choice = tune || plans ? { tune: tune === true, from: plans && resolve(plans) } : undefined;
   const plugins = loadedPlugins().map(({ path }) => path);
   const acceptChanges = namesPlugins(set);
-  return { stage, config, runDir, device, resume, profile, plans: choice, plugins, acceptChanges };
+  return { stage, config, runDir, device, resume, recipe, profile, plans: choice, plugins, acceptChanges };
 }
 
 /** A rank above 0 of a launch: rank 0 shows and writes what there is. */
@@ -242,6 +246,7 @@ export async function execute(
   const report = await writeReport(runDir, stage.sections?.(runDir));
   printEvaluation(runDir, options.json === true);
   console.error(`report: ${report}`);
-  if (result.status === "interrupted") console.error(`stopped at step ${result.step}; go on with --resume`);
+  if (result.status === "interrupted")
+    console.error(`stopped at step ${result.step}; go on with: ${options.goOn}`);
   return { result, report, interrupted: interruption.interrupted() };
 }

@@ -1,20 +1,21 @@
 // Options that several commands share. Nothing here may load a library: this code runs for `nsa --help`.
 import { type Command, InvalidArgumentError, Option } from "commander";
 
-/** A number of at least `low`; whole where `integer`. */
+/** A number of at least `low`, any where that is -∞; whole where `integer`. */
 function numeric(low: number, integer: boolean) {
   return (text: string) => {
     const value = Number(text);
     if (text.trim() !== "" && value >= low && Number.isFinite(value) && (!integer || Number.isInteger(value)))
       return value;
     throw new InvalidArgumentError(
-      `It must be ${integer ? "a whole number" : "a number"} of at least ${low}.`,
+      `It must be ${integer ? "a whole number" : "a number"}${Number.isFinite(low) ? ` of at least ${low}` : ""}.`,
     );
   };
 }
 
 export const wholeFrom = (low: number) => numeric(low, true);
 export const numberFrom = (low: number) => numeric(low, false);
+export const anyNumber = numeric(Number.NEGATIVE_INFINITY, false);
 
 /** Gathers a repeatable option. */
 export const collect = (value: string, all: string[]) => [...all, value];

@@ -1,6 +1,6 @@
 // `nsa rollouts` and `nsa replay`: what a GRPO run has recorded.
 import { type Command, Option } from "commander";
-import { collect, numberFrom, wholeFrom, withDevice, withRuns } from "./options.ts";
+import { anyNumber, collect, wholeFrom, withDevice, withRuns } from "./options.ts";
 
 export function registerRollouts(program: Command): void {
   withRuns(program.command("rollouts <run>"))
@@ -12,12 +12,12 @@ export function registerRollouts(program: Command): void {
     .option(
       "--min-reward <x>",
       "questions with an output of at least this reward; with --json these outputs alone",
-      numberFrom(-1e15),
+      anyNumber,
     )
     .option(
       "--max-reward <x>",
       "questions with an output of at most this reward; with --json these outputs alone",
-      numberFrom(-1e15),
+      anyNumber,
     )
     .option("--label", "keys write verdicts and preferences to labels.jsonl in the run's folder")
     .addOption(

@@ -13,6 +13,28 @@ import { curve, escapeHtml, heatMap, percent, powersOfTwo, type Series, table } 
 
 /** Header and cells of the summary table; also what the terminal prints. */
 export function summaryTable(summaries: readonly TaskSummary[]): string[][] {
+  const scored = summaries.some((s) => s.kind === "problems" && s.rewardAtK);
+  const base = baseTable(summaries);
+  if (!scored) return base;
+  const best = summaries.map((s) => (s.kind === "problems" ? bestOfK(s) : ["", ""]));
+  const heads = ["best of K by log-probability", "best of K by the reward model"];
+  return base.map((row, i) => [...row, ...(i === 0 ? heads : best[i - 1]!)]);
+}
+
+/** How often the best of the most answers is right, by log-probability and by the reward model's score. */
+function bestOfK({ likeliestAtK, rewardAtK }: ProblemsSummary): string[] {
+  return [
+    ["rm_at", likeliestAtK],
+    ["reward_at", rewardAtK ?? {}],
+  ].map(([name, values]) => {
+    const last = Object.entries(values!)
+      .sort((a, b) => Number(a[0]) - Number(b[0]))
+      .at(-1);
+    return last ? `${name}_${last[0]} ${percent(last[1])}` : "";
+  });
+}
+
+function baseTable(summaries: readonly TaskSummary[]): string[][] {
   const header = ["task", "n", "accuracy", "95 % interval", "format", "unparsed", "tokens"];
   const rows = summaries.map((s): string[] => {
     if (s.kind === "positions")

@@ -79,7 +79,7 @@ function samplesTable(picked: readonly Record<string, unknown>[]): string {
   const cells = picked.map((r) => {
     const text = escapeHtml(String(r.text ?? r.completion ?? ""));
     const prompt = escapeHtml(String(r.prompt ?? r.question ?? ""));
-    return `<tr><td>${r.step}</td><td><pre>${prompt}</pre></td><td><pre>${text}</pre></td><td>${shown(r.answer)}</td><td>${shown(r.reward)}</td><td>${shown(parts(r))}</td></tr>`;
+    return `<tr><td>${r.step}</td><td><pre>${prompt}</pre></td><td><pre>${text}</pre></td><td>${shown(r.answer)}</td><td>${typeof r.reward === "number" ? figure(r.reward) : ""}</td><td>${shown(parts(r))}</td></tr>`;
   });
   if (cells.length === 0) return "";
   return `<h2>Samples</h2><table><tr><th>step</th><th>prompt</th><th>text</th><th>gold</th><th>reward</th><th>its parts</th></tr>${cells.join("")}</table>`;

@@ -30,6 +30,8 @@ function Header({ state, time }: { state: ScreenState; time: number }) {
 }
 
 function Progress({ state, time, width }: { state: ScreenState; time: number; width: number }) {
+  // Nothing is known of the steps before the stage has loaded what it works on.
+  if (state.phase === "starting" && !state.first) return <Text dimColor>starting …</Text>;
   const share = state.totalSteps > 0 ? Math.min(1, state.step / state.totalSteps) : 0;
   const columns = Math.max(10, Math.min(50, width - 45));
   const full = Math.round(share * columns);

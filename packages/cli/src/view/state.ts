@@ -18,7 +18,7 @@ export interface ScreenState {
   first?: { step: number; time: number };
   /** Clock of the last event, seconds. */
   time: number;
-  /** Latest value of every training metric. */
+  /** Of the last step: what it does not have, such as a reward that no longer counts, is not shown as if it did. */
   metrics: Metrics;
   /** Latest value of every held-out metric. */
   held: Metrics;
@@ -81,7 +81,7 @@ export function reduce(state: ScreenState, event: StageEvent, time: number): Scr
         phase: state.phase === "starting" ? "running" : state.phase,
         step: event.step,
         totalSteps: event.totalSteps,
-        metrics: { ...state.metrics, ...event.metrics },
+        metrics: event.metrics,
         curves: extend(state, event.step, event.metrics),
       };
     case "eval":

@@ -3,7 +3,7 @@ import { stringify } from "yaml";
 import type { z } from "zod";
 import { ExitCode, NsaError } from "../errors.ts";
 import { didYouMean } from "./did-you-mean.ts";
-import { plainWords } from "./plain-words.ts";
+import { correction, plainWords } from "./plain-words.ts";
 import { fieldsOf, type Schema, schemaAt, snakeCase, toCamel, toSnake } from "./schema-walk.ts";
 import { assign, merge, type Plain, readSources, type Source, setSource } from "./source.ts";
 
@@ -56,6 +56,21 @@ function quoted(assignment: string): string {
   return `quote the text: '${assignment.slice(0, at)}=${value}'`;
 }
 
+const isMissing = (issue: Issue) => issue.code === "invalid_type" && /received undefined/.test(issue.message);
+
+/** What a person does about an issue, by what the schema has of it. */
+function fixOf(issue: Issue, dotted: string, why: string, about: string | undefined): string {
+  // The nearest name is all there is to do, and the description of the key would bury it.
+  const near = /; did you mean (.+)\?$/.exec(why)?.[1];
+  if (near !== undefined) return `did you mean \`${near}\`?`;
+  const described = about ? `\`${dotted}\`: ${about}` : undefined;
+  const explain = described ?? `see \`nsa config explain\` for what \`${dotted}\` takes`;
+  if (isMissing(issue)) return `give it, in the recipe or with \`--set ${dotted}=…\`; ${explain}`;
+  const act = correction(issue);
+  if (act === undefined) return explain;
+  return described ? `${act}; ${described}` : act;
+}
+
 function describeIssue(
   schema: Schema,
   issue: Issue,
@@ -77,7 +92,7 @@ function describeIssue(
     const fix = near ? `did you mean \`${near}\`?` : `known keys here: ${known.join(", ")}`;
     return { code: "config_unknown_key", what, why: `unknown key \`${unknown}\``, fix };
   }
-  const missing = issue.code === "invalid_type" && /received undefined/.test(issue.message);
+  const missing = isMissing(issue);
   const value = valueAt(data, issue.path);
   const why = missing ? "this key is required and not given" : plainWords(issue, value);
   const set = /^--set (.*)$/s.exec(place ?? "")?.[1];
@@ -93,8 +108,9 @@ function describeIssue(
     };
   }
   const about = schemaAt(schema, issue.path)?.description;
-  const fix = about ? `\`${dotted}\`: ${about}` : `see \`nsa config explain\` for what \`${dotted}\` takes`;
-  return { code: missing ? "config_missing_key" : "config_invalid", what, why, fix };
+  const fix = fixOf(issue, dotted, why, about);
+  const cause = why.replace(/; did you mean .+\?$/, "");
+  return { code: missing ? "config_missing_key" : "config_invalid", what, why: cause, fix };
 }
 
 function validate<S extends Schema>(schema: S, data: Plain, sources: readonly Source[], file: string) {
@@ -105,8 +121,8 @@ function validate<S extends Schema>(schema: S, data: Plain, sources: readonly So
   const from = { data: given, sources, file };
   const first = describeIssue(schema, issues[0]!, from);
   const others = issues.slice(1).map((issue) => {
-    const { what, why } = describeIssue(schema, issue, from);
-    return `${what} (${why})`;
+    const { what, why, fix } = describeIssue(schema, issue, from);
+    return `${what} (${why}${fix.startsWith("did you mean") ? `; ${fix}` : ""})`;
   });
   const shown = others.slice(0, SHOWN_ISSUES).join("; ");
   const more = others.length > SHOWN_ISSUES ? `; and ${others.length - SHOWN_ISSUES} more` : "";
@@ -162,6 +178,15 @@ export function loadConfig<S extends Schema>(
   const config = validate(schema, data, sources, path ?? "config");
   const remarks = sources.flatMap((source) => source.remarks ?? []);
   return { config, yaml: configYaml(schema, config), remarks };
+}
+
+/**
+ * Whether a file is a recipe of this schema, as far as its keys and values go: required keys may be absent. Throws as reading the file does,
+ * NsaError config_missing, config_syntax (exit 2).
+ */
+export function recipeFits(schema: Schema, path: string): boolean {
+  const result = schema.safeParse(toCamel(schema, readData(path).data));
+  return result.success || flatten(result.error.issues).every(isMissing);
 }
 
 /** Checks snake_case data that did not come from a file of its own (a section of a pipeline, a request). */

@@ -35,6 +35,31 @@ function limit(issue: Issue): string | undefined {
   return unit === "" ? `it must be ${word} ${bound}` : `it must have ${word} ${bound}${one}`;
 }
 
+/** What to do about an issue, as an order; undefined where the message of a schema of its own is all there is. */
+export function correction(issue: Issue): string | undefined {
+  const bound = limit(issue);
+  if (bound !== undefined) {
+    const listed = ["array", "set"].includes(String((issue as { origin?: unknown }).origin));
+    const text = (issue as { origin?: unknown }).origin === "string";
+    const given = bound.replace(/^it must (be|have) /, "");
+    return listed || text ? `give ${given}` : `give a number of ${given}`;
+  }
+  switch (issue.code) {
+    case "invalid_type":
+      return `give ${KINDS[issue.expected] ?? issue.expected}`;
+    case "invalid_value":
+      return issue.values.length === 1
+        ? `write ${String(issue.values[0])}`
+        : `write one of ${issue.values.map(String).join(", ")}`;
+    case "not_multiple_of":
+      return `give a multiple of ${issue.divisor}`;
+    case "invalid_format":
+      return issue.format === "url" ? "give a web address" : undefined;
+    default:
+      return undefined;
+  }
+}
+
 /** The message of an issue without the library's wording; `value` is what stands there. */
 export function plainWords(issue: Issue, value: unknown): string {
   const is = `, and is ${shown(value)}`;

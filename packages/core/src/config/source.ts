@@ -120,7 +120,7 @@ const syntaxError = (place: string, why: string) =>
 function parseYaml(text: string, file: string, lines: LineCounter): Document {
   let document: Document;
   try {
-    document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: "error" });
   } catch (error) {
     // Nested too deeply for the parser's stack.
     throw syntaxError(`${file}:1:1`, (error as Error).message);
@@ -223,7 +223,8 @@ export function setSource(assignment: string): { path: string[]; value: unknown;
     throw wrong("a part of the key is empty, or __proto__");
   let given: unknown;
   try {
-    const document = parseDocument(assignment.slice(at + 1));
+    // What the value is, is found out below; the parser's own warnings would stand beside it.
+    const document = parseDocument(assignment.slice(at + 1), { logLevel: "error" });
     if (document.errors.length) throw new Error("not YAML");
     given = ordinary(document.toJS());
   } catch {

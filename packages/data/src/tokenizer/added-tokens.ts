@@ -1,7 +1,7 @@
 // Added tokens: found in the text before anything else, by the rules of Hugging Face's tokenizers.
 //
 // Tokens with `normalized: false` are found in the text as it is, the others in what the normalizer makes of the rest. The longest
-// match wins. `single_word` takes no match beside a word character, `lstrip` and `rstrip` take the white space beside it along.
+// match wins. Texts are cut at the former before the latter are looked for, so that a cut ends a word. `single_word` takes no match beside a word character, `lstrip` and `rstrip` take the white space beside it along.
 
 export interface AddedToken {
   id: number;
@@ -29,7 +29,8 @@ class Finder {
   private readonly pattern: RegExp;
 
   constructor(tokens: readonly (readonly [string, AddedToken])[]) {
-    this.byText = new Map(tokens);
+    // Of tokens that the normalizer makes one, the first counts.
+    this.byText = new Map(tokens.toReversed());
     const longest = [...this.byText.keys()].sort((a, b) => b.length - a.length);
     this.pattern = new RegExp(longest.map(literal).join("|"), "g");
   }
@@ -42,11 +43,9 @@ class Finder {
       const token = this.byText.get(match[0])!;
       let start = match.index;
       let end = start + match[0].length;
-      // The blanks that a token before took along may be the head of this one.
-      if (start < done) continue;
       if (token.single_word && beside(text, start, end)) continue;
-      if (token.lstrip)
-        start = Math.max(done, start - BLANKS_BEFORE.exec(text.slice(done, start))![0].length);
+      // The blanks that a token before took along may be the head of this one: it is found all the same.
+      if (token.lstrip && start > done) start -= BLANKS_BEFORE.exec(text.slice(done, start))![0].length;
       if (token.rstrip) end += BLANKS_BEHIND.exec(text.slice(end))![0].length;
       if (start > done) parts.push(text.slice(done, start));
       parts.push(token.id);
@@ -72,7 +71,7 @@ export class AddedTokens {
     tokens: readonly AddedToken[],
     private readonly normalize: ((text: string, inner?: boolean) => string) | undefined,
   ) {
-    const late = (t: AddedToken) => normalize !== undefined && (t.normalized ?? t.special === false);
+    const late = (t: AddedToken) => t.normalized ?? t.special === false;
     const finder = (of: readonly AddedToken[], change: (text: string) => string) => {
       const entries = of.map((t) => [change(t.content), t] as const).filter(([text]) => text !== "");
       return entries.length > 0 ? new Finder(entries) : undefined;
@@ -91,10 +90,9 @@ export class AddedTokens {
   ): TextPart[] {
     const { normalize } = this;
     const parts = plain || !this.raw ? (text === "" ? [] : [text]) : this.raw.split(text);
-    if (!normalize) return parts;
     return parts.flatMap((part): TextPart[] => {
       if (typeof part === "number") return [part];
-      const normal = normalize(part, inner);
+      const normal = normalize ? normalize(part, inner) : part;
       if (plain || !this.normal) return normal === "" ? [] : [normal];
       return this.normal.split(normal);
     });

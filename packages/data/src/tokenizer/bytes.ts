@@ -10,7 +10,8 @@ export const byteChars: readonly string[] = (() => {
 
 const charBytes = new Map(byteChars.map((c, b) => [c, b]));
 
-/** Text of a token made of byte characters, as bytes. */
+/** Text of a token made of byte characters, as bytes; a token with any other character is plain text. */
 export function tokenBytes(token: string): Uint8Array {
-  return Uint8Array.from(token, (c) => charBytes.get(c) ?? 63);
+  const bytes = Array.from(token, (c) => charBytes.get(c));
+  return bytes.every((b) => b !== undefined) ? Uint8Array.from(bytes) : new TextEncoder().encode(token);
 }

@@ -97,8 +97,8 @@ export class Tokenizer {
       throw new NsaError({
         code: "tokenizer_missing",
         what: `cannot read ${file}`,
-        why: (cause as Error).message,
-        fix: "name a tokenizer.json, or the folder that holds one",
+        why: existsSync(file) ? (cause as Error).message : "there is no such file",
+        fix: "name a tokenizer.json, or a folder that holds one; a checkpoint needs that of its model beside its weights",
         exitCode: 3,
         cause,
       });

@@ -9,6 +9,11 @@ namespace {
 // `lengths`: the elements of each of the `world` ranks' parts.
 int run(Device& d, int64_t verb, double from, double to, int64_t root, const double* lengths, int64_t world) {
   if (!d.backend->comm_run) return NSA_UNSUPPORTED;
+  if (verb >= NSA_COMM_BEGIN) {
+    NsaComm mark{};
+    mark.verb = verb;
+    return d.backend->comm_run(d.ctx, &mark);
+  }
   const Slot *a = d.resolve(from), *b = d.resolve(to);
   if (!a || !b) return NSA_BAD_ARGUMENT;
   std::vector<int64_t> parts(lengths, lengths + world);
@@ -42,6 +47,7 @@ napi_value comm_id(napi_env env, napi_callback_info info) {
 napi_value comm(napi_env env, napi_callback_info info) {
   Args a(env, info);
   NSA_DEVICE(d, a);
+  if (d->recording()) return fail(env, "bad_argument", "a recorded step holds ops alone: no transfer between ranks");
   const auto world = int64_t(a.num(env, 5));
   if (world > kMaxArgs) return fail(env, "bad_argument", "more ranks than a call takes");
   return check(env, d, run(*d, int64_t(a.num(env, 1)), a.num(env, 2), a.num(env, 3), int64_t(a.num(env, 4)), g_args, world), "collective");

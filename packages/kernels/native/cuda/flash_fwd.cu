@@ -23,9 +23,16 @@ __global__ void tile_table_kernel(const int32_t* cu, int64_t n_docs, int32_t row
       sums[threadIdx.x] += left;
       __syncthreads();
     }
-    int32_t at = carried + sums[threadIdx.x] - tiles;
-    for (int32_t i = 0; i < tiles; ++i)
-      if (at + i < capacity) table[at + i] = {int32_t(doc), i * rows};
+    // A thread a tile: its document is the first whose sum is larger.
+    for (int32_t i = threadIdx.x; i < sums[1023]; i += 1024) {
+      int32_t low = 0, up = 1023;
+      while (low < up) {
+        const int32_t middle = (low + up) / 2;
+        if (sums[middle] > i) up = middle;
+        else low = middle + 1;
+      }
+      if (carried + i < capacity) table[carried + i] = {int32_t(base + low), (i - (low ? sums[low - 1] : 0)) * rows};
+    }
     __syncthreads();
     if (threadIdx.x == 1023) carried += sums[1023];
     __syncthreads();

@@ -375,7 +375,8 @@ int flash_bwd_hopper(void* ctx, FlashArgs a) {
   // many, on average over the documents. Figures are in docs/LOG.md.
   const char* wanted = std::getenv("NSA_FLASH");
   const int64_t docs = std::max<int64_t>(1, a.n_docs), queries = a.tq / docs, keys = a.tk / docs;
-  bool one = a.dim_k == 64 ? queries >= 16384 && keys >= 16384 : queries >= 4096 && keys >= 768;
+  const int64_t long_enough = a.dim_k == 128 ? 4096 : a.window > 0 ? 16384 : 8192;
+  bool one = queries >= long_enough && keys >= 768;
   if (wanted && std::strcmp(wanted, "onepass") == 0) one = true;
   if (wanted && std::strcmp(wanted, "twopass") == 0) one = false;
   return one ? flash_bwd_onepass(ctx, a) : flash_bwd_twopass(ctx, a);

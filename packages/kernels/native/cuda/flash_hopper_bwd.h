@@ -57,14 +57,32 @@ void make_statistics(const FlashArgs& a, float* lse2, float* delta, cudaStream_t
   else statistics_kernel<D><<<dim3(unsigned(ceil_div(a.tq, 2048 / D)), unsigned(a.hq)), 256, 0, stream>>>(a, lse2, delta);
 }
 
+// A pair of bf16, or their sum with an old pair.
+__device__ inline uint32_t put_pair(uint32_t old, float x, float y, bool add) {
+  if (add) {
+    x += __uint_as_float(old << 16);
+    y += __uint_as_float(old & 0xffff0000u);
+  }
+  return pack_bf16(x, y);
+}
 // Writes a pair of a bf16 row, or adds to it.
 __device__ inline void put(bf16* to, float x, float y, bool add) {
-  if (add) {
-    __nv_bfloat162 old = *reinterpret_cast<__nv_bfloat162*>(to);
-    x += __low2float(old);
-    y += __high2float(old);
+  auto pair = reinterpret_cast<uint32_t*>(to);
+  *pair = put_pair(add ? *pair : 0, x, y, add);
+}
+// x[i] of lane q of four neighbours becomes x[q] of lane i.
+__device__ inline void exchange_in_quad(uint32_t (&x)[4], int quad) {
+#pragma unroll
+  for (int step = 1; step < 4; step *= 2) {
+    const bool upper = quad & step;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (i & step) continue;
+      const uint32_t got = __shfl_xor_sync(~0u, upper ? x[i] : x[i + step], step);
+      if (upper) x[i] = got;
+      else x[i + step] = got;
+    }
   }
-  *reinterpret_cast<uint32_t*>(to) = pack_bf16(x, y);
 }
 
 // Row h of an accumulator of dq or dk, turned back by its position t: channel c and c + D/2 lie in one lane.

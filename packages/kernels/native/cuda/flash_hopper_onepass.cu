@@ -1,8 +1,9 @@
 // Flash attention backward in one pass on wgmma (sm_90a): a block owns 128 keys, walks their queries, and makes S and dP once for all
 // three gradients (5 products). dK and dV stay in registers; dQ is summed in f32 in global memory, in a fixed order.
 //
-//   warps 0-1   cp.async: K, V of an item, then (Q, dO, lse, delta) of its steps into a ring of stages
-//   warp 2      waits for its turn at a tile of queries, adds the block's dQ by one bulk reduction, gives the turn on
+//   warps 0-1   K, V of an item, then (Q, dO, lse, delta) of its steps into a ring of stages: whole tiles by the bulk copy engine, those
+//               at a document's end and the statistics by cp.async
+//   warps 2-3   take the steps in turn: wait for the block's turn at a tile of queries, add its dQ by one bulk reduction, give the turn on
 //   warps 4-11  two warpgroups of 64 keys: Sᵀ = K·Qᵀ, dPᵀ = V·dOᵀ, then dV += Pᵀ·dO and dK += dSᵀ·Q from registers;
 //               dSᵀ goes to shared memory, where both read it for dQ = dS·K (half of the tile each)
 //
@@ -12,9 +13,11 @@
 // Nobody waits for ever: an item waits for earlier items of the queue alone, a block takes an item only when it is running and works
 // on its items in the order of the queue, so that the earliest unfinished item never waits.
 #include <algorithm>
+#include <cstdlib>
 
 #include "cuda/flash_hopper_onepass.h"
 #include "cuda/launch.h"
+#include "cuda/tensor_map.h"
 
 namespace nsa::cuda {
 namespace {
@@ -22,7 +25,8 @@ namespace {
 using namespace onepass;
 
 template <int D>
-__global__ void __launch_bounds__(kHopperThreads, 1) onepass_kernel(const __grid_constant__ FlashArgs a, const __grid_constant__ Plan w) {
+__global__ void __launch_bounds__(kHopperThreads, 1) onepass_kernel(const __grid_constant__ FlashArgs a, const __grid_constant__ Plan w,
+                                                                    const __grid_constant__ Maps maps) {
 #ifdef NSA_HOPPER
   using S = Shape<D>;
   constexpr int BM = S::BM;
@@ -33,16 +37,22 @@ __global__ void __launch_bounds__(kHopperThreads, 1) onepass_kernel(const __grid
   const float* statistics_at = reinterpret_cast<const float*>(at_own + (statistics - own));
   const Barriers<S::stages> barriers{statistics + S::statistics};
   volatile Slot* slot = reinterpret_cast<volatile Slot*>(at_own + (statistics - own) + S::statistics + 192);
-  barriers.init();
+  const bool all = w.all_arrive;
+  barriers.init(all);
   if (threadIdx.x < 128) {
     registers_down<40>();
     // Uniform for the compiler too, which spills otherwise.
     const int warp = __shfl_sync(~0u, int(threadIdx.x) / 32, 0);
-    if (warp < kLoaders / 32) load_items<D>(a, w, own, stages_at, statistics, slot, barriers);
-    else if (warp == kLoaders / 32) add_sums<D>(w.tiles, w.dq, w.dq_turn, int(w.q_capacity), w.first, w.each, int(min(a.window, int64_t(1) << 30)), sum, slot, barriers);
+    if (warp < kLoaders / 32) {
+      load_items<D>(a, w, maps, own, stages_at, statistics, slot, barriers);
+    } else if (warp < kLoaders / 32 + kAdders) {
+      const int window = int(min(a.window, int64_t(1) << 30));
+      add_sums<D>(w.tiles, w.dq, w.dq_turn, int(w.q_capacity), w.first, w.each, window, sum, uint32_t(warp - kLoaders / 32), slot, barriers);
+    }
   } else {
     registers_up<232>();
-    const int group_of_warps = int(threadIdx.x) / 128 - 1, lane = threadIdx.x & 31, g = lane >> 2, quad = lane & 3, in_group = int(threadIdx.x) & 127;
+    const int group_of_warps = __shfl_sync(~0u, int(threadIdx.x) / 128, 0) - 1;  // uniform for the compiler too
+    const int lane = threadIdx.x & 31, g = lane >> 2, quad = lane & 3, in_group = int(threadIdx.x) & 127;
     const int row0 = group_of_warps * 64 + (int(threadIdx.x) / 32 & 3) * 16 + g;
     const float scale = a.scale * kLog2e;
     const uint32_t k_tile = own + group_of_warps * 8192;
@@ -54,7 +64,8 @@ __global__ void __launch_bounds__(kHopperThreads, 1) onepass_kernel(const __grid
     float4* sum_at = reinterpret_cast<float4*>(at_own + (sum - own)) + group_of_warps * 1024 + in_group;
     Ring<S::stages> ring;
     Ring<2> buffer, before;
-    uint32_t round = 0, sums = 1;
+    Ring<kAdders> given;
+    uint32_t round = 0;
     for (;; round ^= 1) {
       barrier_wait(barriers.own_full(), round);
       const Item item{slot->tile, slot->unit};
@@ -114,7 +125,7 @@ __global__ void __launch_bounds__(kHopperThreads, 1) onepass_kernel(const __grid
 #pragma unroll
           for (int i = 0; i < BM / 4; ++i) asm volatile("" : "+r"(x[i]), "+r"(y[i])::"memory");
           fence_async_proxy();
-          barrier_arrive(barriers.scores(buffer.at));
+          release(barriers.scores(buffer.at), all);
           before = buffer;
           buffer.next();
         };
@@ -136,7 +147,7 @@ __global__ void __launch_bounds__(kHopperThreads, 1) onepass_kernel(const __grid
           wgmma_commit();
         };
         auto next_step = [&] {
-          barrier_arrive(barriers.empty(ring.at));
+          release(barriers.empty(ring.at), all);
           ring.next();
           at = at == s.first ? last : at - BM;
         };
@@ -147,12 +158,12 @@ __global__ void __launch_bounds__(kHopperThreads, 1) onepass_kernel(const __grid
           wgmma_commit();
         };
         auto give_dq = [&](float (&dq)[32]) {
-          barrier_wait(barriers.sum_empty(), sums);
-          sums ^= 1;
+          barrier_wait(barriers.sum_empty(), given.at ^ 1);
 #pragma unroll
           for (int i = 0; i < 8; ++i) sum_at[i * 128] = make_float4(dq[i * 4], dq[i * 4 + 1], dq[i * 4 + 2], dq[i * 4 + 3]);
           fence_async_proxy();
-          barrier_arrive(barriers.sum_full());
+          release(barriers.sum_full(given.at), all);
+          given.next();
         };
         if constexpr (D == 128) {
           // dQ of a step is made in the next, behind S, when the other warpgroup has long stored its half of dS: the two may be half a
@@ -270,24 +281,36 @@ __global__ void __launch_bounds__(128) finish_kernel(FlashArgs a, Plan w, const 
   if (tile.doc < 0) return;
   const int64_t head = w.head_of(w.first + int(blockIdx.y) / w.each) + blockIdx.y % w.each, at = query_tile<BM>(a, tile.doc, tile.from / BM);
   const float4* from = reinterpret_cast<const float4*>(w.dq + (blockIdx.y * w.q_capacity + at) * (BM * D)) + threadIdx.x;
-  const bool there = w.dq_turn[head * w.q_capacity + at] > 0;
+  const bool added = w.dq_turn[head * w.q_capacity + at] > 0;
   const int lane = threadIdx.x & 31, quad = lane & 3, rows = a.cu_q[tile.doc + 1] - a.cu_q[tile.doc] - tile.from;
 #pragma unroll
   for (int part = 0; part < BM / 64; ++part) {
     float d[D / 2];
 #pragma unroll
     for (int i = 0; i < D / 8; ++i) {
-      const float4 x = there ? from[(part * 8 + i) * 128] : make_float4(0.f, 0.f, 0.f, 0.f);
+      const float4 x = added ? from[(part * 8 + i) * 128] : make_float4(0.f, 0.f, 0.f, 0.f);
       d[i * 4] = x.x * a.scale, d[i * 4 + 1] = x.y * a.scale, d[i * 4 + 2] = x.z * a.scale, d[i * 4 + 3] = x.w * a.scale;
     }
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       const int row = part * 64 + int(threadIdx.x) / 32 * 16 + (lane >> 2) + h * 8;
-      if (row >= rows) continue;
-      turn_back<D>(d, h, tile.from + row, a, quad);
-      bf16* to = static_cast<bf16*>(a.dq) + (a.cu_q[tile.doc] + tile.from + row) * a.ldq + head * D + quad * 2;
+      const bool there = row < rows;  // of the four lanes of a row alike
+      if (there) turn_back<D>(d, h, tile.from + row, a, quad);
+      // A lane has two channels of every eight; it writes, or adds to, all eight of every fourth.
+      uint4* to = reinterpret_cast<uint4*>(static_cast<bf16*>(a.dq) + (a.cu_q[tile.doc] + tile.from + row) * a.ldq + head * D) + quad;
 #pragma unroll
-      for (int n = 0; n < D / 8; ++n) put(to + n * 8, d[n * 4 + h * 2], d[n * 4 + h * 2 + 1], a.add_dq);
+      for (int n = 0; n < D / 8; n += 4) {
+        uint32_t x[4] = {};
+        if (a.add_dq) {
+          const uint4 old = there ? to[n] : make_uint4(0, 0, 0, 0);
+          x[0] = old.x, x[1] = old.y, x[2] = old.z, x[3] = old.w;
+          exchange_in_quad(x, quad);
+        }
+#pragma unroll
+        for (int i = 0; i < 4; ++i) x[i] = put_pair(x[i], d[(n + i) * 4 + h * 2], d[(n + i) * 4 + h * 2 + 1], a.add_dq);
+        exchange_in_quad(x, quad);
+        if (there) to[n] = make_uint4(x[0], x[1], x[2], x[3]);
+      }
     }
   }
 }
@@ -308,6 +331,7 @@ int launch(void* ctx, FlashArgs a) {
   int64_t each = 1;
   for (int64_t d = 2; d <= heads; ++d)
     if (heads % d == 0 && d * steps <= 48 && (a.tk / kOwnRows) * a.hkv * (heads / d) >= 6 * sms) each = d;
+  w.all_arrive = std::getenv("NSA_RACECHECK") != nullptr;
   w.heads = int(heads), w.hkv = int(a.hkv), w.each = int(each), w.splits = int(heads / each);
   // Few units side by side: neighbours in the queue share queries in the L2 cache. Enough of them that the last chunk fills the card.
   w.chunk = 4;
@@ -325,6 +349,11 @@ int launch(void* ctx, FlashArgs a) {
   float* lse2 = statistics.as<float>();
   w.tiles = k_tiles, w.lse2 = lse2, w.delta_at = a.tq * a.hq, w.dq = dq.as<float>(), w.dkv = dkv.as<float4>();
   w.dq_turn = counters.as<int>(), w.dkv_turn = w.dq_turn + a.hq * w.q_capacity;
+  Maps maps;
+  if (int status = tensor_map(ctx, maps.q, a.q, a.tq, a.hq * D, a.ldq, S::BM)) return status;
+  if (int status = tensor_map(ctx, maps.d, a.do_, a.tq, a.hq * D, a.ldo, S::BM)) return status;
+  if (int status = tensor_map(ctx, maps.k, a.tk > 0 ? a.k : a.q, a.tk, a.hkv * D, a.ldk, kOwnRows)) return status;
+  if (int status = tensor_map(ctx, maps.v, a.tk > 0 ? a.v : a.q, a.tk, a.hkv * D, a.ldv, kOwnRows)) return status;
   if (int status = check(ctx, cudaFuncSetAttribute(onepass_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(S::smem)))) return status;
   if (int status = check(ctx, cudaMemsetAsync(counters.as<int>(), 0, size_t(turns) * 4, stream))) return status;
   make_statistics<D>(a, lse2, lse2 + a.tq * a.hq, stream);
@@ -334,7 +363,7 @@ int launch(void* ctx, FlashArgs a) {
     w.first = pass * units_at_once, w.last = std::min(units, w.first + units_at_once);
     w.queue = counters.as<int>() + turns - launches + pass;
     const int64_t items = w.k_capacity * (w.last - w.first);
-    if (a.tk > 0) onepass_kernel<D><<<unsigned(std::min<int64_t>(sms, items)), kHopperThreads, S::smem, stream>>>(a, w);
+    if (a.tk > 0) onepass_kernel<D><<<unsigned(std::min<int64_t>(sms, items)), kHopperThreads, S::smem, stream>>>(a, w, maps);
     finish_kernel<D><<<dim3(unsigned(w.q_capacity), unsigned((w.last - w.first) * w.each)), 128, 0, stream>>>(a, w, q_tiles);
   }
   return launched(ctx);

@@ -5,7 +5,7 @@
 namespace nsa::cuda {
 namespace onepass {
 
-constexpr int kLoaders = 64, kComputers = 256;
+constexpr int kLoaders = 64, kComputers = 256, kAdders = 2;
 
 // BM: queries of a step. Bytes of shared memory: K and V, two buffers of dS [128, BM], the block's dQ of a step, stages, statistics.
 template <int D>
@@ -29,6 +29,12 @@ struct Plan {
   __device__ int head_of(int unit) const { return unit % hkv * heads + unit / hkv * each; }
   const float* lse2;  // [hq, tq], and delta_at further the deltas
   int64_t delta_at;
+  bool all_arrive;  // lanes arrive at barriers one by one: racecheck does not follow a lane that arrives for its warp
+};
+
+// Tensor maps of q, do, k and v.
+struct Maps {
+  CUtensorMap q, d, k, v;
 };
 
 // Tile m of a document's queries has this number among all: documents start at a fresh one.
@@ -57,7 +63,8 @@ __device__ inline void store_matrix(uint32_t address, uint32_t r0, uint32_t r1, 
   asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(r0), "r"(r1), "r"(r2), "r"(r3) : "memory");
 }
 
-// Barriers of a block: full and empty of each stage; K and V there, and read; dQ of a step there, and added; dS of both warpgroups there.
+// Barriers of a block: full and empty of each stage; K and V there, and read; dQ of a step read, and there, for each adder; dS of both
+// warpgroups there.
 template <int STAGES>
 struct Barriers {
   uint32_t base;
@@ -65,15 +72,18 @@ struct Barriers {
   __device__ uint32_t empty(uint32_t stage) const { return base + (STAGES + stage) * 8; }
   __device__ uint32_t own_full() const { return base + 2 * STAGES * 8; }
   __device__ uint32_t own_empty() const { return base + (2 * STAGES + 1) * 8; }
-  __device__ uint32_t sum_full() const { return base + (2 * STAGES + 2) * 8; }
-  __device__ uint32_t sum_empty() const { return base + (2 * STAGES + 3) * 8; }
-  __device__ uint32_t scores(uint32_t buffer) const { return base + (2 * STAGES + 4 + buffer) * 8; }
-  __device__ void init() const {
+  __device__ uint32_t sum_empty() const { return base + (2 * STAGES + 2) * 8; }
+  __device__ uint32_t sum_full(uint32_t adder) const { return base + (2 * STAGES + 3 + adder) * 8; }
+  __device__ uint32_t scores(uint32_t buffer) const { return base + (2 * STAGES + 3 + kAdders + buffer) * 8; }
+  __device__ void init(bool all) const {
+    const uint32_t computers = all ? kComputers : kComputers / 32;
     if (threadIdx.x == 0) {
-      for (uint32_t i = 0; i < STAGES; ++i) barrier_init(full(i), kLoaders), barrier_init(empty(i), kComputers);
-      barrier_init(own_full(), kLoaders), barrier_init(own_empty(), kComputers + 32);
-      barrier_init(sum_full(), kComputers), barrier_init(sum_empty(), 1);
-      for (uint32_t i = 0; i < 2; ++i) barrier_init(scores(i), kComputers);
+      for (uint32_t i = 0; i < STAGES; ++i) barrier_init(full(i), kLoaders), barrier_init(empty(i), computers);
+      barrier_init(own_full(), kLoaders), barrier_init(own_empty(), kComputers + kAdders * 32);
+      barrier_init(sum_empty(), 1);
+      for (uint32_t i = 0; i < kAdders; ++i) barrier_init(sum_full(i), computers);
+      for (uint32_t i = 0; i < 2; ++i) barrier_init(scores(i), computers);
+      fence_barriers();
     }
     __syncthreads();
   }
@@ -134,8 +144,8 @@ struct Slot {
 };
 
 template <int D>
-__device__ __forceinline__ void load_items(const FlashArgs& a, const Plan& w, uint32_t own, uint32_t stages_at, uint32_t statistics, volatile Slot* slot,
-                                           const Barriers<Shape<D>::stages>& barriers) {
+__device__ __forceinline__ void load_items(const FlashArgs& a, const Plan& w, const Maps& maps, uint32_t own, uint32_t stages_at, uint32_t statistics,
+                                           volatile Slot* slot, const Barriers<Shape<D>::stages>& barriers) {
   using S = Shape<D>;
   constexpr int BM = S::BM;
   const int tiles = used_tiles(w.tiles, int(w.k_capacity));
@@ -161,9 +171,20 @@ __device__ __forceinline__ void load_items(const FlashArgs& a, const Plan& w, ui
     const int row = int(threadIdx.x) / (D / 8), col = int(threadIdx.x) % (D / 8) * 8;
     constexpr int rows = kLoaders / (D / 8);
     const int64_t key = s.k0 + tile.from + row;
-    load_rows<kOwnRows, D>(own, static_cast<const bf16*>(a.k) + key * a.ldk + group * D + col, rows * int(a.ldk), s.rows, a.k);
-    load_rows<kOwnRows, D>(own + S::own, static_cast<const bf16*>(a.v) + key * a.ldv + group * D + col, rows * int(a.ldv), s.rows, a.v);
-    producer.announce(barriers.own_full());
+    // The engine brings whole tiles. At a document's end it would bring rows of the next one: those tiles are copied with zeros instead.
+    if (s.rows == kOwnRows) {
+      producer.flush();
+      if (threadIdx.x == 0) {
+        expect_bytes(barriers.own_full(), 2 * S::own);
+        copy_tile<kOwnRows, D>(own, maps.k, group, key - row, barriers.own_full());
+        copy_tile<kOwnRows, D>(own + S::own, maps.v, group, key - row, barriers.own_full());
+      }
+      barrier_arrive(barriers.own_full());
+    } else {
+      load_rows<kOwnRows, D>(own, static_cast<const bf16*>(a.k) + key * a.ldk + group * D + col, rows * int(a.ldk), s.rows, a.k);
+      load_rows<kOwnRows, D>(own + S::own, static_cast<const bf16*>(a.v) + key * a.ldv + group * D + col, rows * int(a.ldv), s.rows, a.v);
+      producer.announce(barriers.own_full());
+    }
     for (int h = 0; h < w.each; ++h) {
       const int64_t first = s.q0 + last;
       const bf16* q = static_cast<const bf16*>(a.q) + (first + row) * a.ldq + (head0 + h) * D + col;
@@ -173,8 +194,15 @@ __device__ __forceinline__ void load_items(const FlashArgs& a, const Plan& w, ui
         const int there = s.nq - at;
         producer.acquire(barriers.empty(ring.at), ring.round ^ 1);
         const uint32_t stage = stages_at + ring.at * 2 * S::walked;
-        load_rows<BM, D>(stage, q, rows * int(a.ldq), there, a.q);
-        load_rows<BM, D>(stage + S::walked, d, rows * int(a.ldo), there, a.do_);
+        const bool whole = there >= BM;
+        if (!whole) {
+          load_rows<BM, D>(stage, q, rows * int(a.ldq), there, a.q);
+          load_rows<BM, D>(stage + S::walked, d, rows * int(a.ldo), there, a.do_);
+        } else if (threadIdx.x == 0) {
+          expect_bytes(barriers.full(ring.at), 2 * S::walked);
+          copy_tile<BM, D>(stage, maps.q, head0 + h, s.q0 + at, barriers.full(ring.at));
+          copy_tile<BM, D>(stage + S::walked, maps.d, head0 + h, s.q0 + at, barriers.full(ring.at));
+        }
         const uint32_t to = statistics + (ring.at * 2 * BM + threadIdx.x) * 4;
 #pragma unroll
         for (int c = 0; c < BM; c += kLoaders) {
@@ -183,7 +211,12 @@ __device__ __forceinline__ void load_items(const FlashArgs& a, const Plan& w, ui
           copy_async_4(to + (BM + c) * 4, valid ? numbers + w.delta_at + c : w.lse2, valid);
         }
         q -= BM * a.ldq, d -= BM * a.ldo, numbers -= BM;
-        producer.announce(barriers.full(ring.at));
+        if (whole) {
+          producer.flush();
+          arrive_after_copies(barriers.full(ring.at));
+        } else {
+          producer.announce(barriers.full(ring.at));
+        }
         ring.next();
       }
     }
@@ -192,14 +225,16 @@ __device__ __forceinline__ void load_items(const FlashArgs& a, const Plan& w, ui
   copy_wait<0>();
 }
 
-// One warp, whose first lane adds the dQ of every step in turn.
+// A warp whose first lane adds dQ of every other step, beginning with the `adder`th of the block, when it is the step's turn: two such
+// warps, so that the next sum need not wait until all have seen the last.
 template <int D>
 __device__ __forceinline__ void add_sums(const Tile* tiles, float* dq, int* dq_turn, int q_capacity, int first_unit, int each, int window, uint32_t sum,
-                                      const volatile Slot* slot, Barriers<Shape<D>::stages> barriers) {
+                                      uint32_t adder, const volatile Slot* slot, Barriers<Shape<D>::stages> barriers) {
   using S = Shape<D>;
   constexpr int BM = S::BM;
   const int reach = window + kOwnRows - 1;
-  uint32_t round = 0, sums = 0;
+  uint32_t round = 0;
+  Ring<kAdders> given;
   for (;; round ^= 1) {
     barrier_wait(barriers.own_full(), round);
     const int place = slot->tile, unit = slot->unit, head = slot->head, steps = slot->steps, first = slot->first, top = slot->top;
@@ -213,11 +248,13 @@ __device__ __forceinline__ void add_sums(const Tile* tiles, float* dq, int* dq_t
     for (int h = 0; h < each; ++h) {
       int* turn = dq_turn + (int64_t(head + h) * q_capacity + top);
       float* to = dq + (int64_t((unit - first_unit) * each + h) * q_capacity + top) * (BM * D);
-      for (int at = first + (steps - 1) * BM; at >= first; at -= BM) {
+      for (int at = first + (steps - 1) * BM; at >= first; at -= BM, --turn, to -= BM * D) {
+        const Ring<kAdders> step = given;
+        given.next();
+        if (step.at != adder) continue;
         // Tiles n of keys before this one that walk the queries at `at`: those with 128·n + 127 + window > at.
         const int mine = key - (window > 0 && at >= reach ? (at - reach) / kOwnRows + 1 : 0);
-        barrier_wait(barriers.sum_full(), sums);
-        sums ^= 1;
+        barrier_wait(barriers.sum_full(adder), step.round);
         if (mine == 0) {
           asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(to), "r"(sum), "n"(S::sum) : "memory");
         } else {
@@ -229,8 +266,6 @@ __device__ __forceinline__ void add_sums(const Tile* tiles, float* dq, int* dq_t
         barrier_arrive(barriers.sum_empty());
         asm volatile("cp.async.bulk.wait_group 0;\nfence.proxy.async.global;" ::: "memory");
         store_release(turn, mine + 1);
-        --turn;
-        to -= BM * D;
       }
     }
     __syncwarp();

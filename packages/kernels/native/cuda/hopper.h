@@ -239,12 +239,26 @@ struct Producer {
 __device__ inline void barrier_expect(uint32_t barrier, uint32_t bytes) {
   asm volatile("{\n.reg .b64 state;\nmbarrier.arrive.expect_tx.shared::cta.b64 state, [%0], %1;\n}" ::"r"(barrier), "r"(bytes) : "memory");
 }
+// Bytes of copies to be waited for besides, without an arrival.
+__device__ inline void expect_bytes(uint32_t barrier, uint32_t bytes) {
+  asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
+// This thread's arrival, once its asynchronous copies up to here have come; the thread does not wait.
+__device__ inline void arrive_after_copies(uint32_t barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
+}
 // Makes fresh barriers visible to the copy engine; a barrier of the block must follow.
 __device__ inline void fence_barriers() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 // A box of a tensor map, from (column, row), into a panel of a tile; one thread. Zeros past the tensor's last row.
 __device__ inline void copy_panel(uint32_t to, const CUtensorMap& map, int column, int row, uint32_t barrier) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(to), "l"(&map), "r"(column),
                "r"(row), "r"(barrier)
+               : "memory");
+}
+// 64 channels from `column` of neighbouring heads of a row, by the map of heads_map, into as many rows of a panel; one thread.
+__device__ inline void copy_heads(uint32_t to, const CUtensorMap& map, int column, int head, int row, uint32_t barrier) {
+  asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], [%5];" ::"r"(to), "l"(&map), "r"(column),
+               "r"(head), "r"(row), "r"(barrier)
                : "memory");
 }
 // The D columns of a head, ROWS rows, as a tile.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda/library.h"
+#include "cuda/transfer_trace.h"
 
 namespace nsa::cuda {
 namespace {
@@ -56,6 +57,11 @@ struct Nccl {
   Comm comm = nullptr;
   int rank = 0, world = 0;
   bool failed = false;
+  // Transfers have a stream of their own, which takes turns with the device's by events.
+  cudaStream_t side = nullptr;
+  cudaEvent_t forked = nullptr, joined = nullptr;
+  bool section = false;
+  TransferTrace trace;
 
   int (*get_version)(int*);
   int (*get_id)(UniqueId*);
@@ -100,6 +106,35 @@ struct Nccl {
     for (int i = 1; i < n; ++i)
       if (lengths[i] != lengths[0]) return false;
     return true;
+  }
+
+  cudaError_t follow(cudaStream_t later, cudaStream_t earlier, cudaEvent_t at) {
+    const cudaError_t e = cudaEventRecord(at, earlier);
+    return e == cudaSuccess ? cudaStreamWaitEvent(later, at, 0) : e;
+  }
+
+  // What is given to the transfers' stream waits for the device's work so far.
+  NcclResult fork(cudaStream_t stream) { return told(follow(side, stream, forked)); }
+  // The device's later work waits for the transfers so far.
+  NcclResult join(cudaStream_t stream) { return told(follow(stream, side, joined)); }
+  NcclResult told(cudaError_t e) { return e == cudaSuccess ? NcclResult{} : NcclResult{NSA_DEVICE_ERROR, cudaGetErrorString(e)}; }
+
+  // Beginning and end of transfers that run beside the device's work, and the wait for them.
+  NcclResult mark(int64_t verb, cudaStream_t stream) {
+    if (verb == NSA_COMM_BEGIN) {
+      section = true;
+      const NcclResult forked_ = fork(stream);
+      trace.begin(side);
+      return forked_.status == NSA_OK ? explain("ncclGroupStart", group_start()) : forked_;
+    }
+    if (verb == NSA_COMM_END) {
+      section = false;
+      const NcclResult ended = explain("ncclGroupEnd", group_end());
+      trace.end(side);
+      return ended;
+    }
+    trace.settle(stream);
+    return join(stream);
   }
 
   int run(const NsaComm& call, int type, cudaStream_t stream) {
@@ -157,6 +192,11 @@ NcclResult nccl_join(Nccl*& nccl, const void* id, int64_t rank, int64_t world) {
   if (nccl->comm) return {NSA_BAD_ARGUMENT, "this device is in a world of ranks already"};
   // Multicast over NVLink needs more of the machine than containers grant.
   setenv("NCCL_NVLS_ENABLE", "0", 0);
+  // Ranks record their steps at different times: a transfer must be the same inside a recorded step and outside.
+  setenv("NCCL_GRAPH_REGISTER", "0", 0);
+  for (cudaEvent_t* e : {&nccl->forked, &nccl->joined})
+    if (cudaEventCreateWithFlags(e, cudaEventDisableTiming) != cudaSuccess) return {NSA_DEVICE_ERROR, "no event for transfers"};
+  if (cudaStreamCreateWithFlags(&nccl->side, cudaStreamNonBlocking) != cudaSuccess) return {NSA_DEVICE_ERROR, "no stream for transfers"};
   UniqueId own;
   std::memcpy(own.bytes, id, sizeof own.bytes);
   nccl->rank = int(rank);
@@ -167,17 +207,27 @@ NcclResult nccl_join(Nccl*& nccl, const void* id, int64_t rank, int64_t world) {
 NcclResult nccl_run(Nccl* nccl, const NsaComm& call, cudaStream_t stream) {
   static const char* const kNames[] = {"all-reduce", "reduce-scatter", "all-gather", "broadcast"};
   if (!nccl || !nccl->comm) return {NSA_BAD_ARGUMENT, "this device is in no world of ranks"};
+  if (call.verb >= NSA_COMM_BEGIN && call.verb <= NSA_COMM_SETTLE) return nccl->mark(call.verb, stream);
   if (call.ranks != nccl->world) return {NSA_BAD_ARGUMENT, "lengths of other ranks than those of the world"};
   const int type = type_of(call.from.dtype);
   if (type < 0 || call.from.dtype != call.to.dtype || call.verb < 0 || call.verb > NSA_BROADCAST)
     return {NSA_BAD_ARGUMENT, "no such operation for this dtype"};
-  return nccl->explain(kNames[call.verb], nccl->run(call, type, stream));
+  const bool alone = !nccl->section;
+  if (alone)
+    if (NcclResult forked = nccl->fork(stream); forked.status != NSA_OK) return forked;
+  NcclResult done = nccl->explain(kNames[call.verb], nccl->run(call, type, nccl->side));
+  return alone && done.status == NSA_OK ? nccl->join(stream) : done;
 }
 
 void nccl_close(Nccl* nccl) {
   if (!nccl) return;
   // After an error the others may never answer.
+  if (nccl->side && !nccl->failed) cudaStreamSynchronize(nccl->side);
+  nccl->trace.write(nccl->rank);
   if (nccl->comm) (nccl->failed ? nccl->abort : nccl->destroy)(nccl->comm);
+  for (cudaEvent_t e : {nccl->forked, nccl->joined})
+    if (e) cudaEventDestroy(e);
+  if (nccl->side) cudaStreamDestroy(nccl->side);
   delete nccl;
 }
 

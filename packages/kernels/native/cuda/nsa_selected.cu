@@ -181,8 +181,14 @@ __global__ void __launch_bounds__(256) dkv_kernel(SelectedArgs a, SelectedList l
   }
 }
 
-// The run that begins in this stretch and goes on past its end.
-template <class T>
+__device__ inline void load_floats(float (&x)[1], const float* from) { x[0] = *from; }
+__device__ inline void load_floats(float (&x)[4], const float* from) {
+  const float4 all = *reinterpret_cast<const float4*>(from);
+  x[0] = all.x, x[1] = all.y, x[2] = all.z, x[3] = all.w;
+}
+
+// The run that begins in this stretch and goes on past its end. A thread adds V channels at a time; V divides both head dims.
+template <class T, int V>
 __global__ void join_kernel(SelectedArgs a, SelectedList list) {
   const int64_t stretch = blockIdx.x, past = (stretch + 1) * list.stretch;
   if (past >= list.n) return;
@@ -191,15 +197,23 @@ __global__ void join_kernel(SelectedArgs a, SelectedList list) {
   // A run that fills the stretch and began earlier belongs to the stretch where it began.
   if (stretch > 0 && list.pairs[stretch * list.stretch].x == key && list.pairs[stretch * list.stretch - 1].x == key) return;
   const auto [start, kv] = block_of(a, key);
-  const int64_t width = a.dim_k + a.dim_v, size = a.block * width;
+  const int64_t size = a.block * (a.dim_k + a.dim_v);
+  const auto width = unsigned(a.dim_k + a.dim_v), channels = unsigned(selected_keys(a, start)) * width;
   int64_t last = stretch + 1;  // the last stretch that the run reaches
   while ((last + 1) * list.stretch < list.n && list.pairs[(last + 1) * list.stretch].x == key) ++last;
-  for (int64_t i = threadIdx.x; i < selected_keys(a, start) * width; i += blockDim.x) {
-    float sum = list.partial[(stretch * 2 + 1) * size + i];
-    for (int64_t s = stretch + 1; s <= last; ++s) sum += list.partial[s * 2 * size + i];
+  for (unsigned i = threadIdx.x * V; i < channels; i += blockDim.x * V) {
+    float sum[V], more[V];
+    load_floats(sum, list.partial + (stretch * 2 + 1) * size + i);
+#pragma unroll 4
+    for (int64_t s = stretch + 1; s <= last; ++s) {
+      load_floats(more, list.partial + s * 2 * size + i);
+#pragma unroll
+      for (int e = 0; e < V; ++e) sum[e] += more[e];
+    }
     const int64_t row = start + i / width, c = i % width;
     T* to = c < a.dim_k ? static_cast<T*>(a.dk) + row * a.ldk + kv * a.dim_k + c : static_cast<T*>(a.dv) + row * a.ldv + kv * a.dim_v + c - a.dim_k;
-    from_float(to_float(*to) + sum, *to);
+#pragma unroll
+    for (int e = 0; e < V; ++e) from_float(to_float(to[e]) + sum[e], to[e]);
   }
 }
 
@@ -273,7 +287,8 @@ int dkv_of(void* ctx, const SelectedArgs& a) {
   } else if (dim <= 64) dkv_kernel<T, 4, 4><<<unsigned(stretches), 256, 0, stream>>>(a, list);
   else if (dim <= 128) dkv_kernel<T, 4, 8><<<unsigned(stretches), 256, 0, stream>>>(a, list);
   else dkv_kernel<T, 8, 8><<<unsigned(stretches), 256, 0, stream>>>(a, list);
-  join_kernel<T><<<unsigned(stretches), 256, 0, stream>>>(a, list);
+  if ((a.dim_k | a.dim_v) % 4 == 0) join_kernel<T, 4><<<unsigned(stretches), 256, 0, stream>>>(a, list);
+  else join_kernel<T, 1><<<unsigned(stretches), 256, 0, stream>>>(a, list);
   return launched(ctx);
 }
 

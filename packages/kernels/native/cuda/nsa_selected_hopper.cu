@@ -11,6 +11,7 @@
 #include "cuda/flash_hopper.h"
 #include "cuda/hopper.h"
 #include "cuda/nsa_selected.h"
+#include "cuda/tensor_map.h"
 
 namespace nsa::cuda {
 namespace {
@@ -26,6 +27,12 @@ struct Shape {
   // Of each stage: lse, delta and row of the query.
   static constexpr uint32_t statistics = kStages * 3 * BN * 4;
   static constexpr uint32_t smem = 4 * own + kStages * stage + statistics + 128 + 1024;
+};
+
+// Maps of q and do; `engine`: the bulk copy engine brings the heads of a query into whole tiles.
+struct Maps {
+  CUtensorMap q, d;
+  bool engine;
 };
 
 #ifdef NSA_HOPPER
@@ -47,6 +54,7 @@ struct Barriers {
     if (threadIdx.x == 0) {
       for (uint32_t i = 0; i < kStages; ++i) barrier_init(full(i), 128), barrier_init(empty(i), 4 * of_warp);
       for (uint32_t i = 0; i < 2; ++i) barrier_init(own(i), 8 * of_warp);
+      fence_barriers();
     }
     __syncthreads();
   }
@@ -95,7 +103,7 @@ __device__ inline void join(float (&sum)[N], float* buffer, bool first) {
 #endif
 
 template <int D>
-__global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, SelectedList list) {
+__global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, SelectedList list, const __grid_constant__ Maps maps) {
 #ifdef NSA_HOPPER
   using S = Shape<D>;
   constexpr int BN = S::BN;
@@ -137,6 +145,32 @@ __global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, Select
       for (int tile = 0; tile < tiles; ++tile) {
         producer.acquire(barriers.empty(ring.at), ring.round ^ 1);
         const int after_next = fetch(tile + 2), head = head_in(tile);
+        // A whole tile's queries come by the engine, one a lane; a run's first tile, announced together with the keys and values, its
+        // last, and groups that do not fit come by the warps' own copies.
+        if (maps.engine && tile > 0 && (tile + 1) * cut.queries <= run.pairs) {
+          const uint32_t full = barriers.full(ring.at);
+          if (lane < quarter) {
+            if (head_of_tile == 0) {
+              expect_bytes(full, cut.heads * D * 4);
+              const uint32_t to = walked + ring.at * S::stage + mine_of_tile * 128;
+#pragma unroll
+              for (int panel = 0; panel < D / 64; ++panel) {
+                copy_heads(to + panel * BN * 128, maps.q, panel * 64, head0, row, full);
+                copy_heads(to + S::walked + panel * BN * 128, maps.d, panel * 64, head0, row, full);
+              }
+            }
+            const int64_t of = int64_t(row) * hq + head0 + head;
+            const uint32_t to = statistics + (ring.at * 3 * BN + mine_of_tile) * 4;
+            copy_async_4(to, a.lse + of, true);
+            copy_async_4(to + BN * 4, a.delta + of, true);
+            copy_async_4(to + 2 * BN * 4, &pairs[query_of_tile + tile * cut.queries].y, true);
+          }
+          producer.flush();
+          arrive_after_copies(full);
+          row = next, next = after_next;
+          ring.next();
+          continue;
+        }
         const unsigned q_mine = row < 0 ? kNone : unsigned(row) * ldq + head * (D / 8), do_mine = unsigned(row) * ldo + head * (D / 8);
         const uint32_t stage = walked + ring.at * S::stage + offset;
 #pragma unroll
@@ -268,8 +302,16 @@ __global__ void __launch_bounds__(kThreads, 1) dkv_kernel(SelectedArgs a, Select
 
 template <int D>
 int launch(void* ctx, const SelectedArgs& a, const SelectedList& list) {
+  // The engine's boxes are whole groups of 8 rows of a panel, and a copying warp's quarter of a tile is made of whole queries.
+  const int64_t heads = a.hq / a.hkv;
+  Maps maps{};
+  maps.engine = heads % 8 == 0 && Shape<D>::BN / 4 % heads == 0;
+  if (maps.engine) {
+    if (int status = heads_map(ctx, maps.q, a.q, a.rows, a.hq, D, a.ldq, int(heads))) return status;
+    if (int status = heads_map(ctx, maps.d, a.do_, a.rows, a.hq, D, a.ldo, int(heads))) return status;
+  }
   if (int status = check(ctx, cudaFuncSetAttribute(dkv_kernel<D>, cudaFuncAttributeMaxDynamicSharedMemorySize, int(Shape<D>::smem)))) return status;
-  dkv_kernel<D><<<unsigned(ceil_div(list.n, list.stretch)), kThreads, Shape<D>::smem, context(ctx).stream>>>(a, list);
+  dkv_kernel<D><<<unsigned(ceil_div(list.n, list.stretch)), kThreads, Shape<D>::smem, context(ctx).stream>>>(a, list, maps);
   return launched(ctx);
 }
 

@@ -74,6 +74,7 @@ void reduce(const NsaComm& call) {
 }
 
 inline int run(void*, const NsaComm* call) {
+  if (call->verb >= NSA_COMM_BEGIN) return NSA_OK;
   if (world == 0 || call->ranks != world) return NSA_DEVICE_ERROR;
   write(call->from);
   auto* to = static_cast<char*>(call->to.ptr);

@@ -20,6 +20,8 @@ export interface Collectives {
    * ascending order, by default {@link shareLengths}. Bits are those of `allReduce`. f32 or f64.
    */
   reduceScatter(t: Tensor, out: Tensor, options?: PartOptions): void;
+  /** The sum over ranks of t (f32 or f64) becomes t of rank `root`; on the others t is left undefined. Bits are those of `allReduce`. */
+  reduceTo(t: Tensor, root: number): void;
   /** The parts of all ranks behind one another into `out`, on every rank; any dtype. */
   allGather(part: Tensor, out: Tensor, options?: PartOptions): void;
   /** t of rank `root` on every rank; any dtype. */
@@ -28,6 +30,12 @@ export interface Collectives {
   gatherBytes(own: Uint8Array, group?: RankGroup): Uint8Array[];
   /** Returns when all ranks of the group have called it. */
   barrier(group?: RankGroup): void;
+  /** Whether transfers run beside the device's own work and may be part of a captured step. */
+  readonly overlaps: boolean;
+  /** The collectives on tensors that `body` calls, as one transfer; its results may be used after `settle`. */
+  together(body: () => void): void;
+  /** What the device is given from here on waits for all transfers. */
+  settle(): void;
 }
 
 export interface PartOptions {
@@ -53,8 +61,12 @@ export const singleRank: Collectives = {
   allReduce: () => {},
   allReduceNumbers: (values) => values,
   reduceScatter: copyInto,
+  reduceTo: () => {},
   allGather: copyInto,
   broadcast: () => {},
   gatherBytes: (own) => [own],
   barrier: () => {},
+  overlaps: false,
+  together: (body) => body(),
+  settle: () => {},
 };

@@ -55,6 +55,14 @@ class DeviceCollectives implements Collectives {
     this.run("reduce-scatter", t, out, { lengths });
   }
 
+  reduceTo(t: Tensor, root: number): void {
+    this.refuseRoot("a sum", root);
+    if (t.numel === 0) return;
+    const lengths = Array.from({ length: this.world }, (_, r) => (r === root ? t.numel : 0));
+    using _ = this.device.scope();
+    this.run("reduce-scatter", t, root === this.rank ? t : t.view(0, [0]), { lengths });
+  }
+
   allGather(part: Tensor, out: Tensor, options: PartOptions = {}): void {
     this.refuseGroup(options.group);
     const { lengths } = partsOf(this, "all-gather", out.numel, part.numel, options);
@@ -63,8 +71,7 @@ class DeviceCollectives implements Collectives {
 
   broadcast(t: Tensor, root: number, group?: RankGroup): void {
     this.refuseGroup(group);
-    if (!Number.isInteger(root) || root < 0 || root >= this.world)
-      throw misuse(`broadcast from rank ${root}`, `there are ${this.world} ranks`);
+    this.refuseRoot("broadcast", root);
     this.run("broadcast", t, t, { root });
   }
 
@@ -78,6 +85,27 @@ class DeviceCollectives implements Collectives {
 
   barrier(group?: RankGroup): void {
     this.pipes.barrier(group);
+  }
+
+  readonly overlaps = true;
+
+  together(body: () => void): void {
+    const { comm } = this.device;
+    comm.mark("begin");
+    try {
+      body();
+    } finally {
+      comm.mark("end");
+    }
+  }
+
+  settle(): void {
+    this.device.comm.mark("settle");
+  }
+
+  private refuseRoot(what: string, root: number): void {
+    if (!Number.isInteger(root) || root < 0 || root >= this.world)
+      throw misuse(`${what} from rank ${root}`, `there are ${this.world} ranks`);
   }
 
   private run(

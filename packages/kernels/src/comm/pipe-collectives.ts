@@ -59,6 +59,17 @@ class PipeCollectives implements Collectives {
     }
   }
 
+  reduceTo(t: Tensor, root: number): void {
+    const ranks = membersOf(this, undefined);
+    if (!ranks.includes(root)) throw misuse(`a sum for rank ${root}`, `there are ${this.world} ranks`);
+    this.pieces(t.numel, (at, n) => {
+      const values = floats(t, n);
+      t.device.readInto(t, values, at);
+      if (root !== this.rank) this.lines.send(root, "reduce-scatter", bytesOf(values));
+      else t.device.writeRaw(t, this.sumHere("reduce-scatter", values, ranks), at);
+    });
+  }
+
   allGather(part: Tensor, out: Tensor, options: PartOptions = {}): void {
     const { ranks, lengths, starts } = partsOf(this, "all-gather", out.numel, part.numel, options);
     for (const [i, owner] of ranks.entries()) {
@@ -98,6 +109,14 @@ class PipeCollectives implements Collectives {
   barrier(group?: RankGroup): void {
     this.sumOnAll("barrier", new Float64Array(1), membersOf(this, group));
   }
+
+  readonly overlaps = false;
+
+  together(body: () => void): void {
+    body();
+  }
+
+  settle(): void {}
 
   private pieces(n: number, body: (at: number, length: number) => void): void {
     for (let at = 0; at < n; at += this.pieceElements) body(at, Math.min(this.pieceElements, n - at));

@@ -118,7 +118,15 @@ export function rankHung(rank: number, where: string, cause?: unknown): NsaError
   });
 }
 
-const sleep = (ms: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+/** Sleeps, and gives the milliseconds that it took: more than were asked for on a busy machine, but not the time in which it was suspended. */
+function sleep(ms: number): number {
+  const from = performance.now();
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  return Math.min(performance.now() - from, ms + LONGEST_DELAY_MS);
+}
+
+/** A process that wakes later than this was suspended. */
+const LONGEST_DELAY_MS = 50;
 
 /** Waits until every rank has joined. Throws as {@link lost} for one that ended or does not respond, or when the run has removed the folder. */
 function awaitAll({ rank, world, folder }: RankPlace, limitMs: number): void {
@@ -138,9 +146,9 @@ function awaitAll({ rank, world, folder }: RankPlace, limitMs: number): void {
     const [absent] = waiting;
     if (absent === undefined) return;
     if (!existsSync(folder)) throw lost(folder, { rank: absent, ended: true }, "join");
-    sleep(5);
+    const slept = sleep(5);
     for (const peer of waiting)
-      if (patience[peer]!.isOver(5)) throw lost(folder, { rank: peer, ended: false }, "join");
+      if (patience[peer]!.isOver(slept)) throw lost(folder, { rank: peer, ended: false }, "join");
   }
 }
 
@@ -235,9 +243,9 @@ export class Lines {
         continue;
       }
       if (++tries < TRIES) continue;
-      sleep(nap);
+      const slept = sleep(nap);
       patience ??= new Patience(this.folder, peer, this.limitMs);
-      if (patience.isOver(nap)) throw lost(this.folder, { rank: peer, ended: false }, operation);
+      if (patience.isOver(slept)) throw lost(this.folder, { rank: peer, ended: false }, operation);
       nap = Math.min(2 * nap, LONGEST_NAP_MS);
     }
   }

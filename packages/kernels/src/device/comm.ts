@@ -4,6 +4,9 @@ import type { Addon } from "./addon.ts";
 const VERBS = ["all-reduce", "reduce-scatter", "all-gather", "broadcast"] as const;
 export type CommVerb = (typeof VERBS)[number];
 
+/** Beginning and end of a transfer of several operations, and the wait for such transfers: they have no tensors. */
+const MARKS = ["begin", "end", "settle"] as const;
+
 /** Bytes of a world's name, as the ABI says. */
 const NAME_BYTES = 128;
 
@@ -21,6 +24,8 @@ export interface DeviceComm {
   join(name: Uint8Array, rank: number, world: number): void;
   /** An operation of all ranks in stream order; `lengths` are the elements of each rank's part. */
   run(verb: CommVerb, from: Held, to: Held, lengths: readonly number[], root: number): void;
+  /** What is run between `begin` and `end` may run beside the device's later work, up to `settle`. */
+  mark(mark: (typeof MARKS)[number]): void;
 }
 
 export function deviceComm(
@@ -38,5 +43,9 @@ export function deviceComm(
         native.args.set(lengths);
         native.comm(device, VERBS.indexOf(verb), from.handle, to.handle, root, lengths.length);
       }),
+    mark: (mark) =>
+      guarded("a transfer between ranks", () =>
+        native.comm(device, VERBS.length + MARKS.indexOf(mark), 0, 0, 0, 0),
+      ),
   };
 }

@@ -22,7 +22,8 @@ function remedy({ purpose }: Tenant): string {
   if (purpose === "KV cache")
     return "lower the tokens of the cache: rollout.cache_tokens, cache_tokens or --cache-tokens";
   if (purpose === "moments") return "set train.optimizer.state_dtype: bf16, or train a smaller model";
-  if (purpose === "weights" || purpose === "gradients") return "train a smaller model";
+  if (purpose === "weights" || purpose === "masters" || purpose === "gradients")
+    return "train a smaller model";
   if (purpose.includes("lm_head")) return "lower train.logits_budget_mb or train.micro_batch_tokens";
   return "lower train.micro_batch_tokens, or set train.recompute: true";
 }

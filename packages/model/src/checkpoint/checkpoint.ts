@@ -133,6 +133,10 @@ export function readModelConfig(dir: string): ModelConfig {
   return readState(dir).model;
 }
 
+/** The moments that this rank has. */
+const heldIn = ({ parameters }: Transformer, buffer: Tensor) =>
+  parameters.tensorsIn(buffer).filter(({ fetch }) => !fetch);
+
 function loadMoments(
   dir: string,
   state: CheckpointState,
@@ -143,7 +147,7 @@ function loadMoments(
   using file = SafetensorsReader.open(join(dir, MOMENTS));
   const fileOf = (name: string) => (file.entries.has(name) ? file : undefined);
   for (const [name, buffer] of Object.entries(optimizer.buffers))
-    loadNamed(fileOf, model.parameters.tensorsIn(buffer), { suffix: `.${name}` });
+    loadNamed(fileOf, heldIn(model, buffer), { suffix: `.${name}` });
 }
 
 /** Restores what the checkpoint holds: its weights, and moments and states where given. Resolves with the saved state. */

@@ -30,13 +30,14 @@ function readFloats(buffer: Tensor, into: Float32Array, offset: number): void {
 
 /** The tensors as fp32, with a suffix to their names. */
 export function tensorsOf(tensors: readonly NamedTensor[], suffix = ""): TensorSource[] {
-  return tensors.map(({ name, shape, buffer, offset }) => ({
+  return tensors.map(({ name, shape, buffer, offset, fetch }) => ({
     name: name + suffix,
     dtype: "F32",
     shape,
     read: (into, at) => {
       const values = new Float32Array(into.buffer, into.byteOffset, into.length / 4);
-      readFloats(buffer, values, offset + at / 4);
+      if (fetch) fetch(at / 4, values.length, (piece) => readFloats(piece, values, 0));
+      else readFloats(buffer, values, offset + at / 4);
     },
   }));
 }
@@ -53,7 +54,7 @@ export function writeWeights(
     ...options
   }: WriteOptions & { tensors?: readonly NamedTensor[] } = {},
 ): Promise<string[]> {
-  if (tensors.some(({ buffer }) => buffer.dtype === "bf16")) {
+  if (tensors.some(({ buffer, fetch }) => !fetch && buffer.dtype === "bf16")) {
     throw new NsaError({
       code: "masters_missing",
       what: "the model cannot be saved",

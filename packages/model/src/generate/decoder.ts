@@ -6,15 +6,17 @@ import {
   type BlockGrid,
   type DecodePlan,
   type DecodeSequence,
+  type Device,
   type Owned,
   planDecode,
   Tape,
+  type Tensor,
   updatePlan,
 } from "@nsa/kernels";
 import { gridOf } from "../attention/registry.ts";
 import type { Transformer } from "../transformer/transformer.ts";
 import type { KvCache } from "./cache.ts";
-import { type Drawn, type SampleRow, Sampler } from "./sampler.ts";
+import { type Drawn, logitsOf, type SampleRow, Sampler } from "./sampler.ts";
 
 /** A sequence being decoded. */
 export interface DecodeRow extends SampleRow {
@@ -47,13 +49,17 @@ export function decodeBucket(n: number): number {
 export class Decoder {
   private readonly steps = new Map<number, Step>();
   private arranged: Step | undefined;
+  /** What a step of any size writes: steps run one after another. */
+  private logits: Tensor | undefined;
+  private arena: ReturnType<Device["arena"]> | undefined;
   private turn: 0 | 1 = 0;
 
-  /** `maxPages`: pages of the longest sequence to come. */
+  /** `maxPages`: pages of the longest sequence to come; `maxRows`: sequences at once. */
   constructor(
     private readonly model: Transformer,
     private readonly cache: KvCache,
     private readonly maxPages: number,
+    private readonly maxRows: number,
   ) {
     // Tables must not be made, or grown, inside a captured step.
     model.rope(model.config.maxSeqLen);
@@ -89,8 +95,10 @@ export class Decoder {
     step.sampler.moveTo(rows);
     // A size that comes once runs plain; its second step is recorded. Ops are timed one by one, so not then.
     const plain = device.profiled || step.runs++ === 0;
-    if (!plain) step.graph ??= device.capture(() => this.run(step.plan, step.sampler));
-    if (plain) this.run(step.plan, step.sampler);
+    this.arena ??= device.arena();
+    const run = () => this.run(step.plan, step.sampler);
+    if (!plain) step.graph ??= this.arena.use(() => device.capture(run));
+    if (plain) this.arena.use(run);
     else step.graph!.launch();
     return step.sampler.read(this.turn);
   }
@@ -122,7 +130,9 @@ export class Decoder {
       const o = layer.fused
         ? this.cache.decodeFused(layer, layer.projectFused(tape, x), tables, plan)
         : this.cache.decode(layer, layer.project(tape, x, tables, plan.positions), plan);
-      x = scope.keep(layer.finish(tape, x, o).y);
+      const y = scope.keep(layer.finish(tape, x, o).y);
+      x.free();
+      x = y;
     }
     sampler.draw(model.finalNorm(tape, x));
   }
@@ -130,9 +140,10 @@ export class Decoder {
   private make(b: number): Step {
     const { device } = this.model;
     using scope = device.scope();
+    this.logits ??= scope.detach(logitsOf(this.model, decodeBucket(this.maxRows)));
     const sequences = Array.from({ length: b }, () => idle);
     const plan = planDecode(device, sequences, this.cache.pageSize, this.maxPages, this.blocks, true);
-    const sampler = new Sampler(this.model, b);
+    const sampler = new Sampler(this.model, b, this.logits);
     const step: Step = { plan, sampler, tensors: scope.detachAll(), runs: 0 };
     this.steps.set(b, step);
     return step;
@@ -144,6 +155,9 @@ export class Decoder {
       for (const t of step.tensors) if (t.isLive) t.free();
     }
     this.steps.clear();
+    this.arena?.free();
+    this.logits?.free();
+    this.arena = this.logits = undefined;
   }
 
   /** Compressed blocks that a new token may complete. */

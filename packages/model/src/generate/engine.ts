@@ -33,9 +33,12 @@ export class Engine implements EngineContext {
     if (this.options.exact) return generateExact(this, requests);
     for (const r of requests) checkRequest(this, r);
     const results: GeneratedSample[][] = requests.map((r) => new Array(r.n));
-    const wanted = requests.reduce((a, r) => a + r.n * pagesOfOutput(this, r), 0);
     const largest = requests.reduce((a, r) => Math.max(a, pagesOfOutput(this, r)), 1);
-    const live = this.open(Math.max(Math.min(wanted, this.budget), largest), largest);
+    const outputs = requests.reduce((a, r) => a + r.n, 0);
+    const sequences = Math.max(1, Math.min(this.options.maxSequences, outputs));
+    const all = requests.reduce((a, r) => a + r.n * pagesOfOutput(this, r), 0);
+    const wanted = Math.min(all, sequences * largest);
+    const live = this.open(Math.max(Math.min(wanted, this.budget), largest), largest, sequences);
     try {
       for (const r of requests) live.add(r);
       while (!live.idle) {
@@ -51,8 +54,9 @@ export class Engine implements EngineContext {
   open(
     pages = this.budget,
     largest = Math.min(pages, pagesFor(this, this.model.config.maxSeqLen)),
+    sequences = this.options.maxSequences,
   ): LiveGeneration {
-    return new LiveRequests(this, pages, largest);
+    return new LiveRequests(this, pages, largest, sequences);
   }
 
   /** Pages of the whole cache. */

@@ -35,7 +35,7 @@ interface InFlightStep {
   collect: () => Drawn;
 }
 
-/** One cache of `pages` pages; no output holds more than `largest`. */
+/** One cache of `pages` pages; no output holds more than `largest`, and no more than `sequences` are decoded at once. */
 export class LiveRequests implements LiveGeneration {
   readonly cache: KvCache;
   private readonly decoder: Decoder;
@@ -54,9 +54,10 @@ export class LiveRequests implements LiveGeneration {
     private readonly engine: EngineContext,
     private readonly pages: number,
     largest: number,
+    private readonly sequences: number,
   ) {
     this.cache = new KvCache(engine.model, pages, engine.pageSize);
-    this.decoder = new Decoder(engine.model, this.cache, largest);
+    this.decoder = new Decoder(engine.model, this.cache, largest, sequences);
     this.pool = new PagePool(pages);
   }
 
@@ -78,7 +79,7 @@ export class LiveRequests implements LiveGeneration {
     this.requests.set(key, request);
     const { n } = request;
     // Requests larger than the cache are split into single outputs.
-    if (n * this.cost(request) <= this.pages && n <= this.engine.options.maxSequences)
+    if (n * this.cost(request) <= this.pages && n <= this.sequences)
       this.queue.push({ key, request, first: 0, n });
     else for (let first = 0; first < n; first++) this.queue.push({ key, request, first, n: 1 });
     return key;
@@ -122,8 +123,7 @@ export class LiveRequests implements LiveGeneration {
   }
 
   private fits({ n, request }: Admission, sequences: number): boolean {
-    const { maxSequences } = this.engine.options;
-    return this.reserved + n * this.cost(request) <= this.pages && sequences <= maxSequences;
+    return this.reserved + n * this.cost(request) <= this.pages && sequences <= this.sequences;
   }
 
   /** Prefills what fits, in the queue's order. */

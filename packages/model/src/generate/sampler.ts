@@ -27,6 +27,12 @@ export interface Drawn {
   kept: (number[] | undefined)[] | undefined;
 }
 
+const statsDtype = (model: Transformer) => (model.headWeight.dtype === "f64" ? "f64" : "f32");
+
+/** Logits [rows, V] without values; they belong to the innermost scope. */
+export const logitsOf = (model: Transformer, rows: number): Tensor =>
+  model.device.empty([rows, model.config.vocabSize], statsDtype(model));
+
 export class Sampler {
   /** i32 [B]: the tokens drawn last, where the next step reads them. */
   readonly ids: Tensor;
@@ -40,10 +46,11 @@ export class Sampler {
   private readonly device: Device;
   private rows: readonly SampleRow[] = [];
 
-  /** Its tensors belong to the innermost scope. */
+  /** Its tensors belong to the innermost scope; `logits`: rows of another owner to write the logits to, at least `b`. */
   constructor(
     private readonly model: Transformer,
     readonly b: number,
+    logits?: Tensor,
   ) {
     const { device } = model;
     this.device = device;
@@ -53,7 +60,7 @@ export class Sampler {
     this.requests = device.empty([b], "i32");
     this.positions = device.empty([b], "i32");
     this.values = device.empty([2, b], this.dtype);
-    this.logits = device.empty([b, model.config.vocabSize], this.dtype);
+    this.logits = logits?.view(0, [b, model.config.vocabSize]) ?? logitsOf(model, b);
   }
 
   /** Tells whose rows these are; rows beyond the given ones draw what nobody reads. */
@@ -132,6 +139,6 @@ export class Sampler {
   }
 
   private get dtype(): "f32" | "f64" {
-    return this.model.headWeight.dtype === "f64" ? "f64" : "f32";
+    return statsDtype(this.model);
   }
 }

@@ -3,11 +3,12 @@
 // Trained groups lie first, so gradients (and the optimizer's state) are shorter buffers with the same offsets. Matrices of a frozen
 // group without masters are in the bf16 buffer alone.
 import { NsaError } from "@nsa/core";
-import type { Device, FloatDtype, Tensor } from "@nsa/kernels";
+import type { Collectives, Device, FloatDtype, Tensor } from "@nsa/kernels";
 import type { ModelConfig } from "../config/schema.ts";
 import { BUCKET_BYTES, type GradientBucket, gradientBuckets } from "./buckets.ts";
 import type { ParameterGroup } from "./groups.ts";
 import { type Layout, layoutOf } from "./layout.ts";
+import { Sharing } from "./sharing.ts";
 import type { PartSpec, WeightSpec } from "./weight-spec.ts";
 
 /** 32-bit FNV-1a: the random stream of a parameter, by its name alone. */
@@ -26,18 +27,30 @@ export interface NamedTensor {
   offset: number;
   /** Where the file has it as rows `from` on of a tensor with `rows` rows, under `name`. */
   part?: { from: number; rows: number };
+  /**
+   * Where another rank holds the value that a checkpoint has: hands over elements from `from` on of the tensor. `buffer` is then what this
+   * rank computes with, or, of moments, stands for the buffer of that rank.
+   */
+  fetch?: (from: number, numel: number, use: (piece: Tensor) => void) => void;
 }
+
+const fetcher =
+  (sharing: Sharing, buffer: Tensor, { key }: WeightSpec, start: number): NonNullable<NamedTensor["fetch"]> =>
+  (from, numel, use) =>
+    sharing.fetch(buffer, key, start + from, numel, use);
 
 export class Parameters {
   readonly layout: Layout;
-  /** All fp32 masters. */
-  readonly flat: Tensor;
+  /** All fp32 masters; in bf16, those that this rank holds where ranks share them out. */
+  flat: Tensor;
   /** bf16 copies at the same offsets, then matrices without masters; undefined in fp32. */
   readonly low: Tensor | undefined;
   /** Sum of gradients since `zeroGradients`, of the trained weights; undefined until they are enabled. */
   gradients: Tensor | undefined;
   /** Whether the model computes without its adapters: as the weights that they were added to. */
   adaptersOff = false;
+  /** How ranks share out masters and moments; undefined where each rank has all. */
+  sharing: Sharing | undefined;
   private readonly values = new Map<string, Tensor>();
   private readonly byName = new Map<string, { weight: WeightSpec; part: PartSpec }>();
   private readonly views: Tensor[] = [];
@@ -49,13 +62,14 @@ export class Parameters {
     groups?: readonly ParameterGroup[],
   ) {
     this.layout = layoutOf(config, groups, dtype === "bf16");
-    const zeros = (n: number, of: FloatDtype) =>
+    const zeros = (n: number, of: FloatDtype, purpose = "weights") =>
       device.label(
         this.persistent(() => device.zeros([n], of)),
-        "weights",
+        purpose,
       );
-    this.flat = zeros(this.layout.numel, dtype === "f64" ? "f64" : "f32");
-    this.low = dtype === "bf16" ? zeros(this.layout.lowNumel, "bf16") : undefined;
+    const low = dtype === "bf16";
+    this.flat = zeros(this.layout.numel, dtype === "f64" ? "f64" : "f32", low ? "masters" : "weights");
+    this.low = low ? zeros(this.layout.lowNumel, "bf16") : undefined;
     for (const w of this.layout.weights) {
       const source = w.matrix && this.low ? this.low : this.flat;
       this.values.set(
@@ -90,9 +104,44 @@ export class Parameters {
   /** The trained tensors in a buffer laid out as the gradients. */
   tensorsIn(buffer: Tensor): NamedTensor[] {
     const trained = this.layout.groups.filter((g) => g.trainable).flatMap((g) => g.weights);
-    return trained.flatMap((w) =>
-      w.parts.map(({ name, shape, offset }) => ({ name, shape, buffer, offset: w.offset + offset })),
-    );
+    const { sharing } = this;
+    return trained.flatMap((w) => {
+      const start = sharing ? sharing.heldAt(w.key) : w.offset;
+      return w.parts.map(({ name, shape, offset }) =>
+        start === undefined
+          ? { name, shape, buffer, offset: 0, fetch: fetcher(sharing!, buffer, w, offset) }
+          : { name, shape, buffer, offset: start + offset },
+      );
+    });
+  }
+
+  /**
+   * From here on this rank holds masters (of a bf16 model) and moments of its share of the trained matrices, before gradients are enabled. All
+   * ranks must call it.
+   */
+  shareOut(collectives: Collectives): Sharing {
+    const { layout, device } = this;
+    this.sharing = new Sharing(layout, collectives);
+    if (!this.low) return this.sharing;
+    using scope = device.scope();
+    const whole = this.flat;
+    const zeros = device.zeros([Math.max(1, this.sharing.heldNumel)], whole.dtype);
+    this.flat = scope.detach(device.label(zeros, "masters"));
+    for (const w of layout.weights) {
+      const held = this.sharing.heldAt(w.key);
+      if (held === undefined) continue;
+      const own = this.flat.view(held, w.shape);
+      device.run("copy", { x: whole.view(w.offset, w.shape), y: own });
+      if (!w.matrix)
+        this.values.set(
+          w.key,
+          this.persistent(() => this.flat.view(held, w.shape)),
+        );
+    }
+    const stale = this.views.filter((t) => t !== whole && t.isLive && !this.isUsed(t));
+    for (const t of [...stale, whole]) t.free();
+    this.views.splice(0, this.views.length, this.flat, ...this.views.filter((t) => t.isLive));
+    return this.sharing;
   }
 
   /** Whether every weight has a master, so that a checkpoint holds what was trained and not what it was rounded to. */
@@ -143,6 +192,14 @@ export class Parameters {
     const { low, flat, device } = this;
     if (!low || elements === 0) return;
     using _ = device.scope();
+    if (this.sharing) {
+      for (const w of this.layout.weights) {
+        const held = this.sharing.heldAt(w.key);
+        if (held === undefined || w.offset >= elements) continue;
+        device.run("copy", { x: flat.view(held, w.shape), y: low.view(w.offset, w.shape) });
+      }
+      return;
+    }
     const cut = (t: Tensor) => (t.numel === elements ? t : t.view(0, [elements]));
     device.run("copy", { x: cut(flat), y: cut(low) });
   }
@@ -152,6 +209,7 @@ export class Parameters {
     const { device, layout } = this;
     const same = layout.weights.every((w, i) => {
       const theirs = other.layout.weights[i];
+      if (this.sharing || other.sharing) return false;
       return theirs?.key === w.key && theirs.offset === w.offset && !w.lowOnly && !theirs.lowOnly;
     });
     if (same) device.run("copy", { x: other.flat, y: this.flat });
@@ -198,7 +256,17 @@ export class Parameters {
 
   private stored(name: string): NamedTensor {
     const { offset, shape, weight } = this.range(name);
-    return { name, shape, offset, buffer: weight.lowOnly ? this.low! : this.flat };
+    if (weight.lowOnly) return { name, shape, offset, buffer: this.low! };
+    const { sharing, low, flat } = this;
+    if (!sharing || !low) return { name, shape, offset, buffer: flat };
+    const held = sharing.heldAt(weight.key);
+    const inWeight = offset - weight.offset;
+    if (held !== undefined) return { name, shape, offset: held + inWeight, buffer: flat };
+    return { name, shape, offset, buffer: low, fetch: fetcher(sharing, flat, weight, inWeight) };
+  }
+
+  private isUsed(t: Tensor): boolean {
+    return t === this.low || t === this.flat || [...this.values.values()].includes(t);
   }
 
   private persistent(make: () => Tensor): Tensor {

@@ -160,12 +160,13 @@ export function trainMemory(
     /** Positions that have a target. Default T. */
     headRows?: number | undefined;
   },
-): { parameters: number; activations: number; total: number } {
+): { parameters: number; state: number; activations: number; total: number } {
   const c = config;
   const width = c.dtype === "bf16" ? 2 : 4;
   const layout = layoutOf(c, options.groups);
   const { trainableNumel } = layout;
   const firstLayer = firstRecorded(layout);
+  const state = trainableNumel * ((c.dtype === "bf16" ? 4 : 0) + (options.optimizerBytesPerParameter ?? 8));
   const learning = trainableNumel * (4 + (options.optimizerBytesPerParameter ?? 8));
   const parameters = weightBytes(c, options.groups) + learning + 4 * c.maxSeqLen * c.headDim;
   let largest = 0;
@@ -196,5 +197,5 @@ export function trainMemory(
   const activations = options.recompute
     ? (c.numLayers - firstLayer) * stream + Math.max(largest + gradients + scratch, 3 * stream + head)
     : sum + 3 * stream + Math.max(gradients + scratch, head);
-  return { parameters, activations, total: parameters + activations };
+  return { parameters, state, activations, total: parameters + activations };
 }

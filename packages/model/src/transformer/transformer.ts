@@ -106,9 +106,12 @@ export class Transformer {
     let x = this.embed(tape, batch.tokens);
     for (const layer of this.layers) {
       enter(layer.index + 1);
-      if (!tape.enabled || !(x.requiresGrad || layer.trained))
-        x = this.layerForward(NO_TAPE, layer, x, batch, options);
-      else if (options.recompute) x = this.recomputed(tape, layer, x, batch, options);
+      if (!tape.enabled || !(x.requiresGrad || layer.trained)) {
+        const y = this.layerForward(NO_TAPE, layer, x, batch, options);
+        // Nothing was recorded that reads it.
+        x.free();
+        x = y;
+      } else if (options.recompute) x = this.recomputed(tape, layer, x, batch, options);
       else x = this.layerForward(tape, layer, x, batch, options);
     }
     enter(this.layers.length + 1);

@@ -282,7 +282,7 @@ class CommandProcess {
 
 export const command: RewardKind = {
   name: "command",
-  open({ command: words, deadlineMs }: RewardConfig, { interrupted }): BatchReward {
+  check({ command: words }) {
     if (words.length === 0) {
       throw new NsaError({
         code: "reward_command_missing",
@@ -292,6 +292,8 @@ export const command: RewardKind = {
         exitCode: ExitCode.usage,
       });
     }
+  },
+  open({ command: words, deadlineMs }: RewardConfig, { interrupted }): BatchReward {
     const [program] = words;
     if (!isProgram(program!)) {
       throw new NsaError({

@@ -22,7 +22,6 @@ function invalid(file: string, why: string, cause?: unknown): NsaError {
 }
 
 async function load(file: string, interrupted?: () => boolean): Promise<BatchReward> {
-  if (file === "") throw invalid(file, "rewards.file is not set");
   let exported: unknown;
   try {
     const exports = await loadModule(file);
@@ -46,5 +45,8 @@ async function load(file: string, interrupted?: () => boolean): Promise<BatchRew
 
 export const custom: RewardKind = {
   name: "custom",
+  check({ file }) {
+    if (file === "") throw invalid(file, "rewards.file is not set");
+  },
   open: ({ file }, { interrupted }) => load(file, interrupted),
 };

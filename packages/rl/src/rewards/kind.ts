@@ -105,6 +105,10 @@ export interface RewardKind {
   readonly name: string;
   /** It depends on how an output is written, not on whether its answer is right. */
   readonly ofForm?: true;
+  /** It rewards the steps of an output. */
+  readonly ofSteps?: true;
+  /** Throws NsaError (exit 2) where the entry lacks what this kind needs, by its text alone. */
+  check?(config: RewardConfig): void;
   /** Throws NsaError where the entry is not valid or this machine lacks what it needs. */
   open(config: RewardConfig, environment: RewardEnvironment): BatchReward | Promise<BatchReward>;
 }

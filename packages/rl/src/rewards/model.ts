@@ -11,14 +11,17 @@ function refuse(what: string, why: string, fix: string): NsaError {
   return new NsaError({ code: "reward_model_unfit", what, why, fix, exitCode: ExitCode.usage });
 }
 
+function check({ kind, checkpoint }: RewardConfig): void {
+  if (checkpoint === "")
+    throw refuse(`a reward of kind ${kind}`, "`checkpoint` is not set", "name a reward model");
+}
+
 /** The reward models of an entry: its checkpoint and its ensemble, all of one kind. */
 async function openModels(
   { kind, checkpoint, ensemble }: RewardConfig,
   wanted: RewardModelFile["kind"],
   { device, tokenizer }: RewardEnvironment,
 ): Promise<RewardModel[]> {
-  if (checkpoint === "")
-    throw refuse(`a reward of kind ${kind}`, "`checkpoint` is not set", "name a reward model");
   const models: RewardModel[] = [];
   for (const folder of [checkpoint, ...ensemble]) {
     const model = await RewardModel.open(device, folder, tokenizer.hash);
@@ -85,6 +88,7 @@ const idsOf = ({ promptIds, ids }: Scored) => Int32Array.from([...promptIds, ...
 
 export const model: RewardKind = {
   name: "model",
+  check,
   async open(config, environment): Promise<BatchReward> {
     const models = await openModels(config, "outcome", environment);
     return {
@@ -105,6 +109,8 @@ export const model: RewardKind = {
 
 export const processModel: RewardKind = {
   name: "process_model",
+  ofSteps: true,
+  check,
   async open(config, environment): Promise<BatchReward> {
     const models = await openModels(config, "process", environment);
     const { steps: rule } = models[0]!.file;

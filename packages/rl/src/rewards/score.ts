@@ -54,7 +54,7 @@ interface OpenReward {
 }
 
 /** Larger rewards could overflow when a standard deviation squares them. */
-const MAX_REWARD = 1e15;
+export const MAX_REWARD = 1e15;
 
 /** Why a finite number is refused all the same. */
 const tooLarge = (x: unknown) =>
@@ -196,7 +196,9 @@ async function openAll(
   const rewards: OpenReward[] = [];
   const labels = labelsOfRewards(configs);
   for (const [i, c] of configs.entries()) {
-    const reward = await rewardKinds.get(c.kind).open(c, environment);
+    const kind = rewardKinds.get(c.kind);
+    kind.check?.(c);
+    const reward = await kind.open(c, environment);
     const label = labels[i]!;
     const steps = { from: c.fromStep, to: c.toStep ?? Number.POSITIVE_INFINITY };
     rewards.push({ label, weight: c.weight, ...steps, parts: c.parts, reward });

@@ -30,6 +30,7 @@ export function equationSteps(completion: string): StepReward[] {
 export const equations: RewardKind = {
   name: "equations",
   ofForm: true,
+  ofSteps: true,
   // Trivial equations could be written without end.
   open: ({ maxSteps }) => perOutput((s) => ({ steps: equationSteps(s.completion).slice(0, maxSteps) })),
 };

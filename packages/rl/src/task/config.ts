@@ -77,3 +77,10 @@ export const rlTaskSchema = z
   .describe("Questions");
 
 export type RlTask = z.output<typeof rlTaskSchema>;
+
+/** Names of the parts that a task's problems can have; undefined for tasks of records, which may name parts of their own. */
+export function taskParts({ family, difficulty, mix, file, files, task }: RlTask): string[] | undefined {
+  if (file !== "" || task !== "" || files.length > 0) return undefined;
+  const all = mix.length > 0 ? mix : [{ family, difficulty }];
+  return all.map((part) => `${part.family}_${part.difficulty}`);
+}

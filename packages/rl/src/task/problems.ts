@@ -237,6 +237,12 @@ function partByShares(i: number, shares: readonly number[]): number {
   return last;
 }
 
+/** Throws NsaError `family_unknown` (exit 2) where a recipe's questions are of a family that there is not. */
+export function checkFamilies({ task, seed }: TaskConfig): void {
+  if (task.file !== "" || task.task !== "") return;
+  for (const part of parts(task)) makeFamily(part.family, { ...part, seed, split: "train" });
+}
+
 function fromFamilies(config: TaskConfig, asking: Asking, schedule?: QuestionSchedule): ProblemSource {
   const mix = parts(config.task);
   const ask = asker(config, asking);

@@ -178,6 +178,10 @@ export function findTemplate(name: string): ChatTemplate {
   });
 }
 
+/** What a recipe's template is read from, where it names neither a known one nor a folder that is there. */
+export const templateInputs = (name: string | undefined): string[] =>
+  name === undefined || Object.hasOwn(NAMED, name) || existsSync(name) ? [] : [name];
+
 /** The template of a checkpoint's conversations: the named one, its own, or ChatML. Throws as {@link findTemplate}. */
 export function chatTemplateOf(checkpoint: string, name?: string): ChatTemplate {
   return name ? findTemplate(name) : (folderTemplate(checkpoint) ?? findTemplate("chatml"));

@@ -1,6 +1,7 @@
 // One spelling for the many ways of writing the same answer, before it is split into tokens.
 import { plainCharacters } from "./characters.ts";
 import { respelled } from "./respell.ts";
+import { withPeriod } from "./worded.ts";
 
 const commandAfterBreak =
   /(?<!\\)\\\\(?=(?:boxed|frac|[dtc]frac|left|right|text|sqrt|le|ge|leq|geq|lt|gt|ne|neq|pi|in|cup|infty|times|cdot|pm)(?![a-z]))/g;
@@ -32,7 +33,7 @@ function ordinaryBrackets(s: string): string {
 /** The answer without layout: `\left`, sizes, thin spaces, dollar signs, Markdown emphasis, the final point. */
 export function cleanAnswer(raw: string): string {
   // US$5: the letters belong to the sign; in "A 5" they are a name.
-  let s = plainCharacters(raw).replace(/^\s*(?:US|A|C|NZ|HK)(?=\\?\$\d[^$]*$)/, "");
+  let s = withPeriod(plainCharacters(raw)).replace(/^\s*(?:US|A|C|NZ|HK)(?=\\?\$\d[^$]*$)/, "");
   if (s.includes("\\") || s.includes("{")) {
     s = s
       .replace(commandAfterBreak, "\\")

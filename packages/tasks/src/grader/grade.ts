@@ -6,6 +6,7 @@ import { type AnswerKind, type ExtractOptions, extractAnswer } from "./extract.t
 import { echoes, type FormTask, judgeForm } from "./form.ts";
 import { TooMuchWork, Unreadable } from "./limits.ts";
 import type { Node } from "./node.ts";
+import { arrowSides, rangeVerdict } from "./ordered.ts";
 import { labelOf, type Parsed, parseAnswer } from "./parse.ts";
 import { hasSymbols, type SameOptions, sameParsed } from "./same-answer.ts";
 
@@ -130,6 +131,26 @@ function sameLetters(answer: string, gold: string): boolean {
   );
 }
 
+/** Compares ranges in words and what arrows lead to, which have an order; undefined for other answers. */
+function inOrder(
+  answer: string,
+  gold: string,
+  cleanGiven: string,
+  cleanGold: string,
+  options: GradeOptions,
+): Comparison | undefined {
+  const verdict = rangeVerdict(answer, gold);
+  if (verdict) return { verdict, why: "a range" };
+  const [a, g] = [arrowSides(cleanGiven), arrowSides(cleanGold)];
+  if (!a || !g || a.length !== g.length) return undefined;
+  const sides = a.map((side, i) => compareAnswers(side, g[i]!, options).verdict);
+  const different = sides.includes("wrong") ? "wrong" : "unknown";
+  return {
+    verdict: sides.every((side) => side === "correct") ? "correct" : different,
+    why: "sides of arrows",
+  };
+}
+
 /** Compares two answers: same text, choice letters, then values of any shape. Never throws; bounded work. */
 export function compareAnswers(answer: string, gold: string, options: GradeOptions = {}): Comparison {
   if (answer.trim() === "") return { verdict: "unknown", why: "the answer is empty" };
@@ -149,6 +170,8 @@ export function compareAnswers(answer: string, gold: string, options: GradeOptio
   if (cleanGiven !== "" && (cleanGiven === cleanGold || bareText(cleanGiven) === bareText(cleanGold))) {
     return { verdict: "correct", why: "the same text" };
   }
+  const ordered = inOrder(answer, gold, cleanGiven, cleanGold, options);
+  if (ordered) return ordered;
   const asked = options.question ? withoutAskedCount(answer, options.question) : answer;
   // Where both have the letter of a choice, the letters are compared with the values.
   const letters = labelOf(gold) !== undefined && labelOf(asked) !== undefined;

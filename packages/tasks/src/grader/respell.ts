@@ -1,5 +1,7 @@
 // Answers in words and marks of other habits, spelled as the parser reads them: 30°15', ₅C₂, 3·10^4 with a letter x, vectors by i and j.
 
+import { worded } from "./worded.ts";
+
 const FUNCTION_WORDS =
   /^(?:sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|pi|alpha|beta|gamma|theta|over|squared|cubed|plus|minus|times|divided|root|base|mod|per|to|or)$/i;
 
@@ -129,7 +131,7 @@ function between(s: string): string {
     .replace(/^(\d{1,12}) (?:out of(?: every)?|in every|in) (\d{1,12})$/i, "\\frac{$1}{$2}")
     .replace(/\\triangle\s*(?=[A-Z])/g, "triangle ")
     .replace(/(?<=\d )(?:sq\.? ?|square )(ft|m|cm|km|in|mi|yd)\.?$/i, "square $1")
-    .replace(/^(\d{1,12}) to (\d{1,12})$/i, "$1:$2")
+    .replace(/^(?:from )?(\d{1,12}) to (\d{1,12})$/i, "$1:$2")
     .replace(/(?<=\d)\s*\/\s*(?=(?:hours?|minutes?|days?|weeks?|months?|years?|persons?)$)/i, " per ")
     .replace(/(?<=\d)\s*h(?:rs?)?\.?\s+(?=\d{1,2}\s*m(?:in)?(?:ute)?s?\.?$)/i, " hours ")
     .replace(/(?<= hours \d{1,2})\s*m$/i, " min")
@@ -155,8 +157,8 @@ const CURRENCY = /^(?:USD|EUR|GBP|INR|Rs\.?)\s*(?=\d)/;
 
 /** The spelling that the parser reads; `s` is clean but for this. */
 export function respelled(s: string): string {
-  if (!/[A-Za-z^_\\:.,‰+]/.test(s)) return s;
-  let out = introduced(s).replace(CURRENCY, "");
+  if (!/[A-Za-z^_\\:.,‰+'"]/.test(s)) return s;
+  let out = worded(introduced(s)).replace(CURRENCY, "");
   if (out.includes("\\") || out.includes("^")) out = degrees(vector(out));
   if (out.includes("_") || /base|^0[box]/i.test(out)) out = bases(combinations(out));
   return clock(between(groups(out)));

@@ -61,15 +61,20 @@ const HALF_TURN: Node = { t: "num", value: { p: 180n, q: 1n }, decimals: 0, digi
 
 /** An angle in degrees and one in radians, both in radians. */
 function inOneAngle(gold: Node, answer: Node): [Node, Node] | undefined {
-  if (gold.t !== "unit" || answer.t !== "unit") return undefined;
   const turned = (n: Node): Node => ({
     t: "div",
     a: { t: "mul", args: [n, { t: "const", name: "pi" }] },
     b: HALF_TURN,
   });
-  if (gold.unit === "degree" && radians.test(answer.unit)) return [turned(gold.a), answer.a];
-  if (answer.unit === "degree" && radians.test(gold.unit)) return [gold.a, turned(answer.a)];
-  return undefined;
+  // A multiple of pi without a unit is an angle in radians beside degrees; 90 is none.
+  const turns = (n: Node): Node | undefined => {
+    if (n.t === "unit") return radians.test(n.unit) ? n.a : undefined;
+    return some(n, (x) => x.t === "const" && x.name === "pi") ? n : undefined;
+  };
+  const isDegrees = (n: Node): n is Node & { t: "unit" } => n.t === "unit" && n.unit === "degree";
+  const [g, a] = [turns(gold), turns(answer)];
+  if (isDegrees(gold) && a) return [turned(gold.a), a];
+  return isDegrees(answer) && g ? [g, turned(answer.a)] : undefined;
 }
 
 /** Whether the answer's expression has the gold expression's value. Work is bounded; beyond it the answer is "unknown". */

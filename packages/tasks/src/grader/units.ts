@@ -34,6 +34,7 @@ const sizes: Record<string, Size> = {
   mm: ["length", 1, 1000],
   micrometer: ["length", 1, 1_000_000],
   km: ["length", 1000],
+  lightyear: ["length", 9_460_730_472_580_800],
   inch: ["length", ...INCH],
   foot: ["length", 12 * INCH[0], INCH[1]],
   yard: ["length", 36 * INCH[0], INCH[1]],
@@ -70,6 +71,7 @@ const sizes: Record<string, Size> = {
   joule: ["energy", 1],
   kj: ["energy", 1000],
   mj: ["energy", 1_000_000],
+  kwh: ["energy", 3_600_000],
   watt: ["power", 1],
   kw: ["power", 1000],
   mw: ["power", 1_000_000],
@@ -77,6 +79,7 @@ const sizes: Record<string, Size> = {
   pa: ["pressure", 1],
   kpa: ["pressure", 1000],
   mpa: ["pressure", 1_000_000],
+  atm: ["pressure", 101_325],
   hz: ["frequency", 1],
   khz: ["frequency", 1000],
   mhz: ["frequency", 1_000_000],
@@ -92,6 +95,42 @@ const sizes: Record<string, Size> = {
 };
 
 const sized = new Map(Object.entries(sizes));
+
+/** What derived dimensions are made of; their unit (N, J, W, Pa) has 1,000 of gram, metre and second. */
+const DERIVED = new Map<Dimension, [Dimension, number][]>([
+  [
+    "force",
+    [
+      ["mass", 1],
+      ["length", 1],
+      ["time", -2],
+    ],
+  ],
+  [
+    "energy",
+    [
+      ["mass", 1],
+      ["length", 2],
+      ["time", -2],
+    ],
+  ],
+  [
+    "power",
+    [
+      ["mass", 1],
+      ["length", 2],
+      ["time", -3],
+    ],
+  ],
+  [
+    "pressure",
+    [
+      ["mass", 1],
+      ["length", -1],
+      ["time", -2],
+    ],
+  ],
+]);
 
 /** Units of more than one dimension, as they are made. */
 const compounds = new Map([
@@ -225,12 +264,21 @@ function measureOf(unit: string): Measure | undefined {
     if (dimension === undefined) return undefined;
     const exponent = pending * Number(found[2] ?? 1);
     pending = 1;
-    const one = below ? make(BigInt(q), BigInt(p!)) : make(BigInt(p!), BigInt(q));
+    const derived = DERIVED.get(dimension);
+    const thousands = derived ? make(1000n, 1n) : ONE;
+    const one = multiply(
+      below ? make(thousands.q, thousands.p) : thousands,
+      below ? make(BigInt(q), BigInt(p!)) : make(BigInt(p!), BigInt(q)),
+    );
     for (let i = 0; i < exponent; i++) size = multiply(size, one);
     const signed = (below ? -1 : 1) * exponent * power;
-    exponents.set(dimension, (exponents.get(dimension) ?? 0) + signed);
+    for (const [base, n] of derived ?? [[dimension, 1] as const])
+      exponents.set(base, (exponents.get(base) ?? 0) + n * signed);
   }
-  const dimensions = [...exponents].sort(([a], [b]) => (a < b ? -1 : 1)).join();
+  const dimensions = [...exponents]
+    .filter(([, n]) => n !== 0)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .join();
   return pending === 1 ? { size, dimensions } : undefined;
 }
 

@@ -2,12 +2,15 @@
 
 /**
  * Chance that the sample of highest score among k, drawn from the n without replacement, is right; samples of equal score
- * share the draw evenly. Exact: a group of m tied samples at rank r wins when none of the r better ones is drawn.
+ * share the draw evenly, and those without a number (NaN) come last. Exact: a group of m tied samples at rank r wins when none of the r better ones is drawn.
  */
 export function rmAtK(scores: readonly number[], right: readonly boolean[], k: number): number {
   const n = scores.length;
   if (k > n) throw new Error(`rm@${k} needs ${k} samples, there are ${n}`);
-  const order = scores.map((_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
+  const ranked = scores.map((score) => (Number.isNaN(score) ? Number.NEGATIVE_INFINITY : score));
+  const order = ranked
+    .map((_, i) => i)
+    .sort((a, b) => (ranked[b]! > ranked[a]! ? 1 : ranked[b]! < ranked[a]! ? -1 : 0));
   // P(no sample of the best r is drawn) = Π (n − k − i)/(n − i).
   const missed = (r: number) => {
     let p = 1;
@@ -17,7 +20,7 @@ export function rmAtK(scores: readonly number[], right: readonly boolean[], k: n
   let chance = 0;
   for (let from = 0; from < n; ) {
     let to = from;
-    while (to < n && scores[order[to]!] === scores[order[from]!]) to++;
+    while (to < n && ranked[order[to]!] === ranked[order[from]!]) to++;
     const share = order.slice(from, to).filter((i) => right[i]).length / (to - from);
     chance += share * (missed(from) - missed(to));
     from = to;

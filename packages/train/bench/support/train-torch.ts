@@ -1,7 +1,7 @@
 // A case of `bench train` in PyTorch on the same card, from a Python process beside us.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { ModelConfig } from "@nsa/model";
+import { type ModelConfig, type ModelConfigInput, resolveModelConfig } from "@nsa/model";
 
 const script = fileURLToPath(new URL("train_torch.py", import.meta.url));
 
@@ -14,6 +14,7 @@ export interface TorchTraining {
 export function torchTraining(
   m: ModelConfig,
   { context, micro, step }: { context: number; micro: number; step: number },
+  world = 1,
 ): TorchTraining | undefined {
   const shape = {
     layers: m.numLayers,
@@ -28,7 +29,8 @@ export function torchTraining(
     micro: [...new Set([micro, Math.min(2 * micro, step)])].join(","),
   };
   const words = Object.entries(shape).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const child = spawnSync("python3", [script, ...words], { encoding: "utf8", timeout: 400_000 });
+  const launcher = world === 1 ? [] : ["-m", "torch.distributed.run", `--nproc-per-node=${world}`];
+  const child = spawnSync("python3", [...launcher, script, ...words], { encoding: "utf8", timeout: 400_000 });
   try {
     if (child.error) throw child.error;
     if (child.status !== 0) throw new Error(child.stderr.trim().split("\n").at(-1));
@@ -38,3 +40,10 @@ export function torchTraining(
     return undefined;
   }
 }
+
+/** The same by DistributedDataParallel: `step` tokens on each of `world` GPUs, tokens a second of all. */
+export const torchRanks = (
+  model: ModelConfigInput,
+  sizes: { context: number; micro: number; step: number },
+  world: number,
+): TorchTraining | undefined => torchTraining(resolveModelConfig(model), sizes, world);

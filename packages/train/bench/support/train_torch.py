@@ -1,10 +1,12 @@
 """Training steps of `bench train`'s models in PyTorch on the same card, as a skilled user writes them: the whole model under
 torch.compile, bf16 autocast over fp32 masters, cuDNN attention, fused AdamW, clip at 1.0, optimizer step included.
 
-Prints one JSON line: the fastest micro-batch of those given, median tokens a second and peak GiB."""
+Under torchrun each GPU takes `--step` tokens, by DistributedDataParallel. Prints one JSON line: the fastest micro-batch of those given, median tokens a second and peak GiB."""
 
 import argparse
+import contextlib
 import json
+import os
 import statistics
 import sys
 import time
@@ -21,6 +23,10 @@ for name in ["layers", "d", "heads", "kv", "ff", "vocab", "context", "step"]:
 args.add_argument("--micro", help="tokens of a micro-batch; several, comma-separated")
 args.add_argument("--steps", type=int, default=10)
 a = args.parse_args()
+world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
+torch.cuda.set_device(rank)
+if world > 1:
+    torch.distributed.init_process_group("nccl", device_id=torch.device("cuda", rank))
 D = 64
 
 
@@ -84,22 +90,27 @@ def measure(micro):
     torch.cuda.reset_peak_memory_stats()
     model = Model().cuda()
     step_model = torch.compile(model, dynamic=False)
+    if world > 1:
+        step_model = nn.parallel.DistributedDataParallel(step_model, device_ids=[rank], gradient_as_bucket_view=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     seconds = []
     for i in range(a.steps + 4):
         ids, targets = torch.randint(0, a.vocab, (2, a.step // micro, micro // a.context, a.context), device="cuda")
         torch.cuda.synchronize()
         start = time.perf_counter()
-        for x, y in zip(ids, targets):
-            with torch.autocast("cuda", dtype=torch.bfloat16), sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
-                loss = step_model(x, y) * (micro / a.step)
-            loss.backward()
+        for j, (x, y) in enumerate(zip(ids, targets)):
+            # Gradients pass between GPUs in the backward of the last micro-batch alone.
+            alone = step_model.no_sync() if world > 1 and j + 1 < len(ids) else contextlib.nullcontext()
+            with alone:
+                with torch.autocast("cuda", dtype=torch.bfloat16), sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+                    loss = step_model(x, y) * (micro / a.step)
+                loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-    return a.step / statistics.median(seconds[4:]), torch.cuda.max_memory_allocated() / 2**30
+    return world * a.step / statistics.median(seconds[4:]), torch.cuda.max_memory_allocated() / 2**30
 
 
 def attempt(micro):
@@ -115,4 +126,7 @@ def attempt(micro):
 best = max(attempt(int(m)) for m in a.micro.split(","))
 if best[0] == 0:
     raise SystemExit("no micro-batch ran")
-print(json.dumps({"torch": torch.__version__, "tokensPerSecond": best[0], "gib": best[1], "micro": best[2]}))
+if rank == 0:
+    print(json.dumps({"torch": torch.__version__, "tokensPerSecond": best[0], "gib": best[1], "micro": best[2]}))
+if world > 1:
+    torch.distributed.destroy_process_group()

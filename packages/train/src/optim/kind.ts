@@ -1,7 +1,7 @@
 // The contract of an optimizer: state in named buffers laid out as the gradients, and one update of the groups it is given. Norm,
 // clipping and the decision to skip a step belong to the Optimizer class and lie on the device before `apply` runs.
 import type { Device, FloatDtype, Tensor } from "@nsa/kernels";
-import type { GroupLayout, Parameters } from "@nsa/model";
+import type { GroupLayout, Layout, Parameters } from "@nsa/model";
 import type { OptimizerConfig } from "./config.ts";
 
 /** A trained group, and what the recipe asks of its update. It lies at [from, to) of masters, gradients and state alike. */
@@ -10,9 +10,14 @@ export interface OptimizerGroup extends GroupLayout {
   weightDecay: number;
 }
 
+/** Weights and gradients of an update. Where ranks share the update out, they are those of some weights, and begin with the first of them. */
+export interface UpdatedParameters extends Pick<Parameters, "flat" | "low" | "gradients" | "refreshLow"> {
+  readonly layout: Pick<Layout, "trainableNumel">;
+}
+
 export interface OptimizerContext {
   readonly device: Device;
-  readonly parameters: Parameters;
+  readonly parameters: UpdatedParameters;
   readonly config: OptimizerConfig;
   /** f32 [8] on the device: learning rate, step (from 1), clip scale, skip flag, gradient norm, largest norm that is no outlier. */
   readonly state: Tensor;

@@ -1,11 +1,19 @@
 // The update of a step: global norm over all trained groups, clip scale and skip flag on the device, then each kind's update of its
 // groups; captured where the device can. The state is the kinds' named buffers, laid out as the gradients.
 import { ExitCode, NsaError } from "@nsa/core";
-import type { CapturedStep, Device, FloatDtype, Tensor } from "@nsa/kernels";
+import {
+  type CapturedStep,
+  type Collectives,
+  type Device,
+  type FloatDtype,
+  singleRank,
+  type Tensor,
+} from "@nsa/kernels";
 import type { Parameters } from "@nsa/model";
 import type { OptimizerConfig } from "./config.ts";
 import type { OptimizerGroup, OptimizerKind } from "./kind.ts";
 import { optimizerKinds } from "./registry.ts";
+import { passWeights, sharedContexts, sharedSquares } from "./shared.ts";
 
 /** What became of an update. */
 export interface UpdateOutcome {
@@ -64,12 +72,14 @@ function bufferDtypes(shares: readonly Share[], config: OptimizerConfig, master:
 }
 
 export class Optimizer {
-  /** The kinds' state by name, each buffer laid out as the gradients. */
+  /** The kinds' state by name, each buffer laid out as the gradients, or as this rank's share of them. */
   readonly buffers: Readonly<Record<string, Tensor>>;
   private readonly shares: Share[];
   /** f32 [8]: lr, step, clip scale, skip, gradient norm, largest norm that is no outlier. */
   private readonly state: Tensor;
   private readonly sumsq: Tensor;
+  /** [1]: the step's loss over all ranks. */
+  private readonly loss: Tensor;
   private readonly device: Device;
   private captured: CapturedStep | undefined;
   private capturedFor = -1;
@@ -78,6 +88,7 @@ export class Optimizer {
   constructor(
     private readonly parameters: Parameters,
     readonly config: OptimizerConfig,
+    private readonly collectives: Collectives = singleRank,
   ) {
     const { device } = parameters;
     this.device = device;
@@ -87,12 +98,14 @@ export class Optimizer {
     const dtypes = bufferDtypes(this.shares, config, parameters.flat.dtype as "f32" | "f64");
     this.buffers = Object.fromEntries(
       Object.entries(dtypes).map(([name, dtype]) => {
-        const zeros = device.zeros([parameters.layout.trainableNumel], dtype);
+        const { sharing, layout } = parameters;
+        const zeros = device.zeros([Math.max(1, sharing?.trainedNumel ?? layout.trainableNumel)], dtype);
         return [name, scope.detach(device.label(zeros, "moments"))];
       }),
     );
     this.state = scope.detach(device.zeros([8], "f32"));
     this.sumsq = scope.detach(device.zeros([1], "f64"));
+    this.loss = scope.detach(device.zeros([1], parameters.flat.dtype === "f64" ? "f64" : "f32"));
   }
 
   /** Whether the update reads all it depends on from the device, so that nobody has to look at the norm in between. */
@@ -102,7 +115,7 @@ export class Optimizer {
 
   /**
    * Global norm of the summed gradients, clip scale and skip flag, on the device. `losses`: a step with one that is not
-   * finite is skipped; so is one whose norm is above `limit` (0: none). `step` counts from 1.
+   * finite, on whichever rank, is skipped; so is one whose norm is above `limit` (0: none). `step` counts from 1.
    */
   prepare(lr: number, step: number, losses: Tensor, limit = 0): void {
     this.state.write(Float32Array.of(lr, step, 0, 0, 0, limit), 0);
@@ -113,8 +126,12 @@ export class Optimizer {
   apply(lr: number): void {
     const { device, parameters, config, state, buffers } = this;
     using _ = device.scope();
-    for (const { kind, groups } of this.shares)
-      kind.apply({ device, parameters, config, state, buffers, groups }, lr);
+    const { sharing } = parameters;
+    for (const { kind, groups } of this.shares) {
+      const context = { device, parameters, config, state, buffers, groups };
+      for (const own of sharing ? sharedContexts(context, sharing) : [context]) kind.apply(own, lr);
+    }
+    if (sharing) passWeights(parameters, sharing);
   }
 
   /** `prepare` and `apply` in one, as a captured step from the second time on. `memory` names the memory of `losses`. */
@@ -125,7 +142,9 @@ export class Optimizer {
       this.measure(losses);
       this.apply(lr);
     };
-    if (!this.onDevice || !device.canCapture || device.profiled) {
+    // With several ranks the host gives the ops while the backward still runs: there is no pause to save.
+    const able = this.onDevice && device.canCapture && this.collectives.world === 1;
+    if (!able || device.profiled) {
       body();
       return;
     }
@@ -153,7 +172,7 @@ export class Optimizer {
 
   free(): void {
     this.forget();
-    for (const t of [...Object.values(this.buffers), this.state, this.sumsq]) t.free();
+    for (const t of [...Object.values(this.buffers), this.state, this.sumsq, this.loss]) t.free();
   }
 
   private forget(): void {
@@ -165,7 +184,16 @@ export class Optimizer {
   private measure(losses: Tensor): void {
     const { device, sumsq, state } = this;
     device.run("fill", { x: sumsq, value: 0 });
-    device.run("sum_squares", { x: this.parameters.gradients!, y: sumsq });
-    device.run("optim_prepare", { sumsq, losses, state, max_norm: this.config.clip, grad_scale: 1 });
+    const { sharing, gradients } = this.parameters;
+    if (sharing) sharedSquares(this.parameters, sharing, sumsq);
+    else device.run("sum_squares", { x: gradients!, y: sumsq });
+    const found = this.collectives.world === 1 ? losses : this.lossOfAll(losses);
+    device.run("optim_prepare", { sumsq, losses: found, state, max_norm: this.config.clip, grad_scale: 1 });
+  }
+
+  private lossOfAll(losses: Tensor): Tensor {
+    this.device.run("reduce", { x: losses, y: this.loss, kind: 0 });
+    this.collectives.allReduce(this.loss);
+    return this.loss;
   }
 }

@@ -66,8 +66,9 @@ export async function readBenchmark(
     for (const [name, value] of Object.entries(record)) {
       found.add(name);
       if (!isWanted(name, fields)) continue;
+      const question = QUESTIONS.has(name.toLowerCase());
       for (const text of strings(value))
-        texts.push({ benchmark, item, words: wordsOf(comparableText(text)) });
+        texts.push({ benchmark, item, words: wordsOf(comparableText(text)), question });
     }
   }
   if (texts.length === 0) {

@@ -25,8 +25,11 @@ const NAMED: Record<string, string> = {
 const CONTROLS = /[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]/g;
 /** Emphasis that begins or ends within a word. */
 const WITHIN_WORD = /(?<=\p{L})(?:\*\*|__|~~)(?=\p{L})/gu;
-/** Lines over, under and through letters, and whatever else is set on them and composes with none. */
-const MARKS = /(?<=[\p{Script=Latin}\p{Nd}])\p{Mn}+/gu;
+/**
+ * Lines over, under and through letters, and whatever else is set on them and composes with none; vowel signs of Indic
+ * scripts and Thai, which are no letters, so that one word would be many.
+ */
+const MARKS = /\p{M}+/gu;
 
 /** Latin letters by the characters of other scripts that are drawn like them (homoglyphs). */
 const LOOKALIKES = new Map<string, string>();
@@ -38,12 +41,17 @@ for (const [others, latin] of [
 ])
   for (const [i, c] of [...others!].entries()) LOOKALIKES.set(c, latin![i]!);
 const LOOKALIKE = new RegExp(`[${[...LOOKALIKES.keys()].join("")}]`, "u");
+const OTHER_SCRIPT = /\p{Script=Cyrillic}|\p{Script=Greek}/u;
 const WORD = /[\p{L}\p{M}]+/gu;
 
-/** A word with letters of other scripts that pass for Latin ones: among Latin letters, or all of it. */
+/**
+ * A word with letters of other scripts that pass for Latin ones: among Latin letters, or all of it. Whole words are judged
+ * by their small letters, since more capitals than small letters are drawn alike (`ОН` is no `OH`).
+ */
 function latinWord(word: string): string {
-  if (!LOOKALIKE.test(word)) return word;
-  const letters = [...word].map((c) => LOOKALIKES.get(c) ?? c);
+  const judged = /\p{Script=Latin}/u.test(word) ? word : word.toLowerCase();
+  if (!LOOKALIKE.test(judged)) return word;
+  const letters = [...judged].map((c) => LOOKALIKES.get(c) ?? c);
   return letters.every((c) => /[^\p{Script=Cyrillic}\p{Script=Greek}]/u.test(c)) ? letters.join("") : word;
 }
 
@@ -83,5 +91,5 @@ export function comparableText(text: string): string {
     .replace(MARKS, "")
     .replace(DIGIT, asciiDigit)
     .replace(/[ßẞ]/g, "ss");
-  return LOOKALIKE.test(out) ? out.replace(WORD, latinWord) : out;
+  return LOOKALIKE.test(out) || OTHER_SCRIPT.test(out) ? out.replace(WORD, latinWord) : out;
 }

@@ -18,6 +18,10 @@ const alphabetic = /^[\p{Script=Latin}\p{Script=Cyrillic}\p{Script=Greek}\p{N}]+
 const letters = /\p{L}/gu;
 const unsplit = /[^\p{Script=Latin}\p{Script=Cyrillic}\p{Script=Greek}\P{L}]/gu;
 
+/** Whether a word is a character of a script that is written without blanks (see `wordsOf`). */
+export const isUnsplit = (word: string) =>
+  word.length === 1 && /[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]/.test(word);
+
 /** Content words of a word: 1, 0, or for scripts that `wordsOf` does not split into words, half of its characters. */
 function contentOf(word: string): number {
   if (!alphabetic.test(word)) return (word.match(unsplit)?.length ?? 0) / 2;

@@ -1,15 +1,23 @@
-// The n-gram index of benchmark texts, and the check of a page against it: any shared 10-gram, and for texts of 3 to
-// 9 words the whole text (DeepSeekMath §2.1). Hashes only find candidates; a hit is confirmed word by word.
+// The index of benchmark texts and the check of a page against it (DeepSeekMath §2.1). A page is a copy when it contains a
+// text as a whole, whatever stands between its letters (whole-texts.ts), or ten words of it in a row, unless what is around
+// these shows that it states the question with other numbers (variants.ts).
 //
-// With `distinctive`, what clean pages contain as well is left out: short texts without distinctive words, and n-grams of a
-// formula alone. A question that is nearly all formula keeps the n-grams with at least one content word.
-import { contentWords, isDistinctive } from "./distinctive.ts";
+// With `distinctive`, n-grams of a formula alone prove nothing, and neither do short texts without distinctive words that
+// are no questions (options, answers). A question that is nearly all formula keeps the n-grams with a content word.
+
+import { wordsOf } from "../text/lines.ts";
+import { contentWords, isDistinctive, isUnsplit } from "./distinctive.ts";
+import { standsAlone } from "./stands-alone.ts";
+import { alignAround } from "./variants.ts";
+import { WholeTexts } from "./whole-texts.ts";
 
 export interface BenchmarkText {
   benchmark: string;
   item: string;
   /** As `wordsOf` gives them. */
   words: string;
+  /** Whether it is what the benchmark asks, and no option or answer. */
+  question: boolean;
 }
 
 export interface GramHit {
@@ -27,11 +35,23 @@ export interface GramRules {
   distinctive: boolean;
 }
 
+/** Where a text has a gram. */
+interface Use {
+  text: number;
+  start: number;
+  next: Use | undefined;
+}
+
 interface Entry {
   gram: string;
-  text: number;
+  uses: Use;
+  count: number;
   next: Entry | undefined;
 }
+
+/** Of texts that share a gram so many are compared with a page, and in all so many for a page; beyond it counts as a copy. */
+const MAX_USES = 256;
+const MAX_ALIGNMENTS = 50_000;
 
 const LOW_BASE = 0x01000193;
 const HIGH_BASE = 0x5bd1e995;
@@ -86,15 +106,22 @@ function forEachGram(
 /** A text without content words is matched as a whole, from half as many words again as a gram to so many. */
 const MAX_WHOLE = 40;
 
+/** Whether a whole text proves a copy although it is no question. */
+const provesWhole = (list: readonly string[], ngram: number) =>
+  list.length < ngram ? isDistinctive(list) : list.length >= 1.5 * ngram || contentWords(list) > 0;
+
+/** Words of a text's grams: twice as many where most are single characters of a script without blanks. */
+function gramLength(list: readonly string[], ngram: number): number {
+  const single = list.reduce((n, word) => n + (isUnsplit(word) ? 1 : 0), 0);
+  return 2 * single > list.length ? 2 * ngram : ngram;
+}
+
 /** Length of a text's grams, and whether the one from a place on proves a copy. */
 function provingGrams(
   list: readonly string[],
   ngram: number,
 ): { n: number; proves: (start: number) => boolean } {
-  if (list.length < ngram) {
-    const whole = isDistinctive(list);
-    return { n: list.length, proves: () => whole };
-  }
+  if (list.length < ngram) return { n: list.length, proves: () => false };
   const content = list.slice(ngram - 1).map((_, start) => contentWords(list.slice(start, start + ngram)));
   // At least two content words; one, where the text has no better gram; a formula of ten words never.
   let most = 0;
@@ -107,42 +134,67 @@ function provingGrams(
 export class GramIndex {
   /** By gram length. */
   private grams = new Map<number, Map<number, Entry>>();
+  private whole = new WholeTexts();
+  /** Of the page at hand. */
+  private alignments = 0;
+  private last: { text: number; list: string[] } | undefined;
 
   constructor(
     private texts: BenchmarkText[],
-    rules: GramRules,
+    private rules: GramRules,
   ) {
     texts.forEach((text, t) => {
       const { list, low, high } = hashWords(text.words);
       if (list.length < rules.minWords) return;
-      const plain = { n: Math.min(list.length, rules.ngram), proves: () => true };
-      const { n, proves } = rules.distinctive ? provingGrams(list, rules.ngram) : plain;
-      let table = this.grams.get(n);
-      if (!table) {
-        table = new Map();
-        this.grams.set(n, table);
-      }
-      const into = table;
+      if (!rules.distinctive || text.question || provesWhole(list, rules.ngram))
+        this.whole.add(text.words, t);
+      if (list.length < rules.ngram) return;
+      const { n, proves } = rules.distinctive
+        ? provingGrams(list, gramLength(list, rules.ngram))
+        : { n: rules.ngram, proves: () => true };
       forEachGram(low, high, n, (start, key) => {
-        if (!proves(start)) return true;
-        const gram = list.slice(start, start + n).join(" ");
-        let entry = into.get(key);
-        for (; entry; entry = entry.next) if (entry.gram === gram) return true;
-        into.set(key, { gram, text: t, next: into.get(key) });
+        if (proves(start)) this.add(n, key, list.slice(start, start + n).join(" "), t, start);
         return true;
       });
     });
   }
 
+  private add(n: number, key: number, gram: string, text: number, start: number): void {
+    let table = this.grams.get(n);
+    if (!table) {
+      table = new Map();
+      this.grams.set(n, table);
+    }
+    let entry = table.get(key);
+    while (entry && entry.gram !== gram) entry = entry.next;
+    if (!entry) {
+      const uses = { text, start, next: undefined };
+      table.set(key, { gram, uses, count: 1, next: table.get(key) });
+    } else if (entry.uses.text !== text && entry.count <= MAX_USES) {
+      entry.uses = { text, start, next: entry.uses };
+      entry.count++;
+    }
+  }
+
   get size(): number {
-    let n = 0;
+    let n = this.whole.size;
     for (const table of this.grams.values()) n += table.size;
     return n;
   }
 
-  /** First hit of a page (its words as `wordsOf` gives them), if any. */
-  find(words: string): GramHit | undefined {
-    if (this.grams.size === 0) return undefined;
+  /**
+   * First hit of a page, if any: its text in the form of `comparableText`. Short questions of which every word is common
+   * count only where they stand by themselves.
+   */
+  find(page: string): GramHit | undefined {
+    if (this.size === 0) return undefined;
+    this.alignments = 0;
+    const words = wordsOf(page);
+    const text = this.whole.find(words, this.counting(page));
+    if (text !== undefined) {
+      const shared = this.texts[text]!.words.split(" ").slice(0, this.rules.ngram).join(" ");
+      return this.hit(text, shared);
+    }
     const { list, low, high } = hashWords(words);
     for (const [n, table] of this.grams) {
       let hit: GramHit | undefined;
@@ -150,16 +202,55 @@ export class GramIndex {
         let entry = table.get(key);
         if (!entry) return true;
         const gram = list.slice(start, start + n).join(" ");
-        for (; entry; entry = entry.next) {
-          if (entry.gram !== gram) continue;
-          const { benchmark, item } = this.texts[entry.text]!;
-          hit = { benchmark, item, gram };
-          return false;
-        }
-        return true;
+        while (entry && entry.gram !== gram) entry = entry.next;
+        const proof = entry && this.proof(entry, list, start, n);
+        if (proof !== undefined) hit = this.hit(proof, gram);
+        return hit === undefined;
       });
       if (hit) return hit;
     }
     return undefined;
+  }
+
+  /** Whether a whole text proves a copy on a page; each text is looked for once. */
+  private counting(page: string): (found: { text: number }) => boolean {
+    const known = new Map<number, boolean>();
+    return ({ text }) => {
+      if (!this.rules.distinctive) return true;
+      let counts = known.get(text);
+      if (counts === undefined) {
+        const own = this.wordList(text);
+        counts = own.length >= this.rules.ngram || isDistinctive(own) || standsAlone(page, own.join(""));
+        known.set(text, counts);
+      }
+      return counts;
+    };
+  }
+
+  private hit(text: number, gram: string): GramHit {
+    const { benchmark, item } = this.texts[text]!;
+    return { benchmark, item, gram };
+  }
+
+  /**
+   * The text that a page copied from: of those with a gram the one that agrees with the page for the most words around it.
+   * Undefined where that one has other numbers: the phrase that others share with it is part of that variant.
+   */
+  private proof(entry: Entry, page: readonly string[], at: number, n: number): number | undefined {
+    if (!this.rules.distinctive || entry.count > MAX_USES) return entry.uses.text;
+    this.alignments += entry.count;
+    if (this.alignments > MAX_ALIGNMENTS) return entry.uses.text;
+    let best: { text: number; agreed: number; changed: number } | undefined;
+    for (let use: Use | undefined = entry.uses; use; use = use.next) {
+      const { agreed, changed } = alignAround(page, at, this.wordList(use.text), use.start, n);
+      if (best && (agreed < best.agreed || (agreed === best.agreed && changed >= best.changed))) continue;
+      best = { text: use.text, agreed, changed };
+    }
+    return best?.changed === 0 ? best.text : undefined;
+  }
+
+  private wordList(text: number): string[] {
+    if (this.last?.text !== text) this.last = { text, list: this.texts[text]!.words.split(" ") };
+    return this.last.list;
   }
 }

@@ -2,7 +2,7 @@
 // says of itself, then UTF-8, then windows-1252, which decodes anything.
 import { isAscii, isUtf8 as isValidUtf8 } from "node:buffer";
 import { getBOMEncoding, legacyHookDecode } from "@exodus/bytes/encoding.js";
-import { charsetOfHeader, sniffHtml } from "./sniff.ts";
+import { charsetOfHeader, possible, sniffHtml } from "./sniff.ts";
 
 const ESCAPE = 0x1b;
 
@@ -11,7 +11,7 @@ export function decodePage(bytes: Uint8Array, contentType: string): string {
   // Every encoding of the web but UTF-16 and ISO-2022-JP reads ASCII as ASCII.
   if (isAscii(bytes) && !bytes.includes(0) && !bytes.includes(ESCAPE))
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
-  const stated = getBOMEncoding(bytes) ?? charsetOfHeader(contentType);
+  const stated = getBOMEncoding(bytes) ?? possible(charsetOfHeader(contentType), bytes);
   const markup = contentType === "" || /html|xml/i.test(contentType);
   const encoding = stated ?? (markup ? sniffHtml(bytes) : undefined);
   if (encoding) return legacyHookDecode(bytes, encoding.toLowerCase());

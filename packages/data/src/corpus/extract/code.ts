@@ -8,7 +8,7 @@ export const DROP = new Set(
   ),
 );
 export const NUMBERS =
-  /(?:^|[\s_-])(?:gutter|lineno|linenos?|line-?numbers?(?:-rows)?|hljs-ln-numbers|blob-num|rouge-gutter|ln-num|linenodiv)(?:$|[\s_-])/i;
+  /(?:^|[\s_-])(?:gutter|lineno|linenos?|line-?numbers?(?:-rows)?|hljs-ln-numbers|blob-num|rouge-gutter|ln-num|linenodiv|crayon-nums?|ltx_tag_listingline)(?:$|[\s_-])/i;
 
 /** A number that stands first on its line of code, in an element of its own, until it is clear what it counts. */
 const NUMBER = /\ufdd6(\d+)\ufdd6/g;
@@ -78,7 +78,7 @@ export function codeText(e: DomElement): string {
 
 /** Editors and highlighters that show code without a pre around it. */
 const CODE_BOX =
-  /(?:^|\s)(?:CodeMirror-code|cm-content|view-lines|ace_text-layer|js-file-line-container|highlight|hljs-ln|code-table|syntaxhighlighter|blob-code-content)(?:\s|$)/;
+  /(?:^|\s)(?:CodeMirror-code|cm-content|view-lines|ace_text-layer|js-file-line-container|highlight|hljs-ln|code-table|syntaxhighlighter|blob-code-content|crayon-pre|crayon-table|ltx_lstlisting)(?:\s|$)/;
 
 export function isCodeBox(e: DomElement): boolean {
   const names = e.getAttribute("class") ?? "";
@@ -89,7 +89,7 @@ export function isCodeBox(e: DomElement): boolean {
 }
 
 const BLOCKS =
-  "pre,xmp,listing,[class*=CodeMirror],[class*=cm-content],[class*=view-lines],[class*=ace_],[class*=js-file],[class*=hljs-ln],[class*=code-],[class*=syntaxhighlighter]";
+  "pre,xmp,listing,[class*=CodeMirror],[class*=cm-content],[class*=view-lines],[class*=ace_],[class*=js-file],[class*=hljs-ln],[class*=code-],[class*=syntaxhighlighter],[class*=crayon-],[class~=ltx_lstlisting]";
 
 /** Makes one text of each block of code, in place: the main-content step drops empty elements, which are lines of code. */
 export function settleCode(body: DomElement): void {

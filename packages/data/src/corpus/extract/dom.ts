@@ -6,6 +6,7 @@ export interface DomNode {
   textContent: string | null;
   firstChild: DomNode | null;
   nextSibling: DomNode | null;
+  previousSibling: DomNode | null;
   childNodes: ArrayLike<DomNode>;
 }
 
@@ -14,10 +15,12 @@ export interface DomElement extends DomNode {
   ownerDocument: DomDocument;
   parentElement: DomElement | null;
   firstElementChild: DomElement | null;
+  lastElementChild: DomElement | null;
   nextElementSibling: DomElement | null;
   innerHTML: string;
   attributes: ArrayLike<{ name: string; value: string }>;
   getAttribute(name: string): string | null;
+  setAttribute(name: string, value: string): void;
   hasAttribute(name: string): boolean;
   querySelector(selector: string): DomElement | null;
   querySelectorAll(selector: string): Iterable<DomElement>;

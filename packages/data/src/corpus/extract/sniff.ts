@@ -144,6 +144,18 @@ function unmarkedUtf16(bytes: Uint8Array): string | undefined {
   return /^(?:\0[\t\n\r ])*\0<\0[!?/a-z]\0[!?/a-z-]/i.test(head) ? "UTF-16BE" : undefined;
 }
 
+/**
+ * The encoding that a header states, as far as the bytes can be in it: UTF-16 of the other order is that, and what begins with a tag
+ * in ASCII is none.
+ */
+export function possible(stated: string | undefined, bytes: Uint8Array): string | undefined {
+  if (stated === undefined || !/^utf-16/i.test(stated)) return believable(stated ?? null);
+  const seen = unmarkedUtf16(bytes);
+  if (seen) return seen;
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(256, bytes.length)).toString("latin1");
+  return /^[\t\n\f\r ]*<[!?/a-z][!-~]/i.test(head) ? undefined : stated;
+}
+
 /** Encoding that a page without a byte order mark and without a header declares, if it does. */
 export function sniffHtml(bytes: Uint8Array): string | undefined {
   const utf16 = unmarkedUtf16(bytes);

@@ -84,7 +84,8 @@ function numeral(n: number, type: string): string {
 }
 
 function openList(e: DomElement): List {
-  const ordered = e.localName === "ol";
+  const type = e.getAttribute("type") ?? "1";
+  const ordered = e.localName === "ol" && type !== "none";
   const start = Number.parseInt(e.getAttribute("start") ?? "", 10);
   const reversed = e.hasAttribute("reversed");
   const items = () => {
@@ -93,7 +94,7 @@ function openList(e: DomElement): List {
     return n;
   };
   const first = Number.isNaN(start) ? (reversed ? items() : 1) : start;
-  return { ordered, next: first, step: reversed ? -1 : 1, type: e.getAttribute("type") ?? "1" };
+  return { ordered, next: first, step: reversed ? -1 : 1, type };
 }
 
 function bulletOf(e: DomElement, list: List | undefined): string {
@@ -170,6 +171,8 @@ function flat(cell: DomElement): boolean {
 
 /** Elements that are handled as a whole; false for those whose children are walked. */
 function special(e: DomElement, out: Out): boolean {
+  // Numbers of lines beside steps of an algorithm, which is no code.
+  if (/(?:^|\s)ltx_tag_listingline(?:\s|$)/.test(e.getAttribute("class") ?? "")) return true;
   if (isCodeBox(e)) {
     code(e, out);
     return true;

@@ -89,7 +89,7 @@ export const DecontaminateConfig = z.strictObject({
     .int()
     .min(2)
     .default(10)
-    .describe("A page that shares this many words in a row is dropped (paper: 10)."),
+    .describe("A page that shares this many words in a row is dropped (paper: 10); Han and kana count half."),
   minWords: z
     .int()
     .min(1)
@@ -101,7 +101,7 @@ export const DecontaminateConfig = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      "Leave out short texts and grams that prove no copy: a formula alone, a run of numbers, the phrases of every exam; false is the paper's rule to the letter.",
+      "Leave out what proves no copy: grams of a formula alone, phrases of every exam within a sentence, questions with other numbers than the benchmark's; false is the paper's rule to the letter.",
     ),
 });
 
@@ -133,7 +133,7 @@ export const BuildConfig = z.strictObject({
     .array(z.string())
     .min(1)
     .describe(
-      "Crawl files to collect from (the pool): `*` matches within a name, `**` any folders; a `.paths` list (Common Crawl) names its files, an index (`cdx-00000.gz`, `.cdxj`, `.cdx`) its records. http(s) addresses are fetched into `out_dir`/inputs.",
+      "Crawl files to collect from (the pool): `*` matches within a name, `**` any folders, a folder gives its files; a `.paths` list (Common Crawl) names its files, an index (`cdx-00000.gz`, `.cdxj`, `.cdx`) its records. http(s) addresses are fetched into `out_dir`/inputs.",
     ),
   fetch: FetchConfig.prefault({}).describe(
     "How inputs that are addresses, lists or indexes are found and fetched.",

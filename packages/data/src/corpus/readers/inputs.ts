@@ -1,24 +1,25 @@
-// Input paths of a config: `*` matches within a name, `**` any number of folders, and lists of paths as Common Crawl has
-// them (`warc.paths.gz`) give the files that they name. The order is sorted, so shard names are stable.
+// Input paths of a config: `*` matches within a name, `**` any number of folders, a folder gives its files of known formats, and
+// lists of paths as Common Crawl has them (`warc.paths.gz`) give the files that they name. The order is sorted, so shard names are stable.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { NsaError } from "@nsa/core";
+import { formatOfName } from "./formats.ts";
 
 function missing(pattern: string, why: string): NsaError {
   return new NsaError({
     code: "input_missing",
     what: `no input file for ${pattern}`,
     why,
-    fix: "check the path; `*` matches within one name, `**` any folders below",
+    fix: "check the path; `*` matches within one name, `**` any folders below, a folder gives its files",
     exitCode: 3,
   });
 }
 
-/** Expression for one name of a pattern. */
+/** Expression for one name of a pattern; as in shells, `*` begins no hidden name. */
 function nameExpression(part: string): RegExp {
   const escaped = part.split("*").map((s) => s.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${escaped.join(".*")}$`);
+  return new RegExp(`^${part.startsWith("*") ? "(?!\\.)" : ""}${escaped.join(".*")}$`);
 }
 
 /** Folders below a folder, itself first, without hidden ones; links are not followed. */
@@ -60,6 +61,12 @@ function matches(path: string): string[] {
   return [...new Set(inside)].filter((f) => name === basename(f) || !isFolder(f));
 }
 
+/** The files of a folder whose names are those of a format. */
+const filesOf = (folder: string): string[] =>
+  matches(join(folder, "**"))
+    .filter((file) => formatOfName(file) !== undefined)
+    .sort();
+
 /** The files of a list of paths: below the list's folder, or below one of the folders above it, as in a mirror. */
 function listed(list: string): string[] {
   const bytes = readFileSync(list);
@@ -92,8 +99,9 @@ export function expandInputs(patterns: string[], base = process.cwd(), { lists =
     if (!pattern.includes("*") && !existsSync(path)) throw missing(pattern, "the file is not there");
     const fixed = dirname(path.slice(0, path.includes("*") ? path.indexOf("*") + 1 : undefined));
     if (!existsSync(fixed)) throw missing(pattern, `the folder ${fixed} is not there`);
-    const found = pattern.includes("*") ? matches(path).sort() : [path];
-    if (found.length === 0) throw missing(pattern, "nothing matches");
+    const found = pattern.includes("*") ? matches(path).sort() : isFolder(path) ? filesOf(path) : [path];
+    if (found.length === 0)
+      throw missing(pattern, isFolder(path) ? "no file in this folder can be read" : "nothing matches");
     for (const file of found)
       for (const one of lists && /\.paths(?:\.gz)?$/.test(file) ? listed(file) : [file]) out.add(one);
   }

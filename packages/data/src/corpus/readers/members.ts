@@ -262,13 +262,14 @@ async function* member(
   if (whole.data.length > 0) yield whole.data;
   if (whole.state === "whole") {
     const sum = { crc: crc32(whole.data), length: whole.data.length };
-    const gap = await closeMember(source, header + whole.used, sum, header);
+    const gap = await closeMember(source, header + whole.used, sum, 1);
     if (gap) yield gap;
     return;
   }
   const at = source.base + header + whole.used;
   const reason = whole.state === "cut" ? "the gzip stream ends within a member" : "a gzip member is damaged";
-  source.drop(header);
+  // What began here may have been no member, and the next one may begin within its header.
+  source.drop(1);
   yield new Gap(reason, at);
 }
 

@@ -1,6 +1,7 @@
 // WARC, WET and ARC files as a stream of raw records. Tolerant where archives differ in practice: gzip members that
 // do not fall on records, `<…>` around target URIs, blanks inside URLs and types, damage between and within records.
 import type { Gap } from "./members.ts";
+import { blockLength } from "./record-length.ts";
 import { Window } from "./window.ts";
 
 export interface ArchiveRecord {
@@ -23,6 +24,7 @@ export type ArchiveEvent =
   | { broken: { offset: number; reason: string; excerpt: string } };
 
 const LF = 10;
+const MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const MAX_HEADER = 1 << 16;
 
 /** End of the header block at `from` (after its blank line), or −1. */
@@ -57,6 +59,7 @@ const ARC_START = /^[a-z][a-z0-9+.-]{1,20}:\S.* [\da-f.:]+ \d{14} (?:.* )?\d+\r?
 const MAX_LINE = 8192;
 
 interface Head {
+  format: "warc" | "arc";
   length: number;
   type: string;
   id: string;
@@ -80,6 +83,7 @@ async function readHead(w: Window): Promise<Head | { reason: string }> {
     const length = Number(headers.get("content-length"));
     if (!Number.isSafeInteger(length) || length < 0) return { reason: "no_content_length" };
     return {
+      format: "warc",
       length,
       type: headers.get("warc-type") ?? "",
       id: (headers.get("warc-record-id") ?? "").replace(/^<|>$/g, ""),
@@ -99,6 +103,7 @@ async function readHead(w: Window): Promise<Head | { reason: string }> {
   w.at = newline + 1;
   const isInfo = match[1]!.startsWith("filedesc:");
   return {
+    format: "arc",
     length: Number(match[5]),
     type: isInfo ? "warcinfo" : "response",
     id: "",
@@ -130,6 +135,8 @@ async function resync(w: Window): Promise<boolean> {
   }
 }
 
+/** Records that hold no document are held up to this length, to see whether it is right. */
+const MAX_PASSED = 1 << 16;
 const WANTED = new Set(["response", "resource", "conversion"]);
 
 /**
@@ -149,6 +156,8 @@ export async function* readArchive(
 }
 
 async function* recordsOf(w: Window, maxBytes: number): AsyncGenerator<ArchiveEvent> {
+  // A byte order mark before the first record is an editor's.
+  if ((await w.need(3)) && w.buffer.subarray(w.at, w.at + 3).equals(MARK)) w.at += 3;
   for (;;) {
     while ((await w.need(1)) && (w.buffer[w.at] === LF || w.buffer[w.at] === 13 || w.buffer[w.at] === 0))
       w.at++;
@@ -179,12 +188,13 @@ async function readRecord(w: Window, maxBytes: number, offset: number): Promise<
   const head = await readHead(w);
   if ("reason" in head) return head;
   const wanted = WANTED.has(head.type);
-  if (!wanted || head.length > maxBytes) {
-    if (!(await w.skip(head.length))) return { reason: "truncated_record" };
+  const { format, length: stated, ...rest } = head;
+  const length = format === "warc" ? await blockLength(w, stated, wanted ? maxBytes : MAX_PASSED) : stated;
+  if (!wanted || length > maxBytes) {
+    if (!(await w.skip(length))) return { reason: "truncated_record" };
     return wanted ? { reason: "record_too_long" } : "passed";
   }
-  if (!(await w.need(head.length))) return { reason: "truncated_record" };
-  const { length, ...rest } = head;
+  if (!(await w.need(length))) return { reason: "truncated_record" };
   const block = w.buffer.subarray(w.at, w.at + length);
   w.at += length;
   return { record: { ...rest, block, offset } };

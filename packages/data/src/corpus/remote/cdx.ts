@@ -20,15 +20,16 @@ const LETTERS: Record<string, string> = { m: "mime", s: "status", S: "length", V
 type Fields = Record<string, unknown>;
 
 function fieldsOf(line: string, header: readonly string[]): Fields | undefined {
-  const brace = line.indexOf("{");
-  if (brace >= 0) {
+  // Keys and addresses may have braces: the object is the whole line, or what follows the key and the time.
+  const values = line.split(" ");
+  const object = /^(\{.*\})$/.exec(line) ?? /^\S+ +(?:\S+ +)?(\{.*\})$/.exec(line);
+  if (object && values.length !== header.length) {
     try {
-      return JSON.parse(line.slice(brace)) as Fields;
+      return JSON.parse(object[1]!) as Fields;
     } catch {
       return undefined;
     }
   }
-  const values = line.split(" ");
   if (header.length === 0 || values.length !== header.length) return undefined;
   return Object.fromEntries(header.map((letter, i) => [LETTERS[letter] ?? letter, values[i]]));
 }

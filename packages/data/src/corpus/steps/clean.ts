@@ -17,7 +17,6 @@ import type { Document } from "../readers/document.ts";
 import { eachRow } from "../readers/each.ts";
 import { expandInputs } from "../readers/inputs.ts";
 import { JsonlWriter } from "../readers/write.ts";
-import { wordsOf } from "../text/lines.ts";
 import { KEEP } from "./exact.ts";
 import type { ReadShard } from "./read.ts";
 import { defineStep, runStep, type Stats, type StepIo } from "./step.ts";
@@ -127,7 +126,7 @@ async function cleanShard(io: StepIo<CleanSpec>): Promise<Stats> {
       }
     }
     kept.filtered++;
-    const hit = index.size > 0 ? index.find(wordsOf(comparableText(document.text))) : undefined;
+    const hit = index.size > 0 ? index.find(comparableText(document.text)) : undefined;
     if (hit) {
       dropped.contaminated++;
       report.write({ id: document.id, url: document.url, ...hit });

@@ -11,6 +11,7 @@ import type { BuildConfig } from "../loop/config.ts";
 import { ShuffledLines } from "../loop/shuffle.ts";
 import type { Document } from "../readers/document.ts";
 import { forEachJson } from "../readers/each.ts";
+import { withoutFormulas } from "../text/formulas.ts";
 import { classifierLine } from "../text/lines.ts";
 import type { CleanShard } from "./clean.ts";
 import { defineStep, runStep, type Stats, type StepIo } from "./step.ts";
@@ -79,11 +80,6 @@ export const trainStep = defineStep({
   },
   run: trainClassifier,
 });
-
-const FORMULA = /\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,500}\$|\\\([\s\S]{1,500}?\\\)|\\\[[\s\S]{1,2000}?\\\]/g;
-
-/** A text without its formulas between delimiters. */
-export const withoutFormulas = (text: string): string => text.replace(FORMULA, " ");
 
 /**
  * Inputs: positive seed shards, negative seed shards, pool shards, then for each earlier round the collected column of

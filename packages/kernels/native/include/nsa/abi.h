@@ -71,7 +71,17 @@ typedef int (*NsaOpFn)(void* ctx, const void* params);
 // An operation of all ranks of a world, in stream order. ALL_REDUCE: to = Σ from. REDUCE_SCATTER: to = this rank's part of Σ from.
 // ALL_GATHER: to = the parts `from` of all ranks behind one another. BROADCAST: to = from of rank `root`. from and to may be the same in
 // ALL_REDUCE and BROADCAST, and are of one dtype. lengths: the elements of each rank's part, in order of ranks.
-enum NsaCommVerb { NSA_ALL_REDUCE = 0, NSA_REDUCE_SCATTER = 1, NSA_ALL_GATHER = 2, NSA_BROADCAST = 3 };
+// Those between BEGIN and END are one transfer, which starts when the device has done its work so far and may run beside what it is
+// given next; what follows SETTLE waits for them. These three have no tensors, and may be captured.
+enum NsaCommVerb {
+  NSA_ALL_REDUCE = 0,
+  NSA_REDUCE_SCATTER = 1,
+  NSA_ALL_GATHER = 2,
+  NSA_BROADCAST = 3,
+  NSA_COMM_BEGIN = 4,
+  NSA_COMM_END = 5,
+  NSA_COMM_SETTLE = 6
+};
 #define NSA_COMM_ID 128
 typedef struct NsaComm {
   int64_t verb;

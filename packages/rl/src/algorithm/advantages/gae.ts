@@ -9,6 +9,7 @@ export const gae: AdvantageKind = {
   name: "gae",
   groupOfOne: true,
   needsValues: true,
+  byStep: true,
   estimate: (group, { gamma, lambda }) =>
     group.map(({ steps, length, perToken, values }) => {
       const rewards = Float64Array.from({ length }, (_, t) => perToken?.[t] ?? 0);

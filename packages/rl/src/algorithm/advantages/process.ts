@@ -8,6 +8,7 @@ const ofAllSteps = (group: readonly SampleRewards[]) =>
 /** Σ over steps that end at or after t of (r − mean) / std, and of the rewards per token from t on. */
 export const process: AdvantageKind = {
   name: "process",
+  byStep: true,
   groupOfOne: true,
   estimate(group) {
     const { mean, std } = ofAllSteps(group);

@@ -6,6 +6,7 @@ import { adapterSchema } from "@nsa/model";
 import { loopSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
 import "../../algorithm/preference-losses.ts";
+import { checkRewards } from "../../rewards/check.ts";
 import { grpoSchema, rlDefaults } from "../grpo/config.ts";
 
 const count = z.number().int().min(1);
@@ -114,7 +115,9 @@ export const dpoSchema = z.strictObject({
 export type DpoConfig = z.output<typeof dpoSchema>;
 
 /** Refuses settings that cannot give a pair. Throws NsaError `dpo_data`, `group_of_one` (exit 2). */
-export function checkDpo({ pairs, data, rollout, evaluation }: DpoConfig): void {
+export function checkDpo(config: DpoConfig): void {
+  const { pairs, data, rollout, evaluation } = config;
+  if (pairs === "online") checkRewards(config.rewards, { task: config.task, steps: config.train.steps });
   if (pairs === "online")
     refuseTooManyOutputs("dpo_recipe_invalid", [
       ["rollout.questions_per_step × rollout.group_size", rollout.questionsPerStep * rollout.groupSize],

@@ -1,5 +1,5 @@
 // All pairs of a recipe's files: records as they come, sampled outputs paired by question, what cannot be used left out and counted.
-import { ExitCode, NsaError, Rng } from "@nsa/core";
+import { ExitCode, keptNothing, NsaError, Rng } from "@nsa/core";
 import { expandInputs } from "@nsa/data";
 import { readRecords } from "@nsa/tasks";
 import { clashesOf } from "../../task/clashes.ts";
@@ -185,6 +185,7 @@ function noPair(files: readonly string[], reasons: readonly string[]): NsaError 
     what: `no pair is left in ${files.join(", ")}`,
     why: reasons.length > 0 ? reasons.join("; ") : "the files are empty",
     fix: "correct the records, raise data.max_length, or sample more outputs of questions that are neither too easy nor too hard",
+    ...keptNothing(expandInputs([...files])),
     exitCode: ExitCode.data,
   });
 }

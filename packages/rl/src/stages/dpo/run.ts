@@ -3,7 +3,7 @@
 // 1. Open policy and reference, read or prepare the pairs. 2. Each step: pairs, the reference's log-probabilities, one update; online
 // pairs are sampled and scored first. 3. Held-out pairs (offline) or questions (online) are measured on the way.
 import { join } from "node:path";
-import { JsonlFile, type Metrics, type StageContext, type StageResult } from "@nsa/core";
+import { counted, JsonlFile, type Metrics, type StageContext, type StageResult } from "@nsa/core";
 import { modelFiles, Tokenizer } from "@nsa/data";
 import { type Device, openPlans } from "@nsa/kernels";
 import { loadWithAdapters, type ReferencePolicy, type Transformer } from "@nsa/model";
@@ -67,8 +67,8 @@ async function train(device: Device, config: DpoConfig, ctx: StageContext): Prom
   });
   checkVocabulary(tokenizer, policy, init.checkpoint);
   const reference = await loadReference(device, config, policy);
-  const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = settings;
-  const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
+  const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore, shareState } = settings;
+  const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore, shareState };
   const trainer = new Trainer(policy, settings.steps, trained, collectivesOf(ctx, device));
   const opened = { config, ctx, policy, reference, tokenizer, trainer };
   const run = config.pairs === "offline" ? offlineRun(opened) : await onlineRun(opened);
@@ -95,7 +95,7 @@ function offlineRun({ config, ctx, policy, reference, tokenizer }: Opened): Pair
   const warn = (text: string) => ctx.log(text, "warn");
   const read = readPairs(config, { tokenizer, chat, maxSeqLen: policy.config.maxSeqLen, warn });
   const { train: pairs, heldOut } = splitHeldOut(read.pairs, config);
-  ctx.log(`${pairs.length} pairs, ${heldOut.length} held out`);
+  ctx.log(`${counted(pairs.length, "pair")}, ${heldOut.length} held out`);
   if (read.sampledQuestions > 0)
     ctx.log(
       `${read.withoutPair} of ${read.sampledQuestions} sampled questions have no right or no wrong output and give no pair`,

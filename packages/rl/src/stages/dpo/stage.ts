@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { defineStage, type ReportSection, readJsonl, type StageFigure } from "@nsa/core";
+import { templateInputs } from "@nsa/tasks";
 import { policyInputs, rewardInputs, taskInputs } from "../../task/inputs.ts";
 import { dpoSchema } from "./config.ts";
 import { estimateDpo } from "./estimate.ts";
@@ -69,6 +70,7 @@ export const dpoStage = defineStage({
   inputFiles: ({ init, reference, pairs, data, task, rewards }) => [
     ...policyInputs(init.checkpoint),
     ...(reference === "init" ? [] : policyInputs(reference)),
+    ...templateInputs(data.chatTemplate),
     ...(pairs === "offline" ? data.files : [...taskInputs(task), ...rewardInputs(rewards)]),
   ],
   figures,

@@ -7,8 +7,9 @@ import { environmentSchema } from "@nsa/tasks";
 import { optimizerSchema, scheduleSchema, trainerSchema } from "@nsa/train";
 import { z } from "zod";
 import { advantageKinds } from "../../algorithm/advantages/registry.ts";
+import { checkRewards } from "../../rewards/check.ts";
 import { rewardSchema } from "../../rewards/config.ts";
-import "../../rewards/registry.ts";
+import { rewardKinds } from "../../rewards/registry.ts";
 import { rlTaskSchema } from "../../task/config.ts";
 import { checkCurriculum, curriculumSchema } from "./curriculum.ts";
 
@@ -271,27 +272,47 @@ export const grpoSchema = z.strictObject({
 export type GrpoConfig = z.output<typeof grpoSchema>;
 
 /** Refuses steps of more outputs than any memory holds, and rewards that end before they begin. */
-function checkSizes({ rollout, evaluation, rewards }: GrpoConfig): void {
-  const refuse = (what: string, why: string, fix: string) =>
-    new NsaError({ code: "grpo_recipe_invalid", what, why, fix, exitCode: ExitCode.usage });
+function checkSizes({ rollout, evaluation }: GrpoConfig): void {
   refuseTooManyOutputs("grpo_recipe_invalid", [
     ["rollout.questions_per_step × rollout.group_size", rollout.questionsPerStep * rollout.groupSize],
     ["evaluation.questions × evaluation.samples", evaluation.questions * evaluation.samples],
   ]);
-  for (const [i, { kind, fromStep = 1, toStep }] of rewards.entries())
-    if (toStep !== undefined && toStep < fromStep)
-      throw refuse(
-        `rewards.${i} (${kind}): to_step ${toStep} is before from_step ${fromStep}`,
-        "this reward would count at no step",
-        "exchange the two, or remove the reward",
-      );
 }
 
-/** Refuses settings that cannot learn anything. Throws NsaError `group_of_one`, `value_model_mismatch`, `curriculum_invalid` (exit 2). */
+/** Throws NsaError `value_model_mismatch` (exit 2) for settings of the value model that contradict each other or the run. */
+function checkValue({ value, steps }: GrpoConfig): void {
+  if (!value) return;
+  const refuse = (what: string, why: string, fix: string) =>
+    new NsaError({ code: "value_model_mismatch", what, why, fix, exitCode: ExitCode.usage });
+  if (value.shared && value.init !== "policy")
+    throw refuse(
+      "value.init beside value.shared",
+      "a head on the policy's trunk has no weights of its own to begin with",
+      "remove one of the two",
+    );
+  if (value.warmupSteps >= steps)
+    throw refuse(
+      `value.warmup_steps ${value.warmupSteps}`,
+      `the run has ${steps} steps, so the policy would never be updated`,
+      "lower warmup_steps, or raise steps",
+    );
+}
+
+/** What to say where rewards of steps meet an advantage that adds them up; undefined elsewhere. */
+export function stepsAddedUp({ rewards, algorithm }: GrpoConfig): string | undefined {
+  const { name, byStep } = advantageKinds.get(algorithm.advantage);
+  const ofSteps = rewards.find(({ kind, weight }) => weight > 0 && rewardKinds.get(kind).ofSteps);
+  if (byStep || !ofSteps) return undefined;
+  return `algorithm.advantage ${name} adds up what ${ofSteps.kind} gives to the steps of an output, so that more steps earn more: process supervision is advantage process`;
+}
+
+/** Refuses settings that cannot learn anything. Throws NsaError `rewards_invalid`, `group_of_one`, `value_model_mismatch`, `curriculum_invalid` (exit 2). */
 export function checkGrpo(config: GrpoConfig): void {
   const { rollout, algorithm, value, environment } = config;
   checkCurriculum(config);
   checkSizes(config);
+  checkRewards(config.rewards, config);
+  checkValue(config);
   if (environment && rollout.replaySupport)
     throw new NsaError({
       code: "environment_with_support",

@@ -3,13 +3,14 @@
 // It begins at the newest kept checkpoint before the step (or at the run's first policy), applies the recorded steps in between without
 // sampling anything, and checks the weights and each gradient against the fingerprints of the run. All of it goes through the same code
 // as the run's own updates, so on the same machine every bit is equal.
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ExitCode, holdsWeights, NsaError } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
 import { wholeIds } from "@nsa/eval";
 import { type Device, fingerprint, openDevice, openPlans } from "@nsa/kernels";
-import { loadCheckpoint, loadModel, loadWithAdapters, type Transformer } from "@nsa/model";
+import { loadCheckpoint, loadModel, loadWithAdapters, saveCheckpoint, type Transformer } from "@nsa/model";
 import { Trainer } from "@nsa/train";
 import { type RecordedStep, rewardOf } from "../../rollouts/record.ts";
 import { corrupt, type RolloutStore } from "../../rollouts/store.ts";
@@ -32,6 +33,8 @@ export interface ReplayOptions {
   /** Other rewards to compare with; none: the update alone. */
   changes: readonly RewardChange[];
   log: (text: string, level?: "info" | "warn") => void;
+  /** The recipe that was in force at a step, the same object for steps of one recipe; by default one for all. */
+  recipeAt?: (step: number) => GrpoConfig;
 }
 
 /** An output under the run's reward and under the other one. */
@@ -194,35 +197,61 @@ const mean = (values: ArrayLike<number>) =>
   Array.from(values).reduce((sum, x) => sum + x, 0) / Math.max(1, values.length);
 const finite = (x: number) => (Number.isFinite(x) ? x : null);
 
+/** Model and trainer as a run with this recipe has them behind a checkpoint, or at its first policy where there is none. */
+async function openTrainer(device: Device, config: GrpoConfig, folder: string | undefined): Promise<Trainer> {
+  const head = config.value?.shared ? ({ head: "lm_scalar" } as const) : {};
+  const { adapter, init, seed, train } = config;
+  const { groups } = train;
+  // A checkpoint of the run has its adapters; the first policy gets new ones.
+  const model = folder
+    ? await loadModel(device, folder, head, groups, seed)
+    : await loadWithAdapters(device, init.checkpoint, adapter, { ...head, groups, seed });
+  const trainer = new Trainer(model, config.steps, train);
+  if (folder) await loadCheckpoint(folder, { model, optimizer: trainer.optimizer, stateful: [trainer] });
+  return trainer;
+}
+
 class Replay {
   private constructor(
-    private readonly config: GrpoConfig,
-    private readonly options: ReplayOptions,
+    private readonly device: Device,
+    private config: GrpoConfig,
+    private readonly options: ReplayOptions & Required<Pick<ReplayOptions, "recipeAt">>,
     private readonly store: RolloutStore,
-    private readonly model: Transformer,
-    private readonly trainer: Trainer,
+    private trainer: Trainer,
     private readonly from: number,
   ) {}
 
-  static async open(device: Device, config: GrpoConfig, options: ReplayOptions): Promise<Replay> {
-    const { runDir, step, changes } = options;
-    const store = openRollouts(runDir, config);
-    const checkpoints = checkpointSteps(runDir, config);
-    const from = startOf(store, checkpoints, step);
-    checkChanges(store.rows(step), config, changes);
-    const { train } = config;
+  private get model(): Transformer {
+    return this.trainer.model;
+  }
+
+  static async open(
+    device: Device,
+    options: ReplayOptions & Required<Pick<ReplayOptions, "recipeAt">>,
+  ): Promise<Replay> {
+    const { runDir, step, changes, recipeAt } = options;
+    const store = openRollouts(runDir, recipeAt(step));
+    const from = startOf(store, checkpointSteps(runDir, recipeAt(1)), step);
+    checkChanges(store.rows(step), recipeAt(step), changes, step);
     const folder =
       from > 0 ? join(runDir, "checkpoints", `step-${String(from).padStart(6, "0")}`) : undefined;
-    const head = config.value?.shared ? ({ head: "lm_scalar" } as const) : {};
-    // A checkpoint of the run has its adapters; the first policy gets new ones.
-    const { adapter, init, seed } = config;
-    const { groups } = train;
-    const model = folder
-      ? await loadModel(device, folder, head, groups, seed)
-      : await loadWithAdapters(device, init.checkpoint, adapter, { ...head, groups, seed });
-    const trainer = new Trainer(model, config.steps, train);
-    if (folder) await loadCheckpoint(folder, { model, optimizer: trainer.optimizer, stateful: [trainer] });
-    return new Replay(config, options, store, model, trainer, from);
+    const config = recipeAt(from + 1);
+    return new Replay(device, config, options, store, await openTrainer(device, config, folder), from);
+  }
+
+  /** Goes on with the recipe that the run was resumed with behind step `done`, by way of a checkpoint as the run did. */
+  private async changeRecipe(config: GrpoConfig, done: number): Promise<void> {
+    const { trainer, device, model } = this;
+    const root = mkdtempSync(join(tmpdir(), "nsa-replay-"));
+    try {
+      const folder = join(root, "checkpoint");
+      const { optimizer } = trainer;
+      await saveCheckpoint(folder, { model, optimizer, stateful: [trainer], step: done });
+      this.trainer = await openTrainer(device, config, folder);
+      this.config = config;
+    } finally {
+      rmSync(root, { recursive: true, force: true });
+    }
   }
 
   /** The step's record; the weights are those that it was recorded with. Throws NsaError `replay_differs` (exit 3). */
@@ -269,14 +298,16 @@ class Replay {
     return after;
   }
 
-  run(): ReplayResult {
-    const { config, options, from, trainer } = this;
-    const { step, changes } = options;
+  async run(): Promise<ReplayResult> {
+    const { options, from } = this;
+    const { step, changes, recipeAt } = options;
     for (let s = from + 1; s < step; s++) {
       const record = this.recordOf(s);
-      this.apply(record, batchOf(record, config));
+      this.apply(record, batchOf(record, this.config));
       options.log(`step ${s} applied`);
+      if (recipeAt(s + 1) !== this.config) await this.changeRecipe(recipeAt(s + 1), s);
     }
+    const { config, trainer } = this;
     const record = this.recordOf(step);
     const batch = batchOf(record, config);
     const own = gradientOf(trainer, batch, config, step);
@@ -313,18 +344,24 @@ class Replay {
 }
 
 /**
- * Replays one step. Throws NsaError `replay_too_early`, `replay_differs`, those of checkpoints and of the rollout store (exit 3), and
+ * Replays one step, each step on the way with the recipe that was in force at it. Throws NsaError `replay_too_early`, `replay_differs`, those of checkpoints and of the rollout store (exit 3), and
  * `reward_unknown` (exit 2).
  */
 export async function replayStep(recipe: GrpoConfig, options: ReplayOptions): Promise<ReplayResult> {
   const config = withIterations(recipe);
+  const resolved = new Map([[recipe, config]]);
+  const recipeAt = (step: number) => {
+    const found = options.recipeAt?.(step) ?? recipe;
+    if (!resolved.has(found)) resolved.set(found, withIterations(found));
+    return resolved.get(found)!;
+  };
   const device = openDevice(options.device, {
     memoryLimitMb: config.memoryLimitMb,
     log: (text) => options.log(text),
   });
   try {
     openPlans(device, { runDir: options.runDir, log: options.log });
-    return (await Replay.open(device, config, options)).run();
+    return await (await Replay.open(device, { ...options, recipeAt })).run();
   } finally {
     device.close();
   }

@@ -1,6 +1,6 @@
 // Another reward for recorded outputs: a reward with another weight, or another sum for one output.
-import { ExitCode, NsaError } from "@nsa/core";
-import type { Reward } from "../../rewards/score.ts";
+import { counted, ExitCode, NsaError } from "@nsa/core";
+import { MAX_REWARD, type Reward } from "../../rewards/score.ts";
 import type { RecordedOutput } from "../../rollouts/record.ts";
 import type { GrpoConfig } from "./config.ts";
 
@@ -24,11 +24,42 @@ function weightsOf({ rewards }: GrpoConfig): Map<string, number> {
 
 const isOutput = (id: string) => /^\d+$/.test(id);
 
-/** Throws NsaError `reward_unknown` (exit 2) where nothing has the name, or what it gave to steps was not recorded. */
+/** Weights that a recipe may have. */
+const MAX_WEIGHT = 1e6;
+
+/** Why the change of an output's reward or of a reward's weight would change nothing, or what no run could have; undefined otherwise. */
+function whyNot(
+  { id, value }: RewardChange,
+  rows: readonly RecordedOutput[],
+  { rewards }: GrpoConfig,
+  weights: ReadonlyMap<string, number>,
+  step: number,
+): string | undefined {
+  if (isOutput(id)) {
+    const row = rows[Number(id)];
+    if (!row) return `the step has ${counted(rows.length, "output")}`;
+    if (row.fault !== undefined) return "this output could not be scored and took no part in the update";
+    return Math.abs(value) <= MAX_REWARD ? undefined : `a reward lies within ±${MAX_REWARD.toExponential()}`;
+  }
+  const weight = weights.get(id);
+  if (weight === undefined) return "the recipe has no reward of this label";
+  if (Math.abs(value) > MAX_WEIGHT) return `a weight lies within ±${MAX_WEIGHT.toExponential()}`;
+  const { fromStep, toStep = Number.POSITIVE_INFINITY } = rewards[[...weights.keys()].indexOf(id)]!;
+  if (step < fromStep || step > toStep) return `it did not count at step ${step}`;
+  if (weight === 0 && rows.some(({ steps }) => steps?.some(({ of }) => of === id)))
+    return "its weight is 0, so what it gave to each step was not recorded";
+  return undefined;
+}
+
+/**
+ * Throws NsaError `reward_unknown` (exit 2) where nothing has the name, what it gave to steps was not recorded, or the change could not
+ * have been: a number beyond the limits of a recipe, a reward that did not count at the step, an output that was not scored.
+ */
 export function checkChanges(
   rows: readonly RecordedOutput[],
   config: GrpoConfig,
   changes: readonly RewardChange[],
+  step: number,
 ): void {
   const weights = weightsOf(config);
   const refuse = (id: string, why: string) => {
@@ -40,14 +71,9 @@ export function checkChanges(
       exitCode: ExitCode.usage,
     });
   };
-  for (const { id } of changes) {
-    if (isOutput(id) ? Number(id) >= rows.length : !weights.has(id))
-      refuse(
-        id,
-        isOutput(id) ? `the step has ${rows.length} outputs` : "the recipe has no reward of this label",
-      );
-    if (weights.get(id) === 0 && rows.some(({ steps }) => steps?.some(({ of }) => of === id)))
-      refuse(id, "its weight is 0, so what it gave to each step was not recorded");
+  for (const change of changes) {
+    const why = whyNot(change, rows, config, weights, step);
+    if (why !== undefined) refuse(change.id, why);
   }
 }
 

@@ -5,10 +5,10 @@ import { type Metrics, type StageContext, type StageResult, turn, unlessInterrup
 import type { Device } from "@nsa/kernels";
 import { openPlans, savePlans } from "@nsa/kernels";
 import { CheckpointStore, type Transformer } from "@nsa/model";
-import { anyRank, openStageDevice, StepProfiler } from "@nsa/train";
+import { anyRank, openStageDevice, rateWarning, StepProfiler } from "@nsa/train";
 import { chatOf, withChatStops } from "../../task/chat.ts";
 import { type AskedProblem, heldOutProblems } from "../../task/problems.ts";
-import { checkGrpo, type GrpoConfig } from "./config.ts";
+import { checkGrpo, type GrpoConfig, stepsAddedUp } from "./config.ts";
 import { curriculumMetrics, recipeAt } from "./curriculum.ts";
 import { diagnosisFigures, specialTokensOf } from "./diagnosis/figures.ts";
 import type { Evidence } from "./diagnosis/rule.ts";
@@ -103,6 +103,11 @@ class GrpoRun {
     });
     // A checkpoint of step 0 was saved after this: its figures are recorded.
     if (!ctx.resumeFrom) preflight(ctx, await this.evaluate(), this.config.rollout.groupSize);
+    const { schedule, optimizer } = this.config.train;
+    // A rate of 0 is named by the diagnosis of a policy that does not change.
+    const rate = optimizer.lr > 0 ? rateWarning(schedule, optimizer.lr, this.config.steps) : undefined;
+    const summed = ctx.resumeFrom ? undefined : stepsAddedUp(this.config);
+    for (const text of [rate, summed]) if (text !== undefined) ctx.log(text, "warn");
     const warming = this.config.value?.warmupSteps ?? 0;
     if (this.step < warming)
       ctx.log(

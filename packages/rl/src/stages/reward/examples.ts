@@ -1,5 +1,5 @@
 // What a reward model learns from: labelled texts or pairs of them, split by question into learned and held-out ones.
-import { ExitCode, NsaError, type PackItem, packBatch, Rng } from "@nsa/core";
+import { counted, ExitCode, keptNothing, NsaError, type PackItem, packBatch, Rng } from "@nsa/core";
 import { expandInputs, type Tokenizer } from "@nsa/data";
 import { readRecords } from "@nsa/tasks";
 import { clashesOf, type Preference } from "../../task/clashes.ts";
@@ -127,19 +127,23 @@ const whyNothing = ({ labels, loss }: RewardModelConfig): string =>
       ? "no question has both a right and a wrong output"
       : "none of them can be used";
 
+const whatHelps = ({ labels }: RewardModelConfig, pairs: boolean): string => {
+  if (labels === "preference") return "name files with preferences whose sides differ";
+  return pairs
+    ? "sample more outputs per question, or set loss: pointwise"
+    : "name files with labelled outputs";
+};
+
 /** Throws NsaError `reward_data_useless` (exit 3) where there is no example, or all labels are equal. */
 function checkLabels(learned: readonly RewardExample[], config: RewardModelConfig, records: number): void {
   const { loss, labels } = config;
   if (learned.length === 0) {
+    const kept = keptNothing(expandInputs(config.data.files));
     const pairs = rewardLosses.get(loss).texts === 2;
     throw nothingToLearn(
-      `${records} records give no ${pairs ? "pair" : "example"} to learn from`,
-      whyNothing(config),
-      labels === "preference"
-        ? "name files with preferences whose sides differ"
-        : pairs
-          ? "sample more outputs per question, or set loss: pointwise"
-          : "name files with labelled outputs",
+      `${counted(records, "record")} ${records === 1 ? "gives" : "give"} no ${pairs ? "pair" : "example"} to learn from`,
+      kept?.why ?? whyNothing(config),
+      kept?.fix ?? whatHelps(config, pairs),
     );
   }
   const first = learned[0]![0]!.ends[0]!.label;
@@ -187,8 +191,9 @@ export function readRewardData(config: RewardModelConfig, tokenizer: Tokenizer, 
     names.flatMap((name) => examplesOf(groups.get(name)!, config, rng, numbers.get(name)!));
   const data = { learned: of(questions.learned), heldOut: of(questions.heldOut) };
   checkLabels(data.learned, config, records.length);
+  const noun = rewardLosses.get(config.loss).texts === 2 ? "pair" : "example";
   log(
-    `${data.learned.length} examples of ${questions.learned.length} questions; ${data.heldOut.length} of ${held} questions held out`,
+    `${counted(data.learned.length, noun)} of ${counted(questions.learned.length, "question")}; held out: ${counted(data.heldOut.length, noun)} of ${counted(held, "question")}`,
   );
   checkHeldOut(data.heldOut, held, log);
   return data;

@@ -27,7 +27,7 @@ const mean = (xs: readonly number[]) => xs.reduce((a, b) => a + b, 0) / xs.lengt
 const half = (x: number) => (x > 0 ? 1 : x < 0 ? 0 : 0.5);
 
 /** Shares of numbers on their label's side of 0; a number of 0 counts ½. */
-const accuracyOf = (rows: readonly HeldOutNumber[]) =>
+export const accuracyOf = (rows: readonly Pick<HeldOutNumber, "number" | "label">[]) =>
   mean(rows.map(({ number, label }) => half(label > 0.5 ? number : -number)));
 
 /** Accuracy, area and calibration of single numbers, under a prefix. */

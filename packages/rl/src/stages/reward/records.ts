@@ -82,6 +82,26 @@ function parsed<S extends z.ZodType>(schema: S, record: unknown, place: string, 
   throw invalid(place, `${path || "the record"}: ${why}${nulled}`, `give records of ${wanted}`);
 }
 
+/** Throws for a row of labels.jsonl that is of the other kind than the recipe learns from. */
+function refuseOtherLabels(record: unknown, labels: RewardModelConfig["labels"], place: string): void {
+  const { kind } = (record ?? {}) as { kind?: unknown };
+  const wanted = labels === "preference" ? "preference" : "verdict";
+  if ((kind !== "verdict" && kind !== "preference") || kind === wanted) return;
+  throw invalid(
+    place,
+    `it is a ${kind}, and labels: ${labels} learns from ${wanted}s`,
+    `name a file of one kind: \`nsa rollouts RUN --labels ${wanted} > ${wanted}s.jsonl\``,
+  );
+}
+
+/** Whether a record is an output of `nsa sample` or of a rollout whose steps nobody has labelled. */
+const isUnlabelled = (record: unknown): boolean => {
+  const { steps, ids, completion } = (record ?? {}) as Record<string, unknown>;
+  const isText = (step: unknown) => typeof step === "object" && step !== null && "text" in step;
+  const labelled = Array.isArray(steps) && steps.length > 0 && steps.every(isText);
+  return !labelled && (ids !== undefined || completion !== undefined);
+};
+
 /** Reads records by the recipe's `kind` and `labels`. */
 export class RecordReader {
   constructor(
@@ -93,6 +113,7 @@ export class RecordReader {
   /** Throws NsaError `reward_record_invalid`, `tokenizer_mismatch` (exit 3) with the record's place. */
   read(record: unknown, place: string): LabelledRecord | LeftOut {
     const { kind, labels } = this.config;
+    refuseOtherLabels(record, labels, place);
     if (kind === "process") return this.steps(record, place);
     return labels === "preference" ? this.preference(record, place) : this.output(record, place);
   }
@@ -146,6 +167,12 @@ export class RecordReader {
   private steps(record: unknown, place: string): LabelledText | LeftOut {
     const key = { rule: "label", shepherd_hard: "hard", shepherd_soft: "soft", preference: "label" } as const;
     const wanted = key[this.config.labels];
+    if (isUnlabelled(record))
+      throw invalid(
+        place,
+        "it is an output without labels of its steps",
+        "label the steps first: `nsa sample configs/sample/step-labels.yaml` with these files as data.files, and name its samples.jsonl here",
+      );
     const row = parsed(stepsRow, record, place, `{prompt, steps: [{text, ${wanted}}]}`);
     if (row.steps.length === 0) return "no_step";
     const empty = row.steps.findIndex((step) => step.text.trim() === "");

@@ -107,9 +107,11 @@ export const runReward: StageRunner<RewardModelConfig> = async (config, context)
     const opened = { head: "scalar", groups: train.groups, seed };
     const model = await loadWithAdapters(device, init, adapter, opened);
     checkVocabulary(tokenizer, model, init);
-    const { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
-    const trained = { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore };
-    const trainer = new Trainer(model, config.train.steps, trained, collectivesOf(context, device));
+    const { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore, shareState } = config.train;
+    const trained = { optimizer, groups, schedule, recompute, logitsBudgetMb, skipZScore, shareState };
+    const trainer = new Trainer(model, config.train.steps, trained, collectivesOf(context, device), {
+      mayShare: true,
+    });
     const { kind, loss, steps } = config;
     const { probability } = rewardLosses.get(loss);
     const file = { format: 1 as const, kind, loss, probability, steps, tokenizer: tokenizer.hash };

@@ -5,6 +5,7 @@ import { defineStage, type ReportSection, readJsonl } from "@nsa/core";
 import { calibrationError, rocAuc } from "@nsa/tasks";
 import { policyInputs } from "../../task/inputs.ts";
 import { rewardModelSchema } from "./config.ts";
+import { accuracyOf } from "./measure.ts";
 import { estimateReward, HELD_OUT_FILE, runReward } from "./run.ts";
 
 interface Row {
@@ -18,26 +19,52 @@ interface Row {
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 const figure = (x: number) => (Number.isFinite(x) ? x.toFixed(3) : "–");
 
-/** One row of figures of a group of numbers. */
-function rowOf(name: string | number, rows: readonly Row[]): (string | number)[] {
+/** The last value of each metric of a run. */
+function lastMetrics(runDir: string): Record<string, unknown> {
+  const path = join(runDir, "metrics.jsonl");
+  return existsSync(path) ? Object.assign({}, ...readJsonl<Record<string, unknown>>(path)) : {};
+}
+
+const shareOf = (labels: readonly number[]) => labels.reduce((a, b) => a + b, 0) / labels.length;
+
+/** One row of figures of a group of numbers. `probability`: σ of a number is one, so that it has a side and a calibration. */
+function rowOf(name: string | number, rows: readonly Row[], probability: boolean): (string | number)[] {
   const [numbers, labels] = [rows.map((r) => r.number), rows.map((r) => r.label)];
-  const share = labels.reduce((a, b) => a + b, 0) / labels.length;
   return [
     name,
     rows.length,
-    figure(share),
+    figure(shareOf(labels)),
+    probability ? figure(accuracyOf(rows)) : "–",
     figure(rocAuc(numbers, labels)),
-    figure(calibrationError(numbers.map(sigmoid), labels)),
+    probability ? figure(calibrationError(numbers.map(sigmoid), labels)) : "–",
   ];
 }
 
-const COLUMNS = ["numbers", "right", "AUC", "calibration error of σ"];
+const COLUMNS = ["share of right labels", "accuracy", "AUC", "calibration error of σ"];
+
+/** The row of the baseline, and for pairs the share in which the better output has the higher number. */
+function otherRows(metrics: Record<string, unknown>): (string | number)[][] {
+  const row = (name: string, accuracy: unknown, auc: unknown) => {
+    const cell = (value: unknown) => (typeof value === "number" ? figure(value) : "–");
+    return [name, "–", "–", cell(accuracy), cell(auc), "–"];
+  };
+  const baseline = metrics["held_out/length_and_form_auc"];
+  const pairs = metrics["held_out/pair_accuracy"];
+  return [
+    ...(pairs === undefined ? [] : [row("pairs in order", pairs, undefined)]),
+    ...(baseline === undefined ? [] : [row("baseline on length and form", undefined, baseline)]),
+  ];
+}
 
 /** Held-out figures by the policy's step and by the place in the output. */
 function sections(runDir: string): ReportSection[] {
   const path = join(runDir, HELD_OUT_FILE);
   if (!existsSync(path)) return [];
   const rows = readJsonl<Row>(path);
+  const metrics = lastMetrics(runDir);
+  const probability = metrics["held_out/accuracy"] !== undefined;
+  // A process model gives a number a step, an outcome model one an output.
+  const columns = [rows.some((r) => r.of > 1) ? "steps" : "outputs", ...COLUMNS];
   const by = (title: string, key: string, of: (row: Row) => number | undefined): ReportSection[] => {
     const names = [...new Set(rows.flatMap((r) => of(r) ?? []))].sort((a, b) => a - b);
     if (names.length < 2) return [];
@@ -45,12 +72,14 @@ function sections(runDir: string): ReportSection[] {
       rowOf(
         name,
         rows.filter((r) => of(r) === name),
+        probability,
       ),
     );
-    return [{ title, kind: "table", columns: [key, ...COLUMNS], rows: table }];
+    return [{ title, kind: "table", columns: [key, ...columns], rows: table }];
   };
+  const all = [rowOf("all", rows, probability), ...otherRows(metrics)];
   return [
-    { title: "Held-out outputs", kind: "table", columns: ["", ...COLUMNS], rows: [rowOf("all", rows)] },
+    { title: "Held-out outputs", kind: "table", columns: ["", ...columns], rows: all },
     ...by("Held-out outputs by policy step", "policy step", (r) => r.policy_step),
     ...by("Held-out outputs by step of the solution", "step", (r) => (r.of > 1 ? r.index + 1 : undefined)),
   ];

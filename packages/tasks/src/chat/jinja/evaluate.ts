@@ -1,5 +1,6 @@
 // The value of an expression.
 import { spend } from "./budget.ts";
+import { Dict } from "./dict.ts";
 import type { FilterCall } from "./filter-call.ts";
 import { applyFilter } from "./filters.ts";
 import { attributeOf, itemOf, sliceOf } from "./members.ts";
@@ -125,7 +126,7 @@ export function evaluate(node: Expression, scope: Scope): Value {
     case "list":
       return node.items.map((x) => evaluate(x, scope));
     case "dict":
-      return new Map(node.entries.map(([key, value]) => [evaluate(key, scope), evaluate(value, scope)]));
+      return new Dict(node.entries.map(([key, value]) => [evaluate(key, scope), evaluate(value, scope)]));
     case "attribute":
       return attributeOf(evaluate(node.of, scope), node.name);
     case "item":

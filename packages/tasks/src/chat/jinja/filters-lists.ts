@@ -1,13 +1,13 @@
 // Jinja's filters of lists. Those that Python gives one by one are sequences of the kind `generator`: they can be gone through, joined
 // and made lists of, and have no length.
 import { spend } from "./budget.ts";
+import { hashOf } from "./dict.ts";
 import { argument, type Filter, type FilterCall } from "./filter-call.ts";
 import { pathOf } from "./members.ts";
 import { operate } from "./operators.ts";
 import { str } from "./print.ts";
 import {
   compare,
-  equal,
   iterate,
   Sequence,
   textOf,
@@ -50,11 +50,17 @@ function sorted(items: readonly Value[], key: (item: Value) => Value, reverse: b
   return keyed.map(({ item }) => item);
 }
 
+const isReverse = (given: Value | undefined): boolean =>
+  given !== undefined && wholeOf(given, "reverse") !== 0;
+
 function extreme(value: Value, call: FilterCall, better: (order: number) => boolean): Value {
   const key = keyOf(call, argument(call, 1, "attribute"), argument(call, 0, "case_sensitive"));
   const items = itemsOf(value);
   if (items.length === 0) return new Undefined("No aggregated item, sequence was empty.");
-  return items.reduce((best, item) => (better(compare(key(item), key(best))) ? item : best));
+  const keys = items.map(key);
+  let best = 0;
+  for (let i = 1; i < items.length; i++) if (better(compare(keys[i]!, keys[best]!))) best = i;
+  return items[best]!;
 }
 
 /** select, reject and their forms for an attribute. */
@@ -93,7 +99,8 @@ function joined(value: Value, call: FilterCall): string {
   const texts = itemsOf(value).map((x) =>
     str(attribute === undefined || attribute === null ? x : pathOf(x, attribute)),
   );
-  return texts.join(str(argument(call, 0, "d") ?? ""));
+  const separator = argument(call, 0, "d");
+  return texts.join(separator === undefined ? "" : str(separator));
 }
 
 function dictSorted(value: Value, call: FilterCall): Value[] {
@@ -104,7 +111,7 @@ function dictSorted(value: Value, call: FilterCall): Value[] {
   spend(pairs.length);
   const fold = truth(argument(call, 0, "case_sensitive") ?? false) ? (x: Value) => x : lowered;
   const key = (pair: Value) => fold((pair as Sequence).items[by === "key" ? 0 : 1]!);
-  return sorted(pairs, key, truth(argument(call, 2, "reverse") ?? false));
+  return sorted(pairs, key, isReverse(argument(call, 2, "reverse")));
 }
 
 function batched(value: Value, call: FilterCall): Value {
@@ -128,21 +135,19 @@ function cut(value: Value, call: FilterCall): Value {
   const rows = Array.from({ length: count }, (_, i) => {
     const start = i * each + Math.min(i, extra);
     const row = items.slice(start, start + each + (i < extra ? 1 : 0));
-    return fill !== null && i >= extra && extra > 0 ? [...row, fill] : row;
+    // Also where the items divide evenly: Python fills every row behind those with one more item.
+    return fill !== null && i >= extra ? [...row, fill] : row;
   });
   return generator(rows);
 }
 
 function unique(value: Value, call: FilterCall): Value {
   const key = keyOf(call, argument(call, 1, "attribute"), argument(call, 0, "case_sensitive"));
-  const [keys, kept]: [Value[], Value[]] = [[], []];
-  for (const item of itemsOf(value)) {
-    const own = key(item);
-    spend(keys.length);
-    if (keys.some((other) => equal(other, own))) continue;
-    keys.push(own);
-    kept.push(item);
-  }
+  const keys = new Set<string>();
+  const kept = itemsOf(value).filter((item) => {
+    const own = hashOf(key(item));
+    return !keys.has(own) && keys.add(own);
+  });
   return generator(kept);
 }
 
@@ -181,11 +186,12 @@ export const listFilters: Record<string, Filter> = {
   slice: cut,
   sort: (value, call) => {
     const key = keyOf(call, argument(call, 2, "attribute"), argument(call, 1, "case_sensitive"));
-    return sorted(itemsOf(value), key, truth(argument(call, 0, "reverse") ?? false));
+    return sorted(itemsOf(value), key, isReverse(argument(call, 0, "reverse")));
   },
   sum: (value, call) => {
     const attribute = argument(call, 0, "attribute") ?? null;
     const start = argument(call, 1, "start") ?? 0;
+    if (typeof start === "string") throw new Error("sum() can't sum strings [use ''.join(seq) instead]");
     return itemsOf(value).reduce<Value>(
       (total, x) => operate("+", total, attribute === null ? x : pathOf(x, attribute)),
       start,

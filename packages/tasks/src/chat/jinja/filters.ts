@@ -1,5 +1,6 @@
 // Jinja's filters of one value: texts, numbers, JSON and what stands in for a missing value. Those of lists are in filters-lists.ts.
 import { spend, spendText } from "./budget.ts";
+import { Dict } from "./dict.ts";
 import { argument, type Filter, type FilterCall } from "./filter-call.ts";
 import { listFilters } from "./filters-lists.ts";
 import { SPACE } from "./lexer.ts";
@@ -87,7 +88,7 @@ function rounded(value: Value, call: FilterCall): Value {
   const digits = wholeOf(argument(call, 0, "precision") ?? 0, "precision");
   const method = argument(call, 1, "method") ?? "common";
   const scale = 10 ** digits;
-  if (method === "ceil" || method === "floor") return new Float(Math[method](number * scale) / scale);
+  if (method === "ceil" || method === "floor") return new Float((Math[method](number * scale) + 0) / scale);
   if (method !== "common") throw new Error("method must be common, ceil or floor");
   if (!(value instanceof Float)) {
     if (digits < 0) throw new Error("rounding a whole number to tens is not served");
@@ -97,7 +98,8 @@ function rounded(value: Value, call: FilterCall): Value {
   // A tie of the exact value goes to the even neighbour; a product as 2.675 · 100 may look like one.
   if (/^50*$/.test(number.toFixed(100).split(".")[1]!.slice(digits)))
     return new Float((2 * Math.round((number * scale) / 2)) / scale);
-  return new Float(Number(number.toFixed(digits)));
+  // toFixed drops the sign of -0.
+  return new Float(number === 0 ? number : Number(number.toFixed(digits)));
 }
 
 /** Jinja's title: the first character behind blanks and opening signs. */
@@ -144,7 +146,7 @@ function itemsOf(value: Value): Value {
 function formatted(value: Value, { args, named }: FilterCall): Value {
   if (args.length > 0 && named.size > 0)
     throw new Error("can't handle positional and keyword arguments at the same time");
-  return operate("%", str(value), named.size > 0 ? new Map<Value, Value>(named) : new Sequence(args));
+  return operate("%", str(value), named.size > 0 ? new Dict(named) : new Sequence(args));
 }
 
 const FILTERS: Record<string, Filter> = {

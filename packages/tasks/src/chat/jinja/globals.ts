@@ -1,5 +1,6 @@
 // Functions that every template has: namespace, range, dict, cycler, joiner, and those of transformers.
 import { spend } from "./budget.ts";
+import { Dict } from "./dict.ts";
 import { str } from "./print.ts";
 import {
   Attributes,
@@ -38,7 +39,7 @@ function dict(args: Value[], named: Map<string, Value>): Map<Value, Value> {
   const [source] = args;
   const pairs = source === undefined ? [] : source instanceof Map ? [...source] : iterate(source).map(pairOf);
   spend(pairs.length);
-  return new Map<Value, Value>([...pairs, ...named]);
+  return new Dict([...pairs, ...named]);
 }
 
 function pairOf(value: Value): [Value, Value] {

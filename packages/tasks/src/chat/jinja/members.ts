@@ -1,6 +1,7 @@
 // Attributes, items and methods of values. `a.b` is the attribute first and the key then, `a['b']` the other way round, as in Jinja.
 
 import { spend } from "./budget.ts";
+import { Dict } from "./dict.ts";
 import { sliced } from "./operators.ts";
 import { checkMethod } from "./signatures.ts";
 import { textMethod, UNSERVED_TEXT_METHODS } from "./texts.ts";
@@ -35,7 +36,7 @@ function dictMethod(map: Map<Value, Value>, name: string): Call | undefined {
     items: () => new Sequence(pairs(map), "dict_items"),
     keys: () => new Sequence([...map.keys()], "dict_keys"),
     values: () => new Sequence([...map.values()], "dict_values"),
-    copy: () => new Map(map),
+    copy: () => new Dict(map),
   };
   const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
   return (
@@ -77,7 +78,7 @@ function attribute(value: Value, name: string): Value | undefined {
 
 /** The value of a key or index; undefined where there is none. */
 function item(value: Value, key: Value): Value | undefined {
-  if (value instanceof Map) return value.get(key instanceof Float ? key.value : key);
+  if (value instanceof Map) return value.get(key);
   const index = typeof key === "number" || typeof key === "boolean" ? numberOf(key) : undefined;
   if (index === undefined) return undefined;
   if (typeof value === "string") return [...value].at(index);

@@ -1,6 +1,6 @@
 // Python's arithmetic and comparisons.
 import { spend, spendText } from "./budget.ts";
-import { fixedText, repr, str } from "./print.ts";
+import { fixedText, repr, str, widened } from "./print.ts";
 import {
   compare,
   equal,
@@ -40,9 +40,11 @@ function repeated(value: Value, times: number): Value | undefined {
   return Array.from({ length: count }, () => value).flat();
 }
 
+/** It has the sign of the divisor, also where it is 0. */
 const remainder = (a: number, b: number) => {
   const rest = a % b;
-  return rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest;
+  if (rest === 0) return b < 0 ? -0 : 0;
+  return rest < 0 !== b < 0 ? rest + b : rest;
 };
 
 const NUMBERS: Record<string, (a: number, b: number) => number> = {
@@ -68,7 +70,7 @@ function onNumbers(operator: string, left: Value, right: Value): Value | undefin
   const float = isFloat(left) || isFloat(right) || operator === "/" || (operator === "**" && b < 0);
   if (float) return new Float(result);
   if (!Number.isSafeInteger(result)) throw new Error("a whole number is larger than 2^53");
-  return result;
+  return result + 0;
 }
 
 /** `%` on a text: %s, %r, %d, %i, %x, %f with a width and digits. */
@@ -84,8 +86,8 @@ function formatted(format: string, right: Value): string {
       const one = formatOne(type ?? "", value, digits === undefined ? undefined : Number(digits));
       const size = Number(width || 0);
       if (size > MAX_ITEMS) throw new Error(`a width is more than ${MAX_ITEMS}`);
-      if (flag === "-") return one.padEnd(size);
-      if (flag !== "0" || type === "s" || type === "r") return one.padStart(size);
+      if (flag === "-") return widened(one, size, "behind");
+      if (flag !== "0" || type === "s" || type === "r") return widened(one, size, "front");
       return one.startsWith("-") ? `-${one.slice(1).padStart(size - 1, "0")}` : one.padStart(size, "0");
     },
   );
@@ -101,9 +103,13 @@ function formatOne(type: string, value: Value, digits: number | undefined): stri
   }
   const number = numberOf(value);
   if (number === undefined) throw new Error(`%${type} format: a number is required, not ${typeName(value)}`);
-  if (type === "d" || type === "i") return String(Math.trunc(number));
   if (type === "f") return fixedText(number, digits ?? 6);
-  if (type === "x" && Number.isInteger(number)) return number.toString(16);
+  if (type === "x" && value instanceof Float) throw new Error("%x format: an integer is required, not float");
+  if (type === "d" || type === "i" || type === "x") {
+    const text = Math.trunc(Math.abs(number)).toString(type === "x" ? 16 : 10);
+    // Digits of a whole number are its least ones.
+    return (number <= -1 ? "-" : "") + text.padStart(Math.min(digits ?? 0, MAX_ITEMS), "0");
+  }
   throw new Error(`%${type} is not served`);
 }
 
@@ -146,7 +152,7 @@ export function contains(container: Value, item: Value): boolean {
     }
     throw new Error(`'in <string>' requires string as left operand, not ${typeName(item)}`);
   }
-  if (container instanceof Map) return container.has(item instanceof Float ? item.value : item);
+  if (container instanceof Map) return container.has(item);
   const items = iterate(container);
   spend(items.length);
   const at = items.findIndex((x) => equal(x, item));

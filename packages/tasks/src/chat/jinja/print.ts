@@ -1,6 +1,15 @@
 // How Python prints values: str() and repr() of numbers, texts, lists and dictionaries, and JSON by json.dumps.
 import { spendText } from "./budget.ts";
-import { type Attributes, Callable, Float, Marked, Sequence, Undefined, type Value } from "./values.ts";
+import {
+  type Attributes,
+  Callable,
+  compare,
+  Float,
+  Marked,
+  Sequence,
+  Undefined,
+  type Value,
+} from "./values.ts";
 
 /** repr() of a float: exponents from 1e16 on and below 1e-4, with two digits at least. */
 export function floatText(value: number): string {
@@ -28,6 +37,12 @@ export function fixedText(value: number, digits: number): string {
   if (!isTie || !/[13579]$/.test(text)) return sign + text;
   // The last digit is odd, so one less is no carry.
   return sign + text.slice(0, -1) + String(Number(text.at(-1)) - 1);
+}
+
+/** The text with blanks in front or behind, up to so many characters (code points). */
+export function widened(text: string, width: number, blanks: "front" | "behind"): string {
+  const missing = " ".repeat(Math.max(0, width - [...text].length));
+  return blanks === "front" ? missing + text : text + missing;
 }
 
 const NAMED: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\" };
@@ -101,9 +116,7 @@ function jsonText(text: string, ascii: boolean): string {
   // Python escapes no line separators and leaves lone surrogates as they are.
   const plain = JSON.stringify(text);
   return ascii
-    ? plain.replace(/[\x7f-\uffff]/g, (c) =>
-        c === "\x7f" ? c : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
-      )
+    ? plain.replace(/[\x7f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`)
     : plain;
 }
 
@@ -146,8 +159,10 @@ export function toJson(value: Value, options: JsonOptions, depth = 0): string {
     spendText(text.length);
     return text;
   }
-  const entries = [...value].map(([key, x]) => [jsonKey(key), x] as const);
-  if (options.sorted) entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  const pairs = [...value];
+  // By the keys themselves: 2 comes before 10, and a text and a number have no order.
+  if (options.sorted) pairs.sort(([a], [b]) => compare(a, b));
+  const entries = pairs.map(([key, x]) => [jsonKey(key), x] as const);
   const parts = entries.map(
     ([key, x]) => jsonText(key, options.ascii) + colon + toJson(x, options, depth + 1),
   );

@@ -1,21 +1,13 @@
 // The text of a template: its statements run one after another.
 import { spend, spendText, withinBudget } from "./budget.ts";
+import { Dict, fromJson } from "./dict.ts";
 import { argumentsOf, callValue, evaluate, filtered, Scope } from "./evaluate.ts";
 import { globals } from "./globals.ts";
+import { LoopItems, loopObject } from "./loop.ts";
 import type { Parameter, Statement, Target } from "./nodes.ts";
 import { parseTemplate } from "./parser.ts";
 import { str } from "./print.ts";
-import {
-  Attributes,
-  Callable,
-  equal,
-  fromJson,
-  iterate,
-  Sequence,
-  truth,
-  Undefined,
-  type Value,
-} from "./values.ts";
+import { Attributes, Callable, iterate, Sequence, truth, Undefined, type Value } from "./values.ts";
 
 type Jump = "break" | "continue" | undefined;
 
@@ -34,55 +26,12 @@ function assign(target: Target, value: Value, scope: Scope): void {
   }
 }
 
-/** The `loop` of the `i`-th of the items. */
-function loopOf(
-  items: readonly Value[],
-  i: number,
-  shared: {
-    depth: number;
-    changed: { last: Value[] | undefined };
-    again: ((items: Value) => string) | undefined;
-  },
-): Attributes {
-  const n = items.length;
-  const at = (place: number, name: string): Value =>
-    items[place] === undefined ? new Undefined(`there is no ${name} item`) : items[place];
-  const values = new Map<string, Value>(
-    Object.entries({
-      index: i + 1,
-      index0: i,
-      revindex: n - i,
-      revindex0: n - i - 1,
-      first: i === 0,
-      last: i === n - 1,
-      length: n,
-      depth: shared.depth + 1,
-      depth0: shared.depth,
-      previtem: at(i - 1, "previous"),
-      nextitem: at(i + 1, "next"),
-    }),
-  );
-  values.set(
-    "cycle",
-    new Callable("cycle", (args) => {
-      if (args.length === 0) throw new Error("no items for cycling given");
-      return args[i % args.length]!;
-    }),
-  );
-  values.set(
-    "changed",
-    new Callable("changed", (args) => {
-      const { last } = shared.changed;
-      shared.changed.last = args;
-      return !(last && equal(last, args));
-    }),
-  );
-  const { again } = shared;
-  return new Attributes(
-    values,
-    false,
-    again && (([inner]) => again(inner ?? new Undefined("loop() lacks its items"))),
-  );
+/** What Jinja's condition behind a loop gives of an item that was assigned: several names become a tuple. */
+function assigned(target: Target, item: Value, scope: Scope): Value {
+  if (target.kind === "name") return scope.find(target.name);
+  if (target.kind !== "tuple") return item;
+  const items = iterate(item);
+  return new Sequence(target.items.map((one, i) => assigned(one, items[i]!, scope)));
 }
 
 /** Appends to `out`. Returns the jump of its `else`, which is one of the loop around. */
@@ -93,27 +42,24 @@ function runLoop(
   depth: number,
   out: string[],
 ): Jump {
-  let items = iterate(over);
-  spend(items.length);
-  if (node.test) {
-    const { test } = node;
-    items = items.filter((item) => {
-      const own = new Scope(scope);
-      assign(node.target, item, own);
-      return truth(evaluate(test, own));
-    });
-  }
-  const changed = { last: undefined };
+  const { test } = node;
+  const items = new LoopItems(over, (item) => {
+    if (!test) return item;
+    const own = new Scope(scope);
+    assign(node.target, item, own);
+    return truth(evaluate(test, own)) ? assigned(node.target, item, own) : undefined;
+  });
   const again = (inner: Value) => {
     const own: string[] = [];
     runLoop(node, scope, inner, depth + 1, own);
     return own.join("");
   };
+  const loop = loopObject(items, depth, node.recursive ? again : undefined);
   // As in Python, a body that always breaks or continues leaves the loop's `else` to be run.
   let completed = false;
-  for (const [i, item] of items.entries()) {
+  for (let item = items.next(); item !== undefined; item = items.next()) {
     const own = new Scope(scope);
-    own.values.set("loop", loopOf(items, i, { depth, changed, again: node.recursive ? again : undefined }));
+    own.values.set("loop", loop);
     assign(node.target, item, own);
     const jump = run(node.body, own, out);
     if (jump === "break") break;
@@ -146,7 +92,7 @@ function bound(
     const caller = rest.get("caller");
     rest.delete("caller");
     if (caller !== undefined) scope.values.set("caller", caller);
-    if (special.kwargs) scope.values.set("kwargs", new Map<Value, Value>(rest));
+    if (special.kwargs) scope.values.set("kwargs", new Dict(rest));
     else if (rest.size > 0)
       throw new Error(`macro ${name}() takes no keyword argument ${[...rest.keys()][0]}`);
     if (special.varargs) scope.values.set("varargs", new Sequence(args.slice(parameters.length)));

@@ -1,4 +1,5 @@
 // Jinja's tests, the words behind `is`.
+import { hashOf } from "./dict.ts";
 import { filterNames, testNames } from "./names.ts";
 import { contains, holds, operate } from "./operators.ts";
 import { str } from "./print.ts";
@@ -30,6 +31,12 @@ const isSequence = (value: Value) =>
   value instanceof Undefined ||
   (value instanceof Sequence && (value.kind === "tuple" || value.kind === "range"));
 
+/** Throws an Error for what Python cannot look up. */
+const isNameIn = (names: ReadonlySet<string>, value: Value) => {
+  hashOf(value);
+  return typeof value === "string" && names.has(value);
+};
+
 const [eq, ne, lt, le, gt, ge] = ["==", "!=", "<", "<=", ">", ">="].map(comparing) as [
   Test,
   Test,
@@ -57,7 +64,7 @@ const TESTS: Record<string, Test> = {
   equalto: eq,
   even: (value) => equal(operate("%", value, 2), 0),
   false: (value) => value === false,
-  filter: (value) => typeof value === "string" && filterNames.has(value),
+  filter: (value) => isNameIn(filterNames, value),
   float: (value) => value instanceof Float,
   ge,
   greaterthan: gt,
@@ -77,7 +84,7 @@ const TESTS: Record<string, Test> = {
   sameas: (value, args) => value === other(args),
   sequence: isSequence,
   string: (value) => typeof value === "string",
-  test: (value) => typeof value === "string" && testNames.has(value),
+  test: (value) => isNameIn(testNames, value),
   true: (value) => value === true,
   undefined: (value) => value instanceof Undefined,
   upper: letters("isupper"),

@@ -1,7 +1,7 @@
 // Methods of Python's str.
 import { spend, spendText } from "./budget.ts";
 import { SPACE, withoutBlanksAtEnd } from "./lexer.ts";
-import { fixedText, str } from "./print.ts";
+import { fixedText, str, widened } from "./print.ts";
 import { checkMethod } from "./signatures.ts";
 import {
   Float,
@@ -148,12 +148,18 @@ function specified(value: Value, spec: string): string {
   if (type === "s" && typeof value !== "string")
     throw new Error(`Unknown format code 's' for object of type '${typeName(value)}'`);
   const number = numberOf(value);
-  if (number === undefined || type === "s") return str(value).padEnd(Number(width || 0));
+  if (typeof value === "string" && type !== "d" && type !== "f") {
+    if (zero || digits !== undefined) throw new Error(`the format {:${spec}} of a text is not served`);
+    return widened(value, Number(width || 0), "behind");
+  }
+  if (number === undefined)
+    throw new Error(`unsupported format string passed to ${typeName(value)}.__format__`);
   const fixed = type === "f" || digits !== undefined;
   if (digits !== undefined && type !== "f") throw new Error(`the format {:${spec}} is not served`);
   if (type === "d" && value instanceof Float)
     throw new Error("Unknown format code 'd' for object of type 'float'");
-  const text = fixed ? fixedText(number, Number(digits ?? 6)) : str(value);
+  // A bool is written as the number that it is.
+  const text = fixed ? fixedText(number, Number(digits ?? 6)) : str(value instanceof Float ? value : number);
   if (zero !== "0") return text.padStart(Number(width || 0));
   const sign = text.startsWith("-") ? "-" : "";
   return sign + text.slice(sign.length).padStart(Number(width || 0) - sign.length, "0");

@@ -18,13 +18,30 @@ export class Undefined {
 
 /** A sequence that is no list: a tuple, a range, keys of a dictionary, or what a filter gives one by one (a generator). */
 export class Sequence {
+  private at = 0;
+
   constructor(
-    /** Of a generator: those that are still to come. */
-    public items: readonly Value[],
+    private all: readonly Value[],
     readonly kind: "tuple" | "range" | "generator" | "dict_keys" | "dict_values" | "dict_items" = "tuple",
     /** What a range prints. */
     readonly shown = "",
   ) {}
+
+  /** Of a generator: those that are still to come. */
+  get items(): readonly Value[] {
+    if (this.at > 0) this.items = this.all.slice(this.at);
+    return this.all;
+  }
+
+  set items(items: readonly Value[]) {
+    this.all = items;
+    this.at = 0;
+  }
+
+  /** The next item of a generator, which is gone then; undefined where there is none. */
+  take(): Value | undefined {
+    return this.all[this.at++];
+  }
 }
 
 /** `namespace()`, the `loop` of a loop, and other objects with attributes. */
@@ -64,22 +81,6 @@ export type Value =
   | Attributes
   | Callable
   | Marked;
-
-/** A value of JSON as a template reads it. */
-export function fromJson(value: unknown): Value {
-  if (value === undefined) return new Undefined("a value is undefined");
-  if (typeof value === "number") return Number.isInteger(value) ? value : new Float(value);
-  if (value === null || typeof value === "string" || typeof value === "boolean") return value;
-  if (Array.isArray(value)) return value.map(fromJson);
-  if (typeof value === "object") {
-    return new Map(
-      Object.entries(value)
-        .filter(([, x]) => x !== undefined)
-        .map(([key, x]) => [key, fromJson(x)] as const),
-    );
-  }
-  throw new Error(`a ${typeof value} is no value of a template`);
-}
 
 /** Python's name of a value's type. */
 export function typeName(value: Value): string {
@@ -125,7 +126,11 @@ export function equal(a: Value, b: Value): boolean {
   if (x !== undefined && y !== undefined) return x === y;
   if (a instanceof Undefined) return b instanceof Undefined;
   if (Array.isArray(a)) return Array.isArray(b) && sameItems(a, b);
-  if (a instanceof Sequence) return b instanceof Sequence && a.kind === b.kind && sameItems(a.items, b.items);
+  if (a instanceof Sequence) {
+    // Two generators are two things, whatever they would give; so are the values of two dictionaries.
+    if (a.kind === "generator" || a.kind === "dict_values") return false;
+    return b instanceof Sequence && a.kind === b.kind && sameItems(a.items, b.items);
+  }
   if (a instanceof Marked) return b instanceof Marked ? a.text === b.text : a.text === b;
   if (b instanceof Marked) return b.text === a;
   if (!(a instanceof Map && b instanceof Map)) return false;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   atomicWriteFile,
   type Batch,
+  counted,
   NsaError,
   type PackItem,
   packBatch,
@@ -118,7 +119,7 @@ async function openCorpus(config: PretrainConfig, context: StageContext): Promis
       : await loadCorpus(config, { tokenizerFrom, log });
   const { tokenizer } = corpus;
   const documents = corpus.mix?.parts.reduce((n, p) => n + p.documents.length, 0) ?? corpus.train.length;
-  log(`${documents} documents, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
+  log(`${counted(documents, "document")}, ${corpus.trainTokens} tokens, vocabulary ${tokenizer.vocabSize}`);
   return corpus;
 }
 
@@ -134,9 +135,11 @@ async function openTrainer(
   const model = new Transformer(device, architecture, undefined, config.train.groups);
   model.parameters.init(config.seed);
   if (config.train.initFrom && !context.resumeFrom) await loadCheckpoint(config.train.initFrom, { model });
-  const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
-  const settings = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
-  return new Trainer(model, config.train.steps, settings, collectivesOf(context, device));
+  const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore, shareState } = config.train;
+  const settings = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore, shareState };
+  return new Trainer(model, config.train.steps, settings, collectivesOf(context, device), {
+    mayShare: true,
+  });
 }
 
 /** Steps packed from the corpus by a thread of their own. */

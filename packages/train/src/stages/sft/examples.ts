@@ -1,5 +1,5 @@
 // Examples of fine-tuning from JSONL files: templates filled, tokenized, the prompt's length kept.
-import { firstComplaint, NsaError } from "@nsa/core";
+import { counted, firstComplaint, keptNothing, NsaError } from "@nsa/core";
 import { expandInputs, type Tokenizer } from "@nsa/data";
 import type { ChatTemplate } from "@nsa/tasks";
 import {
@@ -181,9 +181,10 @@ export function readExamples(
   if (examples.length === 0 && refusals.first) throw refusals.first;
   throw new NsaError({
     code: "corpus_empty",
-    what: `there are ${examples.length} usable examples`,
+    what: `there ${examples.length === 1 ? "is" : "are"} ${counted(examples.length, "usable example")}`,
     why: "training and validation need at least two",
     fix: "name files with examples, or allow longer ones",
+    ...keptNothing(from.sources.flatMap(({ files }) => expandInputs(files))),
     exitCode: 3,
   });
 }

@@ -1,6 +1,6 @@
 // `nsa sft`: a checkpoint learns to answer in the formats of the examples.
 import { join } from "node:path";
-import { type BatchSource, NsaError, type Resize, Rng, type StageRunner, sameSize } from "@nsa/core";
+import { type BatchSource, counted, NsaError, type Resize, Rng, type StageRunner, sameSize } from "@nsa/core";
 import { PackSource, planPacks, positionsOf, Tokenizer } from "@nsa/data";
 import { openPlans } from "@nsa/kernels";
 import {
@@ -89,7 +89,9 @@ function sourceOf(
   const lengths = examples.map(positionsOf);
   const capacity = lengths.reduce((a, b) => Math.max(a, b), microBatchTokens);
   const plan = planPacks(lengths, { method: packing, capacity, seed });
-  log(`${plan.starts.length - 1} packs of ${capacity} tokens, ${(plan.fill * 100).toFixed(2)} % filled`);
+  log(
+    `${counted(plan.starts.length - 1, "pack")} of ${capacity} tokens, ${(plan.fill * 100).toFixed(2)} % filled`,
+  );
   return new PackSource(plan, examples, { microBatches, seed });
 }
 
@@ -180,9 +182,11 @@ export const runSft: StageRunner<SftConfig> = async (config, context) => {
     const { initFrom, adapter, train, seed } = config;
     const model = await loadWithAdapters(device, initFrom, adapter, { groups: train.groups, seed });
     checkVocabulary(tokenizer, model, config.initFrom);
-    const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore } = config.train;
-    const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore };
-    const trainer = new Trainer(model, config.train.steps, trained, collectivesOf(context, device));
+    const { optimizer, schedule, recompute, logitsBudgetMb, skipZScore, shareState } = config.train;
+    const trained = { optimizer, schedule, recompute, logitsBudgetMb, skipZScore, shareState };
+    const trainer = new Trainer(model, config.train.steps, trained, collectivesOf(context, device), {
+      mayShare: true,
+    });
     const objective = await objectiveOf(config, { student: model, tokenizer, examples });
     const formats = [...new Set(validation.map((e) => e.format))];
     return await runTraining(

@@ -1,6 +1,7 @@
 // The definition of the `sft` stage.
 import { join } from "node:path";
 import { defineStage } from "@nsa/core";
+import { templateInputs } from "@nsa/tasks";
 import { trainingFigures, trainingOverview, trainingPlots } from "../figures.ts";
 import { sftSchema } from "./config.ts";
 import { estimateSft, runSft } from "./run.ts";
@@ -15,6 +16,7 @@ export const sftStage = defineStage({
   inputFiles: ({ initFrom, data, distill }) => [
     join(initFrom, "tokenizer.json"),
     ...(distill ? [join(distill.teacher, "tokenizer.json")] : []),
+    ...templateInputs(data.chatTemplate),
     ...data.sources.flatMap(({ files }) => files),
   ],
   figures: [...trainingFigures, { metric: "distill/divergence", label: "divergence", format: "figure" }],

@@ -50,6 +50,17 @@ function attributesOf(element: DomElement): Record<string, string> {
   return out;
 }
 
+/** What the first annotation in MathML has. */
+function annotated(semantics: DomElement): MathNode[] {
+  for (let c = semantics.firstElementChild; c; c = c.nextElementSibling)
+    if (localName(c) === "annotation-xml" && /mathml/i.test(c.getAttribute("encoding") ?? "mathml")) {
+      const kids: MathNode[] = [];
+      for (let k = c.firstElementChild; k; k = k.nextElementSibling) kids.push(readMathml(k));
+      if (kids.length > 0) return kids;
+    }
+  return [];
+}
+
 /** The tree of a MathML element. */
 export function readMathml(node: DomNode): MathNode {
   if (!isElement(node)) return token("#text", node.nodeType === 3 ? (node.textContent ?? "") : "");
@@ -64,6 +75,10 @@ export function readMathml(node: DomNode): MathNode {
     } else if (c.nodeType === 3 && (c.textContent ?? "").trim() !== "")
       kids.push(token("#text", c.textContent!));
   }
+  // A formula may have its content markup alone.
+  if (name === "semantics" && kids.length === 0) kids.push(...annotated(node));
+  const shown = name === "maction" ? kids[Number(node.getAttribute("selection") ?? 1) - 1] : undefined;
+  if (shown) return shown;
   const made =
     TOKENS.has(name) && !elements
       ? token(name, node.textContent ?? "", attributes)

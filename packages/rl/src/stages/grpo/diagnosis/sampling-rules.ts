@@ -82,8 +82,9 @@ const truncation: Diagnosis = {
     const cut = meanOf(rows, "completion/truncated_share");
     if (cut < CUT) return undefined;
     const { config, facts, evidence } = view;
-    const { maxTokens } = config.rollout;
-    const what = `${percent(cut)} of outputs are cut at rollout.max_tokens ${maxTokens}`;
+    const scheduled = rows.at(-1)!["curriculum/max_tokens"];
+    const setting = scheduled === undefined ? "rollout.max_tokens" : "the curriculum's max_tokens";
+    const what = `${percent(cut)} of outputs are cut at ${setting} ${scheduled ?? config.rollout.maxTokens}`;
     const ends = facts.ends.join(", ");
     const missed = meanOf(rows, "completion/missed_end_share");
     if (missed >= 0.3)
@@ -93,7 +94,7 @@ const truncation: Diagnosis = {
       return `${what}; ${percent(looping)} of those end in a loop: the policy has no end to write (ends: ${ends}), or it has collapsed`;
     const none = cut === 1 ? `; not one output has ended (ends: ${ends})` : "";
     const masked = config.algorithm.maskTruncated ? " and left out of the loss" : "";
-    return `${what}${masked} before they end${none}: raise rollout.max_tokens, or check that the template asks for an answer that ends`;
+    return `${what}${masked} before they end${none}: raise ${scheduled === undefined ? setting : "max_tokens of its entry"}, or check that the template asks for an answer that ends`;
   },
 };
 

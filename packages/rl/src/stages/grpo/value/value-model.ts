@@ -4,7 +4,8 @@
 // checkpoint of the policy always has one. A shared trunk is part of the policy and is saved with it.
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Metrics, runFolderOf, type StageContext } from "@nsa/core";
+import { ExitCode, type Metrics, NsaError, runFolderOf, type StageContext } from "@nsa/core";
+import { Tokenizer } from "@nsa/data";
 import type { Collectives, Device } from "@nsa/kernels";
 import {
   loadCheckpoint,
@@ -32,10 +33,33 @@ export interface ValueParts {
   collectives: Collectives;
 }
 
+/**
+ * Values are of the policy's own ids and of outputs as long as it writes them. Throws NsaError `value_model_unfit` (exit 3) for a checkpoint
+ * of another tokenizer or a shorter context.
+ */
+function checkTrunk(from: string, policy: Transformer, { init }: GrpoConfig): void {
+  const refuse = (why: string) =>
+    new NsaError({
+      code: "value_model_unfit",
+      what: `the value model cannot begin from ${from}`,
+      why,
+      fix: "set value.init to policy, or to a checkpoint that was made from the policy's base",
+      exitCode: ExitCode.data,
+    });
+  const { hash } = Tokenizer.load(join(init.checkpoint, "tokenizer.json"));
+  if (Tokenizer.load(join(from, "tokenizer.json")).hash !== hash)
+    throw refuse("its tokenizer is not the policy's: the same ids would mean other texts");
+  const { maxSeqLen } = readModelConfig(from);
+  if (maxSeqLen < policy.config.maxSeqLen)
+    throw refuse(`it reads ${maxSeqLen} tokens, and the policy ${policy.config.maxSeqLen}`);
+}
+
 /** As the policy begins, adapters included; or a checkpoint, with new adapters of the recipe's sizes. */
-async function openTrunk(device: Device, from: string, { init, adapter, seed }: GrpoConfig) {
+async function openTrunk(device: Device, policy: Transformer, from: string, config: GrpoConfig) {
+  const { init, adapter, seed } = config;
   const head = "scalar";
   if (from === "policy") return loadWithAdapters(device, init.checkpoint, adapter, { head, seed });
+  checkTrunk(from, policy, config);
   const lora = loraOfRecipe(adapter, readModelConfig(from));
   return loadModel(device, from, { head, lora }, undefined, seed);
 }
@@ -58,7 +82,7 @@ export class ValueModel {
     if (!value) return undefined;
     const dir = join(runFolderOf(ctx), "value");
     if (value.shared) return new ValueModel(policy, value, microBatchTokens, dir, undefined, collectives);
-    const model = await openTrunk(device, value.init, config);
+    const model = await openTrunk(device, policy, value.init, config);
     const optimizer = { ...train.optimizer, lr: value.lr };
     const trainer = new Trainer(model, config.steps, { ...train, groups: [], optimizer }, collectives);
     const opened = new ValueModel(model, value, microBatchTokens, dir, trainer, collectives);

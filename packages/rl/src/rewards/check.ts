@@ -1,0 +1,59 @@
+// What can be wrong with the rewards of a recipe by its text alone, found before anything is opened.
+import { ExitCode, NsaError } from "@nsa/core";
+import { isPart, type RlTask, taskParts } from "../task/config.ts";
+import type { RewardConfig } from "./config.ts";
+import { rewardKinds } from "./registry.ts";
+
+type Fault = [what: string, why: string, fix: string];
+
+function faultOf(
+  reward: RewardConfig,
+  steps: number,
+  parts: readonly string[] | undefined,
+): Fault | undefined {
+  const { fromStep, toStep } = reward;
+  if (toStep !== undefined && toStep < fromStep)
+    return [
+      `to_step ${toStep} is before from_step ${fromStep}`,
+      "this reward would count at no step",
+      "exchange the two, or remove the reward",
+    ];
+  if (fromStep > steps)
+    return [
+      `from_step ${fromStep} is after the run's last step, ${steps}`,
+      "this reward would count at no step",
+      "lower from_step, or raise the number of steps",
+    ];
+  const unknown = parts && reward.parts.find((name) => !parts.some((part) => isPart(part, name)));
+  if (unknown !== undefined)
+    return [
+      `parts with ${unknown}`,
+      `the parts of the task are ${parts!.join(", ")}, so this name fits no output`,
+      "correct the name, or leave out `parts`",
+    ];
+  return undefined;
+}
+
+/**
+ * Throws NsaError `rewards_invalid` (exit 2) for a reward that can never count and where all weights are 0, and what the kinds' own
+ * checks throw. `steps`: of the run.
+ */
+export function checkRewards(
+  rewards: readonly RewardConfig[],
+  { task, steps }: { task: RlTask; steps: number },
+): void {
+  const refuse = ([what, why, fix]: Fault) =>
+    new NsaError({ code: "rewards_invalid", what, why, fix, exitCode: ExitCode.usage });
+  const parts = taskParts(task);
+  for (const [i, reward] of rewards.entries()) {
+    const fault = faultOf(reward, steps, parts);
+    if (fault) throw refuse([`rewards.${i} (${reward.kind}): ${fault[0]}`, fault[1], fault[2]]);
+    rewardKinds.get(reward.kind).check?.(reward);
+  }
+  if (rewards.length > 0 && rewards.every(({ weight }) => weight === 0))
+    throw refuse([
+      "all rewards have weight 0",
+      "no output would earn anything, so nothing could be learned",
+      "give one of them a weight",
+    ]);
+}

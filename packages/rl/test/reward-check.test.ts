@@ -1,0 +1,98 @@
+// Rewards that a recipe cannot mean, refused by its text alone: by `--dry-run`, and before anything is opened.
+import { parseConfig } from "@nsa/core";
+import { expect, test } from "vitest";
+import { dpoSchema } from "../src/stages/dpo/config.ts";
+import { estimateDpo } from "../src/stages/dpo/estimate.ts";
+import { checkGrpo, grpoSchema, stepsAddedUp } from "../src/stages/grpo/config.ts";
+
+const mix = [
+  { family: "addition", difficulty: 2, share: 0.5 },
+  { family: "modular", difficulty: 3, share: 0.5 },
+];
+const base = { init: { checkpoint: "none" } };
+const grpo = (rewards: object[], task: object = { mix }) =>
+  checkGrpo(parseConfig(grpoSchema, { ...base, steps: 4, task, rewards } as never, "test"));
+const dpo = (rewards: object[]) =>
+  estimateDpo(
+    parseConfig(
+      dpoSchema,
+      { ...base, pairs: "online", task: { mix }, rewards, train: { steps: 4 } } as never,
+      "test",
+    ),
+  );
+
+test.each<[string, object[], RegExp]>([
+  [
+    "ends_before_it_begins",
+    [{ kind: "accuracy", from_step: 3, to_step: 2 }],
+    /to_step 2 is before from_step 3/,
+  ],
+  [
+    "begins_after_the_run",
+    [{ kind: "accuracy" }, { kind: "length", from_step: 5 }],
+    /rewards\.1 .*from_step 5 .*last step, 4/,
+  ],
+  ["scores_a_part_that_is_not_there", [{ kind: "accuracy", parts: ["additon"] }], /parts with additon/],
+  [
+    "scores_a_part_of_another_difficulty",
+    [{ kind: "accuracy", parts: ["addition_3"] }],
+    /parts with addition_3/,
+  ],
+  [
+    "has_no_weight",
+    [
+      { kind: "accuracy", weight: 0 },
+      { kind: "length", weight: 0 },
+    ],
+    /all rewards have weight 0/,
+  ],
+  ["is_a_model_without_one", [{ kind: "model" }], /reward of kind model/],
+  ["is_a_process_model_without_one", [{ kind: "process_model" }], /reward of kind process_model/],
+  ["is_a_program_without_one", [{ kind: "command" }], /reward of kind command/],
+  ["is_a_file_without_one", [{ kind: "custom" }], /reward file/],
+])("a_reward_that_%s_is_refused_by_grpo_and_dpo", (_, rewards, what) => {
+  for (const check of [grpo, dpo])
+    expect(() => check(rewards)).toThrow(
+      expect.objectContaining({ exitCode: 2, what: expect.stringMatching(what) }),
+    );
+});
+
+test("what_counts_at_one_step_or_for_one_part_is_taken", () => {
+  grpo([{ kind: "accuracy", from_step: 4, to_step: 4 }]);
+  grpo([
+    { kind: "accuracy", parts: ["addition", "modular_3"] },
+    { kind: "length", weight: 0 },
+  ]);
+  // A family alone is a mix of one part; records may name parts of their own.
+  grpo([{ kind: "accuracy", parts: ["countdown_3"] }], { family: "countdown", difficulty: 3 });
+  grpo([{ kind: "accuracy", parts: ["anything"] }], { file: "pool.jsonl" });
+});
+
+test.each<[string, object, RegExp]>([
+  ["both_shared_and_begun_elsewhere", { shared: true, init: "some" }, /value\.init beside value\.shared/],
+  ["warming_up_for_the_whole_run", { warmup_steps: 4 }, /value\.warmup_steps 4/],
+])("a_value_model_%s_is_refused", (_, value, what) => {
+  const config = parseConfig(
+    grpoSchema,
+    { ...base, steps: 4, algorithm: { advantage: "gae" }, value } as never,
+    "test",
+  );
+  expect(() => checkGrpo(config)).toThrow(
+    expect.objectContaining({ code: "value_model_mismatch", exitCode: 2, what: expect.stringMatching(what) }),
+  );
+});
+
+test("rewards_of_steps_under_an_advantage_that_adds_them_up_are_spoken_of", () => {
+  const said = (advantage: string, ...rewards: object[]) =>
+    stepsAddedUp(
+      parseConfig(grpoSchema, { ...base, steps: 4, algorithm: { advantage }, rewards } as never, "test"),
+    );
+  const steps = { kind: "process_model", checkpoint: "some" };
+  expect(said("grpo", { kind: "accuracy" }, steps)).toMatch(
+    /^algorithm\.advantage grpo adds up what process_model gives/,
+  );
+  expect(said("rloo", { kind: "equations" })).toMatch(/rloo adds up what equations gives/);
+  expect(said("process", steps)).toBeUndefined();
+  expect(said("gae", steps)).toBeUndefined();
+  expect(said("grpo", { kind: "accuracy" }, { ...steps, weight: 0 })).toBeUndefined();
+});
