@@ -17,6 +17,16 @@ const FILE_ERRORS: Record<string, string> = {
 function asFileError(error: unknown): unknown {
   const { code, syscall, path } = (error ?? {}) as NodeJS.ErrnoException;
   if (!(error instanceof Error) || !code || !FILE_ERRORS[code]) return error;
+  // Reads of a folder that was opened as a file fail without its name.
+  if (!path && code === "EISDIR")
+    return new NsaError({
+      code: "path_unusable",
+      what: "a folder stands where a file is needed",
+      why: `it was to be read or written as a file (${code}, ${syscall}); --debug shows by what`,
+      fix: "move the folder out of the file's place",
+      exitCode: ExitCode.data,
+      cause: error,
+    });
   if (!path) return error;
   // What Node says of making folders below a read-only one.
   const why =

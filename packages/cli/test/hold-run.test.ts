@@ -112,6 +112,17 @@ test("an_owner_that_is_busy_marks_its_lock_all_the_same", async () => {
   }
 });
 
+test("a_wait_for_a_folder_is_one_line_that_names_its_holder", async () => {
+  const dir = folder();
+  using _held = await holdRun(dir);
+  const lines: string[] = [];
+  const onWait = (text: string) => lines.push(text);
+  await expect(holdRun(dir, { patienceMs: 1200, onWait })).rejects.toMatchObject({ code: "run_in_use" });
+  expect(lines).toEqual([
+    `the run ${dir} is being written by process ${process.pid}; waiting up to 1.2 s for its end`,
+  ]);
+});
+
 test("a_lock_that_was_left_without_an_owner_is_taken_over_after_a_moment", async () => {
   const dir = folder();
   writeFileSync(join(dir, ".lock-000001"), "");

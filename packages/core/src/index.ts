@@ -15,7 +15,7 @@ export { guardFolder } from "./held-folder.ts";
 export * from "./interrupt.ts";
 export * from "./jsonl.ts";
 export { keptNothing } from "./kept-nothing.ts";
-export { eachLine, lineSplitter } from "./lines.ts";
+export { eachLine, lineSplitter, withoutMark } from "./lines.ts";
 export * from "./metrics/logging.ts";
 export { type MlflowOptions, MlflowSink } from "./metrics/mlflow.ts";
 export * from "./metrics/sink.ts";

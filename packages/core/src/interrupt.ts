@@ -9,6 +9,21 @@ const SAME_MS = 5000;
 /** Lets signals and messages that wait be heard: work that never waits for anything hears none. */
 export const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
+/** Thrown by work that an interruption cut short and that leaves nothing behind: it is done again when the run is resumed. */
+export class WorkInterrupted extends Error {
+  override readonly name = "WorkInterrupted";
+}
+
+/** What the work comes to; undefined where an interruption cut it short. */
+export async function unlessInterrupted<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof WorkInterrupted) return undefined;
+    throw error;
+  }
+}
+
 export interface Interruption extends Disposable {
   /** True after the first SIGINT or SIGTERM. */
   interrupted(): boolean;

@@ -3,16 +3,28 @@ import { closeSync, existsSync, fsyncSync, openSync, statSync, truncateSync } fr
 import { explainWriteError, withWriteErrors, writeFully } from "./atomic.ts";
 import { ExitCode, NsaError } from "./errors.ts";
 import { checkHeld } from "./held-folder.ts";
-import { eachLine } from "./lines.ts";
+import { eachLine, withoutMark } from "./lines.ts";
 
-function damagedRow(path: string): NsaError {
+function damagedRow(path: string, line: number): NsaError {
   return new NsaError({
     code: "rows_damaged",
-    what: `${path} has a line that is not JSON, and further lines behind it`,
+    what: `${path}:${line} is not a JSON object`,
     why: "a killed process leaves at most its last line unfinished, so the file was changed by something else",
     fix: "put the file back, or begin the run again",
     exitCode: ExitCode.data,
   });
+}
+
+/** The object that a line is; undefined where it is none. */
+function objectOf(line: string): Record<string, unknown> | undefined {
+  try {
+    const row: unknown = JSON.parse(line);
+    return typeof row === "object" && row !== null && !Array.isArray(row)
+      ? (row as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** One JSONL file. Rows are written through at once: a killed process loses at most the row it was writing. */
@@ -55,16 +67,16 @@ export class JsonlFile {
     if (!existsSync(this.path)) return;
     const { size } = statSync(this.path);
     let keep = 0;
+    let number = 0;
     for (const line of eachLine(this.path)) {
       const end = keep + line.length + 1;
+      number++;
       // The last line has no end if it was being written.
       if (end > size) break;
-      let row: { step?: unknown };
-      try {
-        row = JSON.parse(line.toString("utf8"));
-      } catch {
+      const row = objectOf(line.toString("utf8"));
+      if (!row) {
         // Whole rows behind it were written later: the file was damaged, and cutting it would lose them.
-        if (end < size) throw damagedRow(this.path);
+        if (end < size) throw damagedRow(this.path, number);
         break;
       }
       if (typeof row.step === "number" && row.step > step) break;
@@ -94,15 +106,21 @@ export class JsonlFile {
   }
 }
 
-/** Reads a whole JSONL file; a half-written last line is left out. */
+/** Reads a whole JSONL file; a half-written last line is left out. Throws NsaError `rows_damaged`, `path_unusable` (exit 3). */
 export function readJsonl<T = Record<string, unknown>>(path: string): T[] {
   if (!existsSync(path)) return [];
   const { size } = statSync(path);
   const rows: T[] = [];
   let at = 0;
+  let number = 0;
   for (const line of eachLine(path)) {
     at += line.length + 1;
-    if (at <= size && line.length > 0) rows.push(JSON.parse(line.toString("utf8")) as T);
+    number++;
+    const text = number === 1 ? withoutMark(line.toString("utf8")) : line.toString("utf8");
+    if (at > size || text.trim() === "") continue;
+    const row = objectOf(text);
+    if (!row) throw damagedRow(path, number);
+    rows.push(row as T);
   }
   return rows;
 }

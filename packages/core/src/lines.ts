@@ -1,10 +1,27 @@
 // Lines of a file as byte ranges, read in blocks so that memory does not grow with the file; lines of a stream of texts.
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { ExitCode, NsaError } from "./errors.ts";
 
-/** Lines without their newlines, each valid until the next is taken. A last line without newline counts too. */
+/** Throws NsaError `path_unusable` (exit 3) where an open path is a folder: a read of it would fail without its name. */
+export function refuseFolder(path: string, fd: number): void {
+  if (!fstatSync(fd).isDirectory()) return;
+  throw new NsaError({
+    code: "path_unusable",
+    what: `cannot read ${path}`,
+    why: "it is a folder, and a file is needed",
+    fix: "name a file, or move the folder out of its place",
+    exitCode: ExitCode.data,
+  });
+}
+
+/** A text without the byte order mark that some editors put in front of it. */
+export const withoutMark = (text: string): string => (text.startsWith("\ufeff") ? text.slice(1) : text);
+
+/** Lines without their newlines, each valid until the next is taken. A last line without newline counts too. Throws NsaError `path_unusable` (exit 3) for a folder. */
 export function* eachLine(path: string, blockBytes = 1 << 22): Generator<Buffer> {
   const fd = openSync(path, "r");
   try {
+    refuseFolder(path, fd);
     let buffer = Buffer.allocUnsafe(blockBytes);
     let kept = 0;
     for (;;) {

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { explainWriteError, removePartial, withWriteErrors, writeFully } from "./atomic.ts";
+import { refuseFolder } from "./lines.ts";
 import type { PieceHasher } from "./piece-hasher.ts";
 
 /** Bytes of a piece, 32 MiB. */
@@ -142,6 +143,7 @@ export async function hashPieces(
 export function readWhole(path: string): Buffer<ArrayBuffer> {
   const fd = openSync(path, "r");
   try {
+    refuseFolder(path, fd);
     const bytes = Buffer.from(new ArrayBuffer(fstatSync(fd).size));
     for (let at = 0; at < bytes.length; ) {
       const n = readSync(fd, bytes, at, Math.min(bytes.length - at, PIECE_BYTES), at);

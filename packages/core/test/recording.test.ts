@@ -147,6 +147,24 @@ test("a_damaged_line_with_rows_behind_it_is_named_and_nothing_is_cut", () => {
   expect(readFileSync(path, "utf8")).toBe(text);
 });
 
+test.each([
+  ["null", "a row that is no object"],
+  ["3", "a number"],
+  ["[1]", "a list"],
+  ['{"step":', "half a row"],
+])("a_line_that_is_no_object_is_named_with_its_number_%s", (line) => {
+  const path = join(mkdtempSync(join(tmpdir(), "nsa-no-object-")), "rows.jsonl");
+  writeFileSync(path, `\ufeff{"step":1}\r\n\n{"step":2}\n`);
+  expect(readJsonl(path)).toEqual([{ step: 1 }, { step: 2 }]);
+  writeFileSync(path, `{"step":1}\n${line}\n{"step":3}\n`);
+  const named = expect.objectContaining({
+    ...{ code: "rows_damaged", exitCode: 3 },
+    what: `${path}:2 is not a JSON object`,
+  });
+  expect(() => readJsonl(path)).toThrow(named);
+  expect(() => new JsonlFile(path).truncateToStep(9)).toThrow(named);
+});
+
 test("crc32c_gives_the_rfc3720_answer", () => {
   expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
   expect(crc32c(Buffer.from("123456789"))).toBe(0xe3069283);

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { makeScorer, readPartFigures, runSample, type Scored, sampleStage } from "../src/index.ts";
 import { rewardSchema } from "../src/rewards/config.ts";
 import { rolloutMetrics } from "../src/stages/grpo/metrics.ts";
-import { pairsOf } from "../src/stages/sample/collected.ts";
+import { labelsOf, pairsOf, writeCollected } from "../src/stages/sample/collected.ts";
+import { checkSample } from "../src/stages/sample/config.ts";
 import { partFigures } from "../src/stages/sample/held-out.ts";
 import { checkKeep, keepOf, keepSchema } from "../src/stages/sample/keep.ts";
 import type { SampleRow } from "../src/stages/sample/rows.ts";
@@ -85,6 +86,59 @@ test("pairs_are_of_the_outputs_that_differ_most_each_text_once", () => {
   expect(pairsOf(rows, { by: "judge", perQuestion: 5, least: 0.01 })).toHaveLength(2);
   expect(pairsOf(rows, { by: "judge", perQuestion: 1, least: 0.01 })).toHaveLength(1);
   expect(pairsOf(rows, { by: "accuracy", perQuestion: 1, least: 0 })).toEqual([]);
+  // Equal rewards prefer nothing, however small a difference would do.
+  expect(pairsOf([of(0, 0.5), of(1, 0.5)], { by: "judge", perQuestion: 1, least: 0 })).toEqual([]);
+  expect(pairsOf([of(0, 0.5), of(1, 0.5001)], { by: "judge", perQuestion: 1, least: 0 })).toHaveLength(1);
+});
+
+test("labels_have_the_verdict_of_their_own_row_and_what_no_rule_reads_is_left_out_unless_bounds_chose_it", () => {
+  const rows = [row(0, { verdict: "wrong" }), row(1), row(2, { verdict: "unread" })];
+  const of = (keep: unknown) =>
+    labelsOf(rows, keepSchema.parse(keep)).map(({ output, verdict }) => [output, verdict]);
+  const read = [
+    [0, "wrong"],
+    [1, "right"],
+  ];
+  expect(of("all")).toEqual(read);
+  expect(of({ verdict: "right" })).toEqual(read);
+  expect(of({ verdict: "any" })).toEqual([...read, [2, "right"]]);
+});
+
+test("a_run_without_a_pair_and_outputs_without_a_label_are_named", () => {
+  const rows = [row(0, { parts: { judge: 1 } }), row(1, { verdict: "unread", parts: { judge: 1 } })];
+  examplesFile("samples.jsonl", rows);
+  const warnings: string[] = [];
+  writeCollected(root, config({ pairs: { by: "accuracy" }, labels: true }), (text) => warnings.push(text));
+  expect(warnings).toEqual([
+    "pairs.jsonl is empty: no two outputs of a question differ by 0.05 in accuracy (pairs.least)",
+    "labels.jsonl leaves out 1 of 2 outputs, whose answer no rule can read",
+  ]);
+  rmSync(join(root, "labels.jsonl"));
+});
+
+test.each([
+  [{ pairs: { by: "acuracy" } }, "pairs.by acuracy", "correct the name"],
+  [
+    { pairs: { by: "format" } },
+    "pairs.by format",
+    "add {kind: format, weight: 0} to rewards, or correct the name",
+  ],
+  [{ keep: { rewards: { lenght: { min: 1 } } } }, "keep.rewards.lenght", "correct the name"],
+  [
+    { rewards: [{ kind: "accuracy" }, { kind: "format", from_step: 3 }] },
+    "rewards.1.from_step in a recipe of sample",
+    "remove from_step",
+  ],
+  [
+    { rewards: [{ kind: "accuracy", to_step: 3 }] },
+    "rewards.0.to_step in a recipe of sample",
+    "remove to_step",
+  ],
+])("settings_of_rewards_that_sampling_cannot_follow_are_refused_%#", (set, what, fix) => {
+  expect(() => checkSample(config(set))).toThrow(
+    expect.objectContaining({ code: "sample_settings", exitCode: 2, what, fix }),
+  );
+  expect(() => checkSample(config({ pairs: { by: "length" } }))).not.toThrow();
 });
 
 const config = (set: Record<string, unknown>) => sampleRecipe(base, set);

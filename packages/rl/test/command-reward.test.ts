@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { WorkInterrupted } from "@nsa/core";
 import { afterAll, expect, test, vi } from "vitest";
 import { makeScorer, type Scored, type Scorer } from "../src/index.ts";
 import { rewardSchema } from "../src/rewards/config.ts";
@@ -103,6 +104,88 @@ test.each([
 ])("a_program_that_%s_is_named_with_what_it_did", async (_, body, more, wanted) => {
   const scorer = await scorerOf(body, more as object);
   for (const fault of await faults(scorer)) expect(fault).toMatch(wanted);
+});
+
+test("what_is_written_behind_the_last_answer_is_a_fault_of_the_next_batch_however_it_is_cut_into_pieces", async () => {
+  const answers = "for (const r of rows) out({ id: r.id, reward: r.tokens });";
+  const repeats = "out({ id: rows.at(-1).id, reward: 9 });";
+  const pause = "await new Promise((done) => setTimeout(done, 30));";
+  for (const between of ["", pause]) {
+    const scorer = await scorerOf(`${answers} ${between} ${repeats}`);
+    expect((await scorer.score(texts, context)).map((r) => r.total)).toEqual([2, 5, 1]);
+    for (const fault of await faults(scorer))
+      expect(fault).toMatch(
+        /wrote a line behind its last answer to a batch: .*"reward":9|id 2 .*|not asked for/,
+      );
+  }
+});
+
+test("answers_with_a_mark_null_steps_errors_of_any_kind_and_both_rewards_are_read_as_what_they_are", async () => {
+  const of = async (row: string) => {
+    const scorer = await scorerOf(`for (const r of rows) out({ id: r.id, ${row} });`);
+    const [first] = await scorer.score(texts, context);
+    return first!.fault ?? first!.total;
+  };
+  expect(await of("reward: 2, steps: null")).toBe(2);
+  expect(await of('error: ""')).toBe("command answered an error without a text");
+  expect(await of('error: { code: 7, why: "no" }')).toBe('command answered: {"code":7,"why":"no"}');
+  expect(await of("reward: 1, steps: [{ end: 1, reward: 1 }]")).toMatch(
+    /^command answered both a reward and steps/,
+  );
+  const marked = await scorerOf(
+    'for (const r of rows) process.stdout.write("\\ufeff" + JSON.stringify({ id: r.id, reward: 3 }) + "\\n");',
+  );
+  expect((await marked.score(texts, context)).map((r) => r.total)).toEqual([3, 3, 3]);
+});
+
+test("an_interruption_ends_a_program_that_hangs_and_the_step_is_not_done", async () => {
+  const pids = join(root, "hangs.pid");
+  const file = join(root, "hangs.mjs");
+  writeFileSync(
+    file,
+    `import { renameSync, writeFileSync } from "node:fs";
+writeFileSync(${JSON.stringify(pids)} + ".new", String(process.pid));
+renameSync(${JSON.stringify(pids)} + ".new", ${JSON.stringify(pids)});
+setInterval(() => {}, 1000);`,
+  );
+  const config = rewardSchema.parse({
+    kind: "command",
+    command: [process.execPath, file],
+    deadlineMs: 600_000,
+  });
+  const interrupted = () => existsSync(pids);
+  const scorer = await makeScorer([config], { interrupted } as never);
+  await expect(scorer.score(texts, context)).rejects.toBeInstanceOf(WorkInterrupted);
+  const pid = Number(readFileSync(pids, "utf8"));
+  await vi.waitUntil(() => !alive(pid), { timeout: 20_000 });
+}, 60_000);
+
+test("an_interruption_ends_the_wait_for_a_function_that_never_answers", async () => {
+  const file = join(root, "never.mjs");
+  for (const body of [
+    "export default () => new Promise(() => {});",
+    "export default { scoreBatch: () => new Promise(() => {}) };",
+  ]) {
+    writeFileSync(file.replace("never", `never-${files++}`), body);
+    const config = rewardSchema.parse({ kind: "custom", file: file.replace("never", `never-${files - 1}`) });
+    let asked = 0;
+    const scorer = await makeScorer([config], { interrupted: () => asked++ > 2 } as never);
+    await expect(scorer.score(texts, context)).rejects.toBeInstanceOf(WorkInterrupted);
+  }
+});
+
+test("a_program_that_floods_is_no_longer_read_once_the_batch_has_failed", async () => {
+  const scorer = await scorerOf(
+    `process.stdout.write("no json\\n");
+     for (;;) { if (!process.stdout.write("x".repeat(1 << 16))) await new Promise((done) => process.stdout.once("drain", done)); }`,
+  );
+  for (const fault of await faults(scorer)) expect(fault).toMatch(/not JSON: no json/);
+  const line = await scorerOf(
+    'for (;;) { if (!process.stdout.write("x".repeat(1 << 16))) await new Promise((done) => process.stdout.once("drain", done)); }',
+  );
+  const many = Array.from({ length: 64 }, () => output("a"));
+  const scored = await line.score(many, { step: 1, group: many.map(() => 0) });
+  for (const { fault } of scored) expect(fault).toMatch(/more than 1048576 characters/);
 });
 
 /** Faults under a deadline of 300 ms that passes once the program has written a file, however long it takes to start. */

@@ -120,6 +120,7 @@ test("a_pool_is_asked_by_pass_rates_that_move_and_an_empty_range_is_refused_befo
       code: "no_usable_problem",
       exitCode: 3,
       why: expect.stringMatching(/step 30/),
+      fix: expect.stringMatching(/^widen pass_rate of that entry/),
     }),
   );
   writeFileSync(file, '{"id": "x", "question": "1+1", "answer": "2"}\n'.repeat(3));

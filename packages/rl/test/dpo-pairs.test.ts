@@ -141,13 +141,19 @@ const sampled = (id: string, answer: string, verdict: string, prompt = `${id}=`)
 for (const [name, row, code, line, why] of [
   ["no_json", "{oops", "data_not_json", 2, "not a JSON object"],
   ["another_field", { prompt: "a", good: "b" }, "preference_invalid", 2, "`chosen` is missing"],
-  ["a_null", { prompt: "a", chosen: "b", rejected: null }, "preference_invalid", 2, "`rejected` is missing"],
+  [
+    "a_null",
+    { prompt: "a", chosen: "b", rejected: null },
+    "preference_invalid",
+    2,
+    "`rejected` is null, and must be a text (NaN",
+  ],
   [
     "a_NaN",
     '{"prompt": "a", "chosen": NaN, "rejected": "b"}',
     "preference_invalid",
     2,
-    "`chosen` is missing",
+    "`chosen` is null, and must be a text (NaN and Infinity are read as null, too)",
   ],
   ["a_number", { prompt: "a", chosen: 3, rejected: "b" }, "preference_invalid", 2, "`chosen` is not a text"],
   [
@@ -317,7 +323,13 @@ test("pairs_of_one_question_are_held_out_together", () => {
   const other = splitHeldOut(pairs, { ...config, seed: 6 });
   expect(other.heldOut).not.toEqual(heldOut);
   const single = () => splitHeldOut(pairs.slice(0, 1), config);
-  expect(single).toThrow("no pair is left");
+  expect(single).toThrow(
+    expect.objectContaining({
+      ...{ code: "no_pair", exitCode: 3 },
+      why: "there is one question, and 1 held out: data.held_out 0.25 takes whole questions, and one at least",
+      fix: "set data.held_out to 0, or give pairs of further questions",
+    }),
+  );
   expect(splitHeldOut(pairs, { ...config, data: { ...config.data, heldOut: 0 } }).train).toHaveLength(40);
 });
 

@@ -17,12 +17,17 @@ export async function runStage<T>(
   name: string,
   run: (config: T, ctx: ReturnType<typeof openStageContext>) => Promise<StageResult>,
   config: T,
-  options: { resumeFrom?: string; stopAt?: number; onStep?: (step: number) => void } = {},
+  options: {
+    resumeFrom?: string;
+    stopAt?: number;
+    onStep?: (step: number) => void;
+    abort?: AbortController;
+  } = {},
 ): Promise<StageRun> {
   const dir = join(root, name);
   mkdirSync(join(dir, "checkpoints"), { recursive: true });
   const events: StageEvent[] = [];
-  const abort = new AbortController();
+  const { abort = new AbortController() } = options;
   const ctx = openStageContext({
     runDir: dir,
     device: "cpu",

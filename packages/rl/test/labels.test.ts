@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readJsonl } from "@nsa/core";
+import { JsonlFile, readJsonl } from "@nsa/core";
 import { afterAll, expect, test } from "vitest";
 import { needs } from "../../core/test/needs.ts";
 import {
@@ -144,6 +144,47 @@ test("a_row_that_a_power_cut_left_unfinished_is_cut_off_and_the_others_stay", ()
   writeFileSync(path, whole.trimEnd());
   new LabelFile(path, clock).verdict(group!, group!.outputs[0]!, "wrong");
   expect(readJsonl<{ output: number }>(path).map((row) => row.output)).toEqual([1, 0]);
+});
+
+test.each([
+  ["null", "data_not_json", "the line is not a JSON object"],
+  [
+    '{"kind":"verdict","output":0,"verdict":"right"}',
+    "data_not_a_label",
+    "step: it must be a number, and is absent",
+  ],
+  [
+    '{"kind":"verdict","step":1,"verdict":"right"}',
+    "data_not_a_label",
+    "output: it must be a number, and is absent",
+  ],
+  [
+    '{"kind":"verdict","step":1,"output":0,"verdict":1}',
+    "data_not_a_label",
+    "verdict: it must be one of right, wrong, and is 1",
+  ],
+  [
+    '{"kind":"preference","step":1,"chosen_output":0,"chosen":"a","rejected":"b"}',
+    "data_not_a_label",
+    "rejected_output: it must be a number, and is absent",
+  ],
+])("a_row_that_is_no_label_is_named_with_its_line_%#", (line, code, why) => {
+  const path = join(mkdtempSync(join(root, "no-label-")), "labels.jsonl");
+  const good = '\ufeff{"kind":"verdict","step":1,"output":0,"verdict":"right"}\r\n';
+  writeFileSync(path, good);
+  expect(new LabelFile(path, clock).read()).toMatchObject([{ step: 1, verdict: "right" }]);
+  writeFileSync(path, `${good}${line}\n`);
+  expect(() => new LabelFile(path, clock).read()).toThrow(
+    expect.objectContaining({ code, exitCode: 3, what: `${path}:2`, why }),
+  );
+});
+
+test("a_folder_in_a_files_place_is_named_by_every_reader_of_lines", () => {
+  const path = mkdtempSync(join(root, "folder-"));
+  const folder = expect.objectContaining({ code: "path_unusable", exitCode: 3, what: `cannot read ${path}` });
+  expect(() => new LabelFile(path, clock)).toThrow(folder);
+  expect(() => readJsonl(path)).toThrow(folder);
+  expect(() => new JsonlFile(path).truncateToStep(1)).toThrow(folder);
 });
 
 test("the_report_shows_questions_of_the_newest_step_those_that_taught_something_first", () => {

@@ -218,6 +218,25 @@ test("a_step_without_a_checkpoint_before_it_is_refused_with_the_earliest_that_ca
   });
 }, 60_000);
 
+test("ids_that_the_model_does_not_have_are_named_with_their_output", async () => {
+  const dir = join(root, "foreign-ids");
+  cpSync(join(root, "one_update_on_the_policy"), dir, { recursive: true });
+  const store = new RolloutStore(join(dir, "rollouts"));
+  const record = store.read(1);
+  const refused = (where: string) =>
+    expect(replay(plain, dir, 1)).rejects.toMatchObject({
+      ...{ code: "rollout_corrupt", exitCode: 3, what: expect.stringMatching(/step 1: output 3$/) },
+      why: expect.stringContaining(`${where} holds 99999, and the model has`),
+    });
+  const [outputs, tokens] = [[...record.outputs], [...record.tokens]];
+  outputs[3] = { ...outputs[3]!, prompt_ids: [1, 99_999] };
+  store.write({ ...record, outputs });
+  await refused("prompt_ids");
+  tokens[3] = { ...tokens[3]!, ids: Array.from(tokens[3]!.ids, () => 99_999) };
+  store.write({ ...record, tokens });
+  await refused("ids");
+}, 60_000);
+
 test("outputs_or_weights_of_another_run_are_noticed", async () => {
   const dir = join(root, "changed");
   cpSync(join(root, "one_update_on_the_policy"), dir, { recursive: true });

@@ -62,6 +62,33 @@ test("an_output_has_its_number_at_its_last_token_and_its_verdict_as_label", () =
   expect(read(outcome, { prompt: "a", completion: "b", parts: { accuracy: 1 } }).ends[0]!.label).toBe(1);
 });
 
+test("faults_of_labels_and_texts_are_named_as_what_they_are", () => {
+  const outcome = { kind: "outcome", labels: "rule" } as const;
+  const refused = (record: object, code: string, why: string) =>
+    expect(() => read(outcome, record)).toThrow(
+      expect.objectContaining({ code, exitCode: 3, what: "f.jsonl:7", why }),
+    );
+  refused(
+    { prompt: "a", completion: "b", parts: { accuracy: 0.5 } },
+    "reward_record_invalid",
+    "`parts.accuracy` is 0.5, and without a `verdict` it must be 1 (right) or 0 (wrong)",
+  );
+  refused(
+    { prompt: "a", completion: "b", parts: { accuracy: null } },
+    "reward_record_invalid",
+    "parts.accuracy: it must be a number, and is null (NaN and Infinity are read as null, too)",
+  );
+  const other = { prompt_ids: [5], ids: bytes("xy"), completion: "xz", verdict: "right" };
+  refused(other, "tokenizer_mismatch", 'the ids decode to "xy", and `completion` is "xz"');
+  expect(() =>
+    read({ kind: "process", labels: "rule" }, { ...other, steps: [{ text: "xy", label: 1, token: 1 }] }),
+  ).toThrow(expect.objectContaining({ code: "tokenizer_mismatch" }));
+  // The end token is no part of the text.
+  expect(read(outcome, { ...other, ids: [...bytes("xy"), end], completion: "xy" }).ends).toEqual([
+    { at: 3, label: 1 },
+  ]);
+});
+
 test("steps_have_their_numbers_at_the_tokens_that_end_them", () => {
   const record = {
     prompt: "ab",

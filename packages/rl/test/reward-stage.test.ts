@@ -260,6 +260,17 @@ test("iterative_grpo_resumes_to_equal_bits_from_within_an_iteration_and_from_its
   await expect(
     iterative("whole-iterative", "outcome", { resumeFrom: join(whole.dir, "checkpoints/step-000003") }),
   ).rejects.toMatchObject({ code: "reward_model_missing", exitCode: 3 });
+  // Nor can it be made of fewer outputs than the run drew.
+  const name = "stopped-iterative-3";
+  const path = join(root, name, "reward-model/iteration-002/outputs.jsonl");
+  const lines = readFileSync(path, "utf8").split("\n");
+  writeFileSync(path, `${lines.slice(0, 47).join("\n")}\n`);
+  await expect(
+    iterative(name, "outcome", { resumeFrom: join(root, name, "checkpoints/step-000003") }),
+  ).rejects.toMatchObject({
+    ...{ code: "iteration_damaged", exitCode: 3, what: path },
+    why: "it has 47 of the 48 outputs of step 3",
+  });
 });
 
 test("iterative_grpo_labels_steps_by_roll_outs_for_a_process_model", async () => {

@@ -162,6 +162,20 @@ test("a_step_that_is_missing_or_damaged_is_named", () => {
     `{}\n${text}`.split("\n").slice(0, text.toString().trimEnd().split("\n").length).join("\n"),
   );
   fails(7, "rollout_corrupt");
+  for (const [field, value, why] of [
+    ["prompt_ids", [1.5], "a row's prompt_ids.0: it must be a whole number, and is 1.5"],
+    ["prompt_ids", [-1], "a row's prompt_ids.0: it must be at least 0, and is -1"],
+    ["steps", 5, "a row's steps: it must be a list, and is 5"],
+    ["steps", [{ end: 1 }], "a row's steps.0.reward: it must be a number, and is absent"],
+    ["outcome", "a", 'a row\'s outcome: it must be a number, and is "a"'],
+    ["fault", 1, "a row's fault: it must be a text, and is 1"],
+    ["output", 0.5, "a row's output: it must be a whole number, and is 0.5"],
+  ] as const) {
+    writeFileSync(rows, `${JSON.stringify({ ...JSON.parse(text.toString()), [field]: value })}\n`);
+    expect(() => store.read(7)).toThrow(
+      expect.objectContaining({ code: "rollout_corrupt", what: `${rows}:1`, why }),
+    );
+  }
   writeFileSync(rows, text);
   truncateSync(join(dir, "step-000007.safetensors"), 700);
   fails(7, "safetensors_corrupt");

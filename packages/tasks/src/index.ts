@@ -43,6 +43,7 @@ export {
   type Label,
   labelsInForce,
   type PreferenceLabel,
+  readLabels,
   type VerdictLabel,
   verdictsOf,
 } from "./labels.ts";

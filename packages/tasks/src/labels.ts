@@ -1,4 +1,8 @@
 // A person's labels of outputs, as `labels.jsonl` has them: verdicts and preferences, of which a later one corrects an earlier one.
+import { ExitCode, firstComplaint, NsaError } from "@nsa/core";
+import { z } from "zod";
+import { readRecords } from "./records.ts";
+
 interface LabelOf {
   /** ISO 8601, UTC; absent where a recipe's filter gave the label. */
   time?: string;
@@ -27,6 +31,45 @@ export interface PreferenceLabel extends LabelOf {
 }
 
 export type Label = VerdictLabel | PreferenceLabel;
+
+const number = z.number().int().min(0);
+/** What corrections and readers rely on; a person may write rows without the rest. */
+const labelSchema = z.discriminatedUnion("kind", [
+  z.looseObject({
+    kind: z.literal("verdict"),
+    step: number,
+    output: number,
+    verdict: z.enum(["right", "wrong"]),
+    completion: z.string().optional(),
+  }),
+  z.looseObject({
+    kind: z.literal("preference"),
+    step: number,
+    chosen_output: number,
+    rejected_output: number,
+    chosen: z.string(),
+    rejected: z.string(),
+  }),
+]);
+
+/** A record as the label that it is. Throws NsaError `data_not_a_label` (exit 3) with its place. */
+export function labelOf(record: unknown, place: string): Label {
+  const parsed = labelSchema.safeParse(record);
+  if (parsed.success) return parsed.data as unknown as Label;
+  const { path, why } = firstComplaint(parsed.error, record);
+  throw new NsaError({
+    code: "data_not_a_label",
+    what: place,
+    why: `${path || "the record"}: ${why}`,
+    fix: "give rows of labels.jsonl, {kind: verdict, step, output, verdict: right | wrong, …} or {kind: preference, step, chosen_output, rejected_output, chosen, rejected, …}, or remove the line",
+    exitCode: ExitCode.data,
+  });
+}
+
+/** The labels of a file with their places. Throws NsaError `data_not_a_label`, `data_not_json` (exit 3). */
+export function readLabels(path: string): { label: Label; place: string }[] {
+  return Array.from(readRecords(path), ({ record, place }) => ({ label: labelOf(record, place), place }));
+}
 
 /** What a label is about: a later one on the same is a correction. */
 function subjectOf(label: Label): string {

@@ -1,7 +1,7 @@
 // JSONL records as text: one object a line, put into a template by field name.
 import { statSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { eachLine, NsaError, readWhole } from "@nsa/core";
+import { eachLine, NsaError, readWhole, withoutMark } from "@nsa/core";
 import { parsePythonJson } from "@nsa/data";
 
 /** The template with every `{field}` replaced. Throws NsaError `data_field_missing` (exit 3). */
@@ -42,7 +42,7 @@ export function* readRecords(path: string): Generator<{ record: Record<string, u
   let line = 0;
   for (const bytes of path.endsWith(".gz") ? linesOf(gunzipSync(readWhole(path))) : eachLine(path)) {
     line++;
-    const row = bytes.toString("utf8");
+    const row = line === 1 ? withoutMark(bytes.toString("utf8")) : bytes.toString("utf8");
     if (row.trim() === "") continue;
     const place = `${path}:${line}`;
     let record: unknown;

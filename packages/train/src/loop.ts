@@ -9,6 +9,7 @@ import {
   type Stateful,
   type StepBatch,
   turn,
+  unlessInterrupted,
 } from "@nsa/core";
 import { type Device, savePlans } from "@nsa/kernels";
 import { CheckpointStore, refuseOtherStep, resumeCheckpoint, TrainWork, trainFlops } from "@nsa/model";
@@ -141,12 +142,10 @@ class TrainingLoop {
     try {
       while (trainer.stepsDone < config.steps) {
         await turn();
-        if (this.anyRank(context.interrupted())) {
-          await this.save({ due: false });
-          return this.result("interrupted");
-        }
+        if (this.anyRank(context.interrupted())) return await this.stop();
         const asked = performance.now();
-        const next = await steps.next();
+        const next = await unlessInterrupted(steps.next());
+        if (!next) return await this.stop();
         if (next.done) break;
         const from = performance.now();
         profiler.begin(trainer.stepsDone + 1);
@@ -161,6 +160,11 @@ class TrainingLoop {
     }
     context.emit({ type: "done", step: trainer.stepsDone, metrics: this.final });
     return this.result("completed");
+  }
+
+  private async stop(): Promise<StageResult> {
+    await this.save({ due: false });
+    return this.result("interrupted");
   }
 
   /** Adds the step's figures of time to its metrics. Times in ms: data asked for, data there, step done. */

@@ -257,7 +257,12 @@ export interface HoldOptions {
   beatMs?: number;
   /** Aborted: this process no longer wants the folder. */
   signal?: AbortSignal;
+  /** Gets a line when it has to wait. */
+  onWait?: (text: string) => void;
 }
+
+/** So long a wait is not mentioned: a command that has just ended leaves its trainer for a moment. */
+const QUIET_MS = 1000;
 
 /**
  * Takes the folder, waiting for a trainer that is still in it; null where `signal` aborts first. Throws NsaError `run_in_use` (exit 2). Until
@@ -265,7 +270,7 @@ export interface HoldOptions {
  */
 export async function holdRun(
   runDir: string,
-  { patienceMs = PATIENCE_MS, beatMs = BEAT_MS, signal }: HoldOptions = {},
+  { patienceMs = PATIENCE_MS, beatMs = BEAT_MS, signal, onWait }: HoldOptions = {},
 ): Promise<Disposable | null> {
   // A stop that came while this process did something else is read first.
   await setImmediate();
@@ -281,6 +286,10 @@ export async function holdRun(
     }
     if (held) {
       if (waited >= patienceMs) throw inUse(runDir, held.path, held.owner);
+      if (waited === QUIET_MS)
+        onWait?.(
+          `${inUse(runDir, held.path, held.owner).what}; waiting up to ${patienceMs / 1000} s for its end`,
+        );
       await setTimeout(POLL_MS);
       waited += POLL_MS;
       continue;

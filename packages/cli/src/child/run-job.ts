@@ -87,7 +87,8 @@ export async function runJob(
   if (job.ranks) (await import("@nsa/kernels")).startPulse(job.ranks);
   const runDir = rank === 0 ? job.runDir : join(job.runDir, "ranks", String(rank));
   mkdirSync(runDir, { recursive: true });
-  using held = await holdRun(runDir, { signal });
+  const onWait = (text: string) => onEvent({ type: "log", level: "warn", text });
+  using held = await holdRun(runDir, { signal, onWait });
   // Stopped before it had the folder, which another process may have brought to the end of the run: nothing there is touched.
   if (!held) return { status: "interrupted", step: 0, metrics: {}, outputs: {} };
   const place = { runDir, runName: basename(job.runDir), time: now(), onError };

@@ -21,8 +21,9 @@ export async function codeReward(
 
 export const code: RewardKind = {
   name: "code",
-  open({ timeoutMs, unsafeExec }) {
+  open({ timeoutMs, unsafeExec }, { interrupted }) {
     requireSandbox({ unsafeExec });
-    return perOutput((s) => codeReward(s.completion, s, { limits: { timeoutMs }, unsafeExec }));
+    const options = { limits: { timeoutMs }, unsafeExec };
+    return perOutput((s) => codeReward(s.completion, s, options), interrupted);
   },
 };

@@ -2,15 +2,17 @@
 //
 // One process serves the whole run; one that ends between batches is started again. A batch is a line for each output, {id, step, group,
 // prompt, question, answer, completion, tokens, max_tokens}, then an empty line. The program answers each id once, in any order: {id, reward}, {id, steps: [{end, reward}]} with ends
-// that count characters of the completion, or {id, error}. What it writes to its standard error is shown when it fails.
+// that count characters of the completion, or {id, error}. A batch is over with its last answer: what is written behind it, and before the
+// next batch, is a fault of that one. What it writes to its standard error is shown when it fails.
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { ExitCode, isProgram, NsaError, tiedCommand, wasNotRun } from "@nsa/core";
+import { ExitCode, isProgram, NsaError, tiedCommand, wasNotRun, withoutMark } from "@nsa/core";
 import type { RewardConfig } from "./config.ts";
 import {
   type BatchReward,
   type RewardContext,
   type RewardKind,
   type Scored,
+  untilInterrupted,
   type Verdict,
   VerifierError,
 } from "./kind.ts";
@@ -68,6 +70,12 @@ function isJson(text: string): boolean {
   }
 }
 
+/** The fault of an output for which the program answered an error. */
+function errorOf(error: unknown): string {
+  if (error === "") return "answered an error without a text";
+  return `answered: ${(typeof error === "string" ? error : JSON.stringify(error)).slice(0, 200)}`;
+}
+
 /** The program ended after it had answered a batch and before it answered anything of the next. */
 class EndedBetweenBatches extends VerifierError {}
 
@@ -77,12 +85,15 @@ class CommandProcess {
   private rest = "";
   private errors = "";
   private next = 0;
+  /** A line that was written while no answer was awaited. */
+  private late: string | undefined;
   /** Batches that the running program has answered. */
   private served = 0;
 
   constructor(
     private readonly command: readonly string[],
     private readonly deadlineMs: number,
+    private readonly interrupted?: () => boolean,
   ) {}
 
   /** Scores a batch; a program that had ended behind an earlier batch, which shows only now, is started again once. */
@@ -97,6 +108,11 @@ class CommandProcess {
 
   private async ask(outputs: readonly Scored[], { step, group }: RewardContext): Promise<Verdict[]> {
     const child = this.open();
+    if (this.late !== undefined) {
+      const why = `wrote a line behind its last answer to a batch: ${shortened(this.late)}`;
+      await this.close();
+      throw new VerifierError(why);
+    }
     const first = this.next;
     this.next += outputs.length;
     const lines = outputs.map((o, i) =>
@@ -127,7 +143,7 @@ class CommandProcess {
     child.stdin.write(`${lines.join("\n")}\n\n`);
     try {
       const { pending } = this;
-      await answered;
+      await untilInterrupted(answered, this.interrupted);
       this.served++;
       return outputs.map((_, i) => pending!.verdicts.get(first + i)!);
     } catch (error) {
@@ -144,7 +160,9 @@ class CommandProcess {
     const { child } = this;
     this.child = undefined;
     this.rest = "";
+    this.late = undefined;
     if (!child?.pid) return;
+    child.stdout.destroy();
     const ended = new Promise<void>((resolve) => {
       if (child.exitCode !== null || child.signalCode !== null) resolve();
       else child.once("exit", () => resolve());
@@ -161,6 +179,7 @@ class CommandProcess {
     const running = this.child && this.child.exitCode === null && this.child.signalCode === null;
     if (running) return this.child!;
     this.rest = "";
+    this.late = undefined;
     const { command, args } = tiedCommand(this.command);
     const child = spawn(command, args, {
       detached: true,
@@ -212,7 +231,9 @@ class CommandProcess {
     return this.rest.trim() === "" ? "" : `; its last line has no end: ${shortened(this.rest)}`;
   }
 
+  /** The batch has failed: nothing of what else is written matters. */
   private fail(why: string): void {
+    this.child?.stdout.destroy();
     const line = errorLine(this.errors);
     this.pending?.reject(
       new VerifierError(line === "" ? why : `${why}; its error output: ${line.slice(0, 200)}`),
@@ -221,16 +242,19 @@ class CommandProcess {
 
   private read(text: string): void {
     const { pending } = this;
-    if (!pending) return;
-    pending.received += text.length;
-    if (pending.received > MAX_ANSWER * Math.max(1, pending.wanted.size)) {
+    if (pending) pending.received += text.length;
+    const most = MAX_ANSWER * Math.max(1, pending?.wanted.size ?? 1);
+    if ((pending?.received ?? 0) > most || this.rest.length > MAX_ANSWER) {
       this.fail(`wrote more than ${MAX_ANSWER} characters for each output`);
       return;
     }
     const lines = (this.rest + text).split("\n");
     this.rest = lines.pop()!;
-    for (const line of lines) if (line.trim() !== "") this.answer(line, pending);
-    if (pending.verdicts.size === pending.wanted.size) pending.resolve();
+    for (const line of lines.map((l) => withoutMark(l)).filter((l) => l.trim() !== "")) {
+      if (pending && pending.verdicts.size < pending.wanted.size) this.answer(line, pending);
+      else this.late ??= line;
+    }
+    if (pending && pending.verdicts.size === pending.wanted.size) pending.resolve();
   }
 
   private answer(line: string, { wanted, verdicts }: Pending): void {
@@ -246,8 +270,10 @@ class CommandProcess {
     if (typeof id !== "number" || !wanted.has(id))
       this.fail(`answered an id that was not asked for: ${shown}`);
     else if (verdicts.has(id)) this.fail(`answered id ${id} twice`);
-    else if (row.error != null) verdicts.set(id, { fault: `answered: ${String(row.error).slice(0, 200)}` });
-    else if (row.steps !== undefined) verdicts.set(id, { steps: row.steps } as Verdict);
+    else if (row.error != null) verdicts.set(id, { fault: errorOf(row.error) });
+    else if (row.steps != null && row.reward != null)
+      verdicts.set(id, { fault: `answered both a reward and steps, of which one counts: ${shown}` });
+    else if (row.steps != null) verdicts.set(id, { steps: row.steps } as Verdict);
     // What is no number is found where all verdicts are checked.
     else if (typeof row.reward === "object") verdicts.set(id, { fault: `answered no number: ${shown}` });
     else verdicts.set(id, row.reward as Verdict);
@@ -267,7 +293,7 @@ export const command: RewardKind = {
       });
     }
   },
-  open({ command: words, deadlineMs }: RewardConfig): BatchReward {
+  open({ command: words, deadlineMs }: RewardConfig, { interrupted }): BatchReward {
     const [program] = words;
     if (!isProgram(program!)) {
       throw new NsaError({
@@ -280,7 +306,7 @@ export const command: RewardKind = {
         exitCode: ExitCode.usage,
       });
     }
-    const running = new CommandProcess(words, deadlineMs);
+    const running = new CommandProcess(words, deadlineMs, interrupted);
     return {
       scoreBatch: (outputs, context) => running.score(outputs, context),
       close: () => running.close(),

@@ -7,6 +7,7 @@ import {
   perOutput,
   type RewardKind,
   type Scored,
+  untilInterrupted,
 } from "./kind.ts";
 
 function invalid(file: string, why: string, cause?: unknown): NsaError {
@@ -20,7 +21,7 @@ function invalid(file: string, why: string, cause?: unknown): NsaError {
   });
 }
 
-async function load(file: string): Promise<BatchReward> {
+async function load(file: string, interrupted?: () => boolean): Promise<BatchReward> {
   let exported: unknown;
   try {
     const exports = await loadModule(file);
@@ -28,8 +29,17 @@ async function load(file: string): Promise<BatchReward> {
   } catch (cause) {
     throw invalid(file, oneLine(cause), cause);
   }
-  if (typeof exported === "function") return perOutput(exported as (s: Scored) => OutputVerdict);
-  if (typeof (exported as BatchReward | null)?.scoreBatch === "function") return exported as BatchReward;
+  const reward =
+    typeof exported === "function"
+      ? perOutput(exported as (s: Scored) => OutputVerdict, interrupted)
+      : (exported as BatchReward | null);
+  if (typeof reward?.scoreBatch === "function")
+    return {
+      ...(reward.single ? { single: true } : {}),
+      scoreBatch: (outputs, context) =>
+        untilInterrupted(Promise.resolve(reward.scoreBatch(outputs, context)), interrupted),
+      close: () => reward.close?.(),
+    };
   throw invalid(file, "its default export is no function and has no scoreBatch");
 }
 
@@ -38,5 +48,5 @@ export const custom: RewardKind = {
   check({ file }) {
     if (file === "") throw invalid(file, "rewards.file is not set");
   },
-  open: ({ file }) => load(file),
+  open: ({ file }, { interrupted }) => load(file, interrupted),
 };

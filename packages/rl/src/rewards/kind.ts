@@ -47,6 +47,8 @@ export interface RewardEnvironment {
   device: Device;
   tokenizer: Tokenizer;
   log: (text: string, level?: "info" | "warn") => void;
+  /** Whether the run is to stop: what waits for something outside it ends then by {@link INTERRUPTED}. */
+  interrupted?: () => boolean;
 }
 
 /** What a batch reward is given besides the outputs. */
@@ -77,6 +79,27 @@ export class VerifierError extends Error {
   override readonly name = "VerifierError";
 }
 
+/** The fault of outputs whose scoring an interruption ended. */
+export const INTERRUPTED = "was interrupted";
+
+const POLL_MS = 50;
+
+/** The work, or a {@link VerifierError} of {@link INTERRUPTED} as soon as the run is to stop; what it waits for is left to its owner. */
+export async function untilInterrupted<T>(work: Promise<T>, interrupted?: () => boolean): Promise<T> {
+  if (!interrupted) return work;
+  let timer: NodeJS.Timeout | undefined;
+  const stopped = new Promise<never>((_, reject) => {
+    timer = setInterval(() => {
+      if (interrupted()) reject(new VerifierError(INTERRUPTED));
+    }, POLL_MS);
+  });
+  try {
+    return await Promise.race([work, stopped]);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
 /** A member of the registry: makes the reward of one entry of a recipe's `rewards`. */
 export interface RewardKind {
   readonly name: string;
@@ -104,11 +127,15 @@ export function oneLine(value: unknown): string {
 export type OutputVerdict = number | { steps: StepReward[] };
 
 /** A reward of each output by itself; one that throws quarantines its own output alone. */
-export function perOutput(score: (output: Scored) => OutputVerdict | Promise<OutputVerdict>): BatchReward {
+export function perOutput(
+  score: (output: Scored) => OutputVerdict | Promise<OutputVerdict>,
+  interrupted: () => boolean = () => false,
+): BatchReward {
   return {
     single: true,
     scoreBatch: (outputs) =>
       inParallel(outputs, availableParallelism(), async (output): Promise<Verdict> => {
+        if (interrupted()) return { fault: INTERRUPTED };
         try {
           return await score(output);
         } catch (error) {

@@ -1,10 +1,12 @@
 // Scores a batch of outputs by the configured rewards. A reward that throws or gives no number quarantines the outputs concerned.
+import { WorkInterrupted } from "@nsa/core";
 import { type Collectives, singleRank } from "@nsa/kernels";
 import { gatherValues, shareItemsLater } from "@nsa/train";
 import { isPart } from "../task/config.ts";
 import type { RewardConfig } from "./config.ts";
 import {
   type BatchReward,
+  INTERRUPTED,
   type Notes,
   oneLine,
   type RewardContext,
@@ -33,7 +35,7 @@ export const labelsOf = (rewards: readonly Pick<Reward, "parts">[]): string[] =>
 
 /** The rewards of a recipe, opened. */
 export interface Scorer {
-  /** Scores all outputs of a batch, in their order. */
+  /** Scores all outputs of a batch, in their order. Throws WorkInterrupted where the run is to stop while it waits for verdicts. */
   score(outputs: readonly Scored[], context: RewardContext): Promise<Reward[]>;
   /** Ends programs and frees models. */
   close(): Promise<void>;
@@ -228,6 +230,9 @@ export async function makeScorer(
       const context = { step, group: open.map((i) => group[i]!) };
       const scored = open.map((i) => outputs[i]!);
       const verdicts = await verdictsOfRanks(reward, scored, context, collectives);
+      // All ranks have the same verdicts, so they stop together.
+      if (verdicts.some((verdict) => (verdict as { fault?: unknown } | null)?.fault === INTERRUPTED))
+        throw new WorkInterrupted(`${reward.label} ${INTERRUPTED}`);
       for (const [n, i] of open.entries()) scores[i]!.add(reward, verdicts[n]);
     }
     return scores.map((s) => s.reward);

@@ -3,14 +3,14 @@
 // The file is only ever appended to: one row a label, written by one call and synced before the next key is taken. A later row on the
 // same output is the person's correction of an earlier one; both stay. A row that a power cut left unfinished is cut off when the file
 // is opened again.
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync } from "node:fs";
-import { explainWriteError, readJsonl, writeFully } from "@nsa/core";
-import type { Label, PreferenceLabel, VerdictLabel } from "@nsa/tasks";
+import { closeSync, existsSync, fsyncSync, openSync, truncateSync } from "node:fs";
+import { explainWriteError, readWhole, writeFully } from "@nsa/core";
+import { type Label, type PreferenceLabel, readLabels, type VerdictLabel } from "@nsa/tasks";
 import type { RolloutGroup, ShownOutput } from "./groups.ts";
 
 /** Cuts off a row without an end; ends a whole one. */
 function repair(path: string): void {
-  const bytes = readFileSync(path);
+  const bytes = readWhole(path);
   if (bytes.length === 0 || bytes.at(-1) === 0x0a) return;
   const start = bytes.lastIndexOf(0x0a) + 1;
   try {
@@ -44,9 +44,9 @@ export class LabelFile {
     if (existsSync(path)) repair(path);
   }
 
-  /** All rows so far, corrected ones included. */
+  /** All rows so far, corrected ones included. Throws NsaError `data_not_a_label`, `data_not_json` (exit 3). */
   read(): Label[] {
-    return readJsonl<Label>(this.path);
+    return existsSync(this.path) ? readLabels(this.path).map(({ label }) => label) : [];
   }
 
   /** Throws NsaError `disk_full` (exit 3). */

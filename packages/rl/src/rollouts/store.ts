@@ -14,6 +14,7 @@ import {
   firstComplaint,
   NsaError,
   SafetensorsReader,
+  withoutMark,
   writeSafetensors,
   writeWhole,
 } from "@nsa/core";
@@ -63,8 +64,9 @@ export class RolloutStore {
     try {
       return readFileSync(path, "utf8")
         .split("\n")
-        .filter((line) => line !== "")
-        .map((line) => rowOf(path, JSON.parse(line)));
+        .flatMap((line, i) =>
+          line === "" ? [] : [rowOf(`${path}:${i + 1}`, JSON.parse(i === 0 ? withoutMark(line) : line))],
+        );
     } catch (cause) {
       if (cause instanceof NsaError) throw cause;
       throw corrupt(path, (cause as Error).message, cause);
@@ -137,29 +139,34 @@ export class RolloutStore {
 }
 
 /** What readers of a row rely on; a file that was changed by hand may lack it. */
+const whole = z.number().int().min(0);
 const rowSchema = z.looseObject({
-  output: z.number(),
-  group: z.number(),
+  output: whole,
+  group: whole,
   id: z.string(),
   question: z.string(),
   answer: z.string(),
   prompt: z.string(),
-  prompt_ids: z.array(z.number()),
+  prompt_ids: z.array(whole),
   completion: z.string(),
   finish: z.enum(["stop", "length"]),
   reward: z.number().nullable(),
   parts: z.record(z.string(), z.number()),
+  outcome: z.number().optional(),
+  steps: z.array(z.looseObject({ end: whole, reward: z.number(), of: z.string() })).optional(),
+  fault: z.string().optional(),
+  discarded: z.literal(true).optional(),
 });
 
 /** Throws NsaError `rollout_corrupt` (exit 3) where a row is no recorded output. */
-function rowOf(path: string, row: unknown): RecordedOutput {
+function rowOf(place: string, row: unknown): RecordedOutput {
   const parsed = rowSchema.safeParse(row);
   if (parsed.success) return parsed.data as unknown as RecordedOutput;
   const issue = firstComplaint(parsed.error, row);
-  throw corrupt(path, `a row's ${issue.path || "value"}: ${issue.why}`, parsed.error);
+  throw corrupt(place, `a row's ${issue.path || "value"}: ${issue.why}`, parsed.error);
 }
 
-function corrupt(path: string, why: string, cause?: unknown): NsaError {
+export function corrupt(path: string, why: string, cause?: unknown): NsaError {
   return new NsaError({
     code: "rollout_corrupt",
     what: path,

@@ -55,12 +55,16 @@ const SHUFFLE_STREAM = 41;
 /** Held-out problems of a mix that are looked at for each one wanted. */
 const LOOKED_THROUGH = 16;
 
-function noneLeft(what: string, why: string): NsaError {
+function noneLeft(
+  what: string,
+  why: string,
+  fix = "correct the records, shorten task.template, or take a model with a longer context",
+): NsaError {
   return new NsaError({
     code: "no_usable_problem",
     what,
     why,
-    fix: "correct the records, shorten task.template, or take a model with a longer context",
+    fix,
     exitCode: ExitCode.data,
   });
 }
@@ -144,6 +148,7 @@ function byPassRate(
         throw noneLeft(
           `no problem has a pass rate from ${min} to ${max}`,
           `step ${step} of the curriculum asks for it`,
+          "widen pass_rate of that entry of the curriculum, or measure further problems with `nsa sample`",
         );
       // A range that moves with each step is not asked for again.
       if (chosen.size > 8) chosen.clear();

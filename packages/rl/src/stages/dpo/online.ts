@@ -99,8 +99,19 @@ export class OnlinePairs implements BatchSource {
     for (;;) yield await this.next();
   }
 
-  /** Throws NsaError `no_pair`, `reward_failed` (exit 3). */
+  /** Throws NsaError `no_pair`, `reward_failed` (exit 3), and WorkInterrupted. */
   async next(): Promise<StepBatch> {
+    const { asked } = this;
+    try {
+      return await this.step();
+    } catch (error) {
+      // A step that is not done asks its questions again, also those of rollouts without a pair.
+      this.asked = asked;
+      throw error;
+    }
+  }
+
+  private async step(): Promise<StepBatch> {
     const { ctx, config, parts } = this;
     const step = parts.stepsDone() + 1;
     const started = performance.now();

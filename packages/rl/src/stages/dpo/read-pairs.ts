@@ -204,7 +204,12 @@ export function splitHeldOut(
   const train = pairs.filter(({ question }) => !out.has(question));
   const heldOut = pairs.filter(({ question }) => out.has(question)).slice(0, data.heldOutPairs);
   if (train.length > 0) return { train, heldOut };
-  throw noPair(data.files, [
-    `there ${questions.length === 1 ? "is one question" : `are ${questions.length} questions`}, and ${held} held out by data.held_out`,
-  ]);
+  const count = questions.length === 1 ? "is one question" : `are ${questions.length} questions`;
+  throw new NsaError({
+    code: "no_pair",
+    what: `no pair of ${data.files.join(", ")} is left to learn from`,
+    why: `there ${count}, and ${held} held out: data.held_out ${data.heldOut} takes whole questions, and one at least`,
+    fix: "set data.held_out to 0, or give pairs of further questions",
+    exitCode: ExitCode.data,
+  });
 }

@@ -10,6 +10,7 @@ import {
   type Segment,
 } from "@nsa/tasks";
 import { z } from "zod";
+import { otherText } from "../../task/same-text.ts";
 import type { Answer, Pair } from "./pair.ts";
 
 export interface PlacedRecord {
@@ -35,6 +36,9 @@ export interface RecordReader {
   /** Template of conversations; made when the first one is met. */
   chat: () => ChatTemplate;
 }
+
+/** What JSON has no word for is read as null. */
+const NULLED = " (NaN and Infinity are read as null, too)";
 
 /** A record that nothing can be made of. */
 export function invalid(place: string, why: string, fix: string, code = "preference_invalid"): NsaError {
@@ -66,11 +70,11 @@ function checkText(
   tokenizer: Tokenizer,
 ) {
   if (typeof text !== "string") return;
-  const end = ids.findLastIndex((id) => !tokenizer.isEnd(id)) + 1;
-  if ([ids, ids.slice(0, end)].some((part) => tokenizer.decode(part) === text)) return;
+  const other = otherText(ids, text, tokenizer);
+  if (other === undefined) return;
   throw invalid(
     place,
-    `the ids decode to ${JSON.stringify(tokenizer.decode(ids).slice(0, 60))}, and \`${field}\` is ${JSON.stringify(text.slice(0, 60))}`,
+    `the ids decode to ${JSON.stringify(other.slice(0, 60))}, and \`${field}\` is ${JSON.stringify(text.slice(0, 60))}`,
     "take files that were made with the tokenizer of init.checkpoint",
     "tokenizer_mismatch",
   );
@@ -128,9 +132,11 @@ function fromTexts({ record, place }: PlacedRecord, { tokenizer }: RecordReader)
     if (typeof value === "string") return value;
     throw invalid(
       place,
-      value === undefined || value === null
-        ? `\`${field}\` is missing; the record has ${Object.keys(record).join(", ")}`
-        : `\`${field}\` is not a text as the record's other fields are`,
+      value === null
+        ? `\`${field}\` is null, and must be a text${NULLED}`
+        : value === undefined
+          ? `\`${field}\` is missing; the record has ${Object.keys(record).join(", ")}`
+          : `\`${field}\` is not a text as the record's other fields are`,
       "give prompt, chosen and rejected, all of them texts or all of them lists of messages",
     );
   });

@@ -127,7 +127,9 @@ async function onlineRun(opened: Opened): Promise<PairRun> {
   });
   const { collectives } = trainer;
   const log = (text: string, level?: "info" | "warn") => ctx.log(text, level);
-  const scorer = await makeScorer(config.rewards, { device: policy.device, tokenizer, log }, collectives);
+  const interrupted = () => ctx.interrupted();
+  const environment = { device: policy.device, tokenizer, log, interrupted };
+  const scorer = await makeScorer(config.rewards, environment, collectives);
   const quarantine = new JsonlFile(join(ctx.runDir, "quarantine.jsonl"));
   // A run that was killed before its first checkpoint begins again; a resumed one cuts the file when the source is loaded.
   if (!ctx.resumeFrom) quarantine.truncateToStep(0);

@@ -171,4 +171,9 @@ export const openScorer = (
   rewards: GrpoConfig["rewards"],
   { model: { device }, tokenizer, collectives }: Pick<GrpoParts, "model" | "tokenizer" | "collectives">,
   ctx: StageContext,
-) => makeScorer(rewards, { device, tokenizer, log: (text, level) => ctx.log(text, level) }, collectives);
+) =>
+  makeScorer(
+    rewards,
+    { device, tokenizer, log: (text, level) => ctx.log(text, level), interrupted: () => ctx.interrupted() },
+    collectives,
+  );

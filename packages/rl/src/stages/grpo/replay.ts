@@ -8,11 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ExitCode, holdsWeights, NsaError } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
+import { wholeIds } from "@nsa/eval";
 import { type Device, fingerprint, openDevice, openPlans } from "@nsa/kernels";
 import { loadCheckpoint, loadModel, loadWithAdapters, saveCheckpoint, type Transformer } from "@nsa/model";
 import { Trainer } from "@nsa/train";
 import { type RecordedStep, rewardOf } from "../../rollouts/record.ts";
-import type { RolloutStore } from "../../rollouts/store.ts";
+import { corrupt, type RolloutStore } from "../../rollouts/store.ts";
 import { type PolicySample, policyStep } from "./batch.ts";
 import type { GrpoConfig } from "./config.ts";
 import { withIterations } from "./iterations/plan.ts";
@@ -256,8 +257,23 @@ class Replay {
   /** The step's record; the weights are those that it was recorded with. Throws NsaError `replay_differs` (exit 3). */
   private recordOf(step: number): RecordedStep {
     const record = this.store.read(step);
+    this.refuseForeignIds(record);
     this.compare(step, "weights before it", [weightsFingerprint(this.model)], [record.weightsBefore]);
     return record;
+  }
+
+  /** Throws NsaError `rollout_corrupt` (exit 3) where an id is none of the model's. */
+  private refuseForeignIds({ step, outputs, tokens }: RecordedStep): void {
+    const { vocabSize } = this.model.config;
+    const foreign = (ids: ArrayLike<number>) => Array.from(ids).find((id) => id < 0 || id >= vocabSize);
+    for (const [i, { prompt_ids, output }] of outputs.entries()) {
+      const inPrompt = foreign(prompt_ids);
+      const id = inPrompt ?? foreign(wholeIds(tokens[i]!));
+      if (id === undefined) continue;
+      const row = `${this.store.dir}, step ${step}: output ${output}`;
+      const where = inPrompt === undefined ? "ids" : "prompt_ids";
+      throw corrupt(row, `${where} holds ${id}, and the model has ${vocabSize} ids`);
+    }
   }
 
   private compare(step: number, what: string, got: readonly string[], recorded: readonly string[]): void {

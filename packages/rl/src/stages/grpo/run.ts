@@ -1,7 +1,7 @@
 // `nsa grpo`: sample outputs, score them, update the policy, evaluate held-out problems; resumable bit for bit.
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Metrics, type StageContext, type StageResult, turn } from "@nsa/core";
+import { type Metrics, type StageContext, type StageResult, turn, unlessInterrupted } from "@nsa/core";
 import type { Device } from "@nsa/kernels";
 import { openPlans, savePlans } from "@nsa/kernels";
 import { CheckpointStore, type Transformer } from "@nsa/model";
@@ -47,7 +47,7 @@ async function train(device: Device, config: GrpoConfig, ctx: StageContext): Pro
       await turn();
       if (run.interrupted()) break;
       if (!(await run.enterIteration())) break;
-      await run.update(profiler);
+      if (!(await run.update(profiler))) break;
     }
     return await run.finish();
   } finally {
@@ -129,8 +129,11 @@ class GrpoRun {
     return true;
   }
 
-  /** One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. */
-  async update(profiler: StepProfiler): Promise<void> {
+  /**
+   * One step: samples outputs, scores them, updates the policy; evaluates and saves where they are due. False where an interruption ended
+   * the scoring: then the run is as it was before the step.
+   */
+  async update(profiler: StepProfiler): Promise<boolean> {
     const { ctx, model } = this;
     const { trainer, cursor, quarantine, rollouts, collectives } = this.parts;
     const step = ++this.step;
@@ -139,7 +142,12 @@ class GrpoRun {
     const recorder = this.writes && rollouts.keep > 0 ? new StepRecorder(rollouts, model, step) : undefined;
     const { probe } = this;
     const inputs = { ...this.parts, config, step, probe: probe.request };
-    const sampled = await rollout(inputs, cursor.asked);
+    const sampled = await unlessInterrupted(rollout(inputs, cursor.asked));
+    if (!sampled) {
+      profiler.end();
+      this.step--;
+      return false;
+    }
     if (sampled.probed) probe.checkMoved(step, sampled.probed);
     cursor.asked = sampled.cursor;
     recordFaults(ctx, sampled, quarantine, step);
@@ -164,6 +172,7 @@ class GrpoRun {
     const { every } = config.evaluation;
     if (last || (every > 0 && step % every === 0)) await this.evaluate();
     if (this.saveIsDue()) await this.save();
+    return true;
   }
 
   /** Whether an unbroken run saves at this step. */

@@ -4,6 +4,7 @@ import type { Tokenizer } from "@nsa/data";
 import { z } from "zod";
 import { stepTokens } from "../../rewards/step-rules.ts";
 import { tokenEnds } from "../../rewards/steps.ts";
+import { otherText } from "../../task/same-text.ts";
 import type { RewardModelConfig } from "./config.ts";
 
 /** A prompt and an output as ids, with the labels of the places where the model gives a number. */
@@ -46,6 +47,7 @@ const stepsRow = z.looseObject({
   ...base,
   /** Rows of `nsa sample` have the output's ids, and `token`, the index of the one that ends a step. */
   ids: ids.optional(),
+  completion: z.string().optional(),
   steps: z.array(
     z.looseObject({
       text: z.string(),
@@ -62,9 +64,9 @@ type Base = Pick<z.output<typeof outputRow>, keyof typeof base>;
 /** Why a record is left out: it is no fault of the file. */
 export type LeftOut = "tie" | "no_step" | "empty" | "long";
 
-function invalid(place: string, why: string, fix: string): NsaError {
+function invalid(place: string, why: string, fix: string, code = "reward_record_invalid"): NsaError {
   return new NsaError({
-    code: "reward_record_invalid",
+    code,
     what: place,
     why,
     fix,
@@ -76,7 +78,8 @@ function parsed<S extends z.ZodType>(schema: S, record: unknown, place: string, 
   const result = schema.safeParse(record);
   if (result.success) return result.data;
   const { path, why } = firstComplaint(result.error, record);
-  throw invalid(place, `${path || "the record"}: ${why}`, `give records of ${wanted}`);
+  const nulled = why.endsWith("and is null") ? " (NaN and Infinity are read as null, too)" : "";
+  throw invalid(place, `${path || "the record"}: ${why}${nulled}`, `give records of ${wanted}`);
 }
 
 /** Throws for a row of labels.jsonl that is of the other kind than the recipe learns from. */
@@ -107,7 +110,7 @@ export class RecordReader {
     private readonly seqLen: number,
   ) {}
 
-  /** Throws NsaError `reward_record_invalid` (exit 3) with the record's place. */
+  /** Throws NsaError `reward_record_invalid`, `tokenizer_mismatch` (exit 3) with the record's place. */
   read(record: unknown, place: string): LabelledRecord | LeftOut {
     const { kind, labels } = this.config;
     refuseOtherLabels(record, labels, place);
@@ -123,6 +126,12 @@ export class RecordReader {
       "{prompt_ids, ids, verdict} or {prompt, completion, verdict}",
     );
     const verdict = row.verdict ?? { 1: "right", 0: "wrong" }[row.parts?.accuracy ?? Number.NaN];
+    if (verdict === undefined && row.parts?.accuracy !== undefined)
+      throw invalid(
+        place,
+        `\`parts.accuracy\` is ${row.parts.accuracy}, and without a \`verdict\` it must be 1 (right) or 0 (wrong)`,
+        "give each record its verdict: right or wrong",
+      );
     if (verdict === undefined)
       throw invalid(
         place,
@@ -131,6 +140,7 @@ export class RecordReader {
       );
     const prompt = this.promptOf(row, place);
     const output = row.ids ?? (row.completion === undefined ? undefined : this.answer(row.completion));
+    if (row.ids) this.checkText(row.ids, row.completion, place);
     if (output === undefined)
       throw invalid(place, "it has neither `ids` nor `completion`", "give one of them");
     const ended =
@@ -179,6 +189,7 @@ export class RecordReader {
       );
     const prompt = this.promptOf(row, place);
     const output = row.ids ?? this.answer(row.steps.map((step) => step.text).join(""));
+    if (row.ids) this.checkText(row.ids, row.completion, place);
     const text = this.text(row, prompt, output, place, true);
     if (typeof text === "string") return text;
     const tokens = this.tokensOf(row.steps, output);
@@ -191,6 +202,20 @@ export class RecordReader {
       );
     const labels = new Map(tokens.map((t, i) => [prompt.length + t, row.steps[i]![wanted]!]));
     return { ...text, ends: [...labels].map(([at, label]) => ({ at, label })) };
+  }
+
+  /** The model learns from the ids, and people read the text. Throws `tokenizer_mismatch` (exit 3) where they differ. */
+  private checkText(ids: readonly number[], text: string | undefined, place: string): void {
+    // Ids that the tokenizer does not have are named where all of a record's are checked.
+    if (text === undefined || ids.some((id) => !this.tokenizer.has(id))) return;
+    const other = otherText(ids, text, this.tokenizer);
+    if (other === undefined) return;
+    throw invalid(
+      place,
+      `the ids decode to ${JSON.stringify(other.slice(0, 60))}, and \`completion\` is ${JSON.stringify(text.slice(0, 60))}`,
+      "train from a checkpoint that has the tokenizer with which the outputs were sampled",
+      "tokenizer_mismatch",
+    );
   }
 
   /** Index of the token that ends each step. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { atomicWriteFile, readJsonl } from "@nsa/core";
 import type { VerdictLabel } from "@nsa/tasks";
 import type { SampleConfig } from "./config.ts";
+import { chosenOnPurpose } from "./keep.ts";
 import type { SampleRow } from "./rows.ts";
 
 const lines = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
@@ -17,7 +18,7 @@ function byQuestion(rows: readonly SampleRow[]): SampleRow[][] {
 type Pairs = NonNullable<SampleConfig["pairs"]>;
 
 /**
- * Pairs of a question's outputs by a reward: those that differ most first, each text at most once, none that differs by less than `least`.
+ * Pairs of a question's outputs by a reward: those that differ most first, each text at most once, none that differs by less than `least` or not at all.
  */
 export function pairsOf(rows: readonly SampleRow[], { by, perQuestion, least }: Pairs): object[] {
   const scored = rows.filter((row) => row.parts[by] !== undefined);
@@ -26,7 +27,8 @@ export function pairsOf(rows: readonly SampleRow[], { by, perQuestion, least }: 
   const pairs: object[] = [];
   for (let i = 0; i < Math.floor(sorted.length / 2) && pairs.length < perQuestion; i++) {
     const [better, worse] = [sorted[i]!, sorted[sorted.length - 1 - i]!];
-    if (better.parts[by]! - worse.parts[by]! < least) break;
+    const difference = better.parts[by]! - worse.parts[by]!;
+    if (difference === 0 || difference < least) break;
     const { id, part, question, prompt } = better;
     pairs.push({
       ...{ id, ...(part === undefined ? {} : { part }), question, prompt },
@@ -37,20 +39,45 @@ export function pairsOf(rows: readonly SampleRow[], { by, perQuestion, least }: 
   return pairs;
 }
 
-function labelOf({ step, output, id, question, prompt, gold, completion }: SampleRow): VerdictLabel {
-  const of = { step, group: step - 1, id, question, prompt };
-  // Behind examples an output ends with the break in front of the next question.
-  return { kind: "verdict", ...of, output, gold, completion: completion.trimEnd(), verdict: "right" };
+/**
+ * A verdict label of each row: the rule's verdict. Where no rule reads the answer, an output that `keep` chose by bounds is right until a
+ * person corrects it, and any other has no label.
+ */
+export function labelsOf(rows: readonly SampleRow[], keep: SampleConfig["keep"]): VerdictLabel[] {
+  return rows.flatMap((row) => {
+    const { step, output, id, question, prompt, gold, completion } = row;
+    if (row.verdict === "unread" && !chosenOnPurpose(keep)) return [];
+    const verdict = row.verdict === "wrong" ? "wrong" : "right";
+    const of = { step, group: step - 1, id, question, prompt };
+    // Behind examples an output ends with the break in front of the next question.
+    return [{ kind: "verdict", ...of, output, gold, completion: completion.trimEnd(), verdict }];
+  });
 }
 
 /** Files beside samples.jsonl by their output's name. A label file that is there stays as it is: a person may have corrected it. */
-export function writeCollected(runDir: string, { pairs, labels }: SampleConfig): Record<string, string> {
+export function writeCollected(
+  runDir: string,
+  { pairs, labels, keep }: SampleConfig,
+  warn: (text: string) => void = () => {},
+): Record<string, string> {
   const paths = plannedFiles(runDir, { pairs, labels });
   if (Object.keys(paths).length === 0) return paths;
   const rows = readJsonl<SampleRow>(join(runDir, "samples.jsonl")).filter(({ ids }) => ids !== undefined);
-  if (paths.pairs)
-    atomicWriteFile(paths.pairs, lines(byQuestion(rows).flatMap((own) => pairsOf(own, pairs!))));
-  if (paths.labels && !existsSync(paths.labels)) atomicWriteFile(paths.labels, lines(rows.map(labelOf)));
+  if (paths.pairs) {
+    const found = byQuestion(rows).flatMap((own) => pairsOf(own, pairs!));
+    if (found.length === 0)
+      warn(
+        `pairs.jsonl is empty: no two outputs of a question differ by ${pairs!.least || "anything"} in ${pairs!.by} (pairs.least)`,
+      );
+    atomicWriteFile(paths.pairs, lines(found));
+  }
+  if (paths.labels && !existsSync(paths.labels)) {
+    const found = labelsOf(rows, keep);
+    const unread = rows.length - found.length;
+    if (unread > 0)
+      warn(`labels.jsonl leaves out ${unread} of ${rows.length} outputs, whose answer no rule can read`);
+    atomicWriteFile(paths.labels, lines(found));
+  }
   return paths;
 }
 

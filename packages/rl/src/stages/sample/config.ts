@@ -6,8 +6,9 @@ import { environmentSchema } from "@nsa/tasks";
 import { z } from "zod";
 import { rewardSchema } from "../../rewards/config.ts";
 import "../../rewards/registry.ts";
+import { labelsOfRewards } from "../../rewards/score.ts";
 import { rlTaskSchema } from "../../task/config.ts";
-import { keepSchema } from "./keep.ts";
+import { checkKeep, checkLabel, keepSchema } from "./keep.ts";
 
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(1);
@@ -108,7 +109,7 @@ export const sampleSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe(
-      "task: also writes labels.jsonl, a verdict on each output that is kept, as `nsa rollouts --label` writes them: correct it before `nsa sft` learns from it",
+      "task: also writes labels.jsonl, the rule's verdict on each output that is kept, as `nsa rollouts --label` writes them: correct it before `nsa sft` learns from it. Outputs without an answer that can be read are left out, or right where keep.verdict any chose them",
     ),
   rewards: z
     .array(rewardSchema)
@@ -130,8 +131,31 @@ export const sampleSchema = z.strictObject({
 
 export type SampleConfig = z.output<typeof sampleSchema>;
 
+/** Refuses settings of rewards that `nsa sample` cannot follow, and names that no reward has. Throws NsaError `sample_settings` (exit 2). */
+function checkRewards({ rewards, keep, pairs }: SampleConfig): void {
+  const labels = labelsOfRewards(rewards);
+  for (const [i, { fromStep, toStep }] of rewards.entries()) {
+    const setting = fromStep > 1 ? "from_step" : toStep === undefined ? undefined : "to_step";
+    if (setting)
+      throw new NsaError({
+        code: "sample_settings",
+        what: `rewards.${i}.${setting} in a recipe of sample`,
+        why: "the model does not change while it is sampled, so its outputs have no steps of training by which a reward could begin or end",
+        fix: `remove ${setting}`,
+        exitCode: ExitCode.usage,
+      });
+  }
+  checkKeep(keep, labels);
+  if (pairs) checkLabel(`pairs.by ${pairs.by}`, pairs.by, labels);
+}
+
 /** Refuses settings that contradict each other. Throws NsaError `sample_settings` (exit 2). */
-export function checkSample({
+export function checkSample(config: SampleConfig): void {
+  checkRewards(config);
+  checkWork(config);
+}
+
+function checkWork({
   prompts,
   data,
   sampling,

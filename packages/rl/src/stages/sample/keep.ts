@@ -1,6 +1,7 @@
 // Which sampled outputs are written: all, the right ones, or those that pass the bounds of a recipe on verdict, end and rewards.
 import { ExitCode, NsaError } from "@nsa/core";
 import { z } from "zod";
+import { rewardKinds } from "../../rewards/registry.ts";
 import type { SampleRow } from "./rows.ts";
 import type { Tally } from "./tally.ts";
 
@@ -55,6 +56,9 @@ function fault(row: SampleRow, keep: Exclude<Keep, string>): string | undefined 
   return undefined;
 }
 
+/** Whether the bounds of `keep` admit outputs that no rule reads: they are written because the recipe's rewards speak for them. */
+export const chosenOnPurpose = (keep: Keep): boolean => typeof keep !== "string" && keep.verdict === "any";
+
 /** Outputs of one question that are written, and how many are left out by what they fail first. */
 export function keepOf(rows: readonly SampleRow[], keep: Keep): { kept: SampleRow[]; left: Tally } {
   if (keep === "all") return { kept: [...rows], left: {} };
@@ -80,13 +84,18 @@ export function keepOf(rows: readonly SampleRow[], keep: Keep): { kept: SampleRo
 /** Throws NsaError `sample_settings` (exit 2) for a bound of a reward that the recipe does not have. */
 export function checkKeep(keep: Keep, labels: readonly string[]): void {
   if (typeof keep === "string") return;
-  const unknown = Object.keys(keep.rewards).find((label) => !labels.includes(label));
-  if (unknown === undefined) return;
+  for (const label of Object.keys(keep.rewards)) checkLabel(`keep.rewards.${label}`, label, labels);
+}
+
+/** Throws NsaError `sample_settings` (exit 2) where no reward of the recipe has the label that a setting names. */
+export function checkLabel(what: string, label: string, labels: readonly string[]): void {
+  if (labels.includes(label)) return;
+  const kind = rewardKinds.has(label) ? `add {kind: ${label}, weight: 0} to rewards, or ` : "";
   throw new NsaError({
     code: "sample_settings",
-    what: `keep.rewards.${unknown}`,
+    what,
     why: `the recipe has the rewards ${labels.join(", ")}`,
-    fix: `add {kind: ${unknown}, weight: 0} to rewards, or correct the name`,
+    fix: `${kind}correct the name`,
     exitCode: ExitCode.usage,
   });
 }

@@ -9,7 +9,7 @@ import { labelsOfRewards } from "../../rewards/score.ts";
 import type { AskedProblem, ProblemSource } from "../../task/problems.ts";
 import { FAMILY_QUESTIONS } from "../../task/size.ts";
 import type { SampleConfig } from "./config.ts";
-import { checkKeep, keepOf } from "./keep.ts";
+import { keepOf } from "./keep.ts";
 import { goldFields, type SampleRow, sampleRow, tokensOf } from "./rows.ts";
 import { BETWEEN_SHOTS, shotsOf } from "./shots.ts";
 import { addTally, outputMetrics, type Tally, tallyQuestion } from "./tally.ts";
@@ -74,7 +74,6 @@ export function taskWork(sampler: Sampler, problems: ProblemSource): Work {
   const plain = (i: number) => (prompts.split === "train" ? problems.train(i) : problems.heldOut(i));
   const problem = (i: number) => shots(plain(i), i);
   const labels = labelsOfRewards(config.rewards);
-  checkKeep(keep, labels);
   check(problem(0), total * n, config);
 
   const request = (asked: AskedProblem, question: number) => ({

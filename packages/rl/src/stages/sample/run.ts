@@ -16,6 +16,7 @@ import {
   type StageContext,
   type StageResult,
   turn,
+  unlessInterrupted,
 } from "@nsa/core";
 import { Tokenizer } from "@nsa/data";
 import { type Device, openPlans, savePlans } from "@nsa/kernels";
@@ -64,7 +65,9 @@ async function openSampler(device: Device, config: SampleConfig, ctx: StageConte
     cancelled: () => ctx.interrupted(),
   });
   const log = (text: string, level?: "info" | "warn") => ctx.log(text, level);
-  const scorer = await makeScorer(config.rewards, { device, tokenizer, log }, collectives);
+  const stopped = () => ctx.interrupted();
+  const environment = { device, tokenizer, log, interrupted: stopped };
+  const scorer = await makeScorer(config.rewards, environment, collectives);
   const tools = await openToolsOf(config, tokenizer);
   const interrupted = () => anyRank(collectives, ctx.interrupted());
   return { config, engine, tokenizer, scorer, tools, collectives, log, interrupted };
@@ -149,7 +152,7 @@ class SampleRun {
     const { stats } = sampler.engine;
     const before = stats.prefillTokens + stats.decodeTokens;
     const started = performance.now();
-    const batch = await work.batch(state.step, count);
+    const batch = await unlessInterrupted(work.batch(state.step, count));
     if (!batch) return false;
     refuseFaults(ctx, batch, state.step + 1);
     if (this.writes) {
@@ -198,6 +201,11 @@ class SampleRun {
     markProgress(ctx, { ...state });
   }
 
+  private collected(): Record<string, string> {
+    const { ctx, sampler } = this;
+    return writeCollected(ctx.runDir, sampler.config, (text) => ctx.log(text, "warn"));
+  }
+
   async finish(completed: boolean): Promise<StageResult> {
     const { state, work, ctx } = this;
     this.pool.close();
@@ -219,9 +227,7 @@ class SampleRun {
     if (from === "task" && keep === "all")
       atomicWriteFile(join(ctx.runDir, PARTS_FILE), JSON.stringify(measuredParts(ctx.runDir)));
     const outputs: Record<string, string> =
-      from === "task"
-        ? { samples, pool: this.pool.path, ...writeCollected(ctx.runDir, this.sampler.config) }
-        : { samples };
+      from === "task" ? { samples, pool: this.pool.path, ...this.collected() } : { samples };
     return { status: "completed", step: state.step, metrics, outputs };
   }
 }

@@ -10,6 +10,7 @@ import {
   fillTemplate,
   type Label,
   labelsInForce,
+  readLabels,
   readRecords,
 } from "@nsa/tasks";
 import { z } from "zod";
@@ -62,32 +63,13 @@ interface Encoded {
   open: boolean;
 }
 
-const verdictSchema = z.looseObject({
-  kind: z.literal("verdict"),
-  step: z.number().int(),
-  output: z.number().int(),
-  verdict: z.enum(["right", "wrong"]),
-});
-
 /**
  * Records of a label file that are learned: verdicts `right` that no later row on the same output corrects; preferences are passed over.
  * Throws NsaError `data_not_a_label` (exit 3).
  */
 function learnedLabels(path: string): { record: Record<string, unknown>; place: string }[] {
-  const rows = [...readRecords(path)].filter(({ record }) => record.kind !== "preference");
-  for (const { record, place } of rows) {
-    const read = verdictSchema.safeParse(record);
-    if (read.success) continue;
-    const { path: at, why } = firstComplaint(read.error, record);
-    throw new NsaError({
-      code: "data_not_a_label",
-      what: place,
-      why: `${at || "the record"}: ${why}`,
-      fix: "give rows of labels.jsonl, {kind: verdict, step, output, verdict: right | wrong, …}, or remove `labels`",
-      exitCode: 3,
-    });
-  }
-  const placeOf = new Map(rows.map(({ record, place }) => [record as unknown as Label, place]));
+  const rows = readLabels(path);
+  const placeOf = new Map(rows.map(({ label, place }) => [label, place]));
   return labelsInForce([...placeOf.keys()], "verdict").flatMap((label) =>
     label.kind === "verdict" && label.verdict === "right"
       ? [{ record: label as unknown as Record<string, unknown>, place: placeOf.get(label)! }]

@@ -5,7 +5,7 @@
 // same bits. The last iteration leaves the model as it is: no rollout would use another.
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { atomicWriteFile, configYaml, ExitCode, loadConfig, NsaError, Rng, turn } from "@nsa/core";
+import { atomicWriteFile, configYaml, ExitCode, loadConfig, NsaError, Rng, readJsonl, turn } from "@nsa/core";
 import { expandInputs } from "@nsa/data";
 import { readRewardFile, type Transformer } from "@nsa/model";
 import { readRecords } from "@nsa/tasks";
@@ -93,9 +93,28 @@ export class RewardRetraining {
     if (!existsSync(copy)) atomicWriteFile(copy, configYaml(rewardModelSchema, recipe));
     const retraining = new RewardRetraining(parts, recipe, reward.checkpoint);
     retraining.files.rewind(step, retraining.steps);
+    retraining.requireRows(step);
     // A file that cannot be read ends the run here and not after its first iteration.
     if (retraining.over(step) === 0) retraining.firstHistory();
     return retraining;
+  }
+
+  /**
+   * The reward model is retrained on all outputs of its iteration: those of the iteration that a resumed run is within, or that is over and
+   * not settled, must be there. The last one trains no model. Throws NsaError `iteration_damaged` (exit 3).
+   */
+  private requireRows(step: number): void {
+    const { files, steps, parts } = this;
+    if (step === 0) return;
+    const iteration = Math.ceil(step / steps);
+    if (iteration === parts.config.iterations!.count || files.model(iteration) !== undefined) return;
+    const counts = new Map<number, number>();
+    for (const row of readJsonl<{ step?: unknown }>(join(parts.ctx.runDir, "samples.jsonl")))
+      if (typeof row.step === "number") counts.set(row.step, (counts.get(row.step) ?? 0) + 1);
+    files.requireSteps(iteration, (iteration - 1) * steps + 1, step, counts);
+    // What earlier iterations left is read at the end of this one; a damaged file ends the run here.
+    for (let earlier = 1; earlier < iteration; earlier++) files.lines(earlier, "held-out");
+    if (iteration > 1) this.history(iteration - 1);
   }
 
   /** Iterations that are over after a step. */

@@ -1,7 +1,7 @@
 // Labels for the steps of an iteration's outputs: roll-outs of the policy from each step's end (Math-Shepherd), as `nsa sample` makes them.
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { atomicWriteFile, turn } from "@nsa/core";
+import { atomicWriteFile, turn, unlessInterrupted } from "@nsa/core";
 import { singleRank } from "@nsa/kernels";
 import { Engine, type Transformer } from "@nsa/model";
 import { makeScorer } from "../../../rewards/score.ts";
@@ -27,7 +27,10 @@ export async function labelSteps(lines: readonly Line[], options: LabelOptions):
   const { rollout: r } = config;
   const file = join(ctx.runDir, "reward-model", "to-label.jsonl");
   atomicWriteFile(file, lines.map((line) => `${line}\n`).join(""));
-  const tested = config.rewards.filter(({ kind }) => kind === "code");
+  // Roll-outs are judged by what is right, at whatever step of the run a reward counts.
+  const tested = config.rewards.flatMap((r) =>
+    r.kind === "code" ? [{ ...r, fromStep: 1, toStep: undefined }] : [],
+  );
   const sampling = { temperature: r.temperature, topP: r.topP, topK: r.topK, minP: r.minP, stop: r.stop };
   const own = sampleSchema.parse({
     seed,
@@ -39,10 +42,10 @@ export async function labelSteps(lines: readonly Line[], options: LabelOptions):
     ...(tested.length > 0 ? { rewards: tested } : {}),
   });
   const log = (text: string, level?: "info" | "warn") => ctx.log(text, level);
-  const scorer = await makeScorer(own.rewards, { device, tokenizer, log });
+  const interrupted = () => ctx.interrupted();
+  const scorer = await makeScorer(own.rewards, { device, tokenizer, log, interrupted });
   try {
     const engine = new Engine(policy, { ...own.engine, decode: (ids) => tokenizer.decode(ids) });
-    const interrupted = () => ctx.interrupted();
     const work = stepWork({
       config: own,
       engine,
@@ -55,7 +58,7 @@ export async function labelSteps(lines: readonly Line[], options: LabelOptions):
     const labelled: Line[] = [];
     for (let first = 0; first < work.total; first += BATCH) {
       await turn();
-      const batch = await work.batch(first, Math.min(BATCH, work.total - first));
+      const batch = await unlessInterrupted(work.batch(first, Math.min(BATCH, work.total - first)));
       if (!batch) return undefined;
       for (const row of batch.rows) labelled.push(JSON.stringify(row));
     }
