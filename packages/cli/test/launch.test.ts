@@ -57,7 +57,20 @@ test("ranks_of_several_machines_meet_at_an_address", () => {
     SLURM_LOCALID: "0",
   };
   const job = { ...srun, SLURM_JOB_ID: "123456", SLURM_LAUNCH_NODE_IPADDR: "10.1.1.1" };
-  expect(at(job)).toEqual({ host: "10.1.1.1", port: 20_000 + 3456 });
+  expect(at(job)).toMatchObject({
+    host: "10.1.1.1",
+    port: 20_000 + 3456,
+    source: expect.stringContaining("SLURM_LAUNCH_NODE_IPADDR"),
+  });
+  // srun was called on another machine than those of the step.
+  const hostOf = (list: string) => at({ ...job, SLURM_STEP_NODELIST: list }).host;
+  expect(hostOf("node[01-04,7]")).toBe("node01");
+  expect(hostOf("gpu3,node[01-04]")).toBe("gpu3");
+  expect(hostOf("node[7,01-04],gpu3")).toBe("node7");
+  expect(hostOf("rack[2-3]n[05,09-11]")).toBe("rack2n05");
+  expect(hostOf("tux[10-12]-ib.example.org,a")).toBe("tux10-ib.example.org");
+  expect(at({ ...job, SLURM_STEP_NODELIST: "n[1-2]" }).source).toBe("SLURM_STEP_NODELIST, n[1-2]");
+  expect(at({ ...job, SLURM_STEP_NODELIST: "n[1-2]", MASTER_ADDR: "m" }).host).toBe("m");
   // One machine, and an address all the same.
   expect(at({ RANK: "0", WORLD_SIZE: "2", NSA_RENDEZVOUS: "host:29500" })).toEqual({
     host: "host",
@@ -206,7 +219,7 @@ test("a_rank_of_another_launch_is_not_let_in_and_files_of_ranks_pass_the_network
   try {
     await expect(joinLaunch(launchOf({ ...env, MASTER_ADDR: "b", RANK: "1" })!)).rejects.toMatchObject({
       code: "rendezvous_unreachable",
-      why: "it answers, and not as rank 0 of this launch",
+      why: "the program there is not rank 0 of this launch",
     });
     const second = await joinLaunch(launchOf({ ...env, RANK: "1" })!);
     // The run that rank 0 opens is known to the other, and signs of life pass as files.

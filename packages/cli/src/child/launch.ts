@@ -65,6 +65,20 @@ function refuse(why: string, fix: string, exitCode: ExitCode): NsaError {
   });
 }
 
+/** The first machine of a list of Slurm's: node01 of `node[01-04,7],gpu3`. Rank 0 runs on it. */
+function firstHost(list: string): string {
+  const first = /^(?:[^,[]|\[[^\]]*\])*/.exec(list)![0];
+  return first.replace(/\[(\w*)[^\]]*\]/g, "$1");
+}
+
+/** The machine of rank 0 as srun gives it to a step; without the step's list the machine on which srun was called, which may be another one. */
+function slurmHost(env: Environment): Pick<Address, "host" | "source"> {
+  const { SLURM_STEP_NODELIST: list = "", SLURM_LAUNCH_NODE_IPADDR: caller = "" } = env;
+  const host = firstHost(list);
+  if (host !== "") return { host, source: `SLURM_STEP_NODELIST, ${list}` };
+  return { host: caller, source: "SLURM_LAUNCH_NODE_IPADDR, the machine on which srun was called" };
+}
+
 /** The address that NSA_RENDEZVOUS, the launcher or Slurm's job gives to ranks of several machines. Throws `launch_unusable` (exit 2). */
 function addressOf(env: Environment): Address {
   const given = env.NSA_RENDEZVOUS;
@@ -72,9 +86,10 @@ function addressOf(env: Environment): Address {
   const { MASTER_ADDR: master, MASTER_PORT: masterPort, SLURM_JOB_ID: job } = env;
   // torchrun's agent listens at MASTER_PORT itself.
   const port = masterPort === undefined ? 20_000 + (Number(job) % 20_000) : Number(masterPort) + 1;
-  const address = written
+  const found = master === undefined ? slurmHost(env) : { host: master };
+  const address: Address = written
     ? { host: written[1]!.replace(/^\[|\]$/g, ""), port: Number(written[2]) }
-    : { host: given === undefined ? (master ?? env.SLURM_LAUNCH_NODE_IPADDR ?? "") : "", port };
+    : { ...(given === undefined ? found : { host: "" }), port };
   if (address.host !== "" && Number.isInteger(address.port) && address.port > 0 && address.port < 65536)
     return address;
   throw refuse(

@@ -8,11 +8,22 @@ import { createServer, connect as dial, type Server, Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as later } from "node:timers/promises";
 import { atomicWriteFile, ExitCode, NsaError } from "@nsa/core";
+import {
+  ALL,
+  type Frame,
+  type FrameHead,
+  type FrameKind,
+  LONGEST_BODY,
+  packFrame,
+  readFrames,
+} from "./relay-frames.ts";
 
 /** Where ranks of several machines meet. */
 export interface Address {
   host: string;
   port: number;
+  /** The variable that the host is from, where nobody has given it. */
+  source?: string;
 }
 
 export interface RelayPlace {
@@ -25,61 +36,21 @@ export interface RelayPlace {
   launch: string;
 }
 
-const KINDS = ["hello", "welcome", "data", "joined", "alive", "gone", "note"] as const;
-type Kind = (typeof KINDS)[number];
-
-interface Frame {
-  kind: Kind;
-  from: number;
-  to: number;
-  body: Buffer;
-}
-
-/** Kind, from, to and the length of the body: 1, 2, 2 and 4 bytes. */
-const HEAD = 9;
 /** Files of rank 0 that the others wait for: the folder of the run, and the checkpoint to go on from. */
 const NOTES = ["run", "checkpoint"];
-/** As `to`: all ranks. */
-const ALL = 0xffff;
-const WATCH_MS = 50;
+const POLL_MS = 50;
 const RETRY_MS = 200;
+/** How long a try to connect may take, and how long an accepted connection may take to name its rank. */
+const TRY_MS = 5000;
+/** Bytes that a rank may have sent to another one which that one's pipe has not taken yet; so much may wait on the way for each pair of ranks. */
+const WINDOW = 2 ** 20;
+const EMPTY = Buffer.alloc(0);
 
-function pack({ kind, from, to, body }: Frame): Buffer {
-  const head = Buffer.alloc(HEAD);
-  head.writeUInt8(KINDS.indexOf(kind), 0);
-  head.writeUInt16BE(from, 1);
-  head.writeUInt16BE(to, 3);
-  head.writeUInt32BE(body.length, 5);
-  return Buffer.concat([head, body]);
-}
-
-/** Hands over the frames of a stream as they are complete. */
-function unpack(take: (frame: Frame) => void): (chunk: Buffer) => void {
-  let held: Buffer[] = [];
-  let size = 0;
-  let wanted = HEAD;
-  return (chunk) => {
-    held.push(chunk);
-    size += chunk.length;
-    if (size < wanted) return;
-    let all = Buffer.concat(held);
-    for (;;) {
-      wanted = all.length < HEAD ? HEAD : HEAD + all.readUInt32BE(5);
-      if (all.length < wanted) break;
-      const kind = KINDS[all.readUInt8(0)]!;
-      take({ kind, from: all.readUInt16BE(1), to: all.readUInt16BE(3), body: all.subarray(HEAD, wanted) });
-      all = all.subarray(wanted);
-    }
-    held = [all];
-    size = all.length;
-  };
-}
-
-const unreachable = ({ host, port }: Address, code: string, why: string, fix: string) =>
+const unreachable = ({ host, port, source }: Address, code: string, why: string, fix: string) =>
   new NsaError({
     code,
     what: `the rendezvous tcp://${host}:${port}`,
-    why,
+    why: source ? `${why} (the host is from ${source})` : why,
     fix,
     exitCode: ExitCode.unavailable,
   });
@@ -97,11 +68,17 @@ export class Relay {
   private readonly incoming = new Map<number, Socket>();
   /** Connections by rank; on all but rank 0 the one to it. */
   private readonly links = new Map<number, Socket>();
+  /** On rank 0: ranks that have answered its welcome. */
+  private readonly welcomed = new Set<number>();
   private readonly ended = new Set<number>();
   /** On rank 0: who has joined, for ranks that come later. */
   private readonly joined = new Set<number>();
+  /** Bytes sent to a peer that its pipe has not taken yet. */
+  private readonly untaken = new Map<number, number>();
+  /** Bytes of a peer that this rank's pipe has taken, and the peer has not been informed of. */
+  private readonly taken = new Map<number, number>();
   private server: Server | undefined;
-  private watch: NodeJS.Timeout | undefined;
+  private poll: NodeJS.Timeout | undefined;
   private sign = 0;
   private pid: number | undefined;
   private readonly noted = new Set<string>();
@@ -117,17 +94,23 @@ export class Relay {
     relay.openPipes();
     if (place.rank === 0) await relay.listen();
     else await relay.join(limitMs);
-    relay.watch = setInterval(() => relay.look(), WATCH_MS).unref();
+    relay.poll = setInterval(() => relay.pollFiles(), POLL_MS).unref();
     return relay;
   }
 
-  /** Says that this rank has ended, and waits, up to `limitMs`, until what it has to pass on is passed on. */
+  /** Informs the others that this rank has ended, and waits, up to `limitMs`, until what it has to pass on is passed on. */
   async close(limitMs: number): Promise<void> {
-    clearInterval(this.watch);
-    this.say("gone");
+    clearInterval(this.poll);
+    const deadline = performance.now() + limitMs;
+    const until = async (done: () => boolean) => {
+      while (!done() && performance.now() < deadline) await later(POLL_MS);
+    };
+    // What waits in a pipe for a peer to take more goes before the end.
+    await until(() => ![...this.outgoing].some(([peer, pipe]) => pipe.isPaused() && !this.ended.has(peer)));
+    this.broadcastFrame("gone");
     const open = () => [...this.links.values()].filter((link) => !link.destroyed);
     if (this.place.rank !== 0) for (const link of open()) link.end();
-    for (let waited = 0; open().length > 0 && waited < limitMs; waited += WATCH_MS) await later(WATCH_MS);
+    await until(() => open().length === 0);
     this.server?.close();
     for (const stream of [...this.links.values(), ...this.incoming.values(), ...this.outgoing.values()])
       stream.destroy();
@@ -142,13 +125,38 @@ export class Relay {
       this.incoming.set(peer, pipeAt(join(folder, `${peer}-to-${rank}`), "write"));
       this.incoming.get(peer)!.on("error", () => {});
       sent.on("error", () => {});
-      sent.on("data", (body: Buffer) => {
-        const link = this.linkTo(peer);
-        if (!link || link.write(pack({ kind: "data", from: rank, to: peer, body }))) return;
-        sent.pause();
-        link.once("drain", () => sent.resume());
-      });
+      sent.on("data", (body: Buffer) => this.sendData(peer, body));
     }
+  }
+
+  /** What this rank has written for `peer`. The pipe rests while the window is full: then the rank waits, as it does for a rank of its machine. */
+  private sendData(peer: number, body: Buffer): void {
+    const link = this.linkTo(peer);
+    if (!link || link.destroyed || this.ended.has(peer)) return;
+    link.write(packFrame({ kind: "data", from: this.place.rank, to: peer, body }));
+    const untaken = (this.untaken.get(peer) ?? 0) + body.length;
+    this.untaken.set(peer, untaken);
+    if (untaken >= WINDOW) this.outgoing.get(peer)!.pause();
+  }
+
+  /** Data of a peer for this rank's pipe; the peer learns of it by the quarter of a window. */
+  private receiveData(peer: number, body: Buffer): void {
+    this.incoming.get(peer)!.write(body, () => {
+      const taken = (this.taken.get(peer) ?? 0) + body.length;
+      const due = taken >= WINDOW / 4;
+      this.taken.set(peer, due ? 0 : taken);
+      if (!due) return;
+      const count = Buffer.alloc(4);
+      count.writeUInt32BE(taken);
+      this.linkTo(peer)?.write(packFrame({ kind: "taken", from: this.place.rank, to: peer, body: count }));
+    });
+  }
+
+  /** A peer has taken so many bytes. */
+  private widen(peer: number, bytes: number): void {
+    const untaken = (this.untaken.get(peer) ?? 0) - bytes;
+    this.untaken.set(peer, untaken);
+    if (untaken < WINDOW) this.outgoing.get(peer)!.resume();
   }
 
   private linkTo(peer: number): Socket | undefined {
@@ -157,10 +165,10 @@ export class Relay {
 
   private listen(): Promise<void> {
     const { address } = this.place;
-    const server = createServer((socket) => this.greet(socket)).unref();
+    const server = createServer((socket) => this.acceptRank(socket)).unref();
     this.server = server;
     return new Promise((resolve, reject) => {
-      server.once("error", (cause: NodeJS.ErrnoException) => {
+      server.on("error", (cause: NodeJS.ErrnoException) => {
         const [code, why] =
           cause.code === "EADDRINUSE"
             ? ["rendezvous_taken", `another program has port ${address.port} of this machine`]
@@ -171,83 +179,143 @@ export class Relay {
     });
   }
 
-  /** Takes a rank in that says which launch and rank it is. */
-  private greet(socket: Socket): void {
-    const first = unpack((frame) => {
-      if (frame.kind !== "hello") return this.take(frame);
-      const known =
-        frame.body.toString() === this.place.launch && frame.from > 0 && frame.from < this.place.world;
-      if (!known || this.links.has(frame.from)) {
-        socket.destroy();
-        return;
-      }
-      this.adopt(frame.from, socket);
-      socket.write(pack({ kind: "welcome", from: 0, to: frame.from, body: Buffer.alloc(0) }));
-      // What it missed: who joined before it.
-      this.sign = 0;
-      this.pid = undefined;
-      this.noted.clear();
-      for (const peer of this.joined)
-        this.passOn({ kind: "joined", from: peer, to: frame.from, body: Buffer.alloc(0) });
-    });
-    socket.on("data", first).on("error", () => {});
+  /** A connection, which must first name this launch and one of its ranks that is not here yet. */
+  private acceptRank(socket: Socket): void {
+    const { launch, world } = this.place;
+    const silent = setTimeout(() => socket.destroy(), TRY_MS).unref();
+    socket
+      .unref()
+      .on("error", () => {})
+      .on("close", () => clearTimeout(silent));
+    let peer: number | undefined;
+    const isHello = ({ kind, from, length }: FrameHead) =>
+      kind === "hello" && from > 0 && from < world && length === Buffer.byteLength(launch);
+    readFrames(
+      socket,
+      (head) => (peer === undefined ? isHello(head) : this.admits(peer, head)),
+      (frame) => {
+        if (peer !== undefined) this.handleFrame(frame);
+        else if (frame.body.toString() !== launch || this.welcomed.has(frame.from)) socket.destroy();
+        else {
+          peer = frame.from;
+          clearTimeout(silent);
+          this.welcome(peer, socket);
+        }
+      },
+    );
   }
 
-  private adopt(peer: number, socket: Socket): void {
+  private welcome(peer: number, socket: Socket): void {
+    // An earlier connection of this rank whose welcome was lost.
+    this.links.get(peer)?.destroy();
+    this.registerLink(peer, socket);
+    socket.write(packFrame({ kind: "welcome", from: 0, to: peer, body: EMPTY }));
+    // What it missed: who joined before it.
+    this.sign = 0;
+    this.pid = undefined;
+    this.noted.clear();
+    for (const other of this.joined) this.passOn({ kind: "joined", from: other, to: peer, body: EMPTY });
+  }
+
+  /** Whether the rank at the other end may send such a frame: on rank 0 its own, on the others what rank 0 passes on. */
+  private admits(peer: number, { kind, from, to, length }: FrameHead): boolean {
+    const { rank, world } = this.place;
+    if (length > LONGEST_BODY || from >= world || from === rank || from === to) return false;
+    if (to !== ALL && (rank === 0 ? to >= world : to !== rank)) return false;
+    switch (kind) {
+      case "data":
+        return to !== ALL && (rank !== 0 || from === peer);
+      case "taken":
+        return to !== ALL && length === 4 && (rank !== 0 || from === peer);
+      case "joined":
+      case "alive":
+      case "gone":
+        return rank !== 0 || from === peer;
+      case "welcome":
+        return rank === 0 && from === peer;
+      case "note":
+        return from === 0;
+      default:
+        return false;
+    }
+  }
+
+  private registerLink(peer: number, socket: Socket): void {
     socket.setNoDelay(true).setKeepAlive(true, 10_000).unref();
     this.links.set(peer, socket);
     socket.on("close", () => {
-      if (this.place.rank === 0) this.take({ kind: "gone", from: peer, to: ALL, body: Buffer.alloc(0) });
-      else for (const other of this.incoming.keys()) this.end(other);
+      if (this.place.rank !== 0) for (const other of this.incoming.keys()) this.end(other);
+      else if (this.welcomed.has(peer)) this.handleFrame({ kind: "gone", from: peer, to: ALL, body: EMPTY });
+      // It does not know that it was let in, and will come again.
+      else if (this.links.get(peer) === socket) this.links.delete(peer);
     });
   }
 
   private async join(limitMs: number): Promise<void> {
-    const { address, rank, launch } = this.place;
-    let why = "nobody answers there";
-    for (let waited = 0; waited <= limitMs; waited += RETRY_MS) {
-      const socket = await connected(address).catch((cause: NodeJS.ErrnoException) => {
-        why = cause.message;
-        return undefined;
-      });
-      if (socket) {
-        if (
-          await this.welcomed(socket, pack({ kind: "hello", from: rank, to: 0, body: Buffer.from(launch) }))
-        )
-          return;
-        why = "it answers, and not as rank 0 of this launch";
-      }
-      await later(RETRY_MS);
+    const deadline = performance.now() + limitMs;
+    let why: string | undefined;
+    for (let rest = limitMs; rest > 0; rest = deadline - performance.now()) {
+      const limit = Math.min(TRY_MS, rest);
+      const failed = await this.tryJoin(limit);
+      if (!failed) return;
+      // A try that the end of the time has cut short is no better witness than the one before.
+      if (!failed.late || limit === TRY_MS || !why) why = failed.why;
+      await later(Math.max(0, Math.min(RETRY_MS, deadline - performance.now())));
     }
     throw unreachable(
-      address,
+      this.place.address,
       "rendezvous_unreachable",
-      why,
-      "start all ranks, and let them reach that machine and port",
+      why ?? "nobody answers there",
+      "start all ranks, and let them reach that machine and port; NSA_RENDEZVOUS=tcp://host:port names another one, the host being the machine of rank 0",
     );
   }
 
-  private welcomed(socket: Socket, hello: Buffer): Promise<boolean> {
+  /** One try to connect and to be welcomed, of at most `limitMs`; undefined where it succeeded. */
+  private tryJoin(limitMs: number): Promise<{ why: string; late: boolean } | undefined> {
+    const { address, rank, launch } = this.place;
+    const socket = dial(address.port, address.host);
     return new Promise((resolve) => {
-      const read = unpack((frame) => {
-        if (frame.kind === "welcome") {
-          this.adopt(0, socket);
-          resolve(true);
-        } else this.take(frame);
-      });
+      let [connected, welcomed, late] = [false, false, false];
+      let why = "nobody answers there";
+      const timer = setTimeout(() => {
+        late = true;
+        if (connected) why = "the program there accepts connections and does not answer";
+        socket.destroy();
+      }, limitMs);
       socket
-        .on("error", () => {})
-        .on("close", () => resolve(false))
-        .on("data", read);
-      socket.write(hello);
+        .on("connect", () => {
+          connected = true;
+          why = "the program there is not rank 0 of this launch";
+          socket.write(packFrame({ kind: "hello", from: rank, to: 0, body: Buffer.from(launch) }));
+        })
+        .on("error", (cause) => {
+          if (!connected) why = cause.message;
+        })
+        .on("close", () => {
+          clearTimeout(timer);
+          resolve({ why, late });
+        });
+      readFrames(
+        socket,
+        (head) => (welcomed ? this.admits(0, head) : head.kind === "welcome" && head.length === 0),
+        (frame) => {
+          if (welcomed) return this.handleFrame(frame);
+          welcomed = true;
+          clearTimeout(timer);
+          this.registerLink(0, socket);
+          socket.write(packFrame({ kind: "welcome", from: rank, to: 0, body: EMPTY }));
+          resolve(undefined);
+        },
+      );
     });
   }
 
   /** A frame for this rank, for another, or for all. */
-  private take(frame: Frame): void {
+  private handleFrame(frame: Frame): void {
     const { rank } = this.place;
     if (rank === 0) {
       if (frame.kind === "joined") this.joined.add(frame.from);
+      if (frame.kind === "welcome") this.welcomed.add(frame.from);
       if (frame.to !== rank) this.passOn(frame);
     }
     if (frame.to !== rank && frame.to !== ALL) return;
@@ -256,13 +324,14 @@ export class Relay {
 
   private passOn(frame: Frame): void {
     for (const [peer, link] of this.links)
-      if (peer !== frame.from && (frame.to === ALL || frame.to === peer)) link.write(pack(frame));
+      if (peer !== frame.from && (frame.to === ALL || frame.to === peer)) link.write(packFrame(frame));
   }
 
   private note({ kind, from, body }: Frame): void {
     const { folder } = this.place;
     const file = (name: string) => join(folder, `${from}.${name}`);
-    if (kind === "data") this.incoming.get(from)?.write(body);
+    if (kind === "data") this.receiveData(from, body);
+    else if (kind === "taken") this.widen(from, body.readUInt32BE(0));
     else if (kind === "gone") this.end(from);
     else if (!existsSync(folder)) return;
     else if (kind === "joined") atomicWriteFile(file("joined"), String(process.pid));
@@ -279,43 +348,37 @@ export class Relay {
   private end(peer: number): void {
     if (this.ended.has(peer)) return;
     this.ended.add(peer);
+    // Nobody takes what this rank still writes for it.
+    this.outgoing.get(peer)?.resume();
     const pipe = this.incoming.get(peer);
     pipe?.write(Buffer.alloc(0), () => pipe.destroy());
   }
 
-  /** Passes on what this rank's files say. */
-  private look(): void {
+  /** Sends what has changed in this rank's files. */
+  private pollFiles(): void {
     const { rank, folder } = this.place;
     const file = (name: string) => join(folder, `${rank}.${name}`);
     const alive = statSync(file("alive"), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-    if (alive !== this.sign) this.say("alive");
+    if (alive !== this.sign) this.broadcastFrame("alive");
     this.sign = alive;
     if (this.pid === undefined && existsSync(file("joined"))) {
       this.pid = Number(readFileSync(file("joined"), "utf8"));
-      this.say("joined");
+      this.broadcastFrame("joined");
     }
     if (rank !== 0) return;
     for (const name of NOTES) {
       const path = join(folder, name);
       if (this.noted.has(name) || !existsSync(path)) continue;
       this.noted.add(name);
-      this.say("note", Buffer.from(JSON.stringify([name, readFileSync(path, "utf8")])));
+      this.broadcastFrame("note", Buffer.from(JSON.stringify([name, readFileSync(path, "utf8")])));
     }
   }
 
-  private say(kind: Kind, body = Buffer.alloc(0)): void {
+  private broadcastFrame(kind: FrameKind, body = EMPTY): void {
     const frame = { kind, from: this.place.rank, to: ALL, body };
     if (this.place.rank === 0) {
       if (kind === "joined") this.joined.add(0);
       this.passOn(frame);
-    } else this.links.get(0)?.write(pack(frame));
+    } else this.links.get(0)?.write(packFrame(frame));
   }
-}
-
-function connected({ host, port }: Address): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = dial(port, host);
-    socket.once("connect", () => resolve(socket.off("error", reject)));
-    socket.once("error", reject);
-  });
 }
