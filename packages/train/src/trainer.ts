@@ -28,7 +28,7 @@ export const trainerSchema = z.strictObject({
     .enum(["auto", "always", "never"])
     .default("auto")
     .describe(
-      "Whether ranks share out masters and moments (ZeRO-1); auto: where one rank's would be 256 MiB or more",
+      "Shard fp32 master weights and optimizer state across ranks (ZeRO stage 1). auto: when they take 256 MiB or more on one rank",
     ),
   logitsBudgetMb: z
     .number()
