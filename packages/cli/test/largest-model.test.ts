@@ -2,7 +2,7 @@
 import type { Resize } from "@nsa/core";
 import { familyMember, resolveModelConfig } from "@nsa/model";
 import { expect, test } from "vitest";
-import { describeLargest, largestModel, memoryOf, ofOneRank } from "../src/commands/largest-model.ts";
+import { describeLargest, largestModel, memoryOf } from "../src/commands/largest-model.ts";
 
 const model = resolveModelConfig({
   vocabSize: 100,
@@ -76,10 +76,14 @@ test("a_recipes_own_limit_counts_where_it_is_smaller_than_the_machine", () => {
   expect(memoryOf("cpu", 1e9)).toBe(memoryOf("cpu"));
 });
 
-test("a_rank_has_its_share_of_masters_and_moments", () => {
-  const whole = { parameters: 5, memory_parameters_bytes: 80, memory_bytes: 100, shareable_bytes: 60 };
-  // Three quarters of the 60 are on other ranks.
-  expect(ofOneRank(whole, 4)).toEqual({ parameters: 5, memory_parameters_bytes: 35, memory_bytes: 55 });
-  expect(ofOneRank(whole, 1)).toEqual({ parameters: 5, memory_parameters_bytes: 80, memory_bytes: 100 });
-  expect(ofOneRank({ parameters: 5, memory_bytes: 100 }, 4)).toEqual({ parameters: 5, memory_bytes: 100 });
+test("the_largest_model_of_several_ranks_is_the_one_whose_fullest_rank_fits", () => {
+  // 95 % of 4000 are 3800. The fullest of four ranks has 2n less than n²: 62² − 2·62 = 3720 and 63² − 2·63 = 3843; alone 61² = 3721 and 62² = 3844.
+  const shared = {
+    estimate: (_config: unknown, _device?: string, resize: Resize = (m) => m, world = 1) => {
+      const { numHeads } = resize({ ...model, numKvHeads: 1, attentionLayers: undefined });
+      return { parameters: numHeads, memory_bytes: numHeads ** 2 - (world === 4 ? 2 * numHeads : 0) };
+    },
+  };
+  expect(largestModel(shared, {}, "cpu", 4000, 4)!.fits!.model.numHeads).toBe(62);
+  expect(largestModel(shared, {}, "cpu", 4000)!.fits!.model.numHeads).toBe(61);
 });

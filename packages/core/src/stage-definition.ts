@@ -58,9 +58,9 @@ export interface StageDefinition<C = any> {
   run: StageRunner<C>;
   /**
    * What a run will cost: plain numbers by name, of which `flops` gives a time. Checks the whole config. `resize`: of another model in
-   * place of the recipe's own; stages without a model leave it.
+   * place of the recipe's own; stages without a model leave it. `world`: ranks of the run, of which bytes are those of the one that needs most.
    */
-  estimate(config: C, device?: string, resize?: Resize): Record<string, number>;
+  estimate(config: C, device?: string, resize?: Resize, world?: number): Record<string, number>;
   /** Names of the outputs, with stand-ins good enough for the estimates of later stages; `folder` may be filled. */
   plannedOutputs(config: C, folder: string): Record<string, string>;
   /** Files and patterns of files that a run reads; those that are not there are named before it begins. */

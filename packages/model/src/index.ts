@@ -71,6 +71,7 @@ export { numbersAt, type PlacedText, RewardModel } from "./reward/reward-model.t
 export { type Branch, muteBranch } from "./transformer/ablate.ts";
 export {
   cacheBytesPerToken,
+  largestStateShare,
   matmulParameters,
   parameterCount,
   type TrainFlops,

@@ -1,6 +1,6 @@
 // What a training run will cost, by formulas from the architecture and the loop's settings.
 import type { ModelConfig, ParameterGroup } from "@nsa/model";
-import { parameterCount, trainFlops, trainMemory } from "@nsa/model";
+import { largestStateShare, parameterCount, trainFlops, trainMemory } from "@nsa/model";
 import type { OptimizerConfig } from "./optim/config.ts";
 import { stateBytesPerParameter } from "./optim/registry.ts";
 import { sharesBytes } from "./optim/shared.ts";
@@ -21,13 +21,15 @@ export interface TrainingSize {
   groups?: readonly ParameterGroup[] | undefined;
   /** Whether ranks of it share out masters and moments; without it they do not. */
   shareState?: "auto" | "always" | "never";
+  /** Ranks of the run. Default 1. */
+  world?: number | undefined;
   /** Where it will run; scratch memory differs. */
   device?: string;
 }
 
 /**
- * Parameters, tokens, FLOPs and bytes, under the names that `--dry-run` prints. `shareable_bytes`, where ranks would share them out: masters
- * and moments, which `memory_bytes` has whole.
+ * Parameters, tokens, FLOPs and bytes, under the names that `--dry-run` prints. Bytes are those of one rank, the one with the most masters and
+ * moments where ranks share them out; all else counts for the whole run.
  */
 export function estimateTraining(model: ModelConfig, size: TrainingSize): Record<string, number> {
   const tokens = size.steps * size.microBatches * size.microBatchTokens;
@@ -40,6 +42,7 @@ export function estimateTraining(model: ModelConfig, size: TrainingSize): Record
     groups: size.groups,
     headRows: size.headRows,
   });
+  const elsewhere = bytesElsewhere(model, size, memory.state);
   return {
     parameters: parameterCount(model),
     tokens,
@@ -47,11 +50,18 @@ export function estimateTraining(model: ModelConfig, size: TrainingSize): Record
     flops_per_token_actual: flops.actual,
     attention_read_share: flops.readShare,
     flops: flops.actual * tokens,
-    memory_parameters_bytes: memory.parameters,
+    memory_parameters_bytes: memory.parameters - elsewhere,
     memory_activations_bytes: memory.activations,
-    memory_bytes: memory.total,
-    ...(size.shareState && sharesBytes(size.shareState, memory.state)
-      ? { shareable_bytes: memory.state }
-      : {}),
+    memory_bytes: memory.total - elsewhere,
   };
+}
+
+/** Bytes of `state`, all masters and moments, that even the rank with the most of them leaves to others. As in the trainer, adapters are not shared out. */
+function bytesElsewhere(
+  model: ModelConfig,
+  { shareState, world = 1, groups }: TrainingSize,
+  state: number,
+): number {
+  if (world === 1 || !shareState || model.lora || !sharesBytes(shareState, state)) return 0;
+  return Math.round(state * (1 - largestStateShare(model, groups, world)));
 }

@@ -11,7 +11,7 @@ import {
 } from "@nsa/model";
 import { expect, test } from "vitest";
 import { keepsHidden } from "../../model/src/mlp/swiglu.ts";
-import { estimateTraining, optimizerSchema } from "../src/index.ts";
+import { estimateTraining, optimizerSchema, type TrainingSize } from "../src/index.ts";
 
 const sizes: ModelConfigInput = {
   vocabSize: 13,
@@ -238,4 +238,39 @@ test("an_estimate_multiplies_tokens_and_flops_per_token_at_the_document_s_length
   const half = estimateTraining(of(), { ...size, optimizer: optimizerSchema.parse({ stateDtype: "bf16" }) });
   const numel = (memory.parameters - 480) / 16;
   expect(estimate.memory_parameters_bytes! - half.memory_parameters_bytes!).toBe(4 * numel);
+});
+
+test("a_rank_holds_the_masters_and_moments_of_whole_matrices_beside_the_vectors", () => {
+  // Elements by sixteens: embedding and head 2000 each, q, k and v 448, o 160, gate and up 144, down 80; three norms 48.
+  const model = all("full", { vocabSize: 200, numLayers: 1 });
+  const size = {
+    steps: 1,
+    microBatches: 1,
+    microBatchTokens: 20,
+    seqLen: 10,
+    recompute: false,
+    logitsBudgetMb: 1,
+  };
+  const bytes = (of: typeof model, more: Partial<TrainingSize>) => {
+    const { memory_parameters_bytes: own, memory_bytes: sum } = estimateTraining(of, { ...size, ...more });
+    return [own!, sum!] as const;
+  };
+  const less = (of: typeof model, more: Partial<TrainingSize>) => {
+    const [whole, part] = [bytes(of, {}), bytes(of, more)];
+    expect(whole[1] - part[1]).toBe(whole[0] - part[0]);
+    return whole[0] - part[0];
+  };
+  const shareState = "always";
+  // The largest matrix to the rank with the least: two ranks have 2000 + 448 and 2000 + 160 + 144 + 80.
+  expect(less(model, { world: 2, shareState })).toBe(8 * (4880 - (2448 + 48)));
+  // Of three, two have a matrix of 2000 each, however many there are beside them.
+  expect(less(model, { world: 3, shareState })).toBe(8 * (4880 - (2000 + 48)));
+  expect(less(model, { world: 8, shareState })).toBe(8 * (4880 - (2000 + 48)));
+  // In bf16 with masters of 4 bytes a weight.
+  expect(less({ ...model, dtype: "bf16" }, { world: 3, shareState })).toBe(12 * (4880 - (2000 + 48)));
+  // What the trainer does not share out is whole: little, on one rank, not wanted, or adapters.
+  for (const more of [{ world: 3, shareState: "auto" }, { shareState }, { world: 3, shareState: "never" }])
+    expect(less(model, more as Partial<TrainingSize>)).toBe(0);
+  const adapted = all("full", { vocabSize: 200, numLayers: 1, lora: { rank: 2, alpha: 4 } });
+  expect(less(adapted, { world: 3, shareState })).toBe(0);
 });

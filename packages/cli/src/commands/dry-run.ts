@@ -1,9 +1,9 @@
 // `--dry-run`: what a stage would cost, with a time from the rate at which this machine multiplies matrices now.
-import { NsaError, type StageDefinition } from "@nsa/core";
+import { NsaError, type StageDefinition, sameSize } from "@nsa/core";
 import { openDevice } from "@nsa/kernels";
 import { worldOf } from "../child/run-ranks.ts";
 import { count, duration, percent } from "../view/format.ts";
-import { describeLargest, largestModel, memoryOf, ofOneRank } from "./largest-model.ts";
+import { describeLargest, largestModel, memoryOf } from "./largest-model.ts";
 import type { CheckedStage } from "./pipeline-recipe.ts";
 import { processBytes } from "./process-memory.ts";
 import { matmulRate } from "./self-check.ts";
@@ -60,7 +60,7 @@ export function printEstimate(
 ): void {
   const { device, seconds: secondsOf } = timer(options.device);
   const world = worldOf(options, (text) => console.error(text));
-  const estimate = ofOneRank(whole, world);
+  const estimate = world === 1 ? whole : stage.estimate(config, options.device, sameSize, world);
   const seconds = secondsOf(estimate.flops);
   // On a GPU tensors are elsewhere.
   const bytes = device === "cuda" ? undefined : processBytes(estimate, config);

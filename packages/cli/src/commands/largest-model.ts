@@ -3,7 +3,7 @@
 // The recipe's own estimate is computed for larger and smaller members of the family of its model (more heads, width and layers at once)
 // until one fits and the next does not.
 import { totalmem } from "node:os";
-import type { StageDefinition } from "@nsa/core";
+import type { Resize, StageDefinition } from "@nsa/core";
 import { openDevice } from "@nsa/kernels";
 import { familyMember, type ModelConfig } from "@nsa/model";
 
@@ -34,20 +34,7 @@ export function memoryOf(wanted: string, limitMb = 0): number {
   return limitMb > 0 ? Math.min(all, limitMb * 2 ** 20) : all;
 }
 
-/** The estimate of one of `world` ranks, which share out what can be. */
-export function ofOneRank(
-  { shareable_bytes: shareable = 0, ...estimate }: Estimate,
-  world: number,
-): Estimate {
-  const elsewhere = shareable * (1 - 1 / world);
-  const less = (key: string) =>
-    estimate[key] === undefined ? {} : { [key]: Math.ceil(estimate[key] - elsewhere) };
-  return elsewhere === 0
-    ? estimate
-    : { ...estimate, ...less("memory_parameters_bytes"), ...less("memory_bytes") };
-}
-
-/** Undefined for a stage whose memory does not depend on a model. */
+/** Of one of `world` ranks, the one that needs most. Undefined for a stage whose memory does not depend on a model. */
 export function largestModel(
   { estimate }: Pick<StageDefinition, "estimate">,
   config: unknown,
@@ -58,12 +45,12 @@ export function largestModel(
   const limit = memory * USABLE;
   const at = (n: number) => {
     let model: ModelConfig | undefined;
-    const whole = estimate(config, device, (first) => {
-      const member = familyMember(first as ModelConfig, n);
+    const resize: Resize = (first) => {
+      const member = familyMember(first as unknown as ModelConfig, n);
       model ??= member;
-      return member as typeof first;
-    });
-    const of = ofOneRank(whole, world);
+      return member as unknown as typeof first;
+    };
+    const of = estimate(config, device, resize, world);
     return model && of.memory_bytes !== undefined ? { model, estimate: of } : undefined;
   };
   const fits = (n: number) => at(n)!.estimate.memory_bytes! <= limit;

@@ -57,6 +57,13 @@ function placesOf(layout: Layout, owners: ReadonlyMap<string, number>, rank: num
   return { at, trained, all };
 }
 
+/** Elements of a buffer of moments: those of all trained weights, and those that the rank of `world` with the most of them holds. */
+export function sharedNumel(layout: Layout, world: number): { all: number; largest: number } {
+  const owners = ownersOf(layout, world);
+  const own = Array.from({ length: world }, (_, rank) => placesOf(layout, owners, rank).trained);
+  return { all: layout.trainableNumel, largest: Math.max(...own) };
+}
+
 export class Sharing {
   private readonly owners: Map<string, number>;
   private readonly places: Places[];

@@ -6,6 +6,7 @@ import { headKinds } from "../heads/registry.ts";
 import { mlpKinds } from "../mlp/registry.ts";
 import type { ParameterGroup } from "../parameters/groups.ts";
 import { type Layout, layoutOf } from "../parameters/layout.ts";
+import { sharedNumel } from "../parameters/sharing.ts";
 import type { WeightSpec } from "../parameters/weight-spec.ts";
 
 /** Numbers of the model, frozen ones included. */
@@ -132,6 +133,16 @@ export function cacheBytesPerToken(config: ModelConfig): number {
 export function weightBytes(config: ModelConfig, groups?: readonly ParameterGroup[]): number {
   const { numel, lowNumel } = layoutOf(config, groups);
   return 4 * numel + (config.dtype === "bf16" ? 2 * lowNumel : 0);
+}
+
+/** Of masters and moments, the share of the rank of `world` that holds the most where ranks share them out: whole matrices have one owner each. */
+export function largestStateShare(
+  config: ModelConfig,
+  groups: readonly ParameterGroup[] | undefined,
+  world: number,
+): number {
+  const { all, largest } = sharedNumel(layoutOf(config, groups), world);
+  return all === 0 ? 1 : largest / all;
 }
 
 /** Σ r of a layer's adapters: x·Aᵀ is kept for the backward. */

@@ -47,11 +47,12 @@ export function estimateReward(
   config: RewardModelConfig,
   device?: string,
   resize: Resize = sameSize,
+  world = 1,
 ): Record<string, number> {
   checkRewardRecipe(config);
   const base = readModelConfig(config.init.checkpoint);
   const model = resolveModelConfig({ ...base, head: "scalar", lora: loraOfRecipe(config.adapter, base) });
-  return estimateTraining(resize(model), { ...config.train, device });
+  return estimateTraining(resize(model), { ...config.train, device, world });
 }
 
 /** Steps over the learned examples, shuffled again each epoch. */

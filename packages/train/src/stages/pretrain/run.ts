@@ -39,8 +39,9 @@ export function estimatePretrain(
   config: PretrainConfig,
   device?: string,
   resize: Resize = sameSize,
+  world = 1,
 ): Record<string, number> {
-  return estimateTraining(resize(pretrainModelConfig(config)), { ...config.train, device });
+  return estimateTraining(resize(pretrainModelConfig(config)), { ...config.train, device, world });
 }
 
 /** Whole documents cut to `seqLen`, one micro-batch after another. */

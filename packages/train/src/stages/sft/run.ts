@@ -36,18 +36,19 @@ export function estimateSft(
   config: SftConfig,
   device?: string,
   resize: Resize = sameSize,
+  world = 1,
 ): Record<string, number> {
   checkDistill(config.distill);
   const base = readModelConfig(config.initFrom);
   const model = resize(resolveModelConfig({ ...base, lora: loraOfRecipe(config.adapter, base) }));
   const { distill, train } = config;
-  if (!distill) return estimateTraining(model, { ...train, device });
+  if (!distill) return estimateTraining(model, { ...train, device, world });
   const { teacher: folder, kind, prompts, samples, maxTokens } = distill;
   // Prompts count as long as an example may be. An output is never cut, so one may be more than a micro-batch.
   const outputs = kind === "on_policy" ? prompts * samples : 0;
   const length = outputs > 0 ? train.seqLen + maxTokens : train.seqLen;
   const microBatchTokens = outputs > 0 ? Math.max(train.microBatchTokens, length) : train.microBatchTokens;
-  const own = estimateTraining(model, { ...train, seqLen: length, microBatchTokens, device });
+  const own = estimateTraining(model, { ...train, seqLen: length, microBatchTokens, device, world });
   const teacher = readModelConfig(folder);
   const bytes = weightBytes(teacher, INFERENCE_ONLY);
   const tokens = outputs > 0 ? train.steps * outputs * length : own.tokens!;
