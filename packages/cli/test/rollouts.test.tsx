@@ -266,5 +266,5 @@ evaluation: {questions: 2, samples: 2}
   fails(3, /earliest step that can be replayed is 1/, "--step", "4");
   fails(2, /ID=NUMBER/, "--step", "1", "--set-reward", "length");
   fails(2, /name one of length, repetition/, "--step", "1", "--set-reward", "format=0");
-  fails(2, /required option '--step <n>'/);
+  fails(2, /there is no --step <n>/);
 });

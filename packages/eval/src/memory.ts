@@ -1,4 +1,5 @@
-// What a run of `nsa eval` may take at most: the weights, and the largest of its steps, by the recipe and the checkpoint's architecture.
+// What a run of `nsa eval` may take at most: the weights, and the largest of its entries, by the recipe and the checkpoint's architecture.
+// A reward model counts by its weights.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { NsaError, type Resize, sameSize } from "@nsa/core";
@@ -21,15 +22,18 @@ const PROMPT_TOKENS = 64;
 
 type Size = Pick<Generation, "calls" | "prompt" | "length">;
 
-/** The longest prompt of a step, tokens. */
-function promptTokens(config: EvalConfig, step: EvalStep, maxSeqLen: number): number {
+/** Tokens of the longest prompt of an entry's steps: the one of the most characters. */
+function promptTokens(config: EvalConfig, steps: readonly EvalStep[], maxSeqLen: number): number {
   const file = config.tokenizer ?? join(config.checkpoint, "tokenizer.json");
   if (!existsSync(file)) return PROMPT_TOKENS;
   try {
     const tokenizer = Tokenizer.load(file);
     const chat = () => chatTemplateOf(config.checkpoint);
-    const prompts = step.asks!.questions({ tokenizer, chat, maxSeqLen }).map(({ prompt }) => prompt);
-    return Math.max(...prompts.map((prompt) => tokenizer.encode(prompt).length));
+    let longest = "";
+    for (const { asks } of steps)
+      for (const { prompt } of asks!.questions({ tokenizer, chat, maxSeqLen }))
+        if (prompt.length > longest.length) longest = prompt;
+    return tokenizer.encode(longest).length;
   } catch (error) {
     // What is wrong with a tokenizer or a template is said when the run starts.
     if (error instanceof NsaError) return PROMPT_TOKENS;
@@ -37,21 +41,32 @@ function promptTokens(config: EvalConfig, step: EvalStep, maxSeqLen: number): nu
   }
 }
 
-/** The first step of an entry as calls of the engine; texts that are scored count as prompts. */
-function sizeOf(config: EvalConfig, task: EvalTask, step: EvalStep, maxSeqLen: number): Size {
+/** An entry as calls of the engine; texts that are scored count as prompts. */
+function sizeOf(config: EvalConfig, task: EvalTask, steps: readonly EvalStep[], maxSeqLen: number): Size {
   const scored = (length: number): Size => ({ calls: [{ prompts: 1, n: 1 }], prompt: length, length });
   if (task.kind === "needle") return scored(Math.max(...task.lengths));
   if (task.kind === "positions") return scored(task.length);
-  if (!step.asks) return scored(Math.min(config.engine.prefillTokens, maxSeqLen));
-  const { prompts, samples, maxTokens } = step.asks;
-  const prompt = promptTokens(config, step, maxSeqLen);
+  const [first] = steps;
+  if (!first?.asks) return scored(Math.min(config.engine.prefillTokens, maxSeqLen));
+  const { prompts, samples, maxTokens } = first.asks;
+  const prompt = promptTokens(config, steps, maxSeqLen);
   return { calls: [{ prompts, n: samples }], prompt, length: prompt + maxTokens };
 }
 
-/** Upper bounds in bytes; none where the checkpoint is not there yet. `first`: the first step of each entry. */
+/** The sizes of a recipe's entries: the search for the largest model asks for them again and again. */
+const sizes = new WeakMap<EvalConfig, readonly Size[]>();
+
+function sizesOf(config: EvalConfig, steps: readonly (readonly EvalStep[])[], maxSeqLen: number) {
+  const known =
+    sizes.get(config) ?? config.tasks.map((task, i) => sizeOf(config, task, steps[i]!, maxSeqLen));
+  sizes.set(config, known);
+  return known;
+}
+
+/** Upper bounds in bytes; none where the checkpoint is not there yet. `steps`: of each entry. */
 export function evalMemory(
   config: EvalConfig,
-  first: readonly EvalStep[],
+  steps: readonly (readonly EvalStep[])[],
   device?: string,
   resize: Resize = sameSize,
 ): Record<string, number> {
@@ -61,11 +76,8 @@ export function evalMemory(
     config.maxSeqLen === undefined ? saved : { ...saved, maxSeqLen: config.maxSeqLen },
   );
   const { maxSequences, cacheTokens, prefillTokens } = config.engine;
-  const bytes = config.tasks.map((task, i) =>
-    generationBytes(model, {
-      ...sizeOf(config, task, first[i]!, model.maxSeqLen),
-      ...{ maxSequences, cacheTokens, prefillTokens, device },
-    }),
+  const bytes = sizesOf(config, steps, model.maxSeqLen).map((size) =>
+    generationBytes(model, { ...size, maxSequences, cacheTokens, prefillTokens, device }),
   );
   const scorer =
     config.rewardModel !== undefined && existsSync(join(config.rewardModel, "state.json"))

@@ -78,12 +78,7 @@ export function estimateEval(config: EvalConfig, device?: string, resize?: Resiz
     steps: sum(steps.map(({ length }) => length)),
     answers: sum(answers),
     tokens_scored_long_context: sum(scored),
-    ...evalMemory(
-      config,
-      steps.map(([first]) => first!),
-      device,
-      resize,
-    ),
+    ...evalMemory(config, steps, device, resize),
   };
 }
 

@@ -1,5 +1,5 @@
 // Questions of a run: shares of a mix, splits that stay apart, records from files, and those that cannot be asked.
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseConfig } from "@nsa/core";
@@ -176,9 +176,9 @@ test("problems_that_cannot_be_asked_or_judged_are_left_out_and_said", () => {
     expect.objectContaining({ code: "no_usable_problem" }),
   );
   expect(() => ofTask({ file: join(dir, "absent.jsonl") })).toThrow(expect.objectContaining({ exitCode: 3 }));
-  expect(() => ofTask({ file: dir })).toThrow(
-    expect.objectContaining({ exitCode: 3, why: "it is a folder" }),
-  );
+  const empty = join(dir, "empty");
+  mkdirSync(empty);
+  expect(() => ofTask({ file: empty })).toThrow(expect.objectContaining({ exitCode: 3 }));
   expect(() => ofTask({ file: jsonl("bad.jsonl", [{ question: "1+1" }]) })).toThrow(
     expect.objectContaining({ code: "task_record_invalid", what: expect.stringContaining("bad.jsonl:1") }),
   );

@@ -178,7 +178,9 @@ test("an_environment_of_a_file_has_a_state_of_its_own", async () => {
     code: "environment_file_invalid",
     exitCode: 2,
   });
-  expect(() => parse({ kind: "pyhton" })).toThrow(/did you mean python/);
+  expect(() => parse({ kind: "pyhton" })).toThrow(
+    expect.objectContaining({ fix: expect.stringMatching(/did you mean `?python/) }),
+  );
 });
 
 test("an_environment_of_a_plugin_is_opened_by_its_name", async () => {

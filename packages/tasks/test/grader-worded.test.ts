@@ -25,6 +25,19 @@ test("ranges_are_ratios_and_intervals_but_no_quotients", () => {
     }
 });
 
+test("ranges_are_the_same_by_any_dash_in_words_and_as_inequalities", () => {
+  for (const dash of ["-", "–", "—", "−"]) expectOnly("3 to 5", `3${dash}5`);
+  expectOnly("3 to 5", "between 3 and 5");
+  expectOnly("from 3 to 5", "3 \\le x \\le 5", "3 < x < 5", "3 \\le x \\le 6");
+  expectOnly("3 to 5", "3 ≤ t ≤ 5");
+  // An answer with a unit is no other answer by the range alone.
+  for (const [answer, gold] of [
+    ["3 to 5", "3 to 5 hours"],
+    ["3 to 5 hours", "3 to 5"],
+  ] as const)
+    expect(compareAnswers(answer, gold).verdict).not.toBe("wrong");
+});
+
 test("arrows_have_a_direction", () => {
   const names = "abcdpqrsxy";
   for (const a of names)

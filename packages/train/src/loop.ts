@@ -1,4 +1,5 @@
 // The loop that pretraining and fine-tuning share: steps, validation, samples, checkpoints, interruption, exact resume.
+import { resolve } from "node:path";
 import {
   type Batch,
   type BatchSource,
@@ -87,6 +88,8 @@ class TrainingLoop {
   /** Peak TFLOP/s of the device; undefined where it is not known. */
   private readonly peak: number | undefined;
   private lastPath: string | undefined;
+  /** The step of the newest checkpoint, on every rank. */
+  private savedStep: number | undefined;
   /** The last validation. */
   private validated: { step: number; loss: number | undefined } | undefined;
   /** The newest figures of training and validation. */
@@ -112,6 +115,7 @@ class TrainingLoop {
     if (context.resumeFrom) {
       const state = await resumeCheckpoint(context.resumeFrom, { model, optimizer, stateful }, context);
       refuseOtherStep(context.resumeFrom, state);
+      if (resolve(context.resumeFrom) === resolve(this.store.path(state.step))) this.savedStep = state.step;
     }
     const flops = trainFlops(model.config, run.sequenceLength, model.groups);
     context.emit({
@@ -163,7 +167,8 @@ class TrainingLoop {
   }
 
   private async stop(): Promise<StageResult> {
-    await this.save({ due: false });
+    // The checkpoint of a save that was due keeps its validation loss.
+    if (this.savedStep !== this.run.trainer.stepsDone) await this.save({ due: false });
     return this.result("interrupted");
   }
 
@@ -251,6 +256,7 @@ class TrainingLoop {
       this.lastPath = await this.store.save({ model, optimizer, stateful, step, valLoss, files });
       context.emit({ type: "checkpoint", step, path: this.lastPath });
     });
+    this.savedStep = step;
   }
 
   /** All ranks must stop after the same step. */

@@ -29,6 +29,7 @@ async function run(runDir: string, recipe: object, options: { resumeFrom?: strin
     signal: abort.signal,
     onEvent: (e) => {
       if (e.type === "step" && e.step === options.stopAt) abort.abort();
+      if (e.type === "start" && options.stopAt === 0) abort.abort();
     },
   });
   try {
@@ -70,6 +71,20 @@ test("a_run_interrupted_and_resumed_equals_the_unbroken_one_bit_for_bit", async 
   await run(dir, tinyRecipe(60), { resumeFrom: latestCheckpoint(dir)! });
   expect(weights(dir).equals(weights(join(root, "whole")))).toBe(true);
   expect(losses(dir)).toEqual(losses(join(root, "whole")));
+});
+
+test("an_interruption_behind_a_save_that_was_due_leaves_its_checkpoint_as_it_is", async () => {
+  const recipe = tinyRecipe(6, { eval_every: 2, save_every: 2, keep_last: 1 });
+  const dir = newRun("stopped-at-a-save");
+  const first = join(dir, "checkpoints/step-000002");
+  const lossOf = () => JSON.parse(readFileSync(join(first, "state.json"), "utf8")).valLoss;
+  await run(dir, recipe, { stopAt: 2 });
+  const loss = lossOf();
+  expect(loss).toBe(rows(dir, "metrics.jsonl").find((r) => r.step === 2 && "val/loss" in r)["val/loss"]);
+  // Resumed, and interrupted before its first step.
+  const resumed = await run(dir, recipe, { resumeFrom: first, stopAt: 0 });
+  expect(resumed).toMatchObject({ status: "interrupted", step: 2, outputs: { checkpoint: first } });
+  expect(lossOf()).toBe(loss);
 });
 
 test("the_validation_loss_of_a_checkpoint_is_that_of_its_step_and_of_saves_that_are_due", async () => {

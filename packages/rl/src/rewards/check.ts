@@ -22,7 +22,7 @@ function faultOf(
     return [
       `from_step ${fromStep} is after the run's last step, ${steps}`,
       "this reward would count at no step",
-      "lower from_step, or raise the number of steps",
+      "raise the number of steps, or lower from_step, for a short trial by --set rewards.N.from_step=1",
     ];
   const unknown = parts && reward.parts.find((name) => !parts.some((part) => isPart(part, name)));
   if (unknown !== undefined)

@@ -9,9 +9,13 @@ const ARROW = /\\(?:to|rightarrow|longrightarrow|Rightarrow|implies|mapsto)(?![a
 const endsOf = (s: string) =>
   RANGE.exec(plainRange(s.replace(/\$/g, "")).replace(/ {2,}/g, " "))?.slice(1, 3);
 
+/** A number or a fraction, which no range is. */
+const NUMBER = /^-?\\?(?:d?frac\{?-?\d+\}?\{?\d+\}?|\d+(?:[.,]\d+)*(?:\/\d+)?)(?:\\?%)?$/;
+
 /**
  * Whether a range in words ("3 to 5") can be the other answer: a ratio, the same range by a dash or as an interval. A
- * fraction or a number is none. Undefined where no side is a range, or both may be ratios.
+ * fraction or a number is none. Undefined where no side is a range, both may be ratios, or the other side is written in a way that
+ * is compared elsewhere (inequalities, "between 3 and 5", units).
  */
 export function rangeVerdict(answer: string, gold: string): "correct" | "wrong" | undefined {
   const [a, g] = [endsOf(answer), endsOf(gold)];
@@ -19,8 +23,16 @@ export function rangeVerdict(answer: string, gold: string): "correct" | "wrong" 
   const [ends, other] = (a ? [a, gold] : [g, answer]) as [string[], string];
   if (/:|\\text|ratio/i.test(other)) return undefined;
   const [low, high] = ends as [string, string];
-  const written = other.replace(/[\s$]/g, "").replace(/\\left|\\right/g, "");
-  return written === `${low}-${high}` || written === `[${low},${high}]` ? "correct" : "wrong";
+  const written = other
+    .replace(/[\s$]/g, "")
+    .replace(/\\left|\\right/g, "")
+    .replace(/[–—−]/g, "-");
+  if (written === `${low}-${high}` || written === `[${low},${high}]`) return "correct";
+  // The ends belong to it, as in words.
+  const bounded =
+    /^(.+?)(?:\\leq?|≤)[a-zA-Z](?:\\leq?|≤)(.+)$/.exec(written) ?? /^between(.+)and(.+)$/i.exec(written);
+  if (bounded?.[1] === low && bounded[2] === high) return "correct";
+  return NUMBER.test(written) ? "wrong" : undefined;
 }
 
 /** The sides of arrows, of an answer that has any. */

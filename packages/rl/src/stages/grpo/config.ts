@@ -271,7 +271,7 @@ export const grpoSchema = z.strictObject({
 
 export type GrpoConfig = z.output<typeof grpoSchema>;
 
-/** Refuses steps of more outputs than any memory holds, and rewards that end before they begin. */
+/** Refuses steps of more outputs than any memory holds. */
 function checkSizes({ rollout, evaluation }: GrpoConfig): void {
   refuseTooManyOutputs("grpo_recipe_invalid", [
     ["rollout.questions_per_step × rollout.group_size", rollout.questionsPerStep * rollout.groupSize],
@@ -303,7 +303,7 @@ export function stepsAddedUp({ rewards, algorithm }: GrpoConfig): string | undef
   const { name, byStep } = advantageKinds.get(algorithm.advantage);
   const ofSteps = rewards.find(({ kind, weight }) => weight > 0 && rewardKinds.get(kind).ofSteps);
   if (byStep || !ofSteps) return undefined;
-  return `algorithm.advantage ${name} adds up what ${ofSteps.kind} gives to the steps of an output, so that more steps earn more: process supervision is advantage process`;
+  return `algorithm.advantage ${name} adds up what ${ofSteps.kind} gives to the steps of an output, so that outputs of more steps earn more: set algorithm.advantage to process to reward each step by itself`;
 }
 
 /** Refuses settings that cannot learn anything. Throws NsaError `rewards_invalid`, `group_of_one`, `value_model_mismatch`, `curriculum_invalid` (exit 2). */

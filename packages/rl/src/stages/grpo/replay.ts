@@ -253,6 +253,8 @@ class Replay {
       const folder = join(root, "checkpoint");
       const { optimizer } = trainer;
       await saveCheckpoint(folder, { model, optimizer, stateful: [trainer], step: done });
+      trainer.free();
+      model.free();
       this.trainer = await openTrainer(device, config, folder);
       this.config = config;
     } finally {

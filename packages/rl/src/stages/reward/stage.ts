@@ -22,7 +22,9 @@ const figure = (x: number) => (Number.isFinite(x) ? x.toFixed(3) : "–");
 /** The last value of each metric of a run. */
 function lastMetrics(runDir: string): Record<string, unknown> {
   const path = join(runDir, "metrics.jsonl");
-  return existsSync(path) ? Object.assign({}, ...readJsonl<Record<string, unknown>>(path)) : {};
+  const last: Record<string, unknown> = {};
+  if (existsSync(path)) for (const row of readJsonl<Record<string, unknown>>(path)) Object.assign(last, row);
+  return last;
 }
 
 const shareOf = (labels: readonly number[]) => labels.reduce((a, b) => a + b, 0) / labels.length;
