@@ -40,6 +40,28 @@ test("changed_settings_are_named_on_the_screen_and_in_the_log_and_a_resume_witho
   expect(former(path)).toEqual(["config-until-000003.yaml"]);
 });
 
+test("a_stage_of_a_pipeline_keeps_no_settings_that_it_refused_or_made_no_step_with", () => {
+  writeFileSync(join(dir, "pipe.yaml"), "stages: [{name: base, stage: pretrain, config: tiny.yaml}]\n");
+  const first = run("pipeline", "run", "pipe.yaml");
+  expect(first.status, first.stderr).toBe(0);
+  const base = join(folder("pipeline"), "stages/base");
+  const start = read(base, "config.yaml");
+  const again = (...set: string[]) => {
+    // As after a kill between the last checkpoint and the record that the stage is finished.
+    rmSync(join(base, "result.json"), { force: true });
+    return run("pipeline", "run", "--resume", "latest", ...set.flatMap((text) => ["--set", text]));
+  };
+  const refused = again("base.train.steps=5", "base.model.d_ff=48");
+  expect(refused.status).not.toBe(0);
+  expect(refused.stderr).toContain("does not fit the model");
+  expect([read(base, "config.yaml"), former(base)]).toEqual([start, []]);
+  expect(again("base.train.skip_z_score=7").status).toBe(0);
+  expect([read(base, "config.yaml"), former(base)]).toEqual([start, []]);
+  const more = again("base.train.steps=5");
+  expect(more.status, more.stderr).toBe(0);
+  expect(read(base, "config-until-000003.yaml")).toBe(start);
+});
+
 test("replay_takes_the_recipe_that_was_in_force_at_the_step", () => {
   const grpo = `
 name: tiny
@@ -61,5 +83,18 @@ rewards: [{kind: length}]
     const made = nsa(["replay", folder("grpo"), "--step", step, "--runs", runs, "--device", "cpu"]);
     expect(made.status, `step ${step}: ${made.stderr}`).toBe(0);
     expect(made.stdout).toContain("equal to the run's, bit for bit");
+  }
+  // A key that the schema no longer has, or a plugin that is lost, matters to the steps of that recipe alone.
+  const early = join(folder("grpo"), "config-until-000002.yaml");
+  const text = readFileSync(early, "utf8");
+  for (const lost of ["gone_key: 1\n", "plugins: [nowhere.ts]\n"]) {
+    writeFileSync(early, `${text.replace(/^plugins:.*\n/m, "")}${lost}`);
+    const replay = (step: string) =>
+      nsa(["replay", folder("grpo"), "--step", step, "--runs", runs, "--device", "cpu"]);
+    const late = replay("3");
+    expect(late.status, late.stderr).toBe(0);
+    const first = replay("1");
+    expect(first.status).not.toBe(0);
+    expect(first.stderr).toMatch(/gone_key|nowhere\.ts/);
   }
 });

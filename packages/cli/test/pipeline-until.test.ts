@@ -87,7 +87,7 @@ const stagesOf = (folder: string) => readdirSync(join(folder, "stages")).sort();
 test("labels_that_are_corrected_behind_their_stage_are_what_the_next_one_learns", () => {
   const first = run("collected.yaml", "--until", "collect");
   expect(first.status, first.stderr).toBe(0);
-  expect(first.stderr).toContain("stopped behind collect");
+  expect(first.stderr).toContain("stopped after collect");
   const folder = join(runs, readdirSync(runs)[0]!);
   expect(stagesOf(folder)).toEqual(["base", "collect"]);
   const labels = join(folder, "stages/collect/labels.jsonl");

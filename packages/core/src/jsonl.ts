@@ -27,6 +27,33 @@ function objectOf(line: string): Record<string, unknown> | undefined {
   }
 }
 
+interface WholeRow {
+  /** Undefined for a blank line. */
+  row: Record<string, unknown> | undefined;
+  /** Offset in bytes after the line. */
+  end: number;
+}
+
+/**
+ * Lines that have their ends, which the last has not if it was being written; a byte order mark in front is passed over. Throws NsaError
+ * `rows_damaged`, `path_unusable` (exit 3).
+ */
+function* wholeRows(path: string): Generator<WholeRow> {
+  const { size } = statSync(path);
+  let end = 0;
+  let number = 0;
+  for (const line of eachLine(path)) {
+    end += line.length + 1;
+    number++;
+    if (end > size) return;
+    const text = number === 1 ? withoutMark(line.toString("utf8")) : line.toString("utf8");
+    const row = objectOf(text);
+    // Cutting a damaged line off would lose the rows after it.
+    if (!row && text.trim() !== "") throw damagedRow(path, number);
+    yield { row, end };
+  }
+}
+
 /** One JSONL file. Rows are written through at once: a killed process loses at most the row it was writing. */
 export class JsonlFile {
   readonly path: string;
@@ -67,19 +94,8 @@ export class JsonlFile {
     if (!existsSync(this.path)) return;
     const { size } = statSync(this.path);
     let keep = 0;
-    let number = 0;
-    for (const line of eachLine(this.path)) {
-      const end = keep + line.length + 1;
-      number++;
-      // The last line has no end if it was being written.
-      if (end > size) break;
-      const row = objectOf(line.toString("utf8"));
-      if (!row) {
-        // Whole rows behind it were written later: the file was damaged, and cutting it would lose them.
-        if (end < size) throw damagedRow(this.path, number);
-        break;
-      }
-      if (typeof row.step === "number" && row.step > step) break;
+    for (const { row, end } of wholeRows(this.path)) {
+      if (typeof row?.step === "number" && row.step > step) break;
       keep = end;
     }
     checkHeld(this.path);
@@ -109,18 +125,7 @@ export class JsonlFile {
 /** Reads a whole JSONL file; a half-written last line is left out. Throws NsaError `rows_damaged`, `path_unusable` (exit 3). */
 export function readJsonl<T = Record<string, unknown>>(path: string): T[] {
   if (!existsSync(path)) return [];
-  const { size } = statSync(path);
   const rows: T[] = [];
-  let at = 0;
-  let number = 0;
-  for (const line of eachLine(path)) {
-    at += line.length + 1;
-    number++;
-    const text = number === 1 ? withoutMark(line.toString("utf8")) : line.toString("utf8");
-    if (at > size || text.trim() === "") continue;
-    const row = objectOf(text);
-    if (!row) throw damagedRow(path, number);
-    rows.push(row as T);
-  }
+  for (const { row } of wholeRows(path)) if (row) rows.push(row as T);
   return rows;
 }

@@ -22,7 +22,7 @@ export function keptNothing(files: readonly string[]): { why: string; fix: strin
     if (keep === undefined) continue;
     return {
       why: `${file} is empty: no output of that run of \`nsa sample\` passed its keep (${JSON.stringify(keep)})`,
-      fix: "sample again with `keep: all` or a milder one, with more outputs a question, or from a checkpoint that solves more",
+      fix: "sample again with `keep: all` or a less strict `keep`, with more outputs per question, or from a checkpoint that solves more",
     };
   }
   return undefined;

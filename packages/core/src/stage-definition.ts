@@ -65,6 +65,8 @@ export interface StageDefinition<C = any> {
   plannedOutputs(config: C, folder: string): Record<string, string>;
   /** Files and patterns of files that a run reads; those that are not there are named before it begins. */
   inputFiles?(config: C): string[];
+  /** An error for all else that a run needs and that is not there, such as a program; they are shown with the missing files. */
+  missingInputs?(config: C): NsaError[];
   /** Figures of the screen, in order; a stage without them shows its last metrics as they are. */
   figures?: readonly StageFigure[];
   plots?: readonly StagePlot[];

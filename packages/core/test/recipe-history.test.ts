@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import {
   changedSettings,
   changeRecipe,
@@ -10,6 +10,29 @@ import {
   recipeAt,
   restoreRecipes,
 } from "../src/recipe-history.ts";
+
+/** Writes and removals that are still made; then the process is killed. */
+let left = Number.POSITIVE_INFINITY;
+class Killed extends Error {}
+const mutate = () => {
+  if (left-- <= 0) throw new Killed();
+};
+vi.mock("../src/atomic.ts", async (original) => {
+  const actual = await original<typeof import("../src/atomic.ts")>();
+  const atomicWriteFile: typeof actual.atomicWriteFile = (...args) => {
+    mutate();
+    actual.atomicWriteFile(...args);
+  };
+  return { ...actual, atomicWriteFile };
+});
+vi.mock("node:fs", async (original) => {
+  const actual = await original<typeof import("node:fs")>();
+  const remove: typeof actual.rmSync = (...args) => {
+    mutate();
+    actual.rmSync(...args);
+  };
+  return { ...actual, rmSync: remove };
+});
 
 let run = "";
 beforeEach(() => {
@@ -35,6 +58,37 @@ test("settings_are_named_by_their_dotted_keys_with_both_values", () => {
   ]);
   expect(changedSettings(now, "a: {b: 2.5, c: [x]}\n")).toContain("text word → not set");
   expect(changedSettings(former, former)).toEqual([]);
+});
+
+test("a_change_of_type_is_a_change_and_both_values_show_their_types", () => {
+  const changed = (former: string, now: string) => changedSettings(former, now);
+  expect(changed('text: "1"\n', "text: 1\n")).toEqual(['text "1" → 1']);
+  expect(changed("text: 'null'\n", "text: null\n")).toEqual(['text "null" → null']);
+  expect(changed("on: true\n", 'on: "true"\n')).toEqual(['on true → "true"']);
+  expect(changed("text: 'a: b'\n", "text: {a: b}\n")).toEqual(['text "a: b" → {"a":"b"}']);
+  expect(changed("text: |\n  two\n  lines\n", "text: two\n")).toEqual(['text "two\\nlines\\n" → two']);
+  expect(changed("list: [1, 2]\n", 'list: [1, "2"]\n')).toEqual(['list [1,2] → [1,"2"]']);
+  expect(changed("a: {}\n", "a: {constructor: 2}\n")).toEqual(["a.constructor not set → 2"]);
+  expect(changed("a: {b: 1, c: 2}\n", "a: {c: 2, b: 1}\n")).toEqual([]);
+});
+
+test("empty_mappings_and_null_are_values_and_a_key_is_named_once", () => {
+  expect(changedSettings("a: 1\noptions: {}\n", "a: 1\n")).toEqual(["options {} → not set"]);
+  expect(changedSettings("options: null\n", "options: {}\n")).toEqual(["options null → {}"]);
+  expect(changedSettings("options: {}\n", "options: {b: 1}\n")).toEqual(["options.b not set → 1"]);
+  expect(changedSettings("value: null\n", "value: {warmup: 3, init: x}\n")).toEqual([
+    'value null → {"warmup":3,"init":"x"}',
+  ]);
+  expect(changedSettings("", "value: {warmup: 3}\n")).toEqual(["value.warmup not set → 3"]);
+  expect(changedSettings("rewards: []\n", "rewards: [{kind: format}]\n")).toEqual([
+    "rewards.0.kind not set → format",
+  ]);
+  expect(changedSettings("a: [1]\n", "a: {b: 1}\n")).toEqual(['a [1] → {"b":1}']);
+});
+
+test("a_change_of_type_keeps_the_former_recipe", () => {
+  expect(change(3, 'lr: "1"\nsteps: 4\n')).toContain('lr 1 → "1";');
+  expect(readFileSync(recipeAt(run, 3), "utf8")).toBe("lr: 1\nsteps: 4\n");
 });
 
 test("each_recipe_is_found_at_the_steps_that_were_made_with_it", () => {
@@ -74,7 +128,7 @@ test("settings_changed_again_or_back_at_the_same_step_are_compared_with_those_in
   expect(names()).toEqual(["config.yaml"]);
 });
 
-test("a_resume_from_an_earlier_checkpoint_forgets_the_recipes_behind_it", () => {
+test("a_resume_from_an_earlier_checkpoint_forgets_the_recipes_after_it", () => {
   change(6, "lr: 2\nsteps: 4\n");
   change(9, "lr: 3\nsteps: 4\n");
   expect(change(4, "lr: 3\nsteps: 4\n")).toContain("from step 5 on: lr 1 → 3;");
@@ -91,4 +145,45 @@ test("recipes_of_a_refused_resume_are_put_back", () => {
   change(4, "lr: 9\nsteps: 4\n");
   restoreRecipes(run, before);
   expect(readRecipes(run)).toEqual(before);
+});
+
+/** A run of three recipes: lr 1 up to step 6, 2 up to step 9, 3 from there on. */
+function threeRecipes() {
+  rmSync(run, { recursive: true });
+  run = mkdtempSync(join(tmpdir(), "nsa-recipes-"));
+  writeFileSync(join(run, "config-until-000006.yaml"), "lr: 1\nsteps: 4\n");
+  writeFileSync(join(run, "config-until-000009.yaml"), "lr: 2\nsteps: 4\n");
+  writeFileSync(join(run, "config.yaml"), "lr: 3\nsteps: 4\n");
+}
+
+// States on the way: the former recipe written and the present one old, the present one new and later ones still there, some of those removed.
+test.each([
+  ["a_change_after_the_last_recipe", 12, "lr: 7\nsteps: 4\n"],
+  ["a_change_before_later_recipes", 4, "lr: 7\nsteps: 4\n"],
+  ["a_change_where_an_earlier_one_was_made", 6, "lr: 7\nsteps: 4\n"],
+  ["the_present_recipe_from_an_earlier_step", 4, "lr: 3\nsteps: 4\n"],
+  ["back_to_the_recipe_of_that_step", 4, "lr: 1\nsteps: 4\n"],
+  ["another_recipe_from_the_start", 0, "lr: 7\nsteps: 4\n"],
+] as const)("a_kill_between_the_writes_of_a_change_is_undone_by_the_next_resume_%s", (_, from, yaml) => {
+  threeRecipes();
+  const line = change(from, yaml);
+  const [done, before] = [readRecipes(run), from > 0 ? readFileSync(recipeAt(run, from), "utf8") : undefined];
+  let killed = true;
+  for (let writes = 0; killed; writes++) {
+    threeRecipes();
+    left = writes;
+    try {
+      change(from, yaml);
+      killed = false;
+    } catch (error) {
+      if (!(error instanceof Killed)) throw error;
+    } finally {
+      left = Number.POSITIVE_INFINITY;
+    }
+    // Steps up to the checkpoint stay with their own recipe, in the state that the kill left, too.
+    if (before !== undefined)
+      expect(readFileSync(recipeAt(run, from), "utf8"), `${writes} writes`).toBe(before);
+    if (killed) expect([line, undefined], `${writes} writes`).toContain(change(from, yaml));
+    expect(readRecipes(run), `${writes} writes`).toEqual(done);
+  }
 });

@@ -165,6 +165,25 @@ test.each([
   expect(() => new JsonlFile(path).truncateToStep(9)).toThrow(named);
 });
 
+test("a_mark_and_blank_lines_stay_where_rows_are_cut_back_to_a_step", () => {
+  const path = join(fresh(), "rows.jsonl");
+  const kept = '\ufeff{"step":1}\r\n\n{"step":2}\n \n';
+  writeFileSync(path, `${kept}{"step":3}\n\n{"step":4`);
+  new JsonlFile(path).truncateToStep(2);
+  expect(readFileSync(path, "utf8")).toBe(kept);
+  expect(readJsonl(path)).toEqual([{ step: 1 }, { step: 2 }]);
+  new JsonlFile(path).truncateToStep(1);
+  expect(readFileSync(path, "utf8")).toBe('\ufeff{"step":1}\r\n\n');
+});
+
+test("a_damaged_last_line_that_has_its_end_is_named_by_the_reader_and_by_a_cut", () => {
+  const path = join(fresh(), "rows.jsonl");
+  writeFileSync(path, '{"step":1}\n{"step":\n');
+  const named = expect.objectContaining({ code: "rows_damaged", what: `${path}:2 is not a JSON object` });
+  expect(() => readJsonl(path)).toThrow(named);
+  expect(() => new JsonlFile(path).truncateToStep(9)).toThrow(named);
+});
+
 test("crc32c_gives_the_rfc3720_answer", () => {
   expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
   expect(crc32c(Buffer.from("123456789"))).toBe(0xe3069283);

@@ -110,10 +110,12 @@ test("a_run_without_a_pair_and_outputs_without_a_label_are_named", () => {
   const warnings: string[] = [];
   writeCollected(root, config({ pairs: { by: "accuracy" }, labels: true }), (text) => warnings.push(text));
   expect(warnings).toEqual([
-    "pairs.jsonl is empty: no two outputs of a question differ by 0.05 in accuracy (pairs.least)",
+    "pairs.jsonl is empty: no two outputs of a question differ in accuracy by at least 0.05 (pairs.least)",
     "labels.jsonl leaves out 1 of 2 outputs, whose answer no rule can read",
   ]);
   rmSync(join(root, "labels.jsonl"));
+  writeCollected(root, config({ pairs: { by: "accuracy", least: 0 } }), (text) => warnings.push(text));
+  expect(warnings.at(-1)).toBe("pairs.jsonl is empty: no two outputs of a question differ in accuracy");
 });
 
 test.each([

@@ -106,18 +106,71 @@ test.each([
   for (const fault of await faults(scorer)) expect(fault).toMatch(wanted);
 });
 
-test("what_is_written_behind_the_last_answer_is_a_fault_of_the_next_batch_however_it_is_cut_into_pieces", async () => {
-  const answers = "for (const r of rows) out({ id: r.id, reward: r.tokens });";
-  const repeats = "out({ id: rows.at(-1).id, reward: 9 });";
-  const pause = "await new Promise((done) => setTimeout(done, 30));";
-  for (const between of ["", pause]) {
-    const scorer = await scorerOf(`${answers} ${between} ${repeats}`);
-    expect((await scorer.score(texts, context)).map((r) => r.total)).toEqual([2, 5, 1]);
-    for (const fault of await faults(scorer))
-      expect(fault).toMatch(
-        /wrote a line behind its last answer to a batch: .*"reward":9|id 2 .*|not asked for/,
-      );
-  }
+const answers = "for (const r of rows) out({ id: r.id, reward: r.tokens });";
+let flags = 0;
+
+/** Waits for a line in a file that the program writes; what it wrote before is in the pipe, and is read in the next turns. */
+async function readUpTo(written: string): Promise<void> {
+  await vi.waitUntil(() => existsSync(written) && readFileSync(written, "utf8").endsWith("\n"), {
+    timeout: 60_000,
+  });
+  for (let turn = 0; turn < 20; turn++) await new Promise((done) => void setImmediate(done));
+}
+
+/** Faults of a second batch, once what the program's `late` wrote after its answers to the first has been read. */
+async function faultsAfter(late: (flag: string) => string): Promise<(string | undefined)[]> {
+  const written = join(root, `late-${flags++}`);
+  const flag = `(await import("node:fs")).writeFileSync(${JSON.stringify(written)}, "\\n");`;
+  const scorer = await scorerOf(`${answers} ${late(flag)}`);
+  expect((await scorer.score(texts, context)).map((r) => r.total)).toEqual([2, 5, 1]);
+  await readUpTo(written);
+  return await faults(scorer);
+}
+
+const thrice = (fault: string) => [fault, fault, fault];
+
+test("a_line_in_one_write_with_the_last_answer_is_a_fault_of_the_next_batch", async () => {
+  const scorer = await scorerOf(
+    'process.stdout.write([...rows.map((r) => ({ id: r.id, reward: r.tokens })), { id: 77, reward: 9 }].map((row) => JSON.stringify(row) + "\\n").join(""));',
+  );
+  expect((await scorer.score(texts, context)).map((r) => r.total)).toEqual([2, 5, 1]);
+  expect(await faults(scorer)).toEqual(
+    thrice('command wrote a line after its last answer to a batch: {"id":77,"reward":9}'),
+  );
+});
+
+test.each([
+  ["stays", ""],
+  ["ends", "process.exit(0);"],
+])("a_line_between_batches_is_a_fault_of_the_next_one_of_a_program_that_then_%s", async (_, then) => {
+  const repeat = "await new Promise((done) => setTimeout(done, 30)); out({ id: rows.at(-1).id, reward: 9 });";
+  expect(await faultsAfter((flag) => `${repeat} ${flag} ${then}`)).toEqual(
+    thrice('command wrote a line after its last answer to a batch: {"id":2,"reward":9}'),
+  );
+});
+
+test.each([
+  ["stays", ""],
+  ["ends", "process.exit(0);"],
+])("a_flood_between_batches_is_a_fault_of_the_next_one_of_a_program_that_then_%s", async (_, then) => {
+  const flood = (flag: string) => `
+    let closed = false;
+    process.stdout.on("error", () => { closed = true; });
+    while (!closed) await new Promise((done) => process.stdout.write("x".repeat(1 << 16), () => setImmediate(done)));
+    ${flag} ${then}`;
+  expect(await faultsAfter(flood)).toEqual(
+    thrice("command wrote more than 1048576 characters after its last answer to a batch"),
+  );
+});
+
+test("a_line_that_comes_once_the_next_batch_was_asked_is_an_answer_that_was_not_asked_for", async () => {
+  const scorer = await scorerOf(
+    `if (globalThis.last !== undefined) out({ id: globalThis.last, reward: 9 }); globalThis.last = rows.at(-1).id; ${answers}`,
+  );
+  expect((await scorer.score(texts, context)).map((r) => r.total)).toEqual([2, 5, 1]);
+  expect(await faults(scorer)).toEqual(
+    thrice('command answered an id that was not asked for: {"id":2,"reward":9}'),
+  );
 });
 
 test("answers_with_a_mark_null_steps_errors_of_any_kind_and_both_rewards_are_read_as_what_they_are", async () => {

@@ -1,4 +1,5 @@
 // Files that each stage reads, so that those that are not there are named before a run begins.
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import {
   dpoSchema,
@@ -38,13 +39,22 @@ test("a_grpo_run_reads_its_reward_models_their_recipe_and_history_and_the_value_
 });
 
 test("programs_of_rewards_and_templates_of_chats_are_named_where_they_are_not_there", () => {
+  const here = import.meta.dirname;
   const command = (...words: string[]) => ({ kind: "command", command: words });
   const rewards = [command("node", "x.mjs"), command("no-such-program"), command("./no/such/program", "-x")];
-  expect(grpoStage.inputFiles!(grpoSchema.parse({ init, rewards }))).toEqual([
-    "policy/tokenizer.json",
-    "no-such-program",
-    "./no/such/program",
-  ]);
+  // A folder, and a file that cannot be run, are no programs.
+  rewards.push(command(here), command(join(here, "input-files.test.ts")));
+  const missing = rewards.slice(1).map(({ command: [program] }) => `a reward of kind command: ${program}`);
+  const named = missing.map((what) =>
+    expect.objectContaining({ code: "reward_command_missing", exitCode: 2, what }),
+  );
+  const config = grpoSchema.parse({ init, rewards });
+  expect(grpoStage.inputFiles!(config)).toEqual(["policy/tokenizer.json"]);
+  expect(grpoStage.missingInputs!(config)).toEqual(named);
+  expect(sampleStage.missingInputs!(sampleSchema.parse({ init, rewards }))).toEqual(named);
+  const online = dpoSchema.parse({ init, rewards, pairs: "online" });
+  expect(dpoStage.missingInputs!(online)).toEqual(named);
+  expect(dpoStage.missingInputs!({ ...online, pairs: "offline" })).toEqual([]);
   const templates = ["chatml", import.meta.dirname, "chatmll", "absent.jinja"].map((chatTemplate) =>
     dpoStage.inputFiles!(dpoSchema.parse({ init, data: { files: ["rows.jsonl"], chatTemplate } })),
   );

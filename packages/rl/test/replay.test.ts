@@ -292,6 +292,13 @@ test.each([
       const { gradients, weightsAfter } = store.read(step);
       expect(await made(step, at)).toMatchObject({ step, from, gradients, weights: weightsAfter });
     }
+    // The recipe of steps that are not on the way may have become unusable.
+    const unusable = (step: number) => {
+      if (step <= 2) throw new Error(`the recipe of step ${step} is not usable`);
+      return present;
+    };
+    expect(await made(5, unusable)).toMatchObject({ step: 5, from: 4 });
+    await expect(made(3, unusable)).rejects.toThrow("the recipe of step 1 is not usable");
     await expect(made(2, () => present)).rejects.toMatchObject({ code: "replay_differs" });
     await expect(made(3, () => former)).rejects.toMatchObject({ code: "replay_differs" });
   },

@@ -32,6 +32,8 @@ export interface PreferenceLabel extends LabelOf {
 
 export type Label = VerdictLabel | PreferenceLabel;
 
+const kinds: readonly Label["kind"][] = ["verdict", "preference"];
+
 const number = z.number().int().min(0);
 /** What corrections and readers rely on; a person may write rows without the rest. */
 const labelSchema = z.discriminatedUnion("kind", [
@@ -66,9 +68,15 @@ export function labelOf(record: unknown, place: string): Label {
   });
 }
 
-/** The labels of a file with their places. Throws NsaError `data_not_a_label`, `data_not_json` (exit 3). */
-export function readLabels(path: string): { label: Label; place: string }[] {
-  return Array.from(readRecords(path), ({ record, place }) => ({ label: labelOf(record, place), place }));
+/**
+ * The labels of a file with their places. `wanted`: those of one kind, where rows of the other are passed over as they are. Throws NsaError
+ * `data_not_a_label`, `data_not_json` (exit 3).
+ */
+export function readLabels(path: string, wanted?: Label["kind"]): { label: Label; place: string }[] {
+  const others = kinds.filter((kind) => wanted !== undefined && kind !== wanted) as unknown[];
+  return [...readRecords(path)].flatMap(({ record, place }) =>
+    others.includes(record.kind) ? [] : [{ label: labelOf(record, place), place }],
+  );
 }
 
 /** What a label is about: a later one on the same is a correction. */

@@ -54,6 +54,14 @@ test("a_row_that_is_no_label_is_named_by_its_line", () => {
   expect(() => learned([{ question: "1", answer: "2" }])).toThrow(/labels-.*:1/);
 });
 
+test("rows_of_the_other_kind_need_not_be_whole_and_those_of_no_kind_are_refused", () => {
+  const preference = { kind: "preference", step: 1, chosen: "by hand" };
+  const rows = [verdict(1, 0, "one"), preference, verdict(2, 0, "two"), { kind: "preference" }];
+  expect(learned(rows)).toEqual(["Q: one", "Q: two"]);
+  for (const kind of ["preferences", null, undefined])
+    expect(() => learned([...rows, { ...preference, kind }])).toThrow(/labels-.*:5/);
+});
+
 test("label_files_are_not_read_on_demand", async () => {
   const options = {
     ...{ sources: [source([verdict(1, 0, "one"), verdict(2, 0, "two")])], seqLen: 64, tokenizer },

@@ -135,7 +135,7 @@ test("an_output_without_an_end_is_reported_where_outputs_are_masked", () => {
     return said;
   };
   expect(remarks({})).toEqual([
-    "1 examples have a tool's output without an end: nothing behind its opening is learned",
+    "1 examples have a tool's output without an end: nothing after its opening is learned",
   ]);
   expect(remarks({ maskOutputs: false })).toEqual([]);
 });

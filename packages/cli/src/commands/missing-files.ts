@@ -1,14 +1,14 @@
-// Files that a recipe names and that are not there, found before the work begins.
+// Files and programs that a recipe names and that are not there, found before the work begins.
 import { NsaError, type StageDefinition } from "@nsa/core";
 
-/** One error for every pattern without a file; what lies below `folder` stands in for something that is not made yet. */
+/** One error for every pattern without a file and every missing program; what lies below `folder` stands in for something that is not made yet. */
 export async function missingFiles(
   stage: StageDefinition,
   config: unknown,
   folder?: string,
 ): Promise<NsaError[]> {
   const { expandInputs } = await import("@nsa/data");
-  const missing: NsaError[] = [];
+  const missing: NsaError[] = [...(stage.missingInputs?.(config) ?? [])];
   for (const pattern of stage.inputFiles?.(config) ?? []) {
     if (folder && pattern.startsWith(folder)) continue;
     try {

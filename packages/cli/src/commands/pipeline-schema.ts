@@ -31,7 +31,7 @@ export const pipelineSchema = () =>
         .array(z.string())
         .default([])
         .describe(
-          "Overrides STAGE.key=value behind the stages' own, as `--set` has them: what a recipe that `extends` another one changes of its stages",
+          "Overrides STAGE.key=value, applied after the stages' own, as `--set` has them: what a recipe that `extends` another one changes of its stages",
         ),
     }),
   );

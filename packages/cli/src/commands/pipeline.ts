@@ -29,7 +29,7 @@ import {
   type PipelineStage,
 } from "./pipeline-recipe.ts";
 import { resumeCommand } from "./resume-command.ts";
-import { execute, namedRecipe, type StageOptions } from "./stage.ts";
+import { executeKeepingRecipes, namedRecipe, type StageOptions } from "./stage.ts";
 
 const folderOf = (dir: string, { name }: PipelineStage) => join(dir, "stages", name);
 
@@ -107,7 +107,7 @@ export async function runPipeline(recipe: string | undefined, options: PipelineO
   for (const [i, stage] of config.stages.entries()) {
     if (last >= 0 && i > last) {
       console.error(
-        `stopped behind ${options.until}; go on with: ${resumeCommand("pipeline run", dir, options)}`,
+        `stopped after ${options.until}; go on with: ${resumeCommand("pipeline run", dir, options)}`,
       );
       break;
     }
@@ -165,7 +165,7 @@ async function runOne(
   const from = performance.now();
   // Also without a checkpoint: rows that a killed attempt left must not stay beside the new ones.
   const given = { ...options, title, recipe: yaml, goOn: resumeCommand("pipeline run", dir, options) };
-  const { result, interrupted } = await execute(stage.stage, config, runDir, given, true);
+  const { result, interrupted } = await executeKeepingRecipes(stage.stage, config, runDir, given, true);
   timing((performance.now() - from) / 1000);
   if (result.status === "completed") writeFinished(runDir, result);
   return { result, interrupted: interrupted || result.status === "interrupted" };

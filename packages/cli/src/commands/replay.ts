@@ -1,6 +1,5 @@
 // `nsa replay`: a recorded step's update again from disk, and what another reward would have changed.
-import { join } from "node:path";
-import { counted, ExitCode, findRun, formerRecipes, loadConfig, NsaError, recipeAt } from "@nsa/core";
+import { counted, ExitCode, findRun, loadConfig, NsaError, recipeAt } from "@nsa/core";
 import { type GrpoConfig, type ReplayResult, type RewardChange, replayStep } from "@nsa/rl";
 import { loadPluginsOfRecipe } from "../plugins/load.ts";
 import { figure } from "../view/format.ts";
@@ -49,28 +48,33 @@ function print({ step, from, gradients, weights, norm, changed }: ReplayResult):
     );
 }
 
-/** The recipes that the run has had, by their paths. */
-async function recipesOf(runDir: string): Promise<ReadonlyMap<string, GrpoConfig>> {
-  const recipes = new Map<string, GrpoConfig>();
-  for (const path of [...formerRecipes(runDir).map((former) => former.path), join(runDir, "config.yaml")]) {
-    await loadPluginsOfRecipe(path, { resumed: true });
-    const { schema } = await loadStage("grpo");
-    recipes.set(path, (loadConfig(schema as never, path) as { config: GrpoConfig }).config);
-  }
-  return recipes;
+async function loadedRecipe(path: string): Promise<GrpoConfig> {
+  await loadPluginsOfRecipe(path, { resumed: true });
+  const { schema } = await loadStage("grpo");
+  return (loadConfig(schema as never, path) as { config: GrpoConfig }).config;
+}
+
+/** The recipe of each step that is asked for; those of other steps may name keys or plugins that are no longer there. */
+function recipesOf(runDir: string): (step: number) => Promise<GrpoConfig> {
+  const recipes = new Map<string, Promise<GrpoConfig>>();
+  return (step) => {
+    const path = recipeAt(runDir, step);
+    const recipe = recipes.get(path) ?? loadedRecipe(path);
+    recipes.set(path, recipe);
+    return recipe;
+  };
 }
 
 /** Throws as `replayStep`, NsaError `reward_change_invalid` (exit 2), and for a run of another stage. */
 export async function replayRun(which: string, options: ReplayCommand): Promise<void> {
   const changes = options.setReward.map(changeOf);
   const run = findRun(options.runs, which, "grpo");
-  const recipes = await recipesOf(run.path);
-  const at = (step: number) => recipes.get(recipeAt(run.path, step))!;
+  const at = recipesOf(run.path);
   const log = (text: string, level = "info") => {
     if (!options.json || level === "warn") console.error(level === "warn" ? `warning: ${text}` : text);
   };
   const { runs: _, json, setReward: __, ...rest } = options;
-  const result = await replayStep(at(options.step), {
+  const result = await replayStep(await at(options.step), {
     ...rest,
     runDir: run.path,
     changes,

@@ -137,28 +137,40 @@ export async function runStage(
     const job = jobOf(name, config, runDir, options, resumed?.checkpoint ?? resumed !== undefined);
     return runLaunchedRank(job, launched);
   }
-  const [before, reached] = [readRecipes(runDir), latestCheckpoint(runDir)];
   const resume = resumed?.checkpoint ?? resumed !== undefined;
   try {
     const goOn = resumeCommand(commandOfStage(name), runDir, options);
     const given = { ...options, launched, recipe: yaml, goOn };
-    const { result } = await execute(name, config, runDir, given, resume);
-    if (reached !== null && latestCheckpoint(runDir) === reached && result.status === "completed") {
-      // The run was done: its record says what it was done with.
-      restoreRecipes(runDir, before);
-      if (options.set.length > 0)
-        console.error(
-          `warning: all ${counted(result.step, "step")} of the run were made already, so ${options.set.join(", ")} changed nothing; set more steps to continue it, or start a new run`,
-        );
-    }
+    const { result, done } = await executeKeepingRecipes(name, config, runDir, given, resume);
+    if (done && options.set.length > 0)
+      console.error(
+        `warning: all ${counted(result.step, "step")} of the run were made already, so ${options.set.join(", ")} changed nothing; set more steps to continue it, or start a new run`,
+      );
     return result.status === "interrupted" ? ExitCode.interrupted : ExitCode.ok;
   } catch (error) {
-    // Settings that the run refused must not stand between it and the next resume.
-    if (isTakenOver(error)) throw error;
-    const inUse = error instanceof NsaError && error.code === "run_in_use";
-    if (resumed && !inUse && latestCheckpoint(runDir) === reached) restoreRecipes(runDir, before);
     // A start that did nothing leaves nothing.
-    if (!resumed && error instanceof NsaError) removeFailedStart(runDir);
+    if (!resumed && !isTakenOver(error) && error instanceof NsaError) removeFailedStart(runDir);
+    throw error;
+  }
+}
+
+/**
+ * Runs a stage as `execute`. Where no step was made with the recipe that it brings, that of the run is put back: settings that the run
+ * refused must not stand between it and the next resume, and the record of a run that was `done` already says what it was done with.
+ */
+export async function executeKeepingRecipes(
+  ...[name, config, runDir, options, resume]: Parameters<typeof execute>
+): Promise<Awaited<ReturnType<typeof execute>> & { done: boolean }> {
+  const [before, reached] = [readRecipes(runDir), latestCheckpoint(runDir)];
+  try {
+    const ran = await execute(name, config, runDir, options, resume);
+    const completed = reached !== null && ran.result.status === "completed";
+    const done = completed && latestCheckpoint(runDir) === reached;
+    if (done) restoreRecipes(runDir, before);
+    return { ...ran, done };
+  } catch (error) {
+    const inUse = error instanceof NsaError && error.code === "run_in_use";
+    if (!isTakenOver(error) && !inUse && latestCheckpoint(runDir) === reached) restoreRecipes(runDir, before);
     throw error;
   }
 }
@@ -209,7 +221,7 @@ async function runLaunchedRank(job: Job, launched: Launched): Promise<number> {
  * Runs a checked config in a run folder, in a process of its own. `interrupted`: the user asked to stop, also where the stage was done
  * before it could.
  */
-export async function execute(
+async function execute(
   name: string,
   config: unknown,
   runDir: string,

@@ -13,7 +13,7 @@ import { type Insert, type Trajectory, wholeIds } from "./trajectory.ts";
 export const thoughtSchema = z
   .strictObject({
     tokens: z.number().int().min(1).describe("Longest thought, tokens; one that is longer is ended"),
-    answerTokens: z.number().int().min(1).default(32).describe("Longest answer behind the thought, tokens"),
+    answerTokens: z.number().int().min(1).default(32).describe("Longest answer after the thought, tokens"),
     mark: z.string().min(1).default("</think>").describe("Text at which a thought ends"),
     end: z
       .string()

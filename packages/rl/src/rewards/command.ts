@@ -2,7 +2,7 @@
 //
 // One process serves the whole run; one that ends between batches is started again. A batch is a line for each output, {id, step, group,
 // prompt, question, answer, completion, tokens, max_tokens}, then an empty line. The program answers each id once, in any order: {id, reward}, {id, steps: [{end, reward}]} with ends
-// that count characters of the completion, or {id, error}. A batch is over with its last answer: what is written behind it, and before the
+// that count characters of the completion, or {id, error}. A batch is over with its last answer: what is written after it, and before the
 // next batch, is a fault of that one. What it writes to its standard error is shown when it fails.
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { ExitCode, isProgram, NsaError, tiedCommand, wasNotRun, withoutMark } from "@nsa/core";
@@ -85,7 +85,7 @@ class CommandProcess {
   private rest = "";
   private errors = "";
   private next = 0;
-  /** A line that was written while no answer was awaited. */
+  /** What the program did while no answer was awaited: the fault of the next batch, even where it has ended since. */
   private late: string | undefined;
   /** Batches that the running program has answered. */
   private served = 0;
@@ -96,7 +96,7 @@ class CommandProcess {
     private readonly interrupted?: () => boolean,
   ) {}
 
-  /** Scores a batch; a program that had ended behind an earlier batch, which shows only now, is started again once. */
+  /** Scores a batch; a program that had ended after an earlier batch, which shows only now, is started again once. */
   async score(outputs: readonly Scored[], context: RewardContext): Promise<Verdict[]> {
     try {
       return await this.ask(outputs, context);
@@ -107,12 +107,12 @@ class CommandProcess {
   }
 
   private async ask(outputs: readonly Scored[], { step, group }: RewardContext): Promise<Verdict[]> {
-    const child = this.open();
     if (this.late !== undefined) {
-      const why = `wrote a line behind its last answer to a batch: ${shortened(this.late)}`;
+      const why = this.late;
       await this.close();
       throw new VerifierError(why);
     }
+    const child = this.open();
     const first = this.next;
     this.next += outputs.length;
     const lines = outputs.map((o, i) =>
@@ -179,7 +179,6 @@ class CommandProcess {
     const running = this.child && this.child.exitCode === null && this.child.signalCode === null;
     if (running) return this.child!;
     this.rest = "";
-    this.late = undefined;
     const { command, args } = tiedCommand(this.command);
     const child = spawn(command, args, {
       detached: true,
@@ -231,30 +230,40 @@ class CommandProcess {
     return this.rest.trim() === "" ? "" : `; its last line has no end: ${shortened(this.rest)}`;
   }
 
+  private withErrors(why: string): string {
+    const line = errorLine(this.errors);
+    return line === "" ? why : `${why}; its error output: ${line.slice(0, 200)}`;
+  }
+
   /** The batch has failed: nothing of what else is written matters. */
   private fail(why: string): void {
     this.child?.stdout.destroy();
-    const line = errorLine(this.errors);
-    this.pending?.reject(
-      new VerifierError(line === "" ? why : `${why}; its error output: ${line.slice(0, 200)}`),
-    );
+    this.pending?.reject(new VerifierError(this.withErrors(why)));
+  }
+
+  /** The next batch has failed, as `fail`. */
+  private failNext(why: string): void {
+    this.child?.stdout.destroy();
+    this.late ??= this.withErrors(why);
   }
 
   private read(text: string): void {
     const { pending } = this;
+    const isAwaited = () => pending !== undefined && pending.verdicts.size < pending.wanted.size;
     if (pending) pending.received += text.length;
     const most = MAX_ANSWER * Math.max(1, pending?.wanted.size ?? 1);
     if ((pending?.received ?? 0) > most || this.rest.length > MAX_ANSWER) {
-      this.fail(`wrote more than ${MAX_ANSWER} characters for each output`);
+      if (isAwaited()) this.fail(`wrote more than ${MAX_ANSWER} characters for each output`);
+      else this.failNext(`wrote more than ${MAX_ANSWER} characters after its last answer to a batch`);
       return;
     }
     const lines = (this.rest + text).split("\n");
     this.rest = lines.pop()!;
     for (const line of lines.map((l) => withoutMark(l)).filter((l) => l.trim() !== "")) {
-      if (pending && pending.verdicts.size < pending.wanted.size) this.answer(line, pending);
-      else this.late ??= line;
+      if (isAwaited()) this.answer(line, pending!);
+      else this.failNext(`wrote a line after its last answer to a batch: ${shortened(line)}`);
     }
-    if (pending && pending.verdicts.size === pending.wanted.size) pending.resolve();
+    if (pending && !isAwaited()) pending.resolve();
   }
 
   private answer(line: string, { wanted, verdicts }: Pending): void {
@@ -280,6 +289,24 @@ class CommandProcess {
   }
 }
 
+/** Programs of rewards that are not there or cannot be run, as errors `reward_command_missing` (exit 2). */
+export const missingPrograms = (rewards: readonly Pick<RewardConfig, "command">[]): NsaError[] =>
+  rewards.flatMap(({ command: [program] }) =>
+    program === undefined || isProgram(program) ? [] : [missingProgram(program)],
+  );
+
+function missingProgram(program: string): NsaError {
+  return new NsaError({
+    code: "reward_command_missing",
+    what: `a reward of kind command: ${program}`,
+    why: program.includes("/")
+      ? `there is no file of that path that can be run from ${process.cwd()}`
+      : "no folder of PATH has a program of that name",
+    fix: "correct `command`, or make the file executable (chmod +x)",
+    exitCode: ExitCode.usage,
+  });
+}
+
 export const command: RewardKind = {
   name: "command",
   check({ command: words }) {
@@ -294,18 +321,7 @@ export const command: RewardKind = {
     }
   },
   open({ command: words, deadlineMs }: RewardConfig, { interrupted }): BatchReward {
-    const [program] = words;
-    if (!isProgram(program!)) {
-      throw new NsaError({
-        code: "reward_command_missing",
-        what: `a reward of kind command: ${program}`,
-        why: program!.includes("/")
-          ? `there is no file of that path that can be run from ${process.cwd()}`
-          : "no folder of PATH has a program of that name",
-        fix: "correct `command`, or make the file executable (chmod +x)",
-        exitCode: ExitCode.usage,
-      });
-    }
+    for (const missing of missingPrograms([{ command: words }])) throw missing;
     const running = new CommandProcess(words, deadlineMs, interrupted);
     return {
       scoreBatch: (outputs, context) => running.score(outputs, context),

@@ -12,7 +12,11 @@ export const mixPart = z.strictObject({
   share: z.number().positive().describe("Weight of this part among the questions"),
 });
 
-/** Whether a part of a mix, family_difficulty, has this name, which may leave its difficulty out. */
+/** Name of a part of a task: family_difficulty. */
+export const partName = ({ family, difficulty }: { family: string; difficulty: number }): string =>
+  `${family}_${difficulty}`;
+
+/** Whether a part of a mix has this name, which may leave its difficulty out. */
 export const isPart = (part: string | undefined, name: string): boolean =>
   part !== undefined && (name === part || name === part.replace(/_\d+$/, ""));
 
@@ -82,5 +86,5 @@ export type RlTask = z.output<typeof rlTaskSchema>;
 export function taskParts({ family, difficulty, mix, file, files, task }: RlTask): string[] | undefined {
   if (file !== "" || task !== "" || files.length > 0) return undefined;
   const all = mix.length > 0 ? mix : [{ family, difficulty }];
-  return all.map((part) => `${part.family}_${part.difficulty}`);
+  return all.map(partName);
 }

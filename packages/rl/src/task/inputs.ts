@@ -1,6 +1,5 @@
 // Files that a recipe of reinforcement learning reads, so that those that are not there are named before a run begins.
-import { existsSync } from "node:fs";
-import { delimiter, isAbsolute, join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { findTask } from "@nsa/tasks";
 import type { RewardConfig } from "../rewards/config.ts";
 import type { RlTask } from "./config.ts";
@@ -13,17 +12,10 @@ export function taskInputs({ file, files, task, dataDir }: RlTask): string[] {
   return [...findTask(task).files.map(inFolder), ...files.map(inFolder)];
 }
 
-/** Whether a program would be found: by its path, or by its name in the folders of PATH. */
-function isProgram(name: string): boolean {
-  if (name.includes("/")) return existsSync(name);
-  return (process.env.PATH ?? "").split(delimiter).some((folder) => existsSync(join(folder, name)));
-}
-
-/** Reward files, programs that are not there, and the reward models' folders by their reward.json. */
+/** Reward files, and the reward models' folders by their reward.json. */
 export function rewardInputs(rewards: readonly RewardConfig[]): string[] {
-  return rewards.flatMap(({ file, checkpoint, ensemble, command: [program] }) => [
+  return rewards.flatMap(({ file, checkpoint, ensemble }) => [
     ...(file === "" ? [] : [file]),
-    ...(program === undefined || isProgram(program) ? [] : [program]),
     ...[checkpoint, ...ensemble].flatMap((folder) => (folder === "" ? [] : [join(folder, "reward.json")])),
   ]);
 }

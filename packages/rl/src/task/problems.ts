@@ -13,7 +13,7 @@ import {
   taskSchema,
   unreadableGold,
 } from "@nsa/tasks";
-import type { QuestionPlan, RlTask } from "./config.ts";
+import { partName, type QuestionPlan, type RlTask } from "./config.ts";
 import { HELD_OUT_SHARE } from "./size.ts";
 
 /** A problem with its prompt and the part of a mixed task that it comes from. */
@@ -254,7 +254,7 @@ function fromFamilies(config: TaskConfig, asking: Asking, schedule?: QuestionSch
       const shares = step === undefined ? undefined : schedule?.at(step).mix;
       if (!shares) while (known.length <= i) known.push(order.next().value);
       const { part, index } = shares ? { part: partByShares(i, shares), index: i } : known[i]!;
-      const problem = ask(families[part]!.problem(index), nameOf(mix[part]!));
+      const problem = ask(families[part]!.problem(index), partName(mix[part]!));
       const why = fault(problem, asking);
       if (why !== undefined) throw noneLeft(`problem ${problem.id}`, why);
       return problem;
@@ -290,5 +290,3 @@ export function heldOutProblems(problems: ProblemSource, count: number): AskedPr
   }
   return found.length > 0 ? found : Array.from({ length: wanted }, (_, i) => problems.heldOut(i));
 }
-
-const nameOf = (part: { family: string; difficulty: number }) => `${part.family}_${part.difficulty}`;

@@ -10,7 +10,7 @@ import {
   type Segment,
 } from "@nsa/tasks";
 import { z } from "zod";
-import { otherText } from "../../task/same-text.ts";
+import { checkText, NULLED } from "../../task/same-text.ts";
 import type { Answer, Pair } from "./pair.ts";
 
 export interface PlacedRecord {
@@ -37,9 +37,6 @@ export interface RecordReader {
   chat: () => ChatTemplate;
 }
 
-/** What JSON has no word for is read as null. */
-const NULLED = " (NaN and Infinity are read as null, too)";
-
 /** A record that nothing can be made of. */
 export function invalid(place: string, why: string, fix: string, code = "preference_invalid"): NsaError {
   return new NsaError({ code, what: place, why, fix, exitCode: ExitCode.data });
@@ -56,25 +53,6 @@ function idsOf(value: unknown, field: string, place: string, tokenizer: Tokenize
   throw invalid(
     place,
     `\`${field}\` holds the id ${foreign}, which the policy's tokenizer does not have`,
-    "take files that were made with the tokenizer of init.checkpoint",
-    "tokenizer_mismatch",
-  );
-}
-
-/** Throws NsaError `tokenizer_mismatch` (exit 3) where the ids decode to another text than the record's. */
-function checkText(
-  ids: readonly number[],
-  text: unknown,
-  field: string,
-  place: string,
-  tokenizer: Tokenizer,
-) {
-  if (typeof text !== "string") return;
-  const other = otherText(ids, text, tokenizer);
-  if (other === undefined) return;
-  throw invalid(
-    place,
-    `the ids decode to ${JSON.stringify(other.slice(0, 60))}, and \`${field}\` is ${JSON.stringify(text.slice(0, 60))}`,
     "take files that were made with the tokenizer of init.checkpoint",
     "tokenizer_mismatch",
   );
@@ -98,7 +76,7 @@ export function sampledOutput(
     );
   const prompt = idsOf(record.prompt_ids, "prompt_ids", place, tokenizer);
   const ids = idsOf(record.ids, "ids", place, tokenizer);
-  checkText(ids, completion, "completion", place, tokenizer);
+  checkText(ids, { text: completion, field: "completion", place }, tokenizer);
   const learned = maskOf(record.mask, ids.length, place);
   const right = verdict === "right";
   return { place, question: questionOf(prompt), prompt, ids, ...(learned ? { learned } : {}), right };
@@ -114,7 +92,7 @@ function maskOf(mask: unknown, length: number, place: string): Uint8Array | unde
 function fromIds({ record, place }: PlacedRecord, { tokenizer }: RecordReader): Pair {
   const [prompt, chosen, rejected] = (["prompt", "chosen", "rejected"] as const).map((field) => {
     const ids = idsOf(record[`${field}_ids`], `${field}_ids`, place, tokenizer);
-    if (field !== "prompt") checkText(ids, record[field], field, place, tokenizer);
+    if (field !== "prompt") checkText(ids, { text: record[field], field, place }, tokenizer);
     return ids;
   });
   return {

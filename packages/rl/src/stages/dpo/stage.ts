@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { defineStage, type ReportSection, readJsonl, type StageFigure } from "@nsa/core";
 import { templateInputs } from "@nsa/tasks";
+import { missingPrograms } from "../../rewards/command.ts";
 import { policyInputs, rewardInputs, taskInputs } from "../../task/inputs.ts";
 import { dpoSchema } from "./config.ts";
 import { estimateDpo } from "./estimate.ts";
@@ -67,6 +68,7 @@ export const dpoStage = defineStage({
   run: runDpo,
   estimate: estimateDpo,
   plannedOutputs: ({ init }) => ({ checkpoint: init.checkpoint }),
+  missingInputs: ({ pairs, rewards }) => (pairs === "offline" ? [] : missingPrograms(rewards)),
   inputFiles: ({ init, reference, pairs, data, task, rewards }) => [
     ...policyInputs(init.checkpoint),
     ...(reference === "init" ? [] : policyInputs(reference)),

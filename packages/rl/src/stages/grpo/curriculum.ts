@@ -4,7 +4,7 @@
 // `blend: linear` moves evenly from its own values to the next entry's. There is no state between steps, so a resumed run needs none.
 import { ExitCode, type Metrics, NsaError } from "@nsa/core";
 import { z } from "zod";
-import { mixPart, type QuestionPlan, type RlTask } from "../../task/config.ts";
+import { mixPart, partName, type QuestionPlan, type RlTask } from "../../task/config.ts";
 
 const count = z.number().int().min(1);
 const share = z.number().min(0).max(1);
@@ -53,8 +53,6 @@ const normalized = (weights: readonly number[]) => {
   return weights.map((w) => w / sum);
 };
 
-const named = (a: { family: string; difficulty: number }) => `${a.family}_${a.difficulty}`;
-
 /** An entry's values with those that it does not set. */
 function valuesAt({ curriculum, task, rollout }: WithCurriculum, last: number): Required<CurriculumState> {
   const values: Required<CurriculumState> = {
@@ -65,7 +63,9 @@ function valuesAt({ curriculum, task, rollout }: WithCurriculum, last: number): 
   for (const { maxTokens, mix, passRate } of curriculum.slice(0, last + 1)) {
     if (maxTokens !== undefined) values.maxTokens = maxTokens;
     if (mix)
-      values.mix = normalized(task.mix.map((part) => mix.find((m) => named(m) === named(part))?.share ?? 0));
+      values.mix = normalized(
+        task.mix.map((part) => mix.find((m) => partName(m) === partName(part))?.share ?? 0),
+      );
     if (passRate) values.passRate = passRate;
   }
   return values;
@@ -108,7 +108,7 @@ export function curriculumMetrics(config: WithCurriculum, step: number): Metrics
   const metrics: Metrics = {};
   if (maxTokens !== undefined) metrics["curriculum/max_tokens"] = maxTokens;
   for (const [i, part] of (mix ?? []).entries())
-    metrics[`curriculum/share_${named(config.task.mix[i]!)}`] = part;
+    metrics[`curriculum/share_${partName(config.task.mix[i]!)}`] = part;
   if (passRate) metrics["curriculum/pass_rate_min"] = passRate.min;
   if (passRate) metrics["curriculum/pass_rate_max"] = passRate.max;
   return metrics;
@@ -125,15 +125,15 @@ function faultOfEntry(e: Entry, { task, rollout }: WithCurriculum): Fault | unde
       `rollout.max_tokens is ${rollout.maxTokens}, for which memory is planned and held-out questions are sampled`,
       `raise rollout.max_tokens to ${e.maxTokens}`,
     ];
-  const parts = task.mix.map(named);
-  const unknown = e.mix?.find((m) => !parts.includes(named(m)));
+  const parts = task.mix.map(partName);
+  const unknown = e.mix?.find((m) => !parts.includes(partName(m)));
   if (unknown)
     return [
-      `mix with ${named(unknown)}`,
+      `mix with ${partName(unknown)}`,
       parts.length > 0 ? `the parts of task.mix are ${parts.join(", ")}` : "the task has no `mix`",
       "name all parts in task.mix, with the shares that they have in the whole",
     ];
-  if (e.mix && new Set(e.mix.map(named)).size < e.mix.length)
+  if (e.mix && new Set(e.mix.map(partName)).size < e.mix.length)
     return ["mix", "it names a part twice", "name each part once"];
   if (e.mix && !e.mix.some((m) => m.share > 0))
     return ["mix", "all its shares are 0, so there is nothing to ask", "give a part a share above 0"];
@@ -155,7 +155,7 @@ export function checkCurriculum(config: WithCurriculum): void {
       fix,
       exitCode: ExitCode.usage,
     });
-  if (curriculum.some(({ mix }) => mix) && new Set(task.mix.map(named)).size < task.mix.length)
+  if (curriculum.some(({ mix }) => mix) && new Set(task.mix.map(partName)).size < task.mix.length)
     throw refuse(0, ["mix", "task.mix names a part twice, so its shares have no owner", "join the two"]);
   for (const [i, entry] of curriculum.entries()) {
     const { fromStep, blend } = entry;

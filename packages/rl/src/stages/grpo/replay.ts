@@ -34,8 +34,11 @@ export interface ReplayOptions {
   changes: readonly RewardChange[];
   log: (text: string, level?: "info" | "warn") => void;
   /** The recipe that was in force at a step, the same object for steps of one recipe; by default one for all. */
-  recipeAt?: (step: number) => GrpoConfig;
+  recipeAt?: (step: number) => GrpoConfig | Promise<GrpoConfig>;
 }
+
+/** Options with the recipe of each step, which is asked for at the steps on the way alone. */
+type Resolved = Omit<ReplayOptions, "recipeAt"> & { recipeAt: (step: number) => Promise<GrpoConfig> };
 
 /** An output under the run's reward and under the other one. */
 export interface ChangedOutput {
@@ -62,26 +65,31 @@ export interface ReplayResult {
   changed?: { norm: number; cosine: number; outputs: ChangedOutput[] };
 }
 
-/** Steps with a checkpoint that can be loaded, ascending, the first policy (0) included where it is still there. */
-function checkpointSteps(runDir: string, config: GrpoConfig): number[] {
+/** Steps with a checkpoint that can be loaded, ascending. */
+function checkpointSteps(runDir: string): number[] {
   const dir = join(runDir, "checkpoints");
   const names = existsSync(dir) ? readdirSync(dir) : [];
   const steps = names
     .filter((name) => /^step-\d+$/.test(name) && existsSync(join(dir, name, "state.json")))
     .map((name) => Number(name.slice(5)));
-  if (holdsWeights(config.init.checkpoint)) steps.push(0);
   return steps.sort((a, b) => a - b);
 }
 
-/** Newest checkpoint from which the step can be replayed. Throws NsaError `replay_too_early` (exit 3). */
-function startOf(store: RolloutStore, checkpoints: readonly number[], step: number): number {
+/**
+ * Newest checkpoint from which the step can be replayed, or the first policy (0) where it is still there. Throws NsaError
+ * `replay_too_early` (exit 3).
+ */
+async function startOf(store: RolloutStore, { runDir, step, recipeAt }: Resolved): Promise<number> {
   const recorded = new Set(store.steps());
+  const checkpoints = checkpointSteps(runDir);
   const start = checkpoints.filter((c) => c < step).at(-1);
   const whole = (from: number, to: number) => {
     for (let s = from + 1; s <= to; s++) if (!recorded.has(s)) return false;
     return true;
   };
   if (start !== undefined && whole(start, step)) return start;
+  if (holdsWeights((await recipeAt(1)).init.checkpoint)) checkpoints.unshift(0);
+  if (start === undefined && checkpoints[0] === 0 && whole(0, step)) return 0;
   const earliest = checkpoints.map((c) => c + 1).find((s) => recorded.has(s));
   const list = checkpoints.join(", ") || "none";
   const steps = [...recorded];
@@ -215,7 +223,7 @@ class Replay {
   private constructor(
     private readonly device: Device,
     private config: GrpoConfig,
-    private readonly options: ReplayOptions & Required<Pick<ReplayOptions, "recipeAt">>,
+    private readonly options: Resolved,
     private readonly store: RolloutStore,
     private trainer: Trainer,
     private readonly from: number,
@@ -225,21 +233,19 @@ class Replay {
     return this.trainer.model;
   }
 
-  static async open(
-    device: Device,
-    options: ReplayOptions & Required<Pick<ReplayOptions, "recipeAt">>,
-  ): Promise<Replay> {
+  static async open(device: Device, options: Resolved): Promise<Replay> {
     const { runDir, step, changes, recipeAt } = options;
-    const store = openRollouts(runDir, recipeAt(step));
-    const from = startOf(store, checkpointSteps(runDir, recipeAt(1)), step);
-    checkChanges(store.rows(step), recipeAt(step), changes, step);
+    const present = await recipeAt(step);
+    const store = openRollouts(runDir, present);
+    const from = await startOf(store, options);
+    checkChanges(store.rows(step), present, changes, step);
     const folder =
       from > 0 ? join(runDir, "checkpoints", `step-${String(from).padStart(6, "0")}`) : undefined;
-    const config = recipeAt(from + 1);
+    const config = await recipeAt(from + 1);
     return new Replay(device, config, options, store, await openTrainer(device, config, folder), from);
   }
 
-  /** Goes on with the recipe that the run was resumed with behind step `done`, by way of a checkpoint as the run did. */
+  /** Goes on with the recipe that the run was resumed with after step `done`, by way of a checkpoint as the run did. */
   private async changeRecipe(config: GrpoConfig, done: number): Promise<void> {
     const { trainer, device, model } = this;
     const root = mkdtempSync(join(tmpdir(), "nsa-replay-"));
@@ -307,7 +313,8 @@ class Replay {
       const record = this.recordOf(s);
       this.apply(record, batchOf(record, this.config));
       options.log(`step ${s} applied`);
-      if (recipeAt(s + 1) !== this.config) await this.changeRecipe(recipeAt(s + 1), s);
+      const next = await recipeAt(s + 1);
+      if (next !== this.config) await this.changeRecipe(next, s);
     }
     const { config, trainer } = this;
     const record = this.recordOf(step);
@@ -352,8 +359,8 @@ class Replay {
 export async function replayStep(recipe: GrpoConfig, options: ReplayOptions): Promise<ReplayResult> {
   const config = withIterations(recipe);
   const resolved = new Map([[recipe, config]]);
-  const recipeAt = (step: number) => {
-    const found = options.recipeAt?.(step) ?? recipe;
+  const recipeAt = async (step: number) => {
+    const found = (await options.recipeAt?.(step)) ?? recipe;
     if (!resolved.has(found)) resolved.set(found, withIterations(found));
     return resolved.get(found)!;
   };

@@ -1,5 +1,6 @@
 // The definition of the `grpo` stage.
 import { defineStage, type StageFigure } from "@nsa/core";
+import { missingPrograms } from "../../rewards/command.ts";
 import { rolloutSections } from "../../rollouts/sections.ts";
 import { policyInputs, rewardInputs, taskInputs } from "../../task/inputs.ts";
 import { grpoSchema } from "./config.ts";
@@ -53,6 +54,7 @@ export const grpoStage = defineStage({
   run: runGrpo,
   estimate: estimateGrpo,
   plannedOutputs: ({ init }) => ({ checkpoint: init.checkpoint }),
+  missingInputs: ({ rewards }) => missingPrograms(rewards),
   inputFiles: ({ init, task, rewards, value, iterations }) => [
     ...policyInputs(init.checkpoint),
     ...taskInputs(task),

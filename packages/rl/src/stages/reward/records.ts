@@ -4,7 +4,7 @@ import type { Tokenizer } from "@nsa/data";
 import { z } from "zod";
 import { stepTokens } from "../../rewards/step-rules.ts";
 import { tokenEnds } from "../../rewards/steps.ts";
-import { otherText } from "../../task/same-text.ts";
+import { checkText, NULLED } from "../../task/same-text.ts";
 import type { RewardModelConfig } from "./config.ts";
 
 /** A prompt and an output as ids, with the labels of the places where the model gives a number. */
@@ -78,7 +78,7 @@ function parsed<S extends z.ZodType>(schema: S, record: unknown, place: string, 
   const result = schema.safeParse(record);
   if (result.success) return result.data;
   const { path, why } = firstComplaint(result.error, record);
-  const nulled = why.endsWith("and is null") ? " (NaN and Infinity are read as null, too)" : "";
+  const nulled = why.endsWith("and is null") ? NULLED : "";
   throw invalid(place, `${path || "the record"}: ${why}${nulled}`, `give records of ${wanted}`);
 }
 
@@ -140,7 +140,7 @@ export class RecordReader {
       );
     const prompt = this.promptOf(row, place);
     const output = row.ids ?? (row.completion === undefined ? undefined : this.answer(row.completion));
-    if (row.ids) this.checkText(row.ids, row.completion, place);
+    if (row.ids) checkText(row.ids, { text: row.completion, field: "completion", place }, this.tokenizer);
     if (output === undefined)
       throw invalid(place, "it has neither `ids` nor `completion`", "give one of them");
     const ended =
@@ -189,7 +189,7 @@ export class RecordReader {
       );
     const prompt = this.promptOf(row, place);
     const output = row.ids ?? this.answer(row.steps.map((step) => step.text).join(""));
-    if (row.ids) this.checkText(row.ids, row.completion, place);
+    if (row.ids) checkText(row.ids, { text: row.completion, field: "completion", place }, this.tokenizer);
     const text = this.text(row, prompt, output, place, true);
     if (typeof text === "string") return text;
     const tokens = this.tokensOf(row.steps, output);
@@ -197,25 +197,11 @@ export class RecordReader {
     if (outside !== undefined)
       throw invalid(
         place,
-        `a step ends at token ${outside} of ${output.length}, or not behind the one before`,
+        `a step ends at token ${outside} of ${output.length}, or not after the one before`,
         "give steps in their order, each with text of its own",
       );
     const labels = new Map(tokens.map((t, i) => [prompt.length + t, row.steps[i]![wanted]!]));
     return { ...text, ends: [...labels].map(([at, label]) => ({ at, label })) };
-  }
-
-  /** The model learns from the ids, and people read the text. Throws `tokenizer_mismatch` (exit 3) where they differ. */
-  private checkText(ids: readonly number[], text: string | undefined, place: string): void {
-    // Ids that the tokenizer does not have are named where all of a record's are checked.
-    if (text === undefined || ids.some((id) => !this.tokenizer.has(id))) return;
-    const other = otherText(ids, text, this.tokenizer);
-    if (other === undefined) return;
-    throw invalid(
-      place,
-      `the ids decode to ${JSON.stringify(other.slice(0, 60))}, and \`completion\` is ${JSON.stringify(text.slice(0, 60))}`,
-      "train from a checkpoint that has the tokenizer with which the outputs were sampled",
-      "tokenizer_mismatch",
-    );
   }
 
   /** Index of the token that ends each step. */

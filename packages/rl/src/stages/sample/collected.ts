@@ -67,7 +67,7 @@ export function writeCollected(
     const found = byQuestion(rows).flatMap((own) => pairsOf(own, pairs!));
     if (found.length === 0)
       warn(
-        `pairs.jsonl is empty: no two outputs of a question differ by ${pairs!.least || "anything"} in ${pairs!.by} (pairs.least)`,
+        `pairs.jsonl is empty: no two outputs of a question differ in ${pairs!.by}${pairs!.least > 0 ? ` by at least ${pairs!.least} (pairs.least)` : ""}`,
       );
     atomicWriteFile(paths.pairs, lines(found));
   }

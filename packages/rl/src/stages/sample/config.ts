@@ -60,7 +60,7 @@ export const sampleSchema = z.strictObject({
         .string()
         .optional()
         .describe(
-          "shots: template of the examples and of the question behind them; rows still name the question's prompt by task.template",
+          "shots: template of the examples and of the question after them; rows still name the question's prompt by task.template",
         ),
       rollouts: count.default(8).describe("steps: roll-outs from the end of each step"),
     })

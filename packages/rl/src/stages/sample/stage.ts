@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { defineStage, type ReportSection, readJsonl, type StageFigure } from "@nsa/core";
+import { missingPrograms } from "../../rewards/command.ts";
 import { policyInputs, rewardInputs, taskInputs } from "../../task/inputs.ts";
 import { plannedFiles } from "./collected.ts";
 import { sampleSchema } from "./config.ts";
@@ -61,6 +62,7 @@ export const sampleStage = defineStage({
       ? { pool: join(folder, "pool.jsonl"), ...plannedFiles(folder, { pairs, labels }) }
       : {}),
   }),
+  missingInputs: ({ rewards }) => missingPrograms(rewards),
   inputFiles: ({ init, task, data, rewards, prompts }) => [
     ...policyInputs(init.checkpoint),
     ...(prompts.from === "task" ? [...taskInputs(task), ...prompts.examples] : data.files),

@@ -64,11 +64,11 @@ interface Encoded {
 }
 
 /**
- * Records of a label file that are learned: verdicts `right` that no later row on the same output corrects; preferences are passed over.
+ * Records of a label file that are learned: verdicts `right` that no later row on the same output corrects; preferences are passed over unread.
  * Throws NsaError `data_not_a_label` (exit 3).
  */
 function learnedLabels(path: string): { record: Record<string, unknown>; place: string }[] {
-  const rows = readLabels(path);
+  const rows = readLabels(path, "verdict");
   const placeOf = new Map(rows.map(({ label, place }) => [label, place]));
   return labelsInForce([...placeOf.keys()], "verdict").flatMap((label) =>
     label.kind === "verdict" && label.verdict === "right"
@@ -174,7 +174,7 @@ export function readExamples(
   if (long > 0) log(`${long} examples longer than ${from.seqLen} tokens were left out`);
   if (empty > 0) log(`${empty} examples without a token to learn were left out`);
   if (open > 0)
-    log(`${open} examples have a tool's output without an end: nothing behind its opening is learned`);
+    log(`${open} examples have a tool's output without an end: nothing after its opening is learned`);
   refusals.report(log);
   if (examples.length >= 2) return examples;
   // No record at all could be used: its fault is the recipe's or the file's.

@@ -25,7 +25,7 @@ export function damaged(place: string, why: string): NsaError {
     code: "iteration_damaged",
     what: place,
     why,
-    fix: "put the file back, or resume from a checkpoint of before its iteration's end by its path: the iteration is then made again",
+    fix: "put the file back, or name a checkpoint from before the end of its iteration with --resume: the iteration is then made again",
     exitCode: ExitCode.data,
   });
 }
