@@ -1,6 +1,7 @@
 // Rewards that a recipe cannot mean, refused by its text alone: by `--dry-run`, and before anything is opened.
 import { parseConfig } from "@nsa/core";
 import { expect, test } from "vitest";
+import { rewardsLeftOut } from "../src/rewards/check.ts";
 import { dpoSchema } from "../src/stages/dpo/config.ts";
 import { estimateDpo } from "../src/stages/dpo/estimate.ts";
 import { checkGrpo, grpoSchema, stepsAddedUp } from "../src/stages/grpo/config.ts";
@@ -29,8 +30,11 @@ test.each<[string, object[], RegExp]>([
   ],
   [
     "begins_after_the_run",
-    [{ kind: "accuracy" }, { kind: "length", from_step: 5 }],
-    /rewards\.1 .*from_step 5 .*last step, 4/,
+    [
+      { kind: "accuracy", from_step: 9 },
+      { kind: "length", from_step: 5 },
+    ],
+    /all rewards begin after the run's last step/,
   ],
   ["scores_a_part_that_is_not_there", [{ kind: "accuracy", parts: ["additon"] }], /parts with additon/],
   [
@@ -68,18 +72,27 @@ test("what_counts_at_one_step_or_for_one_part_is_taken", () => {
   grpo([{ kind: "accuracy", parts: ["anything"] }], { file: "pool.jsonl" });
 });
 
-test.each<[string, object, RegExp]>([
-  ["both_shared_and_begun_elsewhere", { shared: true, init: "some" }, /value\.init beside value\.shared/],
-  ["warming_up_for_the_whole_run", { warmup_steps: 4 }, /value\.warmup_steps 4/],
-])("a_value_model_%s_is_refused", (_, value, what) => {
+test("a_value_model_both_shared_and_begun_elsewhere_is_refused", () => {
   const config = parseConfig(
     grpoSchema,
-    { ...base, steps: 4, algorithm: { advantage: "gae" }, value } as never,
+    { ...base, steps: 4, algorithm: { advantage: "gae" }, value: { shared: true, init: "some" } } as never,
     "test",
   );
   expect(() => checkGrpo(config)).toThrow(
-    expect.objectContaining({ code: "value_model_mismatch", exitCode: 2, what: expect.stringMatching(what) }),
+    expect.objectContaining({
+      ...{ code: "value_model_mismatch", exitCode: 2, what: "value.init beside value.shared" },
+    }),
   );
+});
+
+test("rewards_that_begin_after_the_run_are_named_and_the_others_count", () => {
+  const late = [{ kind: "accuracy" }, { kind: "length", from_step: 5 }, { kind: "format", from_step: 4 }];
+  const { rewards } = parseConfig(grpoSchema, { ...base, steps: 4, rewards: late } as never, "test");
+  grpo(late);
+  expect(rewardsLeftOut(rewards, 4)).toBe(
+    "the run has 4 steps, so these rewards never count: length (from_step 5)",
+  );
+  expect(rewardsLeftOut(rewards, 5)).toBeUndefined();
 });
 
 test("rewards_of_steps_under_an_advantage_that_adds_them_up_are_spoken_of", () => {

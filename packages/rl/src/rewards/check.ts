@@ -6,23 +6,13 @@ import { rewardKinds } from "./registry.ts";
 
 type Fault = [what: string, why: string, fix: string];
 
-function faultOf(
-  reward: RewardConfig,
-  steps: number,
-  parts: readonly string[] | undefined,
-): Fault | undefined {
+function faultOf(reward: RewardConfig, parts: readonly string[] | undefined): Fault | undefined {
   const { fromStep, toStep } = reward;
   if (toStep !== undefined && toStep < fromStep)
     return [
       `to_step ${toStep} is before from_step ${fromStep}`,
       "this reward would count at no step",
       "exchange the two, or remove the reward",
-    ];
-  if (fromStep > steps)
-    return [
-      `from_step ${fromStep} is after the run's last step, ${steps}`,
-      "this reward would count at no step",
-      "raise the number of steps, or lower from_step, for a short trial by --set rewards.N.from_step=1",
     ];
   const unknown = parts && reward.parts.find((name) => !parts.some((part) => isPart(part, name)));
   if (unknown !== undefined)
@@ -34,8 +24,16 @@ function faultOf(
   return undefined;
 }
 
+/** What to say of rewards that begin after the run's last step, as in a short trial; undefined where there are none. */
+export function rewardsLeftOut(rewards: readonly RewardConfig[], steps: number): string | undefined {
+  const late = rewards.filter(({ fromStep }) => fromStep > steps);
+  if (late.length === 0) return undefined;
+  const named = late.map(({ kind, fromStep }) => `${kind} (from_step ${fromStep})`).join(", ");
+  return `the run has ${steps} steps, so these rewards never count: ${named}`;
+}
+
 /**
- * Throws NsaError `rewards_invalid` (exit 2) for a reward that can never count and where all weights are 0, and what the kinds' own
+ * Throws NsaError `rewards_invalid` (exit 2) for rewards that can never count and where all weights are 0, and what the kinds' own
  * checks throw. `steps`: of the run.
  */
 export function checkRewards(
@@ -46,10 +44,16 @@ export function checkRewards(
     new NsaError({ code: "rewards_invalid", what, why, fix, exitCode: ExitCode.usage });
   const parts = taskParts(task);
   for (const [i, reward] of rewards.entries()) {
-    const fault = faultOf(reward, steps, parts);
+    const fault = faultOf(reward, parts);
     if (fault) throw refuse([`rewards.${i} (${reward.kind}): ${fault[0]}`, fault[1], fault[2]]);
     rewardKinds.get(reward.kind).check?.(reward);
   }
+  if (rewards.length > 0 && rewards.every(({ fromStep }) => fromStep > steps))
+    throw refuse([
+      "all rewards begin after the run's last step",
+      `the run has ${steps} steps`,
+      "raise the number of steps, or lower a reward's from_step",
+    ]);
   if (rewards.length > 0 && rewards.every(({ weight }) => weight === 0))
     throw refuse([
       "all rewards have weight 0",

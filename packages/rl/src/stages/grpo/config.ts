@@ -279,23 +279,16 @@ function checkSizes({ rollout, evaluation }: GrpoConfig): void {
   ]);
 }
 
-/** Throws NsaError `value_model_mismatch` (exit 2) for settings of the value model that contradict each other or the run. */
-function checkValue({ value, steps }: GrpoConfig): void {
-  if (!value) return;
-  const refuse = (what: string, why: string, fix: string) =>
-    new NsaError({ code: "value_model_mismatch", what, why, fix, exitCode: ExitCode.usage });
-  if (value.shared && value.init !== "policy")
-    throw refuse(
-      "value.init beside value.shared",
-      "a head on the policy's trunk has no weights of its own to begin with",
-      "remove one of the two",
-    );
-  if (value.warmupSteps >= steps)
-    throw refuse(
-      `value.warmup_steps ${value.warmupSteps}`,
-      `the run has ${steps} steps, so the policy would never be updated`,
-      "lower warmup_steps, or raise steps",
-    );
+/** Throws NsaError `value_model_mismatch` (exit 2) for settings of the value model that contradict each other. */
+function checkValue({ value }: GrpoConfig): void {
+  if (!value?.shared || value.init === "policy") return;
+  throw new NsaError({
+    code: "value_model_mismatch",
+    what: "value.init beside value.shared",
+    why: "a head on the policy's trunk has no weights of its own to begin with",
+    fix: "remove one of the two",
+    exitCode: ExitCode.usage,
+  });
 }
 
 /** What to say where rewards of steps meet an advantage that adds them up; undefined elsewhere. */

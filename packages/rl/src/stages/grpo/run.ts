@@ -6,6 +6,7 @@ import type { Device } from "@nsa/kernels";
 import { openPlans, savePlans } from "@nsa/kernels";
 import { CheckpointStore, type Transformer } from "@nsa/model";
 import { anyRank, openStageDevice, rateWarning, StepProfiler } from "@nsa/train";
+import { rewardsLeftOut } from "../../rewards/check.ts";
 import { chatOf, withChatStops } from "../../task/chat.ts";
 import { type AskedProblem, heldOutProblems } from "../../task/problems.ts";
 import { checkGrpo, type GrpoConfig, stepsAddedUp } from "./config.ts";
@@ -107,9 +108,15 @@ class GrpoRun {
     // A rate of 0 is named by the diagnosis of a policy that does not change.
     const rate = optimizer.lr > 0 ? rateWarning(schedule, optimizer.lr, this.config.steps) : undefined;
     const summed = ctx.resumeFrom ? undefined : stepsAddedUp(this.config);
-    for (const text of [rate, summed]) if (text !== undefined) ctx.log(text, "warn");
+    const late = ctx.resumeFrom ? undefined : rewardsLeftOut(this.config.rewards, this.config.steps);
+    for (const text of [rate, summed, late]) if (text !== undefined) ctx.log(text, "warn");
     const warming = this.config.value?.warmupSteps ?? 0;
-    if (this.step < warming)
+    if (warming >= this.config.steps)
+      ctx.log(
+        `value.warmup_steps is ${warming} and the run has ${this.config.steps} steps: the value model alone learns, the policy is never updated`,
+        "warn",
+      );
+    else if (this.step < warming)
       ctx.log(
         `${warming === 1 ? "step 1 trains" : `steps 1 to ${warming} train`} the value model alone (value.warmup_steps): the policy is not updated`,
       );
