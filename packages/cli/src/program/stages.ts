@@ -60,7 +60,7 @@ export function registerStages(program: Command): void {
     .option("--dry-run", "check all recipes, print what they would cost and stop")
     .option(
       "--until <stage>",
-      "stop behind this stage, e.g. to correct the labels that it wrote; --resume continues",
+      "stop after this stage, e.g. to correct the labels that it wrote; --resume continues",
     )
     .option(
       "--set <stage.key=value>",
