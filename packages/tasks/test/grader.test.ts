@@ -176,3 +176,21 @@ needs(existsSync(pairsFile), `no ${pairsFile}`)("recorded_pairs_are_graded_as_la
   expect(short.length).toBeGreaterThan(15);
   for (const p of short) expect(sameAnswer(p.pred, p.gold), `${p.gold} ${p.pred}`).toBe(false);
 });
+
+test("an_output_that_is_cut_anywhere_is_read_to_an_end", () => {
+  // Some begin with what marks an answer, as an output of nothing else does.
+  for (const whole of [
+    "\\boxed{\\frac{1}{2}} and \\fbox{3}, \\boxed 4 Next",
+    "\\fbox{12}",
+    "#### 5\n#### 6",
+    "Final answer: the final answer is $\\boxed{7}$.",
+    "<answer> 8 </answer> <answer>9",
+    "答案是 \\boxed{10}",
+  ])
+    for (let end = 0; end <= whole.length; end++)
+      for (const more of ["", " ", "\n"])
+        expect(typeof extractAnswer(whole.slice(0, end) + more, { fallback: "any" }).kind).toBe("string");
+  expect(extractAnswer("\\boxed").kind).toBe("none");
+  expect(extractAnswer("\\boxed 4").text).toBe("4");
+  expect(extractAnswer("\\boxed{3} \\boxed").text).toBe("3");
+});

@@ -56,7 +56,8 @@ function joins(between: string): boolean {
 function lastBoxed(text: string): Span | undefined {
   const found: Span[] = [];
   let from = text.length;
-  while (found.length < MAX_JOINED) {
+  // A place below 0 would be read as 0, and a box there found again.
+  while (found.length < MAX_JOINED && from >= 0) {
     const at = Math.max(text.lastIndexOf("\\boxed", from), text.lastIndexOf("\\fbox", from));
     if (at < 0) break;
     from = at - 1;
@@ -67,7 +68,6 @@ function lastBoxed(text: string): Span | undefined {
       const bare = /^\s*(\S{1,20})/.exec(text.slice(open, open + 24));
       if (!bare) continue;
       found.unshift({ start: at, end: open + bare[0].length, text: bare[1]! });
-      if (from < 0) break;
       continue;
     }
     const end = groupEnd(text, open);
@@ -77,7 +77,6 @@ function lastBoxed(text: string): Span | undefined {
     // A box that never closes ends at the end of its line.
     if (end === text.length) box.text = box.text.split("\n")[0]!.replace(/[$\s]+$/, "");
     found.unshift(box);
-    if (from < 0) break;
   }
   const [first, last] = [found[0], found.at(-1)];
   if (!first || !last) return undefined;
