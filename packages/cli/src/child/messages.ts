@@ -10,7 +10,7 @@ export interface Job {
   device: string;
   /** Go on from the newest checkpoint of the run folder, or from the one at this path. */
   resume: boolean | string;
-  /** Recipe of a run that goes on, with what was set for it now; it becomes the run's own. */
+  /** Recipe of a resumed run, this command's `--set` included; it replaces the one in the run folder. */
   recipe?: string;
   /** Time one step op by op. */
   profile?: boolean;

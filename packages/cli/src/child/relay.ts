@@ -42,7 +42,7 @@ const POLL_MS = 50;
 const RETRY_MS = 200;
 /** How long a try to connect may take, and how long an accepted connection may take to name its rank. */
 const TRY_MS = 5000;
-/** Bytes that a rank may have sent to another one which that one's pipe has not taken yet; so much may wait on the way for each pair of ranks. */
+/** Flow control of a pair of ranks: bytes sent that the receiver's pipe has not accepted yet, at most. */
 const WINDOW = 2 ** 20;
 const EMPTY = Buffer.alloc(0);
 

@@ -150,7 +150,7 @@ async function runOne(
   const filled = set.map((text) => fillIn(text, done, runDir));
   const { config, yaml } = await loadStageConfig(stage, recipe, filled, options.runs);
   mkdirSync(join(runDir, "checkpoints"), { recursive: true });
-  // The trainer puts that of a stage that goes on in force, and notes what it changes.
+  // The trainer of a resumed stage writes its recipe into the run folder, and logs what it changes.
   if (!started) atomicWriteFile(join(runDir, "config.yaml"), yaml);
   if (!existsSync(join(runDir, "env.json"))) {
     const environment = readRunJson(dir, "env.json") ?? describeEnvironment(process.cwd());

@@ -1,4 +1,4 @@
-// The whole command that goes on with a run, for the line that a stopped run ends with.
+// The complete command that resumes a run, for the last line of a stopped run.
 import { basename } from "node:path";
 import { STAGE_TABLE } from "./stage-table.ts";
 

@@ -60,7 +60,7 @@ export interface ExecuteOptions extends ViewOptions {
   launched?: Launched | undefined;
   /** Settings of the command line. */
   set?: string[];
-  /** Recipe of a run that goes on, with what is set now: it becomes the run's own. */
+  /** Recipe of a resumed run, this command's `--set` included; it replaces the one in the run folder. */
   recipe?: string;
   /** Command that goes on with the run. */
   goOn: string;

@@ -109,7 +109,7 @@ export const sampleSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe(
-      "task: also writes labels.jsonl, the rule's verdict on each output that is kept, as `nsa rollouts --label` writes them: correct it before `nsa sft` learns from it. Outputs without an answer that can be read are left out, or right where keep.verdict any chose them",
+      "task: also writes labels.jsonl with the grader's verdict on each kept output, in the format of `nsa rollouts --label`: correct it before `nsa sft` trains on it. Outputs without a readable answer are left out, or count as right where keep.verdict any selected them",
     ),
   rewards: z
     .array(rewardSchema)
